@@ -1,0 +1,125 @@
+//! A transform request: `NAME.POEM`, split at the first dot (S3).
+
+use std::str;
+
+use crate::error::Refusal;
+use crate::netstring;
+use crate::transform::{self, Text, Transform};
+
+/// A request that can be answered: the transform exists and the poem is UTF-8.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The transform asked for.
+    pub transform: &'static Transform,
+    /// The poem, still where it was read.
+    pub poem: Text<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// Parses one frame, copying nothing. Transforms of the laboratory are known only if `lab`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in this order: no dot, unknown transform, a poem that is not UTF-8 (S4).
+    #[inline]
+    pub fn parse(frame: &'a [u8], lab: bool) -> Result<Self, Refusal> {
+        let dot = frame
+            .iter()
+            .position(|&byte| byte == b'.')
+            .ok_or(Refusal::NoDot)?;
+        let (name, poem) = (&frame[..dot], &frame[dot + 1..]);
+        let transform = transform::find(name, lab).ok_or_else(|| unknown(name))?;
+        let poem = Text::new(poem).map_err(|error| Refusal::NotUtf8 {
+            at: error.valid_up_to() as u64,
+        })?;
+        Ok(Self { transform, poem })
+    }
+}
+
+/// Bytes of an unknown name that are kept for the log: no transform has a longer one.
+const NAME_BYTES_SHOWN: usize = 32;
+
+#[cold]
+fn unknown(name: &[u8]) -> Refusal {
+    let shown = &name[..name.len().min(NAME_BYTES_SHOWN)];
+    let ellipsis = if shown.len() < name.len() { "…" } else { "" };
+    Refusal::UnknownTransform {
+        name: format!("{}{ellipsis}", shown.escape_ascii()),
+    }
+}
+
+/// Appends the request for `transform` of `poem` to `out`, as the one netstring it is on the wire.
+pub fn encode(transform: &str, poem: &str, out: &mut Vec<u8>) {
+    let written =
+        netstring::encode_with::<std::convert::Infallible>(out, len(transform, poem), |out| {
+            out.extend_from_slice(transform.as_bytes());
+            out.push(b'.');
+            out.extend_from_slice(poem.as_bytes());
+            Ok(())
+        });
+    match written {
+        Ok(()) => {}
+        Err(never) => match never {},
+    }
+}
+
+/// The length of a request's frame in bytes; what exceeds the frame limit need not be sent.
+pub fn len(transform: &str, poem: &str) -> usize {
+    transform.len() + 1 + poem.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s3_splits_at_the_first_dot() {
+        let request = Request::parse(b"shout.a.b.", false).unwrap();
+        assert_eq!(
+            (request.transform.name, request.poem.bytes()),
+            ("shout", &b"a.b."[..])
+        );
+    }
+
+    #[test]
+    fn s4_an_empty_poem_is_a_valid_request() {
+        assert_eq!(
+            Request::parse(b"cummingsify.", false).unwrap().poem.bytes(),
+            b""
+        );
+    }
+
+    #[test]
+    fn s4_refusals_say_what_is_wrong() {
+        let refusal = |frame: &[u8]| Request::parse(frame, false).expect_err("a refusal");
+        assert_eq!(refusal(b"cummingsify"), Refusal::NoDot);
+        assert_eq!(refusal(b""), Refusal::NoDot);
+        for name in [&b""[..], b"Shout", b"nonsense", b"crash"] {
+            let refusal = refusal(&[name, b".x"].concat());
+            assert!(
+                matches!(refusal, Refusal::UnknownTransform { .. }),
+                "{refusal}"
+            );
+        }
+        assert_eq!(refusal(b"shout.ab\xff"), Refusal::NotUtf8 { at: 2 });
+    }
+
+    #[test]
+    fn an_unknown_name_is_shown_short_and_escaped() {
+        let Refusal::UnknownTransform { name } = unknown(b"\x1b[2J") else {
+            unreachable!()
+        };
+        assert_eq!(name, "\\x1b[2J");
+        let Refusal::UnknownTransform { name } = unknown(&[b'a'; 90_000]) else {
+            unreachable!()
+        };
+        assert_eq!(name, format!("{}…", "a".repeat(NAME_BYTES_SHOWN)));
+    }
+
+    #[test]
+    fn encode_writes_what_parse_reads() {
+        let mut out = Vec::new();
+        encode("shout", "ahoy", &mut out);
+        assert_eq!(out, b"10:shout.ahoy,");
+        assert_eq!(len("shout", "ahoy"), 10);
+    }
+}
