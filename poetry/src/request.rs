@@ -4,22 +4,22 @@ use std::str;
 
 use crate::error::Refusal;
 use crate::netstring;
-use crate::transform::{self, Text, Transform};
+use crate::transform::{self, Transform};
 
-/// A request that can be answered: the transform exists and the poem is UTF-8.
+/// A request for a transform that exists.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The transform asked for.
     pub transform: &'static Transform,
-    /// The poem, still where it was read.
-    pub poem: Text<'a>,
+    /// The poem's bytes, still where they were read. The transform checks that they are UTF-8.
+    pub poem: &'a [u8],
 }
 
 impl<'a> Request<'a> {
     /// Parses one frame, copying nothing. Transforms of the laboratory are known only if `lab`.
     ///
     /// # Errors
-    /// The first thing that is wrong, in this order: no dot, unknown transform, a poem that is not UTF-8 (S4).
+    /// No dot or an unknown transform (S4).
     #[inline]
     pub fn parse(frame: &'a [u8], lab: bool) -> Result<Self, Refusal> {
         let dot = frame
@@ -28,9 +28,6 @@ impl<'a> Request<'a> {
             .ok_or(Refusal::NoDot)?;
         let (name, poem) = (&frame[..dot], &frame[dot + 1..]);
         let transform = transform::find(name, lab).ok_or_else(|| unknown(name))?;
-        let poem = Text::new(poem).map_err(|error| Refusal::NotUtf8 {
-            at: error.valid_up_to() as u64,
-        })?;
         Ok(Self { transform, poem })
     }
 }
@@ -75,17 +72,14 @@ mod tests {
     fn s3_splits_at_the_first_dot() {
         let request = Request::parse(b"shout.a.b.", false).unwrap();
         assert_eq!(
-            (request.transform.name, request.poem.bytes()),
+            (request.transform.name, request.poem),
             ("shout", &b"a.b."[..])
         );
     }
 
     #[test]
     fn s4_an_empty_poem_is_a_valid_request() {
-        assert_eq!(
-            Request::parse(b"cummingsify.", false).unwrap().poem.bytes(),
-            b""
-        );
+        assert_eq!(Request::parse(b"cummingsify.", false).unwrap().poem, b"");
     }
 
     #[test]
@@ -100,7 +94,6 @@ mod tests {
                 "{refusal}"
             );
         }
-        assert_eq!(refusal(b"shout.ab\xff"), Refusal::NotUtf8 { at: 2 });
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::event::Clock;
 use crate::netstring;
 use crate::poem::{Pace, Poem};
 use crate::request::Request;
+use crate::transform::TransformError;
 
 /// What a server does for those who connect.
 #[derive(Debug, Clone)]
@@ -51,15 +52,12 @@ impl TransformService {
         replies: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let request = Request::parse(frame, self.lab.is_some())?;
-        netstring::encode_with(replies, request.poem.bytes().len(), |replies| {
+        netstring::encode_with(replies, request.poem.len(), |replies| {
             let start = replies.len();
             let applied = request
                 .transform
                 .apply(request.poem, replies, self.lab.as_ref());
-            applied.map_err(|error| Refusal::TransformFailed {
-                name: request.transform.name.to_owned(),
-                cause: error.to_string(),
-            })?;
+            applied.map_err(|error| refusal(request.transform.name, error))?;
             match replies.len() - start {
                 length if length > frame_bytes_max => Err(Refusal::ReplyTooLong {
                     length: length as u64,
@@ -68,6 +66,17 @@ impl TransformService {
                 _ => Ok(()),
             }
         })
+    }
+}
+
+#[cold]
+fn refusal(name: &str, error: TransformError) -> Refusal {
+    match error {
+        TransformError::NotUtf8 { at } => Refusal::NotUtf8 { at: at as u64 },
+        TransformError::Failed(cause) => Refusal::TransformFailed {
+            name: name.to_owned(),
+            cause: cause.to_owned(),
+        },
     }
 }
 
@@ -110,6 +119,7 @@ mod tests {
 
     #[test]
     fn s4_a_transform_that_fails_is_refused() {
+        assert_eq!(answer(b"shout.ab\xff"), Err(Refusal::NotUtf8 { at: 2 }));
         assert!(matches!(
             answer(b"gibberish.x"),
             Err(Refusal::TransformFailed { .. })

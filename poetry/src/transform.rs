@@ -1,47 +1,32 @@
 //! Transforms: pure functions from poem to poem, found by name (S3).
 //!
-//! Poems that are all ASCII, which most are, take a path without decoding; the result is the same.
+//! A transform says itself that a poem is not UTF-8, because most poems are all ASCII, which can be found out on the
+//! way; the result is the same.
 
 use std::time::Duration;
 
 use crate::event::Clock;
 
-/// A poem's text, known to be UTF-8, and whether it is all ASCII.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Text<'a> {
-    /// Bytes below 128 only.
-    Ascii(&'a [u8]),
-    /// Anything else that is UTF-8.
-    Unicode(&'a str),
-}
-
-impl<'a> Text<'a> {
-    /// Checks that `bytes` are UTF-8; the fast check comes first.
-    ///
-    /// # Errors
-    /// The first byte that is not UTF-8, as `str::from_utf8` says it.
-    #[inline]
-    pub fn new(bytes: &'a [u8]) -> Result<Self, std::str::Utf8Error> {
-        if bytes.is_ascii() {
-            Ok(Self::Ascii(bytes))
-        } else {
-            std::str::from_utf8(bytes).map(Self::Unicode)
-        }
-    }
-
-    /// The text's bytes.
-    pub fn bytes(self) -> &'a [u8] {
-        match self {
-            Self::Ascii(bytes) => bytes,
-            Self::Unicode(text) => text.as_bytes(),
-        }
-    }
-}
-
-/// Why a transform failed; the request is refused (S4).
+/// Why there is no transformed poem; the request is refused (S4).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct TransformError(pub &'static str);
+pub enum TransformError {
+    /// The poem is not UTF-8.
+    #[error("the poem is not UTF-8 at byte {at}")]
+    NotUtf8 {
+        /// Bytes of the poem before the first bad one.
+        at: usize,
+    },
+    /// The transform itself failed.
+    #[error("{0}")]
+    Failed(&'static str),
+}
+
+/// The poem as text.
+fn text(poem: &[u8]) -> Result<&str, TransformError> {
+    str::from_utf8(poem).map_err(|error| TransformError::NotUtf8 {
+        at: error.valid_up_to(),
+    })
+}
 
 /// A named function from poem to poem.
 #[derive(Debug, Clone, Copy)]
@@ -57,28 +42,27 @@ pub struct Transform {
     apply: Apply,
 }
 
+type Applied = Result<(), TransformError>;
+
 #[derive(Debug, Clone, Copy)]
 enum Apply {
-    Pure(fn(Text<'_>, &mut Vec<u8>) -> Result<(), TransformError>),
-    Timed(fn(Text<'_>, &mut Vec<u8>, &Clock) -> Result<(), TransformError>),
+    Pure(fn(&[u8], &mut Vec<u8>) -> Applied),
+    Timed(fn(&[u8], &mut Vec<u8>, &Clock) -> Applied),
 }
 
 impl Transform {
-    /// Appends the transformed `poem` to `out`. A transform that takes a certain time reads `clock`.
+    /// Appends the transformed `poem` to `out`. The poem need not have been checked. A transform that takes a certain time reads `clock`.
     ///
     /// # Errors
-    /// Those of the transform, and the want of a clock; `out` may then hold a part.
+    /// A poem that is not UTF-8, a failure of the transform, the want of a clock; `out` may then hold a part.
     #[inline]
-    pub fn apply(
-        &self,
-        poem: Text<'_>,
-        out: &mut Vec<u8>,
-        clock: Option<&Clock>,
-    ) -> Result<(), TransformError> {
+    pub fn apply(&self, poem: &[u8], out: &mut Vec<u8>, clock: Option<&Clock>) -> Applied {
         match (self.apply, clock) {
             (Apply::Pure(apply), _) => apply(poem, out),
             (Apply::Timed(apply), Some(clock)) => apply(poem, out, clock),
-            (Apply::Timed(_), None) => Err(TransformError("it needs a clock and was given none")),
+            (Apply::Timed(_), None) => Err(TransformError::Failed(
+                "it needs a clock and was given none",
+            )),
         }
     }
 }
@@ -112,7 +96,7 @@ pub const TRANSFORMS: [Transform; 6] = [
 const fn pure(
     name: &'static str,
     about: &'static str,
-    apply: fn(Text<'_>, &mut Vec<u8>) -> Result<(), TransformError>,
+    apply: fn(&[u8], &mut Vec<u8>) -> Applied,
 ) -> Transform {
     Transform {
         name,
@@ -132,35 +116,58 @@ pub fn find(name: &[u8], lab: bool) -> Option<&'static Transform> {
 }
 
 /// Unicode lower case: exactly `str::to_lowercase`.
-fn cummingsify(poem: Text<'_>, out: &mut Vec<u8>) -> Result<(), TransformError> {
-    match poem {
-        Text::Ascii(bytes) => append_ascii(bytes, out, <[u8]>::make_ascii_lowercase),
-        Text::Unicode(text) => out.extend_from_slice(text.to_lowercase().as_bytes()),
+fn cummingsify(poem: &[u8], out: &mut Vec<u8>) -> Applied {
+    if !append_if_ascii(poem, out, |byte| byte.to_ascii_lowercase()) {
+        out.extend_from_slice(text(poem)?.to_lowercase().as_bytes());
     }
     Ok(())
 }
 
 /// Unicode upper case: exactly `str::to_uppercase`.
-fn shout(poem: Text<'_>, out: &mut Vec<u8>) -> Result<(), TransformError> {
-    match poem {
-        Text::Ascii(bytes) => append_ascii(bytes, out, <[u8]>::make_ascii_uppercase),
-        Text::Unicode(text) => out.extend_from_slice(text.to_uppercase().as_bytes()),
+fn shout(poem: &[u8], out: &mut Vec<u8>) -> Applied {
+    if !append_if_ascii(poem, out, |byte| byte.to_ascii_uppercase()) {
+        out.extend_from_slice(text(poem)?.to_uppercase().as_bytes());
     }
     Ok(())
 }
 
-fn append_ascii(bytes: &[u8], out: &mut Vec<u8>, change: fn(&mut [u8])) {
+/// Appends every byte changed, and finds out on the way whether all are ASCII; appends nothing if one is not.
+/// Changing a byte twice must be as good as once.
+#[inline(always)] // So that `change` becomes part of one vectorised loop.
+fn append_if_ascii(poem: &[u8], out: &mut Vec<u8>, change: impl Fn(u8) -> u8) -> bool {
+    const LANES: usize = 32; // Two vectors, so that the loop's own instructions are shared by them.
     let start = out.len();
-    out.extend_from_slice(bytes);
-    change(&mut out[start..]);
+    out.extend_from_slice(poem);
+    let poem = &mut out[start..];
+    let mut seen = [0; LANES];
+    let mut change_all = |bytes: &mut [u8]| {
+        for (byte, seen) in bytes.iter_mut().zip(&mut seen) {
+            *seen |= *byte;
+            *byte = change(*byte);
+        }
+    };
+    poem.as_chunks_mut::<LANES>()
+        .0
+        .iter_mut()
+        .for_each(|chunk| change_all(chunk));
+    // The rest as a whole chunk too, which overlaps those before it.
+    match poem.last_chunk_mut::<LANES>() {
+        Some(last) => change_all(last),
+        None => change_all(poem),
+    }
+    let ascii = seen.is_ascii();
+    if !ascii {
+        out.truncate(start);
+    }
+    ascii
 }
 
 /// The lines in reverse order. A poem that ends with a newline, as files do, still does; the others get none added.
-fn reverse(poem: Text<'_>, out: &mut Vec<u8>) -> Result<(), TransformError> {
-    let bytes = poem.bytes();
-    let (body, newline) = match bytes.strip_suffix(b"\n") {
+fn reverse(poem: &[u8], out: &mut Vec<u8>) -> Applied {
+    let poem = text(poem)?.as_bytes();
+    let (body, newline) = match poem.strip_suffix(b"\n") {
         Some(body) => (body, true),
-        None => (bytes, false),
+        None => (poem, false),
     };
     for (index, line) in body.rsplit(|&byte| byte == b'\n').enumerate() {
         if index > 0 {
@@ -175,24 +182,27 @@ fn reverse(poem: Text<'_>, out: &mut Vec<u8>) -> Result<(), TransformError> {
 }
 
 /// The tutorial's `GibberishError`.
-fn gibberish(_: Text<'_>, _: &mut Vec<u8>) -> Result<(), TransformError> {
-    Err(TransformError(
+fn gibberish(poem: &[u8], _: &mut Vec<u8>) -> Applied {
+    text(poem)?;
+    Err(TransformError::Failed(
         "GibberishError: this transform always fails",
     ))
 }
 
 /// A bug in a handler, on demand (S20).
-fn crash(_: Text<'_>, _: &mut Vec<u8>) -> Result<(), TransformError> {
+fn crash(poem: &[u8], _: &mut Vec<u8>) -> Applied {
+    text(poem)?;
     panic!("the crash transform was asked for")
 }
 
 /// Keeps its thread computing for [`BURN`], then returns the poem as it was.
-fn burn(poem: Text<'_>, out: &mut Vec<u8>, clock: &Clock) -> Result<(), TransformError> {
+fn burn(poem: &[u8], out: &mut Vec<u8>, clock: &Clock) -> Applied {
+    text(poem)?;
     let end = clock.now() + BURN;
     while clock.now() < end {
         std::hint::spin_loop();
     }
-    out.extend_from_slice(poem.bytes());
+    out.extend_from_slice(poem);
     Ok(())
 }
 
@@ -207,7 +217,7 @@ mod tests {
     fn run(name: &str, poem: &str) -> Result<String, TransformError> {
         let transform = find(name.as_bytes(), true).expect("a known transform");
         let mut out = b"kept ".to_vec();
-        transform.apply(Text::new(poem.as_bytes()).unwrap(), &mut out, None)?;
+        transform.apply(poem.as_bytes(), &mut out, None)?;
         assert_eq!(&out[..5], b"kept ");
         Ok(String::from_utf8(out[5..].to_vec()).expect("UTF-8"))
     }
@@ -252,6 +262,20 @@ mod tests {
         assert_eq!(run("reverse", "\n\na\n").unwrap(), "a\n\n\n");
         assert_eq!(run("reverse", "").unwrap(), "");
         assert_eq!(run("reverse", "\n").unwrap(), "\n");
+    }
+
+    #[test]
+    fn s4_no_transform_takes_a_poem_that_is_not_utf8() {
+        for transform in &TRANSFORMS {
+            let mut out = Vec::new();
+            let error = transform.apply(b"ab\xff", &mut out, Some(&Clock::stopped()));
+            assert_eq!(
+                error,
+                Err(TransformError::NotUtf8 { at: 2 }),
+                "{}",
+                transform.name
+            );
+        }
     }
 
     #[test]
