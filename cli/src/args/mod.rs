@@ -1,0 +1,144 @@
+//! What the user may ask for: the subcommands, what they share, and how bad usage is said in one line.
+
+mod fetch;
+mod serve;
+mod values;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use poetry::Model;
+
+pub(crate) use fetch::{FetchArgs, Progress};
+pub(crate) use serve::{Bounds, PoemArgs, ServeArgs, ServeCommand, TransformArgs};
+pub(crate) use values::Address;
+
+use crate::failure::{Failure, Status};
+use crate::lossy::Lossy;
+
+const EXAMPLES: &str = "\
+Examples:
+  Serve a poem slowly, then fetch it from another terminal (serve prints the port it got):
+    quatrain serve poem poems/lantern.txt --port 10001 --delay 0.1
+    quatrain fetch 10001
+
+  Three poems at once, each turned into lower case by a transform server:
+    quatrain serve transform --port 10100
+    quatrain fetch 10001 10002 10003 --transform cummingsify --via 10100
+
+  The four models side by side, with nothing to prepare:
+    quatrain compare
+
+Exit status: 0 all went well, 1 something failed or was cut, 2 it could not start.";
+
+/// One poetry client and one poetry server, written with callbacks, actors, streams and threads.
+#[derive(Parser)]
+#[command(name = "quatrain", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as `quatrain=debug`
+    #[arg(long, global = true, display_order = 900, value_name = "LEVEL", default_value = "info", value_parser = values::log_filter)]
+    pub(crate) log: String,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve a poem, or transforms of poems, until told to stop
+    Serve(ServeArgs),
+    /// Fetch poems, all at once, and print them
+    Fetch(FetchArgs),
+}
+
+impl Cli {
+    /// Reads the arguments. Help and version are printed here.
+    ///
+    /// # Errors
+    /// The status to end with, when everything there was to do is done.
+    pub(crate) fn read(stderr: &Lossy) -> Result<Self, Status> {
+        Self::try_parse().map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+                Ok(()) => Status::Fine,
+                Err(_) => Status::Trouble,
+            },
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                stderr.line(error.render().to_string().trim_end());
+                Status::NotStarted
+            }
+            _ => Failure::new(one_line(&error.render().to_string())).say(stderr),
+        })
+    }
+}
+
+/// The option that every subcommand which runs one model has.
+#[derive(clap::Args)]
+pub(crate) struct ModelArg {
+    /// The concurrency model
+    #[arg(long, value_name = "MODEL", default_value = "callbacks", value_parser = values::model())]
+    pub(crate) model: &'static dyn Model,
+}
+
+/// What clap says in paragraphs, in one line: what is wrong, its tips, and where to read more.
+fn one_line(rendered: &str) -> String {
+    let mut paragraphs = rendered.split("\n\n").map(|paragraph| {
+        let words: Vec<&str> = paragraph.split_whitespace().collect();
+        words.join(" ")
+    });
+    let wrong = paragraphs.next().unwrap_or_default();
+    let mut line = wrong.strip_prefix("error: ").unwrap_or(&wrong).to_owned();
+    for paragraph in paragraphs {
+        if let Some(tip) = paragraph.strip_prefix("tip: ") {
+            line += &format!(" ({tip})");
+        } else if let Some(usage) = paragraph.strip_prefix("Usage: ") {
+            let command = usage
+                .split(" [")
+                .next()
+                .and_then(|usage| usage.split(" <").next());
+            let command: Vec<&str> = command
+                .unwrap_or_default()
+                .split(' ')
+                .take_while(|word| !word.starts_with('-'))
+                .collect();
+            line += &format!("; see '{} --help'", command.join(" "));
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn wrong(arguments: &[&str]) -> String {
+        let arguments = ["quatrain"].iter().chain(arguments);
+        match Cli::try_parse_from(arguments) {
+            Ok(_) => panic!("it was right"),
+            Err(error) => one_line(&error.render().to_string()),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bad_usage_is_one_line_that_names_the_culprit_and_where_to_read_more() {
+        assert_eq!(
+            wrong(&["serve", "poem"]),
+            "the following required arguments were not provided: <FILE>; see 'quatrain serve poem --help'"
+        );
+        assert_eq!(
+            wrong(&["serve", "transform", "--prot", "1"]),
+            "unexpected argument '--prot' found (a similar argument exists: '--port'); \
+             see 'quatrain serve transform --help'"
+        );
+        assert_eq!(
+            wrong(&["fetch", "1", "--model", "callback"]),
+            "invalid value 'callback' for '--model <MODEL>' \
+             [possible values: callbacks, actors, streams, blocking] (a similar value exists: 'callbacks')"
+        );
+    }
+}

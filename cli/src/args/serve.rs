@@ -1,0 +1,174 @@
+//! The options of `quatrain serve`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use poetry::limits::{self, Limits};
+use poetry::poem::{DELAY, NUM_BYTES};
+use poetry::{Clock, Options, Pace};
+
+use super::ModelArg;
+use super::values::{Seconds, at_least_one, count, some_time};
+
+/// More connections than any machine has descriptors for.
+const CONNECTIONS_MAX_MAX: usize = 1 << 20;
+/// The longest frame that may be asked for: a gibibyte.
+pub(crate) const FRAME_BYTES_MAX_MAX: usize = 1 << 30;
+
+const POEM_EXAMPLES: &str = "\
+Examples:
+  quatrain serve poem poems/lantern.txt                      ten bytes every 0.7 s, on a free port
+  quatrain serve poem poems/stairs.txt --port 10001 --fast   all at once, on port 10001
+  quatrain serve poem poems/post.txt --num-bytes 30 --delay 100ms --model actors";
+
+const TRANSFORM_EXAMPLES: &str = "\
+Examples:
+  quatrain serve transform --port 10100                      one request a connection
+  quatrain serve transform --keep-alive --model streams      any number of requests
+  printf '16:cummingsify.AHOY,' | nc 127.0.0.1 10100         a request by hand; the reply is 4:ahoy,
+
+Transforms: cummingsify (lower case), shout (upper case), reverse (lines in reverse order), \
+gibberish (always fails).";
+
+const SIGNALS: &str = "\
+SIGTERM or Ctrl-C stops accepting and lets what is in flight finish for up to --grace; a second \
+one ends it at once. SIGUSR1 writes the counts to --stats.
+Exit status: 0 all finished, 1 something was cut, 2 it could not start.";
+
+#[derive(Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct ServeArgs {
+    #[command(subcommand)]
+    pub(crate) command: ServeCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ServeCommand {
+    /// Serve one poem to everybody who connects, slowly
+    #[command(after_help = format!("{POEM_EXAMPLES}\n\n{SIGNALS}"))]
+    Poem(PoemArgs),
+    /// Answer requests to transform poems
+    #[command(after_help = format!("{TRANSFORM_EXAMPLES}\n\n{SIGNALS}"))]
+    Transform(TransformArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct PoemArgs {
+    /// The poem: a text file in UTF-8
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Bytes sent at a time
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = NUM_BYTES, value_parser = at_least_one(usize::MAX))]
+    num_bytes: NonZeroUsize,
+
+    /// Time from one sending to the next: 0.7, 700ms, 2s
+    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(DELAY))]
+    delay: Seconds,
+
+    /// Send the whole poem at once
+    #[arg(long, conflicts_with_all = ["num_bytes", "delay"])]
+    fast: bool,
+
+    #[command(flatten)]
+    pub(crate) bounds: Bounds,
+}
+
+impl PoemArgs {
+    /// How fast the poem is to be served.
+    pub(crate) fn pace(&self) -> Pace {
+        match self.fast {
+            true => Pace::Fast,
+            false => Pace::Slow {
+                num_bytes: self.num_bytes,
+                delay: self.delay.0,
+            },
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct TransformArgs {
+    /// Answer any number of requests on a connection, not only the first
+    #[arg(long)]
+    pub(crate) keep_alive: bool,
+
+    /// Offer `crash` and `burn` too, to see what a panic and a long computation cost
+    #[arg(long)]
+    pub(crate) lab: bool,
+
+    #[command(flatten)]
+    pub(crate) bounds: Bounds,
+}
+
+/// What both kinds of server are given.
+#[derive(Args)]
+#[command(next_help_heading = "Server options")]
+pub(crate) struct Bounds {
+    #[command(flatten)]
+    pub(crate) model: ModelArg,
+
+    /// The address to listen on, or its name
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) iface: String,
+
+    /// The port to listen on; 0 takes a free one
+    #[arg(
+        long,
+        value_name = "PORT",
+        allow_negative_numbers = true,
+        default_value_t = 0
+    )]
+    pub(crate) port: u16,
+
+    /// Reactors, arbiters or workers; blocking uses a thread for each connection whatever this says
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = NonZeroUsize::MIN, value_parser = at_least_one(limits::THREADS_MAX))]
+    threads: NonZeroUsize,
+
+    /// Connections held at once; more wait until one ends
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = limits::CONNECTIONS_MAX, value_parser = count(CONNECTIONS_MAX_MAX))]
+    connections_max: usize,
+
+    /// Transforms: how long a connection may be silent between requests
+    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::IDLE_TIMEOUT), value_parser = some_time)]
+    idle_timeout: Seconds,
+
+    /// Transforms: the time for a request to arrive, from its first byte to its last
+    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::REQUEST_DEADLINE), value_parser = some_time)]
+    deadline: Seconds,
+
+    /// How long a client may take no byte
+    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::WRITE_TIMEOUT), value_parser = some_time)]
+    write_timeout: Seconds,
+
+    /// Transforms: bytes of the longest request and reply
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = limits::FRAME_BYTES_MAX, value_parser = count(FRAME_BYTES_MAX_MAX))]
+    frame_bytes_max: usize,
+
+    /// How long what is in flight may take to finish when the server is told to stop
+    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::GRACE))]
+    pub(crate) grace: Seconds,
+
+    /// Append the counts to this file, as a line of JSON, on SIGUSR1 and at exit [default: stderr]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stats: Option<PathBuf>,
+}
+
+impl Bounds {
+    /// What the model is given.
+    pub(crate) fn options(&self, clock: Clock) -> Options {
+        Options {
+            threads: self.threads,
+            limits: Limits {
+                connections_max: self.connections_max,
+                idle_timeout: self.idle_timeout.0,
+                request_deadline: self.deadline.0,
+                write_timeout: self.write_timeout.0,
+                frame_bytes_max: self.frame_bytes_max,
+                ..Limits::default()
+            },
+            clock,
+        }
+    }
+}

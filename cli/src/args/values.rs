@@ -1,0 +1,210 @@
+//! Values the user writes (times, counts, addresses, names), each with its bounds and an error that says what is right.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
+use poetry::Model;
+use poetry::transform::TRANSFORMS;
+use tracing_subscriber::EnvFilter;
+
+/// The longest time that makes sense to wait: a day.
+const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A time as users write it: `0.7`, `700ms`, `2s`, `1m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "write a time such as 0.7, 700ms, 2s or 1m";
+        let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0)];
+        let with_unit = units
+            .iter()
+            .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));
+        let (number, unit) = with_unit.unwrap_or((text, 1.0));
+        if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit() || c == '.') {
+            return Err(FORM.to_owned());
+        }
+        let seconds = number.parse::<f64>().map_err(|_| FORM.to_owned())? * unit;
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(time) if time <= TIME_MAX => Ok(Self(time)),
+            _ => Err("longer than a day".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_secs_f64().fmt(out)
+    }
+}
+
+/// A time that something is given: longer than none.
+pub(crate) fn some_time(text: &str) -> Result<Seconds, String> {
+    match text.parse()? {
+        Seconds(Duration::ZERO) => Err("it must be longer than 0".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// A count from 1 to `max`.
+pub(crate) fn count(max: usize) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=max as u64)
+}
+
+/// The same, as a number that cannot be 0.
+pub(crate) fn at_least_one(max: usize) -> impl TypedValueParser<Value = NonZeroUsize> {
+    count(max).try_map(NonZeroUsize::try_from)
+}
+
+/// One of the models, by its name.
+pub(crate) fn model() -> impl TypedValueParser<Value = &'static dyn Model> {
+    PossibleValuesParser::new(models::ALL.iter().map(|model| model.name()))
+        .try_map(|name| models::find(&name).ok_or("no such model"))
+}
+
+/// The name of a transform; those of the laboratory are taken but not shown.
+pub(crate) fn transform() -> PossibleValuesParser {
+    PossibleValuesParser::new(TRANSFORMS.iter().map(|transform| {
+        PossibleValue::new(transform.name)
+            .help(transform.about)
+            .hide(transform.lab)
+    }))
+}
+
+/// A level, or a filter as tracing understands it. A word that is neither would silently be taken for a module.
+pub(crate) fn log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let known = |directive: &str| directive.contains('=') || LEVELS.contains(&directive);
+    if !text.split(',').all(known) {
+        return Err(format!("write one of {}", LEVELS.join(", ")));
+    }
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Where another program listens: `[host:]port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// A name, or an address as it is written without brackets; 127.0.0.1 unless given.
+    pub(crate) host: String,
+    /// From 1.
+    pub(crate) port: u16,
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, port) = match text.rsplit_once(':') {
+            None => ("127.0.0.1", text),
+            Some((host, port)) => (host, port),
+        };
+        let host = match host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+        {
+            Some(inner) if inner.contains(':') => inner,
+            Some(_) => return Err("only an IPv6 address stands in brackets".to_owned()),
+            None if host.contains(':') => {
+                return Err(format!(
+                    "write an IPv6 address in brackets: [{host}]:{port}"
+                ));
+            }
+            None => host,
+        };
+        if host.is_empty() || host.contains(char::is_whitespace) {
+            return Err("write [host:]port, such as 10001 or localhost:10001".to_owned());
+        }
+        match port.parse() {
+            Ok(number) if number > 0 && !port.starts_with('+') => Ok(Self {
+                host: host.to_owned(),
+                port: number,
+            }),
+            _ => Err(format!(
+                "'{port}' is not a port: write [host:]port, with a port from 1 to 65535"
+            )),
+        }
+    }
+}
+
+impl Address {
+    /// The address that needs no resolving, if the host is one.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(out, "[{}]:{}", self.host, self.port),
+            false => write!(out, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_with_or_without_a_unit() {
+        let millis = |text: &str| text.parse::<Seconds>().map(|time| time.0.as_millis());
+        assert_eq!(millis("0.7"), Ok(700));
+        assert_eq!(millis("700ms"), Ok(700));
+        assert_eq!(millis("2s"), Ok(2_000));
+        assert_eq!(millis("1.5m"), Ok(90_000));
+        assert_eq!(millis("0"), Ok(0));
+        assert_eq!(millis(".5"), Ok(500));
+    }
+
+    #[test]
+    fn times_that_are_none_are_rejected() {
+        for text in [
+            "", "-1", "nan", "inf", "1e3", "+2", "1h", "s", ".", "0.1.2", "½", "1 s",
+        ] {
+            assert!(text.parse::<Seconds>().is_err(), "{text}");
+        }
+        for text in ["86401", "99999999999999999999999", &"9".repeat(400)] {
+            assert_eq!(text.parse::<Seconds>(), Err("longer than a day".to_owned()));
+        }
+        assert!(some_time("0").is_err() && some_time("0.0000000001").is_err());
+    }
+
+    #[test]
+    fn s10_the_host_of_an_address_may_be_left_out() {
+        let shown = |text: &str| text.parse::<Address>().map(|address| address.to_string());
+        assert_eq!(shown("10001"), Ok("127.0.0.1:10001".to_owned()));
+        assert_eq!(shown("poems.example:1"), Ok("poems.example:1".to_owned()));
+        assert_eq!(shown("[::1]:65535"), Ok("[::1]:65535".to_owned()));
+    }
+
+    #[test]
+    fn s10_what_is_no_address_is_rejected() {
+        for text in [
+            "", ":", ":1", "a", "a:", "a:0", "a:65536", "a:+1", "::1:5", "[::1]", "[a]:1", "a b:1",
+            "-1",
+        ] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+        assert_eq!(
+            "::1:5".parse::<Address>(),
+            Err("write an IPv6 address in brackets: [::1]:5".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_rejected() {
+        assert!(log_filter("debug").is_ok() && log_filter("info,quatrain=trace").is_ok());
+        assert!(log_filter("verbose").is_err() && log_filter("quatrain=loud").is_err());
+    }
+}

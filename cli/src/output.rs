@@ -1,0 +1,112 @@
+//! What `fetch` prints on stdout: poems byte for byte, or JSON (S10, S11, S22).
+
+use std::io::{self, BufWriter, ErrorKind, Write};
+
+use poetry::{FetchRequest, Outcome};
+use serde::Serialize;
+
+use crate::failure::{Status, cause};
+use crate::lossy::Lossy;
+
+/// Prints the poems that arrived, in order. A newline is added only where a poem would begin in the middle of a line.
+pub(crate) fn poems(outcomes: &[Outcome]) -> io::Result<()> {
+    let poems = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.poem.as_deref().ok());
+    write_poems(poems, &mut io::stdout().lock())
+}
+
+fn write_poems<'a>(
+    poems: impl Iterator<Item = &'a str>,
+    stdout: &mut impl Write,
+) -> io::Result<()> {
+    let mut stdout = BufWriter::with_capacity(64 << 10, stdout);
+    let mut in_line = false;
+    for poem in poems.filter(|poem| !poem.is_empty()) {
+        if in_line {
+            stdout.write_all(b"\n")?;
+        }
+        stdout.write_all(poem.as_bytes())?;
+        in_line = !poem.ends_with('\n');
+    }
+    stdout.flush()
+}
+
+/// Prints one object a poem, in order.
+pub(crate) fn json(requests: &[FetchRequest], outcomes: &[Outcome]) -> io::Result<()> {
+    let mut stdout = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    for (index, (request, outcome)) in requests.iter().zip(outcomes).enumerate() {
+        let line = Line::new(index + 1, request, outcome);
+        serde_json::to_writer(&mut stdout, &line)?;
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()
+}
+
+/// One poem, for machines.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// Counted from 1, as in the progress lines.
+    task: usize,
+    address: &'a str,
+    /// `arrived`, or the failure in one word.
+    status: &'static str,
+    /// Received from the poem server.
+    bytes: u64,
+    elapsed_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poem: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Why the poem is the original although a transform was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transform_error: Option<String>,
+}
+
+impl<'a> Line<'a> {
+    fn new(task: usize, request: &'a FetchRequest, outcome: &'a Outcome) -> Self {
+        let poem = outcome.poem.as_ref();
+        let micros = outcome.elapsed.as_micros() as f64;
+        Self {
+            task,
+            address: &request.peer.name,
+            status: poem.err().map_or("arrived", |error| error.failure.status()),
+            bytes: outcome.bytes,
+            elapsed_ms: micros / 1_000.0,
+            poem: poem.ok().map(String::as_str),
+            error: poem.err().map(ToString::to_string),
+            transform_error: outcome.transform_failure.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// That stdout is closed is said to nobody: whoever closed it has read enough (S22).
+pub(crate) fn failed(error: &io::Error, stderr: &Lossy) -> Status {
+    if error.kind() != ErrorKind::BrokenPipe {
+        let cause = cause(error);
+        stderr.line(format_args!(
+            "quatrain: cannot write the poems to stdout: {cause}"
+        ));
+    }
+    Status::Trouble
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(poems: &[&str]) -> String {
+        let mut stdout = Vec::new();
+        write_poems(poems.iter().copied(), &mut stdout).unwrap();
+        String::from_utf8(stdout).unwrap()
+    }
+
+    #[test]
+    fn a_newline_is_added_only_between_two_poems_where_the_first_lacks_one() {
+        assert_eq!(written(&["a\n", "b\n"]), "a\nb\n");
+        assert_eq!(written(&["a", "b"]), "a\nb");
+        assert_eq!(written(&["a", "", "b", ""]), "a\nb");
+        assert_eq!(written(&["", "a"]), "a");
+        assert_eq!(written(&[]), "");
+    }
+}

@@ -1,0 +1,56 @@
+//! Where a server's counts go: a line of JSON each time they are asked for, and one at exit (S23).
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use poetry::Counts;
+use tracing::error;
+
+use crate::failure::{Failure, cause};
+use crate::lossy::Lossy;
+
+/// The sink of counts; clones write to the same.
+#[derive(Clone)]
+pub(crate) enum Stats {
+    /// `--stats FILE`.
+    File(Arc<File>),
+    /// No file was named.
+    Stderr(Lossy),
+}
+
+impl Stats {
+    /// Opens `path`, to append, now rather than when there is something to write: a path that cannot be written is
+    /// bad usage. Without a path it is `stderr`.
+    pub(crate) fn open(path: Option<&Path>, stderr: &Lossy) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            return Ok(Self::Stderr(stderr.clone()));
+        };
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        opened
+            .map(|file| Self::File(Arc::new(file)))
+            .map_err(|error| {
+                let (shown, cause) = (path.display(), cause(&error));
+                Failure::new(format_args!(
+                    "cannot write --stats {shown}: {cause}; name a file that can be written"
+                ))
+            })
+    }
+
+    /// Writes one line, with one write, so that lines of several servers may share a file.
+    pub(crate) fn write(&self, counts: &Counts) {
+        let line = match serde_json::to_string(counts) {
+            Ok(line) => line,
+            Err(error) => return error!("cannot write the counts: {error}"),
+        };
+        match self {
+            Self::Stderr(stderr) => stderr.line(line),
+            Self::File(file) => {
+                if let Err(error) = file.as_ref().write_all(format!("{line}\n").as_bytes()) {
+                    error!("cannot write the counts: {}", cause(&error));
+                }
+            }
+        }
+    }
+}
