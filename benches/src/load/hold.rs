@@ -1,0 +1,116 @@
+//! Idle connections, each of which has made one request: what the cost of a connection is measured with.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::{Ledger, LoadError};
+use crate::exchange::Exchange;
+
+/// Connections that are open and idle. Dropping closes them.
+#[derive(Debug)]
+pub struct Held {
+    address: SocketAddr,
+    exchange: Exchange,
+    patience: Duration,
+    streams: Vec<TcpStream>,
+    ledger: Ledger,
+}
+
+/// Opens `connections` to the keep-alive server at `address`, one after another; each makes one request, whose reply
+/// is verified, and then says nothing. `patience` is how long one reply may take.
+///
+/// # Errors
+/// Why it is void: as with [`super::run`].
+pub fn hold(
+    address: SocketAddr,
+    exchange: Exchange,
+    connections: usize,
+    patience: Duration,
+) -> Result<Held, LoadError> {
+    let mut held = Held {
+        address,
+        exchange,
+        patience,
+        streams: Vec::new(),
+        ledger: Ledger::default(),
+    };
+    held.grow(connections)?;
+    Ok(held)
+}
+
+impl Held {
+    /// Opens more, until there are `connections`.
+    ///
+    /// # Errors
+    /// As [`hold`].
+    pub fn grow(&mut self, connections: usize) -> Result<(), LoadError> {
+        while self.streams.len() < connections {
+            let stream = self.greet()?;
+            self.streams.push(stream);
+        }
+        Ok(())
+    }
+
+    /// Connections held.
+    pub fn connections(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Closes all, and waits until the server has closed them too.
+    ///
+    /// # Errors
+    /// The server said something more, or did not close.
+    pub fn release(self) -> Result<Ledger, LoadError> {
+        for stream in &self.streams {
+            stream.shutdown(Shutdown::Write).map_err(LoadError::Lost)?;
+        }
+        for mut stream in self.streams {
+            match stream.read(&mut [0; 1]) {
+                Ok(0) => {}
+                Ok(bytes) => return Err(LoadError::Excess { bytes }),
+                Err(error) => return Err(LoadError::Lost(error)),
+            }
+        }
+        Ok(self.ledger)
+    }
+
+    fn greet(&mut self) -> Result<TcpStream, LoadError> {
+        let mut stream = TcpStream::connect_timeout(&self.address, self.patience)
+            .map_err(LoadError::NoConnection)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(self.patience))?;
+        let (request, expected) = (&self.exchange.request, &self.exchange.reply);
+        stream.write_all(request).map_err(LoadError::Lost)?;
+        let mut reply = vec![0; expected.len()];
+        stream.read_exact(&mut reply).map_err(|error| {
+            if error.kind() == ErrorKind::UnexpectedEof {
+                LoadError::ClosedEarly {
+                    owed: expected.len(),
+                }
+            } else {
+                LoadError::Lost(error)
+            }
+        })?;
+        let wrong = reply
+            .iter()
+            .zip(expected)
+            .position(|(found, right)| found != right);
+        if let Some(at) = wrong {
+            return Err(LoadError::WrongByte {
+                reply: self.ledger.answered,
+                at,
+                expected: expected[at],
+                found: reply[at],
+            });
+        }
+        self.ledger += Ledger {
+            connections: 1,
+            requests: 1,
+            answered: 1,
+            bytes_in: expected.len() as u64,
+            bytes_out: request.len() as u64,
+        };
+        Ok(stream)
+    }
+}

@@ -1,0 +1,149 @@
+//! The times of a run: the warm-up, the timed window, the patience with a server that says nothing.
+
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+
+use super::{Extent, Ledger, LoadError, Mark, Plan, Report};
+
+pub(super) struct Timeline {
+    extent: Extent,
+    stall_timeout: Duration,
+    start: Instant,
+    /// When bytes last came, and how many had come by then.
+    progress: (Instant, u64),
+    first_reply: Option<Duration>,
+    begin: Option<Moment>,
+    end: Option<Moment>,
+}
+
+/// One end of the timed window.
+struct Moment {
+    at: Instant,
+    answered: u64,
+    cpu: Option<Duration>,
+}
+
+impl Timeline {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let start = Instant::now();
+        Self {
+            extent: plan.extent,
+            stall_timeout: plan.stall_timeout,
+            start,
+            progress: (start, 0),
+            first_reply: None,
+            begin: None,
+            end: None,
+        }
+    }
+
+    /// Notes what `now` brings: progress, and the ends of the window.
+    pub(super) fn advance(
+        &mut self,
+        now: Instant,
+        ledger: &Ledger,
+        all_begun: bool,
+        mark: &mut dyn FnMut(Mark),
+    ) {
+        let answered = ledger.answered;
+        if ledger.bytes_in != self.progress.1 {
+            self.progress = (now, ledger.bytes_in);
+        }
+        if self.first_reply.is_none() && answered > 0 {
+            self.first_reply = Some(now - self.start);
+        }
+        let opens = match self.extent {
+            Extent::For { warm_up, .. } => all_begun && now - self.start >= warm_up,
+            Extent::Requests(_) => true,
+        };
+        if self.begin.is_none() && opens {
+            mark(Mark::Begin { answered });
+            self.begin = Some(Moment::now(answered));
+        } else if self.window_end().is_some_and(|end| now >= end) {
+            self.close(answered, mark);
+        }
+    }
+
+    fn close(&mut self, answered: u64, mark: &mut dyn FnMut(Mark)) {
+        self.end = Some(Moment::now(answered));
+        mark(Mark::End { answered });
+    }
+
+    /// When the open window closes, if that is a matter of time.
+    fn window_end(&self) -> Option<Instant> {
+        match (&self.begin, &self.end, self.extent) {
+            (Some(begin), None, Extent::For { timed, .. }) => Some(begin.at + timed),
+            _ => None,
+        }
+    }
+
+    /// Whether no more requests are to be sent, as far as time says.
+    pub(super) fn is_over(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// How long to wait for events of the `open` connections.
+    ///
+    /// # Errors
+    /// Nothing has come for too long.
+    pub(super) fn wait(&self, now: Instant, open: usize) -> Result<Duration, LoadError> {
+        let after = self.stall_timeout;
+        let patience = after
+            .checked_sub(now - self.progress.0)
+            .ok_or(LoadError::Stalled { after, open })?;
+        let warm_up = match (&self.begin, self.extent) {
+            (None, Extent::For { warm_up, .. }) => Some(self.start + warm_up),
+            _ => None,
+        };
+        let next = warm_up.or_else(|| self.window_end());
+        // Rounded up, since the kernel waits for whole milliseconds; a window that has to wait for connections
+        // opens as their events come.
+        let until_next = next
+            .map(|next| next.saturating_duration_since(now))
+            .filter(|until| !until.is_zero());
+        let wait = until_next.map_or(patience, |until| until.min(patience));
+        Ok(wait.max(Duration::from_millis(1)))
+    }
+
+    /// The report of a run that has ended with `ledger`. A window that is open is closed by that.
+    pub(super) fn report(mut self, ledger: Ledger, mark: &mut dyn FnMut(Mark)) -> Report {
+        if self.begin.is_some() && self.end.is_none() {
+            self.close(ledger.answered, mark);
+        }
+        let (start, nothing) = (self.start, Moment::nothing(self.start));
+        let (begin, end) = match (&self.begin, &self.end) {
+            (Some(begin), Some(end)) => (begin, end),
+            _ => (&nothing, &nothing),
+        };
+        Report {
+            answered: end.answered - begin.answered,
+            elapsed: end.at - begin.at,
+            warm_up: begin.at - start,
+            first_reply: self.first_reply.unwrap_or_default(),
+            connect_errors: 0,
+            client_cpu: end.cpu.zip(begin.cpu).map(|(end, begin)| end - begin),
+            ledger,
+        }
+    }
+}
+
+impl Moment {
+    fn now(answered: u64) -> Self {
+        Self {
+            at: Instant::now(),
+            answered,
+            cpu: clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+                .ok()
+                .map(Duration::from),
+        }
+    }
+
+    fn nothing(at: Instant) -> Self {
+        Self {
+            at,
+            answered: 0,
+            cpu: None,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The load generator against the floor, and against small servers that misbehave.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use measure::exchange::Exchange;
+use measure::floor::Floor;
+use measure::load::{self, Extent, Ledger, LoadError, Mark, Plan, hold};
+
+/// How long the generator waits before it gives a server up, in tests.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn floor(keep_alive: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let floor = Floor::new(listener, keep_alive).unwrap();
+    let address = floor.address().unwrap();
+    thread::spawn(|| floor.run());
+    address
+}
+
+/// Accepts connections and does `behave` to each, one after another.
+fn server(behave: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || listener.incoming().flatten().for_each(behave));
+    address
+}
+
+/// Reads the one request and answers with `reply`, whatever comes after.
+fn replies(reply: &'static [u8]) -> SocketAddr {
+    server(move |mut stream| {
+        let mut request = [0; 10 + 4];
+        if stream.read_exact(&mut request).is_ok() {
+            let _gone = stream.write_all(reply);
+            let _gone = stream.shutdown(std::net::Shutdown::Write);
+            let _gone = stream.read_to_end(&mut Vec::new());
+        }
+    })
+}
+
+fn plan(address: SocketAddr, requests: u64) -> Plan {
+    Plan {
+        connections: 1,
+        exchange: Exchange::transform("shout", "ahoy").unwrap(),
+        extent: Extent::Requests(requests),
+        stall_timeout: PATIENCE,
+        ..Plan::new(address).unwrap()
+    }
+}
+
+#[test]
+fn every_request_is_answered_and_in_the_ledger() {
+    for (connections, depth, bytes) in [(1, 1, 600), (64, 1, 600), (8, 16, 600), (3, 5, 90_000)] {
+        let exchange = Exchange::cummingsify(bytes).unwrap();
+        let requests = 2_000;
+        let expected = Ledger {
+            connections,
+            requests,
+            answered: requests,
+            bytes_in: requests * exchange.reply.len() as u64,
+            bytes_out: requests * exchange.request.len() as u64,
+        };
+        let plan = Plan {
+            connections: connections as usize,
+            depth,
+            exchange,
+            ..plan(floor(true), requests)
+        };
+        let report = load::run(&plan).unwrap();
+        assert_eq!(report.ledger, expected);
+        assert_eq!((report.answered, report.connect_errors), (requests, 0));
+    }
+}
+
+#[test]
+fn s5_one_shot_makes_a_connection_for_every_request() {
+    let plan = Plan {
+        connections: 16,
+        keep_alive: false,
+        ..plan(floor(false), 1_000)
+    };
+    let ledger = load::run(&plan).unwrap().ledger;
+    assert_eq!(
+        (ledger.connections, ledger.requests, ledger.answered),
+        (1_000, 1_000, 1_000)
+    );
+}
+
+#[test]
+fn the_window_lies_between_its_marks() {
+    let timed = Duration::from_millis(50);
+    let plan = Plan {
+        connections: 4,
+        extent: Extent::For {
+            warm_up: Duration::from_millis(20),
+            timed,
+        },
+        ..plan(floor(true), 1)
+    };
+    let mut marks = Vec::new();
+    let report = load::run_marked(&plan, &mut |mark| marks.push(mark)).unwrap();
+    let [Mark::Begin { answered: begin }, Mark::End { answered: end }] = marks[..] else {
+        panic!("{marks:?}");
+    };
+    assert_eq!(report.answered, end - begin);
+    assert!(report.ledger.answered >= end && report.elapsed >= timed);
+    assert_eq!(report.ledger.answered, report.ledger.requests);
+}
+
+#[test]
+fn a_wrong_byte_voids_the_run() {
+    let error = load::run(&plan(replies(b"4:AHOy,"), 1)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            LoadError::WrongByte {
+                reply: 0,
+                at: 5,
+                expected: b'Y',
+                found: b'y'
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_short_reply_voids_the_run() {
+    let error = load::run(&plan(replies(b"4:AHO"), 1)).unwrap_err();
+    assert!(
+        matches!(error, LoadError::ClosedEarly { owed: 2 }),
+        "{error}"
+    );
+}
+
+#[test]
+fn s4_a_close_without_a_reply_voids_the_run() {
+    let error = load::run(&plan(replies(b""), 1)).unwrap_err();
+    assert!(
+        matches!(error, LoadError::ClosedEarly { owed: 7 }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_reply_too_many_voids_the_run_even_after_the_last() {
+    for keep_alive in [true, false] {
+        let plan = Plan {
+            keep_alive,
+            ..plan(replies(b"4:AHOY,4:AHOY,"), 1)
+        };
+        let error = load::run(&plan).unwrap_err();
+        assert!(matches!(error, LoadError::Excess { bytes: 7 }), "{error}");
+    }
+}
+
+#[test]
+fn s5_a_server_that_closes_between_requests_voids_a_keep_alive_run() {
+    let error = load::run(&plan(replies(b"4:AHOY,"), 2)).unwrap_err();
+    assert!(
+        matches!(error, LoadError::ClosedEarly { .. } | LoadError::Lost(_)),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_server_that_says_nothing_stalls_the_run() {
+    let address = server(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let plan = Plan {
+        stall_timeout: Duration::from_millis(50),
+        ..plan(address, 1)
+    };
+    let error = load::run(&plan).unwrap_err();
+    assert!(
+        matches!(error, LoadError::Stalled { open: 1, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn s5_a_one_shot_server_that_does_not_close_stalls_the_run() {
+    let plan = Plan {
+        keep_alive: false,
+        stall_timeout: Duration::from_millis(50),
+        ..plan(floor(true), 1)
+    };
+    let error = load::run(&plan).unwrap_err();
+    assert!(matches!(error, LoadError::Stalled { .. }), "{error}");
+}
+
+#[test]
+fn a_reset_voids_the_run() {
+    let address = server(|stream| {
+        let mut byte = [0; 1];
+        let _first = (&stream).read(&mut byte);
+        // Closing with unread input resets.
+        drop(stream);
+    });
+    let error = load::run(&plan(address, 1)).unwrap_err();
+    assert!(matches!(error, LoadError::Lost(_)), "{error}");
+}
+
+#[test]
+fn connections_that_cannot_be_made_are_counted_and_not_tried_again() {
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    for keep_alive in [true, false] {
+        let plan = Plan {
+            connections: 3,
+            keep_alive,
+            ..plan(nobody, 9)
+        };
+        let error = load::run(&plan).unwrap_err();
+        assert!(matches!(error, LoadError::NoConnection(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_plan_that_cannot_be_carried_out_is_refused() {
+    let pipelined = Plan {
+        keep_alive: false,
+        depth: 2,
+        ..plan(floor(false), 1)
+    };
+    let idle = Plan {
+        connections: 0,
+        ..plan(floor(true), 1)
+    };
+    for plan in [pipelined, idle, plan(floor(true), 0)] {
+        assert!(matches!(load::run(&plan), Err(LoadError::Plan(_))));
+    }
+}
+
+#[test]
+fn held_connections_have_made_one_request_each() {
+    let exchange = Exchange::transform("shout", "ahoy").unwrap();
+    let mut held = hold(floor(true), exchange, 3, PATIENCE).unwrap();
+    held.grow(5).unwrap();
+    assert_eq!(held.connections(), 5);
+    let ledger = held.release().unwrap();
+    assert_eq!((ledger.connections, ledger.answered), (5, 5));
+    assert_eq!((ledger.bytes_in, ledger.bytes_out), (35, 70));
+}
+
+#[test]
+fn a_held_connection_is_verified_too() {
+    let exchange = Exchange::transform("shout", "ahoy").unwrap();
+    let wrong = hold(replies(b"4:AHOx,"), exchange.clone(), 1, PATIENCE).unwrap_err();
+    assert!(
+        matches!(wrong, LoadError::WrongByte { at: 5, .. }),
+        "{wrong}"
+    );
+    let short = hold(replies(b"4:"), exchange.clone(), 1, PATIENCE).unwrap_err();
+    assert!(matches!(short, LoadError::ClosedEarly { .. }), "{short}");
+    let held = hold(replies(b"4:AHOY,4:AHOY,"), exchange, 1, PATIENCE).unwrap();
+    let excess = held.release().unwrap_err();
+    assert!(matches!(excess, LoadError::Excess { .. }), "{excess}");
+}

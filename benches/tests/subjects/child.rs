@@ -1,0 +1,131 @@
+//! The roles this program plays as a child: small servers, most of which misbehave in one way.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use measure::floor::Floor;
+use measure::process::Launch;
+use nix::sys::signal::{SigSet, Signal};
+use poetry::limits::FRAME_BYTES_MAX;
+use poetry::netstring::Decoder;
+use poetry::{CloseReason, Counters, Counts, TransformService};
+
+/// The first argument of a child.
+pub(crate) const MARK: &str = "as-a-child";
+
+/// How to start this program in a role.
+pub(crate) fn launch(role: &[&str]) -> Launch {
+    let program = std::env::current_exe().unwrap();
+    Launch::new(program, [MARK].iter().chain(role).copied())
+}
+
+/// Plays a role.
+pub(crate) fn main(role: &[&str]) {
+    match role {
+        ["floor", mode] => floor(*mode == "keep-alive"),
+        ["counting", mode, stats] => counting(stats, mode, 0),
+        ["counting-wrongly", mode, stats] => counting(stats, mode, 1),
+        ["ends"] => std::process::exit(3),
+        ["babbles"] => println!("Hello on this fine day"),
+        ["is-silent"] => wait_for_sigterm(),
+        ["stays"] => stays(),
+        role => panic!("no such role: {role:?}"),
+    }
+}
+
+fn listen(with: &str) -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    println!("Serving transforms on {address} with {with}");
+    listener
+}
+
+fn floor(keep_alive: bool) {
+    Floor::new(listen("floor"), keep_alive)
+        .unwrap()
+        .run()
+        .unwrap();
+}
+
+/// Serves, and does not end when it is asked to.
+fn stays() {
+    sigterm().thread_block().unwrap();
+    let _listener = listen("patience");
+    loop {
+        thread::park();
+    }
+}
+
+fn sigterm() -> SigSet {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals
+}
+
+fn wait_for_sigterm() {
+    sigterm().thread_block().unwrap();
+    sigterm().wait().unwrap();
+}
+
+/// A thread per connection, and counts left in the file `stats`, with `extra` replies that never were.
+fn counting(stats: &str, mode: &str, extra: u64) {
+    sigterm().thread_block().unwrap();
+    let counters = Arc::new(Counters::default());
+    let service = TransformService {
+        keep_alive: mode == "keep-alive",
+        lab: None,
+    };
+    let listener = listen("threads");
+    let shared = Arc::clone(&counters);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (counters, service) = (Arc::clone(&shared), service.clone());
+            counters.accepted();
+            thread::spawn(move || {
+                let _reset = serve(stream, &service, &counters);
+                counters.closed(CloseReason::Done);
+            });
+        }
+    });
+    sigterm().wait().unwrap();
+    counters.requests(extra);
+    counters.answered(extra);
+    let counts = Counts::from(&*counters);
+    fs::write(stats, serde_json::to_string(&counts).unwrap() + "\n").unwrap();
+}
+
+fn serve(
+    mut stream: TcpStream,
+    service: &TransformService,
+    counters: &Counters,
+) -> std::io::Result<()> {
+    let mut decoder = Decoder::new(FRAME_BYTES_MAX);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let bytes = stream.read(&mut buffer)?;
+        if bytes == 0 {
+            return Ok(());
+        }
+        counters.read(bytes as u64);
+        let mut replies = Vec::new();
+        let mut answered = 0;
+        let mut frames = decoder.feed(&buffer[..bytes]);
+        while let Ok(Some(frame)) = frames.next() {
+            service
+                .answer(frame, FRAME_BYTES_MAX, &mut replies)
+                .unwrap();
+            answered += 1;
+        }
+        drop(frames);
+        counters.requests(answered);
+        counters.wrote(replies.len() as u64);
+        counters.answered(answered);
+        stream.write_all(&replies)?;
+        if !service.keep_alive && answered > 0 {
+            stream.shutdown(Shutdown::Write)?;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Children are found by their line, costed, and stopped; those that misbehave are told from each other.
+
+use std::time::Duration;
+
+use measure::load::{self, Extent, Plan};
+use measure::process::{Process, ProcessError};
+
+use crate::child::launch;
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    ("process::a_server_is_found_by_its_line", a_server_is_found),
+    ("process::its_cost_grows_with_its_work", its_cost_grows),
+    (
+        "process::s23_its_last_counts_agree_with_the_ledger",
+        its_counts_agree,
+    ),
+    (
+        "process::s23_counts_that_are_not_left_are_told",
+        counts_not_left,
+    ),
+    ("process::one_that_ends_is_told", one_that_ends),
+    ("process::one_that_babbles_is_told", one_that_babbles),
+    ("process::one_that_says_nothing_is_late", one_that_is_silent),
+    ("process::one_that_stays_is_killed", one_that_stays),
+    ("process::one_that_cannot_be_started_is_told", not_started),
+];
+
+const SOON: Duration = Duration::from_millis(200);
+
+fn start(role: &[&str]) -> Result<Process, ProcessError> {
+    Process::start(&launch(role))
+}
+
+fn a_server_is_found() {
+    let process = start(&["floor", "keep-alive"]).unwrap();
+    assert_eq!(process.serving().with, "floor");
+    assert_ne!(process.address().port(), 0);
+    let ending = process.stop().unwrap();
+    assert!(!ending.status.success(), "the floor ends by the signal");
+    assert_eq!(ending.counts, None);
+}
+
+fn load(process: &Process, keep_alive: bool) -> load::Report {
+    let plan = Plan {
+        connections: 4,
+        keep_alive,
+        extent: Extent::Requests(500),
+        ..Plan::new(process.address()).unwrap()
+    };
+    load::run(&plan).unwrap()
+}
+
+fn its_cost_grows() {
+    let process = start(&["floor", "keep-alive"]).unwrap();
+    let before = process.usage();
+    load(&process, true);
+    let after = process.usage();
+    if cfg!(target_os = "linux") {
+        assert!(after.cpu > before.cpu && process.cpu() >= after.cpu);
+        assert!(after.voluntary_switches > Some(0) && after.threads == Some(1));
+        assert!(after.peak_memory > Some(0));
+    }
+}
+
+/// A name for a file of this test alone.
+fn scratch(name: &str) -> String {
+    let name = format!("quatrain-{}-{name}", std::process::id());
+    std::env::temp_dir().join(name).display().to_string()
+}
+
+fn its_counts_agree() {
+    for mode in ["keep-alive", "one-shot"] {
+        let stats = scratch(mode);
+        let mut launch = launch(&["counting", mode, &stats]);
+        launch.stats = Some(stats.clone().into());
+        let process = Process::start(&launch).unwrap();
+        let ledger = load(&process, mode == "keep-alive").ledger;
+        let ending = process.stop().unwrap();
+        assert_eq!(ledger.check(&ending.counts.unwrap()), Ok(()));
+        std::fs::remove_file(stats).unwrap();
+    }
+}
+
+fn counts_not_left() {
+    let mut launch = launch(&["floor", "keep-alive"]);
+    launch.stats = Some(scratch("never-written").into());
+    let error = Process::start(&launch).unwrap().stop().unwrap_err();
+    assert!(matches!(error, ProcessError::Stats { .. }), "{error}");
+}
+
+fn one_that_ends() {
+    let error = start(&["ends"]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("ended before it served: exit status: 3"),
+        "{error}"
+    );
+}
+
+fn one_that_babbles() {
+    let error = start(&["babbles"]).unwrap_err();
+    assert!(
+        matches!(&error, ProcessError::Line { line, .. } if line == "Hello on this fine day"),
+        "{error}"
+    );
+}
+
+fn one_that_is_silent() {
+    let mut launch = launch(&["is-silent"]);
+    launch.patience = SOON;
+    let error = Process::start(&launch).unwrap_err();
+    assert!(
+        matches!(error, ProcessError::Late { what: "serve", .. }),
+        "{error}"
+    );
+}
+
+fn one_that_stays() {
+    let mut process = start(&["stays"]).unwrap();
+    process.set_patience(SOON);
+    let id = process.id();
+    let error = process.stop().unwrap_err();
+    assert!(
+        matches!(error, ProcessError::Late { what: "end", .. }),
+        "{error}"
+    );
+    let gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id as i32), None);
+    assert_eq!(gone, Err(nix::errno::Errno::ESRCH));
+}
+
+fn not_started() {
+    let error =
+        Process::start(&measure::process::Launch::new("/no/such/program", [""])).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot start /no/such/program"),
+        "{error}"
+    );
+}
