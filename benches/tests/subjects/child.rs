@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
+use measure::Subject;
 use measure::floor::Floor;
 use measure::process::Launch;
 use nix::sys::signal::{SigSet, Signal};
@@ -20,6 +21,12 @@ pub(crate) const MARK: &str = "as-a-child";
 pub(crate) fn launch(role: &[&str]) -> Launch {
     let program = std::env::current_exe().unwrap();
     Launch::new(program, [MARK].iter().chain(role).copied())
+}
+
+/// This program in a role, as a subject.
+pub(crate) fn subject(name: &str, role: &[&str]) -> Subject {
+    let program = std::env::current_exe().unwrap();
+    Subject::new(name, program, [MARK].iter().chain(role).copied())
 }
 
 /// Plays a role.

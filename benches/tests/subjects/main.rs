@@ -1,6 +1,7 @@
 //! Child processes and the runner that measures them. The subjects are this program itself, in the roles of `child`.
 
 mod child;
+mod instructions;
 mod process;
 
 use libtest_mimic::{Arguments, Trial};
@@ -11,8 +12,8 @@ fn main() {
         let role: Vec<String> = args.collect();
         return child::main(&role.iter().map(String::as_str).collect::<Vec<_>>());
     }
-    let tests = process::TESTS.iter();
-    let trials = tests.map(|&(name, test)| {
+    let tests = [process::TESTS, instructions::TESTS].concat().into_iter();
+    let trials = tests.map(|(name, test)| {
         Trial::test(name, move || {
             test();
             Ok(())

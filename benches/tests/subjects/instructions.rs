@@ -1,0 +1,39 @@
+//! Instructions per request, where valgrind is installed; elsewhere it is said that they are not available.
+
+use measure::instructions::{self, Options};
+use measure::{Plan, Subject};
+
+use crate::child::subject;
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    ("instructions::they_are_counted_or_not_available", counted),
+    ("instructions::a_flat_slope_is_refused", flat),
+];
+
+fn options(few: u64, many: u64) -> Options {
+    let address = ([127, 0, 0, 1], 0).into();
+    Options {
+        few,
+        many,
+        plan: Plan {
+            connections: 4,
+            ..Plan::new(address).unwrap()
+        },
+    }
+}
+
+fn count(subject: &Subject) -> Result<instructions::Instructions, String> {
+    instructions::count(subject, &options(20, 60))
+}
+
+fn counted() {
+    match count(&subject("floor", &["floor", "keep-alive"])) {
+        Ok(counted) => assert!(counted.per_request() > 600.0, "{counted:?}"),
+        Err(error) => assert!(error.starts_with("cannot start valgrind"), "{error}"),
+    }
+}
+
+fn flat() {
+    let floor = subject("floor", &["floor", "keep-alive"]);
+    assert!(instructions::count(&floor, &options(5, 5)).is_err());
+}
