@@ -1,4 +1,17 @@
-//! To be written.
+//! Threads and `std::net`: straight-line code, and a thread for everything that waits.
+
+pub mod buffers;
+pub mod connection;
+pub mod deadlines;
+pub mod errand;
+pub mod ledger;
+pub mod net;
+pub mod poem_client;
+pub mod poem_server;
+pub mod server;
+pub mod transform_client;
+pub mod transform_server;
+pub mod workers;
 
 use std::io;
 use std::net::TcpListener;
@@ -6,26 +19,41 @@ use std::sync::Arc;
 
 use poetry::{Client, Model, Observer, Options, Server, Service};
 
+pub use errand::Errand;
+pub use poem_client::{PoemClient, get_poetry};
+pub use poem_server::serve_poem;
+pub use transform_client::transform;
+pub use transform_server::serve_transforms;
+
+/// The name the model is chosen by.
+pub const NAME: &str = "blocking";
+
 /// The model.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Blocking;
 
 impl Model for Blocking {
     fn name(&self) -> &'static str {
-        "blocking"
+        NAME
     }
 
     fn serve(
         &self,
-        _: TcpListener,
-        _: Service,
-        _: &Options,
-        _: Arc<dyn Observer>,
+        listener: TcpListener,
+        service: Service,
+        options: &Options,
+        observer: Arc<dyn Observer>,
     ) -> io::Result<Box<dyn Server>> {
-        Err(io::ErrorKind::Unsupported.into())
+        let listener = net::Listener::new(listener)?;
+        Ok(match service {
+            Service::Poem(service) => Box::new(serve_poem(listener, service, options, observer)?),
+            Service::Transform(service) => {
+                Box::new(serve_transforms(listener, service, options, observer)?)
+            }
+        })
     }
 
-    fn client(&self, _: &Options) -> io::Result<Box<dyn Client>> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn client(&self, options: &Options) -> io::Result<Box<dyn Client>> {
+        Ok(Box::new(PoemClient::new(options)))
     }
 }

@@ -1,0 +1,196 @@
+//! Deadlines that are totals, made of blocking calls that each know only a timeout of their own.
+//!
+//! A timeout is a system call to set, so it is set only when it changes: a connection that asks and is answered
+//! without haste costs one `recv` and one `send` a request, and reads no clock.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Duration;
+
+/// A byte stream whose calls block for a bounded time, and that knows what time it is.
+pub trait Wire: Read + Write {
+    /// The time on a monotonic clock whose origin does not matter.
+    fn now(&self) -> Duration;
+
+    /// Reads that get nothing for `timeout`, which is not zero, fail as `WouldBlock` or `TimedOut`.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn set_read_timeout(&mut self, timeout: Duration) -> io::Result<()>;
+
+    /// Writes of which nothing is taken for `timeout`, which is not zero, fail as `WouldBlock` or `TimedOut`.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn set_write_timeout(&mut self, timeout: Duration) -> io::Result<()>;
+
+    /// Sends FIN after what has been written.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn finish(&mut self) -> io::Result<()>;
+
+    /// Waits without reading; may return early.
+    fn pause(&mut self, at_most: Duration);
+}
+
+/// Why a blocking call came back without what it was for.
+#[derive(Debug)]
+pub enum Stop {
+    /// Its time was over.
+    TimedOut,
+    /// The connection broke.
+    Lost(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Self::TimedOut,
+            _ => Self::Lost(error),
+        }
+    }
+}
+
+/// A write that ended before its last byte was taken.
+#[derive(Debug)]
+pub struct CutShort {
+    /// Bytes that were taken.
+    pub taken: usize,
+    /// Why no more were.
+    pub stop: Stop,
+}
+
+/// A write timeout is waited for in this many calls at least. A call tells how many bytes were taken but not when,
+/// so a peer may be silent for the timeout and one call more.
+const SLICES: u32 = 4;
+
+/// How long a peer may refuse to take a byte: some blocking calls in a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    slice: Duration,
+    slices: u32,
+}
+
+impl Patience {
+    /// `timeout`, in calls of equal length none of which lasts longer than `longest`.
+    pub fn new(timeout: Duration, longest: Duration) -> Self {
+        let slice = (timeout / SLICES).clamp(SHORTEST, longest.max(SHORTEST));
+        let slices = timeout.as_nanos().div_ceil(slice.as_nanos());
+        let slices = u32::try_from(slices).unwrap_or(u32::MAX).max(1);
+        Self { slice, slices }
+    }
+}
+
+/// The shortest timeout that is set: none at all would mean to wait for ever.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// A wire whose timeouts are set only when they change.
+#[derive(Debug)]
+pub struct Timed<W> {
+    wire: W,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+}
+
+impl<W: Wire> Timed<W> {
+    /// A wire that has just been made, with no timeouts set.
+    pub fn new(wire: W) -> Self {
+        Self {
+            wire,
+            read_timeout: None,
+            write_timeout: None,
+        }
+    }
+
+    /// The time on the wire's clock.
+    pub fn now(&self) -> Duration {
+        self.wire.now()
+    }
+
+    /// The wire itself.
+    pub fn wire(&mut self) -> &mut W {
+        &mut self.wire
+    }
+
+    /// Reads what there is, or waits for it as long as `timeout`; 0 is the peer's FIN. Reads no clock.
+    ///
+    /// # Errors
+    /// Nothing came in time, or the connection broke.
+    #[inline]
+    pub fn read(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Stop> {
+        if self.read_timeout != Some(timeout) {
+            self.wire.set_read_timeout(timeout.max(SHORTEST))?;
+            self.read_timeout = Some(timeout);
+        }
+        loop {
+            match self.wire.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return Ok(read?),
+            }
+        }
+    }
+
+    /// Reads what there is, or waits for it until `deadline`, however many reads that takes; 0 is the peer's FIN.
+    ///
+    /// # Errors
+    /// The deadline has passed, even if there would be something to read, or the connection broke.
+    pub fn read_until(&mut self, buffer: &mut [u8], deadline: Duration) -> Result<usize, Stop> {
+        loop {
+            let left = deadline.saturating_sub(self.now());
+            if left.is_zero() {
+                return Err(Stop::TimedOut);
+            }
+            match self.read(buffer, left) {
+                // The kernel counts in ticks: it may be early by one.
+                Err(Stop::TimedOut) => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// Writes all of `bytes`, calling `meanwhile` after each blocking call of which nothing was taken.
+    ///
+    /// # Errors
+    /// Nothing was taken for all of `patience`, or the connection broke.
+    #[inline]
+    pub fn write_all(
+        &mut self,
+        bytes: &[u8],
+        patience: Patience,
+        mut meanwhile: impl FnMut(&mut Self),
+    ) -> Result<(), CutShort> {
+        let mut taken = 0;
+        let mut silent = 0;
+        while taken < bytes.len() {
+            let stop = match self.write(&bytes[taken..], patience.slice) {
+                Ok(more) => {
+                    taken += more;
+                    silent = 0;
+                    continue;
+                }
+                Err(stop) => stop,
+            };
+            silent += 1;
+            if matches!(stop, Stop::Lost(_)) || silent >= patience.slices {
+                return Err(CutShort { taken, stop });
+            }
+            meanwhile(self);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<usize, Stop> {
+        if self.write_timeout != Some(timeout) {
+            self.wire.set_write_timeout(timeout.max(SHORTEST))?;
+            self.write_timeout = Some(timeout);
+        }
+        loop {
+            match self.wire.write(bytes) {
+                Ok(0) => return Err(Stop::Lost(ErrorKind::WriteZero.into())),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                written => return Ok(written?),
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What accompanies one connection of a client: its bounds, who is told, and who may call it off.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use poetry::cancel::Target;
+use poetry::error::Timeout;
+use poetry::event::Scene;
+use poetry::{Cancel, FetchFailure, Kind, Limits, Peer, Reporter, Role};
+
+use crate::buffers::{Buffers, ReadBuffer};
+use crate::deadlines::{CutShort, Patience, Stop, Timed, Wire};
+use crate::net::{self, Hook, Socket};
+
+/// The connections of one fetch, so that a cancel finds them: a slot for each request.
+#[derive(Debug)]
+pub struct Sockets(Box<[Mutex<Option<Hook>>]>);
+
+impl Sockets {
+    /// Room for the connections of `requests` requests, one at a time each.
+    pub fn new(requests: usize) -> Self {
+        Self((0..requests).map(|_| Mutex::default()).collect())
+    }
+
+    /// Hangs up what `target` names.
+    pub fn hang_up(&self, target: Target) {
+        let slots = match target {
+            Target::All => &self.0[..],
+            Target::Task(index) => self.0.get(index..=index).unwrap_or_default(),
+        };
+        for slot in slots {
+            // A slot is whole after every statement, so a lock poisoned elsewhere is no harm.
+            if let Some(hook) = &*slot.lock().unwrap_or_else(PoisonError::into_inner) {
+                hook.hang_up();
+            }
+        }
+    }
+
+    fn enter(&self, index: usize, hook: Hook) {
+        if let Some(slot) = self.0.get(index) {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(hook);
+        }
+    }
+}
+
+/// One request's errand to one server.
+#[derive(Debug)]
+pub struct Errand<'a> {
+    /// The client's bounds.
+    pub limits: &'a Limits,
+    /// Large buffers to borrow.
+    pub buffers: &'a Buffers,
+    reporter: Reporter,
+    scene: Scene,
+    index: usize,
+    cancel: &'a Cancel,
+    sockets: &'a Sockets,
+    deadline: Option<Duration>,
+    received: u64,
+}
+
+impl<'a> Errand<'a> {
+    /// The errand of the request at `index`. Its total deadline begins now.
+    pub fn new(
+        index: usize,
+        limits: &'a Limits,
+        buffers: &'a Buffers,
+        reporter: Reporter,
+        cancel: &'a Cancel,
+        sockets: &'a Sockets,
+    ) -> Self {
+        Self {
+            limits,
+            buffers,
+            reporter,
+            scene: Scene {
+                worker: index as u32,
+                task: index as u64,
+                ..Scene::default()
+            },
+            index,
+            cancel,
+            sockets,
+            deadline: limits
+                .total_deadline
+                .map(|total| net::now().saturating_add(total)),
+            received: 0,
+        }
+    }
+
+    /// The errand to the transform server that follows, within what is left of the same deadline.
+    pub fn on_to_transform(&self) -> Self {
+        Self {
+            reporter: self.reporter.for_role(Role::TransformClient),
+            scene: Scene {
+                parent: Some(self.scene.task),
+                local: None,
+                peer: None,
+                ..self.scene
+            },
+            received: 0,
+            ..*self
+        }
+    }
+
+    /// Bytes that have come.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Tries the addresses of `peer` in order, each for the connect timeout, all within the total deadline.
+    ///
+    /// # Errors
+    /// Connection failed, with the last address's cause; or the deadline passed, or somebody called it off.
+    pub fn connect(&mut self, peer: &Peer) -> Result<Timed<Socket>, FetchFailure> {
+        let mut failure = None;
+        for &address in peer.addresses()? {
+            if self.is_cancelled() {
+                return Err(FetchFailure::Cancelled);
+            }
+            self.scene.peer = Some(address);
+            self.report(Kind::Connecting);
+            let timeout = self.limits.connect_timeout;
+            let left = self
+                .deadline
+                .map(|deadline| deadline.saturating_sub(net::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(FetchFailure::TimedOut(Timeout::Total));
+            }
+            match Socket::connect(address, timeout.min(left.unwrap_or(timeout))) {
+                Ok(socket) => return self.connected(socket),
+                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                    if left.is_some_and(|left| left < timeout) {
+                        return Err(FetchFailure::TimedOut(Timeout::Total));
+                    }
+                    failure = Some(FetchFailure::connect_timed_out());
+                }
+                Err(error) => failure = Some(FetchFailure::connection_failed(&error)),
+            }
+        }
+        Err(self.unless_cancelled(failure.unwrap_or_else(FetchFailure::connect_timed_out)))
+    }
+
+    fn connected(&mut self, socket: Socket) -> Result<Timed<Socket>, FetchFailure> {
+        self.sockets.enter(self.index, socket.hook());
+        // Whoever cancelled before this line found no socket; whoever does after it, finds this one.
+        if self.is_cancelled() {
+            return Err(FetchFailure::Cancelled);
+        }
+        self.scene.local = socket.local();
+        self.report(Kind::Connected);
+        Ok(Timed::new(socket))
+    }
+
+    /// Reads what there is into `buffer`, or waits for it as long as the idle timeout and the deadline allow; 0 is
+    /// the peer's FIN.
+    ///
+    /// # Errors
+    /// It took too long, the connection broke, or somebody called it off.
+    pub fn read<W: Wire>(
+        &mut self,
+        wire: &mut Timed<W>,
+        buffer: &mut ReadBuffer<'_>,
+    ) -> Result<usize, FetchFailure> {
+        let idle = self.limits.idle_timeout;
+        let (read, timeout) = match self.deadline {
+            Some(deadline) if deadline.saturating_sub(wire.now()) <= idle => {
+                (wire.read_until(buffer.space(), deadline), Timeout::Total)
+            }
+            _ => (wire.read(buffer.space(), idle), Timeout::Idle),
+        };
+        match read {
+            Ok(0) if self.is_cancelled() => Err(FetchFailure::Cancelled),
+            Ok(length) => {
+                self.heard(length as u64);
+                Ok(length)
+            }
+            Err(stop) => Err(self.failed(&stop, timeout)),
+        }
+    }
+
+    /// Writes all of `bytes`, unless the peer takes none for the idle timeout, or the deadline passes.
+    ///
+    /// # Errors
+    /// It took too long, the connection broke, or somebody called it off.
+    pub fn write<W: Wire>(
+        &mut self,
+        wire: &mut Timed<W>,
+        bytes: &[u8],
+    ) -> Result<(), FetchFailure> {
+        let idle = self.limits.idle_timeout;
+        let left = self
+            .deadline
+            .map(|deadline| deadline.saturating_sub(wire.now()));
+        let (patience, timeout) = match left {
+            Some(left) if left <= idle => (left, Timeout::Total),
+            _ => (idle, Timeout::Idle),
+        };
+        wire.write_all(bytes, Patience::new(patience, patience), |_| {})
+            .map_err(|CutShort { stop, .. }| self.failed(&stop, timeout))
+    }
+
+    /// Says how it ended, with the length of the poem or the failure.
+    pub fn tell(&self, result: &Result<String, FetchFailure>) {
+        self.report(match result {
+            Ok(poem) => Kind::Finished {
+                bytes: poem.len() as u64,
+            },
+            Err(failure) => Kind::Failed(failure.clone()),
+        });
+    }
+
+    fn heard(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.received += bytes;
+            self.report(Kind::Read { bytes });
+        }
+    }
+
+    fn failed(&self, stop: &Stop, timeout: Timeout) -> FetchFailure {
+        self.unless_cancelled(match stop {
+            Stop::TimedOut => FetchFailure::TimedOut(timeout),
+            Stop::Lost(cause) => FetchFailure::connection_lost(cause),
+        })
+    }
+
+    /// A cancel shows as some failure: it is told by its own name.
+    fn unless_cancelled(&self, failure: FetchFailure) -> FetchFailure {
+        if self.is_cancelled() {
+            FetchFailure::Cancelled
+        } else {
+            failure
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled(self.index)
+    }
+
+    fn report(&self, kind: Kind) {
+        self.reporter.report(self.scene, kind);
+    }
+}

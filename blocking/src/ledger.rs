@@ -1,0 +1,98 @@
+//! What one connection tells the world: each thing once, to the counters (S23) and to the observer.
+
+use poetry::event::Scene;
+use poetry::{CloseReason, Counters, Kind, Refusal, Reporter};
+
+/// One connection's words to counters and observer.
+#[derive(Debug)]
+pub struct Ledger<'a> {
+    counters: &'a Counters,
+    reporter: &'a Reporter,
+    scene: Scene,
+    owed: u64,
+}
+
+impl<'a> Ledger<'a> {
+    /// A connection in `scene` was accepted.
+    pub fn open(counters: &'a Counters, reporter: &'a Reporter, scene: Scene) -> Self {
+        counters.accepted();
+        reporter.report(scene, Kind::Accepted);
+        Self {
+            counters,
+            reporter,
+            scene,
+            owed: 0,
+        }
+    }
+
+    /// Bytes came.
+    #[inline]
+    pub fn read(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.counters.read(bytes);
+        self.reporter.report(self.scene, Kind::Read { bytes });
+    }
+
+    /// Bytes were taken by the kernel.
+    #[inline]
+    pub fn wrote(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        if bytes > 0 {
+            self.counters.wrote(bytes);
+            self.reporter.report(self.scene, Kind::Wrote { bytes });
+        }
+    }
+
+    /// One more request is in flight.
+    #[inline]
+    pub fn request(&mut self) {
+        self.counters.requests(1);
+        self.owed += 1;
+    }
+
+    /// The replies to the `requests` that came first were taken.
+    #[inline]
+    pub fn answered(&mut self, requests: u64) {
+        if requests > 0 {
+            self.owed -= requests;
+            self.counters.answered(requests);
+            self.reporter
+                .report(self.scene, Kind::Answered { requests });
+        }
+    }
+
+    /// The last request is refused.
+    #[cold]
+    pub fn refused(&mut self, refusal: Refusal) {
+        self.owed -= 1;
+        self.counters.refused(&refusal);
+        self.reporter.report(self.scene, Kind::Refused(refusal));
+    }
+
+    /// The last request's handler panicked.
+    #[cold]
+    pub fn panicked(&mut self, message: String) {
+        self.fail(1);
+        self.reporter.report(self.scene, Kind::Panicked(message));
+    }
+
+    /// Something panicked between requests.
+    #[cold]
+    pub fn broke_down(&self, message: String) {
+        self.reporter.report(self.scene, Kind::Panicked(message));
+    }
+
+    /// The connection is gone; what is still owed will not be answered.
+    pub fn close(&mut self, reason: CloseReason) {
+        self.fail(self.owed);
+        self.counters.closed(reason);
+        self.reporter.report(self.scene, Kind::Closed(reason));
+    }
+
+    fn fail(&mut self, requests: u64) {
+        if requests > 0 {
+            self.owed -= requests;
+            self.counters.failed(requests);
+        }
+    }
+}

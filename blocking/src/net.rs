@@ -1,0 +1,165 @@
+//! The real socket and the real clock: the only file that names them.
+//!
+//! What stands above takes any [`Wire`], so that it can be tested in memory and on virtual time.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, LazyLock, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use crate::deadlines::Wire;
+
+/// The time by the system's monotonic clock (S22), since this was first asked.
+pub fn now() -> Duration {
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    ORIGIN.elapsed()
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub struct Socket(Arc<TcpStream>);
+
+impl Socket {
+    /// Connects to `address` within `timeout`, which must not be zero.
+    ///
+    /// # Errors
+    /// Those of the system; `TimedOut` when no answer came.
+    pub fn connect(address: SocketAddr, timeout: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, timeout)?;
+        stream.set_nodelay(true)?;
+        Ok(Self(Arc::new(stream)))
+    }
+
+    /// What another thread can end this socket's blocking calls with.
+    pub fn hook(&self) -> Hook {
+        Hook(Arc::downgrade(&self.0))
+    }
+
+    /// This end's address.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.0.local_addr().ok()
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self.0).read(buffer)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Wire for Socket {
+    fn now(&self) -> Duration {
+        now()
+    }
+
+    fn set_read_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+        self.0.set_read_timeout(Some(timeout))
+    }
+
+    fn set_write_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+        self.0.set_write_timeout(Some(timeout))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+
+    fn pause(&mut self, at_most: Duration) {
+        thread::park_timeout(at_most);
+    }
+}
+
+/// Ends a socket's blocking calls from another thread. It does not keep the socket open.
+#[derive(Debug, Clone)]
+pub struct Hook(Weak<TcpStream>);
+
+impl Hook {
+    /// Sends FIN; a blocked read returns with what has come, then with 0, and a blocked write fails.
+    pub fn hang_up(&self) {
+        // It fails only when the connection is gone already, which is what is wanted.
+        let _ = self
+            .0
+            .upgrade()
+            .map(|stream| stream.shutdown(Shutdown::Both));
+    }
+}
+
+/// A bound listener, on which any number of threads may wait.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Takes over a bound listener.
+    ///
+    /// # Errors
+    /// Those of the system when asked for the listener's address, or to make it block.
+    pub fn new(listener: TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(false)?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for the next connection: it, and its peer's address.
+    ///
+    /// # Errors
+    /// Those of the system; after [`close`](Self::close), always.
+    pub fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
+        let (stream, peer) = self.listener.accept()?;
+        Ok((Socket(Arc::new(stream)), peer))
+    }
+
+    /// The address a connection came to: where we listen, unless that is every address of the machine.
+    pub fn local_of(&self, socket: &Socket) -> Option<SocketAddr> {
+        if self.address.ip().is_unspecified() {
+            socket.local()
+        } else {
+            Some(self.address)
+        }
+    }
+
+    /// Stops listening, and ends the wait of all `waiting` threads: Linux does both when a listener is shut down.
+    /// Where the system refuses that, a connection of our own wakes each.
+    pub fn close(&self, waiting: usize) {
+        if SockRef::from(&self.listener)
+            .shutdown(Shutdown::Both)
+            .is_err()
+        {
+            self.wake_by_connecting(waiting);
+        }
+    }
+
+    fn wake_by_connecting(&self, waiting: usize) {
+        const WAKE_TIMEOUT: Duration = Duration::from_millis(100);
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        for _ in 0..waiting {
+            let _ = TcpStream::connect_timeout(&address, WAKE_TIMEOUT);
+        }
+    }
+}

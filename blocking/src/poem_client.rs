@@ -1,0 +1,148 @@
+//! The poem client (S10–S15): each poem is fetched by a thread of its own, with calls that block.
+//!
+//! [`get_poetry`] is the whole of it for one poem; [`PoemClient::fetch_all`] runs many at once in scoped threads, and
+//! has each transformed when it has arrived.
+
+use std::panic;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use poetry::error::decode_poem;
+use poetry::{
+    Cancel, Client, FetchError, FetchFailure, FetchRequest, Observer, Options, Outcome, Peer,
+    Reporter, Role,
+};
+
+use crate::NAME;
+use crate::buffers::{Buffers, ReadBuffer};
+use crate::deadlines::{Timed, Wire};
+use crate::errand::{Errand, Sockets};
+use crate::transform_client::transform_or_keep;
+use crate::workers;
+
+// ANCHOR: get_poetry
+/// Fetches one poem: connects, reads until FIN, and gives back the text.
+///
+/// # Errors
+/// What went wrong first, one of S11.
+pub fn get_poetry(peer: &Peer, errand: &mut Errand<'_>) -> Result<String, FetchFailure> {
+    let mut wire = errand.connect(peer)?;
+    read_poem(&mut wire, errand).and_then(decode_poem)
+}
+
+/// Reads until FIN, which is the end of a poem (S1).
+pub(crate) fn read_poem<W: Wire>(
+    wire: &mut Timed<W>,
+    errand: &mut Errand<'_>,
+) -> Result<Vec<u8>, FetchFailure> {
+    let limit = errand.limits.poem_bytes_max;
+    let mut buffer = ReadBuffer::new(errand.buffers);
+    let mut poem = Vec::new();
+    loop {
+        let length = errand.read(wire, &mut buffer)?;
+        if length == 0 {
+            return Ok(poem);
+        }
+        if poem.len() + length > limit {
+            let limit = limit as u64;
+            return Err(FetchFailure::TooLong { limit });
+        }
+        poem.extend_from_slice(buffer.filled(length));
+        buffer.adapt(length);
+    }
+}
+// ANCHOR_END: get_poetry
+
+/// A client: fetches poems, each in a thread.
+#[derive(Debug)]
+pub struct PoemClient {
+    options: Options,
+    buffers: Buffers,
+}
+
+impl PoemClient {
+    /// A client within the bounds of `options`.
+    pub fn new(options: &Options) -> Self {
+        Self {
+            options: options.clone(),
+            buffers: Buffers::default(),
+        }
+    }
+
+    // ANCHOR: fetch_all
+    /// Fetches all poems at once, each in a thread, as far as there may be threads (S10, S15). The calling thread is
+    /// one of them: where there may be no more, it fetches one poem after another.
+    pub fn fetch_all(
+        &self,
+        requests: &[FetchRequest],
+        observer: Arc<dyn Observer>,
+        cancel: &Cancel,
+    ) -> Vec<Outcome> {
+        let Options { limits, clock, .. } = &self.options;
+        let reporter = Reporter::new(NAME, Role::PoemClient, clock.clone(), observer);
+        let sockets = Arc::new(Sockets::new(requests.len()));
+        let hooks = Arc::clone(&sockets);
+        let _subscription = cancel.subscribe(move |target| hooks.hang_up(target));
+
+        let outcomes: Vec<OnceLock<Outcome>> = requests.iter().map(|_| OnceLock::new()).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let index = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(request) = requests.get(index)
+            {
+                let reporter = reporter.clone();
+                let errand = Errand::new(index, limits, &self.buffers, reporter, cancel, &sockets);
+                outcomes[index].get_or_init(|| fetch(request, errand, &self.options));
+            }
+        };
+        let more = limits.fetches_max.min(requests.len()).saturating_sub(1);
+        thread::scope(|scope| {
+            // Where no more threads can be had, those that there are do the work.
+            let hire = |_| workers::spawn_scoped(scope, work).ok();
+            let threads: Vec<_> = (0..more).map_while(hire).collect();
+            work();
+            for thread in threads {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| panic::resume_unwind(panic));
+            }
+        });
+        outcomes
+            .into_iter()
+            .filter_map(OnceLock::into_inner)
+            .collect()
+    }
+    // ANCHOR_END: fetch_all
+}
+
+impl Client for PoemClient {
+    fn fetch(
+        &self,
+        requests: &[FetchRequest],
+        observer: Arc<dyn Observer>,
+        cancel: &Cancel,
+    ) -> Vec<Outcome> {
+        self.fetch_all(requests, observer, cancel)
+    }
+}
+
+/// Fetches one poem and has it transformed, if that is asked for.
+fn fetch(request: &FetchRequest, mut errand: Errand<'_>, options: &Options) -> Outcome {
+    let begun = options.clock.now();
+    let fetched = get_poetry(&request.peer, &mut errand);
+    errand.tell(&fetched);
+    let (poem, transform_failure) = match (fetched, &request.via) {
+        (Ok(poem), Some(via)) => {
+            let (poem, failure) = transform_or_keep(poem, via, errand.on_to_transform());
+            (Ok(poem), failure)
+        }
+        (fetched, _) => (fetched, None),
+    };
+    Outcome {
+        poem: poem.map_err(|failure| FetchError::new(&request.peer, failure)),
+        transform_failure,
+        bytes: errand.received(),
+        elapsed: options.clock.now().saturating_sub(begun),
+    }
+}

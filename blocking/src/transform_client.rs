@@ -1,0 +1,69 @@
+//! The transform client (S13): sends a poem as one request, reads one reply, and keeps the original when that fails.
+
+use poetry::error::decode_poem;
+use poetry::netstring::Decoder;
+use poetry::{FetchError, FetchFailure, Via, request};
+
+use crate::buffers::ReadBuffer;
+use crate::deadlines::{Timed, Wire};
+use crate::errand::Errand;
+
+// ANCHOR: transform
+/// Has `poem` transformed.
+///
+/// # Errors
+/// What went wrong first, one of S11 and S13.
+pub fn transform(poem: &str, via: &Via, errand: &mut Errand<'_>) -> Result<String, FetchFailure> {
+    let limit = errand.limits.frame_bytes_max;
+    if request::len(&via.transform, poem) > limit {
+        let limit = limit as u64;
+        return Err(FetchFailure::TooLong { limit });
+    }
+    let mut request = Vec::new();
+    request::encode(&via.transform, poem, &mut request);
+    let mut wire = errand.connect(&via.peer)?;
+    errand.write(&mut wire, &request)?;
+    read_reply(&mut wire, errand).and_then(decode_poem)
+}
+// ANCHOR_END: transform
+
+// ANCHOR: fallback
+/// The transformed poem; or the original, and why (S13).
+pub fn transform_or_keep(
+    poem: String,
+    via: &Via,
+    mut errand: Errand<'_>,
+) -> (String, Option<FetchError>) {
+    let transformed = transform(&poem, via, &mut errand);
+    errand.tell(&transformed);
+    match transformed {
+        Ok(transformed) => (transformed, None),
+        Err(failure) => (poem, Some(FetchError::new(&via.peer, failure))),
+    }
+}
+// ANCHOR_END: fallback
+
+/// Reads one netstring; what may follow it is nobody's business.
+pub(crate) fn read_reply<W: Wire>(
+    wire: &mut Timed<W>,
+    errand: &mut Errand<'_>,
+) -> Result<Vec<u8>, FetchFailure> {
+    let mut decoder = Decoder::new(errand.limits.frame_bytes_max);
+    let mut buffer = ReadBuffer::new(errand.buffers);
+    loop {
+        let length = errand.read(wire, &mut buffer)?;
+        if length == 0 {
+            return Err(if decoder.is_mid_frame() {
+                FetchFailure::CutShort
+            } else {
+                FetchFailure::Refused
+            });
+        }
+        let mut replies = decoder.feed(buffer.filled(length));
+        if let Some(reply) = replies.next().map_err(FetchFailure::Garbled)? {
+            return Ok(reply.to_vec());
+        }
+        drop(replies);
+        buffer.adapt(length);
+    }
+}

@@ -1,0 +1,212 @@
+//! The model as others see it: its servers and its client over real sockets.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use blocking::Blocking;
+use poetry::event::Unobserved;
+use poetry::model::Via;
+use poetry::{
+    Cancel, Clock, FetchFailure, FetchRequest, Limits, Model, Options, Pace, Peer, PoemService,
+    Server, Service, TransformService,
+};
+
+/// Generous: nothing waits so long unless it is broken.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn options(limits: Limits) -> Options {
+    let origin = Instant::now();
+    Options {
+        limits,
+        ..Options::new(Clock::new(move || origin.elapsed()))
+    }
+}
+
+fn serve(service: Service, limits: Limits) -> Box<dyn Server> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = options(limits);
+    Blocking
+        .serve(listener, service, &options, Arc::new(Unobserved))
+        .unwrap()
+}
+
+fn transforms(keep_alive: bool) -> Service {
+    Service::Transform(TransformService {
+        keep_alive,
+        lab: Some(Clock::stopped()),
+    })
+}
+
+fn poem(text: &str, pace: Pace) -> Service {
+    let poem = text.into();
+    Service::Poem(PoemService { poem, pace })
+}
+
+fn connect(server: &dyn Server) -> TcpStream {
+    let stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+fn read_all(mut stream: &TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn s5_one_shot_answers_exactly_the_first_request() {
+    let server = serve(transforms(false), Limits::default());
+    let mut peer = connect(&*server);
+    peer.write_all(b"16:cummingsify.AHOY,9:shout.ab,").unwrap();
+    assert_eq!(read_all(&peer), "4:ahoy,");
+    drop(peer);
+    let summary = server.shutdown(DEADLINE);
+    assert_eq!((summary.counters.answered, summary.cut), (1, 0));
+    assert_eq!(summary.counters.closed.done, 1);
+    assert_eq!(summary.counters.check(), Ok(()));
+}
+
+#[test]
+fn s5_keep_alive_answers_in_order_whatever_the_pieces() {
+    let server = serve(transforms(true), Limits::default());
+    let mut peer = connect(&*server);
+    for byte in b"16:cummingsify.AHOY,8:shout.ab," {
+        peer.write_all(&[*byte]).unwrap();
+    }
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&peer), "4:ahoy,2:AB,");
+}
+
+#[test]
+fn s20_a_panic_delivers_the_earlier_replies_and_costs_one_connection() {
+    poetry::panics::silence_contained();
+    let server = serve(transforms(true), Limits::default());
+    let mut peer = connect(&*server);
+    peer.write_all(b"8:shout.ab,7:crash.x,8:shout.ab,").unwrap();
+    assert_eq!(read_all(&peer), "2:AB,");
+    drop(peer);
+    let counters = server.shutdown(DEADLINE).counters;
+    assert_eq!(
+        (counters.requests, counters.answered, counters.failed),
+        (2, 1, 1)
+    );
+    assert_eq!(counters.closed.panic, 1);
+}
+
+#[test]
+fn s21_idle_connections_are_closed_at_once_with_fin() {
+    let server = serve(transforms(true), Limits::default());
+    let mut peer = connect(&*server);
+    peer.write_all(b"8:shout.ab,").unwrap();
+    let mut reply = [0; 5];
+    peer.read_exact(&mut reply).unwrap();
+    let summary = server.shutdown(DEADLINE);
+    assert_eq!(read_all(&peer), "");
+    assert_eq!((summary.finished, summary.cut), (0, 0));
+    assert_eq!(summary.counters.closed.done, 1);
+}
+
+#[test]
+fn s21_what_outlasts_the_grace_is_cut() {
+    let pace = Pace::Slow {
+        num_bytes: NonZeroUsize::MIN,
+        delay: DEADLINE,
+    };
+    let server = serve(poem("slow", pace), Limits::default());
+    let (half_closed, open) = (connect(&*server), connect(&*server));
+    half_closed.shutdown(Shutdown::Write).unwrap();
+    let mut first = [0];
+    (&half_closed).read_exact(&mut first).unwrap();
+    (&open).read_exact(&mut first).unwrap();
+    let summary = server.shutdown(Duration::from_millis(10));
+    assert_eq!((summary.finished, summary.cut), (0, 2));
+    assert_eq!(summary.counters.check(), Ok(()));
+}
+
+#[test]
+fn s16_at_the_limit_the_next_waits_and_is_served_when_one_ends() {
+    let limits = Limits {
+        connections_max: 1,
+        ..Limits::default()
+    };
+    let server = serve(transforms(true), limits);
+    let mut first = connect(&*server);
+    let mut second = connect(&*server);
+    first.write_all(b"8:shout.ab,").unwrap();
+    second.write_all(b"8:shout.cd,").unwrap();
+    second.shutdown(Shutdown::Write).unwrap();
+    let mut reply = [0; 5];
+    first.read_exact(&mut reply).unwrap();
+    assert_eq!(server.counters().accepted, 1);
+    drop(first);
+    assert_eq!(read_all(&second), "2:CD,");
+}
+
+#[test]
+fn s10_many_poems_arrive_at_once_and_one_failure_disturbs_nobody() {
+    let text = "A poem with an ü.\n".repeat(10_000);
+    let fast = serve(poem(&text, Pace::Fast), Limits::default());
+    let pace = Pace::Slow {
+        num_bytes: NonZeroUsize::new(7).unwrap(),
+        delay: Duration::from_millis(1),
+    };
+    let slow = serve(poem(&text[..190], pace), Limits::default());
+    let transform = serve(transforms(true), Limits::default());
+    let dead = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let via = |name: &str| {
+        Some(Via {
+            transform: name.to_owned(),
+            peer: Peer::from(transform.address()),
+        })
+    };
+    let request = |address: std::net::SocketAddr, via| FetchRequest {
+        peer: Peer::from(address),
+        via,
+    };
+    let requests = [
+        request(fast.address(), None),
+        request(slow.address(), via("shout")),
+        request(dead, None),
+        request(slow.address(), via("gibberish")),
+    ];
+    let client = Blocking.client(&options(Limits::default())).unwrap();
+    for _ in 0..2 {
+        let outcomes = client.fetch(&requests, Arc::new(Unobserved), &Cancel::new());
+        assert_eq!(outcomes[0].poem.as_deref(), Ok(&*text));
+        assert_eq!(outcomes[1].poem, Ok(text[..190].to_uppercase()));
+        let failure = &outcomes[2].poem.as_ref().unwrap_err().failure;
+        assert!(matches!(failure, FetchFailure::ConnectionFailed { .. }));
+        assert_eq!(outcomes[3].poem.as_deref(), Ok(&text[..190]));
+        let failure = outcomes[3].transform_failure.as_ref().unwrap();
+        assert_eq!(failure.failure, FetchFailure::Refused);
+    }
+}
+
+#[test]
+fn s14_a_cancelled_fetch_ends_at_once() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let request = FetchRequest {
+        peer: Peer::from(silent.local_addr().unwrap()),
+        via: None,
+    };
+    let client = Blocking.client(&options(Limits::default())).unwrap();
+    let cancel = Cancel::new();
+    let outcomes = std::thread::scope(|scope| {
+        let fetch = scope.spawn(|| client.fetch(&[request], Arc::new(Unobserved), &cancel));
+        let (mut accepted, _) = silent.accept().unwrap();
+        accepted.write_all(b"half a po").unwrap();
+        cancel.task(0);
+        accepted.set_read_timeout(Some(DEADLINE)).unwrap();
+        assert!(matches!(accepted.read(&mut [0]), Ok(0) | Err(_)));
+        fetch.join().unwrap()
+    });
+    let failure = &outcomes[0].poem.as_ref().unwrap_err().failure;
+    assert_eq!(*failure, FetchFailure::Cancelled);
+}
