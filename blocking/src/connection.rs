@@ -36,10 +36,11 @@ impl Standing {
         Self(AtomicU8::new(state as u8))
     }
 
-    /// Nothing is in flight any more. False when the connection is to be closed instead.
+    /// Nothing is in flight any more, or will not be when what is now written has been taken. False when the
+    /// connection is to be closed then.
     #[inline]
     pub fn rest(&self) -> bool {
-        self.change(State::Busy, State::Idle) || self.is(State::Idle)
+        self.is(State::Idle) || self.change(State::Busy, State::Idle)
     }
 
     /// Something is in flight. False when the connection has been hung up.
@@ -99,7 +100,7 @@ pub struct Connection<'a, W> {
 
 impl<W: Wire> Connection<'_, W> {
     /// Writes all of `bytes`, unless the peer takes none for the write timeout (S18). A thread that writes does not
-    /// read; if it `hears`, it does between two calls of which nothing was taken, and throws away what came.
+    /// read; if it `hears`, it throws away what has come before each call that may block.
     ///
     /// # Errors
     /// How many bytes were taken, and the reason to close.
@@ -109,9 +110,11 @@ impl<W: Wire> Connection<'_, W> {
             wire,
             buffer,
             ledger,
+            standing,
             ..
         } = self;
         let written = wire.write_all(bytes, self.patience, |wire| {
+            standing.work();
             if hears {
                 discard(wire, buffer, ledger);
             }

@@ -23,6 +23,12 @@ pub trait Wire: Read + Write {
     /// Those of the system.
     fn set_write_timeout(&mut self, timeout: Duration) -> io::Result<()>;
 
+    /// Writes without waiting as much as is taken at once; `WouldBlock` if that is nothing.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
     /// Sends FIN after what has been written.
     ///
     /// # Errors
@@ -148,7 +154,8 @@ impl<W: Wire> Timed<W> {
         }
     }
 
-    /// Writes all of `bytes`, calling `meanwhile` after each blocking call of which nothing was taken.
+    /// Writes all of `bytes`. What is taken at once costs one call and sets no timeout; `before_waiting` is called
+    /// before each call that may block.
     ///
     /// # Errors
     /// Nothing was taken for all of `patience`, or the connection broke.
@@ -157,29 +164,38 @@ impl<W: Wire> Timed<W> {
         &mut self,
         bytes: &[u8],
         patience: Patience,
-        mut meanwhile: impl FnMut(&mut Self),
+        before_waiting: impl FnMut(&mut Self),
     ) -> Result<(), CutShort> {
-        let mut taken = 0;
+        match self.wire.try_write(bytes) {
+            Ok(taken) if taken == bytes.len() => Ok(()),
+            Ok(taken) => self.write_rest(bytes, taken, patience, before_waiting),
+            Err(_) => self.write_rest(bytes, 0, patience, before_waiting),
+        }
+    }
+
+    #[cold]
+    fn write_rest(
+        &mut self,
+        bytes: &[u8],
+        mut taken: usize,
+        patience: Patience,
+        mut before_waiting: impl FnMut(&mut Self),
+    ) -> Result<(), CutShort> {
         let mut silent = 0;
         while taken < bytes.len() {
-            let stop = match self.write(&bytes[taken..], patience.slice) {
+            before_waiting(self);
+            match self.write(&bytes[taken..], patience.slice) {
                 Ok(more) => {
                     taken += more;
                     silent = 0;
-                    continue;
                 }
-                Err(stop) => stop,
-            };
-            silent += 1;
-            if matches!(stop, Stop::Lost(_)) || silent >= patience.slices {
-                return Err(CutShort { taken, stop });
+                Err(Stop::TimedOut) if silent + 1 < patience.slices => silent += 1,
+                Err(stop) => return Err(CutShort { taken, stop }),
             }
-            meanwhile(self);
         }
         Ok(())
     }
 
-    #[inline]
     fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<usize, Stop> {
         if self.write_timeout != Some(timeout) {
             self.wire.set_write_timeout(timeout.max(SHORTEST))?;

@@ -18,6 +18,12 @@ pub fn now() -> Duration {
     ORIGIN.elapsed()
 }
 
+/// A send that does not wait, nor raise a signal. Apple's sockets have been told the latter when they were made.
+#[cfg(not(target_vendor = "apple"))]
+const AT_ONCE: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const AT_ONCE: libc::c_int = libc::MSG_DONTWAIT;
+
 /// A connected socket.
 #[derive(Debug)]
 pub struct Socket(Arc<TcpStream>);
@@ -73,6 +79,10 @@ impl Wire for Socket {
         self.0.set_write_timeout(Some(timeout))
     }
 
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        SockRef::from(&*self.0).send_with_flags(bytes, AT_ONCE)
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
     }
@@ -87,13 +97,21 @@ impl Wire for Socket {
 pub struct Hook(Weak<TcpStream>);
 
 impl Hook {
-    /// Sends FIN; a blocked read returns with what has come, then with 0, and a blocked write fails.
+    /// Reads return what has come, then 0. What is being written still is.
+    pub fn stop_reading(&self) {
+        self.shutdown(Shutdown::Read);
+    }
+
+    /// Sends FIN; reads return what has come, then 0, and a blocked write fails.
     pub fn hang_up(&self) {
-        // It fails only when the connection is gone already, which is what is wanted.
-        let _ = self
-            .0
-            .upgrade()
-            .map(|stream| stream.shutdown(Shutdown::Both));
+        self.shutdown(Shutdown::Both);
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        if let Some(stream) = self.0.upgrade() {
+            // It fails only when the connection is gone already, which is what is wanted.
+            let _ = stream.shutdown(how);
+        }
     }
 }
 

@@ -267,7 +267,7 @@ impl Open {
         self.changed.notify_all();
         let (busy, idle): (Vec<_>, Vec<_>) =
             (book.entries.values()).partition(|entry| entry.standing.stop());
-        idle.iter().for_each(|entry| entry.hook.hang_up());
+        idle.iter().for_each(|entry| entry.hook.stop_reading());
         busy.len() as u64
     }
 

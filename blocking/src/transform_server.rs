@@ -83,11 +83,20 @@ impl Session<'_> {
                 Err(reason) => return reason,
             };
             let Answers { count, then } = self.answer(length, connection);
+            let idle = matches!(then, Then::Continue) && !self.decoder.is_mid_frame();
+            if idle {
+                // Before the write, for whoever has its reply may call this connection idle.
+                connection.standing.rest();
+            }
             if let Err(reason) = self.deliver(count, connection) {
                 return reason;
             }
-            if let Then::Close(reason) = then {
-                return connection.linger(reason);
+            match then {
+                Then::Close(reason) => return connection.linger(reason),
+                Then::Continue if idle && !connection.standing.rest() => {
+                    return connection.linger(CloseReason::Done);
+                }
+                Then::Continue => {}
             }
         }
     }
@@ -110,9 +119,6 @@ impl Session<'_> {
             let read = wire.read_until(buffer.space(), self.deadline);
             (read, CloseReason::Deadline)
         } else {
-            if !standing.rest() {
-                return Err(connection.linger(CloseReason::Done));
-            }
             buffer.shrink();
             let read = wire.read(buffer.space(), limits.idle_timeout);
             (read, CloseReason::Idle)
