@@ -1,0 +1,69 @@
+//! One call of a client to a peer: who makes it, and who hears how it goes.
+
+use std::cell::Cell;
+
+use poetry::event::Scene;
+use poetry::{FetchFailure, Kind, Limits, Peer, Reporter};
+use tokio::net::TcpStream;
+
+use crate::net;
+
+/// A call under way, or about to be made.
+#[derive(Debug)]
+pub(crate) struct Call<'f> {
+    reporter: &'f Reporter,
+    scene: Cell<Scene>,
+}
+
+impl<'f> Call<'f> {
+    /// A call that will be told of through `reporter`.
+    pub(crate) fn new(reporter: &'f Reporter, scene: Scene) -> Self {
+        Self {
+            reporter,
+            scene: Cell::new(scene),
+        }
+    }
+
+    /// Connects to `peer`, and tells of it.
+    pub(crate) async fn connect(
+        &self,
+        peer: &Peer,
+        limits: &Limits,
+    ) -> Result<TcpStream, FetchFailure> {
+        let addresses = peer.addresses();
+        let first = addresses.as_ref().ok().and_then(|all| all.first());
+        self.between(Scene {
+            peer: first.copied(),
+            ..self.scene.get()
+        });
+        self.tell(Kind::Connecting);
+        let socket = net::connect(addresses?, limits.connect_timeout).await?;
+        let (local, peer) = net::ends(&socket);
+        self.between(Scene {
+            local,
+            peer,
+            ..self.scene.get()
+        });
+        self.tell(Kind::Connected);
+        Ok(socket)
+    }
+
+    fn between(&self, scene: Scene) {
+        self.scene.set(scene);
+    }
+
+    /// Says what happened.
+    pub(crate) fn tell(&self, kind: Kind) {
+        self.reporter.report(self.scene.get(), kind);
+    }
+
+    /// Says how it ended: with so many bytes, or why not.
+    pub(crate) fn tell_end(&self, end: Result<&str, &FetchFailure>) {
+        self.tell(match end {
+            Ok(poem) => Kind::Finished {
+                bytes: poem.len() as u64,
+            },
+            Err(failure) => Kind::Failed(failure.clone()),
+        });
+    }
+}

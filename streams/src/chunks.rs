@@ -1,0 +1,65 @@
+//! A byte source as a lazy stream of chunks, and adaptors that bound one.
+
+use std::io;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use poetry::FetchFailure;
+use poetry::error::Timeout;
+use tokio::io::AsyncRead;
+
+use crate::buffer;
+
+/// What each read of `source` brings; one read for each chunk that is asked for (L2).
+pub(crate) fn chunks<R>(mut source: R) -> impl Stream<Item = io::Result<Vec<u8>>>
+where
+    R: AsyncRead + Unpin,
+{
+    ends_with_error(stream::poll_fn(move |cx| {
+        let chunk = ready!(buffer::poll_read_with(&mut source, cx, <[u8]>::to_vec));
+        Poll::Ready(
+            chunk
+                .map(|chunk| (!chunk.is_empty()).then_some(chunk))
+                .transpose(),
+        )
+    }))
+}
+
+/// The items of `stream` up to and with the first error (L4).
+pub(crate) fn ends_with_error<T, E>(
+    stream: impl Stream<Item = Result<T, E>>,
+) -> impl Stream<Item = Result<T, E>> {
+    stream.scan(false, |failed, item| {
+        let item = (!*failed).then_some(item);
+        *failed |= matches!(item, Some(Err(_)));
+        std::future::ready(item)
+    })
+}
+
+/// Fails when no item comes for `timeout`; the time counts from when an item is first asked for.
+pub(crate) fn idle_timeout<T>(
+    stream: impl Stream<Item = Result<T, FetchFailure>>,
+    timeout: Duration,
+) -> impl Stream<Item = Result<T, FetchFailure>> {
+    let timely = tokio_stream::StreamExt::timeout(stream, timeout);
+    ends_with_error(timely.map(|item| item.unwrap_or(Err(FetchFailure::TimedOut(Timeout::Idle)))))
+}
+
+/// Fails as soon as the chunks are longer than `limit` bytes together.
+pub(crate) fn at_most(
+    stream: impl Stream<Item = Result<Vec<u8>, FetchFailure>>,
+    limit: usize,
+) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> {
+    let mut length = 0_usize;
+    ends_with_error(stream.map(move |chunk| {
+        let chunk = chunk?;
+        length = length.saturating_add(chunk.len());
+        if length > limit {
+            return Err(FetchFailure::TooLong {
+                limit: limit as u64,
+            });
+        }
+        Ok(chunk)
+    }))
+}

@@ -1,0 +1,154 @@
+//! Deadlines: one queue for all the connections of a worker, with one timer behind it.
+//!
+//! A timer for each connection would cost more memory than the rest of an idle connection. Here a deadline that
+//! moves to later, as an idle timeout does with every request, moves in the connection alone: the queue wakes it at
+//! the old time, it looks, and queues again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// Longer than any program runs; what lies beyond is not told apart.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 10);
+
+/// The instant `delay` after `now`, however long the delay.
+pub(crate) fn after(now: Instant, delay: Duration) -> Instant {
+    now + delay.min(FAR)
+}
+
+/// What `future` comes to, unless `deadline` passes first.
+pub(crate) async fn until<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+/// The deadlines of one worker, soonest first.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    queue: RefCell<BTreeMap<Key, Waker>>,
+    last_ticket: Cell<u64>,
+    /// When the timer is set to, and whom to tell if that is too late.
+    armed: Cell<Option<Instant>>,
+    timer: RefCell<Option<Waker>>,
+}
+
+/// When, and a number that tells apart those of the same time.
+type Key = (Instant, u64);
+
+impl Deadlines {
+    /// Wakes whoever is due, for ever. One task of the worker runs this.
+    pub(crate) async fn run(&self) {
+        let mut sleep = pin!(sleep_until(Instant::now()));
+        poll_fn(|cx| {
+            loop {
+                self.wake_due();
+                self.armed.set(self.soonest());
+                let Some(soonest) = self.armed.get() else {
+                    self.timer.replace(Some(cx.waker().clone()));
+                    return Poll::Pending;
+                };
+                if sleep.deadline() != soonest {
+                    sleep.as_mut().reset(soonest);
+                }
+                self.timer.replace(Some(cx.waker().clone()));
+                ready!(sleep.as_mut().poll(cx));
+            }
+        })
+        .await
+    }
+
+    /// Wakes everybody who waits, due or not: something has happened that concerns all.
+    pub(crate) fn wake_all(&self) {
+        self.queue.borrow().values().for_each(Waker::wake_by_ref);
+    }
+
+    fn soonest(&self) -> Option<Instant> {
+        self.queue.borrow().keys().next().map(|&(at, _)| at)
+    }
+
+    fn wake_due(&self) {
+        let now = Instant::now();
+        let mut queue = self.queue.borrow_mut();
+        while let Some(first) = queue.first_entry().filter(|first| first.key().0 <= now) {
+            first.remove().wake();
+        }
+    }
+
+    fn insert(&self, at: Instant, waker: Waker) -> Key {
+        let ticket = self.last_ticket.get() + 1;
+        self.last_ticket.set(ticket);
+        self.queue.borrow_mut().insert((at, ticket), waker);
+        if self.armed.get().is_none_or(|armed| at < armed)
+            && let Some(timer) = self.timer.borrow_mut().take()
+        {
+            timer.wake();
+        }
+        (at, ticket)
+    }
+
+    fn remove(&self, key: Key) {
+        self.queue.borrow_mut().remove(&key);
+    }
+}
+
+/// One deadline, which its owner may move. It is polled by one task all its life.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    deadlines: Rc<Deadlines>,
+    at: Instant,
+    queued: Option<Key>,
+}
+
+impl Deadline {
+    /// A deadline that is due at once, until it is set.
+    pub(crate) fn new(deadlines: Rc<Deadlines>) -> Self {
+        Self {
+            deadlines,
+            at: Instant::now(),
+            queued: None,
+        }
+    }
+
+    /// Moves the deadline.
+    #[inline]
+    pub(crate) fn set(&mut self, at: Instant) {
+        self.at = at;
+    }
+
+    /// Ready once the deadline has passed; the task is woken then.
+    #[inline]
+    pub(crate) fn poll_passed(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        if now >= self.at {
+            return Poll::Ready(());
+        }
+        match self.queued {
+            // We shall be woken in time, and shall look again then.
+            Some((queued, _)) if queued <= self.at && queued > now => {}
+            _ => self.queue(cx),
+        }
+        Poll::Pending
+    }
+
+    fn queue(&mut self, cx: &mut Context<'_>) {
+        let waker = cx.waker().clone();
+        if let Some(stale) = self.queued.replace(self.deadlines.insert(self.at, waker)) {
+            self.deadlines.remove(stale);
+        }
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        if let Some(queued) = self.queued {
+            self.deadlines.remove(queued);
+        }
+    }
+}

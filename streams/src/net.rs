@@ -1,0 +1,128 @@
+//! The real network: the only file that names a socket. What stands above takes any byte stream, and tokio's time,
+//! which tests can stop and turn.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use poetry::event::Scene;
+use poetry::limits::ACCEPT_RETRY;
+use poetry::{FetchFailure, Kind, Reporter};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+/// A connection that was accepted, and the permit it was accepted with.
+#[derive(Debug)]
+pub(crate) struct Accepted<S> {
+    pub(crate) socket: S,
+    pub(crate) number: u64,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+impl<S> Accepted<S> {
+    /// The same, with another form of its socket.
+    pub(crate) fn try_map<T>(
+        self,
+        form: impl FnOnce(S) -> io::Result<T>,
+    ) -> io::Result<Accepted<T>> {
+        Ok(Accepted {
+            socket: form(self.socket)?,
+            number: self.number,
+            permit: self.permit,
+        })
+    }
+}
+
+/// The connections that `listener` accepts, each with a permit: when none is left, nobody accepts, and those who
+/// come wait in the kernel's backlog (S16). When the system cannot accept, it is asked again a little later (S17).
+///
+/// # Errors
+/// The listener cannot be watched. Must be called in a tokio runtime.
+pub(crate) fn connections(
+    listener: std::net::TcpListener,
+    permits: Arc<Semaphore>,
+    reporter: Reporter,
+) -> io::Result<impl Stream<Item = Accepted<TcpStream>>> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let accepts = stream::unfold((listener, permits), async |(listener, permits)| {
+        let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
+        let accepted = listener.accept().await;
+        let accepted = accepted.map(|(socket, _)| (socket, permit));
+        Some((accepted, (listener, permits)))
+    });
+    let accepted = accepts.filter_map(move |accepted| {
+        let reporter = reporter.clone();
+        async move {
+            match accepted {
+                Ok(accepted) => Some(accepted),
+                Err(error) => {
+                    pause(&error, &reporter).await;
+                    None
+                }
+            }
+        }
+    });
+    Ok(
+        (accepted.enumerate()).map(|(number, (socket, permit))| Accepted {
+            socket,
+            number: number as u64,
+            permit,
+        }),
+    )
+}
+
+/// A peer that left before it was accepted is no reason to wait; anything else is, lest the loop be busy.
+async fn pause(error: &io::Error, reporter: &Reporter) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    if !matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    ) {
+        reporter.report(Scene::default(), Kind::AcceptFailed(error.to_string()));
+        sleep(ACCEPT_RETRY).await;
+    }
+}
+
+/// Who is at the two ends of `socket`, for events.
+pub(crate) fn ends(socket: &TcpStream) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    (socket.local_addr().ok(), socket.peer_addr().ok())
+}
+
+/// The socket as another runtime can take it over.
+pub(crate) fn release(socket: TcpStream) -> io::Result<std::net::TcpStream> {
+    socket.into_std()
+}
+
+/// A socket that another runtime has released.
+pub(crate) fn take_over(socket: std::net::TcpStream) -> io::Result<TcpStream> {
+    TcpStream::from_std(socket)
+}
+
+/// Connects to the first of `addresses` that accepts, each within `connect_timeout` (S15).
+///
+/// # Errors
+/// Connection failed, with the cause of the last.
+pub(crate) async fn connect(
+    addresses: &[SocketAddr],
+    connect_timeout: Duration,
+) -> Result<TcpStream, FetchFailure> {
+    let mut failure = FetchFailure::connect_timed_out();
+    for &address in addresses {
+        failure = match timeout(connect_timeout, connect_to(address)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => FetchFailure::connection_failed(&error),
+            Err(_) => FetchFailure::connect_timed_out(),
+        };
+    }
+    Err(failure)
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}

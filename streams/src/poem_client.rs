@@ -1,0 +1,143 @@
+//! The poem client: a poem is a lazy stream of chunks, and fetching many is a stream of such streams (S10–S15).
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use futures::future::{AbortRegistration, Abortable};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use poetry::error::{Timeout, decode_poem};
+use poetry::event::Scene;
+use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Limits, Outcome, Reporter};
+use tokio::io::AsyncRead;
+use tokio::time::Instant;
+
+use crate::call::Call;
+use crate::deadlines::{after, until};
+use crate::transform_client::fall_back;
+use crate::{chunks, net};
+
+/// A poem as a lazy stream of chunks, as they come from the first of `addresses` that accepts.
+///
+/// Nothing happens until it is polled (L1): then it connects, and reads once for each chunk that is asked for (L2).
+/// An error is the last item (L4). Dropping it closes the socket at once.
+///
+/// `limits` bound the connecting, the silence between two chunks and the length of the whole (S15).
+pub fn poem(
+    addresses: Vec<SocketAddr>,
+    limits: Limits,
+) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> {
+    let connect_timeout = limits.connect_timeout;
+    stream::once(async move { net::connect(&addresses, connect_timeout).await })
+        .map_ok(move |socket| chunks_of(socket, &limits))
+        .try_flatten()
+}
+
+/// The chunks of `source`, bounded in silence and in length.
+pub(crate) fn chunks_of<R>(
+    source: R,
+    limits: &Limits,
+) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + use<R>
+where
+    R: AsyncRead + Unpin,
+{
+    let chunks = chunks::chunks(source).map_err(|error| FetchFailure::connection_lost(&error));
+    let timely = chunks::idle_timeout(chunks, limits.idle_timeout);
+    chunks::at_most(timely, limits.poem_bytes_max)
+}
+
+// ANCHOR: get_poetry
+/// The whole poem, once all of it has come.
+///
+/// # Errors
+/// The first failure (S11).
+pub async fn get_poetry(
+    addresses: Vec<SocketAddr>,
+    limits: Limits,
+) -> Result<String, FetchFailure> {
+    decode_poem(poem(addresses, limits).try_concat().await?)
+}
+// ANCHOR_END: get_poetry
+
+/// One of many fetches: what it needs, and who hears of it.
+pub(crate) struct Fetch<'f> {
+    pub(crate) request: &'f FetchRequest,
+    pub(crate) limits: &'f Limits,
+    pub(crate) reporter: &'f Reporter,
+    pub(crate) task: u64,
+    pub(crate) worker: u32,
+    /// Bytes that have come from the poem server.
+    pub(crate) received: Cell<u64>,
+}
+
+impl Fetch<'_> {
+    /// Connects, fetches, transforms: until the end, its total deadline, or its cancelling, which is a drop.
+    async fn outcome(self, registration: AbortRegistration) -> Outcome {
+        let began = self.reporter.clock().now();
+        let call = Call::new(self.reporter, self.scene(None));
+        let fetched = Abortable::new(self.fetch_and_transform(&call), registration).await;
+        let (poem, transform_failure) = fetched.unwrap_or((Err(FetchFailure::Cancelled), None));
+        call.tell_end(poem.as_deref());
+        Outcome {
+            poem: poem.map_err(|failure| FetchError::new(&self.request.peer, failure)),
+            transform_failure,
+            bytes: self.received.get(),
+            elapsed: self.reporter.clock().now() - began,
+        }
+    }
+
+    async fn fetch_and_transform(
+        &self,
+        call: &Call<'_>,
+    ) -> (Result<String, FetchFailure>, Option<FetchError>) {
+        let total = self.limits.total_deadline;
+        let deadline = total.map(|total| after(Instant::now(), total));
+        let poem = until(deadline, self.fetch(call)).await;
+        let poem = poem.unwrap_or(Err(FetchFailure::TimedOut(Timeout::Total)));
+        match (poem, &self.request.via) {
+            (Ok(poem), Some(via)) => {
+                let (poem, failure) = fall_back(self, via, poem, deadline).await;
+                (Ok(poem), failure)
+            }
+            (poem, _) => (poem, None),
+        }
+    }
+
+    async fn fetch(&self, call: &Call<'_>) -> Result<String, FetchFailure> {
+        let poem = stream::once(call.connect(&self.request.peer, self.limits))
+            .map_ok(|socket| chunks_of(socket, self.limits))
+            .try_flatten()
+            .inspect_ok(|chunk| {
+                let bytes = chunk.len() as u64;
+                self.received.set(self.received.get() + bytes);
+                call.tell(Kind::Read { bytes });
+            })
+            .try_concat()
+            .await?;
+        decode_poem(poem)
+    }
+
+    /// Where this fetch's events happen, or those of the transform that serves it.
+    pub(crate) fn scene(&self, parent: Option<u64>) -> Scene {
+        Scene {
+            worker: self.worker,
+            task: self.task,
+            parent,
+            ..Scene::default()
+        }
+    }
+}
+
+// ANCHOR: fetch_all
+/// All fetches at once, as far as `at_once` allows, as a stream of outcomes in the order they come to pass.
+pub(crate) fn fetch_all<'f>(
+    fetches: impl Iterator<Item = (Fetch<'f>, AbortRegistration)> + 'f,
+    at_once: usize,
+) -> impl Stream<Item = (u64, Outcome)> + 'f {
+    stream::iter(fetches)
+        .map(|(fetch, registration)| {
+            let task = fetch.task;
+            async move { (task, fetch.outcome(registration).await) }
+        })
+        .buffer_unordered(at_once)
+}
+// ANCHOR_END: fetch_all

@@ -1,0 +1,118 @@
+//! The transform client, and its fallback: when the transform fails, the original poem is kept (S13).
+
+use std::net::SocketAddr;
+
+use futures::{Stream, TryStreamExt, pin_mut};
+use poetry::error::{Timeout, decode_poem};
+use poetry::netstring::Decoder;
+use poetry::{FetchError, FetchFailure, Kind, Limits, Role, Via, request};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
+
+use crate::call::Call;
+use crate::deadlines::until;
+use crate::poem_client::Fetch;
+use crate::{chunks, net};
+
+/// Has `poem` transformed by the first of `addresses` that accepts.
+///
+/// # Errors
+/// The failure (S11). A request longer than a frame may be is too long, and nobody is asked.
+pub async fn transform(
+    addresses: Vec<SocketAddr>,
+    name: &str,
+    poem: &str,
+    limits: &Limits,
+) -> Result<String, FetchFailure> {
+    let request = encode(name, poem, limits)?;
+    let socket = net::connect(&addresses, limits.connect_timeout).await?;
+    ask(socket, &request, limits, |_| ()).await
+}
+
+/// The request, if it fits a frame.
+fn encode(name: &str, poem: &str, limits: &Limits) -> Result<Vec<u8>, FetchFailure> {
+    if request::len(name, poem) > limits.frame_bytes_max {
+        let limit = limits.frame_bytes_max as u64;
+        return Err(FetchFailure::TooLong { limit });
+    }
+    let mut request = Vec::new();
+    request::encode(name, poem, &mut request);
+    Ok(request)
+}
+
+// ANCHOR: transform
+/// Sends `request` and takes the one reply; `heard` is told of the bytes of each read.
+async fn ask<S>(
+    mut socket: S,
+    request: &[u8],
+    limits: &Limits,
+    heard: impl FnMut(&Vec<u8>),
+) -> Result<String, FetchFailure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    timeout(limits.idle_timeout, socket.write_all(request))
+        .await
+        .map_err(|_| FetchFailure::TimedOut(Timeout::Idle))?
+        .map_err(|error| FetchFailure::connection_lost(&error))?;
+    let chunks = chunks::chunks(socket).map_err(|error| FetchFailure::connection_lost(&error));
+    first_frame(
+        chunks::idle_timeout(chunks, limits.idle_timeout).inspect_ok(heard),
+        limits.frame_bytes_max,
+    )
+    .await
+}
+
+/// The frame that the chunks begin with, as a poem.
+async fn first_frame(
+    chunks: impl Stream<Item = Result<Vec<u8>, FetchFailure>>,
+    frame_bytes_max: usize,
+) -> Result<String, FetchFailure> {
+    pin_mut!(chunks);
+    let mut decoder = Decoder::new(frame_bytes_max);
+    let mut at_end = FetchFailure::Refused;
+    while let Some(chunk) = chunks.try_next().await? {
+        match decoder.feed(&chunk).next() {
+            Ok(Some(reply)) => return decode_poem(reply.to_vec()),
+            Ok(None) => at_end = FetchFailure::CutShort,
+            Err(error) => return Err(FetchFailure::Garbled(error)),
+        }
+    }
+    Err(at_end)
+}
+// ANCHOR_END: transform
+
+// ANCHOR: fallback
+/// The transformed poem; or the original and why it was not transformed.
+pub(crate) async fn fall_back(
+    fetch: &Fetch<'_>,
+    via: &Via,
+    poem: String,
+    deadline: Option<Instant>,
+) -> (String, Option<FetchError>) {
+    let reporter = fetch.reporter.for_role(Role::TransformClient);
+    let call = Call::new(&reporter, fetch.scene(Some(fetch.task)));
+    let transformed = until(deadline, transform_in(&call, via, &poem, fetch.limits)).await;
+    let transformed = transformed.unwrap_or(Err(FetchFailure::TimedOut(Timeout::Total)));
+    call.tell_end(transformed.as_deref());
+    match transformed {
+        Ok(transformed) => (transformed, None),
+        Err(failure) => (poem, Some(FetchError::new(&via.peer.name, failure))),
+    }
+}
+// ANCHOR_END: fallback
+
+async fn transform_in(
+    call: &Call<'_>,
+    via: &Via,
+    poem: &str,
+    limits: &Limits,
+) -> Result<String, FetchFailure> {
+    let request = encode(&via.transform, poem, limits)?;
+    let socket = call.connect(&via.peer, limits).await?;
+    let heard = |chunk: &Vec<u8>| {
+        let bytes = chunk.len() as u64;
+        call.tell(Kind::Read { bytes });
+    };
+    ask(socket, &request, limits, heard).await
+}

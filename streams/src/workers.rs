@@ -1,0 +1,278 @@
+//! The threads of a server: one runtime each. The first accepts, keeps every nth connection and deals the others.
+//!
+//! What a worker's connections share needs neither locks nor atomics, since no task leaves its thread.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, future};
+use poetry::limits::LISTEN_BACKLOG;
+use poetry::{Counters, Counts, Limits, Observer, Options, Reporter, Role, Service, Summary};
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::connection::Connection;
+use crate::net::{self, Accepted};
+use crate::poem_server::serve_poem;
+use crate::site::{Site, Tally};
+use crate::transform_server::serve_transforms;
+
+/// How far a server has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// Nothing is accepted any more; what is in flight has so long.
+    Stopping {
+        grace: Duration,
+    },
+    /// Whatever is still open is cut.
+    Over,
+}
+
+/// A connection on its way to another worker's runtime.
+type Dealt = Accepted<std::net::TcpStream>;
+
+/// A server that runs.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    address: SocketAddr,
+    counters: Vec<Arc<Counters>>,
+    tally: Arc<Tally>,
+    phase: watch::Sender<Phase>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Serves `service` in `options.threads` threads.
+    pub(crate) fn start(
+        listener: TcpListener,
+        service: Service,
+        options: &Options,
+        observer: Arc<dyn Observer>,
+    ) -> io::Result<Self> {
+        let role = match service {
+            Service::Poem(_) => Role::PoemServer,
+            Service::Transform(_) => Role::TransformServer,
+        };
+        let reporter = Reporter::new(crate::NAME, role, options.clock.clone(), observer);
+        let mut workers = Self {
+            address: listener.local_addr()?,
+            counters: Vec::new(),
+            tally: Arc::default(),
+            phase: watch::Sender::new(Phase::Serving),
+            threads: Vec::new(),
+        };
+        let (hands, others) = deal(options.threads.get() - 1);
+        let acceptor = Source::Listener {
+            listener,
+            hands,
+            permits: permits(&options.limits),
+            phase: workers.phase.clone(),
+        };
+        let sources = std::iter::once(acceptor).chain(others.into_iter().map(Source::Dealt));
+        for (number, source) in (0..).zip(sources) {
+            let worker = Worker {
+                number,
+                limits: options.limits.clone(),
+                service: service.clone(),
+                counters: Arc::default(),
+                reporter: reporter.clone(),
+                tally: Arc::clone(&workers.tally),
+                phase: workers.phase.subscribe(),
+            };
+            workers.counters.push(Arc::clone(&worker.counters));
+            workers.threads.push(worker.start(source)?);
+        }
+        Ok(workers)
+    }
+
+    fn stop(&mut self, grace: Duration) {
+        self.phase.send_replace(Phase::Stopping { grace });
+        for thread in self.threads.drain(..) {
+            // A worker that panicked has dropped, and so counted, its connections.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One permit for each connection the whole server may hold (S16).
+fn permits(limits: &Limits) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits_max(limits) as usize))
+}
+
+fn permits_max(limits: &Limits) -> u32 {
+    u32::try_from(limits.connections_max).map_or(u32::MAX >> 3, |max| max.min(u32::MAX >> 3))
+}
+
+/// The hands that cards are dealt from and to.
+fn deal(others: usize) -> (Vec<mpsc::Sender<Dealt>>, Vec<mpsc::Receiver<Dealt>>) {
+    (0..others)
+        .map(|_| mpsc::channel(LISTEN_BACKLOG as usize))
+        .unzip()
+}
+
+impl poetry::Server for Workers {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn counters(&self) -> Counts {
+        Counts::of(self.counters.iter().map(|counters| &**counters))
+    }
+
+    fn shutdown(mut self: Box<Self>, grace: Duration) -> Summary {
+        self.stop(grace);
+        Summary {
+            finished: self.tally.finished.load(Ordering::Relaxed),
+            cut: self.tally.cut.load(Ordering::Relaxed),
+            counters: self.counters(),
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+/// Where a worker's connections come from.
+enum Source {
+    Listener {
+        listener: TcpListener,
+        hands: Vec<mpsc::Sender<Dealt>>,
+        permits: Arc<Semaphore>,
+        phase: watch::Sender<Phase>,
+    },
+    Dealt(mpsc::Receiver<Dealt>),
+}
+
+/// What a worker's thread is started with.
+struct Worker {
+    number: u32,
+    limits: Limits,
+    service: Service,
+    counters: Arc<Counters>,
+    reporter: Reporter,
+    tally: Arc<Tally>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Worker {
+    /// Starts the thread, and waits until it has its runtime.
+    fn start(self, source: Source) -> io::Result<JoinHandle<()>> {
+        let (ready, started) = std_mpsc::channel();
+        let name = format!("streams-{}", self.number);
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(move || match self.prepare() {
+                Ok(runtime) => runtime.block_on(self.work(source, ready)),
+                Err(error) => drop(ready.send(Err(error))),
+            })?;
+        let gone = |_| Err(io::Error::other("a worker did not start"));
+        started.recv().unwrap_or_else(gone).map(|()| thread)
+    }
+
+    fn prepare(&self) -> io::Result<LocalRuntime> {
+        Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+    }
+
+    async fn work(self, source: Source, ready: std_mpsc::Sender<io::Result<()>>) {
+        let site = Rc::new(Site::new(
+            self.number,
+            self.limits.clone(),
+            Arc::clone(&self.counters),
+            self.reporter.clone(),
+            Arc::clone(&self.tally),
+        ));
+        let deadlines = Rc::clone(&site.deadlines);
+        spawn_local(async move { deadlines.run().await });
+        match source {
+            Source::Listener {
+                listener,
+                hands,
+                permits,
+                phase,
+            } => {
+                let max = permits_max(&self.limits);
+                let accepted =
+                    net::connections(listener, Arc::clone(&permits), self.reporter.clone());
+                let accepted = match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
+                drop(ready.send(Ok(())));
+                self.serve(&site, keep_every_nth(accepted, hands)).await;
+                let grace = self.grace().await;
+                // When every permit has come home, every connection is gone.
+                let _ = timeout(grace, permits.acquire_many(max)).await;
+                phase.send_replace(Phase::Over);
+            }
+            Source::Dealt(receiver) => {
+                drop(ready.send(Ok(())));
+                let dealt = ReceiverStream::new(receiver)
+                    .filter_map(|dealt| future::ready(dealt.try_map(net::take_over).ok()));
+                self.serve(&site, dealt).await;
+            }
+        }
+        let mut phase = self.phase.clone();
+        let _ = phase.wait_for(|phase| *phase == Phase::Over).await;
+    }
+
+    // ANCHOR: shutdown
+    /// Serves what comes until the server is told to stop; then those that are idle close.
+    async fn serve(&self, site: &Rc<Site>, accepted: impl Stream<Item = Accepted<TcpStream>>) {
+        let connections = accepted
+            .map(|accepted| Connection::accept(accepted, site))
+            .take_until(self.grace());
+        match self.service.clone() {
+            Service::Poem(service) => serve_poem(connections, service).await,
+            Service::Transform(service) => serve_transforms(connections, service).await,
+        }
+        site.stop();
+    }
+
+    /// Waits until the server is told to stop: how long what is in flight may take.
+    async fn grace(&self) -> Duration {
+        let mut phase = self.phase.clone();
+        let stopping = phase.wait_for(|phase| *phase != Phase::Serving).await;
+        match stopping.as_deref() {
+            Ok(Phase::Stopping { grace }) => *grace,
+            _ => Duration::ZERO,
+        }
+    }
+    // ANCHOR_END: shutdown
+}
+
+/// Deals the connections: one to this worker, one to each of the `hands`, and round again.
+fn keep_every_nth(
+    accepted: impl Stream<Item = Accepted<TcpStream>>,
+    hands: Vec<mpsc::Sender<Dealt>>,
+) -> impl Stream<Item = Accepted<TcpStream>> {
+    let workers = hands.len() as u64 + 1;
+    accepted.filter_map(move |accepted| {
+        let hand = (accepted.number % workers).checked_sub(1);
+        let hand = hand.map(|hand| hands[hand as usize].clone());
+        async move {
+            let Some(hand) = hand else {
+                return Some(accepted);
+            };
+            // A socket that cannot change hands is dropped: that costs it, and nobody else.
+            if let Ok(dealt) = accepted.try_map(net::release) {
+                let _ = hand.send(dealt).await;
+            }
+            None
+        }
+    })
+}
