@@ -1,0 +1,122 @@
+//! The acceptor: takes connections from the listener as long as there is room for them, and deals them in turn to
+//! the connection supervisors that have some.
+
+use std::io;
+use std::net::SocketAddr;
+
+use poetry::event::Scene;
+use poetry::limits::ACCEPT_RETRY;
+use poetry::{Kind, Reporter};
+
+use crate::messages::{ToAcceptor, ToConnections};
+use crate::net::{Handed, Listener, Socket};
+use crate::port::Listening;
+use crate::process::{Me, Next, Pid, Process, Received};
+
+pub(super) struct Acceptor {
+    tables: Vec<Table>,
+    /// Whose turn it is.
+    turn: usize,
+    accepted: u64,
+    reporter: Reporter,
+}
+
+/// A connection supervisor, and the room it has said it has.
+struct Table {
+    connections: Pid<ToConnections>,
+    /// Whether it runs in the acceptor's own arbiter.
+    here: bool,
+    room: usize,
+}
+
+impl Acceptor {
+    pub(super) fn new(supervisors: Vec<(Pid<ToConnections>, bool)>, reporter: Reporter) -> Self {
+        let tables = supervisors.into_iter().map(|(connections, here)| Table {
+            connections,
+            here,
+            room: 0,
+        });
+        Self {
+            tables: tables.collect(),
+            turn: 0,
+            accepted: 0,
+            reporter,
+        }
+    }
+
+    /// Hands a socket to the next supervisor that has room; the port accepts no more than there is.
+    fn deal(&mut self, socket: Socket, peer: SocketAddr, me: &mut Me<'_, Self>) -> io::Result<()> {
+        let tables = self.tables.len();
+        let turn = (self.turn..self.turn + tables)
+            .map(|turn| turn % tables)
+            .find(|&turn| self.tables[turn].room > 0);
+        let Some(turn) = turn else { return Ok(()) };
+        let table = &mut self.tables[turn];
+        let socket = if table.here {
+            Handed::Here(socket)
+        } else {
+            Handed::Released(socket.release()?)
+        };
+        self.turn = turn + 1;
+        table.room -= 1;
+        let number = self.accepted;
+        self.accepted += 1;
+        me.send(
+            &table.connections,
+            ToConnections::Serve {
+                socket,
+                number,
+                peer,
+            },
+        );
+        Ok(())
+    }
+
+    /// Out of descriptors or memory: a pause, so that the loop does not spin (S17). Anything else was that one
+    /// connection's misfortune.
+    fn failed(&mut self, error: &io::Error, me: &mut Me<'_, Self>) {
+        if is_shortage(error) {
+            self.reporter
+                .report(Scene::default(), Kind::AcceptFailed(error.to_string()));
+            me.port.set_paused(true);
+            me.after(ACCEPT_RETRY);
+        }
+    }
+}
+
+impl Process for Acceptor {
+    type Message = ToAcceptor;
+    type Port = Listening<Listener>;
+
+    fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+        for table in &self.tables {
+            me.send(&table.connections, ToConnections::Meet(me.pid()));
+        }
+        Next::Receive
+    }
+
+    fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
+        match received {
+            Received::Port(Ok((socket, peer))) => {
+                if let Err(error) = self.deal(socket, peer, me) {
+                    me.port.add_room(1);
+                    self.failed(&error, me);
+                }
+            }
+            Received::Port(Err(error)) => self.failed(&error, me),
+            Received::Message(ToAcceptor::Room { index, connections }) => {
+                self.tables[index].room += connections;
+                me.port.add_room(connections);
+            }
+            Received::Timeout => me.port.set_paused(false),
+            Received::Exit(_) | Received::Down(_) => {}
+        }
+        Next::Receive
+    }
+}
+
+/// Whether the system has run out of something that may come back.
+fn is_shortage(error: &io::Error) -> bool {
+    // ENOMEM, ENFILE, EMFILE, ENOBUFS (the last is 105 on Linux, 55 elsewhere).
+    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105 | 55))
+}

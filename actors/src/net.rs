@@ -1,0 +1,151 @@
+//! The real sockets and the real clock: the only file that names them. Above it there are streams, listeners and
+//! times of the crate's own kind, so that everything else can be tested in memory and on virtual time.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{self, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::dial::Connect;
+use crate::port::{Listen, Stream};
+use crate::timers::Timers;
+
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The monotonic time since the first call.
+pub(crate) fn now() -> Duration {
+    ORIGIN.elapsed()
+}
+
+/// Fires an arbiter's deadlines as they come due; never ends.
+pub(crate) async fn drive(timers: &Timers) {
+    let mut sleep = pin!(tokio::time::sleep_until(Instant::now().into()));
+    loop {
+        poll_fn(|turn| {
+            let first = timers.first(turn.waker());
+            // Nothing to wait for: an earlier first entry wakes us.
+            let Some(due) = first else {
+                return Poll::Pending::<()>;
+            };
+            if due <= timers.now() {
+                return Poll::Ready(());
+            }
+            let due = (*ORIGIN + due).into();
+            if sleep.deadline() != due {
+                sleep.as_mut().reset(due);
+            }
+            sleep.as_mut().poll(turn)
+        })
+        .await;
+        timers.fire();
+    }
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub struct Socket(TcpStream);
+
+impl Socket {
+    /// Takes the socket out of this arbiter, to be sent to another.
+    pub(crate) fn release(self) -> io::Result<Released> {
+        self.0.into_std().map(Released)
+    }
+}
+
+/// A connected socket that belongs to no arbiter.
+#[derive(Debug)]
+pub struct Released(net::TcpStream);
+
+impl Released {
+    /// Makes the socket this arbiter's.
+    pub(crate) fn adopt(self) -> io::Result<Socket> {
+        TcpStream::from_std(self.0).map(Socket)
+    }
+}
+
+impl Connect for Socket {
+    async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self(stream))
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        self.0.local_addr().ok()
+    }
+}
+
+impl Stream for Socket {
+    #[inline]
+    fn poll_read(&mut self, turn: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        // Not `try_read`: after a short read this one knows, without asking the system, that nothing is left.
+        let mut buffer = ReadBuf::new(buffer);
+        let read = Pin::new(&mut self.0).poll_read(turn, &mut buffer);
+        read.map_ok(|()| buffer.filled().len())
+    }
+
+    #[inline]
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            taken => taken,
+        }
+    }
+
+    fn poll_writable(&mut self, turn: &mut Context<'_>) -> Poll<()> {
+        // What is wrong with the socket, the next write says.
+        self.0.poll_write_ready(turn).map(|_| ())
+    }
+
+    fn finish(&mut self) {
+        // It fails only when the connection is gone, which the next read says.
+        let _ = SockRef::from(&self.0).shutdown(net::Shutdown::Write);
+    }
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Makes a bound listener this arbiter's.
+    pub(crate) fn adopt(listener: net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener).map(Self)
+    }
+}
+
+impl Listen for Listener {
+    type Socket = Socket;
+
+    fn poll_accept(&mut self, turn: &mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>> {
+        let accepted = self.0.poll_accept(turn);
+        accepted.map_ok(|(stream, peer)| (Socket(stream), peer))
+    }
+}
+
+/// A socket on its way from the acceptor to a connection supervisor.
+#[derive(Debug)]
+pub enum Handed {
+    /// Both are in the same arbiter.
+    Here(Socket),
+    /// It goes to another.
+    Released(Released),
+}
+
+impl Handed {
+    /// Makes the socket this arbiter's.
+    pub(crate) fn adopt(self) -> io::Result<Socket> {
+        match self {
+            Self::Here(socket) => Ok(socket),
+            Self::Released(released) => released.adopt(),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! A process as actix runs it: an actor that handles its mail and, through one future of its context, hears its
+//! port and its deadline. Every function of the behaviour is called from here, with panics contained.
+
+use std::collections::{HashSet, VecDeque};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use actix::dev::channel::AddressReceiver;
+use actix::{Actor, ActorContext, ActorFuture, Addr, AsyncContext, Context, Handler, Message};
+use poetry::panics::contain;
+
+use super::me::Me;
+use super::node::Local;
+use super::pid::{Door, Entry, Mail, Signal};
+use super::record::Record;
+use super::{Next, Process, Received};
+use crate::monitor::{MonitorId, Reason};
+use crate::port::Port;
+use crate::timers::Key;
+
+/// Events of one port before the others in the arbiter have their turn.
+const EVENTS_PER_TURN: usize = 8;
+
+/// The way in, shared by all pids.
+pub(super) struct Inbox<P: Process> {
+    pub(super) record: Record,
+    pub(super) addr: Addr<Cell<P>>,
+}
+
+impl<P: Process> Entry for Inbox<P> {
+    fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.addr.do_send(Mail::Signal(signal));
+    }
+}
+
+impl<P: Process> Door<P::Message> for Inbox<P> {
+    /// Room was made sure of by a permit, which actix's own capacity would not be: `do_send` ignores it.
+    fn put(&self, message: P::Message) -> Result<(), P::Message> {
+        if self.addr.connected() {
+            self.addr.do_send(Mail::Message(message));
+            Ok(())
+        } else {
+            Err(message)
+        }
+    }
+}
+
+impl<M: Send + 'static> Message for Mail<M> {
+    type Result = ();
+}
+
+/// One process.
+pub(super) struct Cell<P: Process> {
+    /// `None` once the process has ended.
+    life: Option<Life<P>>,
+    core: Core<P>,
+}
+
+struct Life<P: Process> {
+    state: P,
+    port: P::Port,
+}
+
+/// What the runtime keeps for a process while it lives.
+pub(super) struct Core<P: Process> {
+    pub(super) inbox: Arc<Inbox<P>>,
+    pub(super) local: Rc<Local>,
+    pub(super) traps_exits: bool,
+    /// The time as it was first asked for in this turn.
+    pub(super) now: Option<Duration>,
+    /// When the process wants a timeout.
+    pub(super) due: Option<Duration>,
+    /// The process's entry among the arbiter's deadlines, due no later than `due`.
+    entry: Option<Key>,
+    /// The process exits for this reason once nothing it sent waits any more.
+    ending: Option<Reason>,
+    rare: Option<Box<Rare<P>>>,
+}
+
+/// What most processes never need.
+struct Rare<P: Process> {
+    waits: VecDeque<Wait<P>>,
+    /// What arrived while the process waited.
+    later: VecDeque<Mail<P::Message>>,
+    monitors: HashSet<MonitorId>,
+}
+
+/// Something a process waits for, and what it does then.
+pub(super) type Wait<P> = Pin<Box<dyn Future<Output = Option<Resume<P>>>>>;
+pub(super) type Resume<P> = Box<dyn FnOnce(&mut P, &mut Me<'_, P>) -> Next>;
+
+impl<P: Process> Core<P> {
+    pub(super) fn wait(&mut self, wait: Wait<P>) {
+        self.rare().waits.push_back(wait);
+    }
+
+    /// Whether the process receives nothing until something it waits for has come.
+    #[inline]
+    pub(super) fn waits(&self) -> bool {
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| !rare.waits.is_empty())
+    }
+
+    pub(super) fn monitors(&mut self) -> &mut HashSet<MonitorId> {
+        &mut self.rare().monitors
+    }
+
+    fn rare(&mut self) -> &mut Rare<P> {
+        self.rare.get_or_insert_with(|| {
+            Box::new(Rare {
+                waits: VecDeque::new(),
+                later: VecDeque::new(),
+                monitors: HashSet::new(),
+            })
+        })
+    }
+
+    /// Sees to it that the process is woken for its deadline. One that moved back keeps its early entry, so that
+    /// refreshing a timeout costs nothing.
+    #[inline]
+    fn arm(&mut self, turn: &task::Context<'_>) {
+        if let Some(due) = self.due
+            && self.entry.is_none_or(|entry| due < entry.0)
+        {
+            self.disarm();
+            self.entry = Some(self.local.timers.insert(due, turn.waker().clone()));
+        }
+    }
+
+    fn disarm(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.local.timers.cancel(entry);
+        }
+    }
+}
+
+impl<P: Process> Cell<P> {
+    /// Calls one function of the behaviour.
+    #[inline]
+    fn call(&mut self, function: impl FnOnce(&mut P, &mut Me<'_, P>) -> Next) {
+        let Some(life) = &mut self.life else { return };
+        let (port, core) = (&mut life.port, &mut self.core);
+        match contain(|| function(&mut life.state, &mut Me { port, core })) {
+            Ok(Next::Receive) => {}
+            Ok(Next::Exit(reason)) => self.end_with(reason),
+            Err(message) => self.crash(message),
+        }
+    }
+
+    #[cold]
+    fn crash(&mut self, message: String) {
+        let Some(life) = &mut self.life else { return };
+        let (port, core) = (&mut life.port, &mut self.core);
+        match contain(|| life.state.crashed(&message, &mut Me { port, core })) {
+            Ok(Next::Receive) => {}
+            Ok(Next::Exit(reason)) => self.end_with(reason),
+            Err(_) => self.finish(Reason::crash(message)),
+        }
+    }
+
+    fn end_with(&mut self, reason: Reason) {
+        if self.core.waits() {
+            self.core.ending.get_or_insert(reason);
+        } else {
+            self.finish(reason);
+        }
+    }
+
+    /// Ends the process now: state and port are released, then those who watch are told (O2).
+    fn finish(&mut self, reason: Reason) {
+        let Some(mut life) = self.life.take() else {
+            return;
+        };
+        let (port, core) = (&mut life.port, &mut self.core);
+        let _ = contain(|| life.state.terminate(&reason, &mut Me { port, core }));
+        let _ = contain(move || drop(life));
+        self.core.disarm();
+        self.core.rare = None;
+        self.core.inbox.record.end(&reason);
+    }
+
+    #[inline]
+    fn receive(&mut self, received: Received<'_, P>) {
+        self.call(|state, me| state.receive(received, me));
+    }
+
+    fn take(&mut self, mail: Mail<P::Message>) {
+        match mail {
+            Mail::Message(message) => {
+                self.core.inbox.record.room.add_permits(1);
+                self.receive(Received::Message(message));
+            }
+            Mail::Signal(Signal::Exit(exit)) => self.receive(Received::Exit(exit)),
+            Mail::Signal(Signal::Down(down)) => {
+                if self.core.monitors().remove(&down.monitor) {
+                    self.receive(Received::Down(down));
+                }
+            }
+            Mail::Signal(Signal::Kill) => self.finish(Reason::Killed),
+        }
+    }
+
+    /// Lets what the process waits for go on, then hands out what came meanwhile. Whether it is free to receive.
+    #[inline]
+    fn resume(&mut self, turn: &mut task::Context<'_>) -> bool {
+        while let Some(rare) = &mut self.core.rare {
+            if let Some(wait) = rare.waits.front_mut() {
+                let Poll::Ready(resume) = wait.as_mut().poll(turn) else {
+                    return false;
+                };
+                rare.waits.pop_front();
+                if let Some(resume) = resume {
+                    self.call(resume);
+                }
+            } else if let Some(reason) = self.core.ending.take() {
+                self.finish(reason);
+            } else if let Some(mail) = rare.later.pop_front() {
+                self.take(mail);
+            } else {
+                break;
+            }
+        }
+        self.life.is_some()
+    }
+
+    /// One turn: the deadline, then the port, as far as the process is free to receive.
+    #[inline]
+    fn turn(&mut self, turn: &mut task::Context<'_>) {
+        if self.resume(turn)
+            && self
+                .core
+                .entry
+                .is_some_and(|entry| self.core.local.timers.has_fired(entry))
+        {
+            self.timeout();
+        }
+        self.hear_port(turn);
+        if self.life.is_some() {
+            self.core.arm(turn);
+        }
+        self.core.now = None;
+    }
+
+    #[cold]
+    fn timeout(&mut self) {
+        self.core.disarm();
+        let fired = self.core.local.timers.fired();
+        if self.core.due.take_if(|due| *due <= fired).is_some() {
+            self.receive(Received::Timeout);
+        }
+    }
+
+    #[inline]
+    fn hear_port(&mut self, turn: &mut task::Context<'_>) {
+        let local = Rc::clone(&self.core.local);
+        let mut buffer = local.read_buffer.borrow_mut();
+        for _ in 0..EVENTS_PER_TURN {
+            if !self.resume(turn) {
+                return;
+            }
+            let Some(life) = &mut self.life else { return };
+            let Poll::Ready(event) = life.port.poll(turn, &mut buffer) else {
+                return;
+            };
+            self.receive(Received::Port(event));
+        }
+        turn.waker().wake_by_ref();
+    }
+}
+
+impl<P: Process> Actor for Cell<P> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.call(|state, me| state.started(me));
+        ctx.spawn(Drive);
+    }
+
+    /// Also when the arbiter stops under a living process.
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.finish(Reason::Killed);
+    }
+}
+
+/// Nothing in it is pinned.
+impl<P: Process> Unpin for Cell<P> {}
+
+impl<P: Process> Handler<Mail<P::Message>> for Cell<P> {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<P::Message>, ctx: &mut Self::Context) {
+        match mail {
+            Mail::Signal(Signal::Kill) => self.finish(Reason::Killed),
+            Mail::Signal(Signal::Exit(exit)) if !self.core.traps_exits => {
+                if exit.reason != Reason::Normal {
+                    self.finish(exit.reason);
+                }
+            }
+            mail if self.core.waits() => self.core.rare().later.push_back(mail),
+            mail => self.take(mail),
+        }
+        if self.life.is_none() {
+            ctx.stop();
+        }
+    }
+}
+
+/// The future in a process's context: its turn comes whenever the process is woken.
+struct Drive;
+
+impl<P: Process> ActorFuture<Cell<P>> for Drive {
+    type Output = ();
+
+    #[inline]
+    fn poll(
+        self: Pin<&mut Self>,
+        cell: &mut Cell<P>,
+        ctx: &mut Context<Cell<P>>,
+        turn: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        cell.turn(turn);
+        if cell.life.is_none() {
+            ctx.stop();
+        }
+        Poll::Pending
+    }
+}
+
+/// Runs a process in this arbiter.
+pub(super) fn launch<P: Process>(
+    local: Rc<Local>,
+    inbox: Arc<Inbox<P>>,
+    mail: AddressReceiver<Cell<P>>,
+    (state, port): (P, P::Port),
+) {
+    let cell = Cell {
+        life: Some(Life { state, port }),
+        core: Core {
+            inbox,
+            local,
+            traps_exits: false,
+            now: None,
+            due: None,
+            entry: None,
+            ending: None,
+            rare: None,
+        },
+    };
+    Context::with_receiver(mail).run(cell);
+}

@@ -1,0 +1,35 @@
+//! What a process is called in messages for people.
+
+use std::fmt;
+
+/// A process's name: a word, and a number where there are several of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    word: &'static str,
+    number: Option<u64>,
+}
+
+impl Name {
+    /// The name of one of several, such as `connection-7`.
+    pub const fn numbered(word: &'static str, number: u64) -> Self {
+        Self {
+            word,
+            number: Some(number),
+        }
+    }
+}
+
+impl From<&'static str> for Name {
+    fn from(word: &'static str) -> Self {
+        Self { word, number: None }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number {
+            Some(number) => write!(out, "{}-{number}", self.word),
+            None => out.write_str(self.word),
+        }
+    }
+}

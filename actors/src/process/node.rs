@@ -1,0 +1,355 @@
+//! Where processes run: a node of one or more arbiters, each a thread of its own with its deadlines and one read
+//! buffer for all its ports.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::task::Poll;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use actix::dev::channel::channel;
+use actix::{Addr, ArbiterHandle, System};
+use poetry::limits::READ_BUFFER_BYTES;
+use poetry::panics::contain;
+
+use super::Process;
+use super::cell::{Inbox, launch};
+use super::name::Name;
+use super::pid::{CallError, Pid, ProcessRef, Reply};
+use super::record::Record;
+use crate::monitor::Reason;
+use crate::net;
+use crate::timers::{Key, Time, Timers};
+
+/// Arbiters that run processes together. Clones are the same node.
+#[derive(Clone)]
+pub struct Node(Arc<Shared>);
+
+struct Shared {
+    system: System,
+    arbiters: Vec<ArbiterHandle>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// One thread's part of a node.
+pub(super) struct Local {
+    pub(super) node: Node,
+    pub(super) worker: u32,
+    pub(super) timers: Timers,
+    pub(super) read_buffer: RefCell<Box<[u8]>>,
+    pub(super) scratch: RefCell<Vec<u8>>,
+}
+
+thread_local! {
+    static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
+}
+
+impl Local {
+    fn current() -> Option<Rc<Self>> {
+        LOCAL.with_borrow(Clone::clone)
+    }
+}
+
+impl Node {
+    /// Starts `arbiters` threads.
+    ///
+    /// # Errors
+    /// The system had no thread or no descriptor to spare.
+    pub fn start(arbiters: NonZeroUsize) -> io::Result<Self> {
+        Self::start_on(arbiters, || Time::Real(net::now))
+    }
+
+    /// Starts one arbiter whose time stands still until the clock is told to move it.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_on_test_clock() -> io::Result<(Self, TestClock)> {
+        let node = Self::start_on(NonZeroUsize::MIN, || Time::Virtual(Rc::default()))?;
+        Ok((node.clone(), TestClock { node }))
+    }
+
+    fn start_on(arbiters: NonZeroUsize, time: fn() -> Time) -> io::Result<Self> {
+        let runtimes: Vec<_> = (0..arbiters.get())
+            .map(|_| runtime())
+            .collect::<io::Result<_>>()?;
+        let (started, handles) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("actors".to_owned())
+            .spawn(move || run(runtimes, &started))?;
+        let (system, arbiters) = handles
+            .recv()
+            .map_err(|_| io::Error::other("the first arbiter did not start"))??;
+        let node = Self(Arc::new(Shared {
+            system,
+            arbiters,
+            thread: Mutex::new(Some(thread)),
+        }));
+        for (worker, arbiter) in (0..).zip(&node.0.arbiters) {
+            let node = node.clone();
+            arbiter.spawn_fn(move || settle_in(node, worker, time()));
+        }
+        Ok(node)
+    }
+
+    /// How many arbiters it has.
+    pub fn arbiters(&self) -> usize {
+        self.0.arbiters.len()
+    }
+
+    /// The arbiter at `index`, taken round and round.
+    pub fn arbiter(&self, index: usize) -> Arbiter {
+        let handle = self.0.arbiters[index % self.arbiters()].clone();
+        Arbiter { handle }
+    }
+
+    /// Asks a process from outside the node, blocking this thread until it has replied, has ended, or `timeout` is
+    /// over. Not to be called by a process.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn call<M: Send + 'static, R: Send + 'static>(
+        &self,
+        to: &Pid<M>,
+        timeout: Duration,
+        ask: impl FnOnce(Reply<R>) -> M + Send + 'static,
+    ) -> Result<R, CallError> {
+        let (sender, answer) = mpsc::channel();
+        let to = to.clone();
+        self.arbiter(0).handle.spawn_fn(move || {
+            actix::spawn(async move {
+                let _ = sender.send(to.call(ask, timeout).await);
+            });
+        });
+        answer.recv().unwrap_or(Err(CallError::NoProcess))
+    }
+
+    /// Sends from outside the node without blocking: a full mailbox is waited for inside.
+    pub fn send<M: Send + 'static>(&self, to: &Pid<M>, message: M) {
+        let to = to.clone();
+        self.arbiter(0).handle.spawn(async move {
+            let _ = to.send(message).await;
+        });
+    }
+
+    /// Stops all arbiters and waits for their threads. Processes that still live are killed.
+    pub fn stop(&self) {
+        self.0.system.stop();
+        let thread = self
+            .0
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // Its panics are contained; there is nothing to learn from a join.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Moves the time of a node that was started on it (see [`Node::start_on_test_clock`]).
+#[derive(Clone)]
+pub struct TestClock {
+    node: Node,
+}
+
+/// Turns given to an arbiter's processes to come to rest; a message takes one.
+const TURNS_TO_REST: usize = 500;
+
+impl TestClock {
+    /// Moves the time on by `wait`, stopping at every deadline on the way, and lets the processes come to rest.
+    /// Blocks until then; not to be called by a process.
+    pub fn advance(&self, wait: Duration) {
+        let (sender, at_rest) = mpsc::channel();
+        self.node.arbiter(0).handle.spawn_fn(move || {
+            actix::spawn(async move {
+                rest().await;
+                if let Some(local) = Local::current() {
+                    let until = local.timers.now().saturating_add(wait);
+                    while !local.timers.move_to(until) {
+                        rest().await;
+                    }
+                }
+                rest().await;
+                let _ = sender.send(());
+            });
+        });
+        let _ = at_rest.recv();
+    }
+
+    /// Lets the processes come to rest without moving the time.
+    pub fn settle(&self) {
+        self.advance(Duration::ZERO);
+    }
+}
+
+async fn rest() {
+    for _ in 0..TURNS_TO_REST {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// One thread of a node, as a place to start processes in.
+#[derive(Clone)]
+pub struct Arbiter {
+    handle: ArbiterHandle,
+}
+
+impl Arbiter {
+    /// Starts the process that `make` makes, in this arbiter. Its pid is good at once; if `make` fails or panics, or
+    /// the arbiter has stopped, the process has ended before it began.
+    pub fn spawn<P: Process>(
+        &self,
+        name: Name,
+        make: impl FnOnce() -> io::Result<(P, P::Port)> + Send + 'static,
+    ) -> Pid<P::Message> {
+        let (sender, mail) = channel(0);
+        let inbox = Arc::new(Inbox {
+            record: Record::new(name, P::MAILBOX),
+            addr: Addr::new(sender),
+        });
+        let unborn = Unborn(Some(ProcessRef(Arc::clone(&inbox) as _)));
+        let pid = Pid(Arc::clone(&inbox) as _);
+        self.handle
+            .spawn_fn(move || match (Local::current(), contain(make)) {
+                (Some(local), Ok(Ok(made))) => {
+                    unborn.begins();
+                    launch(local, inbox, mail, made);
+                }
+                (None, _) => {}
+                (_, Ok(Err(error))) => unborn.failed(Reason::crash(error.to_string())),
+                (_, Err(message)) => unborn.failed(Reason::crash(message)),
+            });
+        pid
+    }
+}
+
+/// A process that has a pid and does not run yet: whoever monitors it hears if it never does.
+struct Unborn(Option<ProcessRef>);
+
+impl Unborn {
+    fn begins(mut self) {
+        self.0 = None;
+    }
+
+    fn failed(mut self, reason: Reason) {
+        if let Some(process) = self.0.take() {
+            process.record().end(&reason);
+        }
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if let Some(process) = self.0.take() {
+            process.record().end(&Reason::NoProcess);
+        }
+    }
+}
+
+pub(super) fn spawn_here<P: Process>(
+    local: &Rc<Local>,
+    name: Name,
+    process: P,
+    port: P::Port,
+) -> Pid<P::Message> {
+    let (sender, mail) = channel(0);
+    let inbox = Arc::new(Inbox {
+        record: Record::new(name, P::MAILBOX),
+        addr: Addr::new(sender),
+    });
+    launch(Rc::clone(local), Arc::clone(&inbox), mail, (process, port));
+    Pid(inbox as _)
+}
+
+/// What `future` comes to, or `None` if it takes longer than `wait`.
+pub(crate) async fn timeout<F: Future>(wait: Duration, future: F) -> Option<F::Output> {
+    let Some(local) = Local::current() else {
+        return Some(future.await);
+    };
+    let due = local.timers.now().saturating_add(wait);
+    let mut alarm = Alarm { local, key: None };
+    let mut future = pin!(future);
+    poll_fn(|turn| {
+        if let Poll::Ready(output) = future.as_mut().poll(turn) {
+            return Poll::Ready(Some(output));
+        }
+        let timers = &alarm.local.timers;
+        if due <= timers.now() {
+            return Poll::Ready(None);
+        }
+        if alarm.key.is_none() {
+            alarm.key = Some(timers.insert(due, turn.waker().clone()));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+struct Alarm {
+    local: Rc<Local>,
+    key: Option<Key>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.local.timers.cancel(key);
+        }
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+type Started = io::Result<(System, Vec<ArbiterHandle>)>;
+
+/// The first arbiter's thread: runs its own arbiter and sees the others start and end.
+fn run(runtimes: Vec<tokio::runtime::Runtime>, started: &mpsc::Sender<Started>) {
+    let mut runtimes = runtimes.into_iter();
+    let Some(first) = runtimes.next() else { return };
+    let runner = System::with_tokio_rt(|| first);
+    let others: io::Result<Vec<_>> = runtimes
+        .map(|runtime| actix::Arbiter::try_with_tokio_rt(move || Ok(runtime)))
+        .collect();
+    let others = match others {
+        Ok(others) => others,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let system = System::current();
+    let mut handles = vec![system.arbiter().clone()];
+    handles.extend(others.iter().map(actix::Arbiter::handle));
+    if started.send(Ok((system, handles))).is_ok() {
+        let _ = runner.run();
+    }
+    for arbiter in others {
+        arbiter.stop();
+        let _ = arbiter.join();
+    }
+}
+
+/// Prepares this thread for processes.
+fn settle_in(node: Node, worker: u32, time: Time) {
+    let local = Rc::new(Local {
+        node,
+        worker,
+        timers: Timers::new(time.clone()),
+        read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
+        scratch: RefCell::default(),
+    });
+    LOCAL.set(Some(Rc::clone(&local)));
+    if let Time::Real(_) = time {
+        actix::spawn(async move { net::drive(&local.timers).await });
+    }
+}

@@ -1,0 +1,175 @@
+//! What is known of a process from outside: its name, the room in its mailbox, who is linked to it and who
+//! monitors it. It outlives the process for as long as anybody has a pid.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::name::Name;
+use super::pid::{ProcessRef, Signal};
+use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason};
+
+/// One process, seen from outside.
+pub(crate) struct Record {
+    pub(crate) id: ProcessId,
+    pub(crate) name: Name,
+    pub(crate) capacity: usize,
+    /// A permit for every message the mailbox has room for; first come, first served.
+    pub(crate) room: Semaphore,
+    fate: Mutex<Fate>,
+}
+
+#[derive(Default)]
+struct Fate {
+    ended: Option<Reason>,
+    links: Bonds,
+    monitors: Vec<(MonitorId, ProcessRef)>,
+}
+
+/// Unique in the program, so that no two nodes' processes can be mistaken for each other.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+fn unique() -> u64 {
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Record {
+    pub(crate) fn new(name: Name, capacity: usize) -> Self {
+        Self {
+            id: ProcessId(unique()),
+            name,
+            capacity,
+            room: Semaphore::new(capacity),
+            fate: Mutex::default(),
+        }
+    }
+
+    /// Messages sent and not taken yet.
+    pub(crate) fn queued(&self) -> usize {
+        self.capacity.saturating_sub(self.room.available_permits())
+    }
+
+    /// Why the process ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Reason> {
+        self.fate().ended.clone()
+    }
+
+    /// Tells `watcher` once when the process has ended; if it has, the reason comes back at once.
+    pub(crate) fn monitor(&self, watcher: ProcessRef) -> (MonitorId, Option<Reason>) {
+        let monitor = MonitorId(unique());
+        let mut fate = self.fate();
+        if fate.ended.is_some() {
+            return (monitor, Some(Reason::NoProcess));
+        }
+        fate.monitors.push((monitor, watcher));
+        (monitor, None)
+    }
+
+    pub(crate) fn demonitor(&self, monitor: MonitorId) {
+        self.fate().monitors.retain(|(id, _)| *id != monitor);
+    }
+
+    /// One half of a link; `false` if the process has ended.
+    pub(crate) fn link(&self, other: ProcessRef) -> bool {
+        let mut fate = self.fate();
+        let alive = fate.ended.is_none();
+        if alive {
+            fate.links.insert(other);
+        }
+        alive
+    }
+
+    pub(crate) fn unlink(&self, other: ProcessId) {
+        self.fate().links.remove(other);
+    }
+
+    /// The process has ended and released what it held: tells those who are linked to it or monitor it.
+    pub(crate) fn end(&self, reason: &Reason) {
+        let (links, monitors) = {
+            let mut fate = self.fate();
+            if fate.ended.is_some() {
+                return;
+            }
+            fate.ended = Some(reason.clone());
+            (
+                std::mem::take(&mut fate.links),
+                std::mem::take(&mut fate.monitors),
+            )
+        };
+        // Senders that wait for room learn that there will be none.
+        self.room.close();
+        links.for_each(|linked| {
+            linked.record().unlink(self.id);
+            linked.signal(Signal::Exit(Exit {
+                from: Some(self.id),
+                reason: reason.clone(),
+            }));
+        });
+        for (monitor, watcher) in monitors {
+            watcher.signal(Signal::Down(Down {
+                monitor,
+                process: self.id,
+                reason: reason.clone(),
+            }));
+        }
+    }
+
+    /// The fate is whole after every statement, so a lock poisoned elsewhere is no harm.
+    fn fate(&self) -> MutexGuard<'_, Fate> {
+        self.fate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Up to here a list is as quick as a map and a fraction of its size; a connection has one link.
+const FEW: usize = 8;
+
+/// The processes linked to one: mostly one, for a supervisor thousands.
+enum Bonds {
+    Few(Vec<ProcessRef>),
+    Many(HashMap<ProcessId, ProcessRef>),
+}
+
+impl Default for Bonds {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Bonds {
+    fn insert(&mut self, other: ProcessRef) {
+        match self {
+            Self::Few(list) if list.iter().any(|bond| bond.id() == other.id()) => {}
+            Self::Few(list) if list.len() < FEW => {
+                if list.is_empty() {
+                    list.reserve_exact(1);
+                }
+                list.push(other);
+            }
+            Self::Few(list) => {
+                let list = std::mem::take(list).into_iter().chain([other]);
+                *self = Self::Many(list.map(|bond| (bond.id(), bond)).collect());
+            }
+            Self::Many(map) => {
+                map.insert(other.id(), other);
+            }
+        }
+    }
+
+    fn remove(&mut self, other: ProcessId) {
+        match self {
+            Self::Few(list) => list.retain(|bond| bond.id() != other),
+            Self::Many(map) => {
+                map.remove(&other);
+            }
+        }
+    }
+
+    fn for_each(self, tell: impl Fn(ProcessRef)) {
+        match self {
+            Self::Few(list) => list.into_iter().for_each(tell),
+            Self::Many(map) => map.into_values().for_each(tell),
+        }
+    }
+}

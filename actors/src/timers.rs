@@ -1,0 +1,118 @@
+//! An arbiter's deadlines: one queue for all its processes, one entry for each that has a deadline, so that an idle
+//! connection holds no timer of its own. What the time is, and what waits for it, is given: the real clock of
+//! `net`, or a test's.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+/// Where an entry stands in the queue: when it is due, and which of those due at that time it is.
+pub(crate) type Key = (Duration, u64);
+
+/// What the time is: the process's monotonic clock (S22), or a time that moves only when a test says so.
+#[derive(Debug, Clone)]
+pub(crate) enum Time {
+    /// Reads a monotonic clock.
+    Real(fn() -> Duration),
+    /// Stands still until [`Timers::move_to`].
+    Virtual(Rc<Cell<Duration>>),
+}
+
+/// The deadlines of one arbiter. Times count from an origin that the clock states.
+pub(crate) struct Timers {
+    time: Time,
+    next: Cell<u64>,
+    /// When [`Timers::fire`] was last called.
+    fired: Cell<Duration>,
+    queue: RefCell<BTreeMap<Key, Waker>>,
+    /// Who waits for the first entry, and until when.
+    driver: RefCell<Option<(Duration, Waker)>>,
+}
+
+impl Timers {
+    pub(crate) fn new(time: Time) -> Self {
+        Self {
+            time,
+            next: Cell::new(0),
+            fired: Cell::default(),
+            queue: RefCell::default(),
+            driver: RefCell::default(),
+        }
+    }
+
+    /// The time now.
+    #[inline]
+    pub(crate) fn now(&self) -> Duration {
+        match &self.time {
+            Time::Real(now) => now(),
+            Time::Virtual(now) => now.get(),
+        }
+    }
+
+    /// Wakes `waker` once at `due`, unless the returned key is cancelled before.
+    pub(crate) fn insert(&self, due: Duration, waker: Waker) -> Key {
+        let key = (due, self.next.replace(self.next.get() + 1));
+        self.queue.borrow_mut().insert(key, waker);
+        // The driver sleeps until the entry that was first; it need not know of later ones.
+        let sleeping = self.driver.borrow_mut().take_if(|(until, _)| due < *until);
+        if let Some((_, driver)) = sleeping {
+            driver.wake();
+        }
+        key
+    }
+
+    /// Forgets an entry; what has fired is no longer there.
+    pub(crate) fn cancel(&self, key: Key) {
+        self.queue.borrow_mut().remove(&key);
+    }
+
+    /// Wakes all that are due, in the order of their deadlines.
+    pub(crate) fn fire(&self) {
+        let now = self.now();
+        self.fired.set(now);
+        loop {
+            let due = {
+                let mut queue = self.queue.borrow_mut();
+                match queue.first_entry() {
+                    Some(first) if first.key().0 <= now => first.remove(),
+                    _ => return,
+                }
+            };
+            due.wake();
+        }
+    }
+
+    /// Whether an entry has fired, without reading the clock.
+    #[inline]
+    pub(crate) fn has_fired(&self, key: Key) -> bool {
+        key.0 <= self.fired.get()
+    }
+
+    /// Up to when deadlines have fired.
+    pub(crate) fn fired(&self) -> Duration {
+        self.fired.get()
+    }
+
+    /// When the first entry is due, counted from the origin; `waker` is woken when an earlier one comes.
+    pub(crate) fn first(&self, waker: &Waker) -> Option<Duration> {
+        let first = self.queue.borrow().first_key_value().map(|(key, _)| key.0);
+        let until = first.unwrap_or(Duration::MAX);
+        *self.driver.borrow_mut() = Some((until, waker.clone()));
+        first
+    }
+
+    /// Moves a virtual time to `now`, or to the first deadline before it, and fires what is due then. Whether `now`
+    /// is reached. A real time is not moved.
+    pub(crate) fn move_to(&self, now: Duration) -> bool {
+        let Time::Virtual(time) = &self.time else {
+            return true;
+        };
+        let first = self.queue.borrow().first_key_value().map(|(key, _)| key.0);
+        let stop = first.map_or(now, |first| first.clamp(time.get(), now));
+        time.set(stop);
+        self.fire();
+        first.is_none_or(|first| first > now)
+    }
+}

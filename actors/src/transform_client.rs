@@ -1,0 +1,223 @@
+//! The transform client (Parts 10 and 13): a process that takes one poem to a transform server and brings the
+//! answer to the poet it is linked to.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poetry::error::{Timeout, decode_poem};
+use poetry::event::Scene;
+use poetry::netstring::Decoder;
+use poetry::{FetchFailure, Kind, Peer, Reporter, Role, request};
+
+use crate::dial::{Connect, Dial, DialEvent, Ends};
+use crate::messages::ToPoet;
+use crate::monitor::Reason;
+use crate::poem_client::Fetch;
+use crate::port::TcpEvent;
+use crate::process::{Me, Name, Next, Pid, Process, Received};
+
+/// What a transformer is sent for.
+pub struct Errand {
+    /// The transform's name.
+    pub transform: String,
+    /// The transform server.
+    pub server: Peer,
+    /// The fetch it serves.
+    pub task: usize,
+    /// When that must be done.
+    pub deadline: Option<Duration>,
+    /// What that shares with others.
+    pub fetch: Arc<Fetch>,
+}
+
+// ANCHOR: transform
+/// Starts a transformer linked to the calling poet; it answers with [`ToPoet::Transformed`] and exits. If the poet
+/// ends first, so does the transformer, and its socket with it (S14).
+pub fn transform<S, P>(errand: Errand, poem: &str, me: &Me<'_, P>) -> Pid<std::convert::Infallible>
+where
+    S: Connect,
+    P: Process<Message = ToPoet>,
+{
+    let mut request = Vec::new();
+    request::encode(&errand.transform, poem, &mut request);
+    let transformer = Transformer::<S> {
+        reporter: errand.fetch.reporter.for_role(Role::TransformClient),
+        decoder: Decoder::new(errand.fetch.limits.frame_bytes_max),
+        too_long: request::len(&errand.transform, poem) > errand.fetch.limits.frame_bytes_max,
+        request,
+        sent: 0,
+        heard: false,
+        answered: false,
+        poet: me.pid(),
+        scene: Scene {
+            worker: me.worker(),
+            task: errand.task as u64,
+            parent: Some(errand.task as u64),
+            ..Scene::default()
+        },
+        errand,
+        stream: std::marker::PhantomData,
+    };
+    let name = Name::numbered("transformer", transformer.scene.task);
+    me.spawn_link(name, transformer, Dial::default())
+}
+// ANCHOR_END: transform
+
+struct Transformer<S> {
+    errand: Errand,
+    poet: Pid<ToPoet>,
+    reporter: Reporter,
+    decoder: Decoder,
+    request: Vec<u8>,
+    too_long: bool,
+    /// Bytes of the request that were taken.
+    sent: usize,
+    /// Whether a byte of the reply has come.
+    heard: bool,
+    answered: bool,
+    scene: Scene,
+    stream: std::marker::PhantomData<fn() -> S>,
+}
+
+impl<S: Connect> Transformer<S> {
+    fn dial(&mut self, me: &mut Me<'_, Self>) -> Next {
+        let limits = &self.errand.fetch.limits;
+        if self.too_long {
+            let limit = limits.frame_bytes_max as u64;
+            return self.answer(Err(FetchFailure::TooLong { limit }), me);
+        }
+        let addresses = match self.errand.server.addresses() {
+            Ok(addresses) => addresses.to_vec(),
+            Err(failure) => return self.answer(Err(failure), me),
+        };
+        let (reporter, mut scene) = (self.reporter.clone(), self.scene);
+        me.port
+            .dial(addresses, limits.connect_timeout, move |address| {
+                scene.peer = Some(address);
+                reporter.report(scene, Kind::Connecting);
+            });
+        if let Some(deadline) = self.errand.deadline {
+            me.until(deadline);
+        }
+        Next::Receive
+    }
+
+    fn dialled(&mut self, dialled: Result<Ends, FetchFailure>, me: &mut Me<'_, Self>) -> Next {
+        match dialled {
+            Err(failure) => self.answer(Err(failure), me),
+            Ok(Ends { local, peer }) => {
+                (self.scene.local, self.scene.peer) = (local, Some(peer));
+                self.report(Kind::Connected);
+                self.write(me)
+            }
+        }
+    }
+
+    fn write(&mut self, me: &mut Me<'_, Self>) -> Next {
+        match me.port.tcp.write(&self.request[self.sent..]) {
+            Ok(taken) => {
+                self.sent += taken;
+                self.wait(me)
+            }
+            Err(error) => self.lost(&error, me),
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8], me: &mut Me<'_, Self>) -> Next {
+        self.heard = true;
+        let count = bytes.len() as u64;
+        self.report(Kind::Read { bytes: count });
+        let reply = match self.decoder.feed(bytes).next() {
+            Ok(None) => None,
+            Ok(Some(reply)) => Some(decode_poem(reply.to_vec())),
+            Err(error) => Some(Err(FetchFailure::Garbled(error))),
+        };
+        match reply {
+            Some(answer) => self.answer(answer, me),
+            None => self.wait(me),
+        }
+    }
+
+    fn finished_sending(&mut self, me: &mut Me<'_, Self>) -> Next {
+        let failure = if self.heard {
+            FetchFailure::CutShort
+        } else {
+            FetchFailure::Refused
+        };
+        self.answer(Err(failure), me)
+    }
+
+    fn lost(&mut self, error: &io::Error, me: &mut Me<'_, Self>) -> Next {
+        self.answer(Err(FetchFailure::connection_lost(error)), me)
+    }
+
+    /// The one message to the poet.
+    fn answer(&mut self, answer: Result<String, FetchFailure>, me: &mut Me<'_, Self>) -> Next {
+        me.port.close();
+        self.answered = true;
+        self.report(match &answer {
+            Ok(poem) => Kind::Finished {
+                bytes: poem.len() as u64,
+            },
+            Err(failure) => Kind::Failed(failure.clone()),
+        });
+        me.send(&self.poet, ToPoet::Transformed(answer));
+        Next::Exit(Reason::Normal)
+    }
+
+    /// For the next byte, but not beyond the poem's total deadline.
+    fn wait(&self, me: &mut Me<'_, Self>) -> Next {
+        let idle = me
+            .now()
+            .saturating_add(self.errand.fetch.limits.idle_timeout);
+        me.until(
+            self.errand
+                .deadline
+                .map_or(idle, |deadline| deadline.min(idle)),
+        );
+        Next::Receive
+    }
+
+    fn timed_out(&mut self, me: &mut Me<'_, Self>) -> Next {
+        let now = me.now();
+        let which = match self.errand.deadline {
+            Some(deadline) if deadline <= now => Timeout::Total,
+            _ => Timeout::Idle,
+        };
+        self.answer(Err(FetchFailure::TimedOut(which)), me)
+    }
+
+    fn report(&self, kind: Kind) {
+        self.reporter.report(self.scene, kind);
+    }
+}
+
+impl<S: Connect> Process for Transformer<S> {
+    type Message = std::convert::Infallible;
+    type Port = Dial<S>;
+    const MAILBOX: usize = 1;
+
+    fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+        self.dial(me)
+    }
+
+    fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
+        match received {
+            Received::Port(DialEvent::Dialled(dialled)) => self.dialled(dialled, me),
+            Received::Port(DialEvent::Tcp(TcpEvent::Data(bytes))) => self.read(bytes, me),
+            Received::Port(DialEvent::Tcp(TcpEvent::Writable)) => self.write(me),
+            Received::Port(DialEvent::Tcp(TcpEvent::Closed)) => self.finished_sending(me),
+            Received::Port(DialEvent::Tcp(TcpEvent::Error(error))) => self.lost(&error, me),
+            Received::Timeout => self.timed_out(me),
+            Received::Exit(_) | Received::Down(_) => Next::Receive,
+            Received::Message(never) => match never {},
+        }
+    }
+
+    fn terminate(&mut self, _: &Reason, _: &mut Me<'_, Self>) {
+        if !self.answered {
+            self.report(Kind::Failed(FetchFailure::Cancelled));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The four programs over real sockets on loopback, in the ways that matter to this model; the whole behaviour is
+//! the conformance suite's.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::Actors;
+use poetry::event::Unobserved;
+use poetry::{
+    Cancel, Clock, Counts, FetchRequest, Model, Options, Pace, PoemService, Server, Service,
+    TransformService, Via,
+};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn options(threads: usize) -> Options {
+    Options {
+        threads: NonZeroUsize::new(threads).unwrap(),
+        ..Options::new(Clock::stopped())
+    }
+}
+
+fn serve(service: Service, options: &Options) -> Box<dyn Server> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    Actors
+        .serve(listener, service, options, Arc::new(Unobserved))
+        .unwrap()
+}
+
+fn transforms(keep_alive: bool) -> Service {
+    Service::Transform(TransformService {
+        keep_alive,
+        lab: Some(Clock::stopped()),
+    })
+}
+
+fn poem(text: &str, pace: Pace) -> Service {
+    Service::Poem(PoemService {
+        poem: text.into(),
+        pace,
+    })
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+fn ask(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut stream = connect(address);
+    stream.write_all(request).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).unwrap();
+    reply
+}
+
+fn until(server: &dyn Server, wanted: impl Fn(&Counts) -> bool) -> Counts {
+    let begun = std::time::Instant::now();
+    loop {
+        let counts = server.counters();
+        if wanted(&counts) {
+            return counts;
+        }
+        assert!(begun.elapsed() < DEADLINE, "{counts:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn s1_a_fast_poem_comes_whole() {
+    let server = serve(poem("Stars\nfall.\n", Pace::Fast), &options(1));
+    assert_eq!(ask(server.address(), b""), b"Stars\nfall.\n");
+    let counts = until(&*server, |counts| counts.closed.done == 1);
+    assert_eq!((counts.answered, counts.bytes_out), (1, 12));
+}
+
+#[test]
+fn s1_a_slow_poem_comes_in_its_own_time() {
+    let pace = Pace::Slow {
+        num_bytes: NonZeroUsize::new(3).unwrap(),
+        delay: Duration::from_millis(2),
+    };
+    let server = serve(poem("Stars\nfall.\n", pace), &options(1));
+    assert_eq!(ask(server.address(), b"ignored"), b"Stars\nfall.\n");
+    until(&*server, |counts| counts.closed.done == 1);
+}
+
+#[test]
+fn s5_one_shot_answers_exactly_the_first_request() {
+    let server = serve(transforms(false), &options(1));
+    let reply = ask(server.address(), b"7:shout.a,7:shout.b,");
+    assert_eq!(reply, b"1:A,");
+    let counts = until(&*server, |counts| counts.closed.done == 1);
+    assert_eq!((counts.requests, counts.answered), (1, 1));
+}
+
+#[test]
+fn s5_keep_alive_answers_in_order() {
+    let server = serve(transforms(true), &options(2));
+    let reply = ask(server.address(), b"7:shout.a,7:shout.b,");
+    assert_eq!(reply, b"1:A,1:B,");
+}
+
+#[test]
+fn s20_a_crash_delivers_what_came_before_and_costs_its_connection() {
+    poetry::panics::silence_contained();
+    let server = serve(transforms(true), &options(1));
+    let reply = ask(server.address(), b"7:shout.a,7:crash.b,7:shout.c,");
+    assert_eq!(reply, b"1:A,");
+    let counts = until(&*server, |counts| counts.closed.panic == 1);
+    assert_eq!((counts.requests, counts.answered, counts.failed), (2, 1, 1));
+    assert_eq!(ask(server.address(), b"7:shout.d,"), b"1:D,");
+}
+
+#[test]
+fn s21_shutdown_closes_the_idle_at_once() {
+    let server = serve(transforms(true), &options(2));
+    let mut idle = connect(server.address());
+    until(&*server, |counts| counts.open == 1);
+    let summary = server.shutdown(DEADLINE);
+    assert_eq!((summary.finished, summary.cut), (0, 0));
+    assert_eq!(summary.counters.closed.done, 1);
+    assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn s16_at_the_limit_the_next_waits_until_one_ends() {
+    let mut options = options(1);
+    options.limits.connections_max = 1;
+    let server = serve(transforms(true), &options);
+    let first = connect(server.address());
+    until(&*server, |counts| counts.open == 1);
+    let second = std::thread::spawn({
+        let address = server.address();
+        move || ask(address, b"7:shout.b,")
+    });
+    drop(first);
+    assert_eq!(second.join().unwrap(), b"1:B,");
+    assert_eq!(until(&*server, |counts| counts.open == 0).accepted, 2);
+}
+
+#[test]
+fn s10_and_s13_poems_are_fetched_transformed_and_kept_when_that_fails() {
+    let poems = serve(poem("Ahoy.", Pace::Fast), &options(1));
+    let transforms = serve(transforms(false), &options(1));
+    let request = |transform: &str| FetchRequest {
+        peer: poems.address().into(),
+        via: Some(Via {
+            transform: transform.to_owned(),
+            peer: transforms.address().into(),
+        }),
+    };
+    let plain = FetchRequest {
+        peer: poems.address().into(),
+        via: None,
+    };
+    let nobody = FetchRequest {
+        peer: SocketAddr::from(([127, 0, 0, 1], 1)).into(),
+        via: None,
+    };
+    let client = Actors.client(&options(2)).unwrap();
+    let requests = [request("shout"), plain, request("gibberish"), nobody];
+    let outcomes = client.fetch(&requests, Arc::new(Unobserved), &Cancel::new());
+    let poems: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.poem.as_deref().ok())
+        .collect();
+    assert_eq!(poems, [Some("AHOY."), Some("Ahoy."), Some("Ahoy."), None]);
+    assert!(outcomes[2].transform_failure.is_some());
+}
+
+#[test]
+fn s14_a_cancelled_fetch_ends_at_once_and_closes_its_socket() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let client = Actors.client(&options(1)).unwrap();
+    let cancel = Cancel::new();
+    let request = FetchRequest {
+        peer: silent.local_addr().unwrap().into(),
+        via: None,
+    };
+    std::thread::scope(|scope| {
+        let fetch = scope.spawn(|| client.fetch(&[request], Arc::new(Unobserved), &cancel));
+        let (mut peer, _) = silent.accept().unwrap();
+        cancel.task(0);
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+        let outcomes = fetch.join().unwrap();
+        assert_eq!(
+            outcomes[0].poem.as_ref().unwrap_err().failure.status(),
+            "cancelled"
+        );
+    });
+}
