@@ -6,6 +6,7 @@
 //! connection; and it goes on reading from a peer that does not take its replies. It is no server to put anywhere.
 
 mod connection;
+mod wire;
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};

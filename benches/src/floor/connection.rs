@@ -7,7 +7,8 @@ use std::net::Shutdown;
 use mio::net::TcpStream;
 use poetry::TransformService;
 use poetry::limits::FRAME_BYTES_MAX;
-use poetry::netstring::{Decoder, Frames};
+
+use super::wire::{Cut, cut};
 
 /// Bytes taken from a socket at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -34,7 +35,8 @@ impl Desk {
 
 pub(super) struct Connection {
     stream: TcpStream,
-    decoder: Decoder,
+    /// The beginning of a request that the network has cut.
+    partial: Vec<u8>,
     /// Replies the kernel has not taken yet.
     unsent: Vec<u8>,
     state: State,
@@ -63,7 +65,7 @@ impl Connection {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self {
             stream,
-            decoder: Decoder::new(FRAME_BYTES_MAX),
+            partial: Vec::new(),
             unsent: Vec::new(),
             state: State::Answering,
         }
@@ -102,11 +104,18 @@ impl Connection {
     /// Answers every request that has come whole with one write, in one-shot the first.
     #[inline]
     fn answer(&mut self, bytes: usize, desk: &mut Desk) -> io::Result<()> {
+        let read = &desk.buffer[..bytes];
         desk.replies.clear();
-        let frames = self.decoder.feed(&desk.buffer[..bytes]);
-        let goes_on = answer_frames(frames, &desk.service, &mut desk.replies);
-        if !goes_on {
-            self.state = State::Ending;
+        let answered = if self.partial.is_empty() {
+            answer_all(read, &desk.service, &mut desk.replies)
+        } else {
+            self.partial.extend_from_slice(read);
+            answer_all(&self.partial, &desk.service, &mut desk.replies)
+        };
+        match answered {
+            Answered::Rest([]) => self.partial = Vec::new(),
+            Answered::Rest(rest) => self.partial = rest.to_vec(),
+            Answered::Last => self.state = State::Ending,
         }
         self.send(&desk.replies)
     }
@@ -155,25 +164,32 @@ impl Connection {
     }
 }
 
-/// Appends the replies to all whole requests; says whether more requests will be answered.
+/// What is left after answering.
+enum Answered<'i> {
+    /// The beginning of the next request, if any of it has come.
+    Rest(&'i [u8]),
+    /// There will be no next request.
+    Last,
+}
+
+/// Appends the replies to all whole requests in `input`.
 #[inline]
-fn answer_frames(
-    mut frames: Frames<'_, '_>,
+fn answer_all<'i>(
+    mut input: &'i [u8],
     service: &TransformService,
     replies: &mut Vec<u8>,
-) -> bool {
+) -> Answered<'i> {
     loop {
-        match frames.next() {
-            Ok(Some(frame)) => {
-                if service.answer(frame, FRAME_BYTES_MAX, replies).is_err() {
-                    return false;
+        match cut(input) {
+            Cut::Frame(frame, rest) => {
+                let refused = service.answer(frame, FRAME_BYTES_MAX, replies).is_err();
+                if refused || !service.keep_alive {
+                    return Answered::Last;
                 }
-                if !service.keep_alive {
-                    return false;
-                }
+                input = rest;
             }
-            Ok(None) => return true,
-            Err(_) => return false,
+            Cut::More => return Answered::Rest(input),
+            Cut::Wrong => return Answered::Last,
         }
     }
 }

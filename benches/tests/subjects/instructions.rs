@@ -10,6 +10,12 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("instructions::a_flat_slope_is_refused", flat),
 ];
 
+/// What holds of optimised programs only: `cargo test --release -p quatrain-benches --test subjects`.
+pub(crate) const OPTIMISED: &[(&str, fn())] = &[(
+    "instructions::the_floor_takes_at_most_1150_a_request",
+    the_floor,
+)];
+
 fn options(few: u64, many: u64) -> Options {
     let address = ([127, 0, 0, 1], 0).into();
     Options {
@@ -36,4 +42,14 @@ fn counted() {
 fn flat() {
     let floor = subject("floor", &["floor", "keep-alive"]);
     assert!(instructions::count(&floor, &options(5, 5)).is_err());
+}
+
+/// MEASURING 2: keep-alive, 600 bytes, 64 connections.
+fn the_floor() {
+    let floor = subject("floor", &["floor", "keep-alive"]);
+    let plan = Plan::new(([127, 0, 0, 1], 0).into()).unwrap();
+    match instructions::count(&floor, &Options::new(plan)) {
+        Ok(counted) => assert!(counted.per_request() <= 1_150.0, "{counted:?}"),
+        Err(error) => assert!(error.starts_with("cannot start valgrind"), "{error}"),
+    }
 }

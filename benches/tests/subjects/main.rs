@@ -12,12 +12,19 @@ fn main() {
         let role: Vec<String> = args.collect();
         return child::main(&role.iter().map(String::as_str).collect::<Vec<_>>());
     }
-    let tests = [process::TESTS, instructions::TESTS].concat().into_iter();
-    let trials = tests.map(|(name, test)| {
-        Trial::test(name, move || {
-            test();
-            Ok(())
-        })
-    });
+    let everywhere = [process::TESTS, instructions::TESTS].concat();
+    let trials = everywhere.into_iter().map(trial).chain(
+        instructions::OPTIMISED
+            .iter()
+            .copied()
+            .map(|test| trial(test).with_ignored_flag(cfg!(debug_assertions))),
+    );
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
+
+fn trial((name, test): (&'static str, fn())) -> Trial {
+    Trial::test(name, move || {
+        test();
+        Ok(())
+    })
 }
