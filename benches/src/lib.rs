@@ -11,16 +11,24 @@
 //! | [`subject`] | what is measured: a name and a command |
 //! | [`pinning`] | which core each side runs on |
 //! | [`process`] | servers as child processes: started, pinned, costed, stopped |
+//! | [`verify`] | a short script that a server must pass before it is timed |
+//! | [`runner`] | throughput in interleaved rounds |
 //! | [`instructions`] | instructions per request, by callgrind |
+//! | [`environment`] | where and when, to go with every figure |
+//! | [`report`] | tables with footnotes |
 
+pub mod environment;
 pub mod exchange;
 pub mod floor;
 pub mod instructions;
 pub mod load;
 pub mod pinning;
 pub mod process;
+pub mod report;
+pub mod runner;
 mod scratch;
 pub mod subject;
+pub mod verify;
 
 pub use exchange::Exchange;
 pub use load::{Ledger, Plan};

@@ -11,7 +11,7 @@ use measure::floor::Floor;
 use measure::process::Launch;
 use nix::sys::signal::{SigSet, Signal};
 use poetry::limits::FRAME_BYTES_MAX;
-use poetry::netstring::Decoder;
+use poetry::netstring::{Decoder, Frames};
 use poetry::{CloseReason, Counters, Counts, TransformService};
 
 /// The first argument of a child.
@@ -104,6 +104,7 @@ fn counting(stats: &str, mode: &str, extra: u64) {
     fs::write(stats, serde_json::to_string(&counts).unwrap() + "\n").unwrap();
 }
 
+/// Answers as every server does, refusing by a close without a reply.
 fn serve(
     mut stream: TcpStream,
     service: &TransformService,
@@ -118,21 +119,41 @@ fn serve(
         }
         counters.read(bytes as u64);
         let mut replies = Vec::new();
-        let mut answered = 0;
-        let mut frames = decoder.feed(&buffer[..bytes]);
-        while let Ok(Some(frame)) = frames.next() {
-            service
-                .answer(frame, FRAME_BYTES_MAX, &mut replies)
-                .unwrap();
-            answered += 1;
-        }
-        drop(frames);
-        counters.requests(answered);
+        let last = answer(
+            decoder.feed(&buffer[..bytes]),
+            service,
+            counters,
+            &mut replies,
+        );
         counters.wrote(replies.len() as u64);
-        counters.answered(answered);
         stream.write_all(&replies)?;
-        if !service.keep_alive && answered > 0 {
+        if last {
             stream.shutdown(Shutdown::Write)?;
+            decoder.close();
+        }
+    }
+}
+
+/// Appends the replies that are due; says whether they are the last.
+fn answer(
+    mut frames: Frames<'_, '_>,
+    service: &TransformService,
+    counters: &Counters,
+    replies: &mut Vec<u8>,
+) -> bool {
+    loop {
+        let refusal = match frames.next() {
+            Ok(None) => return false,
+            Ok(Some(frame)) => service.answer(frame, FRAME_BYTES_MAX, replies).err(),
+            Err(error) => Some(error.into()),
+        };
+        counters.requests(1);
+        match &refusal {
+            Some(refusal) => counters.refused(refusal),
+            None => counters.answered(1),
+        }
+        if refusal.is_some() || !service.keep_alive {
+            return true;
         }
     }
 }

@@ -3,6 +3,7 @@
 mod child;
 mod instructions;
 mod process;
+mod runner;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -12,7 +13,7 @@ fn main() {
         let role: Vec<String> = args.collect();
         return child::main(&role.iter().map(String::as_str).collect::<Vec<_>>());
     }
-    let everywhere = [process::TESTS, instructions::TESTS].concat();
+    let everywhere = [process::TESTS, instructions::TESTS, runner::TESTS].concat();
     let trials = everywhere.into_iter().map(trial).chain(
         instructions::OPTIMISED
             .iter()

@@ -1,0 +1,182 @@
+//! The environment that goes with every figure (MEASURING 9).
+
+use std::fmt;
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::pinning::Pinning;
+use crate::process::raise_descriptor_limit;
+
+/// Where, with what and when something was measured. What this system does not tell is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The processor's name.
+    pub processor: Option<String>,
+    /// Processors that programs may use.
+    pub cores: Option<usize>,
+    /// The system and its kernel's version.
+    pub kernel: Option<String>,
+    /// What decides the processor's frequency.
+    pub governor: Option<String>,
+    /// Descriptors a process may have (`nofile`, hard).
+    pub descriptors: Option<u64>,
+    /// The longest backlog of a listener (`somaxconn`).
+    pub backlog: Option<u64>,
+    /// The compiler that built this.
+    pub compiler: Option<String>,
+    /// The profile it was built with.
+    pub profile: Option<String>,
+    /// The commit it was built from.
+    pub commit: Option<String>,
+    /// When, in UTC.
+    pub date: String,
+    /// Which core each side ran on.
+    pub pinning: Pinning,
+    /// What the order of the rounds was shuffled with.
+    pub seed: u64,
+}
+
+impl Environment {
+    /// The environment of a measurement that begins now, of a build of `commit` if that is known.
+    pub fn now(commit: Option<String>, pinning: Pinning, seed: u64) -> Self {
+        Self {
+            processor: processor(),
+            cores: std::thread::available_parallelism().ok().map(usize::from),
+            kernel: line("/proc/sys/kernel/osrelease")
+                .map(|version| format!("{} {version}", std::env::consts::OS)),
+            governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            descriptors: raise_descriptor_limit().ok(),
+            backlog: line("/proc/sys/net/core/somaxconn").and_then(|number| number.parse().ok()),
+            compiler: option_env!("MEASURE_COMPILER").map(str::to_owned),
+            profile: option_env!("MEASURE_PROFILE").map(str::to_owned),
+            commit,
+            date: utc(SystemTime::now()),
+            pinning,
+            seed,
+        }
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cores = Pin(self.pinning);
+        writeln!(
+            out,
+            "{}, {} cores; {}; governor {}; nofile {}; somaxconn {}",
+            text(&self.processor),
+            text(&self.cores),
+            text(&self.kernel),
+            text(&self.governor),
+            text(&self.descriptors),
+            text(&self.backlog),
+        )?;
+        writeln!(
+            out,
+            "{}; profile {}; commit {}",
+            text(&self.compiler),
+            text(&self.profile),
+            text(&self.commit)
+        )?;
+        write!(out, "{}; {cores}; seed {}", self.date, self.seed)
+    }
+}
+
+/// A pinning in words.
+struct Pin(Pinning);
+
+impl fmt::Display for Pin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.server, self.0.client) {
+            (Some(server), Some(client)) => {
+                write!(
+                    out,
+                    "server pinned to core {server}, client to core {client}"
+                )
+            }
+            (Some(core), None) => write!(out, "server pinned to core {core}"),
+            (None, Some(core)) => write!(out, "client pinned to core {core}"),
+            (None, None) => out.write_str("neither side pinned"),
+        }
+    }
+}
+
+fn text(value: &Option<impl ToString>) -> String {
+    match value {
+        Some(value) => value.to_string(),
+        None => "not available".to_owned(),
+    }
+}
+
+fn line(file: &str) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    Some(text.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+fn processor() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// `2026-11-23 01:30:00 UTC`.
+fn utc(time: SystemTime) -> String {
+    let seconds = time
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let (mut days, rest) = (seconds / 86_400, seconds % 86_400);
+    let mut year = 1970;
+    while days >= days_in_year(year) {
+        days -= days_in_year(year);
+        year += 1;
+    }
+    let mut month = 1;
+    while days >= days_in_month(year, month) {
+        days -= days_in_month(year, month);
+        month += 1;
+    }
+    let (day, hour, minute, second) = (days + 1, rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+fn days_in_year(year: u64) -> u64 {
+    (1..=12).map(|month| days_in_month(year, month)).sum()
+}
+
+fn days_in_month(year: u64, month: u64) -> u64 {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_are_written_as_people_read_them() {
+        let date = |seconds| utc(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(date(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(date(951_782_399), "2000-02-28 23:59:59 UTC");
+        assert_eq!(date(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(date(1_798_761_599), "2026-12-31 23:59:59 UTC");
+    }
+
+    #[test]
+    fn what_is_not_known_says_so() {
+        let environment = Environment::now(None, Pinning::NONE, 7);
+        assert!(environment.to_string().contains("commit not available"));
+        assert!(
+            environment
+                .to_string()
+                .contains("neither side pinned; seed 7")
+        );
+        assert!(environment.compiler.is_some() && environment.profile.is_some());
+    }
+}

@@ -1,0 +1,204 @@
+//! What many rows say together: medians, spreads, ratios to the floor, and how much of it is noise.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Figures, Outcome};
+
+/// Several measurements of one figure.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The lowest.
+    pub low: f64,
+    /// The one in the middle.
+    pub median: f64,
+    /// The highest.
+    pub high: f64,
+}
+
+impl Spread {
+    /// The spread of `values`; none if there are none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let (low, high) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            1 => values[middle],
+            _ => (values[middle - 1] + values[middle]) / 2.0,
+        };
+        Some(Self { low, median, high })
+    }
+}
+
+/// One entrant's figures over all rounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The entrant.
+    pub name: String,
+    /// Why it has no figures, if one of its rows is void.
+    pub void: Option<String>,
+    /// Replies per second.
+    pub rate: Option<Spread>,
+    /// Processor time of the server per request, in microseconds. The lowest compares best: noise only adds.
+    pub cpu_us: Option<Spread>,
+    /// The lowest to the floor's lowest.
+    pub best_ratio: Option<f64>,
+    /// Each round's to the floor's of the same round.
+    pub ratio: Option<Spread>,
+    /// The part of the processor time in user space.
+    pub user_share: Option<f64>,
+    /// Context switches per 1,000 requests, voluntary and involuntary: medians.
+    pub switches: Option<(f64, f64)>,
+    /// The most threads at the end of a window.
+    pub threads: Option<u64>,
+    /// The most memory, in bytes.
+    pub peak_memory: Option<u64>,
+    /// Processor time of the load generator per request, in microseconds.
+    pub client_cpu_us: Option<Spread>,
+    /// Connections that could not be made, in all rounds.
+    pub connect_errors: u64,
+    /// Whether the server's counts agreed with the ledger in every round; false if it offers none.
+    pub counts_agree: bool,
+}
+
+/// What one subject, measured as two, differs by from itself: no smaller difference means anything.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Noise {
+    /// Between the two lowest processor times per request, as a part of them.
+    pub best_cpu: Option<f64>,
+    /// Between the two medians of it.
+    pub median_cpu: Option<f64>,
+    /// Between the two medians of replies per second.
+    pub rate: Option<f64>,
+}
+
+/// The summary of an [`Outcome`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Every entrant, in order.
+    pub standings: Vec<Standing>,
+    /// The noise.
+    pub noise: Noise,
+}
+
+impl Outcome {
+    /// What all rows say together.
+    pub fn summary(&self) -> Summary {
+        let floor = self
+            .entrants
+            .first()
+            .map_or(&[][..], |floor| std::slice::from_ref(floor));
+        let floor: Vec<_> = floor.iter().flat_map(|floor| self.figures(floor)).collect();
+        let standings: Vec<Standing> = self
+            .entrants
+            .iter()
+            .map(|name| self.standing(name, &floor))
+            .collect();
+        let noise = match (standings.get(1), standings.last()) {
+            (Some(one), Some(again)) => noise(one, again),
+            _ => Noise {
+                best_cpu: None,
+                median_cpu: None,
+                rate: None,
+            },
+        };
+        Summary { standings, noise }
+    }
+
+    /// The figures of `entrant`, by round.
+    fn figures<'o>(&'o self, entrant: &'o str) -> impl Iterator<Item = (usize, &'o Figures)> {
+        let rows = self.rows.iter().filter(move |row| row.subject == entrant);
+        rows.filter_map(|row| Some((row.round, row.figures.as_ref()?)))
+    }
+
+    fn standing(&self, name: &str, floor: &[(usize, &Figures)]) -> Standing {
+        let mut rows = self.rows.iter().filter(|row| row.subject == name);
+        let void = rows.find_map(|row| row.void.clone());
+        // One void row voids them all: what answered wrongly once is not to be compared.
+        let figures: Vec<_> = match void {
+            Some(_) => Vec::new(),
+            None => self.figures(name).collect(),
+        };
+        let spread = |of: fn(&Figures) -> Option<f64>| {
+            Spread::of(figures.iter().filter_map(|(_, figures)| of(figures)))
+        };
+        let floor_cpu = |round| {
+            let same = floor.iter().find(|(of, _)| *of == round)?;
+            same.1.cpu_us
+        };
+        let ratios = figures
+            .iter()
+            .filter_map(|(round, figures)| Some(figures.cpu_us? / floor_cpu(*round)?));
+        let cpu_us = spread(|figures| figures.cpu_us);
+        let floor_best = Spread::of(floor.iter().filter_map(|(_, figures)| figures.cpu_us));
+        let switches = (
+            spread(|figures| figures.voluntary_switches),
+            spread(|figures| figures.involuntary_switches),
+        );
+        Standing {
+            name: name.to_owned(),
+            rate: spread(|figures| Some(figures.rate)),
+            best_ratio: cpu_us
+                .zip(floor_best)
+                .map(|(cpu, floor)| cpu.low / floor.low),
+            ratio: Spread::of(ratios),
+            cpu_us,
+            user_share: spread(|figures| figures.user_share).map(|share| share.median),
+            switches: switches
+                .0
+                .zip(switches.1)
+                .map(|(a, b)| (a.median, b.median)),
+            threads: figures
+                .iter()
+                .filter_map(|(_, figures)| figures.threads)
+                .max(),
+            peak_memory: figures
+                .iter()
+                .filter_map(|(_, figures)| figures.peak_memory)
+                .max(),
+            client_cpu_us: spread(|figures| figures.client_cpu_us),
+            connect_errors: figures
+                .iter()
+                .map(|(_, figures)| figures.connect_errors)
+                .sum(),
+            counts_agree: void.is_none() && figures.iter().all(|(_, figures)| figures.counts_agree),
+            void,
+        }
+    }
+}
+
+fn noise(one: &Standing, again: &Standing) -> Noise {
+    let differ = |of: fn(&Standing) -> Option<f64>| Some(difference(of(one)?, of(again)?));
+    Noise {
+        best_cpu: differ(|standing| Some(standing.cpu_us?.low)),
+        median_cpu: differ(|standing| Some(standing.cpu_us?.median)),
+        rate: differ(|standing| Some(standing.rate?.median)),
+    }
+}
+
+/// By how much two figures differ, as a part of the smaller.
+fn difference(a: f64, b: f64) -> f64 {
+    (a.max(b) / a.min(b)) - 1.0
+}
+
+impl Summary {
+    /// Pairs of subjects whose best processor times per request differ by no more than the noise.
+    pub fn too_close(&self) -> Vec<(&str, &str)> {
+        let Some(noise) = self.noise.best_cpu else {
+            return Vec::new();
+        };
+        // The one that entered again is no subject of its own.
+        let subjects = &self.standings[..self.standings.len().saturating_sub(1)];
+        let mut pairs = Vec::new();
+        for (index, one) in subjects.iter().enumerate() {
+            for other in &subjects[index + 1..] {
+                if let (Some(a), Some(b)) = (one.cpu_us, other.cpu_us)
+                    && difference(a.low, b.low) <= noise
+                {
+                    pairs.push((one.name.as_str(), other.name.as_str()));
+                }
+            }
+        }
+        pairs
+    }
+}
