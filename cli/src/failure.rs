@@ -53,6 +53,14 @@ impl Failure {
         }
     }
 
+    /// The command started and then found something wrong (status 1).
+    pub(crate) fn trouble(message: impl fmt::Display) -> Self {
+        Self {
+            status: Status::Trouble,
+            message: message.to_string(),
+        }
+    }
+
     /// Says it, and gives the status to end with.
     pub(crate) fn say(&self, stderr: &Lossy) -> Status {
         stderr.line(format_args!("quatrain: {}", self.message));

@@ -4,11 +4,13 @@
 
 mod args;
 mod bars;
+mod compare;
 mod failure;
 mod fetch;
 mod log;
 mod lossy;
 mod output;
+mod parent;
 mod progress;
 mod resolve;
 mod serve;
@@ -42,6 +44,7 @@ fn run(cli: Cli, stderr: &Lossy) -> Ended {
     match cli.command {
         Command::Serve(args) => serve::run(args, stderr),
         Command::Fetch(args) => fetch::run(args, stderr),
+        Command::Compare(args) => compare::run(&args, stderr),
     }
 }
 

@@ -16,6 +16,13 @@ pub(crate) fn poems(outcomes: &[Outcome]) -> io::Result<()> {
     write_poems(poems, &mut io::stdout().lock())
 }
 
+/// Prints what is text already.
+pub(crate) fn text(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
 fn write_poems<'a>(
     poems: impl Iterator<Item = &'a str>,
     stdout: &mut impl Write,
@@ -84,9 +91,7 @@ impl<'a> Line<'a> {
 pub(crate) fn failed(error: &io::Error, stderr: &Lossy) -> Status {
     if error.kind() != ErrorKind::BrokenPipe {
         let cause = cause(error);
-        stderr.line(format_args!(
-            "quatrain: cannot write the poems to stdout: {cause}"
-        ));
+        stderr.line(format_args!("quatrain: cannot write to stdout: {cause}"));
     }
     Status::Trouble
 }

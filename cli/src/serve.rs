@@ -15,6 +15,7 @@ use crate::args::{Bounds, PoemArgs, ServeArgs, ServeCommand, TransformArgs};
 use crate::failure::{Ended, Failure, Status, cause};
 use crate::log::ServerLog;
 use crate::lossy::Lossy;
+use crate::parent;
 use crate::resolve;
 use crate::signals::{self, Asked, Requests};
 use crate::stats::Stats;
@@ -25,6 +26,9 @@ pub(crate) fn run(args: ServeArgs, stderr: &Lossy) -> Ended {
         ServeCommand::Poem(args) => poem(args)?,
         ServeCommand::Transform(args) => transforms(args),
     };
+    if let Some(parent) = bounds.end_with_parent {
+        parent::end_with(parent);
+    }
     let requests = Requests::begin()?;
     let stats = Stats::open(bounds.stats.as_deref(), stderr)?;
     let listener = listen(&bounds)?;
@@ -125,7 +129,13 @@ fn announce(what: &[u8], server: &dyn Server, model: &str) {
     line.extend_from_slice(what);
     line.extend_from_slice(format!(" on {} with {model}\n", server.address()).as_bytes());
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(&line).and_then(|()| stdout.flush());
+    if let Err(error) = stdout.write_all(&line).and_then(|()| stdout.flush()) {
+        let cause = cause(&error);
+        warn!(
+            "cannot say where on stdout ({cause}): serving on {}",
+            server.address()
+        );
+    }
 }
 
 /// Does what signals ask until one asks to stop, then stops.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use poetry::Counts;
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::failure::{Failure, cause};
 use crate::lossy::Lossy;
@@ -46,11 +46,10 @@ impl Stats {
         };
         match self {
             Self::Stderr(stderr) => stderr.line(line),
-            Self::File(file) => {
-                if let Err(error) = file.as_ref().write_all(format!("{line}\n").as_bytes()) {
-                    error!("cannot write the counts: {}", cause(&error));
-                }
-            }
+            Self::File(file) => match file.as_ref().write_all(format!("{line}\n").as_bytes()) {
+                Ok(()) => debug!("wrote the counts"),
+                Err(error) => error!("cannot write the counts: {}", cause(&error)),
+            },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the user may ask for: the subcommands, what they share, and how bad usage is said in one line.
 
+mod compare;
 mod fetch;
 mod serve;
 mod values;
@@ -8,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use poetry::Model;
 
+pub(crate) use compare::CompareArgs;
 pub(crate) use fetch::{FetchArgs, Progress};
 pub(crate) use serve::{Bounds, PoemArgs, ServeArgs, ServeCommand, TransformArgs};
 pub(crate) use values::Address;
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Fetch poems, all at once, and print them
     Fetch(FetchArgs),
+    /// Compare the models: the same work, verified, in one table
+    Compare(CompareArgs),
 }
 
 impl Cli {

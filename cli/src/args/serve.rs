@@ -153,6 +153,10 @@ pub(crate) struct Bounds {
     /// Append the counts to this file, as a line of JSON, on SIGUSR1 and at exit [default: stderr]
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
+
+    /// For `compare`: the process that started this one, to end with it
+    #[arg(long, hide = true, value_name = "PID")]
+    pub(crate) end_with_parent: Option<u32>,
 }
 
 impl Bounds {

@@ -1,0 +1,102 @@
+//! A moment of load on a model's keep-alive transform server, every reply verified, and what that cost the server.
+
+use std::time::Duration;
+
+use measure::load::{self, Extent, Mark};
+use measure::process::{Process, with_affinity};
+use measure::{Pinning, Plan};
+use poetry::Model;
+
+use super::{Stage, Wrong, seen, stop};
+
+pub(super) const CONNECTIONS: usize = 64;
+pub(super) const WARM_UP: Duration = Duration::from_millis(500);
+pub(super) const TIMED: Duration = Duration::from_millis(1_500);
+
+/// What the load came to. What the system does not tell is `None`.
+pub(super) struct Loaded {
+    pub(super) requests_per_second: f64,
+    /// Processor time of the server in the timed window.
+    pub(super) cpu_per_request: Option<Duration>,
+    /// Of the server, while it serves all connections.
+    pub(super) threads: Option<u64>,
+    /// Of the server, in bytes.
+    pub(super) peak_memory: Option<u64>,
+    /// Replies that were verified, those of the warm-up too.
+    pub(super) verified: u64,
+}
+
+/// Loads a transform server of `model`.
+pub(super) fn load(stage: &Stage, model: &dyn Model) -> Result<Loaded, Wrong> {
+    let pinning = Pinning::apart();
+    let server = stage.serve(model, ["transform", "--keep-alive"], pinning.server)?;
+    let plan = Plan {
+        connections: CONNECTIONS,
+        extent: Extent::For {
+            warm_up: WARM_UP,
+            timed: TIMED,
+        },
+        ..Plan::new(server.address()).map_err(|error| error.to_string())?
+    };
+    let mut costs = Costs::of(&server);
+    let run = || load::run_marked(&plan, &mut |mark| costs.note(mark));
+    let report = with_affinity(pinning.client, run)
+        .map_err(|error| error.to_string())?
+        .map_err(|error| format!("under load: {error}"))?;
+    let loaded = Loaded {
+        requests_per_second: report.rate(),
+        cpu_per_request: costs.per_request(),
+        threads: costs.threads,
+        peak_memory: costs.peak_memory,
+        verified: report.ledger.answered,
+    };
+    if report.connect_errors > 0 {
+        return Err(format!(
+            "under load: {} connections could not be made",
+            report.connect_errors
+        ));
+    }
+    let counts = stop(server, "the transform server")?;
+    seen::same(&report.ledger, &counts)
+        .map_err(|flaw| format!("the ledger of the load: {flaw}"))?;
+    Ok(loaded)
+}
+
+/// What the server has used at both ends of the timed window.
+struct Costs<'a> {
+    server: &'a Process,
+    begin: Option<(Duration, u64)>,
+    end: Option<(Duration, u64)>,
+    threads: Option<u64>,
+    peak_memory: Option<u64>,
+}
+
+impl<'a> Costs<'a> {
+    fn of(server: &'a Process) -> Self {
+        Self {
+            server,
+            begin: None,
+            end: None,
+            threads: None,
+            peak_memory: None,
+        }
+    }
+
+    fn note(&mut self, mark: Mark) {
+        let cpu = self.server.cpu();
+        match mark {
+            Mark::Begin { answered } => self.begin = cpu.map(|cpu| (cpu, answered)),
+            Mark::End { answered } => {
+                self.end = cpu.map(|cpu| (cpu, answered));
+                let usage = self.server.usage();
+                (self.threads, self.peak_memory) = (usage.threads, usage.peak_memory);
+            }
+        }
+    }
+
+    fn per_request(&self) -> Option<Duration> {
+        let ((cpu, answered), (cpu_then, answered_then)) = (self.end?, self.begin?);
+        let requests = u32::try_from(answered - answered_then).ok()?;
+        (cpu - cpu_then).checked_div(requests)
+    }
+}
