@@ -45,11 +45,13 @@ pub(crate) fn run(args: &CompareArgs, stderr: &Lossy) -> Ended {
     let status = StatusLine::new(stderr);
     let (mut rows, mut wrong) = (Vec::new(), Vec::new());
     for model in args.models() {
-        match stage.row(model, &status) {
+        let row = stage.row(model, &status);
+        if stage.interrupted() {
+            drop(status);
+            return Ok(Failure::trouble("interrupted; every server was ended").say(stderr));
+        }
+        match row {
             Ok(row) => rows.push(row),
-            Err(_) if stage.interrupted() => {
-                return Ok(Failure::trouble("interrupted; every server was ended").say(stderr));
-            }
             Err(flaw) => wrong.push(format!("{}: {flaw}", model.name())),
         }
     }
