@@ -23,11 +23,15 @@ Poems go to stdout in the order of the addresses, progress to stderr in the orde
 poem that cannot be transformed is printed as it is. Ctrl-C gives up what has not arrived; a second one ends at once.
 Exit status: 0 all arrived, 1 any failed, 2 bad usage.";
 
+/// Not in a doc comment, where brackets are links.
+const PEERS: &str =
+    "Where the poems are: [host:]port, such as 10001, localhost:10001 or [::1]:10001";
+
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct FetchArgs {
-    /// Where the poems are: [host:]port, such as 10001, localhost:10001 or [::1]:10001
-    #[arg(value_name = "ADDR", required = true)]
+    /// Where the poems are.
+    #[arg(value_name = "ADDR", required = true, help = PEERS)]
     pub(crate) addresses: Vec<Address>,
 
     #[command(flatten)]
@@ -37,8 +41,13 @@ pub(crate) struct FetchArgs {
     #[arg(long, value_name = "NAME", requires = "via", value_parser = values::transform())]
     pub(crate) transform: Option<String>,
 
-    /// The transform server to ask, [host:]port
-    #[arg(long, value_name = "ADDR", requires = "transform")]
+    /// The transform server to ask.
+    #[arg(
+        help = "The transform server to ask, [host:]port",
+        long,
+        value_name = "ADDR",
+        requires = "transform"
+    )]
     pub(crate) via: Option<Address>,
 
     /// Count a poem that could not be transformed as failed, rather than printing the original
