@@ -7,6 +7,7 @@ mod bars;
 mod compare;
 mod failure;
 mod fetch;
+mod load;
 mod log;
 mod lossy;
 mod output;
@@ -45,6 +46,8 @@ fn run(cli: Cli, stderr: &Lossy) -> Ended {
         Command::Serve(args) => serve::run(args, stderr),
         Command::Fetch(args) => fetch::run(args, stderr),
         Command::Compare(args) => compare::run(&args, stderr),
+        Command::Load(args) => load::run(&args, stderr),
+        Command::Floor(args) => load::floor(&args),
     }
 }
 

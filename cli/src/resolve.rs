@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use poetry::{Cancel, Peer};
+use poetry::{Cancel, FetchFailure, Peer};
 
 use crate::args::Address;
 use crate::failure::Failure;
@@ -27,25 +27,37 @@ pub(crate) fn peers(addresses: &[&Address], wait: Duration, cancel: &Cancel) -> 
         .filter(|address| address.ip().is_none())
         .map(|address| address.host.as_str());
     let resolved = names_to_addresses(names, wait, cancel);
-    let peer = |address: &&Address| {
-        let found = match (address.ip(), resolved.get(&address.host)) {
-            (Some(ip), _) => Ok(vec![ip]),
-            (None, Some(resolved)) => resolved.clone(),
-            (None, None) => Err(format!(
-                "the name was not resolved within {} s",
-                wait.as_secs_f64()
-            )),
-        };
-        let with_port = |ip| SocketAddr::new(ip, address.port);
-        match found {
-            Ok(ips) => Peer::new(
-                address.to_string(),
-                ips.into_iter().map(with_port).collect(),
-            ),
-            Err(cause) => Peer::unresolved(address.to_string(), cause),
-        }
-    };
+    let peer = |address: &&Address| peer(address, &resolved, wait);
     addresses.iter().map(peer).collect()
+}
+
+/// The first of the addresses of `address`.
+pub(crate) fn first(address: &Address, wait: Duration) -> Result<SocketAddr, FetchFailure> {
+    let names = [address.host.as_str()].into_iter();
+    let resolved = names_to_addresses(names, wait, &Cancel::new());
+    peer(address, &resolved, wait)
+        .addresses()
+        .map(|addresses| addresses[0])
+}
+
+fn peer(address: &Address, resolved: &BTreeMap<String, Resolved>, wait: Duration) -> Peer {
+    let found = match (address.ip(), resolved.get(&address.host)) {
+        (Some(ip), _) => Ok(vec![ip]),
+        (None, Some(resolved)) => resolved.clone(),
+        (None, None) => Err(not_in_time(wait)),
+    };
+    let with_port = |ip| SocketAddr::new(ip, address.port);
+    match found {
+        Ok(ips) => Peer::new(
+            address.to_string(),
+            ips.into_iter().map(with_port).collect(),
+        ),
+        Err(cause) => Peer::unresolved(address.to_string(), cause),
+    }
+}
+
+fn not_in_time(wait: Duration) -> String {
+    format!("the name was not resolved within {} s", wait.as_secs_f64())
 }
 
 /// The address to listen on. Of a name's addresses an IPv4 one is preferred, since that is what `fetch` assumes.
@@ -61,7 +73,7 @@ pub(crate) fn interface(name: &str, port: u16, wait: Duration) -> Result<SocketA
             None => "it has no address".to_owned(),
         },
         Some(Err(cause)) => cause,
-        None => format!("it was not resolved within {} s", wait.as_secs_f64()),
+        None => not_in_time(wait),
     };
     Err(Failure::new(format_args!(
         "cannot listen on --iface {name}: {cause}; give an address of this machine, such as 127.0.0.1"

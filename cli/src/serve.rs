@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: ServeArgs, stderr: &Lossy) -> Ended {
                 cause(&error)
             ))
         })?;
-    announce(&what, server.as_ref(), model.name());
+    announce(&what, server.address(), model.name());
     let status = obey(server, requests, &bounds, stats, stderr);
     log.finish();
     Ok(status)
@@ -81,7 +81,8 @@ fn transforms(args: TransformArgs) -> Set {
     )
 }
 
-fn read_poem(path: &Path) -> Result<Poem, Failure> {
+/// The poem in the file at `path`.
+pub(crate) fn read_poem(path: &Path) -> Result<Poem, Failure> {
     let shown = path.display();
     let mut bytes = Vec::new();
     // No longer than what a client takes: a device may never end.
@@ -124,17 +125,14 @@ fn listen(bounds: &Bounds) -> Result<TcpListener, Failure> {
 }
 
 /// The one line on stdout. That nobody reads it is no reason not to serve (S22).
-fn announce(what: &[u8], server: &dyn Server, model: &str) {
+pub(crate) fn announce(what: &[u8], address: SocketAddr, model: &str) {
     let mut line = b"Serving ".to_vec();
     line.extend_from_slice(what);
-    line.extend_from_slice(format!(" on {} with {model}\n", server.address()).as_bytes());
+    line.extend_from_slice(format!(" on {address} with {model}\n").as_bytes());
     let mut stdout = io::stdout().lock();
     if let Err(error) = stdout.write_all(&line).and_then(|()| stdout.flush()) {
         let cause = cause(&error);
-        warn!(
-            "cannot say where on stdout ({cause}): serving on {}",
-            server.address()
-        );
+        warn!("cannot say where on stdout ({cause}): serving on {address}");
     }
 }
 

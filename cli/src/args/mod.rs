@@ -2,6 +2,7 @@
 
 mod compare;
 mod fetch;
+mod load;
 mod serve;
 mod values;
 
@@ -11,6 +12,7 @@ use poetry::Model;
 
 pub(crate) use compare::CompareArgs;
 pub(crate) use fetch::{FetchArgs, Progress};
+pub(crate) use load::{FloorArgs, LoadArgs};
 pub(crate) use serve::{Bounds, PoemArgs, ServeArgs, ServeCommand, TransformArgs};
 pub(crate) use values::Address;
 
@@ -53,6 +55,12 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// Compare the models: the same work, verified, in one table
     Compare(CompareArgs),
+    /// Load a transform server, every reply verified
+    #[command(hide = true)]
+    Load(LoadArgs),
+    /// The least a transform server can cost, for ratios
+    #[command(hide = true)]
+    Floor(FloorArgs),
 }
 
 impl Cli {
