@@ -1,13 +1,13 @@
 //! Progress as bars on a terminal. What happens only moves counters; one thread draws them a few times a second, so a
 //! terminal that does not keep up stalls nobody (S22).
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use poetry::event::Interest;
 use poetry::{Event, Kind, Observer, Role};
 
@@ -63,29 +63,34 @@ impl Bars {
 
 struct Tasks(Vec<Task>);
 
+/// How far a poem is; `state` is one of the constants below.
 #[derive(Default)]
 struct Task {
     bytes: AtomicU64,
-    arrived: AtomicBool,
-    transformed: AtomicBool,
-    failed: AtomicBool,
+    state: AtomicU8,
 }
+
+const COMING: u8 = 0;
+const FAILED: u8 = 1;
+const ARRIVED: u8 = 2;
+const TRANSFORMED: u8 = 3;
+const NOT_TRANSFORMED: u8 = 4;
 
 impl Task {
     fn ended(&self) -> bool {
-        self.arrived.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) != COMING
     }
 
     fn words(&self) -> String {
-        let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        let bytes = HumanBytes(self.bytes.load(Ordering::Relaxed));
-        let state = match (is(&self.failed), is(&self.arrived), is(&self.transformed)) {
-            (true, ..) => "failed",
-            (_, _, true) => "arrived, transformed",
-            (_, true, _) => "arrived",
-            _ => "",
+        let state = match self.state.load(Ordering::Relaxed) {
+            COMING => "",
+            FAILED => "failed",
+            ARRIVED => "arrived",
+            TRANSFORMED => "arrived, transformed",
+            _ => "arrived, not transformed",
         };
-        format!("{bytes:>10}  {state}")
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        format!("{bytes:>8} bytes  {state}")
     }
 }
 
@@ -100,19 +105,18 @@ impl Observer for Tasks {
             .ok()
             .and_then(|index| self.0.get(index));
         let Some(task) = task else { return };
-        match (event.role, &event.kind) {
+        let state = match (event.role, &event.kind) {
             (Role::PoemClient, Kind::Read { bytes }) => {
                 task.bytes.fetch_add(*bytes, Ordering::Relaxed);
+                return;
             }
-            (Role::PoemClient, Kind::Finished { .. }) => {
-                task.arrived.store(true, Ordering::Relaxed)
-            }
-            (Role::TransformClient, Kind::Finished { .. }) => {
-                task.transformed.store(true, Ordering::Relaxed)
-            }
-            (Role::PoemClient, Kind::Failed(_)) => task.failed.store(true, Ordering::Relaxed),
-            _ => {}
-        }
+            (Role::PoemClient, Kind::Finished { .. }) => ARRIVED,
+            (Role::PoemClient, Kind::Failed(_)) => FAILED,
+            (Role::TransformClient, Kind::Finished { .. }) => TRANSFORMED,
+            (Role::TransformClient, Kind::Failed(_)) => NOT_TRANSFORMED,
+            _ => return,
+        };
+        task.state.store(state, Ordering::Relaxed);
     }
 }
 
