@@ -1,7 +1,8 @@
 //! A byte source as a lazy stream of chunks, and adaptors that bound one.
 
 use std::io;
-use std::task::{Poll, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
@@ -12,45 +13,61 @@ use tokio::io::AsyncRead;
 use crate::buffer;
 
 /// What each read of `source` brings; one read for each chunk that is asked for (L2).
-pub(crate) fn chunks<R>(mut source: R) -> impl Stream<Item = io::Result<Vec<u8>>>
+pub(crate) fn chunks<R>(mut source: R) -> EndsWithError<impl Stream<Item = io::Result<Vec<u8>>>>
 where
     R: AsyncRead + Unpin,
 {
     ends_with_error(stream::poll_fn(move |cx| {
-        let chunk = ready!(buffer::poll_read_with(&mut source, cx, <[u8]>::to_vec));
-        Poll::Ready(
-            chunk
-                .map(|chunk| (!chunk.is_empty()).then_some(chunk))
-                .transpose(),
-        )
+        let chunk = ready!(buffer::poll_read_with(&mut source, cx, <[u8]>::to_vec))?;
+        Poll::Ready((!chunk.is_empty()).then_some(Ok(chunk)))
     }))
 }
 
 /// The items of `stream` up to and with the first error (L4).
-pub(crate) fn ends_with_error<T, E>(
-    stream: impl Stream<Item = Result<T, E>>,
-) -> impl Stream<Item = Result<T, E>> {
-    stream.scan(false, |failed, item| {
-        let item = (!*failed).then_some(item);
-        *failed |= matches!(item, Some(Err(_)));
-        std::future::ready(item)
-    })
+pub(crate) fn ends_with_error<St>(stream: St) -> EndsWithError<St> {
+    EndsWithError {
+        stream: Some(stream),
+    }
+}
+
+/// A stream that is dropped as soon as it has failed or ended: what it holds is let go at once.
+#[derive(Debug)]
+pub(crate) struct EndsWithError<St> {
+    stream: Option<St>,
+}
+
+impl<St, T, E> Stream for EndsWithError<St>
+where
+    St: Stream<Item = Result<T, E>> + Unpin,
+{
+    type Item = Result<T, E>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(None);
+        };
+        let item = ready!(stream.poll_next_unpin(cx));
+        if !matches!(item, Some(Ok(_))) {
+            self.stream = None;
+        }
+        Poll::Ready(item)
+    }
 }
 
 /// Fails when no item comes for `timeout`; the time counts from when an item is first asked for.
 pub(crate) fn idle_timeout<T>(
     stream: impl Stream<Item = Result<T, FetchFailure>>,
     timeout: Duration,
-) -> impl Stream<Item = Result<T, FetchFailure>> {
-    let timely = tokio_stream::StreamExt::timeout(stream, timeout);
+) -> impl Stream<Item = Result<T, FetchFailure>> + Unpin {
+    let timely = Box::pin(tokio_stream::StreamExt::timeout(stream, timeout));
     ends_with_error(timely.map(|item| item.unwrap_or(Err(FetchFailure::TimedOut(Timeout::Idle)))))
 }
 
 /// Fails as soon as the chunks are longer than `limit` bytes together.
 pub(crate) fn at_most(
-    stream: impl Stream<Item = Result<Vec<u8>, FetchFailure>>,
+    stream: impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin,
     limit: usize,
-) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> {
+) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin {
     let mut length = 0_usize;
     ends_with_error(stream.map(move |chunk| {
         let chunk = chunk?;
@@ -63,3 +80,6 @@ pub(crate) fn at_most(
         Ok(chunk)
     }))
 }
+
+#[cfg(test)]
+mod tests;

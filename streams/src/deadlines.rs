@@ -152,3 +152,6 @@ impl Drop for Deadline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

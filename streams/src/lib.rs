@@ -1,4 +1,20 @@
-//! Lazy async streams on tokio, futures and tokio-stream.
+//! Lazy async streams: a poem is a value, and its bytes are read because somebody asks for the next of them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`poem_client`] | a poem as a stream of chunks; many poems as a stream of outcomes |
+//! | [`transform_client`] | a poem transformed, or kept as it was |
+//! | [`poem_server`] | a stream of connections, each the sink of a poem |
+//! | [`transform_server`] | a stream of connections, each a stream of requests into a sink of replies |
+//! | [`connection`], [`site`] | a server's end of a connection, and what those of one worker share |
+//!
+//! Three decisions carry it. **Demand comes first**: a server asks the sink of replies whether it has room before it
+//! asks for the next request, so nothing is read for a peer that does not listen. **Frames are lent**: what one read
+//! brought is answered inside the poll that read it, out of a buffer that belongs to the thread. **Dropping is
+//! cancelling**: a connection is closed, counted and forgotten when its task is dropped, at whatever point that is.
+//!
+//! Each worker is a thread with a runtime of its own, and no task leaves its thread; so what connections share needs
+//! neither lock nor atomic, and all deadlines of a worker stand in one queue.
 
 mod buffer;
 mod call;
@@ -15,6 +31,8 @@ pub mod poem_client;
 pub mod poem_server;
 mod replies;
 pub mod site;
+#[cfg(test)]
+mod testing;
 pub mod transform_client;
 pub mod transform_server;
 mod workers;

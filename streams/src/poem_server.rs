@@ -165,3 +165,6 @@ where
         this.linger.poll(this.connection, cx).map(Ok)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,3 +116,6 @@ async fn transform_in(
     };
     ask(socket, &request, limits, heard).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The model behind the contract, over real sockets.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -167,4 +167,107 @@ fn s21_an_idle_connection_is_closed_and_one_in_flight_is_cut_by_the_grace() {
     assert_eq!(idle.read(&mut [0; 4]).unwrap(), 0);
     let closed = summary.counters.closed;
     assert_eq!((closed.done, closed.cut), (1, 1));
+}
+
+#[test]
+fn s11_failures_are_told_apart_and_disturb_nobody() {
+    let good = poem_server("good", Pace::Fast, 1);
+    let long = poem_server("far too long", Pace::Fast, 1);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = closed.local_addr().unwrap();
+    drop(closed);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let garbled = TcpListener::bind("127.0.0.1:0").unwrap();
+    let garbled_at = garbled.local_addr().unwrap();
+    let garbler = std::thread::spawn(move || {
+        garbled.accept().unwrap().0.write_all(b"ab\xff").unwrap();
+    });
+    let peers = [
+        Peer::from(good.address()),
+        Peer::from(nobody),
+        Peer::unresolved("nowhere", "no such name"),
+        Peer::from(silent.local_addr().unwrap()),
+        Peer::from(garbled_at),
+        Peer::from(long.address()),
+        Peer::new("twice", vec![nobody, good.address()]),
+    ];
+    let requests: Vec<_> = peers
+        .into_iter()
+        .map(|peer| FetchRequest { peer, via: None })
+        .collect();
+    let mut options = options(1);
+    options.limits.idle_timeout = Duration::from_millis(300);
+    options.limits.poem_bytes_max = 5;
+    let client = Streams.client(&options).unwrap();
+    let outcomes = client.fetch(&requests, Arc::new(Unobserved), &Cancel::new());
+    let statuses: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match &outcome.poem {
+            Ok(poem) => poem.as_str(),
+            Err(error) => error.failure.status(),
+        })
+        .collect();
+    assert_eq!(
+        statuses,
+        [
+            "good",
+            "connection_failed",
+            "connection_failed",
+            "timed_out",
+            "not_utf8",
+            "too_long",
+            "good"
+        ]
+    );
+    garbler.join().unwrap();
+}
+
+#[test]
+fn s14_a_cancelled_fetch_closes_its_socket_and_no_other() {
+    let endless = TcpListener::bind("127.0.0.1:0").unwrap();
+    let good = poem_server("good", Pace::Fast, 1);
+    let requests: Vec<_> = [endless.local_addr().unwrap(), good.address()]
+        .map(|address| FetchRequest {
+            peer: Peer::from(address),
+            via: None,
+        })
+        .into();
+    let cancel = Cancel::new();
+    let canceller = cancel.clone();
+    let peer = std::thread::spawn(move || {
+        let mut socket = endless.accept().unwrap().0;
+        socket.set_read_timeout(Some(GENEROUS)).unwrap();
+        socket.write_all(b"once upon").unwrap();
+        canceller.task(0);
+        // What it had not read may turn its FIN into a reset; either is an end.
+        let end = socket.read(&mut [0; 1]).map_err(|error| error.kind());
+        assert!(matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset)));
+    });
+    let client = Streams.client(&options(1)).unwrap();
+    let outcomes = client.fetch(&requests, Arc::new(Unobserved), &cancel);
+    let failure = &outcomes[0].poem.as_ref().unwrap_err().failure;
+    assert_eq!(*failure, FetchFailure::Cancelled);
+    assert_eq!(outcomes[1].poem.as_deref(), Ok("good"));
+    peer.join().unwrap();
+}
+
+#[test]
+fn s16_those_beyond_the_limit_wait_until_one_ends() {
+    let mut options = options(2);
+    options.limits.connections_max = 1;
+    let service = TransformService {
+        keep_alive: true,
+        lab: None,
+    };
+    let server = serve(Service::Transform(service), &options);
+    let mut first = TcpStream::connect(server.address()).unwrap();
+    first.write_all(b"7:shout.a,").unwrap();
+    first.read_exact(&mut [0; 4]).unwrap();
+    let mut second = TcpStream::connect(server.address()).unwrap();
+    second.set_read_timeout(Some(GENEROUS)).unwrap();
+    second.write_all(b"7:shout.b,").unwrap();
+    assert_eq!(server.counters().accepted, 1);
+    drop(first);
+    second.read_exact(&mut [0; 4]).unwrap();
+    assert_eq!(server.counters().accepted, 2);
 }

@@ -1,0 +1,77 @@
+use futures::{StreamExt, TryStreamExt};
+use tokio::io::{AsyncWriteExt, duplex};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::testing::on_virtual_time;
+
+type Items = Vec<Result<Vec<u8>, FetchFailure>>;
+
+fn lost(error: io::Error) -> FetchFailure {
+    FetchFailure::connection_lost(&error)
+}
+
+#[test]
+fn l4_an_error_is_the_last_item() {
+    let items = stream::iter([Ok(1), Err("no"), Ok(2), Err("never")]);
+    let items: Vec<_> = futures::executor::block_on(ends_with_error(items).collect());
+    assert_eq!(items, [Ok(1), Err("no")]);
+}
+
+#[test]
+fn l2_one_read_is_made_for_each_chunk_that_is_asked_for() {
+    on_virtual_time(async {
+        let (mut peer, ours) = duplex(4);
+        let mut chunks = Box::pin(chunks(ours));
+        peer.write_all(b"abcd").await.unwrap();
+        assert_eq!(chunks.next().await.unwrap().unwrap(), b"abcd");
+        peer.write_all(b"efgh").await.unwrap();
+        // The pipe is full, and nobody has asked for more.
+        let blocked = tokio::time::timeout(Duration::from_secs(1), peer.write_all(b"i")).await;
+        assert!(blocked.is_err());
+        assert_eq!(chunks.next().await.unwrap().unwrap(), b"efgh");
+    });
+}
+
+#[test]
+fn s15_silence_is_bounded_and_every_chunk_refreshes_that() {
+    on_virtual_time(async {
+        let (mut peer, ours) = duplex(64);
+        let began = Instant::now();
+        let trickle = async {
+            for _ in 0..3 {
+                peer.write_all(b"x").await.unwrap();
+                sleep(Duration::from_secs(9)).await;
+            }
+            sleep(Duration::from_secs(99)).await;
+        };
+        let timely = idle_timeout(chunks(ours).map_err(lost), Duration::from_secs(10));
+        let items = async {
+            let items: Items = timely.collect().await;
+            (items, began.elapsed().as_secs())
+        };
+        let ((), (items, elapsed)) = futures::join!(trickle, items);
+        assert_eq!(elapsed, 28);
+        assert_eq!(items.len(), 4);
+        assert_eq!(items[3], Err(FetchFailure::TimedOut(Timeout::Idle)));
+    });
+}
+
+#[test]
+fn s15_too_long_is_known_at_the_first_byte_too_many() {
+    on_virtual_time(async {
+        for (length, fits) in [(10, true), (11, false)] {
+            let (mut peer, ours) = duplex(4);
+            let send = async {
+                for _ in 0..length {
+                    let _ = peer.write_all(b"x").await;
+                }
+                drop(peer);
+            };
+            let bounded = at_most(chunks(ours).map_err(lost), 10);
+            let ((), items) = futures::join!(send, bounded.collect::<Items>());
+            let too_long = Err(FetchFailure::TooLong { limit: 10 });
+            assert_eq!(items.last() == Some(&too_long), !fits);
+        }
+    });
+}

@@ -1,0 +1,125 @@
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use poetry::{Counts, Limits, Poem};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::sleep;
+
+use super::*;
+use crate::testing::{World, on_virtual_time};
+
+const SLOW: Pace = Pace::Slow {
+    num_bytes: NonZeroUsize::new(4).unwrap(),
+    delay: Duration::from_secs(1),
+};
+
+fn serve<T>(
+    text: &str,
+    pace: Pace,
+    pipe: usize,
+    peer: impl AsyncFnOnce(DuplexStream) -> T,
+) -> (T, Counts) {
+    let poem = Poem::from(text);
+    let service = PoemService { poem, pace };
+    on_virtual_time(async {
+        let world = World::new(Limits::default());
+        let (connection, other_end) = world.connect(pipe);
+        let served = async move { write_poem(&connection, &service).await };
+        let ((), result) = futures::join!(served, peer(other_end));
+        (result, world.counts())
+    })
+}
+
+#[test]
+fn s1_a_fast_poem_comes_at_once_and_ends_with_fin() {
+    let (poem, counts) = serve("a poem", Pace::Fast, 1024, async |mut socket| {
+        let mut poem = String::new();
+        socket.read_to_string(&mut poem).await.unwrap();
+        poem
+    });
+    assert_eq!(poem, "a poem");
+    assert_eq!((counts.answered, counts.closed.done), (1, 1));
+}
+
+#[test]
+fn s1_each_chunk_comes_when_it_is_due_and_fin_one_delay_after_the_last() {
+    let (heard, _) = serve("ten bytes!", SLOW, 1024, async |mut socket| {
+        let began = Instant::now();
+        let mut heard = Vec::new();
+        loop {
+            let mut bytes = [0; 16];
+            let read = socket.read(&mut bytes).await.unwrap();
+            heard.push((began.elapsed().as_secs(), bytes[..read].to_vec()));
+            if read == 0 {
+                return heard;
+            }
+        }
+    });
+    let text = |text: &str| text.as_bytes().to_vec();
+    let expected = [
+        (0, text("ten ")),
+        (1, text("byte")),
+        (2, text("s!")),
+        (3, text("")),
+    ];
+    assert_eq!(heard, expected);
+}
+
+#[test]
+fn s1_what_the_client_says_and_its_fin_do_not_end_the_poem() {
+    let (poem, counts) = serve("ten bytes!", SLOW, 8, async |mut socket| {
+        let mut poem = String::new();
+        socket.write_all(&[b'?'; 1000]).await.unwrap();
+        socket.shutdown().await.unwrap();
+        socket.read_to_string(&mut poem).await.unwrap();
+        poem
+    });
+    assert_eq!(poem, "ten bytes!");
+    assert_eq!((counts.bytes_in, counts.closed.done), (1000, 1));
+}
+
+#[test]
+fn s1_lateness_does_not_accumulate() {
+    let (elapsed, _) = serve(&"x".repeat(40), SLOW, 4, async |mut socket| {
+        let began = Instant::now();
+        sleep(Duration::from_millis(5500)).await;
+        let mut poem = String::new();
+        socket.read_to_string(&mut poem).await.unwrap();
+        assert_eq!(poem.len(), 40);
+        began.elapsed().as_secs()
+    });
+    assert_eq!(elapsed, 10);
+}
+
+#[test]
+fn s18_a_peer_that_takes_nothing_is_closed_by_the_write_timeout() {
+    let (waited, counts) = serve("ten bytes!", Pace::Fast, 4, async |mut socket| {
+        let began = Instant::now();
+        sleep(Duration::from_secs(20)).await;
+        socket.read_exact(&mut [0; 4]).await.unwrap();
+        while socket.write_all(b"?").await.is_ok() {
+            sleep(Duration::from_millis(100)).await;
+        }
+        began.elapsed().as_secs()
+    });
+    assert_eq!(waited, 50);
+    assert_eq!((counts.failed, counts.closed.write), (1, 1));
+}
+
+#[test]
+fn s19_a_peer_that_leaves_in_mid_poem_costs_its_connection() {
+    let ((), counts) = serve("ten bytes!", SLOW, 1024, async |mut socket| {
+        socket.read_exact(&mut [0; 4]).await.unwrap();
+    });
+    assert_eq!((counts.failed, counts.closed.reset), (1, 1));
+}
+
+#[test]
+fn an_empty_poem_is_a_poem() {
+    for pace in [Pace::Fast, SLOW] {
+        let (read, counts) = serve("", pace, 8, async |mut socket| {
+            socket.read(&mut [0; 8]).await.unwrap()
+        });
+        assert_eq!((read, counts.answered, counts.closed.done), (0, 1, 1));
+    }
+}

@@ -1,0 +1,81 @@
+//! What the tests of this crate share: a worker's surroundings in memory, on time that stands still until all wait.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use poetry::event::{Interest, Scene};
+use poetry::{Clock, Counters, Counts, Event, Kind, Limits, Observer, Reporter, Role};
+use tokio::io::DuplexStream;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::spawn_local;
+
+use crate::connection::Connection;
+use crate::site::Site;
+
+/// Runs `test` on virtual time: it jumps to the next deadline whenever everybody waits.
+pub(crate) fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().start_paused(true);
+    let runtime = builder.build_local(LocalOptions::default()).unwrap();
+    runtime.block_on(test)
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+pub(crate) struct Heard(Mutex<Vec<Event>>);
+
+impl Heard {
+    pub(crate) fn kinds(&self) -> Vec<Kind> {
+        let events = self.0.lock().unwrap();
+        events.iter().map(|event| event.kind.clone()).collect()
+    }
+}
+
+impl Observer for Heard {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn observe(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+/// One worker.
+pub(crate) struct World {
+    pub(crate) site: Rc<Site>,
+    pub(crate) heard: Arc<Heard>,
+}
+
+impl World {
+    /// A worker whose deadlines are kept; inside [`on_virtual_time`].
+    pub(crate) fn new(limits: Limits) -> Self {
+        let heard = Arc::<Heard>::default();
+        let observer: Arc<dyn Observer> = heard.clone();
+        let reporter = Reporter::new(
+            crate::NAME,
+            Role::TransformServer,
+            Clock::stopped(),
+            observer,
+        );
+        let counters = Arc::<Counters>::default();
+        let site = Rc::new(Site::new(0, limits, counters, reporter, Arc::default()));
+        let deadlines = Rc::clone(&site.deadlines);
+        spawn_local(async move { deadlines.run().await });
+        Self { site, heard }
+    }
+
+    /// A connection whose pipe holds `bytes` each way, and its other end.
+    pub(crate) fn connect(&self, bytes: usize) -> (Connection<DuplexStream>, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(bytes);
+        let connection = Connection::new(ours, &self.site, |_| Scene::default(), None);
+        (connection, theirs)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let counts = Counts::from(&*self.site.counters);
+        assert_eq!(counts.check(), Ok(()));
+        counts
+    }
+}

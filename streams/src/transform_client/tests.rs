@@ -1,0 +1,63 @@
+use std::time::Duration;
+
+use poetry::netstring::Flaw;
+use tokio::io::{AsyncReadExt, duplex};
+use tokio::time::sleep;
+
+use super::*;
+use crate::testing::on_virtual_time;
+
+/// Asks a server that reads the request, says `reply`, and then closes, or never does.
+fn ask_one_that_says(reply: &[u8], closes: bool) -> Result<String, FetchFailure> {
+    on_virtual_time(async {
+        let limits = Limits::default();
+        let request = encode("shout", "ahoy", &limits)?;
+        let (ours, mut theirs) = duplex(1024);
+        let server = async {
+            theirs
+                .read_exact(&mut vec![0; request.len()])
+                .await
+                .unwrap();
+            for byte in reply.chunks(1) {
+                theirs.write_all(byte).await.unwrap();
+            }
+            if !closes {
+                sleep(Duration::from_secs(600)).await;
+            }
+            drop(theirs);
+        };
+        futures::join!(server, ask(ours, &request, &limits, |_| ())).1
+    })
+}
+
+#[test]
+fn s13_the_reply_is_the_poem() {
+    assert_eq!(ask_one_that_says(b"4:AHOY,", true), Ok("AHOY".to_owned()));
+    assert_eq!(ask_one_that_says(b"4:AHOY,", false), Ok("AHOY".to_owned()));
+    assert_eq!(ask_one_that_says(b"0:,", true), Ok(String::new()));
+}
+
+#[test]
+fn s13_failures_are_told_apart() {
+    use FetchFailure::*;
+    assert_eq!(ask_one_that_says(b"", true), Err(Refused));
+    assert_eq!(ask_one_that_says(b"4:AH", true), Err(CutShort));
+    assert_eq!(
+        ask_one_that_says(b"4:AH", false),
+        Err(TimedOut(Timeout::Idle))
+    );
+    assert_eq!(ask_one_that_says(b"1:\xff,", true), Err(NotUtf8 { at: 0 }));
+    let garbled = ask_one_that_says(b"AHOY", true);
+    assert!(matches!(garbled, Err(Garbled(error)) if error.flaw == Flaw::NotADigit(b'A')));
+}
+
+#[test]
+fn s15_a_request_that_fits_no_frame_is_not_sent() {
+    let limits = Limits {
+        frame_bytes_max: 9,
+        ..Limits::default()
+    };
+    let nobody = Vec::new();
+    let too_long = on_virtual_time(transform(nobody, "shout", "ahoy", &limits));
+    assert_eq!(too_long, Err(FetchFailure::TooLong { limit: 9 }));
+}

@@ -1,0 +1,262 @@
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use poetry::panics::silence_contained;
+use poetry::{Clock, Counts, Kind, Limits};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::testing::{World, on_virtual_time};
+
+const KEEP_ALIVE: TransformService = TransformService {
+    keep_alive: true,
+    lab: None,
+};
+const ONE_SHOT: TransformService = TransformService {
+    keep_alive: false,
+    lab: None,
+};
+
+fn limits() -> Limits {
+    Limits {
+        idle_timeout: Duration::from_secs(60),
+        request_deadline: Duration::from_secs(30),
+        write_timeout: Duration::from_secs(20),
+        linger_timeout: Duration::from_secs(2),
+        linger_bytes_max: 100,
+        ..Limits::default()
+    }
+}
+
+/// Serves `peer` until both are through: what the peer came to, and what was counted.
+fn serve<T>(
+    service: TransformService,
+    pipe: usize,
+    peer: impl AsyncFnOnce(DuplexStream) -> T,
+) -> (T, Counts) {
+    on_virtual_time(async {
+        let world = World::new(limits());
+        let (connection, other_end) = world.connect(pipe);
+        let served = async move { answer_requests(&connection, &service).await };
+        let ((), result) = futures::join!(served, peer(other_end));
+        (result, world.counts())
+    })
+}
+
+async fn send_and_read_all(mut socket: DuplexStream, bytes: &[u8], finish: bool) -> Vec<u8> {
+    let mut reply = Vec::new();
+    let (mut reader, mut writer) = tokio::io::split(&mut socket);
+    let send = async {
+        let _ = writer.write_all(bytes).await;
+        if finish {
+            let _ = writer.shutdown().await;
+        }
+    };
+    let (_, read) = futures::join!(send, reader.read_to_end(&mut reply));
+    read.unwrap();
+    reply
+}
+
+#[test]
+fn s2_a_request_cut_anywhere_is_the_same_request() {
+    let wire = b"7:shout.a,12:cummingsify.,";
+    for cut in 1..wire.len() {
+        let (reply, counts) = serve(KEEP_ALIVE, 1024, async |mut socket| {
+            socket.write_all(&wire[..cut]).await.unwrap();
+            sleep(Duration::from_millis(1)).await;
+            send_and_read_all(socket, &wire[cut..], true).await
+        });
+        assert_eq!(reply, b"1:A,0:,");
+        assert_eq!((counts.answered, counts.closed.done), (2, 1));
+    }
+}
+
+#[test]
+fn s4_what_came_before_a_refused_request_is_delivered_and_nothing_after_it() {
+    let (reply, counts) = serve(KEEP_ALIVE, 1024, async |socket| {
+        send_and_read_all(socket, b"7:shout.a,3:bad,7:shout.b,", true).await
+    });
+    assert_eq!(reply, b"1:A,");
+    assert_eq!((counts.requests, counts.answered), (2, 1));
+    assert_eq!((counts.refused.no_dot, counts.closed.refused), (1, 1));
+}
+
+#[test]
+fn s4_a_framing_error_is_a_refused_request() {
+    let (reply, counts) = serve(ONE_SHOT, 1024, async |socket| {
+        send_and_read_all(socket, b"x", true).await
+    });
+    assert_eq!(reply, b"");
+    assert_eq!((counts.refused.framing, counts.requests), (1, 1));
+}
+
+#[test]
+fn s5_a_reader_that_is_slow_slows_the_source() {
+    let requests = b"7:shout.a,".repeat(10_000);
+    let (reply, counts) = serve(KEEP_ALIVE, 64, async |socket| {
+        send_and_read_all(socket, &requests, true).await
+    });
+    assert_eq!(reply, b"1:A,".repeat(10_000));
+    assert_eq!(counts.answered, 10_000);
+}
+
+#[test]
+fn l5_nothing_is_read_while_a_reply_waits() {
+    on_virtual_time(async {
+        let world = World::new(limits());
+        let (connection, mut peer) = world.connect(16);
+        let served = spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
+        // Two reads' worth: the replies to the first do not fit the pipe once it holds two of them.
+        let requests = b"9:shout.abc,".repeat(20);
+        let sender = spawn_local(async move {
+            for request in requests.chunks(12) {
+                if peer.write_all(request).await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending::<()>().await;
+        });
+        sleep(Duration::from_secs(1)).await;
+        let counts = world.counts();
+        let read = counts.bytes_in;
+        assert!(counts.in_flight > 0, "replies wait: {counts:?}");
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(world.counts().bytes_in, read);
+        served.await.unwrap();
+        let counts = world.counts();
+        assert_eq!((counts.closed.write, counts.bytes_in), (1, read));
+        assert!(counts.failed > 0);
+        sender.abort();
+    });
+}
+
+#[test]
+fn s6_a_client_that_has_finished_sending_gets_what_it_is_owed() {
+    let (reply, counts) = serve(KEEP_ALIVE, 1024, async |socket| {
+        send_and_read_all(socket, b"7:shout.a,7:shout.b,", true).await
+    });
+    assert_eq!(reply, b"1:A,1:B,");
+    assert_eq!(counts.closed.done, 1);
+}
+
+#[test]
+fn s6_a_client_that_finishes_in_mid_request_is_refused_after_what_it_is_owed() {
+    let (reply, counts) = serve(KEEP_ALIVE, 1024, async |socket| {
+        send_and_read_all(socket, b"7:shout.a,7:sho", true).await
+    });
+    assert_eq!(reply, b"1:A,");
+    assert_eq!((counts.refused.truncated, counts.closed.refused), (1, 1));
+}
+
+#[test]
+fn s7_the_close_lingers_until_its_timeout() {
+    let (waited, counts) = serve(ONE_SHOT, 1024, async |mut socket| {
+        let began = Instant::now();
+        socket.write_all(b"7:shout.a,and more").await.unwrap();
+        let mut reply = Vec::new();
+        socket.read_to_end(&mut reply).await.unwrap();
+        assert_eq!(
+            (&reply[..], began.elapsed()),
+            (&b"1:A,"[..], Duration::ZERO)
+        );
+        while socket.write_all(b"!").await.is_ok() {
+            sleep(Duration::from_millis(100)).await;
+        }
+        began.elapsed()
+    });
+    assert_eq!(waited.as_secs(), 2);
+    assert_eq!((counts.answered, counts.closed.done), (1, 1));
+}
+
+#[test]
+fn s7_the_close_lingers_for_so_many_bytes_and_no_more() {
+    let ((), counts) = serve(ONE_SHOT, 10, async |mut socket| {
+        socket.write_all(b"7:shout.a,").await.unwrap();
+        while socket.write_all(b"endless").await.is_ok() {}
+    });
+    assert!(counts.bytes_in <= 10 + 100 + 10, "{counts:?}");
+    assert_eq!(counts.closed.done, 1);
+}
+
+#[test]
+fn s18_an_idle_connection_is_closed_and_every_request_refreshes_that() {
+    let (waited, counts) = serve(KEEP_ALIVE, 1024, async |mut socket| {
+        for _ in 0..3 {
+            sleep(Duration::from_secs(50)).await;
+            socket.write_all(b"7:shout.a,").await.unwrap();
+            socket.read_exact(&mut [0; 4]).await.unwrap();
+        }
+        let began = Instant::now();
+        assert_eq!(socket.read(&mut [0; 4]).await.unwrap(), 0);
+        began.elapsed()
+    });
+    assert_eq!(waited.as_secs(), 60);
+    assert_eq!((counts.answered, counts.closed.idle), (3, 1));
+}
+
+#[test]
+fn s18_a_request_that_trickles_is_closed_by_its_deadline() {
+    let (waited, counts) = serve(KEEP_ALIVE, 1024, async |mut socket| {
+        socket.write_all(b"7:shout.a,").await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+        let began = Instant::now();
+        socket.write_all(b"90:").await.unwrap();
+        while socket.write_all(b"a").await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        began.elapsed()
+    });
+    assert_eq!(waited.as_secs(), 30);
+    assert_eq!((counts.closed.deadline, counts.requests), (1, 1));
+}
+
+#[test]
+fn s20_a_panic_costs_its_connection_and_is_said_once() {
+    silence_contained();
+    on_virtual_time(async {
+        let service = TransformService {
+            keep_alive: true,
+            lab: Some(Clock::stopped()),
+        };
+        let world = World::new(limits());
+        let (connection, peer) = world.connect(1024);
+        let served = async move { answer_requests(&connection, &service).await };
+        let send = send_and_read_all(peer, b"7:shout.a,7:crash.x,7:shout.b,", true);
+        let ((), reply) = futures::join!(served, send);
+        assert_eq!(reply, b"1:A,");
+        let counts = world.counts();
+        assert_eq!((counts.requests, counts.answered, counts.failed), (2, 1, 1));
+        assert_eq!(counts.closed.panic, 1);
+        let kinds = world.heard.kinds();
+        let said = kinds
+            .iter()
+            .filter(|kind| matches!(kind, Kind::Panicked(_)));
+        assert_eq!(said.count(), 1);
+    });
+}
+
+#[test]
+fn s21_a_stop_closes_the_idle_at_once_and_lets_a_request_finish() {
+    on_virtual_time(async {
+        let world = World::new(limits());
+        let (idle, mut idle_peer) = world.connect(1024);
+        let (busy, mut busy_peer) = world.connect(1024);
+        for connection in [idle, busy] {
+            spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
+        }
+        idle_peer.write_all(b"7:shout.a,").await.unwrap();
+        idle_peer.read_exact(&mut [0; 4]).await.unwrap();
+        busy_peer.write_all(b"7:sho").await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        let began = Instant::now();
+        world.site.stop();
+        assert_eq!(idle_peer.read(&mut [0; 4]).await.unwrap(), 0);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        let reply = send_and_read_all(busy_peer, b"ut.b,7:shout.c,", true).await;
+        assert_eq!(reply, b"1:B,1:C,");
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(world.counts().closed.done, 2);
+        assert_eq!(world.site.tally.finished.load(Ordering::Relaxed), 1);
+    });
+}
