@@ -5,6 +5,8 @@ pub mod connection;
 pub mod deadlines;
 pub mod errand;
 pub mod ledger;
+#[cfg(test)]
+mod memory;
 pub mod net;
 pub mod poem_client;
 pub mod poem_server;

@@ -1,0 +1,246 @@
+//! A peer in memory, on virtual time, for tests: what it sends and when is written down beforehand, and a call that
+//! blocks moves the clock to whatever ends it.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poetry::event::{Scene, Unobserved};
+use poetry::{Clock, CloseReason, Counters, Counts, Limits, Reporter, Role};
+
+use crate::buffers::{Buffers, ReadBuffer};
+use crate::connection::{Connection, Standing};
+use crate::deadlines::{Patience, Timed, Wire};
+use crate::ledger::Ledger;
+use crate::server::Serve;
+
+/// What a peer does.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// It sends these bytes, in one piece.
+    Sends(Vec<u8>),
+    /// It sends FIN.
+    Finishes,
+    /// It resets the connection.
+    Resets,
+    /// It takes so many bytes more.
+    Takes(usize),
+    /// Not the peer at all: a shutdown begins, and hangs up if nothing is in flight.
+    ShutdownBegins,
+    /// Nor this: the grace is over.
+    GraceIsOver,
+}
+
+/// What came of a connection, and when, in the order it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Happened {
+    /// These bytes were taken.
+    Wrote(Duration, Vec<u8>),
+    /// FIN was sent.
+    Finished(Duration),
+}
+
+/// A peer and the clock.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Peer(Rc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    now: Cell<Duration>,
+    script: RefCell<VecDeque<(Duration, Act)>>,
+    happened: RefCell<Vec<Happened>>,
+    /// Bytes it will take; without a word about that, any number.
+    takes: Cell<Option<usize>>,
+    read_timeout: Cell<Duration>,
+    write_timeout: Cell<Duration>,
+    timeouts_set: Cell<u32>,
+    standing: OnceCell<Arc<Standing>>,
+}
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+impl Peer {
+    /// A peer that acts at these times, in milliseconds.
+    pub(crate) fn new(script: impl IntoIterator<Item = (u64, Act)>) -> Self {
+        let script = script.into_iter().map(|(at, act)| (ms(at), act));
+        let peer = Self::default();
+        peer.0.script.borrow_mut().extend(script);
+        peer
+    }
+
+    /// The same, that takes only so many bytes until its script says otherwise.
+    pub(crate) fn that_takes(self, bytes: usize) -> Self {
+        self.0.takes.set(Some(bytes));
+        self
+    }
+
+    /// All that was written to it.
+    pub(crate) fn received(&self) -> String {
+        let happened = self.0.happened.borrow();
+        let bytes = happened.iter().filter_map(|happened| match happened {
+            Happened::Wrote(_, bytes) => Some(&bytes[..]),
+            Happened::Finished(_) => None,
+        });
+        String::from_utf8(bytes.collect::<Vec<_>>().concat()).expect("UTF-8")
+    }
+
+    pub(crate) fn happened(&self) -> Vec<Happened> {
+        self.0.happened.borrow().clone()
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.0.now.get()
+    }
+
+    /// How often a timeout was set.
+    pub(crate) fn timeouts_set(&self) -> u32 {
+        self.0.timeouts_set.get()
+    }
+
+    /// What it does next, if it does that by `until`; the clock then stands there, or at `until`.
+    fn next_act(&self, until: Duration, wanted: impl Fn(&Act) -> bool) -> Option<Act> {
+        let mut script = self.0.script.borrow_mut();
+        let at = script
+            .iter()
+            .position(|(at, act)| *at <= until && wanted(act));
+        let (at, act) = match at {
+            // What has no end stays to be seen again.
+            Some(index) if matches!(script[index].1, Act::Finishes | Act::Resets) => {
+                script[index].clone()
+            }
+            Some(index) => script.remove(index).expect("it is there"),
+            None => {
+                self.0.now.set(until);
+                return None;
+            }
+        };
+        self.0.now.set(self.now().max(at));
+        Some(act)
+    }
+
+    fn standing(&self) -> &Standing {
+        self.0.standing.get().expect("it is served")
+    }
+
+    fn log(&self, happened: Happened) {
+        self.0.happened.borrow_mut().push(happened);
+    }
+
+    fn set_timeout(&self, timeout: &Cell<Duration>, value: Duration) {
+        assert!(!value.is_zero(), "no timeout means to wait for ever");
+        timeout.set(value);
+        self.0.timeouts_set.set(self.timeouts_set() + 1);
+    }
+}
+
+/// Serves `peer` as a thread of a server would: why it closed, and what was counted.
+pub(crate) fn serve<S: Serve>(service: &S, limits: &Limits, peer: &Peer) -> (CloseReason, Counts) {
+    let standing = Arc::new(Standing::new(S::BEGINS_IN_FLIGHT));
+    let _ = peer.0.standing.set(Arc::clone(&standing));
+    let (counters, buffers) = (Counters::default(), Buffers::default());
+    let clock = Clock::stopped();
+    let reporter = Reporter::new("test", Role::PoemServer, clock, Arc::new(Unobserved));
+    let mut connection = Connection {
+        wire: Timed::new(peer.clone()),
+        buffer: ReadBuffer::new(&buffers),
+        ledger: Ledger::open(&counters, &reporter, Scene::default()),
+        standing: &standing,
+        limits,
+        patience: Patience::new(limits.write_timeout, S::LONGEST_WRITE),
+    };
+    let reason = service.serve(&mut connection);
+    connection.ledger.close(reason);
+    let counts = Counts::from(&counters);
+    assert_eq!(counts.check(), Ok(()));
+    assert_eq!((counts.open, counts.in_flight), (0, 0));
+    (reason, counts)
+}
+
+impl Read for Peer {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let until = self.now() + self.0.read_timeout.get();
+        let to_read = |act: &Act| !matches!(act, Act::Takes(_));
+        match self.next_act(until, to_read) {
+            Some(Act::Sends(bytes)) => {
+                let length = bytes.len().min(buffer.len());
+                buffer[..length].copy_from_slice(&bytes[..length]);
+                if length < bytes.len() {
+                    let rest = Act::Sends(bytes[length..].to_vec());
+                    self.0.script.borrow_mut().push_front((self.now(), rest));
+                }
+                Ok(length)
+            }
+            Some(Act::Resets) => Err(ErrorKind::ConnectionReset.into()),
+            Some(Act::ShutdownBegins) if self.standing().stop() => self.read(buffer),
+            Some(Act::GraceIsOver) => {
+                self.standing().cut();
+                Ok(0)
+            }
+            Some(_) => Ok(0),
+            None => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl Write for Peer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let until = self.now() + self.0.write_timeout.get();
+        match self.try_write(bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            written => return written,
+        }
+        match self.next_act(until, |act| matches!(act, Act::Takes(_) | Act::Resets)) {
+            Some(Act::Takes(more)) => {
+                self.0.takes.set(Some(more));
+                self.try_write(bytes)
+            }
+            Some(_) => Err(ErrorKind::ConnectionReset.into()),
+            None => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Wire for Peer {
+    fn now(&self) -> Duration {
+        self.now()
+    }
+
+    fn set_read_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+        self.set_timeout(&self.0.read_timeout, timeout);
+        Ok(())
+    }
+
+    fn set_write_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+        self.set_timeout(&self.0.write_timeout, timeout);
+        Ok(())
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.0.takes.get().unwrap_or(usize::MAX).min(bytes.len());
+        if length == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let left = self.0.takes.get().map(|takes| takes - length);
+        self.0.takes.set(left);
+        self.log(Happened::Wrote(self.now(), bytes[..length].to_vec()));
+        Ok(length)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.log(Happened::Finished(self.now()));
+        Ok(())
+    }
+
+    fn pause(&mut self, at_most: Duration) {
+        self.0.now.set(self.now() + at_most);
+    }
+}
