@@ -132,15 +132,16 @@ fn fetch(request: &FetchRequest, mut errand: Errand<'_>, options: &Options) -> O
     let begun = options.clock.now();
     let fetched = get_poetry(&request.peer, &mut errand);
     errand.tell(&fetched);
-    let (poem, transform_failure) = match (fetched, &request.via) {
-        (Ok(poem), Some(via)) => {
-            let (poem, failure) = transform_or_keep(poem, via, errand.on_to_transform());
-            (Ok(poem), failure)
-        }
-        (fetched, _) => (fetched, None),
+    let transformed = fetched.and_then(|poem| match &request.via {
+        Some(via) => transform_or_keep(poem, via, errand.on_to_transform()),
+        None => Ok((poem, None)),
+    });
+    let (poem, transform_failure) = match transformed {
+        Ok((poem, failure)) => (Ok(poem), failure),
+        Err(failure) => (Err(FetchError::new(&request.peer, failure)), None),
     };
     Outcome {
-        poem: poem.map_err(|failure| FetchError::new(&request.peer, failure)),
+        poem,
         transform_failure,
         bytes: errand.received(),
         elapsed: options.clock.now().saturating_sub(begun),

@@ -29,16 +29,20 @@ pub fn transform(poem: &str, via: &Via, errand: &mut Errand<'_>) -> Result<Strin
 
 // ANCHOR: fallback
 /// The transformed poem; or the original, and why (S13).
+///
+/// # Errors
+/// Cancelled: whoever calls a fetch off does not want the original either.
 pub fn transform_or_keep(
     poem: String,
     via: &Via,
     mut errand: Errand<'_>,
-) -> (String, Option<FetchError>) {
+) -> Result<(String, Option<FetchError>), FetchFailure> {
     let transformed = transform(&poem, via, &mut errand);
     errand.tell(&transformed);
     match transformed {
-        Ok(transformed) => (transformed, None),
-        Err(failure) => (poem, Some(FetchError::new(&via.peer, failure))),
+        Ok(transformed) => Ok((transformed, None)),
+        Err(FetchFailure::Cancelled) => Err(FetchFailure::Cancelled),
+        Err(failure) => Ok((poem, Some(FetchError::new(&via.peer, failure)))),
     }
 }
 // ANCHOR_END: fallback
