@@ -1,0 +1,329 @@
+//! Poems that arrive (S10, S12, S14, S15): whole, at once, in the order of the requests, from whoever answers.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use poetry::{FetchRequest, Peer};
+
+use crate::case::cases;
+use crate::connection::Connection;
+use crate::context::Context;
+use crate::failure::{Check, Failure, ensure, equal, same_bytes};
+use crate::fetching::{expect_poem, plain};
+use crate::stands::{Behaviour, NeverAccepts, Refuses, Serves, ServesByteByByte, Stage, Stand};
+use crate::wire::{FOREIGN, text};
+
+cases! { PoemClient:
+    gets_a_poem_to_its_last_byte [S1 S10],
+    an_empty_poem_is_a_poem [S1],
+    gets_a_poem_of_many_megabytes [S1 S15],
+    a_character_cut_by_the_network_is_a_character [S12],
+    a_poem_that_comes_byte_by_byte_is_the_same_poem [S1 S12],
+    poems_are_fetched_all_at_once [S10],
+    outcomes_come_in_the_order_of_the_requests_not_of_arrival [S10],
+    the_same_server_twice_is_two_poems [S10],
+    no_requests_have_no_outcomes [S10],
+    a_thousand_poems_are_fetched_at_once [S10 S15],
+    one_fetch_at_a_time_is_one_after_another [S10 S15],
+    no_more_fetches_than_the_limit_are_under_way [S15],
+    addresses_are_tried_in_order [S10],
+    the_first_address_that_answers_is_the_only_one_used [S10],
+    an_address_that_never_accepts_gives_way_to_the_next [S10 S15],
+    fetches_over_ipv6_too [S10],
+    two_threads_fetch_as_one_client [S10],
+    a_client_can_be_used_again [S14],
+    a_client_can_be_used_by_two_threads_at_once [S14],
+    says_nothing_to_a_poem_server_and_closes_after_it [S1],
+    data_keeps_a_fetch_from_being_idle [S15],
+    a_poem_as_long_as_the_limit_is_a_poem [S15],
+}
+
+fn gets_a_poem_to_its_last_byte(context: &Context) -> Check {
+    let server = Stand::start(Serves(text(1_500).into()))?;
+    let outcome = context.client()?.fetch_one(plain(server.address()))?;
+    expect_poem(&outcome, &text(1_500))?;
+    equal("bytes received", &outcome.bytes, &1_500)
+}
+
+fn an_empty_poem_is_a_poem(context: &Context) -> Check {
+    let server = Stand::start(Serves(Vec::new()))?;
+    let outcome = context.client()?.fetch_one(plain(server.address()))?;
+    expect_poem(&outcome, "")?;
+    equal("bytes received", &outcome.bytes, &0)
+}
+
+fn gets_a_poem_of_many_megabytes(context: &Context) -> Check {
+    let poem = text(20 << 20);
+    let server = Stand::start(Serves(poem.clone().into()))?;
+    expect_poem(
+        &context.client()?.fetch_one(plain(server.address()))?,
+        &poem,
+    )
+}
+
+fn a_character_cut_by_the_network_is_a_character(context: &Context) -> Check {
+    let stage = Stage::new()?;
+    let fetching = context.client()?.start(vec![plain(stage.address())]);
+    let mut server = stage.accept()?;
+    for (sent, byte) in FOREIGN.as_bytes().chunks(1).enumerate() {
+        server.send(byte)?;
+        // Only when the client has read one byte is the next one sent: every character is cut for certain.
+        fetching.wait_read(0, sent as u64 + 1)?;
+    }
+    drop(server);
+    expect_poem(&fetching.outcome()?, FOREIGN)
+}
+
+fn a_poem_that_comes_byte_by_byte_is_the_same_poem(context: &Context) -> Check {
+    let poem = FOREIGN.repeat(20);
+    let server = Stand::start(ServesByteByByte(poem.clone().into()))?;
+    expect_poem(
+        &context.client()?.fetch_one(plain(server.address()))?,
+        &poem,
+    )
+}
+
+fn poems_are_fetched_all_at_once(context: &Context) -> Check {
+    let stages = (0..10).map(|_| Stage::new()).collect::<Check<Vec<_>>>()?;
+    let requests = stages.iter().map(|stage| plain(stage.address())).collect();
+    let fetching = context.client()?.start(requests);
+    // Nobody says a word before everybody has been called.
+    let servers = stages
+        .iter()
+        .map(Stage::accept)
+        .collect::<Check<Vec<_>>>()?;
+    for (number, mut server) in servers.into_iter().enumerate() {
+        server.send(format!("poem {number}").as_bytes())?;
+    }
+    for (number, outcome) in fetching.outcomes()?.iter().enumerate() {
+        expect_poem(outcome, &format!("poem {number}"))?;
+    }
+    Ok(())
+}
+
+fn outcomes_come_in_the_order_of_the_requests_not_of_arrival(context: &Context) -> Check {
+    let stages = (0..4).map(|_| Stage::new()).collect::<Check<Vec<_>>>()?;
+    let requests = stages.iter().map(|stage| plain(stage.address())).collect();
+    let fetching = context.client()?.start(requests);
+    for (task, stage) in stages.iter().enumerate().rev() {
+        let mut server = stage.accept()?;
+        server.send(format!("poem {task}").as_bytes())?;
+        drop(server);
+        let finished = |event: &poetry::Event| {
+            event.scene.task == task as u64 && matches!(event.kind, poetry::Kind::Finished { .. })
+        };
+        fetching
+            .journal()
+            .wait_for("a poem finished before the next begins", |events| {
+                events.iter().any(finished)
+            })?;
+    }
+    for (number, outcome) in fetching.outcomes()?.iter().enumerate() {
+        expect_poem(outcome, &format!("poem {number}"))?;
+    }
+    Ok(())
+}
+
+fn the_same_server_twice_is_two_poems(context: &Context) -> Check {
+    let stage = Stage::new()?;
+    let fetching = context.client()?.start(vec![plain(stage.address()); 2]);
+    for _ in 0..2 {
+        stage.accept()?.send(b"the poem")?;
+    }
+    fetching
+        .outcomes()?
+        .iter()
+        .try_for_each(|outcome| expect_poem(outcome, "the poem"))
+}
+
+fn no_requests_have_no_outcomes(context: &Context) -> Check {
+    context.client()?.fetch(Vec::new()).map(drop)
+}
+
+fn a_thousand_poems_are_fetched_at_once(context: &Context) -> Check {
+    let _turn = super::poem_under_pressure::heavy();
+    let stage = Stage::new()?;
+    let fetching = context.client()?.start(vec![plain(stage.address()); 1_000]);
+    let servers = (0..1_000)
+        .map(|_| stage.accept())
+        .collect::<Check<Vec<_>>>()?;
+    for mut server in servers {
+        server.send(text(600).as_bytes())?;
+    }
+    fetching
+        .outcomes()?
+        .iter()
+        .try_for_each(|outcome| expect_poem(outcome, &text(600)))
+}
+
+/// Serves a poem, and notes how many connections there were at once at most.
+#[derive(Clone, Default)]
+struct NotesThePeak {
+    now: Arc<AtomicUsize>,
+    peak: Arc<AtomicUsize>,
+}
+
+impl Behaviour for NotesThePeak {
+    fn serve(&self, mut connection: Connection) -> Check {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.peak.fetch_max(now, Ordering::SeqCst);
+        connection.send(b"half a ")?;
+        // The poem takes its time, so that fetches that do not wait their turn meet.
+        thread::sleep(Duration::from_millis(10));
+        connection.send(b"poem")?;
+        // Before the client can know that it has it all.
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+fn peak_of(context: &Context, fetches_max: usize) -> Check<usize> {
+    let notes = NotesThePeak::default();
+    let server = Stand::start(notes.clone())?;
+    let client = context.client_with(|limits| limits.fetches_max = fetches_max)?;
+    let outcomes = client.fetch(vec![plain(server.address()); 12])?;
+    outcomes
+        .iter()
+        .try_for_each(|outcome| expect_poem(outcome, "half a poem"))?;
+    Ok(notes.peak.load(Ordering::SeqCst))
+}
+
+fn one_fetch_at_a_time_is_one_after_another(context: &Context) -> Check {
+    equal("connections at once, at most", &peak_of(context, 1)?, &1)
+}
+
+fn no_more_fetches_than_the_limit_are_under_way(context: &Context) -> Check {
+    let peak = peak_of(context, 3)?;
+    ensure(peak <= 3, || {
+        format!("expected at most 3 connections at once, came {peak}")
+    })
+}
+
+fn at_addresses(addresses: Vec<SocketAddr>) -> FetchRequest {
+    FetchRequest {
+        peer: Peer::new("a name with several addresses", addresses),
+        via: None,
+    }
+}
+
+fn addresses_are_tried_in_order(context: &Context) -> Check {
+    let (nobody, nobody_either) = (Refuses::new()?, Refuses::new()?);
+    let server = Stand::start(Serves(b"the poem".into()))?;
+    let addresses = vec![nobody.address(), nobody_either.address(), server.address()];
+    expect_poem(
+        &context.client()?.fetch_one(at_addresses(addresses))?,
+        "the poem",
+    )
+}
+
+fn the_first_address_that_answers_is_the_only_one_used(context: &Context) -> Check {
+    let first = Stand::start(Serves(b"the first".into()))?;
+    let second = Stage::new()?;
+    let addresses = vec![first.address(), second.address()];
+    expect_poem(
+        &context.client()?.fetch_one(at_addresses(addresses))?,
+        "the first",
+    )?;
+    second.expect_nobody()
+}
+
+fn an_address_that_never_accepts_gives_way_to_the_next(context: &Context) -> Check {
+    let never = NeverAccepts::new()?;
+    let server = Stand::start(Serves(b"the poem".into()))?;
+    let client =
+        context.client_with(|limits| limits.connect_timeout = Duration::from_millis(300))?;
+    let addresses = vec![never.address(), server.address()];
+    expect_poem(&client.fetch_one(at_addresses(addresses))?, "the poem")
+}
+
+fn fetches_over_ipv6_too(context: &Context) -> Check {
+    super::poem_served::needs_ipv6()?;
+    let stage = Stage::at((Ipv6Addr::LOCALHOST, 0).into())
+        .map_err(|error| Failure::broken(error.to_string()))?;
+    let fetching = context.client()?.start(vec![plain(stage.address())]);
+    stage.accept()?.send(FOREIGN.as_bytes())?;
+    expect_poem(&fetching.outcome()?, FOREIGN)
+}
+
+fn two_threads_fetch_as_one_client(context: &Context) -> Check {
+    let server = Stand::start(Serves(text(5_000).into()))?;
+    let client = context.client_of(2, |_| {})?;
+    let outcomes = client.fetch(vec![plain(server.address()); 40])?;
+    outcomes
+        .iter()
+        .try_for_each(|outcome| expect_poem(outcome, &text(5_000)))
+}
+
+fn a_client_can_be_used_again(context: &Context) -> Check {
+    let server = Stand::start(Serves(b"the poem".into()))?;
+    let nobody = Refuses::new()?;
+    let client = context.client()?;
+    for _ in 0..3 {
+        expect_poem(&client.fetch_one(plain(server.address()))?, "the poem")?;
+        let failed = client.fetch_one(plain(nobody.address()))?;
+        ensure(failed.poem.is_err(), || {
+            "expected an error, came a poem".to_owned()
+        })?;
+    }
+    Ok(())
+}
+
+fn a_client_can_be_used_by_two_threads_at_once(context: &Context) -> Check {
+    let (one, two) = (Stage::new()?, Stage::new()?);
+    let client = context.client()?;
+    let first = client.start(vec![plain(one.address())]);
+    let mut to_first = one.accept()?;
+    // The second is fetched from its beginning to its end while the first waits.
+    let second = client.start(vec![plain(two.address())]);
+    two.accept()?.send(b"the second")?;
+    expect_poem(&second.outcome()?, "the second")?;
+    to_first.send(b"the first")?;
+    drop(to_first);
+    expect_poem(&first.outcome()?, "the first")
+}
+
+fn says_nothing_to_a_poem_server_and_closes_after_it(context: &Context) -> Check {
+    let stage = Stage::new()?;
+    let fetching = context.client()?.start(vec![plain(stage.address())]);
+    let mut server = stage.accept()?;
+    server.send(b"the poem")?;
+    server.half_close()?;
+    let (said, _) = server.receive_to_end()?;
+    same_bytes("what the client said", &said, b"")?;
+    expect_poem(&fetching.outcome()?, "the poem")
+}
+
+fn data_keeps_a_fetch_from_being_idle(context: &Context) -> Check {
+    const ATTEMPTS: usize = 5;
+    let timeout = Duration::from_millis(600);
+    let client = context.client_with(|limits| limits.idle_timeout = timeout)?;
+    for _ in 0..ATTEMPTS {
+        let stage = Stage::new()?;
+        let fetching = client.start(vec![plain(stage.address())]);
+        let mut server = stage.accept()?;
+        let mut steady = true;
+        for _ in 0..8 {
+            let begun = std::time::Instant::now();
+            drop(server.try_send(b"word "));
+            // The slowness is the server's nature: nothing is waited for here.
+            thread::sleep(timeout / 6);
+            steady &= begun.elapsed() < timeout / 2;
+        }
+        drop(server);
+        let outcome = fetching.outcome()?;
+        // An attempt in which this machine kept the server from its pace says nothing.
+        if steady {
+            return expect_poem(&outcome, &"word ".repeat(8));
+        }
+    }
+    Err(Failure::Needs("a machine that is less busy".to_owned()))
+}
+
+fn a_poem_as_long_as_the_limit_is_a_poem(context: &Context) -> Check {
+    let server = Stand::start(Serves(text(70_000).into()))?;
+    let client = context.client_with(|limits| limits.poem_bytes_max = 70_000)?;
+    expect_poem(&client.fetch_one(plain(server.address()))?, &text(70_000))
+}

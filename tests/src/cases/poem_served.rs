@@ -1,0 +1,249 @@
+//! The poem server's poem (S1): every byte and then FIN, at once or in chunks, whatever the client does meanwhile.
+
+use std::net::{Ipv6Addr, TcpListener};
+use std::time::{Duration, Instant};
+
+use poetry::{CloseReason, Event, Kind, Role as Program};
+
+use crate::case::cases;
+use crate::context::Context;
+use crate::failure::{Check, Failure, ensure, equal, same_bytes};
+use crate::peers::{HalfCloses, LeavesUnreadInput};
+use crate::running::Running;
+use crate::wire::{FOREIGN, text};
+
+cases! { PoemServer:
+    sends_the_poem_and_then_fin [S1],
+    sends_a_poem_far_from_ascii_byte_for_byte [S1 S12],
+    an_empty_poem_is_fin_alone [S1],
+    an_empty_poem_served_slowly_is_fin_alone [S1],
+    a_poem_larger_than_every_buffer_arrives_whole [S1],
+    a_slow_poem_leaves_in_its_chunks [S1] needs [Events],
+    no_slow_chunk_is_early [S1 S22] needs [Events],
+    fin_comes_no_earlier_than_one_delay_after_the_last_chunk [S1],
+    slow_poems_are_served_all_at_once [S1],
+    a_client_s_fin_does_not_end_a_slow_poem [S1],
+    a_client_s_fin_does_not_end_a_long_poem [S1],
+    what_the_client_sends_is_discarded_and_never_a_reset [S1 S7],
+    what_the_client_sends_during_a_slow_poem_is_discarded [S1 S7],
+    serves_over_ipv6_too [S1],
+    two_threads_serve_the_poem_as_one_server [S1 S16] needs [Threads],
+    a_poem_s_events_come_in_order_and_name_both_ends [S22] needs [Events],
+}
+
+fn sends_the_poem_and_then_fin(context: &Context) -> Check {
+    let server = context.poem(&text(1_500)).start()?;
+    server
+        .connect()?
+        .expect_last("the poem", text(1_500).as_bytes())
+}
+
+fn sends_a_poem_far_from_ascii_byte_for_byte(context: &Context) -> Check {
+    let tick = Duration::from_millis(1);
+    let server = context.slow_poem(FOREIGN, 1, tick).start()?;
+    server
+        .connect()?
+        .expect_last("the poem, byte by byte", FOREIGN.as_bytes())
+}
+
+fn an_empty_poem_is_fin_alone(context: &Context) -> Check {
+    context.poem("").start()?.connect()?.expect_fin()
+}
+
+fn an_empty_poem_served_slowly_is_fin_alone(context: &Context) -> Check {
+    let server = context
+        .slow_poem("", 10, Duration::from_millis(5))
+        .start()?;
+    server.connect()?.expect_fin()
+}
+
+fn a_poem_larger_than_every_buffer_arrives_whole(context: &Context) -> Check {
+    let poem = text(16 << 20);
+    let server = context.poem(&poem).start()?;
+    server.connect()?.expect_last("the poem", poem.as_bytes())
+}
+
+/// The bytes of a server's writes to one connection, and when, once it is closed.
+fn writes(server: &Running, task: u64) -> Check<Vec<(Duration, u64)>> {
+    let closed = |event: &Event| event.scene.task == task && matches!(event.kind, Kind::Closed(_));
+    let events = server
+        .journal()
+        .wait_for("the connection's end", |events| events.iter().any(closed))?;
+    let of_task = events.into_iter().filter(|event| event.scene.task == task);
+    Ok(of_task
+        .filter_map(|event| match event.kind {
+            Kind::Wrote { bytes } => Some((event.at, bytes)),
+            _ => None,
+        })
+        .collect())
+}
+
+fn a_slow_poem_leaves_in_its_chunks(context: &Context) -> Check {
+    let server = context
+        .slow_poem(&text(95), 10, Duration::from_millis(4))
+        .start()?;
+    server
+        .connect()?
+        .expect_last("the poem", text(95).as_bytes())?;
+    let sizes: Vec<u64> = writes(&server, 0)?
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .collect();
+    let whole = sizes.iter().sum::<u64>() == 95;
+    // A server that was kept from its work may send what was due meanwhile at once, in whole chunks all the same.
+    let chunks = sizes
+        .split_last()
+        .is_some_and(|(_, first)| first.iter().all(|bytes| bytes % 10 == 0));
+    ensure(whole && chunks && sizes.len() > 1, || {
+        format!("expected 95 bytes in several writes of whole chunks of 10, came {sizes:?}")
+    })
+}
+
+fn no_slow_chunk_is_early(context: &Context) -> Check {
+    let delay = Duration::from_millis(20);
+    let server = context.slow_poem(&text(60), 10, delay).start()?;
+    server
+        .connect()?
+        .expect_last("the poem", text(60).as_bytes())?;
+    let events = server.journal().events();
+    let accepted = events.iter().find(|event| event.kind == Kind::Accepted);
+    let accepted = accepted
+        .ok_or(Failure::broken(
+            "expected an event of the accept, came none",
+        ))?
+        .at;
+    // Between reading its clock for the accept and telling of it, a server may take a moment.
+    let slack = Duration::from_millis(2);
+    let mut sent = 0;
+    for (at, bytes) in writes(&server, 0)? {
+        sent += bytes;
+        let last_chunk = u32::try_from(sent.div_ceil(10) - 1).unwrap_or(u32::MAX);
+        let due = accepted + delay * last_chunk;
+        ensure(at + slack >= due, || {
+            format!("expected chunk {last_chunk} at {due:?} or later, came at {at:?}")
+        })?;
+    }
+    Ok(())
+}
+
+fn fin_comes_no_earlier_than_one_delay_after_the_last_chunk(context: &Context) -> Check {
+    let delay = Duration::from_millis(40);
+    let server = context.slow_poem(&text(30), 10, delay).start()?;
+    let begun = Instant::now();
+    server
+        .connect()?
+        .expect_last("the poem", text(30).as_bytes())?;
+    let elapsed = begun.elapsed();
+    ensure(elapsed >= 3 * delay, || {
+        format!(
+            "expected three chunks and FIN to take {:?} at least, came all in {elapsed:?}",
+            3 * delay
+        )
+    })
+}
+
+fn slow_poems_are_served_all_at_once(context: &Context) -> Check {
+    // The second chunk is an hour away, so a server that serves one client at a time never gets to the next.
+    let server = context
+        .slow_poem("first line.second line.", 11, Duration::from_secs(3_600))
+        .start()?;
+    let mut clients = (0..20)
+        .map(|_| server.connect())
+        .collect::<Check<Vec<_>>>()?;
+    for client in &mut clients {
+        same_bytes("the first chunk", &client.receive(11)?, b"first line.")?;
+    }
+    Ok(())
+}
+
+fn a_client_s_fin_does_not_end_a_slow_poem(context: &Context) -> Check {
+    let server = context
+        .slow_poem(&text(100), 10, Duration::from_millis(5))
+        .start()?;
+    let mut client = HalfCloses.send(server.address(), b"")?;
+    client.expect_last("the poem", text(100).as_bytes())
+}
+
+fn a_client_s_fin_does_not_end_a_long_poem(context: &Context) -> Check {
+    let poem = text(8 << 20);
+    let server = context.poem(&poem).start()?;
+    let mut client = HalfCloses.send(server.address(), b"thank you")?;
+    client.expect_last("the poem", poem.as_bytes())
+}
+
+fn what_the_client_sends_is_discarded_and_never_a_reset(context: &Context) -> Check {
+    let server = context.poem(&text(50_000)).start()?;
+    let mut client = LeavesUnreadInput.send(server.address(), b"GET /poem\r\n")?;
+    client.expect_last("the poem", text(50_000).as_bytes())
+}
+
+fn what_the_client_sends_during_a_slow_poem_is_discarded(context: &Context) -> Check {
+    let server = context
+        .slow_poem(&text(200), 10, Duration::from_millis(5))
+        .start()?;
+    let mut client = LeavesUnreadInput.send(server.address(), b"more, please")?;
+    client.send(&[b'y'; 100_000])?;
+    client.expect_last("the poem", text(200).as_bytes())
+}
+
+/// Skips the case where this machine has no IPv6 loopback.
+pub(super) fn needs_ipv6() -> Check {
+    match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::Needs("IPv6".to_owned())),
+    }
+}
+
+fn serves_over_ipv6_too(context: &Context) -> Check {
+    needs_ipv6()?;
+    let server = context
+        .poem(FOREIGN)
+        .at((Ipv6Addr::LOCALHOST, 0).into())
+        .start()?;
+    server
+        .connect()?
+        .expect_last("the poem", FOREIGN.as_bytes())
+}
+
+fn two_threads_serve_the_poem_as_one_server(context: &Context) -> Check {
+    let server = context
+        .slow_poem(&text(50), 10, Duration::from_millis(5))
+        .threads(2)
+        .start()?;
+    let mut clients = (0..40)
+        .map(|_| server.connect())
+        .collect::<Check<Vec<_>>>()?;
+    clients
+        .iter_mut()
+        .try_for_each(|client| client.expect_last("the poem", text(50).as_bytes()))
+}
+
+fn a_poem_s_events_come_in_order_and_name_both_ends(context: &Context) -> Check {
+    let server = context.poem(&text(500)).start()?;
+    let mut client = server.connect()?;
+    let ends = (Some(server.address()), Some(client.local()?));
+    client.expect_last("the poem", text(500).as_bytes())?;
+    drop(client);
+    let done = |event: &Event| event.kind == Kind::Closed(CloseReason::Done);
+    let events = server
+        .journal()
+        .wait_for("a connection closed as done", |events| {
+            events.iter().any(done)
+        })?;
+    for event in &events {
+        equal(
+            "the ends named",
+            &(event.scene.local, event.scene.peer),
+            &ends,
+        )?;
+        equal("the program named", &event.role, &Program::PoemServer)?;
+    }
+    let told: Vec<_> = events.into_iter().map(|event| event.kind).collect();
+    let expected = [
+        Kind::Accepted,
+        Kind::Wrote { bytes: 500 },
+        Kind::Answered { requests: 1 },
+        Kind::Closed(CloseReason::Done),
+    ];
+    equal("what was told", &told.as_slice(), &expected.as_slice())
+}

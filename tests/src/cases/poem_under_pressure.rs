@@ -1,0 +1,309 @@
+//! The poem server under pressure: many clients, clients that do not read, break off or never leave, limits,
+//! shutdown and counts (S7, S16, S18, S19, S21, S23).
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::case::cases;
+use crate::connection::Connection;
+use crate::context::Context;
+use crate::failure::{Check, Failure, equal};
+use crate::peers::{NeverReads, ResetsAtOnce, ResetsMidPoem, SendsWithoutEnd};
+use crate::running::refuses;
+use crate::wire::text;
+
+cases! { PoemServer:
+    a_thousand_clients_get_the_poem_at_once [S16],
+    poems_beyond_the_limit_wait_for_a_place [S16] needs [Counters Limits],
+    a_client_that_has_its_poem_and_stays_holds_its_place [S16 S7] needs [Counters Limits],
+    a_client_that_stays_is_left_after_the_linger_timeout [S7] needs [Counters Limits],
+    a_client_that_sends_without_end_is_left_after_the_linger_bytes [S7] needs [Counters Limits],
+    a_client_that_never_reads_ends_by_the_write_timeout [S18] needs [Counters Limits],
+    a_client_that_reads_slowly_gets_the_whole_poem [S18] needs [Limits],
+    a_slow_poem_is_not_idle [S18] needs [Limits],
+    who_never_reads_disturbs_nobody [S18],
+    a_reset_in_mid_poem_costs_that_connection_only [S19] needs [Counters],
+    a_reset_in_a_slow_poem_is_noticed_at_once [S19] needs [Counters],
+    resets_before_the_first_write_cost_nothing_else [S19],
+    an_idle_poem_server_stops_and_refuses_connections [S21] needs [Signals],
+    a_poem_in_flight_is_finished [S21] needs [Signals],
+    a_poem_that_outlasts_the_grace_is_cut_and_counted [S21 S23] needs [Signals Counters],
+    dropping_a_poem_server_ends_its_poems [S21] needs [Counters],
+    poems_and_bytes_are_counted_exactly [S23] needs [Counters],
+    a_poem_being_served_is_in_flight [S23] needs [Counters],
+}
+
+/// So long that it is never waited for.
+const NEVER: Duration = Duration::from_secs(3_600);
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Cases with thousands of descriptors take turns.
+pub(super) fn heavy() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn a_thousand_clients_get_the_poem_at_once(context: &Context) -> Check {
+    let _turn = heavy();
+    let server = context.poem(&text(1_500)).start()?;
+    let mut clients = (0..1_000)
+        .map(|_| server.connect())
+        .collect::<Check<Vec<_>>>()?;
+    clients
+        .iter_mut()
+        .try_for_each(|client| client.expect_last("the poem", text(1_500).as_bytes()))
+}
+
+fn poems_beyond_the_limit_wait_for_a_place(context: &Context) -> Check {
+    let set_up = context
+        .slow_poem("first.", 3, NEVER)
+        .limits(|limits| limits.connections_max = 2);
+    let server = set_up.start()?;
+    let (mut one, mut two, mut three) = (server.connect()?, server.connect()?, server.connect()?);
+    one.receive(3)?;
+    two.receive(3)?;
+    let counts = server.counts()?;
+    equal(
+        "connections accepted and open",
+        &(counts.accepted, counts.open),
+        &(2, 2),
+    )?;
+    one.reset()?;
+    three.receive(3).map(drop)
+}
+
+fn a_client_that_has_its_poem_and_stays_holds_its_place(context: &Context) -> Check {
+    let set_up = context.poem("a poem").limits(|limits| {
+        limits.connections_max = 1;
+        limits.linger_timeout = NEVER;
+    });
+    let server = set_up.start()?;
+    let mut stays = server.connect()?;
+    stays.expect_last("the poem", b"a poem")?;
+    let mut waits = server.connect()?;
+    let counts = server.counts()?;
+    equal(
+        "connections accepted and open",
+        &(counts.accepted, counts.open),
+        &(1, 1),
+    )?;
+    drop(stays);
+    waits.expect_last("the poem for who waited", b"a poem")
+}
+
+fn a_client_that_stays_is_left_after_the_linger_timeout(context: &Context) -> Check {
+    let server = context
+        .poem("a poem")
+        .limits(|limits| limits.linger_timeout = SHORT)
+        .start()?;
+    let mut client = server.connect()?;
+    client.expect_last("the poem", b"a poem")?;
+    let counts = server.settled(1)?;
+    drop(client);
+    equal(
+        "poems served and connections done",
+        &(counts.answered, counts.closed.done),
+        &(1, 1),
+    )
+}
+
+fn a_client_that_sends_without_end_is_left_after_the_linger_bytes(context: &Context) -> Check {
+    let set_up = context.poem("a poem").limits(|limits| {
+        limits.linger_timeout = NEVER;
+        limits.linger_bytes_max = 100_000;
+    });
+    let server = set_up.start()?;
+    let mut client = server.connect()?;
+    client.expect_last("the poem", b"a poem")?;
+    let sent = SendsWithoutEnd.until_stopped(&mut client);
+    sent.ok_or(Failure::broken(
+        "expected an end to the drain, and it took all",
+    ))?;
+    server.settled(1).map(drop)
+}
+
+fn a_client_that_never_reads_ends_by_the_write_timeout(context: &Context) -> Check {
+    let poem = text(NeverReads::BYTES);
+    let server = context
+        .poem(&poem)
+        .limits(|limits| limits.write_timeout = SHORT)
+        .start()?;
+    let client = NeverReads.visit(server.address())?;
+    let counts = server.settled(1)?;
+    drop(client);
+    let came = (counts.closed.write, counts.answered, counts.failed);
+    equal(
+        "closed by the write timeout, served, failed",
+        &came,
+        &(1, 0, 1),
+    )
+}
+
+fn a_client_that_reads_slowly_gets_the_whole_poem(context: &Context) -> Check {
+    // Read in steps of which each is far shorter than the write timeout, and all together longer.
+    let poem = text(32 << 20);
+    let timeout = Duration::from_millis(1_500);
+    let server = context
+        .poem(&poem)
+        .limits(|limits| limits.write_timeout = timeout)
+        .start()?;
+    let mut client = server.connect()?;
+    for part in poem.as_bytes().chunks(1 << 20) {
+        // The slowness is the peer's nature: nothing is waited for here.
+        thread::sleep(timeout / 25);
+        crate::failure::same_bytes("a part of the poem", &client.receive(part.len())?, part)?;
+    }
+    client.expect_fin()
+}
+
+fn a_slow_poem_is_not_idle(context: &Context) -> Check {
+    let set_up = context
+        .slow_poem(&text(30), 10, Duration::from_millis(150))
+        .limits(|limits| {
+            limits.idle_timeout = Duration::from_millis(40);
+            limits.request_deadline = Duration::from_millis(40);
+            limits.write_timeout = Duration::from_millis(100);
+        });
+    set_up
+        .start()?
+        .connect()?
+        .expect_last("the poem", text(30).as_bytes())
+}
+
+fn who_never_reads_disturbs_nobody(context: &Context) -> Check {
+    let poem = text(NeverReads::BYTES);
+    let server = context.poem(&poem).start()?;
+    let greedy = (0..5)
+        .map(|_| NeverReads.visit(server.address()))
+        .collect::<Check<Vec<_>>>()?;
+    server
+        .connect()?
+        .expect_last("the poem beside them", poem.as_bytes())?;
+    drop(greedy);
+    Ok(())
+}
+
+fn a_reset_in_mid_poem_costs_that_connection_only(context: &Context) -> Check {
+    let poem = text(NeverReads::BYTES);
+    let server = context.poem(&poem).start()?;
+    ResetsMidPoem.visit(&server, 1_000)?;
+    let counts = server.settled(1)?;
+    equal(
+        "closed as reset, failed",
+        &(counts.closed.reset, counts.failed),
+        &(1, 1),
+    )?;
+    server
+        .connect()?
+        .expect_last("the next client's poem", poem.as_bytes())
+}
+
+fn a_reset_in_a_slow_poem_is_noticed_at_once(context: &Context) -> Check {
+    // The next chunk, which would show it, is an hour away: the server reads all along.
+    let server = context
+        .slow_poem("first line.second line.", 11, NEVER)
+        .start()?;
+    ResetsMidPoem.visit(&server, 11)?;
+    let counts = server.settled(1)?;
+    equal(
+        "closed as reset, failed",
+        &(counts.closed.reset, counts.failed),
+        &(1, 1),
+    )
+}
+
+fn resets_before_the_first_write_cost_nothing_else(context: &Context) -> Check {
+    let server = context.poem(&text(1_500)).start()?;
+    for _ in 0..200 {
+        ResetsAtOnce.visit(&server)?;
+    }
+    server
+        .connect()?
+        .expect_last("the poem", text(1_500).as_bytes())
+}
+
+fn an_idle_poem_server_stops_and_refuses_connections(context: &Context) -> Check {
+    let server = context.poem("a poem").start()?;
+    let address = server.address();
+    server.stop(NEVER)?.expect(0, 0)?;
+    refuses(address)
+}
+
+fn a_poem_in_flight_is_finished(context: &Context) -> Check {
+    let server = context
+        .slow_poem(&text(150), 10, Duration::from_millis(100))
+        .start()?;
+    let mut client = server.connect()?;
+    let mut poem = client.receive(10)?;
+    let stopping = server.begin_stop(NEVER);
+    poem.extend(client.receive_to_fin()?);
+    crate::failure::same_bytes("the poem", &poem, text(150).as_bytes())?;
+    drop(client);
+    stopping.refuses()?;
+    stopping.ended()?.expect(1, 0)
+}
+
+fn a_poem_that_outlasts_the_grace_is_cut_and_counted(context: &Context) -> Check {
+    let server = context
+        .slow_poem("first line.second line.", 11, NEVER)
+        .start()?;
+    let mut client = server.connect()?;
+    client.receive(11)?;
+    let stopped = server.stop(SHORT)?;
+    client.expect_gone()?;
+    stopped.expect(0, 1)?;
+    let counts = stopped.counts()?;
+    equal(
+        "connections cut, poems failed",
+        &(counts.closed.cut, counts.failed),
+        &(1, 1),
+    )
+}
+
+fn dropping_a_poem_server_ends_its_poems(context: &Context) -> Check {
+    let server = context
+        .slow_poem("first line.second line.", 11, NEVER)
+        .start()?;
+    let address = server.address();
+    let mut client = server.connect()?;
+    client.receive(11)?;
+    drop(server);
+    client.expect_gone()?;
+    refuses(address)
+}
+
+fn poems_and_bytes_are_counted_exactly(context: &Context) -> Check {
+    let server = context.poem(&text(1_500)).start()?;
+    for _ in 0..10 {
+        let mut client = Connection::open(server.address())?;
+        // It may have the poem and FIN already, but the connection stands until it leaves.
+        client.send(b"seven b")?;
+        client.expect_last("the poem", text(1_500).as_bytes())?;
+    }
+    let counts = server.settled(10)?;
+    let came = (counts.requests, counts.answered, counts.closed.done);
+    equal(
+        "requests, poems served, connections done",
+        &came,
+        &(10, 10, 10),
+    )?;
+    equal("bytes written", &counts.bytes_out, &15_000)?;
+    equal("bytes read", &counts.bytes_in, &70)
+}
+
+fn a_poem_being_served_is_in_flight(context: &Context) -> Check {
+    let server = context
+        .slow_poem("first line.second line.", 11, NEVER)
+        .start()?;
+    let mut client = server.connect()?;
+    client.receive(11)?;
+    let counts = server.wait_until("a first chunk counted", |counts| counts.bytes_out == 11)?;
+    let came = (
+        counts.open,
+        counts.requests,
+        counts.in_flight,
+        counts.answered,
+    );
+    equal("open, requests, in flight, served", &came, &(1, 1, 1, 0))
+}

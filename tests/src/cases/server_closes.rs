@@ -1,0 +1,90 @@
+//! The transform server's lingering close (S7): a reply is never lost because unread input was in the socket, and
+//! the drain has an end by time and by bytes.
+
+use std::time::Duration;
+
+use poetry::limits::READ_BUFFER_BYTES;
+
+use crate::case::cases;
+use crate::context::Context;
+use crate::failure::{Check, Failure, ensure, equal};
+use crate::peers::{LeavesUnreadInput, SendsWithoutEnd};
+use crate::wire::{netstring, request, text};
+
+cases! { TransformServer:
+    a_reply_survives_unread_input [S7],
+    a_long_reply_survives_unread_input [S7],
+    a_refusal_with_unread_input_is_fin_and_not_a_reset [S7],
+    a_client_that_never_closes_is_left_after_the_linger_timeout [S7] needs [Counters Limits],
+    a_client_that_never_stops_is_left_after_the_linger_bytes [S7] needs [Counters Limits],
+    what_is_drained_is_counted_as_read [S7] needs [Counters],
+}
+
+fn a_reply_survives_unread_input(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let mut client = LeavesUnreadInput.send(server.address(), &request("shout", "ahoy"))?;
+    client.expect_last("the reply", b"4:AHOY,")
+}
+
+fn a_long_reply_survives_unread_input(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let poem = text(99_000);
+    let mut client = LeavesUnreadInput.send(server.address(), &request("shout", &poem))?;
+    client.expect_last("the reply", &netstring(poem.to_uppercase()))
+}
+
+fn a_refusal_with_unread_input_is_fin_and_not_a_reset(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let mut client = LeavesUnreadInput.send(server.address(), &request("sing", "ahoy"))?;
+    client.expect_fin()
+}
+
+fn a_client_that_never_closes_is_left_after_the_linger_timeout(context: &Context) -> Check {
+    let short = Duration::from_millis(150);
+    let server = context
+        .one_shot()
+        .limits(|limits| limits.linger_timeout = short)
+        .start()?;
+    let mut client = server.connect()?;
+    client.send(&request("shout", "ahoy"))?;
+    client.expect_last("the reply", b"4:AHOY,")?;
+    let counts = server.settled(1)?;
+    drop(client);
+    equal("connections closed as done", &counts.closed.done, &1)
+}
+
+fn a_client_that_never_stops_is_left_after_the_linger_bytes(context: &Context) -> Check {
+    const BYTES_MAX: usize = 100_000;
+    let set_up = context.one_shot().limits(|limits| {
+        limits.linger_timeout = Duration::from_secs(600);
+        limits.linger_bytes_max = BYTES_MAX;
+    });
+    let server = set_up.start()?;
+    let mut client = server.connect()?;
+    client.send(&request("shout", "ahoy"))?;
+    client.expect_last("the reply", b"4:AHOY,")?;
+    let sent = SendsWithoutEnd.until_stopped(&mut client);
+    sent.ok_or(Failure::broken(
+        "expected an end to the drain, and it took all",
+    ))?;
+    let counts = server.settled(1)?;
+    let bound = (BYTES_MAX + 2 * READ_BUFFER_BYTES) as u64;
+    ensure(counts.bytes_in <= bound, || {
+        format!(
+            "expected at most {bound} bytes read, came {}",
+            counts.bytes_in
+        )
+    })
+}
+
+fn what_is_drained_is_counted_as_read(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let request = request("shout", "ahoy");
+    let mut client = LeavesUnreadInput.send(server.address(), &request)?;
+    client.half_close()?;
+    client.expect_last("the reply", b"4:AHOY,")?;
+    let counts = server.settled(1)?;
+    let sent = (request.len() + LeavesUnreadInput::BYTES_BEHIND) as u64;
+    equal("bytes read", &counts.bytes_in, &sent)?;
+    equal("connections closed as done", &counts.closed.done, &1)
+}

@@ -1,0 +1,209 @@
+//! The transform server's framing: any way of cutting the input is the same input (S2), and the limit holds at the
+//! byte that passes it.
+
+use poetry::netstring::{Flaw, FramingError};
+use poetry::{Kind, Refusal};
+
+use crate::case::cases;
+use crate::connection::Connection;
+use crate::context::Context;
+use crate::failure::{Check, Failure, equal, same_bytes};
+use crate::peers::{CutsAtRandom, Manner, SplitsAt, SplitsEveryByte, Whole};
+use crate::running::Running;
+use crate::wire::{FOREIGN, netstring, request, text, transformed};
+
+cases! { TransformServer:
+    a_request_split_at_every_byte_is_the_same_request [S2],
+    a_request_split_at_any_one_place_is_the_same_request [S2] needs [Counters],
+    a_request_split_inside_a_character_is_the_same_request [S2 S12] needs [Counters],
+    pipelined_requests_cut_at_random_are_the_same_requests [S2 S5] needs [KeepAlive],
+    a_request_as_long_as_the_limit_is_answered [S2],
+    a_request_as_long_as_a_smaller_limit_is_answered [S2 S4] needs [Limits],
+    closes_on_a_length_over_the_limit [S2 S4] needs [Counters],
+    closes_on_a_length_over_a_smaller_limit [S2 S4] needs [Limits Counters],
+    closes_on_a_long_length_before_its_colon_has_come [S2 S4] needs [Counters],
+    closes_on_a_length_that_overflows_every_number [S2 S4] needs [Counters],
+    closes_on_a_leading_zero [S2 S4] needs [Counters],
+    closes_on_a_length_of_no_digits [S2 S4] needs [Counters],
+    closes_on_a_sign_before_the_length [S2 S4] needs [Counters],
+    closes_on_a_wrong_byte_where_the_comma_must_be [S2 S4] needs [Counters],
+    a_framing_error_is_at_the_same_byte_however_it_is_cut [S2 S4] needs [Events],
+    an_announced_length_is_only_waited_for [S2] needs [Counters],
+}
+
+fn a_request_split_at_every_byte_is_the_same_request(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let mut client = server.connect()?;
+    SplitsEveryByte.send(&mut client, &request("cummingsify", FOREIGN), &server)?;
+    client.expect_last("the reply", &netstring(transformed("cummingsify", FOREIGN)))
+}
+
+fn a_request_split_at_any_one_place_is_the_same_request(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let bytes = request("shout", "a poem of lines");
+    for place in 1..bytes.len() {
+        let mut client = server.connect()?;
+        SplitsAt(place).send(&mut client, &bytes, &server)?;
+        client.expect_last(
+            &format!("the reply, cut at {place}"),
+            b"15:A POEM OF LINES,",
+        )?;
+    }
+    Ok(())
+}
+
+fn a_request_split_inside_a_character_is_the_same_request(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let bytes = request("shout", "🌊ß");
+    for place in 10..bytes.len() {
+        let mut client = server.connect()?;
+        SplitsAt(place).send(&mut client, &bytes, &server)?;
+        client.expect_last(&format!("the reply, cut at {place}"), &netstring("🌊SS"))?;
+    }
+    Ok(())
+}
+
+fn pipelined_requests_cut_at_random_are_the_same_requests(context: &Context) -> Check {
+    let server = context.keep_alive().start()?;
+    let mut random = context.random();
+    for _ in 0..20 {
+        let poems: Vec<String> = (0..12).map(|_| text(random.usize(0..3_000))).collect();
+        let requests: Vec<u8> = poems
+            .iter()
+            .flat_map(|poem| request("shout", poem))
+            .collect();
+        let replies: Vec<u8> = poems
+            .iter()
+            .flat_map(|poem| netstring(poem.to_uppercase()))
+            .collect();
+        let mut client = server.connect()?;
+        CutsAtRandom(random.u64(..)).send(&mut client, &requests, &server)?;
+        same_bytes("the replies", &client.receive(replies.len())?, &replies)?;
+    }
+    Ok(())
+}
+
+fn a_request_as_long_as_the_limit_is_answered(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let poem = text(poetry::limits::FRAME_BYTES_MAX - "shout.".len());
+    let mut client = server.connect()?;
+    client.send(&request("shout", &poem))?;
+    client.expect_last("the reply", &netstring(poem.to_uppercase()))
+}
+
+fn a_request_as_long_as_a_smaller_limit_is_answered(context: &Context) -> Check {
+    let server = context
+        .one_shot()
+        .limits(|limits| limits.frame_bytes_max = 10)
+        .start()?;
+    let mut client = server.connect()?;
+    client.send(b"10:shout.ahoy,")?;
+    client.expect_last("the reply", b"4:AHOY,")
+}
+
+fn closes_on_a_length_over_the_limit(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    refuses_framing(&server, b"100000:")
+}
+
+fn closes_on_a_length_over_a_smaller_limit(context: &Context) -> Check {
+    let server = context
+        .one_shot()
+        .limits(|limits| limits.frame_bytes_max = 10)
+        .start()?;
+    refuses_framing(&server, b"11:shout.ahoy!,")
+}
+
+fn closes_on_a_long_length_before_its_colon_has_come(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    refuses_framing(&server, b"100000")
+}
+
+fn closes_on_a_length_that_overflows_every_number(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    refuses_framing(&server, &[b'9'; 400])
+}
+
+fn closes_on_a_leading_zero(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    refuses_framing(&server, b"010:shout.ahoy,")
+}
+
+fn closes_on_a_length_of_no_digits(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    refuses_framing(&server, b":shout.ahoy,")
+}
+
+fn closes_on_a_sign_before_the_length(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    refuses_framing(&server, b"+10:shout.ahoy,")
+}
+
+fn closes_on_a_wrong_byte_where_the_comma_must_be(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    refuses_framing(&server, b"10:shout.ahoy;")
+}
+
+/// Sends `bytes`, and nothing more: the server must not wait for more either.
+fn refuses_framing(server: &Running, bytes: &[u8]) -> Check {
+    let mut client = server.connect()?;
+    client.send(bytes)?;
+    client.expect_fin()?;
+    drop(client);
+    let counts = server.settled(1)?;
+    equal(
+        "requests refused for their framing",
+        &counts.refused.framing,
+        &1,
+    )?;
+    equal("requests", &counts.requests, &1)?;
+    equal("connections closed as refused", &counts.closed.refused, &1)
+}
+
+fn a_framing_error_is_at_the_same_byte_however_it_is_cut(context: &Context) -> Check {
+    let bytes = [request("shout", "one"), b"8:shout.me;ahead".to_vec()].concat();
+    let expected = Refusal::Framing(FramingError {
+        at: 22,
+        flaw: Flaw::NotAComma(b';'),
+    });
+    let manners: [&dyn Manner; 4] = [&Whole, &SplitsEveryByte, &SplitsAt(21), &CutsAtRandom(3)];
+    for manner in manners {
+        let server = context.keep_alive().start()?;
+        let mut client = server.connect()?;
+        // The server may close on the bad byte before what is behind it was sent.
+        drop(manner.send(&mut client, &bytes, &server));
+        client.expect_reply("ONE")?;
+        client.expect_gone()?;
+        equal("the refusal", &refusal(&server)?, &expected)?;
+    }
+    Ok(())
+}
+
+/// The first refusal that a server tells of.
+pub(super) fn refusal(server: &Running) -> Check<Refusal> {
+    let refused = |kind: &Kind| matches!(kind, Kind::Refused(_));
+    let events = server
+        .journal()
+        .wait_for("the event of a refusal", |events| {
+            events.iter().any(|event| refused(&event.kind))
+        })?;
+    let found = events.into_iter().find_map(|event| match event.kind {
+        Kind::Refused(refusal) => Some(refusal),
+        _ => None,
+    });
+    found.ok_or(Failure::broken("no refusal"))
+}
+
+fn an_announced_length_is_only_waited_for(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let mut waiting = Vec::new();
+    for _ in 0..100 {
+        let mut client = Connection::open(server.address())?;
+        client.send(b"99999:shout.")?;
+        waiting.push(client);
+    }
+    server.wait_until("all of it read", |counts| counts.bytes_in == 1_200)?;
+    let mut client = server.connect()?;
+    client.send(&request("shout", "meanwhile"))?;
+    client.expect_last("the reply beside them", &netstring("MEANWHILE"))
+}

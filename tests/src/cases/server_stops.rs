@@ -1,0 +1,265 @@
+//! How a transform server stops (S21): nobody new, idle connections closed at once, what is in flight finished or,
+//! after the grace, cut and counted.
+
+use std::time::Duration;
+
+use crate::case::cases;
+use crate::connection::Connection;
+use crate::context::Context;
+use crate::failure::{Check, equal};
+use crate::peers::NeverReads;
+use crate::running::{Running, refuses};
+use crate::wire::{netstring, request, text};
+
+cases! { TransformServer:
+    an_idle_server_stops_and_refuses_connections [S21] needs [Signals],
+    idle_connections_are_closed_at_once_with_fin [S21] needs [Signals KeepAlive],
+    a_partly_read_request_is_finished [S21] needs [Signals Counters KeepAlive],
+    keep_alive_ends_with_the_request_in_flight [S21] needs [Signals Counters KeepAlive],
+    a_request_that_is_not_finished_is_cut [S21] needs [Signals Counters],
+    an_unwritten_reply_is_finished [S21] needs [Signals Counters Limits],
+    an_unwritten_reply_that_nobody_reads_is_cut_and_failed [S21 S23] needs [Signals Counters Limits],
+    a_lingering_close_is_finished [S21 S7] needs [Signals Counters Limits],
+    a_lingering_close_without_end_is_cut [S21 S7] needs [Signals Counters Limits],
+    who_waits_in_the_backlog_is_not_served_any_more [S21 S16] needs [Signals Counters Limits KeepAlive],
+    the_address_is_free_when_it_has_stopped [S21] needs [Signals],
+    dropping_a_server_ends_it_without_grace [S21] needs [Signals Counters KeepAlive],
+    two_threads_stop_as_one_server [S21] needs [Signals Threads Counters KeepAlive],
+}
+
+/// So long that a server which waits for it without need does not end before the case's patience does.
+const LONG: Duration = Duration::from_secs(600);
+const SHORT: Duration = Duration::from_millis(200);
+
+/// An idle connection: that it is closed shows that the shutdown has begun.
+fn canary(server: &Running) -> Check<Connection> {
+    let canary = server.connect()?;
+    server.wait_until("the canary accepted", |counts| counts.open > 0)?;
+    Ok(canary)
+}
+
+fn an_idle_server_stops_and_refuses_connections(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let address = server.address();
+    server.stop(LONG)?.expect(0, 0)?;
+    refuses(address)
+}
+
+fn idle_connections_are_closed_at_once_with_fin(context: &Context) -> Check {
+    let server = context.keep_alive().start()?;
+    let mut used = server.connect()?;
+    used.send(&request("shout", "ahoy"))?;
+    used.expect_reply("AHOY")?;
+    let mut unused = server.connect()?;
+    let mut last = server.connect()?;
+    last.send(&request("shout", "the one accepted last"))?;
+    last.expect_reply("THE ONE ACCEPTED LAST")?;
+    let stopping = server.begin_stop(LONG);
+    used.expect_fin()?;
+    unused.expect_fin()?;
+    last.expect_fin()?;
+    stopping.refuses()?;
+    let stopped = stopping.ended()?;
+    stopped.expect(0, 0)?;
+    match &stopped.counts {
+        Some(counts) => equal("connections closed as done", &counts.closed.done, &3),
+        None => Ok(()),
+    }
+}
+
+fn a_partly_read_request_is_finished(context: &Context) -> Check {
+    let server = context.keep_alive().start()?;
+    let mut canary = canary(&server)?;
+    let mut client = server.connect()?;
+    client.send(b"10:sho")?;
+    server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
+    let stopping = server.begin_stop(LONG);
+    canary.expect_fin()?;
+    client.send(b"ut.ahoy,")?;
+    client.expect_last("the reply", b"4:AHOY,")?;
+    drop(client);
+    let stopped = stopping.ended()?;
+    stopped.expect(1, 0)?;
+    equal(
+        "connections closed as done",
+        &stopped.counts()?.closed.done,
+        &2,
+    )
+}
+
+fn keep_alive_ends_with_the_request_in_flight(context: &Context) -> Check {
+    let server = context.keep_alive().start()?;
+    let mut canary = canary(&server)?;
+    let mut client = server.connect()?;
+    client.send(b"10:sho")?;
+    server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
+    let stopping = server.begin_stop(LONG);
+    canary.expect_fin()?;
+    client.send(b"ut.ahoy,")?;
+    client.expect_last("the reply, and the end of keep-alive", b"4:AHOY,")?;
+    // What is asked now comes too late, and must not bring a reset before the reply was read either.
+    drop(client.try_send(&request("shout", "more")));
+    drop(client);
+    stopping.ended()?.expect(1, 0)
+}
+
+fn a_request_that_is_not_finished_is_cut(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let mut client = server.connect()?;
+    client.send(b"10:sho")?;
+    server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
+    let stopped = server.stop(SHORT)?;
+    client.expect_gone()?;
+    stopped.expect(0, 1)?;
+    let counts = stopped.counts()?;
+    equal(
+        "connections cut and requests",
+        &(counts.closed.cut, counts.requests),
+        &(1, 0),
+    )
+}
+
+/// A server and a client that has asked for a reply too long for the kernel's buffers, and has not read it.
+fn with_an_unwritten_reply(context: &Context) -> Check<(Running, Connection, Vec<u8>)> {
+    let set_up = context
+        .one_shot()
+        .limits(|limits| limits.frame_bytes_max = 2 * NeverReads::BYTES);
+    let server = set_up.start()?;
+    let poem = text(NeverReads::BYTES);
+    let mut client = NeverReads.visit(server.address())?;
+    client.send(&request("shout", &poem))?;
+    server.wait_until("a request in flight", |counts| counts.in_flight == 1)?;
+    Ok((server, client, netstring(poem.to_uppercase())))
+}
+
+fn an_unwritten_reply_is_finished(context: &Context) -> Check {
+    let (server, mut client, reply) = with_an_unwritten_reply(context)?;
+    let mut canary = server.connect()?;
+    server.wait_until("the canary accepted", |counts| counts.open == 2)?;
+    let stopping = server.begin_stop(LONG);
+    canary.expect_fin()?;
+    client.expect_last("the reply", &reply)?;
+    drop(client);
+    let stopped = stopping.ended()?;
+    stopped.expect(1, 0)?;
+    equal("answers", &stopped.counts()?.answered, &1)
+}
+
+fn an_unwritten_reply_that_nobody_reads_is_cut_and_failed(context: &Context) -> Check {
+    let (server, client, _) = with_an_unwritten_reply(context)?;
+    let stopped = server.stop(SHORT)?;
+    drop(client);
+    stopped.expect(0, 1)?;
+    let counts = stopped.counts()?;
+    equal(
+        "connections cut and requests failed",
+        &(counts.closed.cut, counts.failed),
+        &(1, 1),
+    )
+}
+
+/// A server with an endless linger, and a client that has its reply and does not close.
+fn with_a_lingering_close(context: &Context) -> Check<(Running, Connection)> {
+    let server = context
+        .one_shot()
+        .limits(|limits| limits.linger_timeout = LONG)
+        .start()?;
+    let mut client = server.connect()?;
+    client.send(&request("shout", "ahoy"))?;
+    client.expect_last("the reply", b"4:AHOY,")?;
+    Ok((server, client))
+}
+
+fn a_lingering_close_is_finished(context: &Context) -> Check {
+    let (server, client) = with_a_lingering_close(context)?;
+    let mut canary = server.connect()?;
+    server.wait_until("the canary accepted", |counts| counts.open == 2)?;
+    let stopping = server.begin_stop(LONG);
+    canary.expect_fin()?;
+    drop(client);
+    let stopped = stopping.ended()?;
+    stopped.expect(1, 0)?;
+    equal(
+        "connections closed as done",
+        &stopped.counts()?.closed.done,
+        &2,
+    )
+}
+
+fn a_lingering_close_without_end_is_cut(context: &Context) -> Check {
+    let (server, client) = with_a_lingering_close(context)?;
+    let stopped = server.stop(SHORT)?;
+    drop(client);
+    stopped.expect(0, 1)?;
+    equal("answers", &stopped.counts()?.answered, &1)
+}
+
+fn who_waits_in_the_backlog_is_not_served_any_more(context: &Context) -> Check {
+    let server = context
+        .keep_alive()
+        .limits(|limits| limits.connections_max = 1)
+        .start()?;
+    let mut served = canary(&server)?;
+    let mut waits = server.connect()?;
+    waits.send(&request("shout", "ahoy"))?;
+    let stopping = server.begin_stop(LONG);
+    served.expect_fin()?;
+    waits.expect_gone()?;
+    let stopped = stopping.ended()?;
+    stopped.expect(0, 0)?;
+    equal("requests", &stopped.counts()?.requests, &0)
+}
+
+fn the_address_is_free_when_it_has_stopped(context: &Context) -> Check {
+    let server = context.one_shot().start()?;
+    let address = server.address();
+    let mut client = server.connect()?;
+    client.send(&request("shout", "one"))?;
+    client.expect_last("the reply", b"3:ONE,")?;
+    drop(client);
+    equal("whether any was cut", &server.stop(LONG)?.any_cut, &false)?;
+    let again = context.one_shot().at(address).start()?;
+    let mut client = again.connect()?;
+    client.send(&request("shout", "two"))?;
+    client.expect_last("the reply of the second server", b"3:TWO,")
+}
+
+fn dropping_a_server_ends_it_without_grace(context: &Context) -> Check {
+    let server = context.keep_alive().start()?;
+    let address = server.address();
+    let (mut idle, mut stalls) = (canary(&server)?, server.connect()?);
+    stalls.send(b"10:sho")?;
+    server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
+    drop(server);
+    idle.expect_gone()?;
+    stalls.expect_gone()?;
+    refuses(address)
+}
+
+fn two_threads_stop_as_one_server(context: &Context) -> Check {
+    const CLIENTS: u64 = 10;
+    let server = context.keep_alive().threads(2).start()?;
+    let (mut busy, mut idle) = (Vec::new(), Vec::new());
+    for _ in 0..CLIENTS {
+        let mut client = server.connect()?;
+        client.send(b"10:sho")?;
+        busy.push(client);
+        idle.push(server.connect()?);
+    }
+    let all =
+        |counts: &poetry::Counts| counts.bytes_in == 6 * CLIENTS && counts.open == 2 * CLIENTS;
+    server.wait_until("ten halves of requests", all)?;
+    let stopping = server.begin_stop(LONG);
+    idle.iter_mut().try_for_each(Connection::expect_fin)?;
+    for mut client in busy {
+        client.send(b"ut.ahoy,")?;
+        client.expect_last("the reply", b"4:AHOY,")?;
+    }
+    let stopped = stopping.ended()?;
+    stopped.expect(CLIENTS, 0)?;
+    equal(
+        "connections closed as done",
+        &stopped.counts()?.closed.done,
+        &(2 * CLIENTS),
+    )
+}

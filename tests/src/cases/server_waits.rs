@@ -1,0 +1,241 @@
+//! How long a transform server waits: for a request, for its end, for a client that does not read (S18), and how
+//! much waits in it meanwhile (S5).
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use poetry::limits::READ_BUFFER_BYTES;
+
+use crate::case::cases;
+use crate::context::Context;
+use crate::failure::{Check, Failure, ensure, equal, same_bytes};
+use crate::peers::{KeepsSilent, NeverReads, PipelinesMany, StallsMidRequest, Trickles};
+use crate::running::Running;
+use crate::wire::{netstring, request, text};
+
+cases! { TransformServer:
+    a_silent_client_is_closed_as_idle [S18] needs [Counters Limits],
+    a_client_silent_after_a_request_is_closed_as_idle [S18] needs [Counters Limits KeepAlive],
+    requests_keep_a_connection_from_being_idle [S18] needs [Limits KeepAlive],
+    a_stalled_request_ends_by_its_deadline_not_as_idle [S18] needs [Counters Limits],
+    a_byte_now_and_then_does_not_move_the_deadline [S18] needs [Counters Limits],
+    every_request_has_a_deadline_of_its_own [S18] needs [Limits KeepAlive],
+    a_client_that_never_reads_is_closed_by_the_write_timeout [S18] needs [Counters Limits KeepAlive],
+    replies_to_one_read_are_all_that_waits_in_the_server [S5] needs [Counters KeepAlive],
+    a_client_that_reads_late_gets_every_reply [S5] needs [Counters KeepAlive],
+}
+
+const SHORT: Duration = Duration::from_millis(200);
+const NEVER: Duration = Duration::from_secs(600);
+
+fn a_silent_client_is_closed_as_idle(context: &Context) -> Check {
+    let server = context
+        .one_shot()
+        .limits(|limits| limits.idle_timeout = SHORT)
+        .start()?;
+    let mut client = KeepsSilent.visit(server.address())?;
+    client.expect_fin()?;
+    drop(client);
+    let counts = server.settled(1)?;
+    equal("connections closed as idle", &counts.closed.idle, &1)?;
+    equal("requests", &counts.requests, &0)
+}
+
+fn a_client_silent_after_a_request_is_closed_as_idle(context: &Context) -> Check {
+    let server = context
+        .keep_alive()
+        .limits(|limits| limits.idle_timeout = SHORT)
+        .start()?;
+    let mut client = server.connect()?;
+    client.send(&request("shout", "ahoy"))?;
+    client.expect_last("the reply", b"4:AHOY,")?;
+    drop(client);
+    let counts = server.settled(1)?;
+    equal("connections closed as idle", &counts.closed.idle, &1)?;
+    equal("answers", &counts.answered, &1)
+}
+
+/// Runs `attempt` until this machine was never so busy that the peer itself was too slow: `attempt` says whether it
+/// kept its pace. A subject that closes too early fails in any case.
+fn at_a_steady_pace(attempt: impl Fn() -> Check<bool>) -> Check {
+    const ATTEMPTS: usize = 5;
+    for _ in 0..ATTEMPTS {
+        if attempt()? {
+            return Ok(());
+        }
+    }
+    Err(Failure::Needs("a machine that is less busy".to_owned()))
+}
+
+/// Sleeps, and says whether that took less than `limit`.
+fn paused(pause: Duration, limit: Duration) -> bool {
+    let begun = Instant::now();
+    // The peer's slowness is what is tested: nothing is waited for here.
+    thread::sleep(pause);
+    begun.elapsed() < limit
+}
+
+fn requests_keep_a_connection_from_being_idle(context: &Context) -> Check {
+    let timeout = Duration::from_millis(600);
+    let server = context
+        .keep_alive()
+        .limits(|limits| limits.idle_timeout = timeout)
+        .start()?;
+    at_a_steady_pace(|| {
+        let mut client = server.connect()?;
+        for _ in 0..8 {
+            let begun = Instant::now();
+            let answered = client
+                .send(&request("shout", "ahoy"))
+                .and_then(|()| client.expect_reply("AHOY"));
+            let steady = paused(timeout / 6, timeout / 2) && begun.elapsed() < timeout / 2;
+            match (answered, steady) {
+                (Ok(()), true) => {}
+                (Err(failure), true) => return Err(failure),
+                (_, false) => return Ok(false),
+            }
+        }
+        Ok(true)
+    })
+}
+
+fn a_stalled_request_ends_by_its_deadline_not_as_idle(context: &Context) -> Check {
+    let set_up = context.one_shot().limits(|limits| {
+        limits.idle_timeout = Duration::from_millis(150);
+        limits.request_deadline = Duration::from_millis(600);
+    });
+    let server = set_up.start()?;
+    let mut client = StallsMidRequest.visit(server.address(), b"10:sho")?;
+    client.expect_gone()?;
+    drop(client);
+    let counts = server.settled(1)?;
+    let ends = (counts.closed.deadline, counts.closed.idle);
+    equal("connections closed by deadline and as idle", &ends, &(1, 0))
+}
+
+fn a_byte_now_and_then_does_not_move_the_deadline(context: &Context) -> Check {
+    let set_up = context.one_shot().limits(|limits| {
+        limits.idle_timeout = NEVER;
+        limits.request_deadline = Duration::from_millis(300);
+    });
+    let server = set_up.start()?;
+    Trickles {
+        every: Duration::from_millis(15),
+    }
+    .visit(server.address())?;
+    let counts = server.settled(1)?;
+    equal(
+        "connections closed by deadline",
+        &counts.closed.deadline,
+        &1,
+    )?;
+    equal("answers", &counts.answered, &0)
+}
+
+fn every_request_has_a_deadline_of_its_own(context: &Context) -> Check {
+    let deadline = Duration::from_millis(600);
+    let server = context
+        .keep_alive()
+        .limits(|limits| limits.request_deadline = deadline)
+        .start()?;
+    let request = request("shout", "ahoy");
+    let (head, tail) = request.split_at(5);
+    at_a_steady_pace(|| {
+        let mut client = server.connect()?;
+        for _ in 0..8 {
+            let begun = Instant::now();
+            let mut answered = client.send(head);
+            let steady = paused(deadline / 6, deadline / 2);
+            answered = answered
+                .and_then(|()| client.send(tail))
+                .and_then(|()| client.expect_reply("AHOY"));
+            match (answered, steady && begun.elapsed() < deadline / 2) {
+                (Ok(()), true) => {}
+                (Err(failure), true) => return Err(failure),
+                (_, false) => return Ok(false),
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// Long requests, and how many make replies that no kernel holds for a client that never reads.
+fn long_requests() -> (Vec<u8>, usize) {
+    let request = request("shout", &text(1_000));
+    let count = NeverReads::BYTES / request.len();
+    (request, count)
+}
+
+fn a_client_that_never_reads_is_closed_by_the_write_timeout(context: &Context) -> Check {
+    let server = context
+        .keep_alive()
+        .limits(|limits| limits.write_timeout = SHORT)
+        .start()?;
+    let client = NeverReads.visit(server.address())?;
+    let (request, count) = long_requests();
+    let _sending = PipelinesMany::begin(&client, &request, count)?;
+    let counts = server.settled(1)?;
+    equal(
+        "connections closed by the write timeout",
+        &counts.closed.write,
+        &1,
+    )?;
+    ensure(counts.failed > 0, || {
+        "expected requests that failed, came none".to_owned()
+    })
+}
+
+fn replies_to_one_read_are_all_that_waits_in_the_server(context: &Context) -> Check {
+    let server = context.keep_alive().start()?;
+    let client = NeverReads.visit(server.address())?;
+    let (request, count) = long_requests();
+    let sending = PipelinesMany::begin(&client, &request, count)?;
+    let bound = (READ_BUFFER_BYTES / request.len() + 2) as u64;
+    let stuck = until_stuck(&server, |in_flight| {
+        ensure(in_flight <= bound, || {
+            format!("expected at most {bound} requests in flight, came {in_flight}")
+        })
+    })?;
+    ensure(stuck > 0, || {
+        "expected replies that wait for the client, came none".to_owned()
+    })?;
+    sending.reset(client)
+}
+
+/// Waits until the server has had requests in flight for a while and nothing has moved; how many there are. What is
+/// in flight meanwhile is shown to `watch`.
+fn until_stuck(server: &Running, watch: impl Fn(u64) -> Check) -> Check<u64> {
+    const LOOKS: usize = 15;
+    let mut last = server.counts()?;
+    let mut same = 0;
+    let deadline = Instant::now() + crate::PATIENCE;
+    while same < LOOKS && Instant::now() < deadline {
+        server.journal().wait_a_moment(Duration::from_millis(10));
+        let counts = server.counts()?;
+        watch(counts.in_flight)?;
+        same = if counts == last && counts.in_flight > 0 {
+            same + 1
+        } else {
+            0
+        };
+        last = counts;
+    }
+    Ok(last.in_flight)
+}
+
+fn a_client_that_reads_late_gets_every_reply(context: &Context) -> Check {
+    let server = context.keep_alive().start()?;
+    let mut client = NeverReads.visit(server.address())?;
+    let (request, count) = long_requests();
+    let sending = PipelinesMany::begin(&client, &request, count)?;
+    until_stuck(&server, |_| Ok(()))?;
+    let reply = netstring(text(1_000).to_uppercase());
+    for number in 0..count {
+        same_bytes(
+            &format!("reply {number}"),
+            &client.receive(reply.len())?,
+            &reply,
+        )?;
+    }
+    equal("whether all was sent", &sending.sent_all(), &true)
+}

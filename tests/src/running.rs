@@ -1,0 +1,231 @@
+//! A server of the subject that runs: connected to, asked for its counts, told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use poetry::{Counts, Summary};
+
+use crate::PATIENCE;
+use crate::connection::Connection;
+use crate::failure::{Check, Failure, While, ensure};
+use crate::journal::Journal;
+use crate::subject::process::Process;
+
+/// The server itself, in one of its two forms.
+pub enum Server {
+    /// Through the contract.
+    InProcess(Box<dyn poetry::Server>),
+    /// As a process.
+    Command(Process),
+}
+
+/// A server that runs. Dropping it stops it without grace.
+pub struct Running {
+    address: SocketAddr,
+    server: Server,
+    journal: Arc<Journal>,
+    counts: bool,
+}
+
+/// How often the counts are looked at when no event announces a change.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+impl Running {
+    pub(crate) fn new(
+        address: SocketAddr,
+        server: Server,
+        journal: Arc<Journal>,
+        counts: bool,
+    ) -> Self {
+        Self {
+            address,
+            server,
+            journal,
+            counts,
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Connects to it.
+    ///
+    /// # Errors
+    /// It does not accept.
+    pub fn connect(&self) -> Check<Connection> {
+        Connection::open(self.address)
+    }
+
+    /// Its events so far, and those to come.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// What it has counted by now.
+    ///
+    /// # Errors
+    /// It does not count, or the equation of S23 does not hold.
+    pub fn counts(&self) -> Check<Counts> {
+        if !self.counts {
+            return Err(Failure::Needs("counters".to_owned()));
+        }
+        let counts = match &self.server {
+            Server::InProcess(server) => server.counters(),
+            Server::Command(process) => process.counts()?,
+        };
+        counts.check().during("S23, while it runs")?;
+        Ok(counts)
+    }
+
+    /// Waits until the counts satisfy `enough`.
+    ///
+    /// # Errors
+    /// They do not within the suite's patience; `what` was waited for.
+    pub fn wait_until(&self, what: &str, enough: impl Fn(&Counts) -> bool) -> Check<Counts> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let counts = self.counts()?;
+            if enough(&counts) {
+                return Ok(counts);
+            }
+            ensure(Instant::now() < deadline, || {
+                format!("expected {what}, came {counts:?}")
+            })?;
+            self.journal.wait_a_moment(LOOK_AGAIN);
+        }
+    }
+
+    /// Waits until no connection is open of the `accepted` there must have been.
+    ///
+    /// # Errors
+    /// One stays open, or more or fewer came.
+    pub fn settled(&self, accepted: u64) -> Check<Counts> {
+        self.wait_until(
+            &format!("{accepted} connections, all of them closed"),
+            |counts| counts.accepted == accepted && counts.open == 0 && counts.in_flight == 0,
+        )
+    }
+
+    /// Stops it, and waits for that.
+    ///
+    /// # Errors
+    /// It cannot be told to.
+    pub fn stop(self, grace: Duration) -> Check<Stopped> {
+        match self.server {
+            Server::InProcess(server) => {
+                let summary = server.shutdown(grace);
+                summary.counters.check().during("S23, at the end")?;
+                Ok(Stopped {
+                    any_cut: summary.cut > 0,
+                    counts: Some(summary.counters.clone()),
+                    summary: Some(summary),
+                })
+            }
+            Server::Command(process) => {
+                let (status, counts) = process.stop()?;
+                ensure(matches!(status.code(), Some(0 | 1)), || {
+                    format!("expected exit status 0 or 1, came {status}")
+                })?;
+                Ok(Stopped {
+                    any_cut: status.code() == Some(1),
+                    counts,
+                    summary: None,
+                })
+            }
+        }
+    }
+
+    /// Begins to stop it, and leaves the waiting to another thread.
+    pub fn begin_stop(self, grace: Duration) -> Stopping {
+        let address = self.address;
+        Stopping {
+            address,
+            thread: thread::spawn(move || self.stop(grace)),
+        }
+    }
+}
+
+/// A server that has been told to stop.
+pub struct Stopping {
+    address: SocketAddr,
+    thread: JoinHandle<Check<Stopped>>,
+}
+
+impl Stopping {
+    /// Waits until nobody accepts at its address any more.
+    ///
+    /// # Errors
+    /// Somebody does.
+    pub fn refuses(&self) -> Check {
+        refuses(self.address)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// It did not end well.
+    pub fn ended(self) -> Check<Stopped> {
+        let result = self.thread.join();
+        result.map_err(|panic| Failure::Broken(poetry::panics::message(&*panic)))?
+    }
+}
+
+/// Waits until connecting to `address` is refused.
+///
+/// # Errors
+/// It is not within the suite's patience.
+pub fn refuses(address: SocketAddr) -> Check {
+    let deadline = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect_timeout(&address, PATIENCE).is_ok() {
+        ensure(Instant::now() < deadline, || {
+            format!("expected nobody at {address}, and somebody still listens")
+        })?;
+        thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
+}
+
+/// A server that has ended.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Whether a connection was cut because the grace was over.
+    pub any_cut: bool,
+    /// The last counts, where there are any.
+    pub counts: Option<Counts>,
+    /// The summary, from a model.
+    pub summary: Option<Summary>,
+}
+
+impl Stopped {
+    /// Expects so many connections in flight at the beginning of the shutdown to have finished and been cut.
+    ///
+    /// # Errors
+    /// Others, or that something is open at the end.
+    pub fn expect(&self, finished: u64, cut: u64) -> Check {
+        crate::failure::equal("whether any was cut", &self.any_cut, &(cut > 0))?;
+        if let Some(counts) = &self.counts {
+            crate::failure::equal("connections open at the end", &counts.open, &0)?;
+            crate::failure::equal("requests in flight at the end", &counts.in_flight, &0)?;
+        }
+        let Some(summary) = &self.summary else {
+            return Ok(());
+        };
+        ensure((summary.finished, summary.cut) == (finished, cut), || {
+            format!("expected {finished} finished and {cut} cut, came {summary:?}")
+        })
+    }
+
+    /// The last counts.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn counts(&self) -> Check<&Counts> {
+        self.counts
+            .as_ref()
+            .ok_or(Failure::Needs("counters".to_owned()))
+    }
+}

@@ -1,0 +1,76 @@
+//! Addresses at which no connection can be made.
+
+use std::net::{SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::failure::{Check, Failure, While};
+
+/// An address that refuses: a port is held and nobody listens.
+#[derive(Debug)]
+pub struct Refuses {
+    address: SocketAddr,
+    _held: Socket,
+}
+
+impl Refuses {
+    /// Holds a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// The system has no port left.
+    pub fn new() -> Check<Self> {
+        let (held, address) = bound()?;
+        Ok(Self {
+            address,
+            _held: held,
+        })
+    }
+
+    /// The address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// An address that neither accepts nor refuses: its backlog is full.
+#[derive(Debug)]
+pub struct NeverAccepts {
+    address: SocketAddr,
+    _listener: Socket,
+    _queued: TcpStream,
+}
+
+impl NeverAccepts {
+    /// Listens on a free port of 127.0.0.1, and fills the backlog.
+    ///
+    /// # Errors
+    /// The system has no port left.
+    pub fn new() -> Check<Self> {
+        let (listener, address) = bound()?;
+        listener.listen(0).during("listening")?;
+        let queued = TcpStream::connect(address).during("filling a backlog")?;
+        Ok(Self {
+            address,
+            _listener: listener,
+            _queued: queued,
+        })
+    }
+
+    /// The address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn bound() -> Check<(Socket, SocketAddr)> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).during("making a socket")?;
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .during("binding")?;
+    let address = socket
+        .local_addr()
+        .during("asking for an address")?
+        .as_socket();
+    let address = address.ok_or(Failure::Needs("internet addresses".to_owned()))?;
+    Ok((socket, address))
+}
