@@ -1,0 +1,77 @@
+//! Fetching many fast poems at once through each model's client, from one and the same server.
+//!
+//! The server is a thread that accepts, writes the poem and closes, and nothing else. It and the client are in one
+//! process, and share its cores: this compares clients, it does not measure them (MEASURING 4, 10). Every poem is
+//! compared.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use criterion::{
+    BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+};
+use measure::exchange::{POEM_BYTES, poem};
+use poetry::event::Unobserved;
+use poetry::{Cancel, Client, FetchRequest, Options};
+
+/// Poems fetched at once.
+const POEMS: [usize; 3] = [1, 16, 256];
+
+fn fetch(criterion: &mut Criterion) {
+    let poem = poem(POEM_BYTES);
+    let address = serve(poem.clone());
+    let mut group = criterion.benchmark_group("poems");
+    group
+        .sampling_mode(SamplingMode::Flat)
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(1_500));
+    for poems in POEMS {
+        let requests = requests(address, poems);
+        group.throughput(Throughput::Elements(poems as u64));
+        for model in models::ALL {
+            let client = model
+                .client(&Options::new(models::clock()))
+                .expect("a client");
+            group.bench_function(BenchmarkId::new(model.name(), poems), |bencher| {
+                bencher.iter(|| fetch_all(client.as_ref(), &requests, &poem));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Serves `poem` to everybody, one after another, as long as the process lives.
+fn serve(poem: String) -> SocketAddr {
+    let listener: TcpListener = models::listen(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = listener.local_addr().expect("a bound listener");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // A client that has gone already is its own bench's failure.
+            let _gone = stream.write_all(poem.as_bytes());
+        }
+    });
+    address
+}
+
+fn requests(address: SocketAddr, poems: usize) -> Vec<FetchRequest> {
+    let request = FetchRequest {
+        peer: address.into(),
+        via: None,
+    };
+    vec![request; poems]
+}
+
+fn fetch_all(client: &dyn Client, requests: &[FetchRequest], poem: &str) {
+    let outcomes = client.fetch(requests, Arc::new(Unobserved), &Cancel::new());
+    assert_eq!(outcomes.len(), requests.len());
+    for outcome in outcomes {
+        assert_eq!(outcome.poem.as_deref(), Ok(poem));
+    }
+}
+
+criterion_group!(benches, fetch);
+criterion_main!(benches);
