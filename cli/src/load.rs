@@ -10,7 +10,7 @@ use poetry::limits::CONNECT_TIMEOUT;
 use crate::args::{FloorArgs, LoadArgs};
 use crate::failure::{Ended, Failure, Status, cause};
 use crate::lossy::Lossy;
-use crate::{output, resolve, serve};
+use crate::{output, parent, resolve, serve};
 
 /// Loads a transform server and prints what came of it. A wrong byte is an error, not a figure.
 pub(crate) fn run(args: &LoadArgs, stderr: &Lossy) -> Ended {
@@ -79,6 +79,9 @@ fn words(report: &Report, plan: &Plan) -> String {
 
 /// Serves transforms without any care, until it is killed.
 pub(crate) fn floor(args: &FloorArgs) -> Ended {
+    if let Some(parent) = args.end_with_parent {
+        parent::end_with(parent);
+    }
     let address = SocketAddr::new(args.iface, args.port);
     let cannot = |error: &std::io::Error| {
         Failure::new(format_args!(

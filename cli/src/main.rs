@@ -14,9 +14,11 @@ mod output;
 mod parent;
 mod progress;
 mod resolve;
+mod rounds;
 mod serve;
 mod signals;
 mod stats;
+mod status;
 mod throttle;
 
 use std::io;
@@ -48,6 +50,7 @@ fn run(cli: Cli, stderr: &Lossy) -> Ended {
         Command::Compare(args) => compare::run(&args, stderr),
         Command::Load(args) => load::run(&args, stderr),
         Command::Floor(args) => load::floor(&args),
+        Command::Measure(args) => rounds::run(&args, stderr),
     }
 }
 

@@ -18,16 +18,13 @@ byte is verified, and the counts of both sides must agree: otherwise it says wha
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CompareArgs {
     /// The models to compare, separated by commas [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = values::model())]
-    models: Vec<&'static dyn Model>,
+    #[arg(long = "models", value_name = "LIST", value_delimiter = ',', value_parser = values::model())]
+    asked: Vec<&'static dyn Model>,
 }
 
 impl CompareArgs {
     /// The models asked for, each once.
     pub(crate) fn models(&self) -> Vec<&'static dyn Model> {
-        let asked = |model: &&dyn Model| {
-            self.models.is_empty() || self.models.iter().any(|asked| asked.name() == model.name())
-        };
-        models::ALL.iter().copied().filter(asked).collect()
+        values::each_once(&self.asked)
     }
 }

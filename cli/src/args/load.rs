@@ -11,9 +11,9 @@ use poetry::limits::FRAME_BYTES_MAX;
 use super::values::{self, Address, Seconds, at_least_one, count, some_time};
 
 /// More connections than one address has ports for.
-const CONNECTIONS_MAX: usize = 1 << 16;
+pub(super) const CONNECTIONS_MAX: usize = 1 << 16;
 /// Deeper than any read buffer of requests.
-const DEPTH_MAX: usize = 1 << 10;
+pub(super) const DEPTH_MAX: usize = 1 << 10;
 
 #[derive(Args)]
 pub(crate) struct LoadArgs {
@@ -70,4 +70,8 @@ pub(crate) struct FloorArgs {
     /// The port to listen on; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) port: u16,
+
+    /// For `measure`: the process that started this one, to end with it
+    #[arg(long, value_name = "PID")]
+    pub(crate) end_with_parent: Option<u32>,
 }

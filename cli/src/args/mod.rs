@@ -3,6 +3,7 @@
 mod compare;
 mod fetch;
 mod load;
+mod measure;
 mod serve;
 mod values;
 
@@ -13,6 +14,7 @@ use poetry::Model;
 pub(crate) use compare::CompareArgs;
 pub(crate) use fetch::{FetchArgs, Progress};
 pub(crate) use load::{FloorArgs, LoadArgs};
+pub(crate) use measure::MeasureArgs;
 pub(crate) use serve::{Bounds, PoemArgs, ServeArgs, ServeCommand, TransformArgs};
 pub(crate) use values::Address;
 
@@ -61,6 +63,9 @@ pub(crate) enum Command {
     /// The least a transform server can cost, for ratios
     #[command(hide = true)]
     Floor(FloorArgs),
+    /// Measure the models' transform servers in interleaved rounds
+    #[command(hide = true)]
+    Measure(MeasureArgs),
 }
 
 impl Cli {

@@ -69,6 +69,14 @@ pub(crate) fn model() -> impl TypedValueParser<Value = &'static dyn Model> {
         .try_map(|name| models::find(&name).ok_or("no such model"))
 }
 
+/// The models in `asked`, or all if none is, each once and in the order of the tutorial.
+pub(crate) fn each_once(asked: &[&'static dyn Model]) -> Vec<&'static dyn Model> {
+    let is_asked = |model: &&dyn Model| {
+        asked.is_empty() || asked.iter().any(|asked| asked.name() == model.name())
+    };
+    models::ALL.iter().copied().filter(is_asked).collect()
+}
+
 /// The name of a transform; those of the laboratory are taken but not shown.
 pub(crate) fn transform() -> PossibleValuesParser {
     PossibleValuesParser::new(TRANSFORMS.iter().map(|transform| {

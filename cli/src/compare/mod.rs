@@ -1,11 +1,9 @@
 //! `quatrain compare`: the four models do the same work, every byte of which is verified, and one table says what it
 //! took. This file is the order of things; each step is a file of its own.
 
-mod machine;
 mod poems;
 mod scratch;
 mod seen;
-mod status;
 mod table;
 mod throughput;
 
@@ -23,10 +21,10 @@ use crate::failure::{Ended, Failure, Status, cause};
 use crate::lossy::Lossy;
 use crate::output;
 use crate::signals;
+use crate::status::StatusLine;
 
 use self::poems::Fetched;
 use self::scratch::Scratch;
-use self::status::StatusLine;
 use self::throughput::Loaded;
 
 /// Why a model has no row.

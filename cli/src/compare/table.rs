@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use measure::Pinning;
+use measure::environment::Environment;
+use measure::report::Table;
 
 use super::Row;
-use super::machine;
 use super::poems::{POEMS, Slow};
 use super::throughput::{CONNECTIONS, TIMED, WARM_UP};
 
@@ -25,37 +26,16 @@ const LINE_CHARS: usize = 100;
 
 /// The table and its notes, ready to be printed.
 pub(super) fn render(rows: &[Row]) -> String {
-    let mut table = vec![HEAD.map(str::to_owned)];
-    table.extend(rows.iter().map(cells));
-    let widths: [usize; HEAD.len()] = std::array::from_fn(|column| {
-        table
-            .iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    });
-    let line = |row: &[String; HEAD.len()]| {
-        let cells =
-            row.iter()
-                .zip(widths)
-                .enumerate()
-                .map(|(column, (cell, width))| match column {
-                    0 => format!("{cell:<width$}"),
-                    _ => format!("{cell:>width$}"),
-                });
-        cells.collect::<Vec<_>>().join("  ") + "\n"
-    };
-    let mut text = line(&table[0]);
-    text += &widths.map(|width| "─".repeat(width)).join("  ");
-    text.push('\n');
-    text.extend(table[1..].iter().map(line));
-    text + "\n" + &notes(rows)
+    let mut table = Table::new(&HEAD);
+    table.rows = rows.iter().map(cells).collect();
+    table.notes = notes(rows).iter().map(|note| wrap(note)).collect();
+    table.to_string()
 }
 
-fn cells(row: &Row) -> [String; HEAD.len()] {
+fn cells(row: &Row) -> Vec<String> {
     let told = |figure: Option<String>| figure.unwrap_or_else(|| "not available".to_owned());
     let loaded = &row.loaded;
-    [
+    vec![
         row.model.to_owned(),
         seconds(row.fetched.elapsed),
         seconds(ideal()),
@@ -81,7 +61,7 @@ fn ideal() -> Duration {
 }
 
 /// How the table was got, in paragraphs.
-fn notes(rows: &[Row]) -> String {
+fn notes(rows: &[Row]) -> Vec<String> {
     let replies: u64 = rows.iter().map(|row| row.loaded.verified).sum();
     let pinned = match Pinning::apart() {
         Pinning::NONE => "neither side is pinned to a core",
@@ -101,13 +81,13 @@ fn notes(rows: &[Row]) -> String {
         thousands(replies)
     );
     let worth = format!(
-        "One run on {}: a first look, not a benchmark. How figures are got that others can get again: MEASURING.md.",
-        machine::describe()
+        "One run, on {}: a first look, not a benchmark. How figures are got that others can get again: MEASURING.md.",
+        machine()
     );
     let debug = "This is a debug build: for figures, build with --release.";
     let mut paragraphs = vec![got, verified, worth];
     paragraphs.extend(cfg!(debug_assertions).then(|| debug.to_owned()));
-    paragraphs.iter().map(|paragraph| wrap(paragraph)).collect()
+    paragraphs
 }
 
 /// `text` in lines of at most [`LINE_CHARS`].
@@ -127,6 +107,16 @@ fn wrap(text: &str) -> String {
         length += chars;
     }
     wrapped + "\n"
+}
+
+/// Such as `2 cores of Some Processor, linux 6.1`. What the system does not tell is left out.
+fn machine() -> String {
+    let here = Environment::now(None, Pinning::NONE, 0);
+    let cores = here.cores.map(|cores| format!("{cores} cores")).into_iter();
+    let processor = here.processor.map(|name| format!("of {name}"));
+    let system = here.kernel.map(|kernel| format!("with {kernel}"));
+    let known: Vec<String> = cores.chain(processor).chain(system).collect();
+    known.join(" ")
 }
 
 fn seconds(time: Duration) -> String {
@@ -173,12 +163,9 @@ mod tests {
         let lines: Vec<&str> = table.lines().collect();
         assert!(lines[0].starts_with("model") && lines[0].ends_with("peak memory"));
         let width = |line: &str| line.chars().count();
-        assert!(
-            width(lines[0]) == width(lines[1]) && width(lines[0]) == width(lines[2]),
-            "{table}"
-        );
+        assert_eq!(width(lines[0]), width(lines[1]), "{table}");
         for figure in ["2.21 s", "2.20 s", "81,204", "10.9", " 2 ", "4.0 MiB"] {
-            assert!(lines[2].contains(figure), "{figure} is missing: {table}");
+            assert!(lines[1].contains(figure), "{figure} is missing: {table}");
         }
         assert!(table.contains("1,234,567 replies"));
     }

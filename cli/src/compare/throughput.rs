@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use measure::load::{self, Extent, Mark};
 use measure::process::{Process, with_affinity};
-use measure::{Pinning, Plan};
+use measure::{Pinning, Plan, verify};
 use poetry::Model;
 
 use super::{Stage, Wrong, seen, stop};
@@ -26,8 +26,11 @@ pub(super) struct Loaded {
     pub(super) verified: u64,
 }
 
-/// Loads a transform server of `model`.
+/// Loads a transform server of `model`, after a script of requests to another has shown that it answers as it should.
 pub(super) fn load(stage: &Stage, model: &dyn Model) -> Result<Loaded, Wrong> {
+    let script = stage.serve(model, ["transform", "--keep-alive"], None)?;
+    verify::transforms(script.address(), true)?;
+    stop(script, "the transform server").and_then(|counts| counts.check())?;
     let pinning = Pinning::apart();
     let server = stage.serve(model, ["transform", "--keep-alive"], pinning.server)?;
     let plan = Plan {

@@ -9,14 +9,14 @@ use indicatif::ProgressBar;
 use crate::lossy::Lossy;
 
 /// Shows the step under way; gone when dropped.
-pub(super) struct StatusLine {
+pub(crate) struct StatusLine {
     spinner: Option<ProgressBar>,
     stderr: Lossy,
 }
 
 impl StatusLine {
     /// Shows nothing yet.
-    pub(super) fn new(stderr: &Lossy) -> Self {
+    pub(crate) fn new(stderr: &Lossy) -> Self {
         let spinner = io::stderr().is_terminal().then(|| {
             let spinner = ProgressBar::new_spinner();
             spinner.enable_steady_tick(Duration::from_millis(100));
@@ -29,7 +29,7 @@ impl StatusLine {
     }
 
     /// `step` is under way now.
-    pub(super) fn say(&self, step: impl fmt::Display) {
+    pub(crate) fn say(&self, step: impl fmt::Display) {
         match &self.spinner {
             Some(spinner) => spinner.set_message(step.to_string()),
             None => self.stderr.line(step),
