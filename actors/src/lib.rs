@@ -10,9 +10,11 @@ pub mod poem_client;
 pub mod poem_server;
 pub mod port;
 pub mod process;
+pub mod supervisor;
 mod timers;
 pub mod transform_client;
 pub mod transform_server;
+pub mod tree;
 
 use std::io;
 use std::net::TcpListener;

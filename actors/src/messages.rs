@@ -1,6 +1,7 @@
 //! What the processes of the programs say to each other. A connection hears nothing but its port, its timeout and
 //! its supervisor's exit signal, so it has no messages.
 
+use std::iter::Sum;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use poetry::cancel::Target;
 use poetry::{FetchFailure, Outcome};
 
 use crate::net::Handed;
-use crate::process::{Pid, ProcessRef, Reply};
+use crate::process::{Pid, Reply};
+use crate::tree::Shown;
 
 /// To a connection supervisor.
 pub enum ToConnections {
@@ -43,14 +45,13 @@ pub struct Drained {
     pub cut: u64,
 }
 
-/// What a connection supervisor shows of itself.
-pub struct Shown {
-    /// Connections it has.
-    pub open: usize,
-    /// Connections it may have.
-    pub max: usize,
-    /// Some of them.
-    pub some: Vec<ProcessRef>,
+impl Sum for Drained {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), |all, part| Self {
+            finished: all.finished + part.finished,
+            cut: all.cut + part.cut,
+        })
+    }
 }
 
 /// To the acceptor.

@@ -86,6 +86,7 @@ enum Stage {
 impl<S: Stream> Process for Connection<S> {
     type Message = Infallible;
     type Port = Tcp<S>;
+    const MAILBOX: usize = 1;
 
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         me.trap_exits();

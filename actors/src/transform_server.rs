@@ -99,6 +99,7 @@ const REFUSED: Ending = Ending::Closed(CloseReason::Refused);
 impl<S: Stream> Process for Connection<S> {
     type Message = Infallible;
     type Port = Tcp<S>;
+    const MAILBOX: usize = 1;
 
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         me.trap_exits();

@@ -30,10 +30,11 @@ struct Table {
 }
 
 impl Acceptor {
-    pub(super) fn new(supervisors: Vec<(Pid<ToConnections>, bool)>, reporter: Reporter) -> Self {
-        let tables = supervisors.into_iter().map(|(connections, here)| Table {
+    /// Deals to `supervisors`, one for each arbiter in their order; it runs in the first itself.
+    pub(super) fn new(supervisors: Vec<Pid<ToConnections>>, reporter: Reporter) -> Self {
+        let tables = (0..).zip(supervisors).map(|(arbiter, connections)| Table {
             connections,
-            here,
+            here: arbiter == 0,
             room: 0,
         });
         Self {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::Protocol;
 use crate::dial::Connect;
 use crate::ledger::{Ledger, Serving};
-use crate::messages::{Drained, Shown, ToAcceptor, ToConnections};
+use crate::messages::{Drained, ToAcceptor, ToConnections};
 use crate::monitor::{Exit, ProcessId, Reason};
 use crate::net::Handed;
 use crate::port::{NoPort, Tcp};
 use crate::process::{Me, Name, Next, Pid, Process, ProcessRef, Received, Reply};
+use crate::tree::{Shown, Twig};
 
 /// Connections that are shown by name.
 const SHOWN: usize = 10;
@@ -110,6 +111,21 @@ impl<P: Protocol> Connections<P> {
         Next::Receive
     }
 
+    fn show(&self) -> Shown {
+        let twig = |connection: &ProcessRef| Twig {
+            name: connection.name(),
+            process: Some(connection.clone()),
+            notes: String::new(),
+            branch: None,
+        };
+        let open = self.open.len();
+        Shown {
+            about: format!("connection supervisor, {open} of at most {}", self.max),
+            twigs: self.open.values().take(SHOWN).map(twig).collect(),
+            more: open.saturating_sub(SHOWN),
+        }
+    }
+
     fn drain(&mut self, grace: Duration, reply: Reply<Drained>, me: &mut Me<'_, Self>) {
         self.drain = Some(Drain {
             reply: Some(reply),
@@ -141,6 +157,11 @@ impl<P: Protocol> Process for Connections<P> {
         Next::Receive
     }
 
+    /// Its connections do not outlive it.
+    fn terminate(&mut self, _: &Reason, _: &mut Me<'_, Self>) {
+        self.open.values().for_each(ProcessRef::kill);
+    }
+
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
             Received::Message(ToConnections::Serve {
@@ -156,11 +177,7 @@ impl<P: Protocol> Process for Connections<P> {
             Received::Message(ToConnections::Drain { grace, reply }) => {
                 self.drain(grace, reply, me);
             }
-            Received::Message(ToConnections::Show(reply)) => reply.send(Shown {
-                open: self.open.len(),
-                max: self.max,
-                some: self.open.values().take(SHOWN).cloned().collect(),
-            }),
+            Received::Message(ToConnections::Show(reply)) => reply.send(self.show()),
             Received::Exit(exit) => return self.gone(&exit, me),
             Received::Timeout => self.open.values().for_each(ProcessRef::kill),
             Received::Down(_) => {}

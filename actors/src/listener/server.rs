@@ -1,4 +1,4 @@
-//! A server as others hold it: starts the listener's processes, counts, shows, and shuts down (S21, S23).
+//! A server as others hold it: starts the listener's supervisor, counts, shows the tree, and shuts down (S21, S23).
 
 use std::fmt;
 use std::io;
@@ -6,27 +6,34 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use poetry::limits::GRACE;
-use poetry::{Counters, Counts, Observer, Options, Reporter, Role, Server, Summary};
+use poetry::{Counters, Counts, Limits, Observer, Options, Reporter, Role, Server, Summary};
 
 use super::Protocol;
 use super::acceptor::Acceptor;
 use super::connections::Connections;
 use crate::NAME;
 use crate::ledger::Serving;
-use crate::messages::{Drained, ToAcceptor, ToConnections};
-use crate::monitor::Reason;
+use crate::messages::{Drained, ToConnections};
 use crate::net::Listener;
 use crate::port::{Listening, NoPort};
 use crate::process::{Name, Node, Pid};
+use crate::supervisor::{
+    Intensity, Restart, Shutdown, Spec, Started, Strategy, Supervisor, ToSupervisor,
+};
+use crate::tree::{self, Branch, Twig};
+
+const ACCEPTOR: Name = Name::new("acceptor");
+
+/// How long the processes of a server may take to stop, besides the grace of their connections: they only have to
+/// come to the end of the message they handle.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running server.
 pub struct Serve {
     node: Node,
     address: SocketAddr,
     counters: Vec<Arc<Counters>>,
-    connections: Vec<Pid<ToConnections>>,
-    acceptor: Pid<ToAcceptor>,
+    root: Pid<ToSupervisor>,
 }
 
 /// Starts a node and a listener's processes in it.
@@ -38,47 +45,99 @@ pub(crate) fn serve<P: Protocol>(
     observer: Arc<dyn Observer>,
 ) -> io::Result<Serve> {
     let address = listener.local_addr()?;
-    listener.set_nonblocking(true)?;
     let node = Node::start(options.threads)?;
-    let reporter = Reporter::new(NAME, role, options.clock.clone(), observer);
-    let mut counters = Vec::new();
-    let mut connections = Vec::new();
-    for index in 0..node.arbiters() {
-        let counted = Arc::new(Counters::default());
-        counters.push(Arc::clone(&counted));
-        let serving = Serving {
-            worker: u32::try_from(index).unwrap_or(u32::MAX),
-            limits: options.limits.clone(),
-            counters: counted,
-            reporter: reporter.clone(),
-            address,
-        };
-        let max = share(options.limits.connections_max, index, node.arbiters());
-        let protocol = protocol.clone();
-        let name = Name::numbered("connections", index as u64);
-        connections.push(node.arbiter(index).spawn(name, move || {
-            Ok((
-                Connections::new(protocol, Arc::new(serving), index, max),
-                NoPort,
-            ))
-        }));
-    }
-    let tables = connections
-        .iter()
-        .cloned()
-        .zip((0..).map(|index| index == 0))
+    let plan = Plan {
+        protocol,
+        limits: options.limits.clone(),
+        reporter: Reporter::new(NAME, role, options.clock.clone(), observer),
+        address,
+        counters: (0..node.arbiters()).map(|_| Arc::default()).collect(),
+    };
+    let counters = plan.counters.clone();
+    let mut children: Vec<Spec> = (0..node.arbiters())
+        .map(|index| plan.connections(index))
         .collect();
-    let acceptor = node.arbiter(0).spawn("acceptor".into(), move || {
-        let listener = Listener::adopt(listener)?;
-        Ok((Acceptor::new(tables, reporter), Listening::new(listener)))
+    children.push(plan.acceptor(listener));
+    let root = node.arbiter(0).spawn("listener".into(), move || {
+        // The acceptor is last: a new connection supervisor needs a new acceptor, but not the other way round.
+        let supervisor = Supervisor::new(Strategy::RestForOne, Intensity::default(), children);
+        Ok((supervisor, NoPort))
     });
     Ok(Serve {
         node,
         address,
         counters,
-        connections,
-        acceptor,
+        root,
     })
+}
+
+/// What the children of a listener are made from.
+struct Plan<P> {
+    protocol: P,
+    limits: Limits,
+    reporter: Reporter,
+    address: SocketAddr,
+    counters: Vec<Arc<Counters>>,
+}
+
+impl<P: Protocol> Plan<P> {
+    /// The connection supervisor of the arbiter at `index`.
+    fn connections(&self, index: usize) -> Spec {
+        let serving = Arc::new(Serving {
+            worker: u32::try_from(index).unwrap_or(u32::MAX),
+            limits: self.limits.clone(),
+            counters: Arc::clone(&self.counters[index]),
+            reporter: self.reporter.clone(),
+            address: self.address,
+        });
+        let max = share(self.limits.connections_max, index, self.counters.len());
+        let protocol = self.protocol.clone();
+        let name = connections_name(index);
+        Spec {
+            name,
+            restart: Restart::Permanent,
+            shutdown: Shutdown::After(PATIENCE),
+            start: Box::new(move |me| {
+                let (protocol, serving) = (protocol.clone(), Arc::clone(&serving));
+                let arbiter = me.node().arbiter(index);
+                let connections = me.spawn_link_in(&arbiter, name, move || {
+                    Ok((Connections::new(protocol, serving, index, max), NoPort))
+                });
+                me.node().register(name, &connections);
+                Ok(Started {
+                    process: connections.process(),
+                    branch: Some(Branch::new(connections, ToConnections::Show)),
+                })
+            }),
+        }
+    }
+
+    /// The acceptor, in the first arbiter. Its listener is kept for the next one.
+    fn acceptor(&self, listener: TcpListener) -> Spec {
+        let reporter = self.reporter.clone();
+        let arbiters = self.counters.len();
+        Spec {
+            name: ACCEPTOR,
+            restart: Restart::Permanent,
+            shutdown: Shutdown::After(PATIENCE),
+            start: Box::new(move |me| {
+                let found = (0..arbiters).map(|index| me.node().whereis(connections_name(index)));
+                let tables: Option<Vec<Pid<ToConnections>>> = found.collect();
+                let tables = tables.ok_or(io::ErrorKind::NotFound)?;
+                let (listener, reporter) = (listener.try_clone()?, reporter.clone());
+                let arbiter = me.node().arbiter(0);
+                let acceptor = me.spawn_link_in(&arbiter, ACCEPTOR, move || {
+                    let port = Listening::new(Listener::adopt(listener)?);
+                    Ok((Acceptor::new(tables, reporter), port))
+                });
+                Ok(acceptor.process().into())
+            }),
+        }
+    }
+}
+
+fn connections_name(index: usize) -> Name {
+    Name::numbered("connections", index as u64)
 }
 
 /// A part of `max` that, with the others', adds up to it.
@@ -87,23 +146,27 @@ fn share(max: usize, index: usize, parts: usize) -> usize {
 }
 
 impl Serve {
-    fn stop(&self, grace: Duration) -> Summary {
-        self.acceptor.process().exit(Reason::Shutdown);
-        let mut all = Drained::default();
-        for connections in &self.connections {
-            let drained = self.node.call(connections, grace + GRACE, move |reply| {
-                ToConnections::Drain { grace, reply }
-            });
-            let Drained { finished, cut } = drained.unwrap_or_default();
-            all.finished += finished;
-            all.cut += cut;
-        }
+    /// Stops accepting, then lets every connection supervisor drain, then stops the rest (S21).
+    fn stop(&self, grace: Duration) -> Drained {
+        let _ = self.node.call(&self.root, PATIENCE, |reply| {
+            ToSupervisor::Remove(ACCEPTOR, reply)
+        });
+        let draining = (0..self.node.arbiters()).filter_map(|index| {
+            let connections = self.node.whereis(connections_name(index))?;
+            let drain = move |reply| ToConnections::Drain { grace, reply };
+            Some(
+                self.node
+                    .ask(&connections, grace.saturating_add(PATIENCE), drain),
+            )
+        });
+        // All are asked before the first is waited for.
+        let draining: Vec<_> = draining.collect();
+        let drained = draining
+            .into_iter()
+            .filter_map(|answer| answer.wait().ok())
+            .sum();
         self.node.stop();
-        Summary {
-            finished: all.finished,
-            cut: all.cut,
-            counters: self.counters(),
-        }
+        drained
     }
 }
 
@@ -116,11 +179,28 @@ impl Server for Serve {
         Counts::of(self.counters.iter().map(|counters| &**counters))
     }
 
+    /// The supervision tree (O6).
+    fn details(&self) -> Option<String> {
+        let root = Twig {
+            name: self.root.process().name(),
+            process: Some(self.root.process()),
+            notes: String::new(),
+            branch: Some(Branch::new(self.root.clone(), ToSupervisor::Show)),
+        };
+        Some(tree::draw(&self.node, root))
+    }
+
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary {
-        self.stop(grace)
+        let Drained { finished, cut } = self.stop(grace);
+        Summary {
+            finished,
+            cut,
+            counters: self.counters(),
+        }
     }
 }
 
+/// A shutdown without grace; after a shutdown there is nothing left to stop.
 impl Drop for Serve {
     fn drop(&mut self) {
         self.node.stop();

@@ -1,6 +1,7 @@
 //! What a process can do while it handles something: send, call, wait, spawn, link, monitor, set its timeout, use
 //! its port.
 
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,6 +144,16 @@ impl<P: Process> Me<'_, P> {
         let pid = self.spawn(name, process, port);
         self.link(&pid.process());
         pid
+    }
+
+    /// Starts a process in any arbiter of the node, linked to this one.
+    pub fn spawn_link_in<Q: Process>(
+        &self,
+        arbiter: &Arbiter,
+        name: Name,
+        make: impl FnOnce() -> io::Result<(Q, Q::Port)> + Send + 'static,
+    ) -> Pid<Q::Message> {
+        arbiter.spawn_linked(name, Some(self.process()), make)
     }
 
     /// Ties two processes: when one ends, the other hears of it or ends too (O3). Linking to the dead is as if it

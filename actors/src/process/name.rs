@@ -10,6 +10,11 @@ pub struct Name {
 }
 
 impl Name {
+    /// The name of the only one of its kind.
+    pub const fn new(word: &'static str) -> Self {
+        Self { word, number: None }
+    }
+
     /// The name of one of several, such as `connection-7`.
     pub const fn numbered(word: &'static str, number: u64) -> Self {
         Self {
@@ -21,7 +26,7 @@ impl Name {
 
 impl From<&'static str> for Name {
     fn from(word: &'static str) -> Self {
-        Self { word, number: None }
+        Self::new(word)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Where processes run: a node of one or more arbiters, each a thread of its own with its deadlines and one read
 //! buffer for all its ports.
 
+use std::any::Any;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroUsize;
@@ -32,8 +34,15 @@ pub struct Node(Arc<Shared>);
 
 struct Shared {
     system: System,
+    names: Mutex<HashMap<Name, Registered>>,
     arbiters: Vec<ArbiterHandle>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A process that has a name in its node.
+struct Registered {
+    process: ProcessRef,
+    pid: Box<dyn Any + Send>,
 }
 
 /// One thread's part of a node.
@@ -86,6 +95,7 @@ impl Node {
             .map_err(|_| io::Error::other("the first arbiter did not start"))??;
         let node = Self(Arc::new(Shared {
             system,
+            names: Mutex::default(),
             arbiters,
             thread: Mutex::new(Some(thread)),
         }));
@@ -118,6 +128,16 @@ impl Node {
         timeout: Duration,
         ask: impl FnOnce(Reply<R>) -> M + Send + 'static,
     ) -> Result<R, CallError> {
+        self.ask(to, timeout, ask).wait()
+    }
+
+    /// The same in two steps: asks now; what is returned waits for the answer.
+    pub(crate) fn ask<M: Send + 'static, R: Send + 'static>(
+        &self,
+        to: &Pid<M>,
+        timeout: Duration,
+        ask: impl FnOnce(Reply<R>) -> M + Send + 'static,
+    ) -> Answer<R> {
         let (sender, answer) = mpsc::channel();
         let to = to.clone();
         self.arbiter(0).handle.spawn_fn(move || {
@@ -125,7 +145,7 @@ impl Node {
                 let _ = sender.send(to.call(ask, timeout).await);
             });
         });
-        answer.recv().unwrap_or(Err(CallError::NoProcess))
+        Answer(answer)
     }
 
     /// Sends from outside the node without blocking: a full mailbox is waited for inside.
@@ -134,6 +154,26 @@ impl Node {
         self.arbiter(0).handle.spawn(async move {
             let _ = to.send(message).await;
         });
+    }
+
+    /// Gives `pid` a name by which [`Node::whereis`] finds it while it lives. `false`: another process that lives
+    /// has that name.
+    pub fn register<M: 'static>(&self, name: Name, pid: &Pid<M>) -> bool {
+        let mut names = self.0.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.get(&name).is_some_and(|held| held.process.is_alive()) {
+            return false;
+        }
+        let process = pid.process();
+        let pid = Box::new(pid.clone());
+        names.insert(name, Registered { process, pid });
+        true
+    }
+
+    /// The process called `name`, if one lives that takes messages of type `M`.
+    pub fn whereis<M: 'static>(&self, name: Name) -> Option<Pid<M>> {
+        let names = self.0.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = names.get(&name).filter(|held| held.process.is_alive())?;
+        held.pid.downcast_ref::<Pid<M>>().cloned()
     }
 
     /// Stops all arbiters and waits for their threads. Processes that still live are killed.
@@ -194,6 +234,16 @@ async fn rest() {
     }
 }
 
+/// An answer that is on its way out of a node.
+pub(crate) struct Answer<R>(mpsc::Receiver<Result<R, CallError>>);
+
+impl<R> Answer<R> {
+    /// Blocks until it is there, or it is clear that it will not come.
+    pub(crate) fn wait(self) -> Result<R, CallError> {
+        self.0.recv().unwrap_or(Err(CallError::NoProcess))
+    }
+}
+
 /// One thread of a node, as a place to start processes in.
 #[derive(Clone)]
 pub struct Arbiter {
@@ -208,12 +258,27 @@ impl Arbiter {
         name: Name,
         make: impl FnOnce() -> io::Result<(P, P::Port)> + Send + 'static,
     ) -> Pid<P::Message> {
+        self.spawn_linked(name, None, make)
+    }
+
+    /// The same, linked from the very beginning.
+    pub(super) fn spawn_linked<P: Process>(
+        &self,
+        name: Name,
+        parent: Option<ProcessRef>,
+        make: impl FnOnce() -> io::Result<(P, P::Port)> + Send + 'static,
+    ) -> Pid<P::Message> {
         let (sender, mail) = channel(0);
         let inbox = Arc::new(Inbox {
             record: Record::new(name, P::MAILBOX),
             addr: Addr::new(sender),
         });
-        let unborn = Unborn(Some(ProcessRef(Arc::clone(&inbox) as _)));
+        let process = ProcessRef(Arc::clone(&inbox) as _);
+        if let Some(parent) = parent {
+            parent.record().link(process.clone());
+            inbox.record.link(parent);
+        }
+        let unborn = Unborn(Some(process));
         let pid = Pid(Arc::clone(&inbox) as _);
         self.handle
             .spawn_fn(move || match (Local::current(), contain(make)) {

@@ -1,0 +1,341 @@
+//! Supervisors: processes that start other processes, hear of their exits, and restart them by a strategy, until
+//! there were too many restarts (O5). What a supervisor is told, does next and shows is here; which children an exit
+//! concerns, and how many restarts are too many, is `strategy`'s.
+
+mod child;
+mod strategy;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+pub use child::{Restart, Shutdown, Spec, Start, Started};
+pub use strategy::{Intensity, Strategy};
+
+use crate::monitor::{Exit, Reason};
+use crate::port::NoPort;
+use crate::process::{Me, Name, Next, Process, ProcessRef, Received, Reply};
+use crate::tree::{Shown, Twig};
+use child::{Child, Key};
+use strategy::{Concerned, Restarts};
+
+/// How long a killed child may take to end. One that handles a message for longer cannot be stopped, only left
+/// behind; it is shown as such.
+pub const KILL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a supervisor can be asked for.
+pub enum ToSupervisor {
+    /// Start a child and keep it; answered with whether it started.
+    Start(Spec, Reply<bool>),
+    /// Stop the child of this name and forget it; answered with whether there was one.
+    Remove(Name, Reply<bool>),
+    /// Show the children.
+    Show(Reply<Shown>),
+}
+
+/// A supervisor's state.
+pub struct Supervisor {
+    strategy: Strategy,
+    restarts: Restarts,
+    children: Vec<Child>,
+    next_key: Key,
+    /// What it is doing; until that is done, exits and questions wait below.
+    work: Option<Work>,
+    exits: VecDeque<(Key, Reason)>,
+    asked: VecDeque<ToSupervisor>,
+}
+
+/// Children to stop, one after another, and what follows.
+struct Work {
+    /// The last is stopped first.
+    stop: Vec<Key>,
+    /// The one that is being stopped.
+    stopping: Option<Key>,
+    then: Then,
+}
+
+enum Then {
+    /// Start these, in this order.
+    Start(Vec<Key>),
+    /// Forget this one and say so.
+    Forget(Key, Reply<bool>),
+    /// Exit.
+    Exit(Reason),
+}
+
+impl Supervisor {
+    /// A supervisor that will start `children` in order.
+    pub fn new(strategy: Strategy, intensity: Intensity, children: Vec<Spec>) -> Self {
+        let mut supervisor = Self {
+            strategy,
+            restarts: Restarts::new(intensity),
+            children: Vec::new(),
+            next_key: 0,
+            work: None,
+            exits: VecDeque::new(),
+            asked: VecDeque::new(),
+        };
+        for spec in children {
+            supervisor.add(spec);
+        }
+        supervisor
+    }
+
+    fn add(&mut self, spec: Spec) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
+        self.children.push(Child::new(key, spec));
+        key
+    }
+
+    fn child(&mut self, key: Key) -> Option<&mut Child> {
+        self.children.iter_mut().find(|child| child.key == key)
+    }
+
+    /// Goes on until it has to wait for a child, or there is nothing to do.
+    fn work(&mut self, me: &mut Me<'_, Self>) -> Next {
+        loop {
+            if let Some(work) = &mut self.work {
+                if work.stopping.is_some() {
+                    return Next::Receive;
+                }
+                match work.stop.pop() {
+                    Some(key) => self.stop(key, me),
+                    None => {
+                        if let Some(reason) = self.follow(me) {
+                            return Next::Exit(reason);
+                        }
+                    }
+                }
+            } else if let Some((key, reason)) = self.exits.pop_front() {
+                self.ended(key, &reason, me);
+            } else if let Some(question) = self.asked.pop_front() {
+                self.asked(question, me);
+            } else {
+                return Next::Receive;
+            }
+        }
+    }
+
+    /// Begins to stop one child, as its spec says.
+    fn stop(&mut self, key: Key, me: &mut Me<'_, Self>) {
+        let Some(child) = self.child(key) else { return };
+        let Some(process) = &child.process else {
+            return;
+        };
+        match child.spec.shutdown {
+            Shutdown::Kill => {
+                process.kill();
+                me.after(KILL_PATIENCE);
+            }
+            Shutdown::After(patience) => {
+                process.exit(Reason::Shutdown);
+                me.after(patience);
+            }
+            Shutdown::Infinity => {
+                process.exit(Reason::Shutdown);
+                me.forever();
+            }
+        }
+        if let Some(work) = &mut self.work {
+            work.stopping = Some(key);
+        }
+    }
+
+    /// All are stopped that had to be; the reason to exit for, if that is what follows.
+    fn follow(&mut self, me: &mut Me<'_, Self>) -> Option<Reason> {
+        match self.work.take()?.then {
+            Then::Exit(reason) => return Some(reason),
+            Then::Forget(key, reply) => {
+                self.children.retain(|child| child.key != key);
+                reply.send(true);
+            }
+            Then::Start(keys) => {
+                for key in keys {
+                    if !self.start(key, me) {
+                        // A restart that fails is another exit: the intensity bounds how often it is tried.
+                        self.exits
+                            .push_front((key, Reason::crash("it did not start")));
+                        break;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn start(&mut self, key: Key, me: &mut Me<'_, Self>) -> bool {
+        let Some(child) = self.child(key) else {
+            return true;
+        };
+        child.start(me)
+    }
+
+    /// A child ended that nobody stopped: O5's rules.
+    fn ended(&mut self, key: Key, reason: &Reason, me: &mut Me<'_, Self>) {
+        let Some(child) = self.child(key) else { return };
+        if !child.spec.restart.restarts_after(reason) {
+            if child.spec.restart == Restart::Temporary {
+                self.children.retain(|child| child.key != key);
+            }
+            return;
+        }
+        child.restarts += 1;
+        if self.restarts.are_too_many(me.now()) {
+            self.give_up(Reason::Shutdown);
+            return;
+        }
+        let children = self
+            .children
+            .iter()
+            .map(|child| (child.key, child.spec.restart));
+        let Concerned { stop, start } = self.strategy.concerned(key, children);
+        // A temporary child that is stopped for its siblings' sake is not started again.
+        self.work = Some(Work {
+            stop,
+            stopping: None,
+            then: Then::Start(start),
+        });
+    }
+
+    /// Stops everything, the last first, and exits.
+    fn give_up(&mut self, reason: Reason) {
+        let stopping = self.work.take().and_then(|work| work.stopping);
+        self.work = Some(Work {
+            stop: self.children.iter().map(|child| child.key).collect(),
+            stopping,
+            then: Then::Exit(reason),
+        });
+    }
+
+    fn heard_exit(&mut self, exit: Exit) {
+        let child = self.children.iter_mut().find(|child| child.is(exit.from));
+        let Some(child) = child else {
+            // Whoever started this supervisor is gone, or asks it to go.
+            if exit.from.is_none() || exit.reason != Reason::Normal {
+                self.give_up(exit.reason);
+            }
+            return;
+        };
+        child.process = None;
+        let key = child.key;
+        match &mut self.work {
+            Some(work) if work.stopping == Some(key) => {
+                work.stopping = None;
+                self.forget_if_temporary(key);
+            }
+            // It was to be stopped anyhow.
+            Some(work) if work.stop.contains(&key) => self.forget_if_temporary(key),
+            _ => self.exits.push_back((key, exit.reason)),
+        }
+    }
+
+    fn forget_if_temporary(&mut self, key: Key) {
+        let temporary =
+            |child: &Child| child.key == key && child.spec.restart == Restart::Temporary;
+        self.children.retain(|child| !temporary(child));
+    }
+
+    /// The child that is being stopped takes too long: it is killed, then left behind.
+    fn timed_out(&mut self, me: &mut Me<'_, Self>) {
+        me.forever();
+        let Some(key) = self.work.as_ref().and_then(|work| work.stopping) else {
+            return;
+        };
+        let killed = self.child(key).is_some_and(Child::kill);
+        if killed {
+            me.after(KILL_PATIENCE);
+        } else {
+            if let Some(process) = self.child(key).and_then(Child::leave_behind) {
+                me.unlink(&process);
+            }
+            if let Some(work) = &mut self.work {
+                work.stopping = None;
+            }
+        }
+    }
+
+    fn asked(&mut self, question: ToSupervisor, me: &mut Me<'_, Self>) {
+        match question {
+            ToSupervisor::Start(spec, reply) => {
+                let key = self.add(spec);
+                let started = self.start(key, me);
+                if !started {
+                    self.children.retain(|child| child.key != key);
+                }
+                reply.send(started);
+            }
+            ToSupervisor::Remove(name, reply) => {
+                match self.children.iter().find(|child| child.spec.name == name) {
+                    None => reply.send(false),
+                    Some(child) => {
+                        self.work = Some(Work {
+                            stop: vec![child.key],
+                            stopping: None,
+                            then: Then::Forget(child.key, reply),
+                        });
+                    }
+                }
+            }
+            ToSupervisor::Show(reply) => reply.send(self.show()),
+        }
+    }
+
+    fn show(&self) -> Shown {
+        Shown {
+            about: format!("supervisor, {}", self.strategy),
+            twigs: self.children.iter().map(Twig::from).collect(),
+            more: 0,
+        }
+    }
+}
+
+impl Process for Supervisor {
+    type Message = ToSupervisor;
+    type Port = NoPort;
+
+    fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+        me.trap_exits();
+        let keys: Vec<Key> = self.children.iter().map(|child| child.key).collect();
+        for key in keys {
+            if !self.start(key, me) {
+                self.give_up(Reason::crash("a child did not start"));
+                break;
+            }
+        }
+        self.work(me)
+    }
+
+    fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
+        match received {
+            // It can be looked at while it works.
+            Received::Message(ToSupervisor::Show(reply)) => reply.send(self.show()),
+            Received::Message(question) => self.asked.push_back(question),
+            Received::Exit(exit) => self.heard_exit(exit),
+            Received::Timeout => self.timed_out(me),
+            Received::Down(_) => {}
+            Received::Port(never) => match never {},
+        }
+        self.work(me)
+    }
+
+    /// Whatever ends a supervisor, its children do not outlive it.
+    fn terminate(&mut self, _: &Reason, _: &mut Me<'_, Self>) {
+        for child in self.children.iter().rev() {
+            child.process.iter().for_each(ProcessRef::kill);
+        }
+    }
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self
+            .children
+            .iter()
+            .map(|child| child.spec.name.to_string());
+        out.debug_struct("Supervisor")
+            .field("strategy", &self.strategy)
+            .field("children", &names.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
