@@ -199,7 +199,7 @@ pub struct TestClock {
 }
 
 /// Turns given to an arbiter's processes to come to rest; a message takes one.
-const TURNS_TO_REST: usize = 500;
+const TURNS_TO_REST: usize = 100;
 
 impl TestClock {
     /// Moves the time on by `wait`, stopping at every deadline on the way, and lets the processes come to rest.
