@@ -204,9 +204,9 @@ fn o6_the_supervision_tree_is_shown_while_it_runs() {
     let tree = server.details().unwrap();
     let expected = "\
 listener (supervisor, rest_for_one, mailbox 0/64)
-├─ connections-0 (connection supervisor, 1 of at most 5000, 0 restarts, mailbox 0/64)
+├─ connections-0 (connection supervisor, 1 of at most 5000, 0 crashed, 0 restarts, mailbox 0/64)
 │  └─ connection-0 (mailbox 0/1)
-├─ connections-1 (connection supervisor, 0 of at most 5000, 0 restarts, mailbox 0/64)
+├─ connections-1 (connection supervisor, 0 of at most 5000, 0 crashed, 0 restarts, mailbox 0/64)
 └─ acceptor (0 restarts, mailbox 0/64)
 ";
     assert_eq!(tree, expected);

@@ -30,6 +30,8 @@ pub struct Connections<P> {
     promised: usize,
     acceptor: Option<Pid<ToAcceptor>>,
     open: HashMap<ProcessId, ProcessRef>,
+    /// Those that crashed.
+    crashed: u64,
     drain: Option<Drain>,
 }
 
@@ -49,6 +51,7 @@ impl<P: Protocol> Connections<P> {
             promised: 0,
             acceptor: None,
             open: HashMap::new(),
+            crashed: 0,
             drain: None,
         }
     }
@@ -98,6 +101,7 @@ impl<P: Protocol> Connections<P> {
             // Not a connection: whoever started this process is gone.
             return Next::Exit(exit.reason.clone());
         }
+        self.crashed += u64::from(matches!(exit.reason, Reason::Crash(_)));
         if let Some(drain) = &mut self.drain {
             match exit.reason {
                 // It had nothing in flight and went when it was asked.
@@ -118,9 +122,10 @@ impl<P: Protocol> Connections<P> {
             notes: String::new(),
             branch: None,
         };
+        let Self { max, crashed, .. } = self;
         let open = self.open.len();
         Shown {
-            about: format!("connection supervisor, {open} of at most {}", self.max),
+            about: format!("connection supervisor, {open} of at most {max}, {crashed} crashed"),
             twigs: self.open.values().take(SHOWN).map(twig).collect(),
             more: open.saturating_sub(SHOWN),
         }
