@@ -55,6 +55,9 @@ const START: State = State::Length {
     digits: 0,
 };
 
+/// A length of so many digits is read at once where it has come whole; none of them overflows.
+const DIGITS_AT_ONCE: usize = 8;
+
 /// An incremental decoder of netstrings.
 ///
 /// Feed it what was read, take frames until it answers `None` (*more bytes, please*). However the input is cut,
@@ -149,6 +152,16 @@ impl<'i> Frames<'_, 'i> {
     #[allow(clippy::should_implement_trait)] // It lends: a frame may lie in the decoder's own buffer.
     #[inline]
     pub fn next(&mut self) -> Result<Option<&[u8]>, FramingError> {
+        if matches!(self.decoder.state, State::Length { digits: 0, .. })
+            && let Some(frame) = self.whole()
+        {
+            return Ok(Some(frame));
+        }
+        self.next_in_pieces()
+    }
+
+    /// The next complete frame, a byte of its length at a time.
+    fn next_in_pieces(&mut self) -> Result<Option<&[u8]>, FramingError> {
         loop {
             match self.decoder.state {
                 State::Length { value, digits } => match self.length(value, digits)? {
@@ -158,7 +171,7 @@ impl<'i> Frames<'_, 'i> {
                 State::Body { length }
                     if self.decoder.buffer.is_empty() && self.rest.len() > length =>
                 {
-                    return self.whole(length).map(Some);
+                    return self.lent(length).map(Some);
                 }
                 State::Body { length } => return self.gathered(length),
                 State::Delivered => self.decoder.stop(START),
@@ -208,9 +221,32 @@ impl<'i> Frames<'_, 'i> {
         Ok(None)
     }
 
+    /// The frame that the input begins with, if all of it has come and nothing is wrong with it. Otherwise nothing
+    /// has happened, and the way in pieces finds out what is to be done.
+    #[inline]
+    fn whole(&mut self) -> Option<&'i [u8]> {
+        let mut length = 0;
+        for (at, &byte) in self.rest.iter().enumerate().take(DIGITS_AT_ONCE + 1) {
+            match byte {
+                b'0'..=b'9' if at == 0 || length > 0 => {
+                    length = length * 10 + usize::from(byte - b'0');
+                }
+                b':' if at > 0 && length <= self.decoder.limit => {
+                    let body = &self.rest[at + 1..];
+                    let (frame, behind) = body.split_at_checked(length)?;
+                    let (_comma, rest) = behind.split_first().filter(|(byte, _)| **byte == b',')?;
+                    self.advance(rest, (at + length + 2) as u64);
+                    return Some(frame);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// The frame and its comma lie in the input: lend it from there.
     #[inline]
-    fn whole(&mut self, length: usize) -> Result<&'i [u8], FramingError> {
+    fn lent(&mut self, length: usize) -> Result<&'i [u8], FramingError> {
         let (frame, rest) = self.rest.split_at(length);
         self.advance(rest, length as u64);
         self.comma()?;
