@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -120,7 +121,7 @@ impl Connection {
     }
 
     fn prepare_reset(&self) -> Check {
-        let no_linger = Some(std::time::Duration::ZERO);
+        let no_linger = Some(Duration::ZERO);
         SockRef::from(&self.stream)
             .set_linger(no_linger)
             .during("preparing a reset")
@@ -231,6 +232,38 @@ impl Connection {
         let (bytes, end) = self.receive_to_end()?;
         same_bytes("what came before the end", &bytes, b"")?;
         Ok(end)
+    }
+
+    /// Expects that nothing comes, and no end either, for a moment. What does not happen cannot be waited for, so a
+    /// subject that is slow to do wrong may escape; none that does right fails.
+    ///
+    /// # Errors
+    /// Something came.
+    pub fn expect_silence(&mut self) -> Check {
+        const MOMENT: Duration = Duration::from_millis(100);
+        self.stream
+            .set_read_timeout(Some(MOMENT))
+            .during("setting a timeout")?;
+        let mut buffer = [0; 64];
+        let read = self.stream.read(&mut buffer);
+        self.stream
+            .set_read_timeout(Some(PATIENCE))
+            .during("setting a timeout")?;
+        match read {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ok(())
+            }
+            Err(error) => Err(Failure::Broken(format!(
+                "expected a connection that stands, came {error}"
+            ))),
+            Ok(0) => Err(Failure::broken(
+                "expected a connection that stands, came FIN",
+            )),
+            Ok(read) => Err(Failure::Broken(format!(
+                "expected nothing, came '{}'",
+                shown(&buffer[..read])
+            ))),
+        }
     }
 
     /// Whether something, or FIN, can be read now; what it is stays where it is.

@@ -99,6 +99,25 @@ impl Running {
         }
     }
 
+    /// Looks for a moment whether something happens that must not: `never` must not become true of the counts. What
+    /// does not happen cannot be waited for, so a subject that is slow to do wrong may escape; none that does right
+    /// fails.
+    ///
+    /// # Errors
+    /// It happened.
+    pub fn expect_never(&self, what: &str, never: impl Fn(&Counts) -> bool) -> Check {
+        const MOMENT: Duration = Duration::from_millis(100);
+        let end = Instant::now() + MOMENT;
+        while Instant::now() < end {
+            let counts = self.counts()?;
+            ensure(!never(&counts), || {
+                format!("expected never {what}, came {counts:?}")
+            })?;
+            self.journal.wait_a_moment(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
     /// Waits until no connection is open of the `accepted` there must have been.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use socket2::SockRef;
 
 pub use broken::{ClosesWithoutReply, CutsReply, RepliesGarbage, RepliesTooLong, ResetsOnRequest};
-pub use endless::{Endless, NeverAnswers, NeverReplies, TricklesForEver};
+pub use endless::{Endless, NeverAnswers, NeverReplies, TricklesOn};
 pub use serves::{Replies, Serves, ServesByteByByte};
 pub use unreachable::{NeverAccepts, Refuses};
 

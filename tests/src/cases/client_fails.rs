@@ -9,7 +9,7 @@ use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, equal};
 use crate::fetching::{expect_failure, expect_poem, plain};
-use crate::stands::TricklesForEver;
+use crate::stands::TricklesOn;
 use crate::stands::{Endless, NeverAccepts, NeverAnswers, Refuses, Serves, Stage, Stand};
 use crate::wire::text;
 
@@ -145,7 +145,7 @@ fn a_server_that_falls_silent_in_mid_poem_is_timed_out(context: &Context) -> Che
 }
 
 fn a_byte_now_and_then_does_not_move_the_total_deadline(context: &Context) -> Check {
-    let server = Stand::start(TricklesForEver {
+    let server = Stand::start(TricklesOn {
         every: Duration::from_millis(15),
     })?;
     let client = context.client_with(|limits| limits.total_deadline = Some(SHORT))?;

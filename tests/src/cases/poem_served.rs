@@ -26,6 +26,7 @@ cases! { PoemServer:
     a_client_s_fin_does_not_end_a_long_poem [S1],
     what_the_client_sends_is_discarded_and_never_a_reset [S1 S7],
     what_the_client_sends_during_a_slow_poem_is_discarded [S1 S7],
+    what_the_client_sends_after_the_poem_is_discarded [S1 S7] needs [Limits],
     serves_over_ipv6_too [S1],
     two_threads_serve_the_poem_as_one_server [S1 S16] needs [Threads],
     a_poem_s_events_come_in_order_and_name_both_ends [S22] needs [Events],
@@ -184,6 +185,20 @@ fn what_the_client_sends_during_a_slow_poem_is_discarded(context: &Context) -> C
     let mut client = LeavesUnreadInput.send(server.address(), b"more, please")?;
     client.send(&[b'y'; 100_000])?;
     client.expect_last("the poem", text(200).as_bytes())
+}
+
+fn what_the_client_sends_after_the_poem_is_discarded(context: &Context) -> Check {
+    let long = Duration::from_secs(600);
+    let server = context
+        .poem("a poem")
+        .limits(|limits| limits.linger_timeout = long)
+        .start()?;
+    let mut client = server.connect()?;
+    same_bytes("the poem", &client.receive(6)?, b"a poem")?;
+    // A server that has closed by now answers these with a reset.
+    (0..10).try_for_each(|_| client.send(&[b'x'; 20_000]))?;
+    client.half_close()?;
+    client.expect_fin()
 }
 
 /// Skips the case where this machine has no IPv6 loopback.

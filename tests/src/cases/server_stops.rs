@@ -75,6 +75,7 @@ fn a_partly_read_request_is_finished(context: &Context) -> Check {
     server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
     let stopping = server.begin_stop(LONG);
     canary.expect_fin()?;
+    client.expect_silence()?;
     client.send(b"ut.ahoy,")?;
     client.expect_last("the reply", b"4:AHOY,")?;
     drop(client);

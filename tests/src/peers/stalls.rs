@@ -45,14 +45,17 @@ pub struct Trickles {
 }
 
 impl Trickles {
+    /// How much it sends at most, long after any deadline it is tried on.
+    const BYTES: usize = 600;
+
     /// Sends to `server` until it closes; how many bytes it sent.
     ///
     /// # Errors
     /// The server does not accept, or takes all of it without closing.
     pub fn visit(self, server: SocketAddr) -> Check<usize> {
         let mut connection = Connection::open(server)?;
-        let request = crate::wire::request("shout", &crate::wire::text(2_000));
-        for (sent, byte) in request[..2_000].chunks(1).enumerate() {
+        let request = crate::wire::request("shout", &crate::wire::text(Self::BYTES));
+        for (sent, byte) in request[..Self::BYTES].chunks(1).enumerate() {
             if connection.try_send(byte).is_err() || connection.is_readable().unwrap_or(true) {
                 return Ok(sent);
             }
@@ -60,7 +63,7 @@ impl Trickles {
             thread::sleep(self.every);
         }
         Err(crate::Failure::broken(
-            "a request of 2,000 bytes was waited for, byte by byte, to its end",
+            "expected the server to close, and it waited, byte by byte, until the peer had enough",
         ))
     }
 }

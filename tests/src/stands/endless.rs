@@ -40,16 +40,18 @@ impl Behaviour for Endless {
     }
 }
 
-/// Sends a byte now and then until the client leaves.
+/// Sends a byte now and then until the client leaves, or long after it should have left.
 #[derive(Debug, Clone, Copy)]
-pub struct TricklesForEver {
+pub struct TricklesOn {
     /// Between two bytes.
     pub every: Duration,
 }
 
-impl Behaviour for TricklesForEver {
+impl Behaviour for TricklesOn {
     fn serve(&self, mut connection: Connection) -> Check {
-        while connection.try_send(b"x").is_ok() {
+        const BYTES: usize = 600;
+        for _ in 0..BYTES {
+            connection.send(b"x")?;
             // The slowness is the server's nature: nothing is waited for here.
             thread::sleep(self.every);
         }

@@ -99,7 +99,7 @@ impl Command {
             match word.as_str() {
                 "{mode}" => filled.extend(mode(&order.service, folder)?),
                 "{poem}" => filled.push(poem_file(&order.service, folder)?),
-                "{limits}" => filled.extend(limits(&order.limits)),
+                "{limits}" => filled.extend(limits(&order.limits)?),
                 "{threads}" => filled.extend(["--threads".to_owned(), order.threads.to_string()]),
                 "{stats}" => filled.extend(["--stats".to_owned(), folder.file("stats")]),
                 "{grace}" => filled.extend(["--grace".to_owned(), seconds(GRACE)]),
@@ -145,8 +145,13 @@ fn poem_file(service: &Service, folder: &Folder) -> Check<String> {
     Ok(path)
 }
 
-fn limits(limits: &Limits) -> Vec<String> {
+/// The limits that differ from the usual ones. The bounds of a lingering close are no command's to set.
+fn limits(limits: &Limits) -> Check<Vec<String>> {
     let usual = Limits::default();
+    let lingers = |limits: &Limits| (limits.linger_timeout, limits.linger_bytes_max);
+    if lingers(limits) != lingers(&usual) {
+        return Err(Failure::Needs("limits of the lingering close".to_owned()));
+    }
     let mut words = Vec::new();
     let mut say = |name: &str, value: String, differs: bool| {
         if differs {
@@ -180,7 +185,7 @@ fn limits(limits: &Limits) -> Vec<String> {
     for (name, value, usual) in times {
         say(name, seconds(value), value != usual);
     }
-    words
+    Ok(words)
 }
 
 fn free_port() -> Check<u16> {

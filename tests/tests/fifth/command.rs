@@ -1,0 +1,88 @@
+//! The fifth model as a command, so that subjects of that form are tested too: this very program, called with
+//! `serve`. It states its mode and its limits and nothing else, so the cases that need more must be skipped.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use conformance::Role;
+use conformance::subject::Command;
+use poetry::event::Unobserved;
+use poetry::{Model, Options, Pace, Poem, PoemService, Service, TransformService};
+
+use crate::FIFTH;
+
+/// The word that makes this program serve instead of test.
+pub(crate) const SERVE: &str = "serve";
+
+/// This program as a subject.
+pub(crate) fn subject() -> Command {
+    let program = std::env::current_exe().expect("the path of this program");
+    let program = program.to_string_lossy().into_owned();
+    let words = [program.as_str(), SERVE, "{mode}", "{limits}"].map(str::to_owned);
+    Command::of_words(
+        "fifth_command",
+        words.to_vec(),
+        &[Role::PoemServer, Role::TransformServer],
+    )
+}
+
+/// Serves as `words` say, until it is killed.
+pub(crate) fn serve(words: &[String]) {
+    let mut options = Options::new(models::clock());
+    let limits = &mut options.limits;
+    let (mut path, mut pace) = (None, Pace::Fast);
+    let mut transform = TransformService::default();
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().expect("a value");
+        match word {
+            "transform" | "--fast" => {}
+            "poem" => path = Some(value().to_owned()),
+            "--num-bytes" => {
+                let num_bytes: NonZeroUsize = value().parse().expect("a number");
+                pace = Pace::Slow {
+                    num_bytes,
+                    delay: Duration::ZERO,
+                };
+            }
+            "--delay" => pace = with_delay(pace, seconds(value())),
+            "--keep-alive" => transform.keep_alive = true,
+            "--lab" => transform.lab = Some(models::clock()),
+            "--connections-max" => limits.connections_max = value().parse().expect("a number"),
+            "--frame-bytes-max" => limits.frame_bytes_max = value().parse().expect("a number"),
+            "--idle-timeout" => limits.idle_timeout = seconds(value()),
+            "--deadline" => limits.request_deadline = seconds(value()),
+            "--write-timeout" => limits.write_timeout = seconds(value()),
+            unknown => panic!("unknown word {unknown}"),
+        }
+    }
+    let (name, service) = match path {
+        Some(path) => {
+            let poem = Poem::from_utf8(&std::fs::read(&path).expect("a poem")).expect("UTF-8");
+            (path, Service::Poem(PoemService { poem, pace }))
+        }
+        None => ("transforms".to_owned(), Service::Transform(transform)),
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let server = FIFTH
+        .serve(listener, service, &options, Arc::new(Unobserved))
+        .expect("a server");
+    println!("Serving {name} on {} with fifth", server.address());
+    loop {
+        thread::park();
+    }
+}
+
+fn seconds(word: &str) -> Duration {
+    Duration::from_secs_f64(word.parse().expect("seconds"))
+}
+
+fn with_delay(pace: Pace, delay: Duration) -> Pace {
+    match pace {
+        Pace::Slow { num_bytes, .. } => Pace::Slow { num_bytes, delay },
+        Pace::Fast => Pace::Fast,
+    }
+}

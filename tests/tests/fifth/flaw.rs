@@ -1,0 +1,184 @@
+//! What can be wrong with a program, and the cases that must find it out, by name.
+
+/// One thing done wrong; everything else is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// Nothing is wrong.
+    None,
+    /// The last chunk of a slow poem is not sent.
+    DropsTheLastChunk,
+    /// The poem ends where the client finishes sending.
+    TakesFinForLeaving,
+    /// One-shot answers every request there is.
+    AnswersTwice,
+    /// Frames may be as long as they like.
+    IgnoresTheLimit,
+    /// An unknown transform leaves the poem as it is.
+    AnswersTheUnknown,
+    /// The replies to one read are one netstring.
+    MergesReplies,
+    /// A reply that was written counts twice.
+    CountsTwice,
+    /// What a lingering close drains is not counted.
+    CountsNoDrain,
+    /// A segment is taken for a request.
+    ForgetsHalfRequests,
+    /// The connection is closed without lingering.
+    SlamsTheDoor,
+    /// Every byte moves the request's deadline.
+    MovesTheDeadline,
+    /// Connections are accepted beyond the limit.
+    AcceptsEverybody,
+    /// A shutdown cuts what is in flight.
+    ForgetsTheGrace,
+    /// Keep-alive goes on through a shutdown.
+    WaitsForTheIdle,
+    /// A request cut short by FIN is no refusal.
+    OverlooksTheTruncated,
+    /// A panic loses the replies before it.
+    LosesRepliesToAPanic,
+    /// A broken connection is the end of the poem.
+    TakesResetForTheEnd,
+    /// Outcomes come in the order of arrival.
+    LosesTheOrder,
+    /// Every read is decoded by itself.
+    DecodesPerRead,
+    /// One poem after another.
+    FetchesOneByOne,
+    /// Errors do not say where.
+    ForgetsTheAddress,
+    /// Every byte moves the total deadline.
+    MovesTheTotal,
+    /// A failed transform is a failed poem.
+    FailsWithTheTransform,
+    /// A transform that failed is not mentioned.
+    HidesTheFailure,
+    /// The poems are transformed when all have arrived.
+    TransformsAtTheEnd,
+    /// Nothing is cancelled.
+    IgnoresCancel,
+    /// Only the first address is tried.
+    TriesOneAddress,
+}
+
+/// Every flaw, and those cases that must catch it. Others may too.
+pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
+    (
+        Flaw::DropsTheLastChunk,
+        &["poem_server::sends_a_poem_far_from_ascii_byte_for_byte"],
+    ),
+    (
+        Flaw::TakesFinForLeaving,
+        &["poem_server::a_client_s_fin_does_not_end_a_slow_poem"],
+    ),
+    (
+        Flaw::AnswersTwice,
+        &["transform_server::answers_only_the_first_of_two_requests_in_one_segment"],
+    ),
+    (
+        Flaw::IgnoresTheLimit,
+        &["transform_server::closes_on_a_length_over_a_smaller_limit"],
+    ),
+    (
+        Flaw::AnswersTheUnknown,
+        &["transform_server::refuses_an_unknown_transform"],
+    ),
+    (
+        Flaw::MergesReplies,
+        &["transform_server::keep_alive_answers_pipelined_requests_in_order"],
+    ),
+    (
+        Flaw::CountsTwice,
+        &["transform_server::bytes_requests_and_connections_are_counted_exactly"],
+    ),
+    (
+        Flaw::CountsNoDrain,
+        &["transform_server::what_is_drained_is_counted_as_read"],
+    ),
+    (
+        Flaw::ForgetsHalfRequests,
+        &[
+            "transform_server::a_request_split_at_any_one_place_is_the_same_request",
+            "transform_server::keep_alive_answers_a_request_with_half_of_the_next_behind_it",
+        ],
+    ),
+    (
+        Flaw::SlamsTheDoor,
+        &[
+            "transform_server::a_reply_survives_unread_input",
+            "transform_server::a_refusal_with_unread_input_is_fin_and_not_a_reset",
+            "poem_server::what_the_client_sends_after_the_poem_is_discarded",
+        ],
+    ),
+    (
+        Flaw::MovesTheDeadline,
+        &["transform_server::a_byte_now_and_then_does_not_move_the_deadline"],
+    ),
+    (
+        Flaw::AcceptsEverybody,
+        &["transform_server::a_lingering_connection_counts_as_one"],
+    ),
+    (
+        Flaw::ForgetsTheGrace,
+        &[
+            "transform_server::a_partly_read_request_is_finished",
+            "poem_server::a_poem_in_flight_is_finished",
+        ],
+    ),
+    (
+        Flaw::WaitsForTheIdle,
+        &["transform_server::idle_connections_are_closed_at_once_with_fin"],
+    ),
+    (
+        Flaw::OverlooksTheTruncated,
+        &["transform_server::a_request_cut_short_by_fin_is_refused_as_truncated"],
+    ),
+    (
+        Flaw::LosesRepliesToAPanic,
+        &["transform_server::replies_before_a_panic_are_delivered"],
+    ),
+    (
+        Flaw::TakesResetForTheEnd,
+        &["poem_client::a_reset_in_mid_poem_is_connection_lost_and_not_a_poem"],
+    ),
+    (
+        Flaw::LosesTheOrder,
+        &["poem_client::outcomes_come_in_the_order_of_the_requests_not_of_arrival"],
+    ),
+    (
+        Flaw::DecodesPerRead,
+        &["poem_client::a_character_cut_by_the_network_is_a_character"],
+    ),
+    (
+        Flaw::FetchesOneByOne,
+        &["poem_client::poems_are_fetched_all_at_once"],
+    ),
+    (
+        Flaw::ForgetsTheAddress,
+        &["poem_client::a_refused_connection_is_connection_failed"],
+    ),
+    (
+        Flaw::MovesTheTotal,
+        &["poem_client::a_byte_now_and_then_does_not_move_the_total_deadline"],
+    ),
+    (
+        Flaw::FailsWithTheTransform,
+        &["transform_client::keeps_the_original_when_the_server_closes_without_a_reply"],
+    ),
+    (
+        Flaw::HidesTheFailure,
+        &["transform_client::keeps_the_original_when_nobody_transforms"],
+    ),
+    (
+        Flaw::TransformsAtTheEnd,
+        &["transform_client::a_poem_is_transformed_before_the_others_have_arrived"],
+    ),
+    (
+        Flaw::IgnoresCancel,
+        &["poem_client::cancelling_one_task_leaves_the_others"],
+    ),
+    (
+        Flaw::TriesOneAddress,
+        &["poem_client::addresses_are_tried_in_order"],
+    ),
+];

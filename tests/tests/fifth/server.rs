@@ -1,0 +1,178 @@
+//! The fifth model's servers: a thread that accepts, and a thread for each connection, which looks up from its
+//! socket every [`TICK`] to see what time it is and whether it should stop. Simple, and in no hurry.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use poetry::event::Scene;
+use poetry::{CloseReason, Counters, Counts, Kind, Limits, Reporter, Service, Summary};
+
+use crate::flaw::Flaw;
+use crate::serving::Connection;
+
+/// How often a thread looks up.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+const RUNNING: u8 = 0;
+const STOPPING: u8 = 1;
+const CUT: u8 = 2;
+
+/// What the threads of one server share.
+pub(crate) struct Shared {
+    pub(crate) service: Service,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+    pub(crate) reporter: Reporter,
+    pub(crate) flaw: Flaw,
+    stage: AtomicU8,
+    open: AtomicUsize,
+    finished: AtomicU64,
+    cut: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) != RUNNING
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) == CUT
+    }
+
+    fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+}
+
+/// A server that runs.
+pub(crate) struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub(crate) fn start(
+        listener: TcpListener,
+        service: Service,
+        limits: Limits,
+        reporter: Reporter,
+        flaw: Flaw,
+    ) -> std::io::Result<Self> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let shared = Arc::new(Shared {
+            service,
+            limits,
+            counters: Counters::default(),
+            reporter,
+            flaw,
+            stage: AtomicU8::new(RUNNING),
+            open: AtomicUsize::new(0),
+            finished: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+        });
+        let acceptor = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || accept_all(&listener, &shared)
+        });
+        Ok(Self {
+            address,
+            shared,
+            acceptor: Some(acceptor),
+        })
+    }
+
+    fn stop(&mut self, grace: Duration) {
+        let begun = Instant::now();
+        self.shared.stage.store(STOPPING, Ordering::SeqCst);
+        if let Some(acceptor) = self.acceptor.take() {
+            drop(acceptor.join());
+        }
+        let forgets = self.shared.flaw == Flaw::ForgetsTheGrace;
+        while self.shared.open() > 0 {
+            if forgets || begun.elapsed() >= grace {
+                self.shared.stage.store(CUT, Ordering::SeqCst);
+            }
+            thread::sleep(TICK / 2);
+        }
+    }
+}
+
+impl poetry::Server for Server {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn counters(&self) -> Counts {
+        Counts::of(std::iter::once(&self.shared.counters))
+    }
+
+    fn shutdown(mut self: Box<Self>, grace: Duration) -> Summary {
+        self.stop(grace);
+        Summary {
+            finished: self.shared.finished.load(Ordering::SeqCst),
+            cut: self.shared.cut.load(Ordering::SeqCst),
+            counters: poetry::Server::counters(&*self),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut task = 0;
+    while !shared.is_stopping() {
+        let full = shared.open() >= shared.limits.connections_max;
+        if full && shared.flaw != Flaw::AcceptsEverybody {
+            thread::sleep(TICK);
+            continue;
+        }
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                let local = stream.local_addr().ok();
+                let scene = Scene {
+                    task,
+                    local,
+                    peer: Some(peer),
+                    ..Scene::default()
+                };
+                task += 1;
+                begin(stream, scene, shared);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(TICK),
+            Err(_) => {}
+        }
+    }
+}
+
+fn begin(stream: TcpStream, scene: Scene, shared: &Arc<Shared>) {
+    shared.open.fetch_add(1, Ordering::SeqCst);
+    shared.counters.accepted();
+    shared.reporter.report(scene, Kind::Accepted);
+    let shared = Arc::clone(shared);
+    thread::spawn(move || {
+        let mut connection = Connection::new(stream, scene, &shared);
+        let reason = connection.serve();
+        if connection.was_busy {
+            let tally = if reason == CloseReason::Cut {
+                &shared.cut
+            } else {
+                &shared.finished
+            };
+            tally.fetch_add(1, Ordering::SeqCst);
+        }
+        drop(connection);
+        shared.counters.closed(reason);
+        shared.reporter.report(scene, Kind::Closed(reason));
+        shared.open.fetch_sub(1, Ordering::SeqCst);
+    });
+}

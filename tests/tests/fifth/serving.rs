@@ -1,0 +1,354 @@
+//! One connection of the fifth model's servers, from its first byte to its lingering close.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use poetry::event::Scene;
+use poetry::limits::READ_BUFFER_BYTES;
+use poetry::netstring::{self, Decoder};
+use poetry::{CloseReason, Kind, PoemService, Refusal, Service, TransformService, panics};
+
+use crate::flaw::Flaw;
+use crate::server::{Shared, TICK};
+
+/// A connection, in its own thread.
+pub(crate) struct Connection<'s> {
+    stream: TcpStream,
+    scene: Scene,
+    shared: &'s Shared,
+    buffer: Vec<u8>,
+    in_flight: bool,
+    /// Whether something was in flight when the server began to stop.
+    pub(crate) was_busy: bool,
+}
+
+/// What became of the requests in one read.
+#[derive(Default)]
+struct Batch {
+    replies: Vec<u8>,
+    answered: u64,
+    end: Option<End>,
+}
+
+/// Why a connection reads no more requests.
+enum End {
+    OneShot,
+    Refused(Refusal),
+    Panicked(String),
+}
+
+impl<'s> Connection<'s> {
+    pub(crate) fn new(stream: TcpStream, scene: Scene, shared: &'s Shared) -> Self {
+        Self {
+            stream,
+            scene,
+            shared,
+            buffer: vec![0; READ_BUFFER_BYTES],
+            in_flight: false,
+            was_busy: false,
+        }
+    }
+
+    /// Serves to the end, and says why it ended.
+    pub(crate) fn serve(&mut self) -> CloseReason {
+        let shared = self.shared;
+        let served = match &shared.service {
+            Service::Poem(service) => self.serve_poem(service),
+            Service::Transform(service) => self.serve_transforms(service),
+        };
+        served.unwrap_or_else(|reason| reason)
+    }
+
+    fn serve_poem(&mut self, service: &PoemService) -> Result<CloseReason, CloseReason> {
+        let begun = Instant::now();
+        self.in_flight = true;
+        self.shared.counters.requests(1);
+        if let Err(reason) = self.write_poem(service, begun) {
+            self.shared.counters.failed(1);
+            return Err(reason);
+        }
+        self.shared.counters.answered(1);
+        self.tell(Kind::Answered { requests: 1 });
+        self.wait_until(begun + service.pace.duration(service.poem.as_bytes().len()))?;
+        self.linger(CloseReason::Done)
+    }
+
+    fn write_poem(&mut self, service: &PoemService, begun: Instant) -> Result<(), CloseReason> {
+        let poem = service.poem.as_bytes();
+        let chunks = service.pace.chunks(poem.len());
+        let dropped = usize::from(self.shared.flaw == Flaw::DropsTheLastChunk && chunks > 1);
+        for index in 0..chunks - dropped {
+            self.wait_until(begun + service.pace.due(index))?;
+            let chunk = service.pace.chunk(index, poem.len()).unwrap_or_default();
+            self.write(&poem[chunk])?;
+        }
+        Ok(())
+    }
+
+    /// Discards what comes until `moment`.
+    fn wait_until(&mut self, moment: Instant) -> Result<(), CloseReason> {
+        loop {
+            let left = moment.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            if self.read(left.min(TICK))? == Some(0) {
+                if self.shared.flaw == Flaw::TakesFinForLeaving {
+                    return Err(CloseReason::Done);
+                }
+                // After FIN every read is over at once.
+                thread::sleep(left.min(TICK));
+            }
+        }
+    }
+
+    fn serve_transforms(&mut self, service: &TransformService) -> Result<CloseReason, CloseReason> {
+        let mut decoder = Decoder::new(self.frame_bytes_max());
+        let mut since = Instant::now();
+        loop {
+            let mid = decoder.is_mid_frame();
+            self.in_flight = mid;
+            if !mid && self.shared.is_stopping() && self.shared.flaw != Flaw::WaitsForTheIdle {
+                return match self.was_busy {
+                    true => self.linger(CloseReason::Done),
+                    false => Ok(CloseReason::Done),
+                };
+            }
+            let limits = &self.shared.limits;
+            match mid {
+                true if since.elapsed() >= limits.request_deadline => {
+                    return Err(CloseReason::Deadline);
+                }
+                false if since.elapsed() >= limits.idle_timeout => return Err(CloseReason::Idle),
+                _ => {}
+            }
+            match self.read(TICK)? {
+                None => {}
+                Some(0) if mid && self.shared.flaw != Flaw::OverlooksTheTruncated => {
+                    self.shared.counters.requests(1);
+                    return self.refuse(Refusal::Truncated);
+                }
+                Some(0) => return Ok(CloseReason::Done),
+                Some(read) => {
+                    let batch = self.answer(service, &mut decoder, read);
+                    if !mid || batch.answered > 0 || self.shared.flaw == Flaw::MovesTheDeadline {
+                        since = Instant::now();
+                    }
+                    if let Some(reason) = self.deliver(batch)? {
+                        return Ok(reason);
+                    }
+                    if self.shared.flaw == Flaw::ForgetsHalfRequests {
+                        decoder = Decoder::new(self.frame_bytes_max());
+                    }
+                }
+            }
+        }
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        match self.shared.flaw {
+            Flaw::IgnoresTheLimit => usize::MAX / 2,
+            _ => self.shared.limits.frame_bytes_max,
+        }
+    }
+
+    /// Answers all requests in what was read, up to the first that ends the connection.
+    fn answer(&self, service: &TransformService, decoder: &mut Decoder, read: usize) -> Batch {
+        let counters = &self.shared.counters;
+        let mut batch = Batch::default();
+        let mut frames = decoder.feed(&self.buffer[..read]);
+        while batch.end.is_none() {
+            let frame = match frames.next() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => {
+                    counters.requests(1);
+                    batch.end = Some(End::Refused(error.into()));
+                    break;
+                }
+            };
+            counters.requests(1);
+            let limit = self.shared.limits.frame_bytes_max;
+            let answered = panics::contain(|| service.answer(frame, limit, &mut batch.replies));
+            match answered {
+                Ok(Err(Refusal::UnknownTransform { .. }))
+                    if self.shared.flaw == Flaw::AnswersTheUnknown =>
+                {
+                    netstring::encode(frame, &mut batch.replies);
+                    batch.answered += 1;
+                }
+                Ok(Ok(())) => batch.answered += 1,
+                Ok(Err(refusal)) => batch.end = Some(End::Refused(refusal)),
+                Err(message) => batch.end = Some(End::Panicked(message)),
+            }
+            if batch.end.is_none() && !service.keep_alive && self.shared.flaw != Flaw::AnswersTwice
+            {
+                batch.end = Some(End::OneShot);
+            }
+        }
+        if self.shared.flaw == Flaw::MergesReplies {
+            batch.replies = merged(&batch.replies);
+        }
+        batch
+    }
+
+    /// Sends the replies, and ends the connection if it must end.
+    fn deliver(&mut self, batch: Batch) -> Result<Option<CloseReason>, CloseReason> {
+        self.in_flight = true;
+        let counters = &self.shared.counters;
+        let panicked = matches!(batch.end, Some(End::Panicked(_)));
+        let lost = panicked && self.shared.flaw == Flaw::LosesRepliesToAPanic;
+        let written = if lost {
+            Ok(())
+        } else {
+            self.write(&batch.replies)
+        };
+        match written {
+            Ok(()) if batch.answered > 0 => {
+                counters.answered(batch.answered);
+                if self.shared.flaw == Flaw::CountsTwice {
+                    counters.requests(batch.answered);
+                    counters.answered(batch.answered);
+                }
+                self.tell(Kind::Answered {
+                    requests: batch.answered,
+                });
+            }
+            Ok(()) => {}
+            Err(_) => counters.failed(batch.answered),
+        }
+        if let (Err(_), Some(End::Refused(refusal))) = (&written, &batch.end) {
+            self.shared.counters.refused(refusal);
+        }
+        match batch.end {
+            Some(End::Panicked(message)) => {
+                self.shared.counters.failed(1);
+                self.tell(Kind::Panicked(message));
+                written?;
+                self.linger(CloseReason::Panic).map(Some)
+            }
+            end => {
+                written?;
+                match end {
+                    Some(End::Refused(refusal)) => self.refuse(refusal).map(Some),
+                    Some(_) => self.linger(CloseReason::Done).map(Some),
+                    None => Ok(None),
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Result<CloseReason, CloseReason> {
+        self.shared.counters.refused(&refusal);
+        self.tell(Kind::Refused(refusal));
+        self.linger(CloseReason::Refused)
+    }
+
+    /// Finishes sending, drains for a while (S7), and ends for `reason`.
+    fn linger(&mut self, reason: CloseReason) -> Result<CloseReason, CloseReason> {
+        self.in_flight = true;
+        if self.shared.flaw == Flaw::SlamsTheDoor || self.stream.shutdown(Shutdown::Write).is_err()
+        {
+            return Ok(reason);
+        }
+        let (begun, mut drained) = (Instant::now(), 0);
+        let limits = &self.shared.limits;
+        while begun.elapsed() < limits.linger_timeout && drained < limits.linger_bytes_max {
+            match self.read(TICK) {
+                Ok(None) => {}
+                Ok(Some(0)) | Err(CloseReason::Reset) => break,
+                Ok(Some(read)) => drained += read,
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(reason)
+    }
+
+    /// Reads once, for `moment` at most; `None` if nothing came.
+    fn read(&mut self, moment: Duration) -> Result<Option<usize>, CloseReason> {
+        self.look_up()?;
+        let moment = moment.max(Duration::from_millis(1));
+        let read = self
+            .stream
+            .set_read_timeout(Some(moment))
+            .and_then(|()| self.stream.read(&mut self.buffer));
+        match read {
+            Ok(read) if read > 0 => {
+                self.count_read(read as u64);
+                Ok(Some(read))
+            }
+            Ok(_) => Ok(Some(0)),
+            Err(error) if is_tick(error.kind()) => Ok(None),
+            Err(_) => Err(CloseReason::Reset),
+        }
+    }
+
+    fn count_read(&self, bytes: u64) {
+        let drains = self.in_flight && self.shared.flaw == Flaw::CountsNoDrain;
+        if !drains {
+            self.shared.counters.read(bytes);
+        }
+        self.tell(Kind::Read { bytes });
+    }
+
+    /// Writes everything, as long as the peer takes a byte now and then.
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
+        let mut since = Instant::now();
+        while !bytes.is_empty() {
+            self.look_up()?;
+            let timeout = self.stream.set_write_timeout(Some(TICK));
+            match timeout.and_then(|()| self.stream.write(bytes)) {
+                Ok(wrote) => {
+                    since = Instant::now();
+                    bytes = &bytes[wrote..];
+                    self.shared.counters.wrote(wrote as u64);
+                    self.tell(Kind::Wrote {
+                        bytes: wrote as u64,
+                    });
+                }
+                Err(error) if is_tick(error.kind()) => {}
+                Err(_) => return Err(CloseReason::Reset),
+            }
+            if since.elapsed() >= self.shared.limits.write_timeout {
+                return Err(CloseReason::Write);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees whether the server stops.
+    fn look_up(&mut self) -> Result<(), CloseReason> {
+        self.was_busy |= self.in_flight && self.shared.is_stopping();
+        match self.shared.is_cut() {
+            true => Err(CloseReason::Cut),
+            false => Ok(()),
+        }
+    }
+
+    fn tell(&self, kind: Kind) {
+        self.shared.reporter.report(self.scene, kind);
+    }
+}
+
+fn is_tick(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
+}
+
+/// All replies as one.
+fn merged(replies: &[u8]) -> Vec<u8> {
+    let (mut decoder, mut poems) = (Decoder::new(usize::MAX / 2), Vec::new());
+    let mut frames = decoder.feed(replies);
+    while let Ok(Some(poem)) = frames.next() {
+        poems.extend_from_slice(poem);
+    }
+    let mut merged = Vec::new();
+    if !replies.is_empty() {
+        netstring::encode(&poems, &mut merged);
+    }
+    merged
+}
