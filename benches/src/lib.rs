@@ -13,6 +13,8 @@
 //! | [`process`] | servers as child processes: started, pinned, costed, stopped |
 //! | [`verify`] | a short script that a server must pass before it is timed |
 //! | [`runner`] | throughput in interleaved rounds |
+//! | [`memory`] | what an idle connection costs, as a slope |
+//! | [`poems`] | many slow poems at once, beside the ideal |
 //! | [`instructions`] | instructions per request, by callgrind |
 //! | [`environment`] | where and when, to go with every figure |
 //! | [`report`] | tables with footnotes |
@@ -22,7 +24,9 @@ pub mod exchange;
 pub mod floor;
 pub mod instructions;
 pub mod load;
+pub mod memory;
 pub mod pinning;
+pub mod poems;
 pub mod process;
 pub mod report;
 pub mod runner;

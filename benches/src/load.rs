@@ -159,8 +159,8 @@ pub enum LoadError {
         /// How many.
         bytes: usize,
     },
-    /// The server closed while it owed bytes.
-    #[error("closed with {owed} bytes of replies owed")]
+    /// The server closed while it owed bytes, or while the connection was to be kept.
+    #[error("closed by the server, with {owed} bytes of replies owed")]
     ClosedEarly {
         /// How many.
         owed: usize,

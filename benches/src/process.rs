@@ -21,7 +21,7 @@ use nix::unistd::Pid;
 use poetry::Counts;
 
 pub use serving::Serving;
-pub use usage::{Usage, available_cores, raise_descriptor_limit, with_affinity};
+pub use usage::{Usage, available_cores, kernel_memory, raise_descriptor_limit, with_affinity};
 
 /// How long a server may take to print its line, or to end once it has been asked to: longer than any grace.
 pub const PATIENCE: Duration = Duration::from_secs(20);

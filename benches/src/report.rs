@@ -1,8 +1,18 @@
 //! What was measured, as plain text for a person, with footnotes that say how it was got.
 
+mod idle;
+mod instructions;
+mod poems;
+mod throughput;
+
 use std::fmt::{self, Write};
 
-use crate::runner::{Outcome, Spread, Standing};
+pub use idle::memory;
+pub use instructions::instructions;
+pub use poems::poems;
+pub use throughput::throughput;
+
+use crate::runner::Spread;
 
 /// A table: the first column is text, the others are numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,152 +70,33 @@ impl fmt::Display for Table {
     }
 }
 
-/// The report of a throughput measurement.
-pub fn throughput(outcome: &Outcome) -> Table {
-    let summary = outcome.summary();
-    let mut table = Table::new(&[
-        "",
-        "requests/s",
-        "spread",
-        "CPU µs/request",
-        "median",
-        "spread",
-        "× floor",
-        "median",
-        "user",
-        "switches/1,000",
-        "threads",
-        "peak",
-    ]);
-    table.rows = summary.standings.iter().map(throughput_row).collect();
-    table.notes.push(format!("{}.", outcome.load));
-    table.notes.extend(how(outcome));
-    let percent = |noise: Option<f64>| match noise {
-        Some(noise) => format!("{:.1} %", noise * 100.0),
-        None => NOT_AVAILABLE.to_owned(),
-    };
-    if let [_, one, .., again] = &outcome.entrants[..] {
-        table.notes.push(format!(
-            "A/A: {one} and {again} are the same program; they differ by {} in best CPU per request, {} in its median, \
-             {} in requests/s. Smaller differences are too close to call.",
-            percent(summary.noise.best_cpu),
-            percent(summary.noise.median_cpu),
-            percent(summary.noise.rate),
-        ));
-    }
-    for (one, other) in summary.too_close() {
-        table
-            .notes
-            .push(format!("Too close to call: {one} and {other}."));
-    }
-    table.notes.extend(exceptions(&summary.standings));
-    table.notes.push(outcome.environment.to_string());
-    table
-}
-
 const NOT_AVAILABLE: &str = "not available";
 
-fn throughput_row(standing: &Standing) -> Vec<String> {
-    if let Some(void) = &standing.void {
-        return vec![standing.name.clone(), format!("void: {void}")];
-    }
-    let of = |spread: Option<Spread>, show: &dyn Fn(Spread) -> String| match spread {
-        Some(spread) => show(spread),
-        None => NOT_AVAILABLE.to_owned(),
-    };
-    let or = |value: Option<String>| value.unwrap_or_else(|| NOT_AVAILABLE.to_owned());
-    vec![
-        standing.name.clone(),
-        of(standing.rate, &|rate| thousands(rate.median)),
-        of(standing.rate, &|rate| {
-            format!("{}–{}", thousands(rate.low), thousands(rate.high))
-        }),
-        of(standing.cpu_us, &|cpu| format!("{:.2}", cpu.low)),
-        of(standing.cpu_us, &|cpu| format!("{:.2}", cpu.median)),
-        of(standing.cpu_us, &|cpu| {
-            format!("{:.2}–{:.2}", cpu.low, cpu.high)
-        }),
-        or(standing.best_ratio.map(|ratio| format!("{ratio:.3}"))),
-        of(standing.ratio, &|ratio| format!("{:.3}", ratio.median)),
-        or(standing
-            .user_share
-            .map(|share| format!("{:.0} %", share * 100.0))),
-        or(standing
-            .switches
-            .map(|(voluntary, involuntary)| format!("{voluntary:.0} + {involuntary:.0}"))),
-        or(standing.threads.map(|threads| threads.to_string())),
-        or(standing.peak_memory.map(mebibytes)),
-    ]
+/// A figure that may not be available, shown by `show`.
+fn or_not<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| NOT_AVAILABLE.to_owned(), show)
 }
 
-/// How the figures were got, true of every throughput table.
-fn how(outcome: &Outcome) -> Vec<String> {
-    let rounds = outcome
-        .rows
-        .iter()
-        .map(|row| row.round + 1)
-        .max()
-        .unwrap_or(0);
-    let window = outcome.rows.iter().find_map(|row| row.figures.as_ref());
-    let window = window.map_or_else(String::new, |figures| {
-        format!(
-            " of {:.2} s after {:.2} s of warm-up, discarded",
-            figures.seconds, figures.warm_up_seconds
-        )
-    });
-    vec![
-        format!("{rounds} rounds{window}; every server a new process in every round, in shuffled order."),
-        "Every byte of every reply was compared, warm-up included.".to_owned(),
-        "CPU: user and system time of the server's process in the window, per reply in the window; first the best \
-         round, since noise only adds. × floor: best to best, then the median of each round's ratio."
-            .to_owned(),
-        "user: part of the CPU time in user space, from the kernel's 10 ms ticks. switches: voluntary + involuntary, \
-         of the threads that live."
-            .to_owned(),
-    ]
+/// `low–high`, both shown by `show`.
+fn range(spread: Spread, show: impl Fn(f64) -> String) -> String {
+    format!("{}–{}", show(spread.low), show(spread.high))
 }
 
-/// What is true of some entrants only.
-fn exceptions(standings: &[Standing]) -> Vec<String> {
-    let mut notes = Vec::new();
-    let named = |of: &dyn Fn(&&Standing) -> bool| {
-        let names: Vec<&str> = standings
-            .iter()
-            .filter(of)
-            .map(|standing| standing.name.as_str())
-            .collect();
-        names.join(", ")
-    };
-    let agree = named(&|standing| standing.counts_agree && standing.void.is_none());
-    let without = named(&|standing| !standing.counts_agree && standing.void.is_none());
-    if !agree.is_empty() {
-        notes.push(format!(
-            "The server's own counts agree with the client's ledger in every round: {agree}."
-        ));
-    }
-    if !without.is_empty() {
-        notes.push(format!(
-            "The client's ledger only, since they leave no counts: {without}."
-        ));
-    }
-    for standing in standings
-        .iter()
-        .filter(|standing| standing.connect_errors > 0)
-    {
-        notes.push(format!(
-            "{}: {} connections could not be made.",
-            standing.name, standing.connect_errors
-        ));
-    }
-    notes
+/// A row of one who has no figures.
+fn void_row(name: &str, flaw: &str) -> Vec<String> {
+    vec![name.to_owned(), format!("void: {flaw}")]
 }
 
-/// `12 345`, with a thin gap where it reads well.
+/// `12,345`.
 fn thousands(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut grouped = String::new();
+    let text = format!("{value:.0}");
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.as_str()),
+    };
+    let mut grouped = sign.to_owned();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -215,4 +106,43 @@ fn thousands(value: f64) -> String {
 
 fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_what_is_in_them_and_a_reason_may_be_longer() {
+        let mut table = Table::new(&["", "µs", "requests/s"]);
+        table.rows = vec![
+            vec!["floor".to_owned(), "4.50".to_owned(), "182,737".to_owned()],
+            void_row("a", "a reason longer than any column"),
+        ];
+        table.notes = vec!["How it was got.".to_owned()];
+        let expected = "         µs  requests/s\n\
+                        floor  4.50     182,737\n\
+                        a      void: a reason longer than any column\n\
+                        \nHow it was got.";
+        assert_eq!(table.to_string(), expected);
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [
+            (0.4, "0"),
+            (999.0, "999"),
+            (1_000.0, "1,000"),
+            (-123.0, "-123"),
+            (-1_234_567.0, "-1,234,567"),
+        ] {
+            assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_available_says_so() {
+        assert_eq!(or_not(None, mebibytes), NOT_AVAILABLE);
+        assert_eq!(or_not(Some(3 << 19), mebibytes), "1.5 MiB");
+    }
 }

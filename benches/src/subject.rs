@@ -55,6 +55,14 @@ impl Subject {
     }
 }
 
+/// What `subjects` are called, in order.
+pub(crate) fn names(subjects: &[Subject]) -> Vec<String> {
+    subjects
+        .iter()
+        .map(|subject| subject.name.clone())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

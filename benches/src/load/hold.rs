@@ -60,8 +60,9 @@ impl Held {
     /// Closes all, and waits until the server has closed them too.
     ///
     /// # Errors
-    /// The server said something more, or did not close.
+    /// The server had closed one before, said something more, or did not close.
     pub fn release(self) -> Result<Ledger, LoadError> {
+        self.streams.iter().try_for_each(is_idle)?;
         for stream in &self.streams {
             stream.shutdown(Shutdown::Write).map_err(LoadError::Lost)?;
         }
@@ -112,5 +113,18 @@ impl Held {
             bytes_out: request.len() as u64,
         };
         Ok(stream)
+    }
+}
+
+/// Whether a connection is open and says nothing.
+fn is_idle(mut stream: &TcpStream) -> Result<(), LoadError> {
+    stream.set_nonblocking(true)?;
+    let said = stream.read(&mut [0; 1]);
+    stream.set_nonblocking(false)?;
+    match said {
+        Ok(0) => Err(LoadError::ClosedEarly { owed: 0 }),
+        Ok(bytes) => Err(LoadError::Excess { bytes }),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(LoadError::Lost(error)),
     }
 }

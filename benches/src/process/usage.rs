@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 pub(super) use system::cpu;
-pub use system::{available_cores, with_affinity};
+pub use system::{available_cores, kernel_memory, with_affinity};
 
 /// What a process has cost until one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +103,14 @@ mod system {
         clock_gettime(clock).ok().map(Duration::from)
     }
 
+    /// Memory that the kernel uses for itself, on the whole machine, in bytes: slabs, stacks and page tables.
+    pub fn kernel_memory() -> Option<u64> {
+        let text = fs::read_to_string("/proc/meminfo").ok()?;
+        let parts = ["Slab", "KernelStack", "PageTables"];
+        let kibibytes: Option<u64> = parts.iter().map(|name| field(&text, name)).sum();
+        Some(kibibytes? * 1024)
+    }
+
     pub(super) fn usage(pid: Pid) -> Usage {
         let folder = format!("/proc/{pid}");
         let folder = Path::new(&folder);
@@ -172,6 +180,7 @@ mod system {
             assert!(usage.threads >= Some(1) && usage.own_memory > Some(0));
             assert!(usage.peak_memory >= usage.own_memory);
             assert!(usage.voluntary_switches.is_some() && usage.user.is_some());
+            assert!(kernel_memory() > Some(0));
         }
 
         #[test]
@@ -213,6 +222,11 @@ mod system {
     }
 
     pub(in crate::process) fn cpu(_: Pid) -> Option<Duration> {
+        None
+    }
+
+    /// Not available here.
+    pub fn kernel_memory() -> Option<u64> {
         None
     }
 

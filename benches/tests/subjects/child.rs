@@ -39,6 +39,10 @@ pub(crate) fn main(role: &[&str]) {
         ["babbles"] => println!("Hello on this fine day"),
         ["is-silent"] => wait_for_sigterm(),
         ["stays"] => stays(),
+        ["fetches", addresses @ ..] => fetch(addresses, |poem| poem),
+        ["shouts", addresses @ ..] => fetch(addresses, |poem| poem.to_uppercase()),
+        ["is-mute", ..] => {}
+        ["fails", ..] => std::process::exit(1),
         role => panic!("no such role: {role:?}"),
     }
 }
@@ -155,5 +159,16 @@ fn answer(
         if refusal.is_some() || !service.keep_alive {
             return true;
         }
+    }
+}
+
+/// Fetches all poems at once, and prints what `change` makes of them.
+fn fetch(addresses: &[&str], change: fn(String) -> String) {
+    let connect = |address: &&str| TcpStream::connect(address).unwrap();
+    let streams: Vec<TcpStream> = addresses.iter().map(connect).collect();
+    for mut stream in streams {
+        let mut poem = String::new();
+        stream.read_to_string(&mut poem).unwrap();
+        print!("{}", change(poem));
     }
 }

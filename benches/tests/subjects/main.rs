@@ -2,6 +2,8 @@
 
 mod child;
 mod instructions;
+mod memory;
+mod poems;
 mod process;
 mod runner;
 
@@ -13,7 +15,14 @@ fn main() {
         let role: Vec<String> = args.collect();
         return child::main(&role.iter().map(String::as_str).collect::<Vec<_>>());
     }
-    let everywhere = [process::TESTS, instructions::TESTS, runner::TESTS].concat();
+    let everywhere = [
+        process::TESTS,
+        instructions::TESTS,
+        memory::TESTS,
+        poems::TESTS,
+        runner::TESTS,
+    ]
+    .concat();
     let trials = everywhere.into_iter().map(trial).chain(
         instructions::OPTIMISED
             .iter()

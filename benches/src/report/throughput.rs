@@ -1,0 +1,135 @@
+//! The report of a throughput measurement.
+
+use super::{NOT_AVAILABLE, Table, mebibytes, or_not, range, thousands, void_row};
+use crate::runner::{Outcome, Standing};
+
+/// Throughput and cost, one line for every entrant.
+pub fn throughput(outcome: &Outcome) -> Table {
+    let summary = outcome.summary();
+    let mut table = Table::new(&[
+        "",
+        "requests/s",
+        "spread",
+        "CPU µs/request",
+        "median",
+        "spread",
+        "× floor",
+        "median",
+        "user",
+        "switches/1,000",
+        "threads",
+        "peak",
+    ]);
+    table.rows = summary.standings.iter().map(row).collect();
+    table.notes.push(format!("{}.", outcome.load));
+    table.notes.extend(how(outcome));
+    let percent = |noise: Option<f64>| match noise {
+        Some(noise) => format!("{:.1} %", noise * 100.0),
+        None => NOT_AVAILABLE.to_owned(),
+    };
+    if let [_, one, .., again] = &outcome.entrants[..] {
+        table.notes.push(format!(
+            "A/A: {one} and {again} are the same program; they differ by {} in best CPU per request, {} in its median, \
+             {} in requests/s. Smaller differences are too close to call.",
+            percent(summary.noise.best_cpu),
+            percent(summary.noise.median_cpu),
+            percent(summary.noise.rate),
+        ));
+    }
+    for (one, other) in summary.too_close() {
+        table
+            .notes
+            .push(format!("Too close to call: {one} and {other}."));
+    }
+    table.notes.extend(exceptions(&summary.standings));
+    table.notes.push(outcome.environment.to_string());
+    table
+}
+
+fn row(standing: &Standing) -> Vec<String> {
+    if let Some(void) = &standing.void {
+        return void_row(&standing.name, void);
+    }
+    let (rate, cpu) = (standing.rate, standing.cpu_us);
+    let micros = |cpu: f64| format!("{cpu:.2}");
+    vec![
+        standing.name.clone(),
+        or_not(rate, |rate| thousands(rate.median)),
+        or_not(rate, |rate| range(rate, thousands)),
+        or_not(cpu, |cpu| micros(cpu.low)),
+        or_not(cpu, |cpu| micros(cpu.median)),
+        or_not(cpu, |cpu| range(cpu, micros)),
+        or_not(standing.best_ratio, |ratio| format!("{ratio:.3}")),
+        or_not(standing.ratio, |ratio| format!("{:.3}", ratio.median)),
+        or_not(standing.user_share, |share| {
+            format!("{:.0} %", share * 100.0)
+        }),
+        or_not(standing.switches, |(voluntary, involuntary)| {
+            format!("{voluntary:.0} + {involuntary:.0}")
+        }),
+        or_not(standing.threads, |threads| threads.to_string()),
+        or_not(standing.peak_memory, mebibytes),
+    ]
+}
+
+/// How the figures were got, true of every throughput table.
+fn how(outcome: &Outcome) -> Vec<String> {
+    let rounds = outcome
+        .rows
+        .iter()
+        .map(|row| row.round + 1)
+        .max()
+        .unwrap_or(0);
+    let window = outcome.rows.iter().find_map(|row| row.figures.as_ref());
+    let window = window.map_or_else(String::new, |figures| {
+        format!(
+            " of {:.2} s after {:.2} s of warm-up, discarded",
+            figures.seconds, figures.warm_up_seconds
+        )
+    });
+    vec![
+        format!("{rounds} rounds{window}; every server a new process in every round, in shuffled order."),
+        "Every byte of every reply was compared, warm-up included.".to_owned(),
+        "CPU: user and system time of the server's process in the window, per reply in the window; first the best \
+         round, since noise only adds. × floor: best to best, then the median of each round's ratio."
+            .to_owned(),
+        "user: part of the CPU time in user space, from the kernel's 10 ms ticks. switches: voluntary + involuntary, \
+         of the threads that live."
+            .to_owned(),
+    ]
+}
+
+/// What is true of some entrants only.
+fn exceptions(standings: &[Standing]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let named = |of: &dyn Fn(&&Standing) -> bool| {
+        let names: Vec<&str> = standings
+            .iter()
+            .filter(of)
+            .map(|standing| standing.name.as_str())
+            .collect();
+        names.join(", ")
+    };
+    let agree = named(&|standing| standing.counts_agree && standing.void.is_none());
+    let without = named(&|standing| !standing.counts_agree && standing.void.is_none());
+    if !agree.is_empty() {
+        notes.push(format!(
+            "The server's own counts agree with the client's ledger in every round: {agree}."
+        ));
+    }
+    if !without.is_empty() {
+        notes.push(format!(
+            "The client's ledger only, since they leave no counts: {without}."
+        ));
+    }
+    for standing in standings
+        .iter()
+        .filter(|standing| standing.connect_errors > 0)
+    {
+        notes.push(format!(
+            "{}: {} connections could not be made.",
+            standing.name, standing.connect_errors
+        ));
+    }
+    notes
+}
