@@ -3,16 +3,21 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// What waits for a sink that does not keep up: some ten thousand lines.
 const PENDING_BYTES_MAX: usize = 1 << 20;
 /// How much is written at once, so that a slow sink is seen to go on.
 const PIECE_BYTES: usize = 4 << 10;
-/// How long [`Lossy::finish`] waits for a sink that takes nothing; an idle server has 100 ms to exit in (S21).
+/// How long [`Lossy::finish`] waits for a sink that is full; an idle server has 100 ms to exit in (S21).
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How long it waits for a sink that is not full, since only a busy machine is slow then: so many times as long.
+const BUSY: u32 = 100;
 
 /// A handle to the one writer; clones write to the same.
 #[derive(Clone)]
@@ -23,6 +28,7 @@ pub(crate) struct Lossy {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    is_full: fn() -> bool,
 }
 
 #[derive(Default)]
@@ -37,8 +43,14 @@ struct State {
 }
 
 impl Lossy {
-    /// Writes to `sink`. Should there be no thread to be had, everything is lost.
-    pub(crate) fn new(sink: impl Write + Send + 'static) -> Self {
+    /// Writes to the process's stderr.
+    pub(crate) fn stderr() -> Self {
+        Self::new(io::stderr(), stderr_is_full)
+    }
+
+    /// Writes to `sink`, which can be asked whether it takes nothing just now. Should there be no thread to be had,
+    /// everything is lost.
+    fn new(sink: impl Write + Send + 'static, is_full: fn() -> bool) -> Self {
         let state = State {
             sink: Some(Box::new(sink)),
             ..State::default()
@@ -47,6 +59,7 @@ impl Lossy {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
                 changed: Condvar::new(),
+                is_full,
             }),
         }
     }
@@ -56,20 +69,23 @@ impl Lossy {
         self.push(format!("{line}\n").as_bytes());
     }
 
-    /// Waits until everything is written, for as long as the sink goes on taking.
+    /// Waits until everything is written, unless the sink takes nothing.
     pub(crate) fn finish(&self) {
         let mut state = self.shared.lock();
+        let mut waits = 0;
         loop {
             let idle = !state.writing && state.pending.is_empty() && state.lost == 0;
-            if idle {
+            if idle || waits == BUSY {
                 return;
             }
             let taken = state.taken;
             let waited = self.shared.changed.wait_timeout(state, PATIENCE);
             let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            if timeout.timed_out() && after.taken == taken {
+            let stands_still = timeout.timed_out() && after.taken == taken;
+            if stands_still && (self.shared.is_full)() {
                 return;
             }
+            waits = if stands_still { waits + 1 } else { 0 };
             state = after;
         }
     }
@@ -151,9 +167,18 @@ impl Shared {
     }
 }
 
+/// Whether a write to stderr would have to wait. What takes a piece is not full: pieces are as short as what a pipe
+/// takes whole.
+fn stderr_is_full() -> bool {
+    let stderr = io::stderr();
+    let mut asked = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    matches!(poll(&mut asked, PollTimeout::ZERO), Ok(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// Says when it is asked to write, and writes when it is told to.
@@ -176,16 +201,19 @@ mod tests {
         }
     }
 
+    static CLOSED: AtomicBool = AtomicBool::new(true);
+
     #[test]
     fn s22_a_sink_that_takes_nothing_loses_lines_and_says_how_many() {
         let (asked, was_asked) = channel();
         let (open, gate) = channel();
         let written = Arc::new(Mutex::new(Vec::new()));
-        let lossy = Lossy::new(Gate {
+        let gate = Gate {
             asked,
             open: gate,
             written: Arc::clone(&written),
-        });
+        };
+        let lossy = Lossy::new(gate, || CLOSED.load(Ordering::Relaxed));
         lossy.line("first");
         was_asked.recv().unwrap();
         let long = "x".repeat(PENDING_BYTES_MAX - 1);
@@ -195,6 +223,7 @@ mod tests {
         lossy.finish(); // Gives up, since nothing is taken.
         assert!(written.lock().unwrap().is_empty());
         drop(open);
+        CLOSED.store(false, Ordering::Relaxed);
         lossy.finish();
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert_eq!(
@@ -209,11 +238,12 @@ mod tests {
         let (open, gate) = channel();
         drop(open);
         let written = Arc::new(Mutex::new(Vec::new()));
-        let lossy = Lossy::new(Gate {
+        let gate = Gate {
             asked,
             open: gate,
             written: Arc::clone(&written),
-        });
+        };
+        let lossy = Lossy::new(gate, || false);
         let lines: String = (0..1_000).map(|line| format!("{line}\n")).collect();
         for line in 0..1_000 {
             lossy.line(line);

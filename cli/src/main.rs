@@ -21,7 +21,6 @@ mod stats;
 mod status;
 mod throttle;
 
-use std::io;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
@@ -32,7 +31,7 @@ use poetry::panics;
 
 fn main() -> ExitCode {
     panics::silence_contained();
-    let stderr = Lossy::new(io::stderr());
+    let stderr = Lossy::stderr();
     let status = match Cli::read(&stderr) {
         Ok(cli) => run(cli, &stderr).unwrap_or_else(|failure| failure.say(&stderr)),
         Err(status) => status,
