@@ -156,7 +156,7 @@ fn obey(
     );
     end_at_the_second(requests, server.counters(), stats.clone(), stderr.clone());
     let summary = server.shutdown(bounds.grace.0);
-    stats.write(&summary.counters);
+    stats.write_last(&summary.counters);
     if summary.cut > 0 {
         warn!(
             "stopped: {} finished, {} cut",
@@ -175,7 +175,7 @@ fn end_at_the_second(mut requests: Requests, counts: Counts, stats: Stats, stder
             info!("stopping: the counts come at exit");
         }
         warn!("ended at once; the counts are those of when it was first told to stop");
-        stats.write(&counts);
+        stats.write_last(&counts);
         signals::end(&stderr, Status::Trouble);
     };
     let named = thread::Builder::new().name("signals".to_owned());
