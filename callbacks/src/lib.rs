@@ -1,10 +1,43 @@
-//! To be written.
+//! Callbacks: a reactor on mio, and Deferreds.
 
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
 use poetry::{Client, Model, Observer, Options, Server, Service};
+
+mod deferred;
+mod errand;
+mod failure;
+mod fetching;
+mod linger;
+pub mod log;
+mod poem_client;
+mod poem_server;
+mod protocol;
+mod reactor;
+mod serving;
+mod station;
+mod timers;
+mod transform_client;
+mod transform_server;
+
+pub use deferred::coroutine::{Awaited, coroutine};
+pub use deferred::semaphore::{DeferredLock, DeferredSemaphore, ReleasedTooOften};
+pub use deferred::{Control, Deferred, NotPaused, Outcome, Trigger, maybe_deferred};
+pub use errand::Errand;
+pub use failure::{Cancelled, Failure, Panicked, TimedOut, WaitsForItself};
+pub use poem_client::get_poetry;
+pub use poem_server::serve_poem;
+pub use protocol::{Address, Factory, Lost, Producer, Protocol, Side};
+pub use reactor::{
+    Accepted, Acceptor, AlreadyRunning, Inlet, MemoryReactor, NotRunning, OpenReactor, Peer, Phase,
+    Port, Reactor, RemoteReactor, Transport,
+};
+pub use station::{Admission, Station};
+pub use timers::{Clock, DelayedCall, NotPending};
+pub use transform_client::{Transformed, transform, transform_or_keep};
+pub use transform_server::serve_transforms;
 
 /// The model.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,15 +50,15 @@ impl Model for Callbacks {
 
     fn serve(
         &self,
-        _: TcpListener,
-        _: Service,
-        _: &Options,
-        _: Arc<dyn Observer>,
+        listener: TcpListener,
+        service: Service,
+        options: &Options,
+        observer: Arc<dyn Observer>,
     ) -> io::Result<Box<dyn Server>> {
-        Err(io::ErrorKind::Unsupported.into())
+        serving::serve(listener, service, options, observer)
     }
 
-    fn client(&self, _: &Options) -> io::Result<Box<dyn Client>> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn client(&self, options: &Options) -> io::Result<Box<dyn Client>> {
+        Ok(Box::new(fetching::ReactorClient::new(options)))
     }
 }

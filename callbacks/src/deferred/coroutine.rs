@@ -1,0 +1,206 @@
+//! Coroutines (D13, Part 17): an `async` block that awaits Deferreds, and is itself one. There is no executor: whoever
+//! fires the Deferred that is awaited goes on with the block.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use poetry::panics;
+
+use super::chain::{Canceller, Chain, Delegate, Next, Settled, Step};
+use super::{Deferred, Trigger, restore};
+use crate::failure::{Failure, Panicked};
+
+/// Runs `block` up to its first wait, and gives back the Deferred of its result.
+///
+/// A value that is there already is taken without a pause. Cancelling the Deferred cancels what the block awaits: the
+/// failure arrives there, and may be caught, or passed on with `?`; the block's result is the Deferred's, either way.
+/// Only Deferreds can be awaited in it.
+///
+/// ```
+/// use callbacks::{Cancelled, Deferred, coroutine};
+///
+/// let (trigger, answer) = Deferred::new();
+/// let doubled = coroutine(async move {
+///     let answer: u32 = answer.await?;
+///     Ok(answer * 2)
+/// });
+/// trigger.callback(21);
+/// assert_eq!(doubled.take_result().unwrap().unwrap(), 42);
+///
+/// let (_trigger, answer) = Deferred::<u32>::new();
+/// let caught = coroutine(async move { Ok(answer.await.unwrap_or_default()) });
+/// caught.cancel();
+/// assert_eq!(caught.take_result().unwrap().unwrap(), 0);
+/// ```
+pub fn coroutine<T: 'static>(
+    block: impl Future<Output = Result<T, Failure>> + 'static,
+) -> Deferred<T> {
+    let mut made = None;
+    let routine = Rc::new_cyclic(|routine: &Weak<Routine<T, _>>| {
+        let (trigger, deferred) = Deferred::ends(Canceller::Delegate(routine.clone()));
+        made = Some(deferred);
+        Routine {
+            block: Cell::new(Some(Box::pin(block))),
+            trigger: Cell::new(Some(trigger)),
+            awaited: RefCell::default(),
+        }
+    });
+    go_on(routine);
+    made.unwrap_or_else(|| unreachable!("made with the routine"))
+}
+
+/// A block under way. What it awaits owns it; so does nobody else, and when that is dropped, so is the block.
+struct Routine<T, F> {
+    block: Cell<Option<Pin<Box<F>>>>,
+    trigger: Cell<Option<Trigger<T>>>,
+    awaited: RefCell<Weak<Chain>>,
+}
+
+trait Resume {
+    /// Goes on to the next wait, or to the end.
+    fn step(self: Rc<Self>);
+    /// Notes what is awaited now, so that a cancel finds it.
+    fn awaits(&self, chain: Weak<Chain>);
+}
+
+impl<T: 'static, F: Future<Output = Result<T, Failure>> + 'static> Resume for Routine<T, F> {
+    fn step(self: Rc<Self>) {
+        let Some(mut block) = self.block.take() else {
+            return;
+        };
+        let outer = CURRENT.replace(Some(Rc::clone(&self) as _));
+        let polled =
+            panics::contain(|| block.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+        CURRENT.set(outer);
+        let result = match polled {
+            Ok(Poll::Pending) => return self.block.set(Some(block)),
+            Ok(Poll::Ready(result)) => result,
+            Err(message) => Err(Panicked(message).into()),
+        };
+        drop(block);
+        if let Some(trigger) = self.trigger.take() {
+            trigger.fire(result);
+        }
+    }
+
+    fn awaits(&self, chain: Weak<Chain>) {
+        self.awaited.replace(chain);
+    }
+}
+
+impl<T, F> Delegate for Routine<T, F> {
+    fn awaited(&self) -> Option<Rc<Chain>> {
+        self.awaited.borrow().upgrade()
+    }
+}
+
+thread_local! {
+    /// The routine whose block runs.
+    static CURRENT: RefCell<Option<Rc<dyn Resume>>> = const { RefCell::new(None) };
+    /// Routines that can go on; there while somebody sees to them.
+    static READY: RefCell<Option<VecDeque<Rc<dyn Resume>>>> = const { RefCell::new(None) };
+}
+
+/// Lets `routine` go on: now, or, when one that runs has brought this about, as soon as that one waits. So a chain of
+/// routines that wait for each other costs no stack.
+fn go_on(routine: Rc<dyn Resume>) {
+    let first = READY.with_borrow_mut(|ready| match ready {
+        Some(ready) => {
+            ready.push_back(Rc::clone(&routine));
+            false
+        }
+        None => {
+            *ready = Some(VecDeque::new());
+            true
+        }
+    });
+    if !first {
+        return;
+    }
+    let mut next = Some(routine);
+    while let Some(routine) = next {
+        routine.step();
+        next = READY.with_borrow_mut(|ready| match ready.as_mut().and_then(VecDeque::pop_front) {
+            None => {
+                *ready = None;
+                None
+            }
+            next => next,
+        });
+    }
+}
+
+impl<T: 'static> IntoFuture for Deferred<T> {
+    type Output = Result<T, Failure>;
+    type IntoFuture = Awaited<T>;
+
+    fn into_future(self) -> Awaited<T> {
+        Awaited {
+            state: State::Asked(self.chain),
+            types: PhantomData,
+        }
+    }
+}
+
+/// A Deferred that a [`coroutine`] awaits.
+///
+/// # Panics
+/// When it is polled by anything but a coroutine before it has fired.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Awaited<T> {
+    state: State,
+    types: PhantomData<fn() -> T>,
+}
+
+enum State {
+    /// Not polled yet.
+    Asked(Rc<Chain>),
+    /// The chain will put its result here. It is not owned any more: it owns the routine.
+    Waiting(Rc<Cell<Option<Settled>>>),
+}
+
+impl<T: 'static> Future for Awaited<T> {
+    type Output = Result<T, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        let settled = match &self.state {
+            State::Asked(chain) => chain.take(),
+            State::Waiting(slot) => slot.take(),
+        };
+        if let Some(settled) = settled {
+            return Poll::Ready(settled.map(restore));
+        }
+        if let State::Asked(chain) = &self.state {
+            let slot = wait_for(chain);
+            self.state = State::Waiting(slot);
+        }
+        Poll::Pending
+    }
+}
+
+/// Has the current routine go on when `chain` has a result.
+fn wait_for(chain: &Rc<Chain>) -> Rc<Cell<Option<Settled>>> {
+    let routine = CURRENT.with_borrow(Clone::clone);
+    let routine = routine.expect("a Deferred is awaited in a coroutine only");
+    routine.awaits(Rc::downgrade(chain));
+    let slot = Rc::new(Cell::new(None));
+    let filled = Rc::clone(&slot);
+    chain.push(Step::Call(Box::new(move |settled| {
+        filled.set(Some(settled));
+        go_on(routine);
+        Next::Settled(Ok(Box::new(())))
+    })));
+    slot
+}
+
+impl<T> fmt::Debug for Awaited<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Awaited").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,132 @@
+//! What one fetch carries with it: its bounds, its place in the events, its deadline. And the words for how it fails.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use poetry::error::Timeout;
+use poetry::event::Scene;
+use poetry::{FetchFailure, Kind, Limits, Reporter, Role};
+
+use crate::deferred::Deferred;
+use crate::failure::{Cancelled, Failure, TimedOut};
+use crate::protocol::Lost;
+use crate::reactor::Reactor;
+
+/// One fetch: what its steps have in common.
+#[derive(Debug)]
+pub struct Errand {
+    /// The bounds.
+    pub limits: Rc<Limits>,
+    reporter: Reporter,
+    scene: Scene,
+    /// When the poem, and its transform, must be there, on the reactor's clock.
+    deadline: Option<Duration>,
+    received: Cell<u64>,
+}
+
+impl Errand {
+    /// The errand of fetching request `task`, which begins now.
+    pub fn begin(
+        reactor: &Reactor,
+        limits: &Rc<Limits>,
+        reporter: &Reporter,
+        worker: u32,
+        task: u64,
+    ) -> Rc<Self> {
+        let now = reactor.clock().now();
+        Rc::new(Self {
+            limits: Rc::clone(limits),
+            reporter: reporter.clone(),
+            scene: Scene {
+                worker,
+                task,
+                ..Scene::default()
+            },
+            deadline: limits.total_deadline.map(|total| now.saturating_add(total)),
+            received: Cell::new(0),
+        })
+    }
+
+    /// The errand of having this one's poem transformed: the same deadline, a role of its own.
+    pub(crate) fn for_transform(&self) -> Rc<Self> {
+        Rc::new(Self {
+            limits: Rc::clone(&self.limits),
+            reporter: self.reporter.for_role(Role::TransformClient),
+            scene: Scene {
+                parent: Some(self.scene.task),
+                ..self.scene
+            },
+            deadline: self.deadline,
+            received: Cell::new(0),
+        })
+    }
+
+    /// Bytes of the poem received so far.
+    pub fn received(&self) -> u64 {
+        self.received.get()
+    }
+
+    pub(crate) fn read(&self, local: Option<SocketAddr>, peer: SocketAddr, bytes: usize) {
+        let bytes = bytes as u64;
+        self.received.set(self.received.get() + bytes);
+        self.report(local, Some(peer), Kind::Read { bytes });
+    }
+
+    pub(crate) fn report(&self, local: Option<SocketAddr>, peer: Option<SocketAddr>, kind: Kind) {
+        self.reporter.report(
+            Scene {
+                local,
+                peer,
+                ..self.scene
+            },
+            kind,
+        );
+    }
+
+    /// Bounds `fetch` by the deadline, and puts its failures into the words of S11.
+    pub(crate) fn bound<T: 'static>(&self, reactor: &Reactor, fetch: Deferred<T>) -> Deferred<T> {
+        let clock = reactor.clock();
+        let fetch = match self.deadline {
+            Some(deadline) => fetch.timeout(deadline.saturating_sub(clock.now()), clock),
+            None => fetch,
+        };
+        fetch.add_errback(|failure| Err(fetch_failure(failure).into()))
+    }
+}
+
+/// A failure in the words of S11.
+pub(crate) fn fetch_failure(failure: Failure) -> FetchFailure {
+    if failure.is::<Cancelled>() {
+        return FetchFailure::Cancelled;
+    }
+    if failure.is::<TimedOut>() {
+        return FetchFailure::TimedOut(Timeout::Total);
+    }
+    failure
+        .trap::<FetchFailure>()
+        .unwrap_or_else(|other| FetchFailure::ConnectionFailed {
+            cause: other.to_string(),
+        })
+}
+
+/// A connection that was never made.
+pub(crate) fn connection_failed(error: &io::Error) -> FetchFailure {
+    if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
+        FetchFailure::connect_timed_out()
+    } else {
+        FetchFailure::connection_failed(error)
+    }
+}
+
+/// A connection that ended before its time.
+pub(crate) fn connection_lost(lost: Lost) -> FetchFailure {
+    match lost {
+        Lost::Broken(error) => FetchFailure::connection_lost(&error),
+        Lost::Done | Lost::Aborted => FetchFailure::ConnectionLost {
+            cause: "closed at this end".to_owned(),
+        },
+    }
+}

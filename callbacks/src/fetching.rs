@@ -1,0 +1,306 @@
+//! Clients behind the contract: all poems of a fetch at once, in one reactor of the calling thread, or shared out among
+//! several.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use poetry::cancel::Target;
+use poetry::{
+    Cancel, Client, FetchError, FetchFailure, FetchRequest, Kind, Observer, Options, Outcome, Peer,
+    Reporter, Role,
+};
+
+use crate::deferred::semaphore::DeferredSemaphore;
+use crate::deferred::{Control, Deferred};
+use crate::errand::{Errand, fetch_failure};
+use crate::failure::Failure;
+use crate::poem_client::get_poetry;
+use crate::reactor::{OpenReactor, Reactor};
+use crate::transform_client::{Transformed, transform_or_keep};
+
+/// A client of this model, behind the contract.
+pub(crate) struct ReactorClient {
+    options: Options,
+}
+
+impl ReactorClient {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            options: options.clone(),
+        }
+    }
+}
+
+impl Client for ReactorClient {
+    fn fetch(
+        &self,
+        requests: &[FetchRequest],
+        observer: Arc<dyn Observer>,
+        cancel: &Cancel,
+    ) -> Vec<Outcome> {
+        let limits = &self.options.limits;
+        let reporter = Reporter::new(
+            "callbacks",
+            Role::PoemClient,
+            self.options.clock.clone(),
+            observer,
+        );
+        let reactors = self
+            .options
+            .threads
+            .get()
+            .min(limits.fetches_max)
+            .min(requests.len())
+            .max(1);
+        let mut shares: Vec<Share> = (0..reactors)
+            .map(|worker| Share::new(worker, reactors, limits, &reporter, requests, cancel))
+            .collect();
+        let own = shares.remove(0);
+        let mut outcomes: Vec<(usize, Outcome)> = thread::scope(|scope| {
+            let others: Vec<_> = shares
+                .into_iter()
+                .map(|share| scope.spawn(move || share.fetch()))
+                .collect();
+            let mut outcomes = own.fetch();
+            for other in others {
+                // A thread cannot panic outside of callbacks; if one does, its poems are missed below.
+                outcomes.extend(other.join().unwrap_or_default());
+            }
+            outcomes
+        });
+        outcomes.sort_unstable_by_key(|(index, _)| *index);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+}
+
+/// The part of a fetch that one reactor does.
+struct Share {
+    worker: u32,
+    limits: poetry::Limits,
+    reporter: Reporter,
+    requests: Vec<(usize, FetchRequest)>,
+    cancel: Cancel,
+}
+
+impl Share {
+    /// Every `reactors`-th request, and as large a part of what may be under way at once.
+    fn new(
+        worker: usize,
+        reactors: usize,
+        limits: &poetry::Limits,
+        reporter: &Reporter,
+        requests: &[FetchRequest],
+        cancel: &Cancel,
+    ) -> Self {
+        let mut limits = limits.clone();
+        let remainder = usize::from(worker < limits.fetches_max % reactors);
+        limits.fetches_max = limits.fetches_max / reactors + remainder;
+        Self {
+            worker: worker as u32,
+            limits,
+            reporter: reporter.clone(),
+            requests: requests
+                .iter()
+                .cloned()
+                .enumerate()
+                .skip(worker)
+                .step_by(reactors)
+                .collect(),
+            cancel: cancel.clone(),
+        }
+    }
+
+    fn fetch(self) -> Vec<(usize, Outcome)> {
+        let reactor = match Reactor::open() {
+            Ok(reactor) => reactor,
+            Err(error) => return self.all_failed(&error),
+        };
+        fetch_all(&reactor, self)
+    }
+
+    /// The system had no descriptor for the reactor itself.
+    fn all_failed(self, error: &io::Error) -> Vec<(usize, Outcome)> {
+        let outcome = |request: FetchRequest| Outcome {
+            poem: Err(FetchError::new(
+                request.peer,
+                FetchFailure::connection_failed(error),
+            )),
+            transform_failure: None,
+            bytes: 0,
+            elapsed: Duration::ZERO,
+        };
+        self.requests
+            .into_iter()
+            .map(|(index, request)| (index, outcome(request)))
+            .collect()
+    }
+}
+
+// ANCHOR: fetch_all
+/// Fetches every poem of `share`, as many at once as its limits allow, and runs the reactor until all have ended.
+fn fetch_all(reactor: &OpenReactor, share: Share) -> Vec<(usize, Outcome)> {
+    let turns = DeferredSemaphore::new(share.limits.fetches_max);
+    let campaign = Campaign::new(reactor, &share);
+    for (index, request) in share.requests {
+        let (begins, gives_up, ends) = (
+            Rc::clone(&campaign),
+            Rc::clone(&campaign),
+            Rc::clone(&campaign),
+        );
+        let peer = request.peer.clone();
+        let fetch = turns
+            .run(move || begins.fetch(index, request))
+            .add_errback(move |failure| Ok(gives_up.never_begun(index, peer, failure)))
+            .add_callback(move |outcome| {
+                ends.end(index, outcome);
+                Ok(())
+            });
+        campaign.watch(index, &fetch);
+    }
+    let _subscription = share.cancel.subscribe(campaign.canceller());
+    if !campaign.is_over() {
+        // It cannot be running already: it was made for this.
+        let _ = reactor.run();
+    }
+    campaign.outcomes.take()
+}
+// ANCHOR_END: fetch_all
+
+/// A fetch of many poems, under way in one reactor.
+struct Campaign {
+    reactor: Reactor,
+    limits: Rc<poetry::Limits>,
+    reporter: Reporter,
+    worker: u32,
+    wanted: usize,
+    outcomes: RefCell<Vec<(usize, Outcome)>>,
+    /// What can still be cancelled.
+    controls: RefCell<BTreeMap<usize, Control>>,
+}
+
+impl Campaign {
+    fn new(reactor: &Reactor, share: &Share) -> Rc<Self> {
+        Rc::new(Self {
+            reactor: reactor.clone(),
+            limits: Rc::new(share.limits.clone()),
+            reporter: share.reporter.clone(),
+            worker: share.worker,
+            wanted: share.requests.len(),
+            outcomes: RefCell::default(),
+            controls: RefCell::default(),
+        })
+    }
+
+    /// One poem, and its transform if there is to be one: the chain never fails, its outcome says what did.
+    fn fetch(&self, index: usize, request: FetchRequest) -> Deferred<Outcome> {
+        let errand = self.errand(index);
+        let (reactor, transforming) = (self.reactor.clone(), Rc::clone(&errand));
+        let (clock, peer, via) = (self.reporter.clock().clone(), request.peer, request.via);
+        let began = clock.now();
+        get_poetry(&self.reactor, &peer, &errand)
+            .add_callback(move |poem| match via {
+                Some(via) => transform_or_keep(&reactor, &via, poem, &transforming),
+                None => Deferred::succeed((poem, None)),
+            })
+            .add_both(move |result| {
+                let elapsed = clock.now().saturating_sub(began);
+                Ok(conclude(&errand, peer, result, elapsed))
+            })
+    }
+
+    /// The outcome of a fetch that was cancelled while it waited for its turn.
+    fn never_begun(&self, index: usize, peer: Peer, failure: Failure) -> Outcome {
+        conclude(&self.errand(index), peer, Err(failure), Duration::ZERO)
+    }
+
+    fn errand(&self, index: usize) -> Rc<Errand> {
+        Errand::begin(
+            &self.reactor,
+            &self.limits,
+            &self.reporter,
+            self.worker,
+            index as u64,
+        )
+    }
+
+    fn watch(&self, index: usize, fetch: &Deferred<()>) {
+        if !fetch.is_settled() {
+            self.controls.borrow_mut().insert(index, fetch.control());
+        }
+    }
+
+    fn end(&self, index: usize, outcome: Outcome) {
+        self.controls.borrow_mut().remove(&index);
+        self.outcomes.borrow_mut().push((index, outcome));
+        if self.is_over() {
+            // Before the reactor runs there is nothing to stop.
+            let _ = self.reactor.stop();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.outcomes.borrow().len() == self.wanted
+    }
+
+    /// What passes a cancel from any thread on to the fetches here.
+    fn canceller(self: &Rc<Self>) -> impl Fn(Target) + Send + Sync + 'static {
+        let campaign = Rc::clone(self);
+        let inlet = self.reactor.inlet(move |_, target| campaign.cancel(target));
+        move |target| {
+            // Once the reactor is gone, everything has ended.
+            let _ = inlet.send(target);
+        }
+    }
+
+    fn cancel(&self, target: Target) {
+        let controls: Vec<Control> = match target {
+            Target::All => self.controls.borrow().values().cloned().collect(),
+            Target::Task(index) => self
+                .controls
+                .borrow()
+                .get(&index)
+                .cloned()
+                .into_iter()
+                .collect(),
+        };
+        // Without the borrow: a cancelled fetch ends here and now.
+        controls.iter().for_each(Control::cancel);
+    }
+}
+
+/// Says how a fetch ended, in an event and in its outcome.
+fn conclude(
+    errand: &Errand,
+    peer: Peer,
+    result: Result<Transformed, Failure>,
+    elapsed: Duration,
+) -> Outcome {
+    let (poem, transform_failure) = match result {
+        Ok((poem, failure)) => {
+            errand.report(
+                None,
+                None,
+                Kind::Finished {
+                    bytes: poem.len() as u64,
+                },
+            );
+            (Ok(poem), failure)
+        }
+        Err(failure) => {
+            let failure = fetch_failure(failure);
+            errand.report(None, None, Kind::Failed(failure.clone()));
+            (Err(FetchError::new(peer, failure)), None)
+        }
+    };
+    Outcome {
+        poem,
+        transform_failure,
+        bytes: errand.received(),
+        elapsed,
+    }
+}

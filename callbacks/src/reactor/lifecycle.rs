@@ -1,0 +1,174 @@
+//! Starting and stopping: hooks for when the reactor runs (R3), and the triggers of its end (R5, R6).
+
+use std::cell::{Cell, RefCell};
+use std::mem;
+use std::rc::Rc;
+
+use poetry::panics;
+
+use super::{Core, Reactor};
+use crate::deferred::Deferred;
+use crate::log::{self, Trouble};
+
+/// When a shutdown trigger runs: each phase after the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// While everything still works; the next phase waits for the Deferreds that these triggers return.
+    Before,
+    /// In between.
+    During,
+    /// Last.
+    After,
+}
+
+/// The reactor runs already (R6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the reactor runs already")]
+pub struct AlreadyRunning;
+
+/// The reactor does not run, or is stopping (R6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the reactor does not run")]
+pub struct NotRunning;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Idle,
+    Running,
+    /// `stop` was called in this turn.
+    Stopping,
+    /// The first phase's Deferreds are awaited.
+    Waiting,
+}
+
+type Hook = Box<dyn FnOnce()>;
+type Trigger = Box<dyn FnOnce() -> Deferred<()>>;
+
+#[derive(Default)]
+pub(super) struct Lifecycle {
+    state: Cell<State>,
+    hooks: RefCell<Vec<Hook>>,
+    triggers: RefCell<Vec<(Phase, Trigger)>>,
+    awaited: Rc<Cell<usize>>,
+}
+
+impl Reactor {
+    /// Runs `hook` when the reactor runs: at once if it does, else first thing (R3).
+    pub fn call_when_running(&self, hook: impl FnOnce() + 'static) {
+        let lifecycle = &self.core().lifecycle;
+        if lifecycle.state.get() == State::Idle {
+            lifecycle.hooks.borrow_mut().push(Box::new(hook));
+        } else {
+            contained(hook);
+        }
+    }
+
+    /// Stops the reactor: what is due in this turn still runs, then the shutdown triggers, then `run` returns (R5).
+    ///
+    /// # Errors
+    /// It does not run, or is stopping already (R6).
+    pub fn stop(&self) -> Result<(), NotRunning> {
+        let state = &self.core().lifecycle.state;
+        match state.get() {
+            State::Running => {
+                state.set(State::Stopping);
+                Ok(())
+            }
+            _ => Err(NotRunning),
+        }
+    }
+
+    /// Runs `trigger` in `phase` of the next stop (R5). The reactor goes on until the Deferreds of the first phase have
+    /// fired; those of the others are not waited for.
+    pub fn add_system_event_trigger(
+        &self,
+        phase: Phase,
+        trigger: impl FnOnce() -> Deferred<()> + 'static,
+    ) {
+        let mut triggers = self.core().lifecycle.triggers.borrow_mut();
+        triggers.push((phase, Box::new(trigger)));
+    }
+
+    /// Whether the reactor runs.
+    pub fn is_running(&self) -> bool {
+        self.core().is_running()
+    }
+}
+
+impl Lifecycle {
+    /// Whether the next turn must not wait.
+    pub(super) fn is_stopping(&self) -> bool {
+        match self.state.get() {
+            State::Stopping => true,
+            State::Waiting => self.awaited.get() == 0,
+            State::Idle | State::Running => false,
+        }
+    }
+
+    /// The end of a turn: goes on with stopping, if that is what we do.
+    pub(super) fn turn(&self) {
+        if self.state.get() == State::Stopping {
+            self.state.set(State::Waiting);
+            self.run_phase(Phase::Before);
+        }
+        if self.state.get() == State::Waiting && self.awaited.get() == 0 {
+            self.run_phase(Phase::During);
+            self.run_phase(Phase::After);
+            self.state.set(State::Idle);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        drop(self.hooks.take());
+        drop(self.triggers.take());
+    }
+
+    fn run_phase(&self, phase: Phase) {
+        let all = self.triggers.take();
+        let (now, later) = all.into_iter().partition(|(of, _)| *of == phase);
+        *self.triggers.borrow_mut() = later;
+        let now: Vec<(Phase, Trigger)> = now;
+        for (_, trigger) in now {
+            if let Some(ended) = contained(trigger) {
+                self.awaited.set(self.awaited.get() + 1);
+                let awaited = Rc::clone(&self.awaited);
+                // However it ends: a failure is reported when the Deferred is dropped, and must not stop the stop.
+                drop(ended.add_both(move |result| {
+                    awaited.set(awaited.get() - 1);
+                    result
+                }));
+            }
+        }
+        if phase != Phase::Before {
+            self.awaited.set(0);
+        }
+    }
+}
+
+impl Core {
+    /// Whether it was not running before.
+    pub(super) fn start(&self) -> bool {
+        if self.lifecycle.state.get() != State::Idle {
+            return false;
+        }
+        self.lifecycle.state.set(State::Running);
+        self.tell_time();
+        let hooks = mem::take(&mut *self.lifecycle.hooks.borrow_mut());
+        for hook in hooks {
+            contained(hook);
+        }
+        true
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.lifecycle.state.get() != State::Idle
+    }
+}
+
+/// Runs a hook; its panic is logged, and the loop goes on (R4).
+fn contained<T>(hook: impl FnOnce() -> T) -> Option<T> {
+    panics::contain(hook)
+        .map_err(|message| log::report(Trouble::Panicked { message }))
+        .ok()
+}

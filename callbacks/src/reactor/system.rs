@@ -1,0 +1,269 @@
+//! The real thing: the one file that names the system's sockets, its poll and its clock. `memory.rs` stands beside it
+//! with the same surface for tests; everything above takes either.
+
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::memory::{End, Network};
+
+/// A token that is no connection and no port: calls from threads wait.
+pub(super) const WAKE: usize = usize::MAX;
+/// Events taken from the kernel at once.
+const EVENTS_MAX: usize = 1_024;
+
+/// What can be done with a socket now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ready {
+    pub(super) token: usize,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    /// The peer has finished, or the connection is broken: reading will come to the end.
+    pub(super) ended: bool,
+}
+
+/// A connected, or connecting, socket.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Memory(End),
+}
+
+impl Socket {
+    #[inline]
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Memory(end) => end.receive(buffer),
+        }
+    }
+
+    #[inline]
+    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Memory(end) => end.send(bytes),
+        }
+    }
+
+    /// Sends FIN behind what was sent.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Memory(end) => {
+                end.finish();
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn local(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr(),
+            Self::Memory(end) => Ok(end.local()),
+        }
+    }
+
+    /// Whether the connection that was begun is made by now; an error if it never will be.
+    pub(super) fn is_connected(&self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(stream) => {
+                if let Some(error) = stream.take_error()? {
+                    return Err(error);
+                }
+                match stream.peer_addr() {
+                    // What is written goes out at once; a program that never writes does not care.
+                    Ok(_) => stream.set_nodelay(true).map(|()| true),
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
+            Self::Memory(end) => end.is_connected(),
+        }
+    }
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub(super) struct Listener(TcpListener);
+
+/// A connection that a port has accepted and that no reactor has taken yet: it may go to another thread.
+#[derive(Debug)]
+pub struct Accepted {
+    pub(super) stream: Stream,
+    /// The peer.
+    pub peer: SocketAddr,
+    /// Its number among the port's connections, from 0.
+    pub serial: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Stream(TcpStream);
+
+impl From<Stream> for Socket {
+    fn from(stream: Stream) -> Self {
+        Self::Tcp(stream.0)
+    }
+}
+
+impl Listener {
+    pub(super) fn new(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self(TcpListener::from_std(listener)))
+    }
+
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    pub(super) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        let (stream, peer) = self.0.accept()?;
+        Ok((Stream(stream), peer))
+    }
+}
+
+/// Where readiness, wakes and the time come from.
+#[derive(Debug)]
+pub(super) enum Driver {
+    System(System),
+    Memory(Network),
+}
+
+#[derive(Debug)]
+pub(super) struct System {
+    poll: RefCell<(Poll, Events)>,
+    waker: Arc<Waker>,
+    origin: Instant,
+}
+
+impl System {
+    pub(super) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), Token(WAKE))?);
+        Ok(Self {
+            poll: RefCell::new((poll, Events::with_capacity(EVENTS_MAX))),
+            waker,
+            origin: Instant::now(),
+        })
+    }
+}
+
+/// Wakes a reactor from another thread.
+#[derive(Debug, Clone)]
+pub(super) enum Wake {
+    System(Arc<Waker>),
+    /// A reactor in memory is turned by its test.
+    Nobody,
+}
+
+impl Wake {
+    pub(super) fn wake(&self) {
+        match self {
+            // It fails only if the kernel has no memory for eight bytes; the reactor's next event does as well.
+            Self::System(waker) => drop(waker.wake()),
+            Self::Nobody => {}
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn wake(&self) -> Wake {
+        match self {
+            Self::System(system) => Wake::System(Arc::clone(&system.waker)),
+            Self::Memory(_) => Wake::Nobody,
+        }
+    }
+
+    /// Waits for readiness for up to `timeout`, for ever without one, and writes it to `ready`.
+    pub(super) fn poll(&self, timeout: Option<Duration>, ready: &mut Vec<Ready>) {
+        match self {
+            Self::System(system) => {
+                let (poll, events) = &mut *system.poll.borrow_mut();
+                if poll.poll(events, timeout).is_ok() {
+                    ready.extend(events.iter().map(|event| Ready {
+                        token: event.token().0,
+                        readable: event.is_readable(),
+                        writable: event.is_writable(),
+                        ended: event.is_read_closed() || event.is_error(),
+                    }));
+                }
+            }
+            Self::Memory(network) => network.poll(ready),
+        }
+    }
+
+    /// The time since the reactor was made.
+    pub(super) fn now(&self) -> Duration {
+        match self {
+            Self::System(system) => system.origin.elapsed(),
+            Self::Memory(network) => network.now(),
+        }
+    }
+
+    /// Begins to make a connection.
+    pub(super) fn connect(&self, peer: SocketAddr) -> io::Result<Socket> {
+        match self {
+            Self::System(_) => TcpStream::connect(peer).map(Socket::Tcp),
+            Self::Memory(network) => Ok(Socket::Memory(network.dial(peer))),
+        }
+    }
+
+    pub(super) fn listen(&self, listener: &mut Listener, token: usize) -> io::Result<()> {
+        match self {
+            Self::System(system) => {
+                let poll = system.poll.borrow();
+                let registry = poll.0.registry();
+                registry.register(&mut listener.0, Token(token), Interest::READABLE)
+            }
+            Self::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Watches `socket` for what comes, and for room to write if `writable`.
+    pub(super) fn register(
+        &self,
+        socket: &mut Socket,
+        token: usize,
+        writable: bool,
+    ) -> io::Result<()> {
+        match (self, socket) {
+            (Self::System(system), Socket::Tcp(stream)) => {
+                let poll = system.poll.borrow();
+                poll.0
+                    .registry()
+                    .register(stream, Token(token), interest(writable))
+            }
+            (_, Socket::Memory(end)) => {
+                end.register(token);
+                Ok(())
+            }
+            (Self::Memory(_), Socket::Tcp(_)) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Watches for room to write, too.
+    pub(super) fn want_room(&self, socket: &mut Socket, token: usize) -> io::Result<()> {
+        match (self, socket) {
+            (Self::System(system), Socket::Tcp(stream)) => {
+                let poll = system.poll.borrow();
+                poll.0
+                    .registry()
+                    .reregister(stream, Token(token), interest(true))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn interest(writable: bool) -> Interest {
+    if writable {
+        Interest::READABLE | Interest::WRITABLE
+    } else {
+        Interest::READABLE
+    }
+}

@@ -1,0 +1,188 @@
+//! The way into a reactor from other threads: calls queue up, and the loop is woken to run them.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::mem;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use poetry::panics;
+
+use super::system::Wake;
+use super::{Core, Reactor};
+use crate::log::{self, Trouble};
+
+type Call = Box<dyn FnOnce(&Reactor) + Send>;
+
+/// A handle to a reactor for other threads. Clones are the same reactor.
+#[derive(Clone)]
+pub struct RemoteReactor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    calls: Mutex<Option<VecDeque<Call>>>,
+    /// Whether there are calls; read once a turn, without the lock.
+    any: AtomicBool,
+    wake: Wake,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Call>>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The reactor's end.
+pub(super) struct Mailbox {
+    shared: Arc<Shared>,
+}
+
+impl RemoteReactor {
+    /// Runs `call` in the reactor's thread, after those that this thread has asked for before (R7).
+    ///
+    /// # Errors
+    /// The reactor is gone; `call` was dropped.
+    pub fn call_from_thread(&self, call: impl FnOnce(&Reactor) + Send + 'static) -> io::Result<()> {
+        let first = {
+            let mut calls = self.shared.lock();
+            let Some(calls) = &mut *calls else {
+                return Err(io::ErrorKind::NotConnected.into());
+            };
+            calls.push_back(Box::new(call));
+            !self.shared.any.swap(true, Ordering::Release)
+        };
+        if first {
+            self.shared.wake.wake();
+        }
+        Ok(())
+    }
+}
+
+impl Reactor {
+    /// A handle for other threads.
+    pub fn remote(&self) -> RemoteReactor {
+        RemoteReactor {
+            shared: Arc::clone(&self.core().mailbox.shared),
+        }
+    }
+}
+
+impl Mailbox {
+    pub(super) fn new(wake: Wake) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                calls: Mutex::new(Some(VecDeque::new())),
+                any: AtomicBool::new(false),
+                wake,
+            }),
+        }
+    }
+
+    #[inline]
+    pub(super) fn has_mail(&self) -> bool {
+        self.shared.any.load(Ordering::Acquire)
+    }
+
+    /// Runs the calls there are by now; those they make themselves are for the next turn.
+    pub(super) fn run(&self, core: &Rc<Core>) {
+        if !self.has_mail() {
+            return;
+        }
+        let calls = {
+            let mut calls = self.shared.lock();
+            self.shared.any.store(false, Ordering::Release);
+            calls.as_mut().map(mem::take).unwrap_or_default()
+        };
+        let reactor = Reactor {
+            core: Rc::clone(core),
+        };
+        for call in calls {
+            if let Err(message) = panics::contain(|| call(&reactor)) {
+                log::report(Trouble::Panicked { message });
+            }
+        }
+    }
+
+    /// Takes no more calls, and drops those that wait.
+    pub(super) fn close(&self) {
+        let calls = self.shared.lock().take();
+        drop(calls);
+    }
+}
+
+/// Passes values from any thread to a function that never leaves the reactor's. Clones are the same inlet.
+pub struct Inlet<T> {
+    remote: RemoteReactor,
+    key: usize,
+    types: PhantomData<fn(T)>,
+}
+
+/// A function behind an inlet.
+type Handler<T> = Rc<dyn Fn(&Reactor, T)>;
+
+impl Reactor {
+    /// A way for other threads to call `handler`, which may hold what is not `Send`. It lives as long as the reactor.
+    pub fn inlet<T: Send + 'static>(&self, handler: impl Fn(&Reactor, T) + 'static) -> Inlet<T> {
+        let handler: Handler<T> = Rc::new(handler);
+        let mut inlets = self.core().inlets.borrow_mut();
+        inlets.push(Rc::new(handler));
+        Inlet {
+            remote: self.remote(),
+            key: inlets.len() - 1,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<T: Send + 'static> Inlet<T> {
+    /// Calls the handler with `value` in the reactor's thread, in the order of [`RemoteReactor::call_from_thread`].
+    ///
+    /// # Errors
+    /// The reactor is gone; `value` was dropped.
+    pub fn send(&self, value: T) -> io::Result<()> {
+        let key = self.key;
+        self.remote.call_from_thread(move |reactor| {
+            let handler = reactor.core().inlets.borrow().get(key).cloned();
+            if let Some(handler) = handler
+                .as_deref()
+                .and_then(<dyn Any>::downcast_ref::<Handler<T>>)
+            {
+                handler(reactor, value);
+            }
+        })
+    }
+
+    /// The reactor it leads to.
+    pub fn remote(&self) -> &RemoteReactor {
+        &self.remote
+    }
+}
+
+impl<T> Clone for Inlet<T> {
+    fn clone(&self) -> Self {
+        Self {
+            remote: self.remote.clone(),
+            key: self.key,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Inlet<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Inlet")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RemoteReactor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("RemoteReactor").finish_non_exhaustive()
+    }
+}

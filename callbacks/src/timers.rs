@@ -1,0 +1,284 @@
+//! Time as the reactor knows it: calls that run later, in order. The same code runs under the reactor, which moves
+//! time once per turn, and in tests, which move it by hand ([`Clock::advance`], R8). No real clock is named here.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use poetry::panics;
+use slab::Slab;
+
+use crate::log::{self, Trouble};
+
+/// A clock, and the calls that wait for it. Clones are the same clock.
+///
+/// ```
+/// use callbacks::Clock;
+/// use std::{cell::RefCell, rc::Rc, time::Duration};
+///
+/// let clock = Clock::new();
+/// let ran = Rc::new(RefCell::new(Vec::new()));
+/// for (name, seconds) in [("late", 2), ("early", 1), ("early too", 1)] {
+///     let ran = Rc::clone(&ran);
+///     clock.call_later(Duration::from_secs(seconds), move || ran.borrow_mut().push(name));
+/// }
+/// clock.advance(Duration::from_secs(1));
+/// assert_eq!(*ran.borrow(), ["early", "early too"]);
+/// ```
+#[derive(Clone, Default)]
+pub struct Clock {
+    timers: Rc<RefCell<Timers>>,
+}
+
+#[derive(Default)]
+struct Timers {
+    now: Duration,
+    made: u64,
+    queue: BinaryHeap<Reverse<Entry>>,
+    calls: Slab<Call>,
+}
+
+/// A place in the queue: by time, then in the order the calls were made (R1). It may be out of date: see [`Call`].
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    due: Duration,
+    made: u64,
+    key: usize,
+}
+
+/// A call that waits. Its entry in the queue is the one of time `queued`; when that comes up and `due` has been moved
+/// to later, it is queued again. So moving a call costs nothing, and cancelling leaves a dead entry behind.
+struct Call {
+    made: u64,
+    due: Duration,
+    queued: Duration,
+    action: Box<dyn FnOnce()>,
+}
+
+/// Dead entries that are not worth a clean-up.
+const DEAD_ENTRIES_MAX: usize = 64;
+
+impl Clock {
+    /// A clock that stands at zero until it is advanced.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The time since the clock's origin. Under a reactor it moves once per turn.
+    pub fn now(&self) -> Duration {
+        self.timers.borrow().now
+    }
+
+    /// Runs `action` once, `delay` from now: never early, equal times in the order of the calls, and not before
+    /// the next turn (R1).
+    pub fn call_later(&self, delay: Duration, action: impl FnOnce() + 'static) -> DelayedCall {
+        let mut timers = self.timers.borrow_mut();
+        let due = timers.now.saturating_add(delay);
+        let made = timers.made;
+        timers.made += 1;
+        let key = timers.calls.insert(Call {
+            made,
+            due,
+            queued: due,
+            action: Box::new(action),
+        });
+        timers.queue.push(Reverse(Entry { due, made, key }));
+        DelayedCall {
+            timers: Rc::downgrade(&self.timers),
+            key,
+            made,
+        }
+    }
+
+    /// Moves time by `by`, then runs once what is due. What these calls ask to be called waits for the next
+    /// advance, be it by nothing (R1, R8).
+    pub fn advance(&self, by: Duration) {
+        self.set(self.now().saturating_add(by));
+        self.run_due();
+    }
+
+    /// How many calls wait.
+    pub fn pending(&self) -> usize {
+        self.timers.borrow().calls.len()
+    }
+
+    /// Moves time to `now`, if that is not in the past.
+    pub(crate) fn set(&self, now: Duration) {
+        let mut timers = self.timers.borrow_mut();
+        timers.now = timers.now.max(now);
+    }
+
+    /// Runs what is due.
+    pub(crate) fn run_due(&self) {
+        let boundary = self.timers.borrow().made;
+        loop {
+            // A statement of its own: the action must find the timers free.
+            let action = self.timers.borrow_mut().pop_due(boundary);
+            let Some(action) = action else { return };
+            if let Err(message) = panics::contain(action) {
+                log::report(Trouble::Panicked { message });
+            }
+        }
+    }
+
+    /// When the next call is due.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        let mut timers = self.timers.borrow_mut();
+        timers.settle();
+        timers.queue.peek().map(|Reverse(entry)| entry.due)
+    }
+
+    /// Forgets every call without running it.
+    pub(crate) fn clear(&self) {
+        let (calls, queue) = {
+            let mut timers = self.timers.borrow_mut();
+            (
+                std::mem::take(&mut timers.calls),
+                std::mem::take(&mut timers.queue),
+            )
+        };
+        drop((calls, queue));
+    }
+}
+
+impl Timers {
+    /// The first call that is due and was made before `boundary`.
+    fn pop_due(&mut self, boundary: u64) -> Option<Box<dyn FnOnce()>> {
+        self.settle();
+        let Reverse(first) = self.queue.peek()?;
+        if first.due > self.now || first.made >= boundary {
+            return None;
+        }
+        let key = first.key;
+        self.queue.pop();
+        Some(self.calls.remove(key).action)
+    }
+
+    /// Removes dead entries from the front of the queue, and queues again what was moved to later.
+    fn settle(&mut self) {
+        while let Some(Reverse(first)) = self.queue.peek() {
+            let Entry { due, made, key } = *first;
+            match self.calls.get_mut(key) {
+                Some(call) if call.made == made && call.queued == due => {
+                    if call.due == due {
+                        return;
+                    }
+                    call.queued = call.due;
+                    let due = call.due;
+                    self.queue.pop();
+                    self.queue.push(Reverse(Entry { due, made, key }));
+                }
+                _ => drop(self.queue.pop()),
+            }
+        }
+    }
+
+    /// Moves a call; one that comes earlier than it is queued needs a new entry.
+    fn reschedule(&mut self, key: usize, due: Duration) {
+        let call = &mut self.calls[key];
+        call.due = due;
+        if due < call.queued {
+            call.queued = due;
+            let made = call.made;
+            self.queue.push(Reverse(Entry { due, made, key }));
+            self.clean_up();
+        }
+    }
+
+    /// Drops dead entries once they outnumber the living.
+    fn clean_up(&mut self) {
+        if self.queue.len() > 2 * self.calls.len() + DEAD_ENTRIES_MAX {
+            let calls = &self.calls;
+            self.queue.retain(|Reverse(entry)| {
+                calls
+                    .get(entry.key)
+                    .is_some_and(|call| call.made == entry.made && call.queued == entry.due)
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Clock")
+            .field("now", &self.now())
+            .field("pending", &self.pending())
+            .finish()
+    }
+}
+
+/// A call that was asked for with `call_later`. Dropping it changes nothing.
+#[derive(Clone)]
+pub struct DelayedCall {
+    timers: Weak<RefCell<Timers>>,
+    key: usize,
+    made: u64,
+}
+
+/// The call has run, or was cancelled (R2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the call has run already, or was cancelled")]
+pub struct NotPending;
+
+impl DelayedCall {
+    /// The call will not run; what it owns is dropped now.
+    ///
+    /// # Errors
+    /// It has run, or was cancelled (R2).
+    pub fn cancel(&self) -> Result<(), NotPending> {
+        let action = self.with(|timers, key| {
+            let call = timers.calls.remove(key);
+            timers.clean_up();
+            call.action
+        })?;
+        drop(action);
+        Ok(())
+    }
+
+    /// The call will run `delay` from now.
+    ///
+    /// # Errors
+    /// It has run, or was cancelled (R2).
+    pub fn reset(&self, delay: Duration) -> Result<(), NotPending> {
+        self.with(|timers, key| {
+            let due = timers.now.saturating_add(delay);
+            timers.reschedule(key, due);
+        })
+    }
+
+    /// The call will run `delay` later than it would have.
+    ///
+    /// # Errors
+    /// It has run, or was cancelled (R2).
+    pub fn delay(&self, delay: Duration) -> Result<(), NotPending> {
+        self.with(|timers, key| {
+            let due = timers.calls[key].due.saturating_add(delay);
+            timers.reschedule(key, due);
+        })
+    }
+
+    /// Whether the call still waits.
+    pub fn is_active(&self) -> bool {
+        self.with(|_, _| ()).is_ok()
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Timers, usize) -> T) -> Result<T, NotPending> {
+        let timers = self.timers.upgrade().ok_or(NotPending)?;
+        let mut timers = timers.borrow_mut();
+        match timers.calls.get(self.key) {
+            Some(call) if call.made == self.made => Ok(act(&mut timers, self.key)),
+            _ => Err(NotPending),
+        }
+    }
+}
+
+impl fmt::Debug for DelayedCall {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("DelayedCall")
+            .field("active", &self.is_active())
+            .finish_non_exhaustive()
+    }
+}

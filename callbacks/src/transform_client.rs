@@ -1,0 +1,216 @@
+//! The transform client (S13): a poem goes out as a request, its transform comes back; if not, the original is kept.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use poetry::error::{Timeout, decode_poem};
+use poetry::netstring::Decoder;
+use poetry::{FetchError, FetchFailure, Kind, Via, request};
+
+use crate::deferred::{Deferred, Trigger};
+use crate::errand::{Errand, connection_failed, connection_lost, fetch_failure};
+use crate::protocol::{Address, Factory, Lost, Protocol};
+use crate::reactor::{Reactor, Transport};
+
+// ANCHOR: transform
+/// The transform that `via` makes of `poem`, or a [`FetchFailure`]. Cancelling it closes its socket at once (S14).
+pub fn transform(
+    reactor: &Reactor,
+    via: &Via,
+    poem: &str,
+    errand: &Rc<Errand>,
+) -> Deferred<String> {
+    let limit = errand.limits.frame_bytes_max;
+    if request::len(&via.transform, poem) > limit {
+        return Deferred::fail(FetchFailure::TooLong {
+            limit: limit as u64,
+        });
+    }
+    let addresses = match via.peer.addresses() {
+        Ok(addresses) => addresses.to_vec(),
+        Err(failure) => return Deferred::fail(failure),
+    };
+    let mut bytes = Vec::new();
+    request::encode(&via.transform, poem, &mut bytes);
+    let reply = try_in_order(
+        reactor.clone(),
+        addresses.into_iter(),
+        bytes.into(),
+        Rc::clone(errand),
+    );
+    errand.bound(reactor, reply.add_callback(|bytes| Ok(decode_poem(bytes)?)))
+}
+// ANCHOR_END: transform
+
+/// A poem that has arrived, transformed or not, and why not.
+pub type Transformed = (String, Option<FetchError>);
+
+// ANCHOR: fallback
+/// The transform of `poem`; if that fails, `poem` itself and the failure, which is reported here, once (S13). A cancel
+/// is no failure of the transform, and is passed on.
+pub fn transform_or_keep(
+    reactor: &Reactor,
+    via: &Via,
+    poem: String,
+    errand: &Errand,
+) -> Deferred<Transformed> {
+    let errand = errand.for_transform();
+    let peer = via.peer.clone();
+    transform(reactor, via, &poem, &errand).add_callbacks(
+        |transformed| Ok((transformed, None)),
+        move |failure| match fetch_failure(failure) {
+            FetchFailure::Cancelled => Err(FetchFailure::Cancelled.into()),
+            failure => {
+                errand.report(None, None, Kind::Failed(failure.clone()));
+                Ok((poem, Some(FetchError::new(peer, failure))))
+            }
+        },
+    )
+}
+// ANCHOR_END: fallback
+
+/// The reply of the first address that lets us connect.
+fn try_in_order(
+    reactor: Reactor,
+    mut addresses: std::vec::IntoIter<SocketAddr>,
+    request: Rc<[u8]>,
+    errand: Rc<Errand>,
+) -> Deferred<Vec<u8>> {
+    let Some(address) = addresses.next() else {
+        return Deferred::fail(FetchFailure::ConnectionFailed {
+            cause: "no address".to_owned(),
+        });
+    };
+    ask(&reactor, address, &request, &errand).add_errback(move |failure| {
+        match failure.downcast_ref() {
+            Some(FetchFailure::ConnectionFailed { .. }) if addresses.len() > 0 => {
+                try_in_order(reactor, addresses, request, errand)
+            }
+            _ => Deferred::fail(failure),
+        }
+    })
+}
+
+/// The reply of the server at `address` to `request`.
+fn ask(
+    reactor: &Reactor,
+    address: SocketAddr,
+    request: &Rc<[u8]>,
+    errand: &Rc<Errand>,
+) -> Deferred<Vec<u8>> {
+    errand.report(None, Some(address), Kind::Connecting);
+    let factory = Rc::new(TransformClientFactory {
+        errand: Rc::clone(errand),
+        request: Rc::clone(request),
+        trigger: Cell::new(None),
+    });
+    let transport = reactor.connect_tcp(
+        address,
+        errand.limits.connect_timeout,
+        Rc::clone(&factory) as _,
+    );
+    let (trigger, reply) = Deferred::with_canceller(move || {
+        transport.iter().for_each(Transport::abort_connection);
+        None
+    });
+    factory.trigger.set(Some(trigger));
+    reply
+}
+
+/// Builds the protocol of one request, or hears that there will be none.
+struct TransformClientFactory {
+    errand: Rc<Errand>,
+    request: Rc<[u8]>,
+    trigger: Cell<Option<Trigger<Vec<u8>>>>,
+}
+
+impl Factory for TransformClientFactory {
+    fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
+        Some(Box::new(TransformClientProtocol {
+            decoder: Decoder::new(self.errand.limits.frame_bytes_max),
+            errand: Rc::clone(&self.errand),
+            request: Rc::clone(&self.request),
+            trigger: self.trigger.take(),
+            local: None,
+            received: false,
+            result: None,
+        }))
+    }
+
+    fn connection_failed(&self, _: SocketAddr, error: io::Error) {
+        if let Some(trigger) = self.trigger.take() {
+            trigger.errback(connection_failed(&error));
+        }
+    }
+}
+
+/// Sends one request, and waits for one netstring.
+struct TransformClientProtocol {
+    decoder: Decoder,
+    errand: Rc<Errand>,
+    request: Rc<[u8]>,
+    trigger: Option<Trigger<Vec<u8>>>,
+    local: Option<SocketAddr>,
+    received: bool,
+    /// How it ended, once that is known: the rest is closing.
+    result: Option<Result<Vec<u8>, FetchFailure>>,
+}
+
+impl TransformClientProtocol {
+    fn end(&mut self, transport: &Transport, result: Result<Vec<u8>, FetchFailure>) {
+        self.result = Some(result);
+        transport.abort_connection();
+    }
+}
+
+impl Protocol for TransformClientProtocol {
+    fn connection_made(&mut self, transport: &Transport) {
+        self.local = transport.host();
+        self.errand
+            .report(self.local, Some(transport.peer()), Kind::Connected);
+        transport.set_timeout(Some(self.errand.limits.idle_timeout));
+        transport.write(&self.request);
+    }
+
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+        self.errand.read(self.local, transport.peer(), data.len());
+        self.received = true;
+        transport.set_timeout(Some(self.errand.limits.idle_timeout));
+        let result = match self.decoder.feed(data).next() {
+            Ok(None) => return,
+            Ok(Some(reply)) => Ok(reply.to_vec()),
+            Err(error) => Err(FetchFailure::Garbled(error)),
+        };
+        self.end(transport, result);
+    }
+
+    fn data_sent(&mut self, transport: &Transport, _: usize) {
+        transport.set_timeout(Some(self.errand.limits.idle_timeout));
+    }
+
+    fn read_connection_lost(&mut self, transport: &Transport) {
+        let failure = if self.received {
+            FetchFailure::CutShort
+        } else {
+            FetchFailure::Refused
+        };
+        self.end(transport, Err(failure));
+    }
+
+    fn timeout_connection(&mut self, transport: &Transport) {
+        self.end(transport, Err(FetchFailure::TimedOut(Timeout::Idle)));
+    }
+
+    fn connection_lost(&mut self, _: &Transport, lost: Lost) {
+        let Some(trigger) = self.trigger.take() else {
+            return;
+        };
+        match self.result.take() {
+            Some(Ok(reply)) => trigger.callback(reply),
+            Some(Err(failure)) => trigger.errback(failure),
+            None => trigger.errback(connection_lost(lost)),
+        }
+    }
+}

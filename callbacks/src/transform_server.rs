@@ -1,0 +1,349 @@
+//! The transform server (S3–S5): netstrings in, netstrings out, one-shot or keep-alive. Requests are decoded where they
+//! were read, and the replies to one read are one write.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::time::Duration;
+
+use poetry::netstring::{Decoder, FramingError};
+use poetry::{CloseReason, Kind, Refusal, TransformService, panics};
+
+use crate::linger::Linger;
+use crate::protocol::{Address, Factory, Lost, Producer, Protocol, Side};
+use crate::reactor::{Port, Reactor, Transport};
+use crate::serving::Doorkeeper;
+use crate::station::{Seat, Station, reason_of};
+
+/// Answers the transform requests of all who connect to `listener`, in this reactor.
+///
+/// # Errors
+/// The system does not let us watch the listener.
+pub fn serve_transforms(
+    reactor: &Reactor,
+    listener: TcpListener,
+    service: TransformService,
+    station: &Rc<Station>,
+) -> io::Result<Port> {
+    let factory = TransformFactory::build(service, station);
+    reactor.listen_with(listener, Doorkeeper::alone(factory, station))
+}
+
+/// Builds a [`Protocol`] for each who asks, and owns what they share.
+pub(crate) struct TransformFactory {
+    service: TransformService,
+    station: Rc<Station>,
+    /// Where replies are written before they are sent: only one connection has its turn at a time.
+    replies: RefCell<Vec<u8>>,
+}
+
+impl TransformFactory {
+    pub(crate) fn build(service: TransformService, station: &Rc<Station>) -> Rc<dyn Factory> {
+        Rc::new(Rc::new(Self {
+            service,
+            station: Rc::clone(station),
+            replies: RefCell::default(),
+        }))
+    }
+}
+
+impl Factory for Rc<TransformFactory> {
+    fn build_protocol(&self, address: &Address) -> Option<Box<dyn Protocol>> {
+        let Side::Accepted { serial } = address.side else {
+            return None;
+        };
+        Some(Box::new(TransformProtocol {
+            factory: Rc::clone(self),
+            seat: Seat::take(&self.station, serial),
+            stream: 0,
+            partial: None,
+            owed: 0,
+            state: State::Serving,
+            peer_finished: false,
+            reason: None,
+        }))
+    }
+}
+
+struct TransformProtocol {
+    factory: Rc<TransformFactory>,
+    seat: Seat,
+    /// Bytes of the stream so far.
+    stream: u64,
+    /// What only a connection in the middle of a request has.
+    partial: Option<Box<Partial>>,
+    /// Requests whose replies have not been taken by the kernel.
+    owed: u32,
+    state: State,
+    peer_finished: bool,
+    /// Why the connection ends, once that is known.
+    reason: Option<CloseReason>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Answering requests.
+    Serving,
+    /// Answering no more; the last replies are on their way.
+    Finishing,
+    /// Waiting for the peer to finish (S7).
+    Lingering(Linger),
+}
+
+/// The reading of a request that the network has cut.
+struct Partial {
+    decoder: Decoder,
+    /// Where in the stream the decoder began.
+    start: u64,
+    /// When the request must be complete (S18).
+    due: Option<Duration>,
+}
+
+/// How the requests in one read ended.
+enum Verdict {
+    /// More bytes, please.
+    More,
+    /// The only request has been answered (S5).
+    Enough,
+    Refused(Refusal),
+    Panicked(String),
+}
+
+// ANCHOR: answer_requests
+impl TransformProtocol {
+    /// Answers every request that `data` completes, with one write.
+    fn answer_requests(&mut self, transport: &Transport, data: &[u8]) {
+        let factory = Rc::clone(&self.factory);
+        let mut replies = factory.replies.borrow_mut();
+        replies.clear();
+        let mut answered = 0;
+        let mut partial = self.take_partial();
+        let verdict =
+            panics::contain(|| factory.answer(&mut partial, data, &mut replies, &mut answered))
+                .unwrap_or_else(Verdict::Panicked);
+        self.stream += data.len() as u64;
+        self.reply(transport, &replies, answered);
+        drop(replies);
+        match verdict {
+            Verdict::More => self.go_on(transport, partial, answered),
+            Verdict::Enough => self.finish(transport, CloseReason::Done),
+            Verdict::Refused(refusal) => self.refuse(transport, refusal),
+            Verdict::Panicked(message) => self.apologise(transport, message),
+        }
+    }
+
+    /// Writes the replies; what the kernel does not take waits in the transport, and requests in the kernel (S5).
+    fn reply(&mut self, transport: &Transport, replies: &[u8], answered: u32) {
+        if answered == 0 {
+            return;
+        }
+        self.seat.station.counters.requests(answered.into());
+        let taken = transport.write(replies);
+        self.seat.wrote(transport, taken);
+        if taken == replies.len() {
+            self.seat.answered(transport, answered.into());
+        } else {
+            self.owed = answered;
+            transport.pause_producing();
+        }
+    }
+}
+
+impl TransformFactory {
+    /// Answers the requests in `data`, in order, into `replies`.
+    fn answer(
+        &self,
+        partial: &mut Partial,
+        data: &[u8],
+        replies: &mut Vec<u8>,
+        answered: &mut u32,
+    ) -> Verdict {
+        let mut frames = partial.decoder.feed(data);
+        loop {
+            let frame = match frames.next() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Verdict::More,
+                Err(error) => return Verdict::Refused(in_stream(error, partial.start)),
+            };
+            if let Err(refusal) =
+                self.service
+                    .answer(frame, self.station.limits.frame_bytes_max, replies)
+            {
+                return Verdict::Refused(refusal);
+            }
+            *answered += 1;
+            if !self.service.keep_alive {
+                return Verdict::Enough;
+            }
+        }
+    }
+}
+// ANCHOR_END: answer_requests
+
+impl TransformProtocol {
+    fn take_partial(&mut self) -> Partial {
+        match self.partial.take() {
+            Some(partial) => *partial,
+            None => Partial {
+                decoder: Decoder::new(self.seat.station.limits.frame_bytes_max),
+                start: self.stream,
+                due: None,
+            },
+        }
+    }
+
+    /// All is answered that came whole. A request that was begun keeps its deadline, however many bytes of it come.
+    fn go_on(&mut self, transport: &Transport, mut partial: Partial, answered: u32) {
+        if partial.decoder.is_mid_frame() {
+            let limit = self.seat.station.limits.request_deadline;
+            let kept = partial.due.filter(|_| answered == 0);
+            partial.due = kept.or_else(|| Some(transport.now().saturating_add(limit)));
+            self.partial = Some(Box::new(partial));
+        } else if answered > 0 && self.seat.station.is_stopping() {
+            return self.finish(transport, CloseReason::Done);
+        }
+        self.wait(transport);
+    }
+
+    /// Sets the time for what is awaited now.
+    fn wait(&self, transport: &Transport) {
+        let limits = &self.seat.station.limits;
+        let time = if transport.is_blocked() {
+            limits.write_timeout
+        } else if let Some(due) = self.partial.as_ref().and_then(|partial| partial.due) {
+            due.saturating_sub(transport.now())
+        } else {
+            limits.idle_timeout
+        };
+        transport.set_timeout(Some(time));
+    }
+
+    #[cold]
+    fn refuse(&mut self, transport: &Transport, refusal: Refusal) {
+        self.seat.station.counters.requests(1);
+        self.seat.refused(transport, refusal);
+        self.finish(transport, CloseReason::Refused);
+    }
+
+    #[cold]
+    fn apologise(&mut self, transport: &Transport, message: String) {
+        self.seat.station.counters.requests(1);
+        self.seat.station.counters.failed(1);
+        self.seat.report(transport, Kind::Panicked(message));
+        self.finish(transport, CloseReason::Panic);
+    }
+
+    /// No more requests. Replies on their way are delivered first, then the connection lingers.
+    fn finish(&mut self, transport: &Transport, reason: CloseReason) {
+        self.reason = Some(reason);
+        self.partial = None;
+        if transport.is_blocked() {
+            self.state = State::Finishing;
+            return self.wait(transport);
+        }
+        self.state = State::Lingering(Linger::begin(transport, &self.seat.station.limits));
+        if self.peer_finished {
+            transport.lose_connection();
+        }
+    }
+
+    fn close_reason(&self, lost: &Lost) -> CloseReason {
+        match (lost, self.reason) {
+            (Lost::Aborted, Some(CloseReason::Write)) => CloseReason::Write,
+            (Lost::Done, Some(reason)) => reason,
+            (Lost::Broken(_), Some(reason)) if matches!(self.state, State::Lingering(_)) => reason,
+            _ => reason_of(lost),
+        }
+    }
+}
+
+impl Protocol for TransformProtocol {
+    fn connection_made(&mut self, transport: &Transport) {
+        self.seat.report(transport, Kind::Accepted);
+        if self.seat.station.is_stopping() {
+            return transport.lose_connection();
+        }
+        self.wait(transport);
+    }
+
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+        self.seat.read(transport, data.len());
+        match &mut self.state {
+            State::Serving => self.answer_requests(transport, data),
+            State::Finishing => {}
+            State::Lingering(linger) => linger.drain(transport, data.len()),
+        }
+    }
+
+    fn data_sent(&mut self, transport: &Transport, bytes: usize) {
+        self.seat.wrote(transport, bytes);
+        if transport.unsent() == 0 {
+            let owed = std::mem::take(&mut self.owed);
+            self.seat.answered(transport, owed.into());
+        } else {
+            self.wait(transport);
+        }
+    }
+
+    /// The last reply has been taken.
+    fn resume_producing(&mut self, transport: &Transport) {
+        match (self.state, self.reason) {
+            (State::Finishing, Some(reason)) => self.finish(transport, reason),
+            (State::Serving, _) if self.partial.is_none() && self.seat.station.is_stopping() => {
+                self.finish(transport, CloseReason::Done);
+            }
+            (State::Serving, _) => {
+                self.wait(transport);
+                transport.resume_producing();
+            }
+            _ => {}
+        }
+    }
+
+    /// A peer that has finished gets every reply it is owed (S6).
+    fn read_connection_lost(&mut self, transport: &Transport) {
+        self.peer_finished = true;
+        match self.state {
+            State::Serving if self.partial.is_some() => self.refuse(transport, Refusal::Truncated),
+            State::Serving => self.finish(transport, CloseReason::Done),
+            State::Finishing => {}
+            State::Lingering(_) => transport.lose_connection(),
+        }
+    }
+
+    fn timeout_connection(&mut self, transport: &Transport) {
+        if transport.is_blocked() {
+            self.reason = Some(CloseReason::Write);
+            return transport.abort_connection();
+        }
+        self.reason = self.reason.or(Some(match self.partial {
+            Some(_) => CloseReason::Deadline,
+            None => CloseReason::Idle,
+        }));
+        transport.lose_connection();
+    }
+
+    fn shut_down(&mut self, transport: &Transport) {
+        let idle = matches!(self.state, State::Serving)
+            && self.partial.is_none()
+            && !transport.is_blocked();
+        if idle {
+            transport.lose_connection();
+        } else {
+            self.seat.hold();
+        }
+    }
+
+    fn connection_lost(&mut self, transport: &Transport, lost: Lost) {
+        self.seat.station.counters.failed(self.owed.into());
+        let reason = self.close_reason(&lost);
+        self.seat.leave(transport, reason);
+    }
+}
+
+/// An error's place counted from the beginning of the stream, not from that of the decoder.
+fn in_stream(error: FramingError, start: u64) -> Refusal {
+    let at = start + error.at;
+    FramingError { at, ..error }.into()
+}
