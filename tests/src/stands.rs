@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-use socket2::SockRef;
+use poetry::limits::LISTEN_BACKLOG;
+use socket2::{Domain, SockRef, Socket, Type};
 
 pub use broken::{ClosesWithoutReply, CutsReply, RepliesGarbage, RepliesTooLong, ResetsOnRequest};
 pub use endless::{Endless, NeverAnswers, NeverReplies, TricklesOn};
@@ -49,7 +50,7 @@ impl Stand {
     /// # Errors
     /// The system has no port or thread left.
     pub fn start(behaviour: impl Behaviour) -> Check<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).during("binding a stand")?;
+        let listener = listen(([127, 0, 0, 1], 0).into()).during("binding a stand")?;
         let address = listener.local_addr().during("binding a stand")?;
         let accepted = Arc::new(AtomicUsize::new(0));
         let stopped = Arc::new(AtomicBool::new(false));
@@ -106,6 +107,15 @@ impl Drop for Stand {
     }
 }
 
+/// Listens with a backlog that holds whatever a case sends at once: what does not fit is dropped, and comes again only
+/// seconds later.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    Ok(socket.into())
+}
+
 /// A server that the case plays itself.
 #[derive(Debug)]
 pub struct Stage {
@@ -127,7 +137,7 @@ impl Stage {
     /// # Errors
     /// The address cannot be bound.
     pub fn at(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+        let listener = listen(address)?;
         SockRef::from(&listener).set_read_timeout(Some(PATIENCE))?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })

@@ -1,0 +1,131 @@
+//! What depends on what: `poetry` ← the four models ← `models` ← the targets of `tests` and `benches`, and `cli`.
+
+use std::fs;
+
+use crate::tree::{MEMBERS, ROOT, sources_of};
+
+/// The dependencies of one member: its crate names in `[dependencies]` and in `[dev-dependencies]`.
+struct Manifest {
+    library: Vec<String>,
+    targets: Vec<String>,
+}
+
+fn manifest(member: &str) -> Manifest {
+    let text = fs::read_to_string(format!("{ROOT}/{member}/Cargo.toml")).expect("a manifest");
+    let mut manifest = Manifest {
+        library: Vec::new(),
+        targets: Vec::new(),
+    };
+    let mut section = "";
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line;
+            continue;
+        }
+        let named = line.split(['.', '=', ' ']).next().unwrap_or_default();
+        let list = match section {
+            "[dependencies]" => &mut manifest.library,
+            "[dev-dependencies]" => &mut manifest.targets,
+            _ => continue,
+        };
+        if !named.is_empty() && !named.starts_with('#') {
+            assert!(
+                line.contains("workspace = true"),
+                "{member}: a version not said at the root: {line}"
+            );
+            list.push(named.to_owned());
+        }
+    }
+    manifest
+}
+
+/// Our own crates.
+const OURS: &[&str] = &[
+    "poetry",
+    "callbacks",
+    "actors",
+    "streams",
+    "blocking",
+    "models",
+    "conformance",
+    "measure",
+];
+const FOUR: &[&str] = &["callbacks", "actors", "streams", "blocking"];
+
+/// What of ours each member's library may know, and its targets (tests, benches, examples) besides.
+fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+    match member {
+        "poetry" => (vec![], vec![]),
+        "models" => ([&["poetry"], FOUR].concat(), vec![]),
+        "tests" => (vec!["poetry"], vec!["models"]),
+        "benches" => (vec!["poetry"], [&["models"], FOUR].concat()),
+        "cli" => (vec!["poetry", "models", "measure"], vec!["conformance"]),
+        _ => (vec!["poetry"], vec![]),
+    }
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    for member in MEMBERS {
+        let manifest = manifest(member);
+        let (library, targets) = allowed(member);
+        for name in manifest
+            .library
+            .iter()
+            .filter(|name| OURS.contains(&name.as_str()))
+        {
+            assert!(
+                library.contains(&name.as_str()),
+                "{member} may not depend on {name}"
+            );
+        }
+        for name in manifest
+            .targets
+            .iter()
+            .filter(|name| OURS.contains(&name.as_str()))
+        {
+            let known = library.contains(&name.as_str()) || targets.contains(&name.as_str());
+            assert!(known, "{member}'s targets may not depend on {name}");
+        }
+    }
+}
+
+#[test]
+fn a_model_stands_on_its_own_ground_only() {
+    let foreign: &[(&str, &[&str])] = &[
+        ("poetry", &["tokio", "mio", "actix", "futures", "socket2"]),
+        ("callbacks", &["tokio", "tokio-stream", "actix", "futures"]),
+        (
+            "blocking",
+            &["tokio", "tokio-stream", "actix", "futures", "mio"],
+        ),
+        ("streams", &["actix", "mio"]),
+        ("actors", &["tokio-stream", "mio"]),
+    ];
+    for (member, foreign) in foreign {
+        let manifest = manifest(member);
+        for name in manifest.library.iter().chain(&manifest.targets) {
+            assert!(
+                !foreign.contains(&name.as_str()),
+                "{member} may not depend on {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn poetry_has_no_sockets_threads_clocks_or_runtimes() {
+    for file in sources_of("poetry").iter().filter(|file| !file.is_test()) {
+        for (at, line) in file.statements() {
+            for word in [
+                "std::thread",
+                "TcpStream",
+                "UdpSocket",
+                "Instant",
+                "SystemTime",
+            ] {
+                assert!(!line.contains(word), "{}:{at} names {word}", file.path);
+            }
+        }
+    }
+}

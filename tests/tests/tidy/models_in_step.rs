@@ -1,0 +1,147 @@
+//! The four in step: the same files, the same entry points, the same anchors, and in each model one file that names
+//! the real socket and the real clock.
+
+use crate::tree::{File, MODELS, sources_of};
+
+/// The files that every model has, with the public function that a reader enters by.
+const IN_STEP: &[(&str, Option<&str>)] = &[
+    ("lib.rs", None),
+    ("poem_server.rs", Some("serve_poem")),
+    ("poem_client.rs", Some("get_poetry")),
+    ("transform_server.rs", Some("serve_transforms")),
+    ("transform_client.rs", Some("transform")),
+];
+
+/// The passages that prose quotes.
+const ANCHORS: &[&str] = &[
+    "serve_poem",
+    "get_poetry",
+    "fetch_all",
+    "answer_requests",
+    "linger",
+    "transform",
+    "fallback",
+    "shutdown",
+];
+
+#[test]
+fn the_four_have_the_same_files_and_entry_points() {
+    for model in MODELS {
+        let files = sources_of(model);
+        for &(name, entry) in IN_STEP {
+            let path = format!("{model}/src/{name}");
+            let file = files.iter().find(|file| file.path == path);
+            let file = file.unwrap_or_else(|| panic!("{path} is missing"));
+            if let Some(entry) = entry {
+                assert!(enters(file, entry), "{path} has no public function {entry}");
+            }
+        }
+    }
+}
+
+/// Whether `file` has a public function `name`, whatever its parameters.
+fn enters(file: &File, name: &str) -> bool {
+    file.statements().any(|(_, line)| {
+        let behind = line
+            .split_once(&format!("fn {name}"))
+            .map(|(_, behind)| behind);
+        line.starts_with("pub ") && behind.is_some_and(|behind| behind.starts_with(['(', '<']))
+    })
+}
+
+#[test]
+fn the_four_have_the_same_anchors_each_once() {
+    let mut expected: Vec<String> = ANCHORS.iter().map(|&name| name.to_owned()).collect();
+    expected.sort();
+    for model in MODELS {
+        let mut begun: Vec<String> = Vec::new();
+        for file in sources_of(model) {
+            for (name, lines) in anchors(&file) {
+                assert!(
+                    lines >= 3,
+                    "{}: the anchor {name} holds {lines} lines",
+                    file.path
+                );
+                begun.push(name);
+            }
+        }
+        begun.sort();
+        assert_eq!(begun, expected, "the anchors of {model}");
+    }
+}
+
+/// The anchors of a file, and how many lines each holds.
+fn anchors(file: &File) -> Vec<(String, usize)> {
+    let mut anchors = Vec::new();
+    let mut open: Vec<(String, usize)> = Vec::new();
+    for (at, line) in file.text.lines().map(str::trim).enumerate() {
+        if let Some(name) = line.strip_prefix("// ANCHOR: ") {
+            open.push((name.to_owned(), at));
+        } else if let Some(name) = line.strip_prefix("// ANCHOR_END: ") {
+            let place = open.iter().position(|(begun, _)| begun == name);
+            let place = place.unwrap_or_else(|| panic!("{}: {name} ends unbegun", file.path));
+            let (name, begun) = open.remove(place);
+            anchors.push((name, at - begun - 1));
+        }
+    }
+    assert!(
+        open.is_empty(),
+        "{}: anchors without an end: {open:?}",
+        file.path
+    );
+    anchors
+}
+
+/// Where each model meets the system: one file names the real socket and the real clock, and what stands above takes
+/// a byte stream and timers of the model's own kind.
+const SYSTEM: &[(&str, &str)] = &[
+    ("callbacks", "callbacks/src/reactor/system.rs"),
+    ("actors", "actors/src/net.rs"),
+    ("streams", "streams/src/net.rs"),
+    ("blocking", "blocking/src/net.rs"),
+];
+
+/// The rule: outside that file and the tests, no code names `TcpStream` or `UdpSocket`, does anything with a
+/// `TcpListener` but hand it on (which the contract makes it), or names the standard library's clocks. Tokio's
+/// `Instant` is that runtime's own, and stands still in tests.
+fn meets_the_system(line: &str) -> bool {
+    let socket = ["TcpStream", "UdpSocket", "TcpListener::", "Socket::new("];
+    let clock = line.contains("Instant") && line.contains("std::time");
+    clock || line.contains("SystemTime") || socket.iter().any(|word| line.contains(word))
+}
+
+#[test]
+fn one_file_of_each_model_names_the_real_socket_and_clock() {
+    let mut others = Vec::new();
+    for (model, system) in SYSTEM {
+        let files = sources_of(model);
+        assert!(
+            files.iter().any(|file| file.path == *system),
+            "{system} is missing"
+        );
+        for file in files
+            .iter()
+            .filter(|file| !file.is_test() && file.path != *system)
+        {
+            for (at, line) in file.statements().filter(|(_, line)| meets_the_system(line)) {
+                others.push(format!("{}:{at}: {line}", file.path));
+            }
+        }
+    }
+    assert!(
+        others.is_empty(),
+        "the real socket or clock is named in\n{}",
+        others.join("\n")
+    );
+}
+
+#[test]
+fn the_rule_about_sockets_and_clocks_says_what_it_means() {
+    assert!(meets_the_system("use std::time::{Duration, Instant};"));
+    assert!(meets_the_system(
+        "let stream = TcpStream::connect(address)?;"
+    ));
+    assert!(meets_the_system("TcpListener::bind(address)"));
+    assert!(!meets_the_system("use tokio::time::Instant;"));
+    assert!(!meets_the_system("listener: TcpListener,"));
+}
