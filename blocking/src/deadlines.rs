@@ -94,8 +94,9 @@ const SHORTEST: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Timed<W> {
     wire: W,
-    read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
+    /// As they are set; zero if they are not.
+    read_timeout: Duration,
+    write_timeout: Duration,
 }
 
 impl<W: Wire> Timed<W> {
@@ -103,8 +104,8 @@ impl<W: Wire> Timed<W> {
     pub fn new(wire: W) -> Self {
         Self {
             wire,
-            read_timeout: None,
-            write_timeout: None,
+            read_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
         }
     }
 
@@ -124,9 +125,10 @@ impl<W: Wire> Timed<W> {
     /// Nothing came in time, or the connection broke.
     #[inline]
     pub fn read(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Stop> {
-        if self.read_timeout != Some(timeout) {
-            self.wire.set_read_timeout(timeout.max(SHORTEST))?;
-            self.read_timeout = Some(timeout);
+        let timeout = timeout.max(SHORTEST);
+        if self.read_timeout != timeout {
+            self.wire.set_read_timeout(timeout)?;
+            self.read_timeout = timeout;
         }
         loop {
             match self.wire.read(buffer) {
@@ -197,9 +199,10 @@ impl<W: Wire> Timed<W> {
     }
 
     fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<usize, Stop> {
-        if self.write_timeout != Some(timeout) {
-            self.wire.set_write_timeout(timeout.max(SHORTEST))?;
-            self.write_timeout = Some(timeout);
+        let timeout = timeout.max(SHORTEST);
+        if self.write_timeout != timeout {
+            self.wire.set_write_timeout(timeout)?;
+            self.write_timeout = timeout;
         }
         loop {
             match self.wire.write(bytes) {

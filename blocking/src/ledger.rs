@@ -1,6 +1,6 @@
 //! What one connection tells the world: each thing once, to the counters (S23) and to the observer.
 
-use poetry::event::Scene;
+use poetry::event::{Interest, Scene};
 use poetry::{CloseReason, Counters, Kind, Refusal, Reporter};
 
 /// One connection's words to counters and observer.
@@ -30,7 +30,7 @@ impl<'a> Ledger<'a> {
     pub fn read(&self, bytes: usize) {
         let bytes = bytes as u64;
         self.counters.read(bytes);
-        self.reporter.report(self.scene, Kind::Read { bytes });
+        self.say(Interest::READ, || Kind::Read { bytes });
     }
 
     /// Bytes were taken by the kernel.
@@ -39,7 +39,7 @@ impl<'a> Ledger<'a> {
         let bytes = bytes as u64;
         if bytes > 0 {
             self.counters.wrote(bytes);
-            self.reporter.report(self.scene, Kind::Wrote { bytes });
+            self.say(Interest::WROTE, || Kind::Wrote { bytes });
         }
     }
 
@@ -87,6 +87,14 @@ impl<'a> Ledger<'a> {
         self.fail(self.owed);
         self.counters.closed(reason);
         self.reporter.report(self.scene, Kind::Closed(reason));
+    }
+
+    /// Says what happens all the time: what nobody wants to know is not even put into words.
+    #[inline]
+    fn say(&self, interest: Interest, kind: impl FnOnce() -> Kind) {
+        if self.reporter.wants(interest) {
+            self.reporter.report(self.scene, kind());
+        }
     }
 
     fn fail(&mut self, requests: u64) {

@@ -162,6 +162,9 @@ impl Session<'_> {
             if !self.service.keep_alive {
                 break Then::Close(CloseReason::Done);
             }
+            if frames.rest().is_empty() {
+                break Then::Continue;
+            }
         };
         drop(frames);
         if self.decoder.is_mid_frame() && (!begun || count > 0) {
