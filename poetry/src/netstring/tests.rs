@@ -54,6 +54,14 @@ fn s2_a_length_that_overflows_is_over_the_limit() {
 }
 
 #[test]
+fn s2_a_frame_that_arrived_whole_is_held_to_the_same_rules() {
+    assert_eq!(flaw(b"01:a,", 9), (1, Flaw::LeadingZero));
+    assert_eq!(flaw(b"00:,", 9), (1, Flaw::LeadingZero));
+    assert_eq!(flaw(b"3:abc,", 2), (0, Flaw::OverLimit(2)));
+    assert_eq!(flaw(b"3:abcd,", 9), (5, Flaw::NotAComma(b'd')));
+}
+
+#[test]
 fn s2_the_limit_itself_is_allowed() {
     assert_eq!(decode_all(b"9:123456789,", 9).1, None);
 }
