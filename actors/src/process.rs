@@ -5,6 +5,7 @@
 //! What a process *is* stands in `cell`; what it can do while it handles something, in `me`; what others can do to
 //! it, in `pid` and `record`; where it runs, in `node`.
 
+mod by_id;
 mod cell;
 mod me;
 mod name;
@@ -12,6 +13,7 @@ mod node;
 mod pid;
 mod record;
 
+pub(crate) use by_id::ById;
 pub use me::Me;
 pub use name::Name;
 pub(crate) use node::timeout;

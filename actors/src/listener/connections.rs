@@ -1,7 +1,6 @@
 //! A connection supervisor: one for each arbiter. It starts a process for every socket it is handed, is linked to
 //! all of them, counts them, and tells the acceptor when there is room for more (S16).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +8,10 @@ use super::Protocol;
 use crate::dial::Connect;
 use crate::ledger::{Ledger, Serving};
 use crate::messages::{Drained, ToAcceptor, ToConnections};
-use crate::monitor::{Exit, ProcessId, Reason};
+use crate::monitor::{Exit, Reason};
 use crate::net::Handed;
 use crate::port::{NoPort, Tcp};
-use crate::process::{Me, Name, Next, Pid, Process, ProcessRef, Received, Reply};
+use crate::process::{ById, Me, Name, Next, Pid, Process, ProcessRef, Received, Reply};
 use crate::tree::{Shown, Twig};
 
 /// Connections that are shown by name.
@@ -29,7 +28,7 @@ pub struct Connections<P> {
     /// Connections it has told the acceptor it would take, and not been handed yet.
     promised: usize,
     acceptor: Option<Pid<ToAcceptor>>,
-    open: HashMap<ProcessId, ProcessRef>,
+    open: ById<ProcessRef>,
     /// Those that crashed.
     crashed: u64,
     drain: Option<Drain>,
@@ -50,7 +49,7 @@ impl<P: Protocol> Connections<P> {
             max,
             promised: 0,
             acceptor: None,
-            open: HashMap::new(),
+            open: ById::default(),
             crashed: 0,
             drain: None,
         }

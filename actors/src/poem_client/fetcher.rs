@@ -1,6 +1,5 @@
 //! The process that sends out poets, at most so many at once, and collects what they bring.
 
-use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 
 use poetry::cancel::Target;
@@ -9,9 +8,9 @@ use poetry::{FetchFailure, Kind, Outcome};
 
 use super::{Fetch, crashed, failed, get_poetry};
 use crate::messages::ToFetcher;
-use crate::monitor::{Down, ProcessId, Reason};
+use crate::monitor::{Down, Reason};
 use crate::port::NoPort;
-use crate::process::{Me, Next, Process, ProcessRef, Received};
+use crate::process::{ById, Me, Next, Process, ProcessRef, Received};
 
 pub(super) struct Fetcher {
     fetch: Arc<Fetch>,
@@ -20,7 +19,7 @@ pub(super) struct Fetcher {
     next: usize,
     /// Requests without an outcome.
     left: usize,
-    poets: HashMap<ProcessId, (usize, ProcessRef)>,
+    poets: ById<(usize, ProcessRef)>,
     /// Whoever waits outside.
     done: mpsc::Sender<Vec<Outcome>>,
 }
@@ -31,7 +30,7 @@ impl Fetcher {
             outcomes: vec![None; fetch.requests.len()],
             next: 0,
             left: fetch.requests.len(),
-            poets: HashMap::new(),
+            poets: ById::default(),
             fetch,
             done,
         }

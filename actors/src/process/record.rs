@@ -1,12 +1,12 @@
 //! What is known of a process from outside: its name, the room in its mailbox, who is linked to it and who
 //! monitors it. It outlives the process for as long as anybody has a pid.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use super::by_id::ById;
 use super::name::Name;
 use super::pid::{ProcessRef, Signal};
 use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason};
@@ -128,7 +128,7 @@ const FEW: usize = 8;
 /// The processes linked to one: mostly one, for a supervisor thousands.
 enum Bonds {
     Few(Vec<ProcessRef>),
-    Many(HashMap<ProcessId, ProcessRef>),
+    Many(ById<ProcessRef>),
 }
 
 impl Default for Bonds {
