@@ -5,6 +5,7 @@
 //! What a process *is* stands in `cell`; what it can do while it handles something, in `me`; what others can do to
 //! it, in `pid` and `record`; where it runs, in `node`.
 
+mod arbiter;
 mod by_id;
 mod cell;
 mod me;
@@ -12,13 +13,16 @@ mod name;
 mod node;
 mod pid;
 mod record;
+mod time;
 
+pub use arbiter::Arbiter;
 pub(crate) use by_id::ById;
 pub use me::Me;
 pub use name::Name;
-pub(crate) use node::timeout;
-pub use node::{Arbiter, Node, TestClock};
+pub use node::Node;
 pub use pid::{CallError, Pid, ProcessRef, Reply, SendError};
+pub use time::TestClock;
+pub(crate) use time::timeout;
 
 use crate::monitor::{Down, Exit, Reason};
 use crate::port::Port;

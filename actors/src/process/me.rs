@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::arbiter::{self, Arbiter};
 use super::cell::Core;
 use super::name::Name;
-use super::node::{self, Arbiter, Node};
+use super::node::Node;
 use super::pid::{CallError, Pid, ProcessRef, Reply, SendError, Signal};
 use super::{Next, Process};
 use crate::monitor::{Down, Exit, MonitorId, Reason};
@@ -136,7 +137,7 @@ impl<P: Process> Me<'_, P> {
 
     /// Starts a process in this arbiter.
     pub fn spawn<Q: Process>(&self, name: Name, process: Q, port: Q::Port) -> Pid<Q::Message> {
-        node::spawn_here(&self.core.local, name, process, port)
+        arbiter::spawn_here(&self.core.local, name, process, port)
     }
 
     /// Starts a process linked to this one.

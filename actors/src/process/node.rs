@@ -4,29 +4,22 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroUsize;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use actix::dev::channel::channel;
-use actix::{Addr, ArbiterHandle, System};
+use actix::{ArbiterHandle, System};
 use poetry::limits::READ_BUFFER_BYTES;
-use poetry::panics::contain;
 
-use super::Process;
-use super::cell::{Inbox, launch};
+use super::arbiter::Arbiter;
 use super::name::Name;
 use super::pid::{CallError, Pid, ProcessRef, Reply};
-use super::record::Record;
-use crate::monitor::Reason;
+use super::time::TestClock;
 use crate::net;
-use crate::timers::{Key, Time, Timers};
+use crate::timers::{Time, Timers};
 
 /// Arbiters that run processes together. Clones are the same node.
 #[derive(Clone)]
@@ -59,7 +52,7 @@ thread_local! {
 }
 
 impl Local {
-    fn current() -> Option<Rc<Self>> {
+    pub(super) fn current() -> Option<Rc<Self>> {
         LOCAL.with_borrow(Clone::clone)
     }
 }
@@ -192,48 +185,6 @@ impl Node {
     }
 }
 
-/// Moves the time of a node that was started on it (see [`Node::start_on_test_clock`]).
-#[derive(Clone)]
-pub struct TestClock {
-    node: Node,
-}
-
-/// Turns given to an arbiter's processes to come to rest; a message takes one.
-const TURNS_TO_REST: usize = 100;
-
-impl TestClock {
-    /// Moves the time on by `wait`, stopping at every deadline on the way, and lets the processes come to rest.
-    /// Blocks until then; not to be called by a process.
-    pub fn advance(&self, wait: Duration) {
-        let (sender, at_rest) = mpsc::channel();
-        self.node.arbiter(0).handle.spawn_fn(move || {
-            actix::spawn(async move {
-                rest().await;
-                if let Some(local) = Local::current() {
-                    let until = local.timers.now().saturating_add(wait);
-                    while !local.timers.move_to(until) {
-                        rest().await;
-                    }
-                }
-                rest().await;
-                let _ = sender.send(());
-            });
-        });
-        let _ = at_rest.recv();
-    }
-
-    /// Lets the processes come to rest without moving the time.
-    pub fn settle(&self) {
-        self.advance(Duration::ZERO);
-    }
-}
-
-async fn rest() {
-    for _ in 0..TURNS_TO_REST {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// An answer that is on its way out of a node.
 pub(crate) struct Answer<R>(mpsc::Receiver<Result<R, CallError>>);
 
@@ -241,131 +192,6 @@ impl<R> Answer<R> {
     /// Blocks until it is there, or it is clear that it will not come.
     pub(crate) fn wait(self) -> Result<R, CallError> {
         self.0.recv().unwrap_or(Err(CallError::NoProcess))
-    }
-}
-
-/// One thread of a node, as a place to start processes in.
-#[derive(Clone)]
-pub struct Arbiter {
-    handle: ArbiterHandle,
-}
-
-impl Arbiter {
-    /// Starts the process that `make` makes, in this arbiter. Its pid is good at once; if `make` fails or panics, or
-    /// the arbiter has stopped, the process has ended before it began.
-    pub fn spawn<P: Process>(
-        &self,
-        name: Name,
-        make: impl FnOnce() -> io::Result<(P, P::Port)> + Send + 'static,
-    ) -> Pid<P::Message> {
-        self.spawn_linked(name, None, make)
-    }
-
-    /// The same, linked from the very beginning.
-    pub(super) fn spawn_linked<P: Process>(
-        &self,
-        name: Name,
-        parent: Option<ProcessRef>,
-        make: impl FnOnce() -> io::Result<(P, P::Port)> + Send + 'static,
-    ) -> Pid<P::Message> {
-        let (sender, mail) = channel(0);
-        let inbox = Arc::new(Inbox {
-            record: Record::new(name, P::MAILBOX),
-            addr: Addr::new(sender),
-        });
-        let process = ProcessRef(Arc::clone(&inbox) as _);
-        if let Some(parent) = parent {
-            parent.record().link(process.clone());
-            inbox.record.link(parent);
-        }
-        let unborn = Unborn(Some(process));
-        let pid = Pid(Arc::clone(&inbox) as _);
-        self.handle
-            .spawn_fn(move || match (Local::current(), contain(make)) {
-                (Some(local), Ok(Ok(made))) => {
-                    unborn.begins();
-                    launch(local, inbox, mail, made);
-                }
-                (None, _) => {}
-                (_, Ok(Err(error))) => unborn.failed(Reason::crash(error.to_string())),
-                (_, Err(message)) => unborn.failed(Reason::crash(message)),
-            });
-        pid
-    }
-}
-
-/// A process that has a pid and does not run yet: whoever monitors it hears if it never does.
-struct Unborn(Option<ProcessRef>);
-
-impl Unborn {
-    fn begins(mut self) {
-        self.0 = None;
-    }
-
-    fn failed(mut self, reason: Reason) {
-        if let Some(process) = self.0.take() {
-            process.record().end(&reason);
-        }
-    }
-}
-
-impl Drop for Unborn {
-    fn drop(&mut self) {
-        if let Some(process) = self.0.take() {
-            process.record().end(&Reason::NoProcess);
-        }
-    }
-}
-
-pub(super) fn spawn_here<P: Process>(
-    local: &Rc<Local>,
-    name: Name,
-    process: P,
-    port: P::Port,
-) -> Pid<P::Message> {
-    let (sender, mail) = channel(0);
-    let inbox = Arc::new(Inbox {
-        record: Record::new(name, P::MAILBOX),
-        addr: Addr::new(sender),
-    });
-    launch(Rc::clone(local), Arc::clone(&inbox), mail, (process, port));
-    Pid(inbox as _)
-}
-
-/// What `future` comes to, or `None` if it takes longer than `wait`.
-pub(crate) async fn timeout<F: Future>(wait: Duration, future: F) -> Option<F::Output> {
-    let Some(local) = Local::current() else {
-        return Some(future.await);
-    };
-    let due = local.timers.now().saturating_add(wait);
-    let mut alarm = Alarm { local, key: None };
-    let mut future = pin!(future);
-    poll_fn(|turn| {
-        if let Poll::Ready(output) = future.as_mut().poll(turn) {
-            return Poll::Ready(Some(output));
-        }
-        let timers = &alarm.local.timers;
-        if due <= timers.now() {
-            return Poll::Ready(None);
-        }
-        if alarm.key.is_none() {
-            alarm.key = Some(timers.insert(due, turn.waker().clone()));
-        }
-        Poll::Pending
-    })
-    .await
-}
-
-struct Alarm {
-    local: Rc<Local>,
-    key: Option<Key>,
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.local.timers.cancel(key);
-        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::name::Name;
-use super::node;
 use super::record::Record;
+use super::time;
 use crate::monitor::{Down, Exit, ProcessId, Reason};
 
 /// What goes into a mailbox: a sender's message, or a signal of the runtime's.
@@ -92,7 +92,7 @@ impl<M: 'static> Pid<M> {
             self.send(message).await.map_err(|_| CallError::NoProcess)?;
             answer.await.map_err(|_| CallError::NoProcess)
         };
-        match node::timeout(timeout, conversation).await {
+        match time::timeout(timeout, conversation).await {
             Some(replied) => replied,
             None => Err(CallError::Timeout),
         }
