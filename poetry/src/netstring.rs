@@ -152,10 +152,13 @@ impl<'i> Frames<'_, 'i> {
     #[allow(clippy::should_implement_trait)] // It lends: a frame may lie in the decoder's own buffer.
     #[inline]
     pub fn next(&mut self) -> Result<Option<&[u8]>, FramingError> {
-        if matches!(self.decoder.state, State::Length { digits: 0, .. })
-            && let Some(frame) = self.whole()
-        {
-            return Ok(Some(frame));
+        if let State::Length { digits: 0, .. } = self.decoder.state {
+            if self.rest.is_empty() {
+                return Ok(None);
+            }
+            if let Some(frame) = self.whole() {
+                return Ok(Some(frame));
+            }
         }
         self.next_in_pieces()
     }
@@ -315,7 +318,7 @@ pub fn encode_with<E>(
     expected: usize,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
-    out.reserve(encoded_len(expected));
+    out.reserve(expected.saturating_add(AROUND_BYTES_MAX));
     let mut draft = Draft {
         start: out.len(),
         out,
@@ -331,6 +334,11 @@ pub fn encode_with<E>(
     std::mem::forget(draft);
     Ok(())
 }
+
+/// The most that stands around a payload: the digits of its length, colon and comma.
+const AROUND_BYTES_MAX: usize = DIGITS_MAX + 2;
+/// Digits of a 64-bit length.
+const DIGITS_MAX: usize = 20;
 
 /// A netstring being written: takes itself back unless it is forgotten.
 struct Draft<'o> {
@@ -372,7 +380,6 @@ pub const fn encoded_len(length: usize) -> usize {
 /// Appends `LEN ":"`.
 #[inline]
 fn push_length(length: usize, out: &mut Vec<u8>) {
-    const DIGITS_MAX: usize = 20; // of a 64-bit length
     let mut text = [0; DIGITS_MAX + 1];
     let mut at = DIGITS_MAX;
     text[at] = b':';
