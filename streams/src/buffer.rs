@@ -11,12 +11,14 @@ use std::task::{Context, Poll, ready};
 use poetry::limits::READ_BUFFER_BYTES;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::frames::Batch;
+
 /// A larger reply buffer is not kept: one that grew for a long poem should not stay.
 const SPARE_BYTES_MAX: usize = 4 * READ_BUFFER_BYTES;
 
 thread_local! {
     static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SPARE: Cell<Option<Box<Batch>>> = const { Cell::new(None) };
 }
 
 /// Reads once from `source` and lends what came to `use_it`; an empty slice is the end of the stream.
@@ -56,17 +58,18 @@ where
     Poll::Ready(Ok(ready!(poll_read_with(source, cx, <[u8]>::len))?))
 }
 
-/// An empty buffer for replies: the thread's spare one, if it is at home.
+/// An empty batch to answer into: the thread's spare one, if it is at home.
 #[inline]
-pub(crate) fn take_spare() -> Vec<u8> {
-    SPARE.take()
+pub(crate) fn take_spare() -> Box<Batch> {
+    SPARE.take().unwrap_or_default()
 }
 
-/// Gives a buffer back, to be the thread's spare.
+/// Gives a batch back, to be the thread's spare.
 #[inline]
-pub(crate) fn give_spare(mut buffer: Vec<u8>) {
-    if buffer.capacity() <= SPARE_BYTES_MAX {
-        buffer.clear();
-        SPARE.set(buffer);
+pub(crate) fn give_spare(mut batch: Box<Batch>) {
+    if batch.bytes.capacity() <= SPARE_BYTES_MAX {
+        batch.bytes.clear();
+        batch.replies = 0;
+        SPARE.set(Some(batch));
     }
 }

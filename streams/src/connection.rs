@@ -14,13 +14,12 @@ use std::time::Duration;
 use poetry::event::{Interest, Scene};
 use poetry::{CloseReason, Kind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::deadlines::{Deadline, after};
 use crate::ending::Ending;
-use crate::net::{self, Accepted};
+use crate::net::{Accepted, Socket};
 use crate::site::Site;
 
 /// Whether a shutdown has been noticed, and in what state.
@@ -67,7 +66,7 @@ impl<S> Connection<S> {
             _permit: permit,
         };
         site.counters.accepted();
-        connection.report(Kind::Accepted);
+        connection.report(|| Kind::Accepted);
         connection
     }
 
@@ -90,7 +89,7 @@ impl<S> Connection<S> {
         if requests > 0 {
             self.in_flight.set(self.in_flight.get() - requests);
             self.site.counters.answered(requests.into());
-            self.report(Kind::Answered {
+            self.report(|| Kind::Answered {
                 requests: requests.into(),
             });
         }
@@ -104,12 +103,12 @@ impl<S> Connection<S> {
             Ending::Refused(refusal) => {
                 counters.requests(1);
                 counters.refused(&refusal);
-                self.report(Kind::Refused(refusal));
+                self.report(|| Kind::Refused(refusal));
             }
             Ending::Panicked(message) => {
                 counters.requests(1);
                 counters.failed(1);
-                self.report(Kind::Panicked(message));
+                self.report(|| Kind::Panicked(message));
             }
             _ => {}
         }
@@ -170,18 +169,18 @@ impl<S> Connection<S> {
     }
 
     #[inline]
-    fn report(&self, kind: Kind) {
+    fn report(&self, kind: impl FnOnce() -> Kind) {
         if let Some(scene) = &self.scene {
-            self.site.reporter.report(**scene, kind);
+            self.site.reporter.report(**scene, kind());
         }
     }
 }
 
-impl Connection<TcpStream> {
+impl Connection<Socket> {
     /// The connection that was accepted.
-    pub(crate) fn accept(accepted: Accepted<TcpStream>, site: &Rc<Site>) -> Self {
-        let scene = |socket: &TcpStream| {
-            let (local, peer) = net::ends(socket);
+    pub(crate) fn accept(accepted: Accepted<Socket>, site: &Rc<Site>) -> Self {
+        let scene = |socket: &Socket| {
+            let (local, peer) = socket.ends();
             Scene {
                 worker: site.worker,
                 task: accepted.number,
@@ -210,10 +209,10 @@ impl<S> Drop for Connection<S> {
         match (self.at_stop.get(), reason) {
             (AtStop::InFlight, CloseReason::Cut) => &self.site.tally.cut,
             (AtStop::InFlight, _) => &self.site.tally.finished,
-            _ => return self.report(Kind::Closed(reason)),
+            _ => return self.report(|| Kind::Closed(reason)),
         }
         .fetch_add(1, Ordering::Relaxed);
-        self.report(Kind::Closed(reason));
+        self.report(|| Kind::Closed(reason));
     }
 }
 
@@ -230,7 +229,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for &Connection<S> {
         let bytes = (buffer.filled().len() - before) as u64;
         if bytes > 0 {
             self.site.counters.read(bytes);
-            self.report(Kind::Read { bytes });
+            self.report(|| Kind::Read { bytes });
         }
         Poll::Ready(Ok(()))
     }
@@ -246,7 +245,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for &Connection<S> {
         let mut socket = self.socket.borrow_mut();
         let bytes = ready!(Pin::new(&mut *socket).poll_write(cx, bytes))?;
         self.site.counters.wrote(bytes as u64);
-        self.report(Kind::Wrote {
+        self.report(|| Kind::Wrote {
             bytes: bytes as u64,
         });
         Poll::Ready(Ok(bytes))

@@ -44,10 +44,14 @@ impl<R> Frames<R> {
         A: FnMut(&[u8], &mut Vec<u8>) -> Result<(), Refusal>,
     {
         Answers {
-            frames: self,
-            answer,
-            ending: None,
-            over: false,
+            source: self.source,
+            answering: Answering {
+                decoder: self.decoder,
+                first_only: self.first_only,
+                answer,
+                over: false,
+                ending: None,
+            },
         }
     }
 }
@@ -64,18 +68,15 @@ pub(crate) struct Batch {
 /// A stream of answered requests; made by [`Frames::answer`]. After an error it ends (L4).
 #[derive(Debug)]
 pub(crate) struct Answers<R, A> {
-    frames: Frames<R>,
-    answer: A,
-    /// The error behind a batch that must be delivered first.
-    ending: Option<Box<Ending>>,
-    over: bool,
+    source: R,
+    answering: Answering<A>,
 }
 
 impl<R, A> Answers<R, A> {
     /// Whether a request has begun and not ended (S18, S21).
     #[inline]
     pub(crate) fn is_mid_frame(&self) -> bool {
-        self.frames.decoder.is_mid_frame()
+        self.answering.decoder.is_mid_frame()
     }
 }
 
@@ -84,86 +85,82 @@ where
     R: AsyncRead + Unpin,
     A: FnMut(&[u8], &mut Vec<u8>) -> Result<(), Refusal> + Unpin,
 {
-    type Item = Result<Batch, Ending>;
+    type Item = Result<Box<Batch>, Box<Ending>>;
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        loop {
-            if let Some(ending) = this.ending.take() {
-                this.over = true;
-                return Poll::Ready(Some(Err(*ending)));
+        let Self { source, answering } = self.get_mut();
+        while !answering.over {
+            let read = buffer::poll_read_with(source, cx, |bytes| answering.answer_read(bytes));
+            let batch = ready!(read).map_err(Ending::from)?;
+            if batch.replies > 0 {
+                return Poll::Ready(Some(Ok(batch)));
             }
-            if this.over {
-                return Poll::Ready(None);
-            }
-            let Frames {
-                source,
-                decoder,
-                first_only,
-            } = &mut this.frames;
-            let read = buffer::poll_read_with(source, cx, |bytes| {
-                let mut answered = Answered::default();
-                answered.read(bytes, decoder, *first_only, &mut this.answer);
-                answered
-            });
-            let answered = ready!(read)?;
-            this.ending = answered.ending;
-            this.over = answered.over;
-            if answered.batch.replies > 0 {
-                return Poll::Ready(Some(Ok(answered.batch)));
-            }
-            buffer::give_spare(answered.batch.bytes);
+            buffer::give_spare(batch);
         }
+        Poll::Ready(answering.ending.take().map(Err))
     }
 }
 
-/// What came of one read.
-#[derive(Debug, Default)]
-struct Answered {
-    batch: Batch,
-    ending: Option<Box<Ending>>,
+/// Answers what was read, until there is nothing more to answer.
+#[derive(Debug)]
+struct Answering<A> {
+    decoder: Decoder,
+    first_only: bool,
+    answer: A,
     over: bool,
+    /// The error behind the last batch, which must be delivered first.
+    ending: Option<Box<Ending>>,
 }
 
-impl Answered {
+impl<A> Answering<A>
+where
+    A: FnMut(&[u8], &mut Vec<u8>) -> Result<(), Refusal>,
+{
     /// Answers the frames that `bytes` complete; no bytes are the end of the source.
     #[inline]
-    fn read<A>(&mut self, bytes: &[u8], decoder: &mut Decoder, first_only: bool, answer: &mut A)
-    where
-        A: FnMut(&[u8], &mut Vec<u8>) -> Result<(), Refusal>,
-    {
+    fn answer_read(&mut self, bytes: &[u8]) -> Box<Batch> {
+        let mut batch = buffer::take_spare();
         if bytes.is_empty() {
-            self.over = true;
-            if decoder.is_mid_frame() {
-                self.end(Ending::Refused(Refusal::Truncated));
-                decoder.close();
-            }
-            return;
+            self.finish();
+            return batch;
         }
-        self.batch.bytes = buffer::take_spare();
-        let mut frames = decoder.feed(bytes);
-        while !self.over {
-            match frames.next() {
-                Ok(Some(frame)) => self.answer(frame, answer),
-                Ok(None) => return,
-                Err(error) => self.end(Ending::Refused(error.into())),
-            }
-            self.over |= first_only;
+        // A panic leaves the replies before it whole (S20).
+        if let Err(message) = panics::contain(|| self.answer_all(bytes, &mut batch)) {
+            self.end(Ending::Panicked(message));
         }
-        drop(frames);
-        decoder.close();
+        if self.over {
+            self.decoder.close();
+        }
+        batch
     }
 
     #[inline]
-    fn answer<A>(&mut self, frame: &[u8], answer: &mut A)
-    where
-        A: FnMut(&[u8], &mut Vec<u8>) -> Result<(), Refusal>,
-    {
-        match panics::contain(|| answer(frame, &mut self.batch.bytes)) {
-            Ok(Ok(())) => self.batch.replies += 1,
-            Ok(Err(refusal)) => self.end(Ending::Refused(refusal)),
-            Err(message) => self.end(Ending::Panicked(message)),
+    fn answer_all(&mut self, bytes: &[u8], batch: &mut Batch) {
+        let mut frames = self.decoder.feed(bytes);
+        while !self.over {
+            let answered = match frames.next() {
+                Ok(Some(frame)) => (self.answer)(frame, &mut batch.bytes),
+                Ok(None) => return,
+                Err(error) => Err(error.into()),
+            };
+            match answered {
+                Ok(()) => batch.replies += 1,
+                Err(refusal) => {
+                    drop(frames);
+                    return self.end(Ending::Refused(refusal));
+                }
+            }
+            self.over = self.first_only;
+        }
+    }
+
+    #[cold]
+    fn finish(&mut self) {
+        self.over = true;
+        if self.decoder.is_mid_frame() {
+            self.end(Ending::Refused(Refusal::Truncated));
+            self.decoder.close();
         }
     }
 

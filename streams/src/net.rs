@@ -3,13 +3,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
 use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
 use poetry::{FetchFailure, Kind, Reporter};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -45,7 +48,7 @@ pub(crate) fn connections(
     listener: std::net::TcpListener,
     permits: Arc<Semaphore>,
     reporter: Reporter,
-) -> io::Result<impl Stream<Item = Accepted<TcpStream>>> {
+) -> io::Result<impl Stream<Item = Accepted<Socket>>> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let accepts = stream::unfold((listener, permits), async |(listener, permits)| {
@@ -68,7 +71,7 @@ pub(crate) fn connections(
     });
     Ok(
         (accepted.enumerate()).map(|(number, (socket, permit))| Accepted {
-            socket,
+            socket: Socket(socket),
             number: number as u64,
             permit,
         }),
@@ -87,19 +90,68 @@ async fn pause(error: &io::Error, reporter: &Reporter) {
     }
 }
 
+/// A server's socket.
+#[derive(Debug)]
+pub(crate) struct Socket(TcpStream);
+
+impl Socket {
+    /// Who is at its two ends, for events.
+    pub(crate) fn ends(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        ends(&self.0)
+    }
+}
+
+impl AsyncRead for Socket {
+    /// A read that does not fill the buffer has emptied the socket, and tokio knows: the next one waits without
+    /// asking the system.
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    /// There is nearly always room: so write first, and prepare to wait only when there is none.
+    #[inline]
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.0.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Pin::new(&mut self.0).poll_write(cx, bytes)
+            }
+            written => Poll::Ready(written),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
 /// Who is at the two ends of `socket`, for events.
 pub(crate) fn ends(socket: &TcpStream) -> (Option<SocketAddr>, Option<SocketAddr>) {
     (socket.local_addr().ok(), socket.peer_addr().ok())
 }
 
 /// The socket as another runtime can take it over.
-pub(crate) fn release(socket: TcpStream) -> io::Result<std::net::TcpStream> {
-    socket.into_std()
+pub(crate) fn release(socket: Socket) -> io::Result<std::net::TcpStream> {
+    socket.0.into_std()
 }
 
 /// A socket that another runtime has released.
-pub(crate) fn take_over(socket: std::net::TcpStream) -> io::Result<TcpStream> {
-    TcpStream::from_std(socket)
+pub(crate) fn take_over(socket: std::net::TcpStream) -> io::Result<Socket> {
+    TcpStream::from_std(socket).map(Socket)
 }
 
 /// Connects to the first of `addresses` that accepts, each within `connect_timeout` (S15).

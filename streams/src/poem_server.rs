@@ -60,7 +60,7 @@ fn paced<S>(
     connection: &Connection<S>,
     pace: Pace,
     length: usize,
-) -> impl Stream<Item = Result<Range<usize>, Ending>> + Unpin {
+) -> impl Stream<Item = Result<Range<usize>, Box<Ending>>> + Unpin {
     let accepted = Instant::now();
     let mut index = 0;
     futures::stream::poll_fn(move |cx| {
@@ -83,7 +83,7 @@ struct Listener<'c, S> {
     connection: &'c Connection<S>,
     poem: &'c [u8],
     chunk: Range<usize>,
-    writing: Writing<'c, S>,
+    writing: Writing,
     /// The whole poem has been taken.
     answered: bool,
     /// The peer has finished sending, which does not end the poem.
@@ -102,18 +102,18 @@ where
             connection,
             poem,
             chunk: 0..0,
-            writing: Writing::new(connection),
+            writing: Writing::default(),
             answered: false,
             silent: false,
             linger: Linger::default(),
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Ending>>> {
         self.connection.sees_stop();
         self.discard(cx)?;
         let chunk = &self.poem[self.chunk.clone()];
-        ready!(self.writing.poll_all(chunk, cx))?;
+        ready!(self.writing.poll_all(self.connection, chunk, cx))?;
         if self.chunk.end == self.poem.len() && !self.answered {
             self.answered = true;
             self.connection.answered(1);
@@ -121,12 +121,12 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn discard(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
+    fn discard(&mut self, cx: &mut Context<'_>) -> Result<(), Box<Ending>> {
         for _ in 0..DISCARDS_PER_POLL {
             if self.silent {
                 return Ok(());
             }
-            match buffer::poll_discard(&mut self.connection, cx)? {
+            match buffer::poll_discard(&mut self.connection, cx).map_err(Ending::from)? {
                 Poll::Ready(bytes) => self.silent = bytes == 0,
                 Poll::Pending => return Ok(()),
             }
@@ -140,24 +140,24 @@ impl<S> Sink<Range<usize>> for Listener<'_, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    type Error = Ending;
+    type Error = Box<Ending>;
 
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Box<Ending>>> {
         self.get_mut().poll_write(cx)
     }
 
-    fn start_send(self: Pin<&mut Self>, chunk: Range<usize>) -> Result<(), Ending> {
+    fn start_send(self: Pin<&mut Self>, chunk: Range<usize>) -> Result<(), Box<Ending>> {
         let this = self.get_mut();
         this.chunk = chunk;
-        this.writing.reset();
+        this.writing = Writing::default();
         Ok(())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Box<Ending>>> {
         self.get_mut().poll_write(cx)
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Box<Ending>>> {
         let this = self.get_mut();
         if let Linger::Open = this.linger {
             ready!(this.poll_write(cx))?;

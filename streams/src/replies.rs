@@ -18,8 +18,9 @@ use crate::writing::Writing;
 #[derive(Debug)]
 pub(crate) struct Replies<'c, S> {
     connection: &'c Connection<S>,
-    batch: Batch,
-    writing: Writing<'c, S>,
+    /// What waits to be taken.
+    batch: Option<Box<Batch>>,
+    writing: Writing,
     linger: Linger,
 }
 
@@ -31,42 +32,36 @@ where
     pub(crate) fn new(connection: &'c Connection<S>) -> Self {
         Self {
             connection,
-            batch: Batch::default(),
-            writing: Writing::new(connection),
+            batch: None,
+            writing: Writing::default(),
             linger: Linger::default(),
         }
     }
 
     #[inline]
-    fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        if self.batch.replies == 0 {
+    fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Ending>>> {
+        let Some(batch) = &mut self.batch else {
             return Poll::Ready(Ok(()));
-        }
-        let polled = self.writing.poll_all(&self.batch.bytes, cx);
+        };
+        let polled = self.writing.poll_all(self.connection, &batch.bytes, cx);
         if let Poll::Ready(Ok(())) = polled {
-            self.delivered();
+            self.connection.answered(batch.replies);
+            if let Some(batch) = self.batch.take() {
+                buffer::give_spare(batch);
+            }
         } else {
-            self.deliver_a_part();
+            deliver_a_part(self.connection, batch, self.writing.taken());
         }
         polled
     }
+}
 
-    #[inline]
-    fn delivered(&mut self) {
-        self.writing.reset();
-        let batch = std::mem::take(&mut self.batch);
-        buffer::give_spare(batch.bytes);
-        self.connection.answered(batch.replies);
-    }
-
-    /// Replies count as answered one by one, so that only those behind the last whole one can fail.
-    #[cold]
-    fn deliver_a_part(&mut self) {
-        let bytes = &self.batch.bytes;
-        let waiting = count_frames(bytes) - count_frames(&bytes[..self.writing.taken()]);
-        self.connection.answered(self.batch.replies - waiting);
-        self.batch.replies = waiting;
-    }
+/// Replies count as answered one by one, so that only those behind the last whole one can fail.
+#[cold]
+fn deliver_a_part<S>(connection: &Connection<S>, batch: &mut Batch, taken: usize) {
+    let waiting = count_frames(&batch.bytes) - count_frames(&batch.bytes[..taken]);
+    connection.answered(batch.replies - waiting);
+    batch.replies = waiting;
 }
 
 /// How many whole netstrings `bytes` begins with.
@@ -80,31 +75,32 @@ fn count_frames(bytes: &[u8]) -> u32 {
     count
 }
 
-impl<S> Sink<Batch> for Replies<'_, S>
+impl<S> Sink<Box<Batch>> for Replies<'_, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    type Error = Ending;
+    type Error = Box<Ending>;
 
     #[inline]
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Box<Ending>>> {
         self.get_mut().poll_deliver(cx)
     }
 
     #[inline]
-    fn start_send(self: Pin<&mut Self>, batch: Batch) -> Result<(), Ending> {
+    fn start_send(self: Pin<&mut Self>, batch: Box<Batch>) -> Result<(), Box<Ending>> {
         let this = self.get_mut();
         this.connection.begin(batch.replies);
-        this.batch = batch;
+        this.writing = Writing::default();
+        this.batch = Some(batch);
         Ok(())
     }
 
     #[inline]
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Box<Ending>>> {
         self.get_mut().poll_deliver(cx)
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Box<Ending>>> {
         let this = self.get_mut();
         ready!(this.poll_deliver(cx))?;
         this.linger.poll(this.connection, cx).map(Ok)

@@ -51,7 +51,7 @@ where
 
     let (lingers, reason) = match forward(&mut requests, &mut replies).await {
         Ok(()) => (true, CloseReason::Done),
-        Err(ending) => (ending.lingers(), connection.account(ending)),
+        Err(ending) => (ending.lingers(), connection.account(*ending)),
     };
     if lingers && replies.close().await.is_err() {
         return connection.close(CloseReason::Reset);
@@ -88,7 +88,10 @@ impl<'c, S, A> Patient<'c, S, A> {
 
     /// More bytes are needed: until when may they take?
     #[inline]
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Batch, Ending>>> {
+    fn poll_patience(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Box<Batch>, Box<Ending>>>> {
         let limits = &self.connection.site().limits;
         let mid_frame = self.answers.is_mid_frame();
         let (awaits, patience, ending) = if mid_frame {
@@ -102,13 +105,13 @@ impl<'c, S, A> Patient<'c, S, A> {
         };
         self.connection.set_busy(mid_frame);
         if self.connection.sees_stop() && !mid_frame {
-            return Poll::Ready(Some(Err(Ending::Stopped)));
+            return Poll::Ready(Some(Err(Box::new(Ending::Stopped))));
         }
         let renewed = (self.awaited != awaits).then_some(patience);
         self.awaited = awaits;
         self.connection
             .poll_due(renewed, cx)
-            .map(|()| Some(Err(ending)))
+            .map(|()| Some(Err(Box::new(ending))))
     }
 }
 
@@ -117,7 +120,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     A: FnMut(&[u8], &mut Vec<u8>) -> Result<(), Refusal> + Unpin,
 {
-    type Item = Result<Batch, Ending>;
+    type Item = Result<Box<Batch>, Box<Ending>>;
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

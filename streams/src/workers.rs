@@ -13,7 +13,6 @@ use std::time::Duration;
 use futures::{Stream, StreamExt, future};
 use poetry::limits::LISTEN_BACKLOG;
 use poetry::{Counters, Counts, Limits, Observer, Options, Reporter, Role, Service, Summary};
-use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::spawn_local;
@@ -21,7 +20,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::connection::Connection;
-use crate::net::{self, Accepted};
+use crate::net::{self, Accepted, Socket};
 use crate::poem_server::serve_poem;
 use crate::site::{Site, Tally};
 use crate::transform_server::serve_transforms;
@@ -232,7 +231,7 @@ impl Worker {
 
     // ANCHOR: shutdown
     /// Serves what comes until the server is told to stop; then those that are idle close.
-    async fn serve(&self, site: &Rc<Site>, accepted: impl Stream<Item = Accepted<TcpStream>>) {
+    async fn serve(&self, site: &Rc<Site>, accepted: impl Stream<Item = Accepted<Socket>>) {
         let connections = accepted
             .map(|accepted| Connection::accept(accepted, site))
             .take_until(self.grace());
@@ -257,9 +256,9 @@ impl Worker {
 
 /// Deals the connections: one to this worker, one to each of the `hands`, and round again.
 fn keep_every_nth(
-    accepted: impl Stream<Item = Accepted<TcpStream>>,
+    accepted: impl Stream<Item = Accepted<Socket>>,
     hands: Vec<mpsc::Sender<Dealt>>,
-) -> impl Stream<Item = Accepted<TcpStream>> {
+) -> impl Stream<Item = Accepted<Socket>> {
     let workers = hands.len() as u64 + 1;
     accepted.filter_map(move |accepted| {
         let hand = (accepted.number % workers).checked_sub(1);

@@ -1,6 +1,5 @@
 //! Writing to a connection until the kernel has taken everything, or nothing for the write timeout (S18).
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -10,59 +9,39 @@ use crate::connection::Connection;
 use crate::ending::Ending;
 
 /// How far the bytes at hand have been taken.
-#[derive(Debug)]
-pub(crate) struct Writing<'c, S> {
-    connection: &'c Connection<S>,
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Writing {
     taken: usize,
     /// Whether the deadline is that of a write.
     waiting: bool,
 }
 
-impl<'c, S> Writing<'c, S>
-where
-    S: AsyncWrite + Unpin,
-{
-    /// Nothing to write yet.
-    pub(crate) fn new(connection: &'c Connection<S>) -> Self {
-        Self {
-            connection,
-            taken: 0,
-            waiting: false,
-        }
-    }
-
-    /// Begins anew, with other bytes.
-    #[inline]
-    pub(crate) fn reset(&mut self) {
-        self.taken = 0;
-        self.waiting = false;
-    }
-
-    /// How many bytes have been taken since it began anew.
+impl Writing {
+    /// How many bytes have been taken.
     #[inline]
     pub(crate) fn taken(&self) -> usize {
         self.taken
     }
 
-    /// Ready when all of `bytes`, the same at every call, have been taken.
+    /// Ready when `connection` has taken all of `bytes`, which are the same at every call.
     #[inline]
-    pub(crate) fn poll_all(
+    pub(crate) fn poll_all<S>(
         &mut self,
+        mut connection: &Connection<S>,
         bytes: &[u8],
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Ending>> {
+    ) -> Poll<Result<(), Box<Ending>>>
+    where
+        S: AsyncWrite + Unpin,
+    {
         while self.taken < bytes.len() {
-            match Pin::new(&mut self.connection).poll_write(cx, &bytes[self.taken..]) {
-                Poll::Ready(Ok(0)) => {
-                    let gone = io::Error::from(io::ErrorKind::WriteZero);
-                    return Poll::Ready(Err(gone.into()));
-                }
-                Poll::Ready(Ok(written)) => {
+            match Pin::new(&mut connection).poll_write(cx, &bytes[self.taken..]) {
+                Poll::Ready(Ok(written @ 1..)) => {
                     self.taken += written;
                     self.waiting = false;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending => return self.poll_timeout(cx),
+                Poll::Ready(_) => return Poll::Ready(Err(Box::new(Ending::Broken))),
+                Poll::Pending => return self.poll_timeout(connection, cx),
             }
         }
         Poll::Ready(Ok(()))
@@ -70,12 +49,16 @@ where
 
     /// Whoever takes a byte has the whole write timeout for the next.
     #[cold]
-    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        self.connection.sees_stop();
-        let timeout = self.connection.site().limits.write_timeout;
+    fn poll_timeout<S>(
+        &mut self,
+        connection: &Connection<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Box<Ending>>> {
+        connection.sees_stop();
+        let timeout = connection.site().limits.write_timeout;
         let renewed = (!self.waiting).then_some(timeout);
         self.waiting = true;
-        ready!(self.connection.poll_due(renewed, cx));
-        Poll::Ready(Err(Ending::Write))
+        ready!(connection.poll_due(renewed, cx));
+        Poll::Ready(Err(Box::new(Ending::Write)))
     }
 }
