@@ -56,8 +56,7 @@ impl<'a> Ledger<'a> {
         if requests > 0 {
             self.owed -= requests;
             self.counters.answered(requests);
-            self.reporter
-                .report(self.scene, Kind::Answered { requests });
+            self.say(Interest::ANSWERED, || Kind::Answered { requests });
         }
     }
 
