@@ -86,14 +86,26 @@ impl Errand {
         );
     }
 
-    /// Bounds `fetch` by the deadline, and puts its failures into the words of S11.
-    pub(crate) fn bound<T: 'static>(&self, reactor: &Reactor, fetch: Deferred<T>) -> Deferred<T> {
+    /// Bounds `fetch` by the deadline, says when its poem is there, and puts its failures into the words of S11.
+    pub(crate) fn bound(
+        self: &Rc<Self>,
+        reactor: &Reactor,
+        fetch: Deferred<String>,
+    ) -> Deferred<String> {
         let clock = reactor.clock();
         let fetch = match self.deadline {
             Some(deadline) => fetch.timeout(deadline.saturating_sub(clock.now()), clock),
             None => fetch,
         };
-        fetch.add_errback(|failure| Err(fetch_failure(failure).into()))
+        let errand = Rc::clone(self);
+        fetch.add_callbacks(
+            move |poem| {
+                let bytes = poem.len() as u64;
+                errand.report(None, None, Kind::Finished { bytes });
+                Ok(poem)
+            },
+            |failure| Err(fetch_failure(failure).into()),
+        )
     }
 }
 

@@ -273,7 +273,7 @@ impl Campaign {
     }
 }
 
-/// Says how a fetch ended, in an event and in its outcome.
+/// How a fetch ended; that it failed is said in an event too.
 fn conclude(
     errand: &Errand,
     peer: Peer,
@@ -281,16 +281,7 @@ fn conclude(
     elapsed: Duration,
 ) -> Outcome {
     let (poem, transform_failure) = match result {
-        Ok((poem, failure)) => {
-            errand.report(
-                None,
-                None,
-                Kind::Finished {
-                    bytes: poem.len() as u64,
-                },
-            );
-            (Ok(poem), failure)
-        }
+        Ok((poem, failure)) => (Ok(poem), failure),
         Err(failure) => {
             let failure = fetch_failure(failure);
             errand.report(None, None, Kind::Failed(failure.clone()));
