@@ -19,7 +19,7 @@ pub use arbiter::Arbiter;
 pub(crate) use by_id::ById;
 pub use me::Me;
 pub use name::Name;
-pub use node::Node;
+pub use node::{Answer, Node};
 pub use pid::{CallError, Pid, ProcessRef, Reply, SendError};
 pub use time::TestClock;
 pub(crate) use time::timeout;

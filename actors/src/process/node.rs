@@ -125,7 +125,7 @@ impl Node {
     }
 
     /// The same in two steps: asks now; what is returned waits for the answer.
-    pub(crate) fn ask<M: Send + 'static, R: Send + 'static>(
+    pub fn ask<M: Send + 'static, R: Send + 'static>(
         &self,
         to: &Pid<M>,
         timeout: Duration,
@@ -141,11 +141,14 @@ impl Node {
         Answer(answer)
     }
 
-    /// Sends from outside the node without blocking: a full mailbox is waited for inside.
+    /// Sends from outside the node without blocking: a full mailbox is waited for inside. What one thread sends and
+    /// asks arrives in that order.
     pub fn send<M: Send + 'static>(&self, to: &Pid<M>, message: M) {
         let to = to.clone();
-        self.arbiter(0).handle.spawn(async move {
-            let _ = to.send(message).await;
+        self.arbiter(0).handle.spawn_fn(move || {
+            actix::spawn(async move {
+                let _ = to.send(message).await;
+            });
         });
     }
 
@@ -186,11 +189,14 @@ impl Node {
 }
 
 /// An answer that is on its way out of a node.
-pub(crate) struct Answer<R>(mpsc::Receiver<Result<R, CallError>>);
+pub struct Answer<R>(mpsc::Receiver<Result<R, CallError>>);
 
 impl<R> Answer<R> {
     /// Blocks until it is there, or it is clear that it will not come.
-    pub(crate) fn wait(self) -> Result<R, CallError> {
+    ///
+    /// # Errors
+    /// Why it will not.
+    pub fn wait(self) -> Result<R, CallError> {
         self.0.recv().unwrap_or(Err(CallError::NoProcess))
     }
 }
