@@ -1,7 +1,7 @@
 //! A case: one sentence that a subject fulfils, fails, or cannot be asked.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub enum Need {
     Events,
     /// It can be given more threads.
     Threads,
+    /// A thousand connections at once: such cases take turns.
+    Crowd,
 }
 
 impl Need {
@@ -64,6 +66,7 @@ impl Need {
             Self::KeepAlive => "keep-alive",
             Self::Events => "events",
             Self::Threads => "threads",
+            Self::Crowd => "a crowd",
         }
     }
 }
@@ -127,9 +130,16 @@ impl Case {
         if let Some(lacking) = subject.lacks(&self) {
             return Verdict::Skipped(format!("needs {lacking}"));
         }
+        // Waiting for one's turn is no part of the case's time.
+        let _turn = self.needs.contains(&Need::Crowd).then(turn);
         let context = Context::new(Arc::clone(subject), seed);
         verdict(self.rules, seed, move || (self.run)(&context))
     }
+}
+
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs `work` in a thread of its own, and says how it ended.

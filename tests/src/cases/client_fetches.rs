@@ -26,7 +26,7 @@ cases! { PoemClient:
     outcomes_come_in_the_order_of_the_requests_not_of_arrival [S10],
     the_same_server_twice_is_two_poems [S10],
     no_requests_have_no_outcomes [S10],
-    a_thousand_poems_are_fetched_at_once [S10 S15],
+    a_thousand_poems_are_fetched_at_once [S10 S15] needs [Crowd],
     one_fetch_at_a_time_is_one_after_another [S10 S15],
     no_more_fetches_than_the_limit_are_under_way [S15],
     addresses_are_tried_in_order [S10],
@@ -144,7 +144,6 @@ fn no_requests_have_no_outcomes(context: &Context) -> Check {
 }
 
 fn a_thousand_poems_are_fetched_at_once(context: &Context) -> Check {
-    let _turn = super::poem_under_pressure::heavy();
     let stage = Stage::new()?;
     let fetching = context.client()?.start(vec![plain(stage.address()); 1_000]);
     let servers = (0..1_000)

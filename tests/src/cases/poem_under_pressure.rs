@@ -1,7 +1,6 @@
 //! The poem server under pressure: many clients, clients that do not read, break off or never leave, limits,
 //! shutdown and counts (S7, S16, S18, S19, S21, S23).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::running::refuses;
 use crate::wire::text;
 
 cases! { PoemServer:
-    a_thousand_clients_get_the_poem_at_once [S16],
+    a_thousand_clients_get_the_poem_at_once [S16] needs [Crowd],
     poems_beyond_the_limit_wait_for_a_place [S16] needs [Counters Limits],
     a_client_that_has_its_poem_and_stays_holds_its_place [S16 S7] needs [Counters Limits],
     a_client_that_stays_is_left_after_the_linger_timeout [S7] needs [Counters Limits],
@@ -38,14 +37,7 @@ cases! { PoemServer:
 const NEVER: Duration = Duration::from_secs(3_600);
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Cases with thousands of descriptors take turns.
-pub(super) fn heavy() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn a_thousand_clients_get_the_poem_at_once(context: &Context) -> Check {
-    let _turn = heavy();
     let server = context.poem(&text(1_500)).start()?;
     let mut clients = (0..1_000)
         .map(|_| server.connect())

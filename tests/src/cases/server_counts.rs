@@ -22,7 +22,7 @@ cases! { TransformServer:
     a_connection_s_events_come_in_order_and_name_both_ends [S22] needs [Events],
     an_observer_is_told_only_what_it_asked_for [S22] needs [Events KeepAlive],
     replies_to_what_came_together_leave_together [S5] needs [Events KeepAlive],
-    a_thousand_connections_are_open_and_served_at_once [S16 S23] needs [Counters KeepAlive],
+    a_thousand_connections_are_open_and_served_at_once [S16 S23] needs [Counters KeepAlive Crowd],
 }
 
 fn a_server_that_did_nothing_has_counted_nothing(context: &Context) -> Check {
@@ -261,7 +261,6 @@ fn replies_to_what_came_together_leave_together(context: &Context) -> Check {
 
 fn a_thousand_connections_are_open_and_served_at_once(context: &Context) -> Check {
     const CLIENTS: u64 = 1_000;
-    let _turn = super::poem_under_pressure::heavy();
     let server = context.keep_alive().start()?;
     let mut clients = (0..CLIENTS)
         .map(|_| server.connect())

@@ -257,7 +257,9 @@ fn two_threads_stop_as_one_server(context: &Context) -> Check {
         client.expect_last("the reply", b"4:AHOY,")?;
     }
     let stopped = stopping.ended()?;
-    stopped.expect(CLIENTS, 0)?;
+    // An idle connection that is closed shows that its own thread stops, not that the other does; so how many of the
+    // requests were still in flight when that one began to stop is not known here.
+    equal("whether any was cut", &stopped.any_cut, &false)?;
     equal(
         "connections closed as done",
         &stopped.counts()?.closed.done,

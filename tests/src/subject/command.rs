@@ -66,6 +66,7 @@ impl Command {
             Need::Signals => self.states("{grace}"),
             Need::Lab | Need::KeepAlive => self.states("{mode}"),
             Need::Threads => self.states("{threads}"),
+            Need::Crowd => true,
             Need::Events => false,
         }
     }
