@@ -7,13 +7,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use poetry::error::Timeout;
-use poetry::event::Scene;
+use poetry::event::{Interest, Scene};
 use poetry::{FetchFailure, Kind, Limits, Reporter, Role};
 
 use crate::deferred::Deferred;
 use crate::failure::{Cancelled, Failure, TimedOut};
 use crate::protocol::Lost;
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, Transport};
 
 /// One fetch: what its steps have in common.
 #[derive(Debug)]
@@ -21,7 +21,8 @@ pub struct Errand {
     /// The bounds.
     pub limits: Rc<Limits>,
     reporter: Reporter,
-    scene: Scene,
+    /// Which task, between which ends.
+    scene: Cell<Scene>,
     /// When the poem, and its transform, must be there, on the reactor's clock.
     deadline: Option<Duration>,
     received: Cell<u64>,
@@ -40,11 +41,11 @@ impl Errand {
         Rc::new(Self {
             limits: Rc::clone(limits),
             reporter: reporter.clone(),
-            scene: Scene {
+            scene: Cell::new(Scene {
                 worker,
                 task,
                 ..Scene::default()
-            },
+            }),
             deadline: limits.total_deadline.map(|total| now.saturating_add(total)),
             received: Cell::new(0),
         })
@@ -55,10 +56,12 @@ impl Errand {
         Rc::new(Self {
             limits: Rc::clone(&self.limits),
             reporter: self.reporter.for_role(Role::TransformClient),
-            scene: Scene {
-                parent: Some(self.scene.task),
-                ..self.scene
-            },
+            scene: Cell::new(Scene {
+                parent: Some(self.scene.get().task),
+                local: None,
+                peer: None,
+                ..self.scene.get()
+            }),
             deadline: self.deadline,
             received: Cell::new(0),
         })
@@ -69,21 +72,33 @@ impl Errand {
         self.received.get()
     }
 
-    pub(crate) fn read(&self, local: Option<SocketAddr>, peer: SocketAddr, bytes: usize) {
-        let bytes = bytes as u64;
-        self.received.set(self.received.get() + bytes);
-        self.report(local, Some(peer), Kind::Read { bytes });
+    pub(crate) fn connecting(&self, peer: SocketAddr) {
+        self.scene.set(Scene {
+            local: None,
+            peer: Some(peer),
+            ..self.scene.get()
+        });
+        self.report(Kind::Connecting);
     }
 
-    pub(crate) fn report(&self, local: Option<SocketAddr>, peer: Option<SocketAddr>, kind: Kind) {
-        self.reporter.report(
-            Scene {
-                local,
-                peer,
-                ..self.scene
-            },
-            kind,
-        );
+    pub(crate) fn connected(&self, transport: &Transport) {
+        if self.reporter.wants(Interest::ALL) {
+            self.scene.set(Scene {
+                local: transport.host(),
+                ..self.scene.get()
+            });
+            self.report(Kind::Connected);
+        }
+    }
+
+    pub(crate) fn read(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.received.set(self.received.get() + bytes);
+        self.report(Kind::Read { bytes });
+    }
+
+    pub(crate) fn report(&self, kind: Kind) {
+        self.reporter.report(self.scene.get(), kind);
     }
 
     /// Bounds `fetch` by the deadline, says when its poem is there, and puts its failures into the words of S11.
@@ -101,7 +116,7 @@ impl Errand {
         fetch.add_callbacks(
             move |poem| {
                 let bytes = poem.len() as u64;
-                errand.report(None, None, Kind::Finished { bytes });
+                errand.report(Kind::Finished { bytes });
                 Ok(poem)
             },
             |failure| Err(fetch_failure(failure).into()),

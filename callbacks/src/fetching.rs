@@ -284,7 +284,7 @@ fn conclude(
         Ok((poem, failure)) => (Ok(poem), failure),
         Err(failure) => {
             let failure = fetch_failure(failure);
-            errand.report(None, None, Kind::Failed(failure.clone()));
+            errand.report(Kind::Failed(failure.clone()));
             (Err(FetchError::new(peer, failure)), None)
         }
     };

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use poetry::error::{Timeout, decode_poem};
-use poetry::{FetchFailure, Kind, Peer};
+use poetry::{FetchFailure, Peer};
 
 use crate::deferred::{Deferred, Trigger};
 use crate::errand::{Errand, connection_failed, connection_lost};
@@ -47,7 +47,7 @@ fn try_in_order(
 
 /// Everything that comes from `address` until FIN.
 fn fetch_from(reactor: &Reactor, address: SocketAddr, errand: &Rc<Errand>) -> Deferred<Vec<u8>> {
-    errand.report(None, Some(address), Kind::Connecting);
+    errand.connecting(address);
     let factory = Rc::new(PoetryFactory::new(errand));
     let transport = reactor.connect_tcp(
         address,
@@ -83,7 +83,6 @@ impl Factory for PoetryFactory {
         Some(Box::new(PoetryProtocol {
             errand: Rc::clone(&self.errand),
             trigger: self.trigger.take(),
-            local: None,
             poem: Vec::new(),
             finished: false,
             failure: None,
@@ -101,7 +100,6 @@ impl Factory for PoetryFactory {
 struct PoetryProtocol {
     errand: Rc<Errand>,
     trigger: Option<Trigger<Vec<u8>>>,
-    local: Option<SocketAddr>,
     poem: Vec<u8>,
     finished: bool,
     failure: Option<FetchFailure>,
@@ -116,14 +114,12 @@ impl PoetryProtocol {
 
 impl Protocol for PoetryProtocol {
     fn connection_made(&mut self, transport: &Transport) {
-        self.local = transport.host();
-        self.errand
-            .report(self.local, Some(transport.peer()), Kind::Connected);
+        self.errand.connected(transport);
         transport.set_timeout(Some(self.errand.limits.idle_timeout));
     }
 
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        self.errand.read(self.local, transport.peer(), data.len());
+        self.errand.read(data.len());
         transport.set_timeout(Some(self.errand.limits.idle_timeout));
         let limit = self.errand.limits.poem_bytes_max;
         if self.poem.len() + data.len() > limit {

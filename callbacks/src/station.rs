@@ -240,11 +240,9 @@ impl Seat {
             };
             ended.set(ended.get() + 1);
             station.unfinished.set(station.unfinished.get() - 1);
-            let quiet = station
-                .quiet
-                .take()
-                .filter(|_| station.unfinished.get() == 0);
-            if let Some(quiet) = quiet {
+            if station.unfinished.get() == 0
+                && let Some(quiet) = station.quiet.take()
+            {
                 quiet.callback(());
             }
         }

@@ -57,13 +57,18 @@ pub fn transform_or_keep(
     errand: &Errand,
 ) -> Deferred<Transformed> {
     let errand = errand.for_transform();
+    let finishing = Rc::clone(&errand);
     let peer = via.peer.clone();
     transform(reactor, via, &poem, &errand).add_callbacks(
-        |transformed| Ok((transformed, None)),
+        move |transformed| {
+            let bytes = transformed.len() as u64;
+            finishing.report(Kind::Finished { bytes });
+            Ok((transformed, None))
+        },
         move |failure| match fetch_failure(failure) {
             FetchFailure::Cancelled => Err(FetchFailure::Cancelled.into()),
             failure => {
-                errand.report(None, None, Kind::Failed(failure.clone()));
+                errand.report(Kind::Failed(failure.clone()));
                 Ok((poem, Some(FetchError::new(peer, failure))))
             }
         },
@@ -100,7 +105,7 @@ fn ask(
     request: &Rc<[u8]>,
     errand: &Rc<Errand>,
 ) -> Deferred<Vec<u8>> {
-    errand.report(None, Some(address), Kind::Connecting);
+    errand.connecting(address);
     let factory = Rc::new(TransformClientFactory {
         errand: Rc::clone(errand),
         request: Rc::clone(request),
@@ -133,7 +138,6 @@ impl Factory for TransformClientFactory {
             errand: Rc::clone(&self.errand),
             request: Rc::clone(&self.request),
             trigger: self.trigger.take(),
-            local: None,
             received: false,
             result: None,
         }))
@@ -152,7 +156,6 @@ struct TransformClientProtocol {
     errand: Rc<Errand>,
     request: Rc<[u8]>,
     trigger: Option<Trigger<Vec<u8>>>,
-    local: Option<SocketAddr>,
     received: bool,
     /// How it ended, once that is known: the rest is closing.
     result: Option<Result<Vec<u8>, FetchFailure>>,
@@ -167,15 +170,13 @@ impl TransformClientProtocol {
 
 impl Protocol for TransformClientProtocol {
     fn connection_made(&mut self, transport: &Transport) {
-        self.local = transport.host();
-        self.errand
-            .report(self.local, Some(transport.peer()), Kind::Connected);
+        self.errand.connected(transport);
         transport.set_timeout(Some(self.errand.limits.idle_timeout));
         transport.write(&self.request);
     }
 
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        self.errand.read(self.local, transport.peer(), data.len());
+        self.errand.read(data.len());
         self.received = true;
         transport.set_timeout(Some(self.errand.limits.idle_timeout));
         let result = match self.decoder.feed(data).next() {

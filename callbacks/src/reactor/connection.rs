@@ -274,7 +274,11 @@ impl Transport {
     #[inline]
     pub(super) fn ready(&self, ready: Ready, buffer: &mut [u8]) {
         if self.is(CONNECTING) {
-            return self.check_connected();
+            self.check_connected();
+            // What is readable by now is announced only this once.
+            if self.is(CONNECTING | CLOSED) {
+                return;
+            }
         }
         if ready.writable && self.is(BLOCKED) {
             self.flush();
