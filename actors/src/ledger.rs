@@ -47,7 +47,7 @@ impl Ledger {
             peer,
         };
         ledger.counters().accepted();
-        ledger.report(Kind::Accepted);
+        ledger.tell(Kind::Accepted);
         ledger
     }
 
@@ -59,7 +59,9 @@ impl Ledger {
     pub(crate) fn read(&self, bytes: usize) {
         let bytes = bytes as u64;
         self.counters().read(bytes);
-        self.report(Kind::Read { bytes });
+        if self.wants(Interest::READ) {
+            self.tell(Kind::Read { bytes });
+        }
     }
 
     #[inline]
@@ -67,7 +69,9 @@ impl Ledger {
         if bytes > 0 {
             let bytes = bytes as u64;
             self.counters().wrote(bytes);
-            self.report(Kind::Wrote { bytes });
+            if self.wants(Interest::WROTE) {
+                self.tell(Kind::Wrote { bytes });
+            }
         }
     }
 
@@ -80,13 +84,15 @@ impl Ledger {
     pub(crate) fn answered(&self, requests: u64) {
         if requests > 0 {
             self.counters().answered(requests);
-            self.report(Kind::Answered { requests });
+            if self.wants(Interest::ANSWERED) {
+                self.tell(Kind::Answered { requests });
+            }
         }
     }
 
     pub(crate) fn refused(&self, refusal: Refusal) {
         self.counters().refused(&refusal);
-        self.report(Kind::Refused(refusal));
+        self.tell(Kind::Refused(refusal));
     }
 
     pub(crate) fn failed(&self, requests: u64) {
@@ -94,24 +100,23 @@ impl Ledger {
     }
 
     pub(crate) fn panicked(&self, message: &str) {
-        self.report(Kind::Panicked(message.to_owned()));
+        self.tell(Kind::Panicked(message.to_owned()));
     }
 
     /// Closes the books.
     pub(crate) fn closed(&self, reason: CloseReason) {
         self.counters().closed(reason);
-        self.report(Kind::Closed(reason));
+        self.tell(Kind::Closed(reason));
     }
 
     fn counters(&self) -> &Counters {
         &self.serving.counters
     }
 
+    /// Asked on the hot path before an event is made.
     #[inline]
-    fn report(&self, kind: Kind) {
-        if self.serving.reporter.wants(kind.interest()) {
-            self.tell(kind);
-        }
+    fn wants(&self, interest: Interest) -> bool {
+        self.serving.reporter.wants(interest)
     }
 
     #[cold]

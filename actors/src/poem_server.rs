@@ -87,6 +87,7 @@ impl<S: Stream> Process for Connection<S> {
     type Message = Infallible;
     type Port = Tcp<S>;
     const MAILBOX: usize = 1;
+    const REPORTS_CRASHES: bool = true;
 
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         me.trap_exits();

@@ -46,6 +46,8 @@ pub trait Process: Sized + 'static {
     type Port: Port;
     /// How many messages its mailbox holds.
     const MAILBOX: usize = MAILBOX_CAPACITY;
+    /// Whether it says itself that it crashed; otherwise the node's crash hook does ([`Node::on_crash`]).
+    const REPORTS_CRASHES: bool = false;
 
     /// Called once, before anything is received.
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {

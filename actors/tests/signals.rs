@@ -2,8 +2,8 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use actors::monitor::{Exit, Reason};
@@ -240,6 +240,18 @@ fn o4_a_panic_is_a_crash_of_that_process_only_and_keeps_its_message() {
         Next::Receive
     });
     assert_eq!(all(&heard), [Heard::Said("alive".to_owned())]);
+}
+
+#[test]
+fn o4_a_crash_is_told_once_with_the_name_of_the_process() {
+    let stage = Stage::new();
+    let (told, heard) = mpsc::channel();
+    stage.node.on_crash(move |name, message| {
+        let _ = told.send(format!("{name}: {message}"));
+    });
+    let (puppet, _) = stage.puppet("puppet");
+    stage.make(&puppet, |_, _| panic!("no rhyme"));
+    assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["puppet: no rhyme"]);
 }
 
 #[test]

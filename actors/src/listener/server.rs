@@ -6,7 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use poetry::{Counters, Counts, Limits, Observer, Options, Reporter, Role, Server, Summary};
+use poetry::event::Scene;
+use poetry::{Counters, Counts, Kind, Limits, Observer, Options, Reporter, Role, Server, Summary};
 
 use super::Protocol;
 use super::acceptor::Acceptor;
@@ -46,10 +47,19 @@ pub(crate) fn serve<P: Protocol>(
 ) -> io::Result<Serve> {
     let address = listener.local_addr()?;
     let node = Node::start(options.threads)?;
+    let reporter = Reporter::new(NAME, role, options.clock.clone(), observer);
+    // Connections report their crashes themselves, with their addresses.
+    let told = reporter.clone();
+    node.on_crash(move |name, message| {
+        told.report(
+            Scene::default(),
+            Kind::Panicked(format!("{name}: {message}")),
+        );
+    });
     let plan = Plan {
         protocol,
         limits: options.limits.clone(),
-        reporter: Reporter::new(NAME, role, options.clock.clone(), observer),
+        reporter,
         address,
         counters: (0..node.arbiters()).map(|_| Arc::default()).collect(),
     };

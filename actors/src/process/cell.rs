@@ -158,6 +158,10 @@ impl<P: Process> Cell<P> {
     #[cold]
     fn crash(&mut self, message: String) {
         let Some(life) = &mut self.life else { return };
+        if !P::REPORTS_CRASHES {
+            let name = self.core.inbox.record.name;
+            self.core.local.node.crashed(name, &message);
+        }
         let (port, core) = (&mut life.port, &mut self.core);
         match contain(|| life.state.crashed(&message, &mut Me { port, core })) {
             Ok(Next::Receive) => {}
@@ -354,5 +358,6 @@ pub(super) fn launch<P: Process>(
             rare: None,
         },
     };
-    Context::with_receiver(mail).run(cell);
+    // Not `run`, which would make an address only to throw it away.
+    actix::spawn(Context::with_receiver(mail).into_future(cell));
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -28,9 +28,12 @@ pub struct Node(Arc<Shared>);
 struct Shared {
     system: System,
     names: Mutex<HashMap<Name, Registered>>,
+    crash_hook: OnceLock<CrashHook>,
     arbiters: Vec<ArbiterHandle>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
+
+type CrashHook = Box<dyn Fn(Name, &str) + Send + Sync>;
 
 /// A process that has a name in its node.
 struct Registered {
@@ -89,6 +92,7 @@ impl Node {
         let node = Self(Arc::new(Shared {
             system,
             names: Mutex::default(),
+            crash_hook: OnceLock::new(),
             arbiters,
             thread: Mutex::new(Some(thread)),
         }));
@@ -170,6 +174,18 @@ impl Node {
         let names = self.0.names.lock().unwrap_or_else(PoisonError::into_inner);
         let held = names.get(&name).filter(|held| held.process.is_alive())?;
         held.pid.downcast_ref::<Pid<M>>().cloned()
+    }
+
+    /// Has `hook` called once for every crash in this node, with the process's name and the panic's message, in the
+    /// thread where it happened: it must not block. Only the first hook counts.
+    pub fn on_crash(&self, hook: impl Fn(Name, &str) + Send + Sync + 'static) {
+        let _ = self.0.crash_hook.set(Box::new(hook));
+    }
+
+    pub(super) fn crashed(&self, name: Name, message: &str) {
+        if let Some(hook) = self.0.crash_hook.get() {
+            hook(name, message);
+        }
     }
 
     /// Stops all arbiters and waits for their threads. Processes that still live are killed.
