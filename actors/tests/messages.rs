@@ -7,9 +7,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use actors::monitor::Reason;
-use actors::process::{CallError, Name, Next, SendError};
+use actors::process::{CallError, Name, Next, Pid, SendError};
 
-use common::{DEADLINE, Heard, Stage, act, all};
+use common::{DEADLINE, Do, Heard, Stage, act, all};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -199,4 +199,28 @@ fn a_node_that_stops_ends_its_processes_and_tells_those_who_wait_outside() {
         })
     });
     assert_eq!(answer, Err(CallError::NoProcess));
+}
+
+#[test]
+fn o1_a_process_that_never_runs_out_of_mail_lets_others_have_their_turn() {
+    let stage = Stage::new();
+    let (busy, _) = stage.puppet("busy");
+    let (other, heard) = stage.puppet("other");
+    // It sends itself the next message while it handles this one.
+    fn again(busy: &Pid<Do>) -> Do {
+        let to = busy.clone();
+        act(move |_, me| {
+            me.send(&to, again(&to));
+            Next::Receive
+        })
+    }
+    stage.node.send(&busy, again(&busy));
+    let deed = act(|other, _| {
+        other.say("heard");
+        Next::Receive
+    });
+    stage.node.send(&other, deed);
+    let said = heard.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(said, Heard::Said("heard".to_owned()));
+    busy.process().kill();
 }

@@ -207,7 +207,26 @@ listener (supervisor, rest_for_one, mailbox 0/64)
 ├─ connections-0 (connection supervisor, 1 of at most 5000, 0 crashed, 0 restarts, mailbox 0/64)
 │  └─ connection-0 (mailbox 0/1)
 ├─ connections-1 (connection supervisor, 0 of at most 5000, 0 crashed, 0 restarts, mailbox 0/64)
-└─ acceptor (0 restarts, mailbox 0/64)
+└─ acceptor (0 restarts, mailbox 0/8192)
 ";
     assert_eq!(tree, expected);
+}
+
+#[test]
+fn s16_many_come_and_go_at_a_limit_that_is_always_reached() {
+    let mut options = options(2);
+    options.limits.connections_max = 3;
+    let server = serve(transforms(false), &options);
+    let address = server.address();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    assert_eq!(ask(address, b"7:shout.b,"), b"1:B,");
+                }
+            });
+        }
+    });
+    let counts = until(&*server, |counts| counts.open == 0);
+    assert_eq!((counts.accepted, counts.answered), (800, 800));
 }

@@ -5,9 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 
 use poetry::event::Scene;
-use poetry::limits::ACCEPT_RETRY;
+use poetry::limits::{ACCEPT_RETRY, THREADS_MAX};
 use poetry::{Kind, Reporter};
 
+use super::connections::PROMISED_MAX;
 use crate::messages::{ToAcceptor, ToConnections};
 use crate::net::{Handed, Listener, Socket};
 use crate::port::Listening;
@@ -88,6 +89,8 @@ impl Acceptor {
 impl Process for Acceptor {
     type Message = ToAcceptor;
     type Port = Listening<Listener>;
+    /// All the promises there can be, one to a message: a connection supervisor never has to wait for room here.
+    const MAILBOX: usize = THREADS_MAX * PROMISED_MAX;
 
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         for table in &self.tables {

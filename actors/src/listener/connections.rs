@@ -11,9 +11,14 @@ use crate::messages::{Drained, ToAcceptor, ToConnections};
 use crate::monitor::{Exit, Reason};
 use crate::net::Handed;
 use crate::port::{NoPort, Tcp};
-use crate::process::{ById, Me, Name, Next, Pid, Process, ProcessRef, Received, Reply};
+use crate::process::{
+    ById, MAILBOX_CAPACITY, Me, Name, Next, Pid, Process, ProcessRef, Received, Reply,
+};
 use crate::tree::{Shown, Twig};
 
+/// Connections that it may be handed at once: half its mailbox, so that the acceptor never has to wait for room in
+/// that. Were both to wait for each other, nothing would ever go on.
+pub(super) const PROMISED_MAX: usize = MAILBOX_CAPACITY / 2;
 /// Connections that are shown by name.
 const SHOWN: usize = 10;
 
@@ -73,20 +78,21 @@ impl<P: Protocol> Connections<P> {
         self.offer_room(me);
     }
 
-    /// Tells the acceptor of free places: at once while it has few promises left, else together with others.
+    /// Tells the acceptor of free places, several at a time.
     fn offer_room(&mut self, me: &mut Me<'_, Self>) {
         let free = self.max.saturating_sub(self.open.len() + self.promised);
-        if free > 0
-            && self.promised <= self.max / 2
+        let more = free.min(PROMISED_MAX - self.promised);
+        if more > 0
+            && self.promised <= PROMISED_MAX / 2
             && self.drain.is_none()
             && let Some(acceptor) = &self.acceptor
         {
-            self.promised += free;
+            self.promised += more;
             me.send(
                 acceptor,
                 ToAcceptor::Room {
                     index: self.index,
-                    connections: free,
+                    connections: more,
                 },
             );
         }

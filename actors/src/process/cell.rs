@@ -16,11 +16,14 @@ use super::me::Me;
 use super::node::Local;
 use super::pid::{Door, Entry, Mail, Signal};
 use super::record::Record;
-use super::{Next, Process, Received};
+use super::{MAILBOX_CAPACITY, Next, Process, Received};
 use crate::monitor::{MonitorId, Reason};
 use crate::port::Port;
 use crate::timers::Key;
 
+/// Messages of one mailbox before the others in the arbiter have their turn: senders in other threads could refill it
+/// for ever.
+const MAIL_PER_TURN: usize = 2 * MAILBOX_CAPACITY;
 /// Events of one port before the others in the arbiter have their turn.
 const EVENTS_PER_TURN: usize = 8;
 
@@ -73,6 +76,8 @@ pub(super) struct Core<P: Process> {
     pub(super) inbox: Arc<Inbox<P>>,
     pub(super) local: Rc<Local>,
     pub(super) traps_exits: bool,
+    /// Mail handled in this turn.
+    mail: usize,
     /// The time as it was first asked for in this turn.
     pub(super) now: Option<Duration>,
     /// When the process wants a timeout.
@@ -251,6 +256,7 @@ impl<P: Process> Cell<P> {
             self.core.arm(turn);
         }
         self.core.now = None;
+        self.core.mail = 0;
     }
 
     #[cold]
@@ -311,9 +317,35 @@ impl<P: Process> Handler<Mail<P::Message>> for Cell<P> {
             mail if self.core.waits() => self.core.rare().later.push_back(mail),
             mail => self.take(mail),
         }
+        self.core.mail += 1;
         if self.life.is_none() {
             ctx.stop();
+        } else if self.core.mail >= MAIL_PER_TURN {
+            self.core.mail = 0;
+            ctx.wait(GiveWay { gave: false });
         }
+    }
+}
+
+/// Ends the turn of a process that has handled enough.
+struct GiveWay {
+    gave: bool,
+}
+
+impl<P: Process> ActorFuture<Cell<P>> for GiveWay {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        _: &mut Cell<P>,
+        _: &mut Context<Cell<P>>,
+        turn: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        if std::mem::replace(&mut self.gave, true) {
+            return Poll::Ready(());
+        }
+        turn.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -351,6 +383,7 @@ pub(super) fn launch<P: Process>(
             inbox,
             local,
             traps_exits: false,
+            mail: 0,
             now: None,
             due: None,
             entry: None,

@@ -93,6 +93,9 @@ impl<P: Process> Me<'_, P> {
 
     /// Sends `message`. If the mailbox is full this process receives nothing more until there is room (O1); what it
     /// sends meanwhile keeps its order. What is sent to the dead is lost.
+    ///
+    /// Two processes that send to each other through full mailboxes wait for ever, and so does one that sends too
+    /// much to itself: let messages flow one way, promise room before it is used, or [call](Self::call), which ends.
     pub fn send<M: Send + 'static>(&mut self, to: &Pid<M>, message: M) {
         let message = if self.core.waits() {
             message
