@@ -207,8 +207,8 @@ impl<S> Drop for Connection<S> {
         counters.failed(self.in_flight.get().into());
         counters.closed(reason);
         match (self.at_stop.get(), reason) {
-            (AtStop::InFlight, CloseReason::Cut) => &self.site.tally.cut,
-            (AtStop::InFlight, _) => &self.site.tally.finished,
+            (AtStop::InFlight, CloseReason::Cut) => &self.site.stop.cut,
+            (AtStop::InFlight, _) => &self.site.stop.finished,
             _ => return self.report(|| Kind::Closed(reason)),
         }
         .fetch_add(1, Ordering::Relaxed);

@@ -1,19 +1,30 @@
 //! What all connections of one worker share: where they count, report, and learn that the server stops.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use poetry::{Counters, Limits, Reporter};
 
 use crate::deadlines::Deadlines;
 
-/// Connections that were in flight when the server was told to stop, over all workers (S21).
+/// What all workers of a server know of its end (S21).
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Stop {
+    /// Whether it has been told to stop. Every worker knows at the same instant, whenever it comes to act on it, so
+    /// that what was in flight then is the same to all.
+    told: AtomicBool,
+    /// Connections that were in flight then, and finished.
     pub(crate) finished: AtomicU64,
+    /// Connections that were in flight then, and were cut.
     pub(crate) cut: AtomicU64,
+}
+
+impl Stop {
+    /// Tells the server to stop.
+    pub(crate) fn tell(&self) {
+        self.told.store(true, Ordering::Release);
+    }
 }
 
 /// One worker's surroundings.
@@ -24,9 +35,8 @@ pub struct Site {
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) reporter: Reporter,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) stop: Arc<Stop>,
     pub(crate) deadlines: Rc<Deadlines>,
-    stopped: Cell<bool>,
 }
 
 impl Site {
@@ -36,28 +46,27 @@ impl Site {
         limits: Limits,
         counters: Arc<Counters>,
         reporter: Reporter,
-        tally: Arc<Tally>,
+        stop: Arc<Stop>,
     ) -> Self {
         Self {
             worker,
             limits,
             counters,
             reporter,
-            tally,
+            stop,
             deadlines: Rc::default(),
-            stopped: Cell::new(false),
         }
     }
 
     /// Whether the server has been told to stop.
     #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.get()
+        self.stop.told.load(Ordering::Acquire)
     }
 
-    /// Tells every connection of this worker that the server stops.
-    pub(crate) fn stop(&self) {
-        self.stopped.set(true);
+    /// Has every connection of this worker see that the server stops.
+    pub(crate) fn show_stop(&self) {
+        self.stop.tell();
         self.deadlines.wake_all();
     }
 }

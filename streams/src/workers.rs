@@ -22,7 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::connection::Connection;
 use crate::net::{self, Accepted, Socket};
 use crate::poem_server::serve_poem;
-use crate::site::{Site, Tally};
+use crate::site::{Site, Stop};
 use crate::transform_server::serve_transforms;
 
 /// How far a server has come.
@@ -45,7 +45,7 @@ type Dealt = Accepted<std::net::TcpStream>;
 pub(crate) struct Workers {
     address: SocketAddr,
     counters: Vec<Arc<Counters>>,
-    tally: Arc<Tally>,
+    stop: Arc<Stop>,
     phase: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -66,7 +66,7 @@ impl Workers {
         let mut workers = Self {
             address: listener.local_addr()?,
             counters: Vec::new(),
-            tally: Arc::default(),
+            stop: Arc::default(),
             phase: watch::Sender::new(Phase::Serving),
             threads: Vec::new(),
         };
@@ -85,7 +85,7 @@ impl Workers {
                 service: service.clone(),
                 counters: Arc::default(),
                 reporter: reporter.clone(),
-                tally: Arc::clone(&workers.tally),
+                stop: Arc::clone(&workers.stop),
                 phase: workers.phase.subscribe(),
             };
             workers.counters.push(Arc::clone(&worker.counters));
@@ -94,7 +94,8 @@ impl Workers {
         Ok(workers)
     }
 
-    fn stop(&mut self, grace: Duration) {
+    fn end(&mut self, grace: Duration) {
+        self.stop.tell();
         self.phase.send_replace(Phase::Stopping { grace });
         for thread in self.threads.drain(..) {
             // A worker that panicked has dropped, and so counted, its connections.
@@ -129,10 +130,10 @@ impl poetry::Server for Workers {
     }
 
     fn shutdown(mut self: Box<Self>, grace: Duration) -> Summary {
-        self.stop(grace);
+        self.end(grace);
         Summary {
-            finished: self.tally.finished.load(Ordering::Relaxed),
-            cut: self.tally.cut.load(Ordering::Relaxed),
+            finished: self.stop.finished.load(Ordering::Relaxed),
+            cut: self.stop.cut.load(Ordering::Relaxed),
             counters: self.counters(),
         }
     }
@@ -140,7 +141,7 @@ impl poetry::Server for Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.stop(Duration::ZERO);
+        self.end(Duration::ZERO);
     }
 }
 
@@ -162,7 +163,7 @@ struct Worker {
     service: Service,
     counters: Arc<Counters>,
     reporter: Reporter,
-    tally: Arc<Tally>,
+    stop: Arc<Stop>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -193,7 +194,7 @@ impl Worker {
             self.limits.clone(),
             Arc::clone(&self.counters),
             self.reporter.clone(),
-            Arc::clone(&self.tally),
+            Arc::clone(&self.stop),
         ));
         let deadlines = Rc::clone(&site.deadlines);
         spawn_local(async move { deadlines.run().await });
@@ -239,7 +240,7 @@ impl Worker {
             Service::Poem(service) => serve_poem(connections, service).await,
             Service::Transform(service) => serve_transforms(connections, service).await,
         }
-        site.stop();
+        site.show_stop();
     }
 
     /// Waits until the server is told to stop: how long what is in flight may take.

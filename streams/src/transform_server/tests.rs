@@ -250,13 +250,13 @@ fn s21_a_stop_closes_the_idle_at_once_and_lets_a_request_finish() {
         busy_peer.write_all(b"7:sho").await.unwrap();
         sleep(Duration::from_millis(1)).await;
         let began = Instant::now();
-        world.site.stop();
+        world.site.show_stop();
         assert_eq!(idle_peer.read(&mut [0; 4]).await.unwrap(), 0);
         assert_eq!(began.elapsed(), Duration::ZERO);
         let reply = send_and_read_all(busy_peer, b"ut.b,7:shout.c,", true).await;
         assert_eq!(reply, b"1:B,1:C,");
         sleep(Duration::from_millis(1)).await;
         assert_eq!(world.counts().closed.done, 2);
-        assert_eq!(world.site.tally.finished.load(Ordering::Relaxed), 1);
+        assert_eq!(world.site.stop.finished.load(Ordering::Relaxed), 1);
     });
 }
