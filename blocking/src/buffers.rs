@@ -99,3 +99,45 @@ impl Drop for ReadBuffer<'_> {
         self.shrink();
     }
 }
+
+#[cfg(test)]
+impl Buffers {
+    /// Poisons the lock, as a panic of a thread that held it would.
+    pub(crate) fn poison(&self) {
+        let poisoned = poetry::panics::contain(|| {
+            let _spare = self.spare.lock();
+            panic!("with a buffer in hand")
+        });
+        assert!(poisoned == Err::<(), _>("with a buffer in hand".to_owned()));
+        assert!(self.spare.is_poisoned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_grows_while_reads_fill_it_and_shrinks_when_they_do_not() {
+        let buffers = Buffers::default();
+        let mut buffer = ReadBuffer::new(&buffers);
+        buffer.adapt(SMALL_BYTES);
+        assert_eq!(buffer.space().len(), READ_BUFFER_BYTES);
+        buffer.adapt(READ_BUFFER_BYTES);
+        assert_eq!(buffer.space().len(), READ_BUFFER_BYTES);
+        buffer.adapt(10);
+        assert_eq!(buffer.space().len(), SMALL_BYTES);
+        assert_eq!(buffers.lock().len(), 1);
+    }
+
+    #[test]
+    fn no_more_large_buffers_are_kept_than_may_be_spare() {
+        let buffers = Buffers::default();
+        let mut all: Vec<_> = (0..2 * SPARE_MAX)
+            .map(|_| ReadBuffer::new(&buffers))
+            .collect();
+        all.iter_mut().for_each(ReadBuffer::grow);
+        drop(all);
+        assert_eq!(buffers.lock().len(), SPARE_MAX);
+    }
+}

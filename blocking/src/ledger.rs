@@ -10,19 +10,24 @@ pub struct Ledger<'a> {
     reporter: &'a Reporter,
     scene: Scene,
     owed: u64,
+    closed: bool,
 }
 
 impl<'a> Ledger<'a> {
-    /// A connection in `scene` was accepted.
-    pub fn open(counters: &'a Counters, reporter: &'a Reporter, scene: Scene) -> Self {
-        counters.accepted();
-        reporter.report(scene, Kind::Accepted);
+    /// The words of a connection in `scene`, which `counters` know as accepted.
+    pub fn new(counters: &'a Counters, reporter: &'a Reporter, scene: Scene) -> Self {
         Self {
             counters,
             reporter,
             scene,
             owed: 0,
+            closed: false,
         }
+    }
+
+    /// A thread serves it.
+    pub fn accepted(&self) {
+        self.reporter.report(self.scene, Kind::Accepted);
     }
 
     /// Bytes came.
@@ -75,17 +80,27 @@ impl<'a> Ledger<'a> {
         self.reporter.report(self.scene, Kind::Panicked(message));
     }
 
-    /// Something panicked between requests.
-    #[cold]
-    pub fn broke_down(&self, message: String) {
-        self.reporter.report(self.scene, Kind::Panicked(message));
-    }
-
     /// The connection is gone; what is still owed will not be answered.
     pub fn close(&mut self, reason: CloseReason) {
-        self.fail(self.owed);
-        self.counters.closed(reason);
+        self.count_closed(reason);
         self.reporter.report(self.scene, Kind::Closed(reason));
+    }
+
+    /// Something panicked that was not a request's handler, and the connection is gone.
+    #[cold]
+    pub fn break_down(&mut self, message: String) {
+        self.count_closed(CloseReason::Panic);
+        self.reporter.report(self.scene, Kind::Panicked(message));
+        let reason = CloseReason::Panic;
+        self.reporter.report(self.scene, Kind::Closed(reason));
+    }
+
+    /// Counted once, before it is said: whoever is told may panic.
+    fn count_closed(&mut self, reason: CloseReason) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.fail(self.owed);
+            self.counters.closed(reason);
+        }
     }
 
     /// Says what happens all the time: what nobody wants to know is not even put into words.

@@ -8,8 +8,10 @@ pub mod ledger;
 #[cfg(test)]
 mod memory;
 pub mod net;
+pub mod open;
 pub mod poem_client;
 pub mod poem_server;
+pub mod pool;
 pub mod server;
 pub mod transform_client;
 pub mod transform_server;
@@ -17,6 +19,7 @@ pub mod workers;
 
 use std::io;
 use std::net::TcpListener;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use poetry::{Client, Model, Observer, Options, Server, Service};
@@ -30,9 +33,17 @@ pub use transform_server::serve_transforms;
 /// The name the model is chosen by.
 pub const NAME: &str = "blocking";
 
-/// The model.
+/// The model: a thread for each connection.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Blocking;
+pub struct Blocking {
+    /// Serve with a fixed number of threads and a queue instead.
+    pub pool: Option<NonZeroUsize>,
+}
+
+impl Blocking {
+    /// A thread for each connection.
+    pub const NEW: Self = Self { pool: None };
+}
 
 impl Model for Blocking {
     fn name(&self) -> &'static str {
@@ -48,10 +59,12 @@ impl Model for Blocking {
     ) -> io::Result<Box<dyn Server>> {
         let listener = net::Listener::new(listener)?;
         Ok(match service {
-            Service::Poem(service) => Box::new(serve_poem(listener, service, options, observer)?),
-            Service::Transform(service) => {
-                Box::new(serve_transforms(listener, service, options, observer)?)
+            Service::Poem(service) => {
+                Box::new(serve_poem(listener, service, self.pool, options, observer)?)
             }
+            Service::Transform(service) => Box::new(serve_transforms(
+                listener, service, self.pool, options, observer,
+            )?),
         })
     }
 

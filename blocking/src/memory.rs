@@ -143,12 +143,13 @@ pub(crate) fn serve<S: Serve>(service: &S, limits: &Limits, peer: &Peer) -> (Clo
     let standing = Arc::new(Standing::new(S::BEGINS_IN_FLIGHT));
     let _ = peer.0.standing.set(Arc::clone(&standing));
     let (counters, buffers) = (Counters::default(), Buffers::default());
+    counters.accepted();
     let clock = Clock::stopped();
     let reporter = Reporter::new("test", Role::PoemServer, clock, Arc::new(Unobserved));
     let mut connection = Connection {
         wire: Timed::new(peer.clone()),
         buffer: ReadBuffer::new(&buffers),
-        ledger: Ledger::open(&counters, &reporter, Scene::default()),
+        ledger: Ledger::new(&counters, &reporter, Scene::default()),
         standing: &standing,
         limits,
         patience: Patience::new(limits.write_timeout, S::LONGEST_WRITE),

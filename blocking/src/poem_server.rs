@@ -4,6 +4,7 @@
 //! reads and discards what the client sends, and ends at once when the client is gone.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,18 +21,20 @@ use crate::server::{Serve, Serving};
 const DEAF_MAX: Duration = Duration::from_millis(250);
 
 // ANCHOR: serve_poem
-/// Serves a poem to everybody who connects to `listener`.
+/// Serves a poem to everybody who connects to `listener`: with a thread for each, or
+/// with as many threads as `pool` says.
 ///
 /// # Errors
 /// What the system refused.
 pub fn serve_poem(
     listener: Listener,
     service: PoemService,
+    pool: Option<NonZeroUsize>,
     options: &Options,
     observer: Arc<dyn Observer>,
 ) -> io::Result<Serving<PoemService>> {
     let reporter = Reporter::new(NAME, Role::PoemServer, options.clock.clone(), observer);
-    Serving::start(listener, service, options.limits.clone(), reporter)
+    Serving::start(listener, service, pool, options.limits.clone(), reporter)
 }
 
 impl Serve for PoemService {
@@ -103,7 +106,6 @@ mod tests {
     use crate::memory::Happened::*;
     use crate::memory::{Peer, ms, serve};
     use poetry::{Counts, Limits, Pace};
-    use std::num::NonZeroUsize;
 
     fn serve_to(peer: &Peer, text: &str, pace: Pace) -> (CloseReason, Counts) {
         let poem = text.into();

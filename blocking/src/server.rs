@@ -1,11 +1,10 @@
 //! What both servers are made of: a listener that threads wait on, the connections that are open, and the shutdown.
 //! What is said on a connection is the business of whoever [serves](Serve) it.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Thread};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use poetry::event::Scene;
@@ -13,13 +12,15 @@ use poetry::limits::ACCEPT_RETRY;
 use poetry::{CloseReason, Counters, Counts, Kind, Limits, Reporter, Server, Summary, panics};
 
 use crate::buffers::{Buffers, ReadBuffer};
-use crate::connection::{Connection, Standing};
+use crate::connection::Connection;
 use crate::deadlines::{Patience, Timed, Wire};
 use crate::ledger::Ledger;
-use crate::net::{self, Hook, Listener, Socket};
+use crate::net::{Listener, Socket};
+use crate::open::{Entry, Open};
+use crate::pool::Pool;
 use crate::workers::{self, Next, Work, Workers};
 
-/// Sets of counters, shared out among the threads in turn: more than there are cores, so that two that run at once
+/// Sets of counters, shared out among the connections in turn: more than there are cores, so that two that run at once
 /// seldom write to one cache line, and few enough to be read at any time.
 const COUNTERS: usize = 16;
 
@@ -34,77 +35,113 @@ pub trait Serve: Send + Sync + 'static {
     fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason;
 }
 
-/// A server that runs: a thread for each connection. Dropping it is a shutdown without grace.
+/// A server that runs. Dropping it is a shutdown without grace.
 #[derive(Debug)]
 pub struct Serving<S: Serve> {
-    workers: Workers<Accepting<S>>,
+    shared: Arc<Shared<S>>,
+    threads: Threads<S>,
+}
+
+#[derive(Debug)]
+enum Threads<S: Serve> {
+    /// One for each connection.
+    Each(Workers<AcceptAndServe<S>>),
+    /// A fixed number.
+    Pool(Pool<S>),
 }
 
 impl<S: Serve> Serving<S> {
-    /// Begins to serve those who connect to `listener`, at most `limits.connections_max` at once.
+    /// Begins to serve those who connect to `listener`, at most `limits.connections_max` at once: with a thread for
+    /// each, or with as many threads as `pool` says.
     ///
     /// # Errors
     /// What the system refused.
     pub fn start(
         listener: Listener,
         service: S,
+        pool: Option<NonZeroUsize>,
         limits: Limits,
         reporter: Reporter,
     ) -> io::Result<Self> {
-        let threads_max = limits.connections_max.clamp(1, workers::threads_wall());
-        if threads_max < limits.connections_max {
-            let wanted = limits.connections_max;
-            let words = format!(
-                "{wanted} connections at once are more than the {threads_max} threads that memory maps allow: the \
-                 others wait"
-            );
-            reporter.report(Scene::default(), Kind::AcceptFailed(words));
-        }
-        let accepting = Accepting {
-            patience: Patience::new(limits.write_timeout, S::LONGEST_WRITE),
+        let shared = Arc::new(Shared {
             listener,
             service,
+            patience: Patience::new(limits.write_timeout, S::LONGEST_WRITE),
             limits,
             reporter,
             open: Open::default(),
             counters: Default::default(),
             buffers: Buffers::default(),
+        });
+        let threads = match pool {
+            Some(size) => Threads::Pool(Pool::start(Arc::clone(&shared), size)?),
+            None => {
+                let threads_max = shared.threads_max();
+                let work = AcceptAndServe(Arc::clone(&shared));
+                Threads::Each(Workers::start(work, threads_max)?)
+            }
         };
-        let workers = Workers::start(accepting, threads_max)?;
-        Ok(Self { workers })
+        Ok(Self { shared, threads })
     }
 
     // ANCHOR: shutdown
-    /// Stops accepting, lets what is in flight finish for up to `grace`, and ends every thread (S21). Nobody is asked
-    /// to look at a flag: whoever blocks is woken.
+    /// Stops accepting, lets what is in flight finish for up to `grace`, and ends every thread (S21): how many
+    /// connections finished and how many were cut. Nobody is asked to look at a flag: whoever blocks is woken.
     fn stop(&self, grace: Duration) -> (u64, u64) {
-        let Accepting { open, listener, .. } = self.workers.work();
+        let Shared { open, listener, .. } = &*self.shared;
         let in_flight = open.stop();
-        listener.close(self.workers.count().0);
+        listener.close(self.threads.waiting_to_accept());
         open.wait_until_empty(grace);
         let cut_before = self.counters().closed.cut;
         open.cut();
-        self.workers.join();
+        self.threads.join();
         let cut = self.counters().closed.cut - cut_before;
         (in_flight.saturating_sub(cut), cut)
     }
     // ANCHOR_END: shutdown
 }
 
+impl<S: Serve> Threads<S> {
+    fn waiting_to_accept(&self) -> usize {
+        match self {
+            Self::Each(workers) => workers.count().waiting,
+            Self::Pool(pool) => pool.waiting_to_accept(),
+        }
+    }
+
+    fn details(&self) -> String {
+        match self {
+            Self::Each(workers) => {
+                let count = workers.count();
+                let (threads, waiting) = (count.threads, count.waiting);
+                format!("{threads} threads, {waiting} of them waiting to accept")
+            }
+            Self::Pool(pool) => {
+                let (threads, queued) = (pool.threads(), pool.queued());
+                format!("{threads} threads and one that accepts, {queued} connections in the queue")
+            }
+        }
+    }
+
+    fn join(&self) {
+        match self {
+            Self::Each(workers) => workers.join(),
+            Self::Pool(pool) => pool.join(),
+        }
+    }
+}
+
 impl<S: Serve> Server for Serving<S> {
     fn address(&self) -> SocketAddr {
-        self.workers.work().listener.address()
+        self.shared.listener.address()
     }
 
     fn counters(&self) -> Counts {
-        Counts::of(self.workers.work().counters.iter())
+        Counts::of(self.shared.counters.iter())
     }
 
     fn details(&self) -> Option<String> {
-        let (waiting, threads) = self.workers.count();
-        Some(format!(
-            "{threads} threads, {waiting} of them waiting to accept"
-        ))
+        Some(self.threads.details())
     }
 
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary {
@@ -123,74 +160,150 @@ impl<S: Serve> Drop for Serving<S> {
     }
 }
 
-/// The work of a server's threads: to accept a connection, and to serve it.
+/// What all threads of a server share.
 #[derive(Debug)]
-struct Accepting<S> {
+pub struct Shared<S> {
     listener: Listener,
     service: S,
     limits: Limits,
+    patience: Patience,
     reporter: Reporter,
     open: Open,
     counters: [Counters; COUNTERS],
     buffers: Buffers,
-    patience: Patience,
 }
 
-impl<S: Serve> Work for Accepting<S> {
-    type Job = (Socket, SocketAddr);
+/// A connection that nobody serves yet.
+#[derive(Debug)]
+pub struct Accepted {
+    socket: Socket,
+    peer: SocketAddr,
+    entry: Arc<Entry>,
+}
 
-    fn next(&self) -> Next<Self::Job> {
+impl<S: Serve> Shared<S> {
+    /// Waits for a connection, and enters it among those that are open.
+    pub fn accept(&self) -> Next<Accepted> {
         loop {
-            match self.listener.accept() {
-                Ok(accepted) => return Next::Job(accepted),
+            let (socket, peer) = match self.listener.accept() {
+                Ok(accepted) => accepted,
                 Err(_) if self.open.is_stopping() => return Next::Over,
-                Err(error) if costs_one_connection(&error) => {}
-                Err(error) => {
-                    let words = Kind::AcceptFailed(error.to_string());
-                    self.reporter.report(Scene::default(), words);
-                    return Next::Failed;
-                }
-            }
+                Err(error) if costs_one_connection(&error) => continue,
+                Err(error) => return Next::Failed(error),
+            };
+            let Some(entry) = self.open.enter(&socket, S::BEGINS_IN_FLIGHT) else {
+                return Next::Over;
+            };
+            self.counters(&entry).accepted();
+            return Next::Job(Accepted {
+                socket,
+                peer,
+                entry,
+            });
         }
     }
 
-    fn pause(&self) -> bool {
-        self.open.wait_for_stop(ACCEPT_RETRY)
-    }
-
-    fn run(&self, worker: u32, (socket, peer): Self::Job) {
-        let Some((task, entry)) = self.open.enter(&socket, S::BEGINS_IN_FLIGHT) else {
-            return; // A shutdown was quicker.
-        };
+    /// Serves a connection to its end. No panic comes out of it: it costs this connection (S20).
+    pub fn serve(&self, worker: u32, accepted: Accepted) {
+        let Accepted {
+            socket,
+            peer,
+            entry,
+        } = accepted;
+        entry.serve_here();
         let scene = Scene {
             worker,
-            task,
+            task: entry.task,
             parent: None,
             local: self.listener.local_of(&socket),
             peer: Some(peer),
         };
-        let counters = &self.counters[worker as usize % COUNTERS];
         let mut connection = Connection {
             wire: Timed::new(socket),
             buffer: ReadBuffer::new(&self.buffers),
-            ledger: Ledger::open(counters, &self.reporter, scene),
+            ledger: Ledger::new(self.counters(&entry), &self.reporter, scene),
             standing: &entry.standing,
             limits: &self.limits,
             patience: self.patience,
         };
-        let reason = panics::contain(|| self.service.serve(&mut connection));
-        let reason = reason.unwrap_or_else(|message| {
-            connection.ledger.broke_down(message);
-            CloseReason::Panic
+        let served = panics::contain(|| {
+            connection.ledger.accepted();
+            let reason = self.service.serve(&mut connection);
+            connection.ledger.close(reason);
         });
-        connection.ledger.close(reason);
-        self.open.leave(task);
+        if let Err(message) = served {
+            // It may have been the observer, which will hardly do better now.
+            let _ = panics::contain(|| connection.ledger.break_down(message));
+        }
+        drop(connection);
+        self.open.leave(&entry);
+    }
+
+    /// Waits until one more connection may be open. False when a shutdown has begun.
+    pub fn wait_for_room(&self) -> bool {
+        self.open.wait_for_room(self.limits.connections_max.max(1))
+    }
+
+    /// Accepting failed, and will fail again: stays away from it for a while (S17). False when a shutdown has begun.
+    pub fn pause_accepting(&self, cause: &io::Error) -> bool {
+        self.trouble(cause.to_string());
+        self.open.wait_for_stop(ACCEPT_RETRY)
+    }
+
+    /// Says that connections wait for a thread.
+    pub fn short_of_threads(&self, cause: &io::Error) {
+        self.trouble(format!(
+            "no thread for the next connection, which waits: {cause}"
+        ));
+    }
+
+    /// The threads to serve `connections_max`; as many as there may be, which is then said.
+    fn threads_max(&self) -> usize {
+        let (wanted, wall) = (self.limits.connections_max, workers::threads_wall());
+        if wanted > wall {
+            self.trouble(format!(
+                "{wanted} connections at once would take more threads than the {wall} that the kernel's limit on \
+                 memory maps allows: the others wait"
+            ));
+        }
+        wanted.clamp(1, wall)
+    }
+
+    fn trouble(&self, words: String) {
+        let say = || {
+            self.reporter
+                .report(Scene::default(), Kind::AcceptFailed(words))
+        };
+        // An observer that panics must not cost the thread that accepts.
+        let _ = panics::contain(say);
+    }
+
+    fn counters(&self, entry: &Entry) -> &Counters {
+        &self.counters[entry.task as usize % COUNTERS]
+    }
+}
+
+/// The work of threads each of which accepts for itself, so that nothing is handed over.
+#[derive(Debug)]
+struct AcceptAndServe<S>(Arc<Shared<S>>);
+
+impl<S: Serve> Work for AcceptAndServe<S> {
+    type Job = Accepted;
+
+    fn next(&self) -> Next<Accepted> {
+        self.0.accept()
+    }
+
+    fn pause(&self, cause: &io::Error) -> bool {
+        self.0.pause_accepting(cause)
+    }
+
+    fn run(&self, worker: u32, accepted: Accepted) {
+        self.0.serve(worker, accepted);
     }
 
     fn short_of_threads(&self, cause: &io::Error) {
-        let words = format!("no thread for the next connection, which waits: {cause}");
-        self.reporter
-            .report(Scene::default(), Kind::AcceptFailed(words));
+        self.0.short_of_threads(cause);
     }
 }
 
@@ -211,102 +324,5 @@ fn costs_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// The connections that are open.
-#[derive(Debug, Default)]
-struct Open {
-    book: Mutex<Book>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Book {
-    stopping: bool,
-    entered: u64,
-    entries: HashMap<u64, Arc<Entry>>,
-}
-
-/// An open connection: where it stands, and how its thread is woken.
-#[derive(Debug)]
-struct Entry {
-    standing: Standing,
-    hook: Hook,
-    thread: Thread,
-}
-
-impl Open {
-    /// A connection is open: its number in the order of accepts. None when the server is stopping.
-    fn enter(&self, socket: &Socket, in_flight: bool) -> Option<(u64, Arc<Entry>)> {
-        let entry = Arc::new(Entry {
-            standing: Standing::new(in_flight),
-            hook: socket.hook(),
-            thread: thread::current(),
-        });
-        let mut book = self.book();
-        if book.stopping {
-            return None;
-        }
-        let task = book.entered;
-        book.entered += 1;
-        book.entries.insert(task, Arc::clone(&entry));
-        Some((task, entry))
-    }
-
-    /// A connection is gone.
-    fn leave(&self, task: u64) {
-        let mut book = self.book();
-        book.entries.remove(&task);
-        if book.stopping && book.entries.is_empty() {
-            self.changed.notify_all();
-        }
-    }
-
-    /// A shutdown begins: nobody enters any more, and who is idle is hung up. Returns how many are in flight.
-    fn stop(&self) -> u64 {
-        let mut book = self.book();
-        book.stopping = true;
-        self.changed.notify_all();
-        let (busy, idle): (Vec<_>, Vec<_>) =
-            (book.entries.values()).partition(|entry| entry.standing.stop());
-        idle.iter().for_each(|entry| entry.hook.stop_reading());
-        busy.len() as u64
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.book().stopping
-    }
-
-    /// Waits for `at_most`. False when a shutdown has begun.
-    fn wait_for_stop(&self, at_most: Duration) -> bool {
-        let book = self
-            .changed
-            .wait_timeout_while(self.book(), at_most, |book| !book.stopping);
-        !book.unwrap_or_else(PoisonError::into_inner).0.stopping
-    }
-
-    fn wait_until_empty(&self, grace: Duration) {
-        let deadline = net::now().saturating_add(grace);
-        let mut book = self.book();
-        loop {
-            let left = deadline.saturating_sub(net::now());
-            if left.is_zero() || book.entries.is_empty() {
-                return;
-            }
-            let woken = self.changed.wait_timeout(book, left);
-            book = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// The grace is over: whoever is left is hung up, whatever it waits for.
-    fn cut(&self) {
-        for entry in self.book().entries.values() {
-            entry.standing.cut();
-            entry.hook.hang_up();
-            entry.thread.unpark();
-        }
-    }
-
-    /// The book is whole after every statement, so a lock poisoned elsewhere is no harm.
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! the peer has taken the replies.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,18 +18,20 @@ use crate::ledger::Ledger;
 use crate::net::Listener;
 use crate::server::{Serve, Serving};
 
-/// Answers the transform requests of everybody who connects to `listener`.
+/// Answers the transform requests of everybody who connects to `listener`: with a thread for each, or
+/// with as many threads as `pool` says.
 ///
 /// # Errors
 /// What the system refused.
 pub fn serve_transforms(
     listener: Listener,
     service: TransformService,
+    pool: Option<NonZeroUsize>,
     options: &Options,
     observer: Arc<dyn Observer>,
 ) -> io::Result<Serving<TransformService>> {
     let reporter = Reporter::new(NAME, Role::TransformServer, options.clock.clone(), observer);
-    Serving::start(listener, service, options.limits.clone(), reporter)
+    Serving::start(listener, service, pool, options.limits.clone(), reporter)
 }
 
 impl Serve for TransformService {

@@ -26,8 +26,9 @@ pub trait Work: Send + Sync + 'static {
     /// Waits for a job.
     fn next(&self) -> Next<Self::Job>;
 
-    /// Nothing came of waiting, and no other thread waits: stays away for a while. False when it is all over.
-    fn pause(&self) -> bool;
+    /// Waiting failed because of `cause`, and no other thread waits: stays away from it for a while. False when it is
+    /// all over.
+    fn pause(&self, cause: &io::Error) -> bool;
 
     /// Does `job` in the thread numbered `worker`. A panic must not come out of it.
     fn run(&self, worker: u32, job: Self::Job);
@@ -42,9 +43,18 @@ pub enum Next<J> {
     /// A job.
     Job(J),
     /// Waiting is of no use for now.
-    Failed,
+    Failed(io::Error),
     /// There will never be another job.
     Over,
+}
+
+/// How many threads there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// All of them.
+    pub threads: usize,
+    /// Those that wait for a job.
+    pub waiting: usize,
 }
 
 /// A crew of threads at one work.
@@ -53,6 +63,7 @@ pub struct Workers<W>(Arc<Crew<W>>);
 
 #[derive(Debug)]
 struct Crew<W> {
+    places: &'static Places,
     work: W,
     threads_max: usize,
     roll: Mutex<Roll>,
@@ -74,8 +85,13 @@ impl<W: Work> Workers<W> {
     /// # Errors
     /// Not even one thread can be had.
     pub fn start(work: W, threads_max: usize) -> io::Result<Self> {
+        Self::start_within(&PLACES, work, threads_max)
+    }
+
+    fn start_within(places: &'static Places, work: W, threads_max: usize) -> io::Result<Self> {
         let roll = Mutex::default();
         let crew = Arc::new(Crew {
+            places,
             work,
             threads_max,
             roll,
@@ -84,15 +100,13 @@ impl<W: Work> Workers<W> {
         Ok(Self(crew))
     }
 
-    /// The work.
-    pub fn work(&self) -> &W {
-        &self.0.work
-    }
-
-    /// Threads that wait for a job, and all threads.
-    pub fn count(&self) -> (usize, usize) {
+    /// How many there are.
+    pub fn count(&self) -> Count {
         let roll = self.0.roll();
-        (roll.waiting, roll.threads.len())
+        Count {
+            threads: roll.threads.len(),
+            waiting: roll.waiting,
+        }
     }
 
     /// Waits until every thread has ended, which [`Work::next`] must have been made to tell them.
@@ -122,9 +136,9 @@ impl<W: Work> Crew<W> {
                         return self.end(worker);
                     }
                 }
-                Next::Failed if !self.is_last_waiting() => return self.end(worker),
-                Next::Failed if self.work.pause() => {}
-                Next::Failed | Next::Over => {
+                Next::Failed(_) if !self.is_last_waiting() => return self.end(worker),
+                Next::Failed(cause) if self.work.pause(&cause) => {}
+                Next::Failed(_) | Next::Over => {
                     self.roll().waiting -= 1;
                     return self.end(worker);
                 }
@@ -164,7 +178,7 @@ impl<W: Work> Crew<W> {
     fn hire(self: &Arc<Self>, roll: &mut Roll) -> io::Result<()> {
         let worker = roll.hired;
         let crew = Arc::clone(self);
-        let place = Place::take()?;
+        let place = self.places.take()?;
         let thread = builder().spawn(move || {
             let _place = place;
             crew.serve(worker);
@@ -205,7 +219,7 @@ pub fn spawn_scoped<'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() + Send + 'scope,
 ) -> io::Result<ScopedJoinHandle<'scope, ()>> {
-    let place = Place::take()?;
+    let place = PLACES.take()?;
     builder().spawn_scoped(scope, move || {
         let _place = place;
         work();
@@ -216,41 +230,58 @@ fn builder() -> Builder {
     thread::Builder::new().stack_size(STACK_BYTES)
 }
 
-/// Threads this crate may have in one process. The kernel allows a process so many memory maps; a thread takes four
-/// (a stack, a stack for signals, and a guard below each), and one that starts without getting its last is an abort,
-/// not an error. An eighth of the maps is left to everybody else.
+/// Threads this crate may have in one process: as many as stay well below the kernel's limit on memory maps.
 pub fn threads_wall() -> usize {
-    const MAPS_EACH: usize = 4;
     const MAPS_MAX: usize = 65_530; // the kernel's default
     static WALL: LazyLock<usize> = LazyLock::new(|| {
         let said = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
         let maps = said.and_then(|text| text.trim().parse().ok());
-        let maps: usize = maps.unwrap_or(MAPS_MAX);
-        (maps - maps / 8) / MAPS_EACH
+        wall_below(maps.unwrap_or(MAPS_MAX))
     });
     *WALL
 }
 
-/// One of the places below the wall; dropping it frees it.
-struct Place;
+/// A thread takes four memory maps: a stack, a stack for signals, and a guard below each. One that starts and does not
+/// get its last is an abort, not an error; so an eighth of the maps is left to everybody else.
+fn wall_below(maps_max: usize) -> usize {
+    const MAPS_EACH: usize = 4;
+    (maps_max - maps_max / 8) / MAPS_EACH
+}
 
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
+/// The places for threads below a wall.
+#[derive(Debug)]
+struct Places {
+    taken: AtomicUsize,
+    wall: fn() -> usize,
+}
 
-impl Place {
-    fn take() -> io::Result<Self> {
-        let place = Self; // Gives back what the next line takes, also when that is too much.
-        if TAKEN.fetch_add(1, Ordering::Relaxed) >= threads_wall() {
-            let wall = threads_wall();
-            return Err(io::Error::other(format!(
-                "the {wall} threads that a process may have are all in use"
-            )));
+/// Those of this process.
+static PLACES: Places = Places {
+    taken: AtomicUsize::new(0),
+    wall: threads_wall,
+};
+
+/// One place; dropping it frees it.
+#[derive(Debug)]
+struct Place(&'static Places);
+
+impl Places {
+    fn take(&'static self) -> io::Result<Place> {
+        let place = Place(self); // Gives back what the next line takes, also when that is too much.
+        let (taken, wall) = (self.taken.fetch_add(1, Ordering::Relaxed), (self.wall)());
+        if taken < wall {
+            return Ok(place);
         }
-        Ok(place)
+        let words = format!("the {wall} threads that a process may have are all in use");
+        Err(io::Error::other(words))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        TAKEN.fetch_sub(1, Ordering::Relaxed);
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ fn options(limits: Limits) -> Options {
 fn serve(service: Service, limits: Limits) -> Box<dyn Server> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let options = options(limits);
-    Blocking
+    Blocking::NEW
         .serve(listener, service, &options, Arc::new(Unobserved))
         .unwrap()
 }
@@ -176,7 +176,7 @@ fn s10_many_poems_arrive_at_once_and_one_failure_disturbs_nobody() {
         request(dead, None),
         request(slow.address(), via("gibberish")),
     ];
-    let client = Blocking.client(&options(Limits::default())).unwrap();
+    let client = Blocking::NEW.client(&options(Limits::default())).unwrap();
     for _ in 0..2 {
         let outcomes = client.fetch(&requests, Arc::new(Unobserved), &Cancel::new());
         assert_eq!(outcomes[0].poem.as_deref(), Ok(&*text));
@@ -196,7 +196,7 @@ fn s14_a_cancelled_fetch_ends_at_once() {
         peer: Peer::from(silent.local_addr().unwrap()),
         via: None,
     };
-    let client = Blocking.client(&options(Limits::default())).unwrap();
+    let client = Blocking::NEW.client(&options(Limits::default())).unwrap();
     let cancel = Cancel::new();
     let outcomes = std::thread::scope(|scope| {
         let fetch = scope.spawn(|| client.fetch(&[request], Arc::new(Unobserved), &cancel));

@@ -17,7 +17,7 @@ pub const ALL: &[&dyn Model] = &[
     &callbacks::Callbacks,
     &actors::Actors,
     &streams::Streams,
-    &blocking::Blocking,
+    &blocking::Blocking::NEW,
 ];
 
 /// The model called `name`.

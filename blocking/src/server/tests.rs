@@ -1,0 +1,192 @@
+use super::*;
+use poetry::event::{Event, Interest, Observer, Unobserved};
+use poetry::{Clock, Role, TransformService};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+const SHOUT: &[u8] = b"8:shout.ab,";
+const REPLY: &[u8] = b"2:AB,";
+
+type Transforms = Box<Serving<TransformService>>;
+
+fn serve(pool: Option<usize>, limits: Limits, observer: Arc<dyn Observer>) -> Transforms {
+    let listener = Listener::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+    let service = TransformService {
+        keep_alive: true,
+        lab: Some(Clock::stopped()),
+    };
+    let reporter = Reporter::new("test", Role::TransformServer, Clock::stopped(), observer);
+    let pool = pool.and_then(NonZeroUsize::new);
+    Box::new(Serving::start(listener, service, pool, limits, reporter).unwrap())
+}
+
+fn plain(pool: Option<usize>) -> Transforms {
+    serve(pool, Limits::default(), Arc::new(Unobserved))
+}
+
+fn connect(server: &Transforms) -> TcpStream {
+    let stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+fn ask(mut stream: &TcpStream) {
+    stream.write_all(SHOUT).unwrap();
+}
+
+fn hear(mut stream: &TcpStream) {
+    let mut reply = [0; REPLY.len()];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(reply, REPLY);
+}
+
+fn is_at_end(mut stream: &TcpStream) -> bool {
+    matches!(stream.read(&mut [0]), Ok(0))
+}
+
+#[test]
+fn t1_a_slow_peer_holds_a_worker_of_a_pool_and_everybody_waits() {
+    let server = plain(Some(1));
+    let (slow, quick) = (connect(&server), connect(&server));
+    ask(&slow);
+    hear(&slow);
+    ask(&quick);
+    // The only worker waits for the slow peer's next request, so nothing can have come.
+    quick.set_nonblocking(true).unwrap();
+    let nothing = (&quick).read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    quick.set_nonblocking(false).unwrap();
+    drop(slow);
+    hear(&quick);
+}
+
+#[test]
+fn t1_with_a_thread_for_each_connection_a_slow_peer_holds_up_nobody() {
+    let server = plain(None);
+    let (slow, quick) = (connect(&server), connect(&server));
+    (&slow).write_all(b"8:shou").unwrap();
+    ask(&quick);
+    hear(&quick);
+}
+
+#[test]
+fn s16_a_pool_stops_accepting_at_the_limit() {
+    let limits = Limits {
+        connections_max: 2,
+        ..Limits::default()
+    };
+    let server = serve(Some(1), limits, Arc::new(Unobserved));
+    let peers = [(); 4].map(|()| connect(&server));
+    peers.iter().for_each(ask);
+    for peer in peers {
+        hear(&peer);
+        let counts = server.counters();
+        assert!(counts.open <= 2, "{counts:?}");
+    }
+    assert_eq!(server.shutdown(DEADLINE).counters.answered, 4);
+}
+
+#[test]
+fn s21_a_pool_closes_those_in_its_queue() {
+    let server = plain(Some(1));
+    let served = connect(&server);
+    ask(&served);
+    hear(&served);
+    let queued = [connect(&server), connect(&server)];
+    let begun = std::time::Instant::now();
+    while server.counters().accepted < 3 {
+        assert!(begun.elapsed() < DEADLINE);
+        std::thread::yield_now();
+    }
+    assert_eq!(
+        server.threads.details(),
+        "1 threads and one that accepts, 2 connections in the queue"
+    );
+    let summary = server.shutdown(DEADLINE);
+    assert_eq!((summary.counters.closed.done, summary.cut), (3, 0));
+    assert!(is_at_end(&served) && queued.iter().all(is_at_end));
+}
+
+#[test]
+fn t3_poisoned_locks_harm_nobody() {
+    panics::silence_contained();
+    for pool in [None, Some(2)] {
+        let server = plain(pool);
+        let early = connect(&server);
+        ask(&early);
+        hear(&early);
+        server.shared.open.poison();
+        server.shared.buffers.poison();
+        let late = connect(&server);
+        let long = [b"3006:shout.", &[b'a'; 3_000][..], b","].concat();
+        (&late).write_all(&long).unwrap();
+        let mut reply = [0; 3_006];
+        (&late).read_exact(&mut reply).unwrap();
+        ask(&early);
+        hear(&early);
+        let counters = server.shutdown(DEADLINE).counters;
+        assert_eq!((counters.answered, counters.closed.done), (3, 2));
+    }
+}
+
+/// Panics whenever it is told anything but what it sends on.
+struct Panics(Interest, mpsc::Sender<Event>);
+
+impl Observer for Panics {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn observe(&self, event: &Event) {
+        if self.0.meets(event.kind.interest()) {
+            panic!("the observer broke down");
+        }
+        let _ = self.1.send(event.clone());
+    }
+}
+
+#[test]
+fn s20_an_observer_that_panics_costs_the_connections_it_is_told_of() {
+    panics::silence_contained();
+    for at in [
+        Interest::ACCEPTED,
+        Interest::CLOSED,
+        Interest::ANSWERED,
+        Interest::ALL,
+    ] {
+        let (sender, _events) = mpsc::channel();
+        let server = serve(None, Limits::default(), Arc::new(Panics(at, sender)));
+        for _ in 0..3 {
+            let peer = connect(&server);
+            ask(&peer);
+            peer.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut reply = Vec::new();
+            let _ = (&peer).read_to_end(&mut reply);
+        }
+        let counts = server.shutdown(DEADLINE).counters;
+        assert_eq!((counts.accepted, counts.open), (3, 0));
+        assert_eq!((counts.check(), counts.in_flight), (Ok(()), 0));
+    }
+}
+
+#[test]
+fn t1_more_connections_than_there_may_be_threads_are_said_at_start() {
+    let (sender, events) = mpsc::channel();
+    let limits = Limits {
+        connections_max: 1_000_000,
+        ..Limits::default()
+    };
+    let server = serve(None, limits, Arc::new(Panics(Interest::NONE, sender)));
+    let Kind::AcceptFailed(words) = events.recv_timeout(DEADLINE).unwrap().kind else {
+        panic!("another event");
+    };
+    assert!(
+        words.starts_with("1000000 connections at once would take more threads"),
+        "{words}"
+    );
+    let peer = connect(&server);
+    ask(&peer);
+    hear(&peer);
+}
