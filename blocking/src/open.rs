@@ -7,7 +7,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crate::connection::Standing;
-use crate::net::{Hook, Socket};
+use crate::net::{self, Hook, Socket};
 
 /// The connections of a server that are open.
 #[derive(Debug, Default)]
@@ -102,20 +102,17 @@ impl Open {
 
     /// Waits for `at_most`. False when a shutdown has begun.
     pub fn wait_for_stop(&self, at_most: Duration) -> bool {
-        let going_on = |book: &mut Book| !book.stopping;
-        let waited = self
-            .changed
-            .wait_timeout_while(self.book(), at_most, going_on);
-        !waited.unwrap_or_else(PoisonError::into_inner).0.stopping
+        !self
+            .wait_while(self.book(), at_most, |book| !book.stopping)
+            .stopping
     }
 
     /// Waits until fewer than `connections_max` are open. False when a shutdown has begun.
     pub fn wait_for_room(&self, connections_max: usize) -> bool {
+        let full = |book: &Book| !book.stopping && book.entries.len() >= connections_max;
         let mut book = self.book();
         book.watchers += 1;
-        let full = |book: &mut Book| !book.stopping && book.entries.len() >= connections_max;
-        let waited = self.changed.wait_while(book, full);
-        book = waited.unwrap_or_else(PoisonError::into_inner);
+        book = self.wait_while(book, Duration::MAX, full);
         book.watchers -= 1;
         !book.stopping
     }
@@ -124,9 +121,28 @@ impl Open {
     pub fn wait_until_empty(&self, grace: Duration) {
         let mut book = self.book();
         book.watchers += 1;
-        let open = |book: &mut Book| !book.entries.is_empty();
-        let waited = self.changed.wait_timeout_while(book, grace, open);
-        waited.unwrap_or_else(PoisonError::into_inner).0.watchers -= 1;
+        book = self.wait_while(book, grace, |book| !book.entries.is_empty());
+        book.watchers -= 1;
+    }
+
+    /// Waits as long as `goes_on`, and no longer than `at_most`. The standard library's own loop for this gives up at
+    /// the first wake-up once a lock is poisoned.
+    fn wait_while<'b>(
+        &self,
+        mut book: MutexGuard<'b, Book>,
+        at_most: Duration,
+        goes_on: impl Fn(&Book) -> bool,
+    ) -> MutexGuard<'b, Book> {
+        let deadline = net::now().saturating_add(at_most);
+        while goes_on(&book) {
+            let left = deadline.saturating_sub(net::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = self.changed.wait_timeout(book, left);
+            book = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        book
     }
 
     /// The grace is over: whoever is left is hung up, whatever its thread waits for.

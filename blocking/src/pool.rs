@@ -60,6 +60,12 @@ impl<S: Serve> Pool<S> {
         self.queue.len()
     }
 
+    /// Poisons the queue's lock, as a panic of a thread that held it would.
+    #[cfg(test)]
+    pub(crate) fn poison(&self) {
+        self.queue.poison();
+    }
+
     /// Waits until every thread has ended. Nobody may be able to accept any more.
     pub fn join(&self) {
         self.acceptor.join();
@@ -148,12 +154,12 @@ impl<T> Queue<T> {
 
     /// The next item. None once the queue is closed and empty.
     fn pop(&self) -> Option<T> {
-        let empty = |line: &mut Line<T>| line.items.is_empty() && !line.closed;
-        let waited = self.changed.wait_while(self.line(), empty);
-        waited
-            .unwrap_or_else(PoisonError::into_inner)
-            .items
-            .pop_front()
+        let mut line = self.line();
+        while line.items.is_empty() && !line.closed {
+            let woken = self.changed.wait(line);
+            line = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        line.items.pop_front()
     }
 
     fn close(&self) {
@@ -163,6 +169,16 @@ impl<T> Queue<T> {
 
     fn len(&self) -> usize {
         self.line().items.len()
+    }
+
+    /// Poisons the lock, as a panic of a thread that held it would.
+    #[cfg(test)]
+    fn poison(&self) {
+        let poisoned = poetry::panics::contain(|| {
+            let _line = self.line.lock();
+            panic!("with the line in hand")
+        });
+        assert!(poisoned == Err::<(), _>("with the line in hand".to_owned()));
     }
 
     /// The line is whole after every statement, so a lock poisoned elsewhere is no harm.

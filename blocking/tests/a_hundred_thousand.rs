@@ -1,0 +1,100 @@
+//! T1: a hundred thousand connection attempts against a bound of a thousand: none is an abort, and there are never more
+//! threads than the bound and one that waits. Alone in its file, since it needs many descriptors.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use blocking::Blocking;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use poetry::event::Unobserved;
+use poetry::{Clock, Limits, Model, Options, Service, TransformService};
+use socket2::{Domain, SockRef, Socket, Type};
+
+const ATTEMPTS: usize = 100_000;
+const CONNECTIONS_MAX: usize = 1_000;
+const CLIENTS: usize = 6;
+/// More at once than the bound.
+const AT_ONCE: usize = 1_200 / CLIENTS;
+const DESCRIPTORS: u64 = 4_096;
+const DEADLINE: Duration = Duration::from_secs(30);
+
+#[test]
+fn t1_a_hundred_thousand_attempts_against_a_thousand_never_abort() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    if hard < DESCRIPTORS {
+        println!("skipped: needs {DESCRIPTORS} descriptors");
+        return;
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let options = Options {
+        limits: Limits {
+            connections_max: CONNECTIONS_MAX,
+            ..Limits::default()
+        },
+        ..Options::new(Clock::stopped())
+    };
+    let service = Service::Transform(TransformService {
+        keep_alive: true,
+        lab: None,
+    });
+    let server = Blocking::NEW
+        .serve(listen(), service, &options, Arc::new(Unobserved))
+        .unwrap();
+    let address = server.address();
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| attempt(address));
+        }
+    });
+    ask(&TcpStream::connect(address).unwrap());
+    let counters = server.shutdown(DEADLINE).counters;
+    assert_eq!(counters.check(), Ok(()));
+    assert!(counters.accepted > 0 && counters.accepted <= ATTEMPTS as u64 + 1);
+}
+
+fn listen() -> std::net::TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    socket.listen(4_096).unwrap();
+    socket.into()
+}
+
+/// Opens many connections at once, asks on one of them, and resets all; again and again.
+fn attempt(address: SocketAddr) {
+    let mut left = ATTEMPTS / CLIENTS;
+    while left > 0 {
+        let count = AT_ONCE.min(left);
+        let peers: Vec<_> = (0..count)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        left -= count;
+        let threads = fs::read_dir("/proc/self/task").unwrap().count();
+        // Besides the server's: this test, its harness, and the clients.
+        assert!(
+            threads <= CONNECTIONS_MAX + 2 + CLIENTS,
+            "{threads} threads"
+        );
+        for peer in &peers {
+            // A reset leaves no TIME_WAIT, of which there could not be so many.
+            SockRef::from(peer)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+        }
+    }
+}
+
+fn ask(mut peer: &TcpStream) {
+    peer.set_read_timeout(Some(DEADLINE)).unwrap();
+    peer.write_all(b"8:shout.ab,").unwrap();
+    let mut reply = [0; 5];
+    peer.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"2:AB,");
+}

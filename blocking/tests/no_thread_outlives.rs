@@ -1,0 +1,126 @@
+//! T3: no thread outlives its server's shutdown, nor a client's fetch. Alone in its file, since it counts the threads
+//! of its process.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use blocking::Blocking;
+use poetry::event::Unobserved;
+use poetry::{
+    Cancel, Clock, FetchRequest, Model, Options, Pace, PoemService, Server, Service,
+    TransformService,
+};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+const CONNECTIONS: usize = 150; // more than a server keeps threads to spare
+
+fn threads() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+fn options() -> Options {
+    let origin = Instant::now();
+    Options::new(Clock::new(move || origin.elapsed()))
+}
+
+fn serve(model: Blocking, service: Service) -> Box<dyn Server> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let observer = Arc::new(Unobserved);
+    model
+        .serve(listener, service, &options(), observer)
+        .unwrap()
+}
+
+fn transforms() -> Service {
+    Service::Transform(TransformService {
+        keep_alive: true,
+        lab: None,
+    })
+}
+
+fn slow_poem() -> Service {
+    Service::Poem(PoemService {
+        poem: "a poem that takes its time".into(),
+        pace: Pace::Slow {
+            num_bytes: NonZeroUsize::MIN,
+            delay: DEADLINE,
+        },
+    })
+}
+
+#[test]
+fn t3_no_thread_outlives_a_shutdown_or_a_fetch() {
+    let before = threads();
+    for model in [
+        Blocking::NEW,
+        Blocking {
+            pool: NonZeroUsize::new(8),
+        },
+    ] {
+        busy_idle_and_ended(serve(model, transforms()), before);
+        cut_in_mid_poem(serve(model, slow_poem()), before);
+        drop(serve(model, slow_poem()));
+        assert_eq!(threads(), before);
+    }
+    fetched(before);
+}
+
+/// Some connections ended, some are idle, some are in the middle of a request.
+fn busy_idle_and_ended(server: Box<dyn Server>, before: usize) {
+    let connect = || TcpStream::connect(server.address()).unwrap();
+    let peers: Vec<_> = (0..CONNECTIONS).map(|_| connect()).collect();
+    for (index, mut peer) in peers.iter().enumerate().take(8) {
+        peer.write_all(b"8:shout.ab,").unwrap();
+        peer.read_exact(&mut [0; 5]).unwrap();
+        if index % 2 == 0 {
+            peer.write_all(b"8:sho").unwrap();
+        }
+    }
+    assert!(threads() > before);
+    drop(peers);
+    let peers: Vec<_> = (0..CONNECTIONS).map(|_| connect()).collect();
+    server.shutdown(Duration::from_millis(20));
+    assert_eq!(threads(), before);
+    drop(peers);
+}
+
+/// Every connection waits for its next byte, one for a client that has finished sending.
+fn cut_in_mid_poem(server: Box<dyn Server>, before: usize) {
+    let peers: Vec<_> = (0..8)
+        .map(|_| TcpStream::connect(server.address()).unwrap())
+        .collect();
+    for mut peer in &peers {
+        peer.read_exact(&mut [0]).unwrap();
+    }
+    peers[0].shutdown(std::net::Shutdown::Write).unwrap();
+    let summary = server.shutdown(Duration::from_millis(20));
+    assert_eq!((summary.cut, threads()), (8, before));
+}
+
+fn fetched(before: usize) {
+    let poem = Service::Poem(PoemService {
+        poem: "a poem".into(),
+        pace: Pace::Fast,
+    });
+    let server = serve(Blocking::NEW, poem);
+    let request = FetchRequest {
+        peer: server.address().into(),
+        via: None,
+    };
+    let client = Blocking::NEW.client(&options()).unwrap();
+    let requests = vec![request; 100];
+    let outcomes = client.fetch(&requests, Arc::new(Unobserved), &Cancel::new());
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| outcome.poem.as_deref() == Ok("a poem"))
+    );
+    server.shutdown(DEADLINE);
+    assert_eq!(threads(), before);
+}
