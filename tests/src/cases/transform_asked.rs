@@ -7,7 +7,7 @@ use poetry::{Event, FetchFailure, Kind, Role as Program};
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, ensure, equal, same_bytes};
-use crate::fetching::{expect_poem, transformed};
+use crate::fetching::{expect_poem, plain, transformed};
 use crate::stands::{Refuses, Replies, Serves, Stage, Stand};
 use crate::wire::{FOREIGN, netstring, request, text};
 
@@ -25,6 +25,7 @@ cases! { TransformClient:
     a_poem_that_failed_is_not_sent_to_be_transformed [S11 S13],
     bytes_received_are_those_of_the_poem_not_of_the_reply [S13],
     a_transform_is_told_as_the_work_of_its_task [S13 S22] needs [Events],
+    the_poem_and_its_transform_are_each_told_to_be_there_once [S13 S10] needs [Events],
     the_transform_server_s_addresses_are_tried_in_order [S10 S13],
 }
 
@@ -232,6 +233,34 @@ fn a_transform_is_told_as_the_work_of_its_task(context: &Context) -> Check {
         &last,
         &Some(&Kind::Finished { bytes: 6 }),
     )
+}
+
+fn the_poem_and_its_transform_are_each_told_to_be_there_once(context: &Context) -> Check {
+    let poem = Stand::start(Serves(b"a poem".into()))?;
+    let to = request("shout", "a poem").len();
+    let with = netstring("A POEM, AND MORE");
+    let transform = Stand::start(Replies { to, with })?;
+    let asked = transformed(poem.address(), "shout", transform.address());
+    // The second of two tasks, so that its number is not the default.
+    let fetching = context.client()?.start(vec![plain(poem.address()), asked]);
+    let journal = Arc::clone(fetching.journal());
+    fetching.outcomes()?;
+    let of_task = |event: &Event| event.scene.parent.unwrap_or(event.scene.task) == 1;
+    let told: Vec<_> = journal
+        .events()
+        .iter()
+        .filter(|event| of_task(event) && matches!(event.kind, Kind::Finished { .. }))
+        .map(|event| (event.role, event.scene.parent, event.kind.clone()))
+        .collect();
+    let expected = vec![
+        (Program::PoemClient, None, Kind::Finished { bytes: 6 }),
+        (
+            Program::TransformClient,
+            Some(1),
+            Kind::Finished { bytes: 16 },
+        ),
+    ];
+    equal("what was told to be there", &told, &expected)
 }
 
 fn the_transform_server_s_addresses_are_tried_in_order(context: &Context) -> Check {

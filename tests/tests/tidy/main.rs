@@ -16,10 +16,13 @@ const LINES_MAX: usize = 400;
 
 /// What a reader must find at the root.
 const DOCUMENTS: &[&str] = &[
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "MEASURING.md",
+    "README.md",
     "SEMANTICS.md",
     "poems/README.md",
 ];
