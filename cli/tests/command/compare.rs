@@ -1,0 +1,165 @@
+//! The comparison, and the instruments behind it.
+
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+
+use super::support::{Process, Server, closed_port, quatrain, run};
+
+#[test]
+fn a_comparison_prints_one_row_for_each_model_asked_for_and_how_it_was_got() {
+    let compared = run(&["compare", "--models", "blocking,callbacks,blocking"]);
+    assert_eq!(compared.status, Some(0), "{compared:?}");
+    let mut lines = compared.stdout.lines();
+    let head = lines.next().unwrap();
+    for column in [
+        "model",
+        "elapsed",
+        "ideal",
+        "one after another",
+        "requests/s",
+        "CPU µs",
+        "threads",
+        "peak memory",
+    ] {
+        assert!(head.contains(column), "{column} is missing: {head}");
+    }
+    let rows: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+    let [callbacks, blocking] = rows[..] else {
+        panic!("{rows:?}")
+    };
+    assert!(
+        callbacks.starts_with("callbacks ") && blocking.starts_with("blocking "),
+        "{rows:?}"
+    );
+    for words in ["was verified", "agree on", "MEASURING.md"] {
+        assert!(
+            compared.stdout.contains(words),
+            "{words} is missing: {}",
+            compared.stdout
+        );
+    }
+    assert!(
+        compared
+            .stderr
+            .contains("blocking: fetching 3 poems at once"),
+        "{}",
+        compared.stderr
+    );
+}
+
+/// The servers that `parent` has started.
+#[cfg(target_os = "linux")]
+fn servers_of(parent: &Process) -> Vec<u32> {
+    let children = format!("/proc/{0}/task/{0}/children", parent.id());
+    let children = std::fs::read_to_string(children).unwrap();
+    children
+        .split_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .collect()
+}
+
+/// Waits until none of `pids` runs. They are not our children, so there is no event to wait on but their names.
+#[cfg(target_os = "linux")]
+fn wait_until_gone(pids: &[u32]) {
+    use std::time::Instant;
+    let begun = Instant::now();
+    let runs = |pid: &u32| {
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        command.is_ok_and(|command| command.contains("--end-with-parent"))
+    };
+    while pids.iter().any(runs) {
+        assert!(
+            begun.elapsed() < super::support::DEADLINE,
+            "{pids:?} still run"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_comparison_leaves_no_server_behind() {
+    for (signal, status) in [
+        (Signal::SIGINT, Some(1)),
+        (Signal::SIGTERM, Some(1)),
+        (Signal::SIGKILL, None),
+    ] {
+        let mut compare = Process::start(quatrain(["compare", "--models", "blocking"]));
+        compare.hear("fetching");
+        let servers = loop {
+            let servers = servers_of(&compare);
+            if servers.len() == 4 {
+                break servers;
+            }
+            assert!(compare.runs(), "it ended by itself");
+            std::thread::yield_now();
+        };
+        compare.signal(signal);
+        let ended = compare.end();
+        assert_eq!(
+            (ended.status, ended.stdout.as_str()),
+            (status, ""),
+            "{signal}: {ended:?}"
+        );
+        wait_until_gone(&servers);
+    }
+}
+
+#[test]
+fn s22_a_comparison_into_a_closed_stdout_ends_quietly_with_status_1() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = quatrain(["compare", "--models", "blocking"]);
+    let ended = Process::start_as(command.stdout(writer).stderr(Stdio::piped())).end();
+    assert_eq!(ended.status, Some(1));
+    assert!(
+        ended
+            .stderr
+            .lines()
+            .all(|line| line.starts_with("blocking: ")),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn the_load_generator_verifies_what_it_is_told_to_send() {
+    let server = Server::start(&["transform", "--keep-alive"]);
+    let address = server.address.to_string();
+    let loaded = run(&[
+        "load",
+        &address,
+        "--requests",
+        "200",
+        "--connections",
+        "8",
+        "--depth",
+        "2",
+    ]);
+    assert_eq!((loaded.status, loaded.stderr.as_str()), (Some(0), ""));
+    assert!(
+        loaded
+            .stdout
+            .contains("in all 8 connections, 200 requests, 200 replies verified"),
+        "{}",
+        loaded.stdout
+    );
+    let void = run(&["load", &closed_port()]);
+    assert_eq!((void.status, void.stdout.as_str()), (Some(1), ""));
+    assert!(void.only_line().contains("no connection could be made"));
+}
+
+#[test]
+fn the_floor_announces_itself_as_every_server_does() {
+    let mut floor = Process::start(quatrain(["floor", "--keep-alive"]));
+    let (line, address) = floor.announced();
+    assert_eq!(
+        line,
+        format!("Serving transforms on {address} with floor\n")
+    );
+    assert_eq!(
+        run(&["load", &address.to_string(), "--requests", "64"]).status,
+        Some(0)
+    );
+}

@@ -1,0 +1,166 @@
+//! What a server prints, logs and never waits for.
+
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+
+use super::support::{
+    Process, Scratch, Server, closed_port, connect, netstring, quatrain, read_all,
+};
+
+const LANTERN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../poems/lantern.txt");
+
+#[test]
+fn a_poem_server_says_one_line_with_the_file_as_given_and_serves_it() {
+    let server = Server::start(&["poem", LANTERN, "--fast"]);
+    let expected = format!("Serving {LANTERN} on {} with callbacks\n", server.address);
+    assert_eq!(server.line, expected);
+    assert!(server.address.ip().is_loopback());
+    assert_eq!(read_all(server.connect()), std::fs::read(LANTERN).unwrap());
+    let ended = server.stop();
+    assert_eq!((ended.status, ended.stdout), (Some(0), expected));
+}
+
+#[test]
+fn a_transform_server_says_one_line_and_answers() {
+    let server = Server::start(&["transform", "--model", "blocking"]);
+    assert_eq!(
+        server.line,
+        format!("Serving transforms on {} with blocking\n", server.address)
+    );
+    assert_eq!(
+        read_all(server.ask(&netstring("cummingsify.AHOY"))),
+        netstring("ahoy")
+    );
+}
+
+#[test]
+fn a_file_name_with_a_newline_does_not_make_two_lines() {
+    let file = Scratch::file("two\nlines", b"x");
+    let server = Server::start(&["poem", file.as_str(), "--fast"]);
+    assert_eq!(server.stop().stdout.lines().count(), 1);
+}
+
+#[test]
+fn a_port_and_an_interface_can_be_chosen() {
+    let port = closed_port();
+    let server = Server::start(&["transform", "--port", &port, "--iface", "localhost"]);
+    assert_eq!(server.address.port().to_string(), port);
+    assert!(server.address.ip().is_loopback());
+}
+
+#[test]
+fn s5_a_server_answers_once_unless_told_to_keep_alive() {
+    let requests = [netstring("shout.a"), netstring("shout.b")].concat();
+    let server = Server::start(&["transform"]);
+    assert_eq!(read_all(server.ask(&requests)), netstring("A"));
+    let server = Server::start(&["transform", "--keep-alive"]);
+    let stream = server.ask(&requests);
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_all(stream), [netstring("A"), netstring("B")].concat());
+}
+
+#[test]
+fn s4_a_refused_request_is_a_line_that_says_which_and_why() {
+    let mut server = Server::start(&["transform"]);
+    let stream = server.ask(&netstring("sing.a"));
+    let client = stream.local_addr().unwrap();
+    assert_eq!(read_all(stream), b"");
+    let line = server.process.hear("refused");
+    assert!(
+        line.contains(&client.to_string()) && line.contains("unknown transform 'sing'"),
+        "{line}"
+    );
+}
+
+#[test]
+fn s20_a_panic_is_logged_once_with_its_message_and_costs_one_connection() {
+    let mut server = Server::start(&["transform", "--lab"]);
+    assert_eq!(read_all(server.ask(&netstring("crash.x"))), b"");
+    let line = server.process.hear("panicked");
+    assert_eq!(read_all(server.ask(&netstring("shout.x"))), netstring("X"));
+    let ended = server.stop();
+    assert_eq!(
+        ended.stderr.matches("panicked").count(),
+        1,
+        "{line}{}",
+        ended.stderr
+    );
+    assert_eq!(ended.status, Some(0));
+}
+
+#[test]
+fn s20_without_lab_there_is_no_crash() {
+    let mut server = Server::start(&["transform"]);
+    assert_eq!(read_all(server.ask(&netstring("crash.x"))), b"");
+    server.process.hear("unknown transform 'crash'");
+}
+
+#[test]
+fn s22_what_many_refusals_do_not_say_line_by_line_is_said_as_a_count() {
+    const REFUSALS: u64 = 300;
+    let server = Server::start(&["transform"]);
+    for _ in 0..REFUSALS {
+        assert_eq!(read_all(server.ask(b"x")), b"");
+    }
+    let log = server.stop().stderr;
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("refused a request"))
+        .count() as u64;
+    let counted = log
+        .lines()
+        .filter_map(|line| line.split_once("refused ")?.1.split_once(" more"));
+    let counted: u64 = counted
+        .map(|(count, _)| count.parse::<u64>().unwrap())
+        .sum();
+    assert_eq!(lines + counted, REFUSALS, "{log}");
+    assert!(lines >= 10 && counted > 0, "{log}");
+}
+
+#[test]
+fn s22_a_log_can_be_turned_off_and_up() {
+    let server = Server::start(&["transform", "--log", "off"]);
+    assert_eq!(read_all(server.ask(b"x")), b"");
+    let log = server.stop().stderr;
+    assert_eq!(log.lines().count(), 1, "the counts and nothing else: {log}");
+    let mut server = Server::start(&["transform", "--log", "debug"]);
+    drop(server.connect());
+    server.process.hear("accepted");
+    server.process.hear("closed");
+}
+
+#[test]
+fn s22_a_closed_stdout_does_not_keep_a_server_from_serving() {
+    let port = closed_port();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = quatrain(["serve", "transform", "--port", &port, "--log", "info"]);
+    let mut process = Process::start_as(command.stdout(writer).stderr(Stdio::piped()));
+    process.hear("cannot say where");
+    let mut stream = connect(format!("127.0.0.1:{port}").parse().unwrap());
+    stream.write_all(&netstring("shout.x")).unwrap();
+    assert_eq!(read_all(stream), netstring("X"));
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.end().status, Some(0));
+}
+
+#[test]
+fn s22_a_full_log_pipe_stalls_neither_service_nor_the_end() {
+    const REQUESTS: usize = 5_000;
+    let (unread, full) = std::io::pipe().unwrap();
+    let mut command = quatrain(["serve", "transform", "--keep-alive", "--log", "trace"]);
+    let mut process = Process::start_as(command.stdout(Stdio::piped()).stderr(full));
+    let (_, address) = process.announced();
+    let mut stream = connect(address);
+    for _ in 0..REQUESTS {
+        stream.write_all(&netstring("shout.x")).unwrap();
+        let mut reply = [0; 4];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"1:X,");
+    }
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.end().status, Some(0));
+    drop(unread);
+}

@@ -1,0 +1,114 @@
+//! How a server stops (S21), with each model.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+
+use super::support::{DEADLINE, Ended, MODELS, Server, netstring, read_all};
+
+fn each_model(arguments: &[&str], test: impl Fn(Server)) {
+    for model in MODELS {
+        eprintln!("with {model}");
+        test(Server::start(&[arguments, &["--model", model]].concat()));
+    }
+}
+
+fn ended_with(ended: &Ended, status: i32, words: &str) {
+    assert_eq!(ended.status, Some(status), "{ended:?}");
+    assert!(ended.stderr.contains(words), "{ended:?}");
+}
+
+#[test]
+fn s21_an_idle_server_ends_with_status_0_on_sigterm_and_on_sigint() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        each_model(&["transform"], |server| {
+            server.process.signal(signal);
+            ended_with(&server.process.end(), 0, "stopped: 0 finished");
+        });
+    }
+}
+
+#[test]
+fn s21_an_idle_keep_alive_connection_is_closed_with_fin() {
+    each_model(
+        &["transform", "--keep-alive", "--grace", "20s"],
+        |mut server| {
+            let mut stream = server.ask(&netstring("shout.x"));
+            let mut reply = [0; 4];
+            stream.read_exact(&mut reply).unwrap();
+            assert_eq!(reply.as_slice(), netstring("X"));
+            server.process.signal(Signal::SIGTERM);
+            server.process.hear("stopped");
+            assert_eq!(read_all(stream), b"");
+            ended_with(&server.process.end(), 0, "");
+        },
+    );
+}
+
+#[test]
+fn s21_a_request_in_flight_is_answered_and_the_status_is_0() {
+    each_model(
+        &["transform", "--keep-alive", "--log", "trace"],
+        |mut server| {
+            let (mut stream, rest) = server.in_mid_request();
+            server.process.signal(Signal::SIGTERM);
+            wait_until_refused(server.address);
+            stream.write_all(&rest).unwrap();
+            assert_eq!(read_all(stream), netstring("X"));
+            ended_with(&server.process.end(), 0, "stopped: ");
+        },
+    );
+}
+
+/// Waits until nobody accepts at `address`: then the shutdown has begun.
+fn wait_until_refused(address: SocketAddr) {
+    let begun = Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        assert!(begun.elapsed() < DEADLINE, "it still accepts");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn s21_a_poem_in_flight_is_sent_to_its_end() {
+    const POEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../poems/lantern.txt");
+    let pace = ["--num-bytes", "60", "--delay", "20ms"];
+    each_model(&[&["poem", POEM], &pace[..]].concat(), |server| {
+        let mut stream = server.connect();
+        let mut first = [0];
+        stream.read_exact(&mut first).unwrap();
+        server.process.signal(Signal::SIGTERM);
+        let poem = [&first[..], &read_all(stream)].concat();
+        assert_eq!(poem, std::fs::read(POEM).unwrap());
+        ended_with(&server.process.end(), 0, "stopped: 1 finished");
+    });
+}
+
+#[test]
+fn s21_what_is_in_flight_after_the_grace_is_cut_and_the_status_is_1() {
+    each_model(
+        &["transform", "--grace", "50ms", "--log", "trace"],
+        |mut server| {
+            let (_stream, _) = server.in_mid_request();
+            server.process.signal(Signal::SIGTERM);
+            ended_with(&server.process.end(), 1, "0 finished, 1 cut");
+        },
+    );
+}
+
+#[test]
+fn s21_a_second_signal_ends_a_server_at_once_with_status_1() {
+    each_model(
+        &["transform", "--grace", "10m", "--log", "trace"],
+        |mut server| {
+            let (_stream, _) = server.in_mid_request();
+            server.process.signal(Signal::SIGINT);
+            server.process.hear("stopping");
+            server.process.signal(Signal::SIGTERM);
+            ended_with(&server.process.end(), 1, "ended at once");
+        },
+    );
+}

@@ -1,0 +1,206 @@
+//! Help, version, and every way to start the command wrongly.
+
+use super::support::{Scratch, closed_port, listener, quatrain, run};
+
+#[test]
+fn the_help_names_the_subcommands_and_gives_examples() {
+    let help = run(&["--help"]);
+    assert_eq!((help.status, help.stderr.as_str()), (Some(0), ""));
+    for word in ["serve", "fetch", "compare", "Examples:", "Exit status:"] {
+        assert!(help.stdout.contains(word), "{word} is missing");
+    }
+    for hidden in ["  load", "  floor", "  measure"] {
+        assert!(!help.stdout.contains(hidden), "{hidden} is not hidden");
+    }
+}
+
+#[test]
+fn the_help_of_a_subcommand_gives_examples_and_defaults() {
+    let help = run(&["serve", "poem", "--help"]).stdout;
+    for words in [
+        "Examples:",
+        "[default: 10]",
+        "[default: 0.7]",
+        "[default: callbacks]",
+        "SIGTERM",
+    ] {
+        assert!(help.contains(words), "{words} is missing");
+    }
+    let help = run(&["fetch", "--help"]).stdout;
+    assert!(
+        help.contains("Examples:") && help.contains("[host:]port") && help.contains("Exit status")
+    );
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let version = run(&["--version"]);
+    assert_eq!(
+        version.stdout,
+        concat!("quatrain ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    assert_eq!(version.status, Some(0));
+}
+
+#[test]
+fn without_arguments_the_help_is_shown_on_stderr_and_the_status_is_2() {
+    for arguments in [&[][..], &["serve"]] {
+        let shown = run(arguments);
+        assert_eq!((shown.status, shown.stdout.as_str()), (Some(2), ""));
+        assert!(shown.stderr.contains("Usage:"));
+    }
+}
+
+#[test]
+fn s22_help_into_a_closed_stdout_does_not_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = quatrain(["--help"]).stdout(writer).output().unwrap();
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(1), &b""[..])
+    );
+}
+
+#[test]
+fn s11_bad_usage_is_one_line_that_names_the_culprit_and_status_2() {
+    let wrong: &[(&[&str], &str)] = &[
+        (&["recite"], "recite"),
+        (&["fetch"], "<ADDR>"),
+        (&["fetch", "0"], "'0'"),
+        (&["fetch", "poems"], "'poems'"),
+        (&["fetch", "::1:7"], "[::1]:7"),
+        (&["fetch", "7", "--model", "fibers"], "fibers"),
+        (&["fetch", "7", "--transform", "shout"], "--via"),
+        (&["fetch", "7", "--via", "8"], "--transform"),
+        (&["fetch", "7", "--strict-transform"], "--transform"),
+        (
+            &["fetch", "7", "--transform", "sing", "--via", "8"],
+            "cummingsify, shout, reverse, gibberish",
+        ),
+        (&["fetch", "7", "--deadline", "soon"], "--deadline"),
+        (&["fetch", "7", "--idle-timeout", "-1"], "--idle-timeout"),
+        (
+            &["fetch", "7", "--connect-timeout", "0"],
+            "--connect-timeout",
+        ),
+        (&["fetch", "7", "--deadline", "NaN"], "--deadline"),
+        (&["fetch", "7", "--deadline", "1e300"], "--deadline"),
+        (&["fetch", "7", "--threads", "257"], "--threads"),
+        (&["fetch", "7", "--progress", "loud"], "--progress"),
+        (&["serve", "poem"], "<FILE>"),
+        (&["serve", "poem", "x", "--num-bytes", "0"], "--num-bytes"),
+        (
+            &["serve", "poem", "x", "--delay", "99999999999999999999"],
+            "--delay",
+        ),
+        (&["serve", "poem", "x", "--fast", "--delay", "1"], "--delay"),
+        (&["serve", "transform", "--port", "65536"], "--port"),
+        (&["serve", "transform", "--threads", "0"], "--threads"),
+        (
+            &["serve", "transform", "--connections-max", "0"],
+            "--connections-max",
+        ),
+        (
+            &["serve", "transform", "--frame-bytes-max", "-5"],
+            "--frame-bytes-max",
+        ),
+        (&["serve", "transform", "--prot", "1"], "--port"),
+        (&["serve", "transform", "--log", "loud"], "--log"),
+        (&["compare", "--models", "callbacks,fibers"], "fibers"),
+    ];
+    for (arguments, culprit) in wrong {
+        let ended = run(arguments);
+        let line = ended.only_line();
+        assert!(
+            line.starts_with("quatrain: ") && line.contains(culprit),
+            "{arguments:?}: {line}"
+        );
+        assert_eq!(
+            (ended.status, ended.stdout.as_str()),
+            (Some(2), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+fn could_not_start(arguments: &[&str]) -> String {
+    let ended = run(arguments);
+    assert_eq!(
+        (ended.status, ended.stdout.as_str()),
+        (Some(2), ""),
+        "{ended:?}"
+    );
+    ended.only_line().to_owned()
+}
+
+#[test]
+fn s21_a_poem_that_cannot_be_read_is_one_line_and_status_2() {
+    let missing = Scratch::path("missing");
+    let line = could_not_start(&["serve", "poem", missing.as_str()]);
+    assert!(
+        line.starts_with(&format!("quatrain: cannot read {}: ", missing.as_str())),
+        "{line}"
+    );
+    let line = could_not_start(&["serve", "poem", env!("CARGO_MANIFEST_DIR")]);
+    assert!(
+        line.starts_with(concat!(
+            "quatrain: cannot read ",
+            env!("CARGO_MANIFEST_DIR")
+        )),
+        "{line}"
+    );
+}
+
+#[test]
+fn s21_a_poem_that_never_ends_is_one_line_and_status_2() {
+    let line = could_not_start(&["serve", "poem", "/dev/zero"]);
+    assert!(
+        line.starts_with("quatrain: /dev/zero is longer than "),
+        "{line}"
+    );
+}
+
+#[test]
+fn s21_a_poem_that_is_not_utf8_is_one_line_and_status_2() {
+    let file = Scratch::file("latin-1", b"na\xefve");
+    let line = could_not_start(&["serve", "poem", file.as_str()]);
+    assert!(
+        line.contains(file.as_str()) && line.contains("not UTF-8 at byte 2"),
+        "{line}"
+    );
+}
+
+#[test]
+fn s21_a_port_in_use_is_one_line_and_status_2() {
+    let (_taken, port) = listener();
+    let line = could_not_start(&["serve", "transform", "--port", &port]);
+    assert!(
+        line.starts_with(&format!("quatrain: cannot listen on 127.0.0.1:{port}: ")),
+        "{line}"
+    );
+    assert!(line.contains("--port"), "{line}");
+}
+
+#[test]
+fn s21_an_interface_of_another_machine_is_one_line_and_status_2() {
+    let port = closed_port();
+    let line = could_not_start(&[
+        "serve",
+        "transform",
+        "--iface",
+        "192.0.2.1",
+        "--port",
+        &port,
+    ]);
+    assert!(
+        line.contains(&format!("192.0.2.1:{port}")) && line.contains("--iface"),
+        "{line}"
+    );
+}
+
+#[test]
+fn s23_stats_that_cannot_be_written_are_one_line_and_status_2() {
+    let line = could_not_start(&["serve", "transform", "--stats", env!("CARGO_MANIFEST_DIR")]);
+    assert!(line.contains("--stats"), "{line}");
+}
