@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use self::chain::{Canceller, Chain, Next, Settled, Step};
@@ -14,6 +14,8 @@ use crate::timers::Clock;
 
 pub(crate) mod chain;
 pub(crate) mod coroutine;
+pub(crate) mod list;
+pub(crate) mod queue;
 pub(crate) mod semaphore;
 
 /// A `T`, or a [`Failure`], that will come.
@@ -209,6 +211,10 @@ impl<T: 'static> Deferred<T> {
         }
     }
 
+    pub(crate) fn weak_control(&self) -> WeakControl {
+        WeakControl(Rc::downgrade(&self.chain))
+    }
+
     /// Whether a result, or a cancel, has come; it may still be on its way through the callbacks.
     pub fn has_fired(&self) -> bool {
         self.chain.is_fired()
@@ -281,6 +287,17 @@ impl Control {
     /// It was not paused.
     pub fn unpause(&self) -> Result<(), NotPaused> {
         self.chain.unpause().then_some(()).ok_or(NotPaused)
+    }
+}
+
+/// A [`Control`] for those who must not keep the Deferred alive: members that know each other.
+pub(crate) struct WeakControl(Weak<Chain>);
+
+impl WeakControl {
+    pub(crate) fn cancel(&self) {
+        if let Some(chain) = self.0.upgrade() {
+            chain.cancel();
+        }
     }
 }
 

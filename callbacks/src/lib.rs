@@ -18,11 +18,14 @@ mod protocol;
 mod reactor;
 mod serving;
 mod station;
+mod threads;
 mod timers;
 mod transform_client;
 mod transform_server;
 
 pub use deferred::coroutine::{Awaited, coroutine};
+pub use deferred::list::{AllFailed, DeferredList, FirstError, gather_results, race};
+pub use deferred::queue::{DeferredQueue, QueueError};
 pub use deferred::semaphore::{DeferredLock, DeferredSemaphore, ReleasedTooOften};
 pub use deferred::{Control, Deferred, NotPaused, Outcome, Trigger, maybe_deferred};
 pub use errand::Errand;
@@ -35,6 +38,7 @@ pub use reactor::{
     Port, Reactor, RemoteReactor, Transport,
 };
 pub use station::{Admission, Station};
+pub use threads::defer_to_thread;
 pub use timers::{Clock, DelayedCall, NotPending};
 pub use transform_client::{Transformed, transform, transform_or_keep};
 pub use transform_server::serve_transforms;

@@ -1,7 +1,6 @@
 //! The reactor: one thread, one loop, everything else is called back. Here are the handle that programs hold and the
 //! loop itself; the sockets' side is in the folder: `connection.rs`, `port.rs`, `threads.rs`, `lifecycle.rs`.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,7 +19,7 @@ use self::lifecycle::Lifecycle;
 use self::port::Ports;
 use self::slots::Slots;
 use self::system::{Driver, Listener, Ready, Socket, System, WAKE};
-use self::threads::Mailbox;
+use self::threads::{Inlets, Mailbox};
 use crate::log::{self, Trouble};
 use crate::protocol::{Address, Factory, Lost, Side};
 use crate::timers::{Clock, DelayedCall};
@@ -220,7 +219,7 @@ pub(crate) struct Core {
     connections: RefCell<Slots<Transport>>,
     ports: Ports,
     /// Functions that other threads call, by number.
-    inlets: RefCell<Vec<Rc<dyn Any>>>,
+    inlets: RefCell<Inlets>,
     /// Connections that were lost, broken or resumed out of turn.
     attention: RefCell<Vec<Transport>>,
     /// When to look at which connection's timeout; see [`Transport::set_timeout`].
@@ -268,16 +267,17 @@ impl Core {
         })
     }
 
-    /// One turn: wait, tell the time, then call back what became ready, calls from threads, what asked for attention,
-    /// and what is due. `wait` bounds the waiting.
+    /// One turn: wait, tell the time, then run calls from threads, and call back what became ready, what asked for
+    /// attention, and what is due. `wait` bounds the waiting.
     fn turn(self: &Rc<Self>, work: &mut Work, wait: Option<Duration>) {
         work.ready.clear();
         work.next = 0;
         let wait = self.patience().into_iter().chain(wait).min();
         self.driver.poll(wait, &mut work.ready);
         self.tell_time();
-        self.contained(|| self.call_ready(work));
+        // First: what another thread asked for before it sent something comes before that is read.
         self.mailbox.run(self);
+        self.contained(|| self.call_ready(work));
         mem::swap(&mut *self.attention.borrow_mut(), &mut work.round);
         self.contained(|| self.call_attentive(work));
         self.clock.run_due();

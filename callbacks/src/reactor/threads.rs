@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use poetry::panics;
+use slab::Slab;
 
 use super::system::Wake;
 use super::{Core, Reactor};
@@ -122,6 +123,8 @@ pub struct Inlet<T> {
     types: PhantomData<fn(T)>,
 }
 
+/// The functions behind inlets, by number, each of a type of its own.
+pub(super) type Inlets = Slab<Rc<dyn Any>>;
 /// A function behind an inlet.
 type Handler<T> = Rc<dyn Fn(&Reactor, T)>;
 
@@ -130,10 +133,9 @@ impl Reactor {
     pub fn inlet<T: Send + 'static>(&self, handler: impl Fn(&Reactor, T) + 'static) -> Inlet<T> {
         let handler: Handler<T> = Rc::new(handler);
         let mut inlets = self.core().inlets.borrow_mut();
-        inlets.push(Rc::new(handler));
         Inlet {
             remote: self.remote(),
-            key: inlets.len() - 1,
+            key: inlets.insert(Rc::new(handler)),
             types: PhantomData,
         }
     }
@@ -145,13 +147,26 @@ impl<T: Send + 'static> Inlet<T> {
     /// # Errors
     /// The reactor is gone; `value` was dropped.
     pub fn send(&self, value: T) -> io::Result<()> {
+        self.call(value, |inlets, key| inlets.get(key).cloned())
+    }
+
+    /// As [`send`](Self::send), and the handler is dropped then. There must be no clones.
+    pub(crate) fn send_last(self, value: T) -> io::Result<()> {
+        self.call(value, Slab::try_remove)
+    }
+
+    fn call(
+        &self,
+        value: T,
+        find: fn(&mut Inlets, usize) -> Option<Rc<dyn Any>>,
+    ) -> io::Result<()> {
         let key = self.key;
         self.remote.call_from_thread(move |reactor| {
-            let handler = reactor.core().inlets.borrow().get(key).cloned();
-            if let Some(handler) = handler
+            let handler = find(&mut reactor.core().inlets.borrow_mut(), key);
+            let handler = handler
                 .as_deref()
-                .and_then(<dyn Any>::downcast_ref::<Handler<T>>)
-            {
+                .and_then(<dyn Any>::downcast_ref::<Handler<T>>);
+            if let Some(handler) = handler {
                 handler(reactor, value);
             }
         })

@@ -1,0 +1,556 @@
+//! The promises of Deferreds (D1–D14), each tested by name. What the types make impossible is a `compile_fail` doctest
+//! next to the type.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use callbacks::{
+    AllFailed, Cancelled, Clock, Deferred, DeferredList, DeferredLock, DeferredQueue,
+    DeferredSemaphore, Failure, FirstError, NotPaused, Panicked, QueueError, ReleasedTooOften,
+    TimedOut, Trigger, WaitsForItself, coroutine, gather_results, log, maybe_deferred, race,
+};
+
+fn words(text: &str) -> Failure {
+    Failure::message(text)
+}
+
+fn result<T: 'static>(deferred: Deferred<T>) -> Result<T, String> {
+    deferred
+        .take_result()
+        .expect("a result")
+        .map_err(|failure| failure.to_string())
+}
+
+/// Counts this thread's unhandled failures from here on.
+fn unhandled() -> Rc<Cell<usize>> {
+    let count = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&count);
+    log::set_hook(move |_| counted.set(counted.get() + 1));
+    count
+}
+
+#[test]
+fn d1_a_result_travels_down_one_side_and_handlers_decide_the_next() {
+    let (trigger, deferred) = Deferred::new();
+    let path = Rc::new(RefCell::new(Vec::new()));
+    let note = |name: &'static str| {
+        let path = Rc::clone(&path);
+        move || path.borrow_mut().push(name)
+    };
+    let (a, b, c, d) = (
+        note("callback"),
+        note("skipped errback"),
+        note("errback"),
+        note("back on track"),
+    );
+    let end = deferred
+        .add_errback(move |failure| {
+            b();
+            Err(failure)
+        })
+        .add_callback(move |n: u32| {
+            a();
+            if n > 0 { Err(words("no")) } else { Ok(n) }
+        })
+        .add_errback(move |_| {
+            c();
+            Ok(7)
+        })
+        .add_callback(move |n| {
+            d();
+            Ok(n + 1)
+        });
+    trigger.callback(1);
+    assert_eq!(result(end), Ok(8));
+    assert_eq!(*path.borrow(), ["callback", "errback", "back on track"]);
+}
+
+#[test]
+fn d1_a_pair_s_errback_never_sees_its_own_callback_s_failure() {
+    let end = Deferred::succeed(1).add_callbacks(|_| Err::<u32, _>(words("mine")), |_| Ok(0));
+    assert_eq!(result(end), Err("mine".to_owned()));
+}
+
+#[test]
+fn d3_a_callback_added_after_firing_runs_at_once_and_one_added_while_running_goes_to_the_tail() {
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let shared: Rc<RefCell<Option<Deferred<()>>>> = Rc::default();
+    let (trigger, deferred) = Deferred::<()>::new();
+    let (inside, outer) = (Rc::clone(&order), Rc::clone(&shared));
+    let chained = deferred.add_callback(move |()| {
+        let deferred = outer.take().unwrap();
+        let tail = Rc::clone(&inside);
+        drop(deferred.add_callback(move |()| {
+            tail.borrow_mut().push("tail");
+            Ok(())
+        }));
+        inside.borrow_mut().push("first");
+        Ok(())
+    });
+    let second = Rc::clone(&order);
+    let chained = chained.add_callback(move |()| {
+        second.borrow_mut().push("second");
+        Ok(())
+    });
+    *shared.borrow_mut() = Some(chained);
+    trigger.callback(());
+    assert_eq!(*order.borrow(), ["first", "second", "tail"]);
+}
+
+#[test]
+fn d4_a_returned_deferred_pauses_the_outer_until_it_fires() {
+    let (inner_fires, inner) = Deferred::new();
+    let outer = Deferred::succeed(1)
+        .add_callback(move |_| inner)
+        .add_callback(|n: u32| Ok(n * 2));
+    assert!(!outer.is_settled());
+    inner_fires.callback(21);
+    assert_eq!(result(outer), Ok(42));
+    let taken = Deferred::succeed(1).add_callback(|_| Deferred::succeed("at once"));
+    assert_eq!(result(taken), Ok("at once"));
+}
+
+#[test]
+fn d4_waiting_for_itself_is_an_error_alone_and_in_a_ring() {
+    let shared: Rc<RefCell<Option<Deferred<()>>>> = Rc::default();
+    let (trigger, deferred) = Deferred::<()>::new();
+    let (itself, heard) = (Rc::clone(&shared), Rc::new(Cell::new(false)));
+    let (hears, control) = (Rc::clone(&heard), deferred.control());
+    let chained = deferred.add_callback(move |()| itself.take().unwrap());
+    *shared.borrow_mut() = Some(chained.add_errback(move |failure| {
+        hears.set(failure.is::<WaitsForItself>());
+        Ok(())
+    }));
+    trigger.callback(());
+    assert!(heard.get());
+    drop(control);
+
+    let count = unhandled();
+    let (fires_a, a) = Deferred::<()>::new();
+    let (fires_b, b) = Deferred::<()>::new();
+    let (b_cell, a_cell) = (
+        Rc::new(Cell::new(Some(b))),
+        Rc::new(Cell::new(None::<Deferred<()>>)),
+    );
+    let a_in_b = Rc::clone(&a_cell);
+    let waits = b_cell
+        .take()
+        .unwrap()
+        .add_callback(move |()| a_in_b.take().unwrap());
+    let a = a.add_callback(move |()| waits);
+    a_cell.set(Some(a));
+    fires_a.callback(());
+    fires_b.callback(());
+    assert_eq!(count.get(), 1);
+}
+
+#[test]
+fn d5_pauses_count_and_underflow_is_rejected() {
+    let deferred = Deferred::succeed(1);
+    deferred.pause();
+    deferred.pause();
+    let control = deferred.control();
+    let end = deferred.add_callback(|n| Ok(n + 1));
+    control.unpause().unwrap();
+    assert!(!end.is_settled());
+    control.unpause().unwrap();
+    assert_eq!(control.unpause(), Err(NotPaused));
+    assert_eq!(result(end), Ok(2));
+}
+
+#[test]
+fn d6_a_cancel_before_firing_fails_and_one_later_fire_is_swallowed() {
+    let (trigger, deferred) = Deferred::<u32>::new();
+    deferred.cancel();
+    deferred.cancel();
+    assert!(trigger.is_cancelled());
+    trigger.callback(3);
+    assert_eq!(result(deferred), Err("cancelled".to_owned()));
+}
+
+#[test]
+fn d6_a_canceller_runs_once_and_what_it_fires_stands() {
+    let (runs, fires) = (
+        Rc::new(Cell::new(0)),
+        Rc::new(Cell::new(None::<Trigger<u32>>)),
+    );
+    let (counted, fired) = (Rc::clone(&runs), Rc::clone(&fires));
+    let (trigger, deferred) = Deferred::with_canceller(move || {
+        counted.set(counted.get() + 1);
+        if let Some(trigger) = fired.take() {
+            trigger.callback(9);
+        }
+        None
+    });
+    fires.set(Some(trigger));
+    deferred.cancel();
+    deferred.cancel();
+    assert_eq!((runs.get(), result(deferred)), (1, Ok(9)));
+
+    let (_trigger, deferred) = Deferred::with_canceller(|| Some(Ok(5)));
+    deferred.cancel();
+    assert_eq!(result(deferred), Ok(5));
+}
+
+#[test]
+fn d6_a_cancel_after_firing_does_nothing_and_one_while_waiting_goes_to_the_inner() {
+    let fired = Deferred::succeed(1);
+    fired.cancel();
+    assert_eq!(result(fired), Ok(1));
+    let cancelled = Rc::new(Cell::new(false));
+    let sees = Rc::clone(&cancelled);
+    let (_trigger, inner) = Deferred::<u32>::with_canceller(move || {
+        sees.set(true);
+        None
+    });
+    let outer = Deferred::succeed(()).add_callback(move |()| inner);
+    outer.cancel();
+    assert!(cancelled.get());
+    assert_eq!(result(outer), Err("cancelled".to_owned()));
+}
+
+#[test]
+fn d7_a_timeout_covers_what_was_added_before_it() {
+    let clock = Clock::new();
+    let (_trigger, late) = Deferred::<u32>::new();
+    let late = late.timeout(Duration::from_secs(2), &clock);
+    clock.advance(Duration::from_secs(1));
+    assert!(!late.is_settled());
+    clock.advance(Duration::from_secs(1));
+    let failure = late.take_result().unwrap().unwrap_err();
+    assert!(failure.is::<TimedOut>());
+}
+
+#[test]
+fn d7_an_early_result_removes_the_timer_and_a_user_s_cancel_stays_cancelled() {
+    let clock = Clock::new();
+    let (trigger, early) = Deferred::new();
+    let early = early.timeout(Duration::from_secs(2), &clock);
+    trigger.callback(1);
+    assert_eq!((clock.pending(), result(early)), (0, Ok(1)));
+    let (_trigger, deferred) = Deferred::<u32>::new();
+    let deferred = deferred.timeout(Duration::from_secs(2), &clock);
+    deferred.cancel();
+    assert!(
+        deferred
+            .take_result()
+            .unwrap()
+            .unwrap_err()
+            .is::<Cancelled>()
+    );
+}
+
+#[test]
+fn d8_a_failure_dropped_unhandled_is_reported_exactly_once() {
+    let count = unhandled();
+    drop(Deferred::<()>::fail(words("nobody cares")));
+    assert_eq!(count.get(), 1);
+    let (trigger, deferred) = Deferred::<()>::new();
+    let outer = Deferred::succeed(()).add_callback(move |()| deferred);
+    trigger.errback(words("through two"));
+    drop(outer.add_callback(Ok));
+    assert_eq!(count.get(), 2);
+    drop(Deferred::<()>::fail(words("handled")).add_errback(|_| Ok(())));
+    assert_eq!(count.get(), 2);
+}
+
+const DEPTH: usize = 1_000_000;
+
+/// Runs on the smallest stack that a thread may be given here.
+fn on_a_small_stack(program: fn()) {
+    let thread = std::thread::Builder::new()
+        .stack_size(64 << 10)
+        .spawn(program)
+        .unwrap();
+    thread.join().unwrap();
+}
+
+#[test]
+fn d9_a_million_callbacks_run_on_a_small_stack() {
+    on_a_small_stack(|| {
+        let (trigger, mut deferred) = Deferred::new();
+        for _ in 0..DEPTH {
+            deferred = deferred.add_callback(|n: usize| Ok(n + 1));
+        }
+        trigger.callback(0);
+        assert_eq!(deferred.take_result().unwrap().unwrap(), DEPTH);
+    });
+}
+
+/// A chain in which each waits for the next, and the triggers from the outermost to the innermost.
+fn chain() -> (Vec<Trigger<usize>>, Deferred<usize>) {
+    let (trigger, mut outermost) = Deferred::new();
+    let mut triggers = vec![trigger];
+    for _ in 0..DEPTH {
+        let (trigger, next) = Deferred::new();
+        triggers.push(trigger);
+        let inner = outermost;
+        outermost = next.add_callback(move |_: usize| inner);
+    }
+    triggers.reverse();
+    (triggers, outermost)
+}
+
+#[test]
+fn d9_a_million_deep_chain_fires_from_either_end_on_a_small_stack() {
+    on_a_small_stack(|| {
+        let (triggers, outermost) = chain();
+        triggers
+            .into_iter()
+            .enumerate()
+            .for_each(|(index, trigger)| trigger.callback(index));
+        assert_eq!(outermost.take_result().unwrap().unwrap(), DEPTH);
+    });
+    on_a_small_stack(|| {
+        let (triggers, outermost) = chain();
+        triggers
+            .into_iter()
+            .enumerate()
+            .rev()
+            .for_each(|(index, trigger)| trigger.callback(index));
+        assert_eq!(outermost.take_result().unwrap().unwrap(), DEPTH);
+    });
+}
+
+#[test]
+fn d9_a_million_deep_chain_is_cancelled_through_on_a_small_stack() {
+    on_a_small_stack(|| {
+        let (mut triggers, outermost) = chain();
+        let innermost = triggers.pop();
+        triggers.into_iter().for_each(|trigger| trigger.callback(0));
+        outermost.cancel();
+        assert!(innermost.unwrap().is_cancelled());
+        assert!(
+            outermost
+                .take_result()
+                .unwrap()
+                .unwrap_err()
+                .is::<Cancelled>()
+        );
+    });
+}
+
+#[test]
+fn d9_a_million_deep_chain_is_dropped_unfired_and_half_fired_on_a_small_stack() {
+    on_a_small_stack(|| {
+        let (triggers, outermost) = chain();
+        drop(triggers);
+        drop(outermost);
+        let (mut triggers, outermost) = chain();
+        let innermost = triggers.pop();
+        triggers.into_iter().for_each(|trigger| trigger.callback(0));
+        drop(outermost);
+        drop(innermost);
+    });
+}
+
+#[test]
+fn d10_a_list_gives_results_in_index_order_and_an_empty_one_fires_at_once() {
+    let (first, one) = Deferred::new();
+    let all = DeferredList::new(vec![one, Deferred::succeed(2)]).all();
+    first.callback(1);
+    let values: Vec<i32> = all
+        .take_result()
+        .unwrap()
+        .unwrap()
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(values, [1, 2]);
+    assert!(DeferredList::<()>::new(Vec::new()).all().is_settled());
+    assert!(
+        DeferredList::<()>::new(Vec::new())
+            .fire_on_one_errback()
+            .is_settled()
+    );
+    assert!(
+        !DeferredList::<()>::new(Vec::new())
+            .fire_on_one_callback()
+            .is_settled()
+    );
+}
+
+#[test]
+fn d10_a_list_fires_on_one_callback_or_on_one_errback() {
+    let count = unhandled();
+    let members = || vec![Deferred::fail(words("bad")), Deferred::succeed("good")];
+    let first = DeferredList::new(members())
+        .consume_errors()
+        .fire_on_one_callback();
+    assert_eq!(first.take_result().unwrap().unwrap(), ("good", 1));
+    assert_eq!(count.get(), 0);
+    drop(DeferredList::new(members()).fire_on_one_callback());
+    assert_eq!(count.get(), 1);
+    let failure = DeferredList::new(members())
+        .fire_on_one_errback()
+        .take_result()
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(failure.trap::<FirstError>().unwrap().index, 0);
+}
+
+#[test]
+fn d10_cancelling_a_list_cancels_every_member() {
+    let (one, first) = Deferred::<()>::new();
+    let (two, second) = Deferred::<()>::new();
+    let all = DeferredList::new(vec![first, second]).all();
+    all.cancel();
+    assert!(one.is_cancelled() && two.is_cancelled());
+    assert!(
+        all.take_result()
+            .unwrap()
+            .unwrap()
+            .iter()
+            .all(Result::is_err)
+    );
+}
+
+#[test]
+fn d11_gather_results_is_all_values_or_the_first_failure() {
+    assert_eq!(
+        result(gather_results(vec![
+            Deferred::succeed(1),
+            Deferred::succeed(2)
+        ])),
+        Ok(vec![1, 2])
+    );
+    let (_trigger, never) = Deferred::new();
+    let failed = gather_results(vec![never, Deferred::<u8>::fail(words("no"))]);
+    assert_eq!(result(failed), Err("number 1 failed: no".to_owned()));
+}
+
+#[test]
+fn d11_the_first_success_wins_a_race_and_the_rest_are_cancelled() {
+    let (slow, one) = Deferred::new();
+    let (fast, two) = Deferred::new();
+    let winner = race(vec![one, Deferred::fail(words("out")), two]);
+    fast.callback("fast");
+    assert!(slow.is_cancelled());
+    assert_eq!(winner.take_result().unwrap().unwrap(), ("fast", 2));
+    let lost = race(vec![
+        Deferred::<()>::fail(words("a")),
+        Deferred::fail(words("b")),
+    ]);
+    let failures = lost
+        .take_result()
+        .unwrap()
+        .unwrap_err()
+        .trap::<AllFailed>()
+        .unwrap();
+    assert_eq!(failures.to_string(), "all 2 failed; a; b");
+}
+
+#[test]
+fn d12_a_semaphore_is_fifo_and_a_cancelled_waiter_leaves() {
+    let semaphore = DeferredSemaphore::new(1);
+    drop(semaphore.acquire());
+    let (first, second, third) = (
+        semaphore.acquire(),
+        semaphore.acquire(),
+        semaphore.acquire(),
+    );
+    second.cancel();
+    assert_eq!(semaphore.waiting(), 2);
+    drop(second.add_errback(|_| Ok(())));
+    semaphore.release().unwrap();
+    assert!(first.is_settled() && !third.is_settled());
+    semaphore.release().unwrap();
+    assert!(third.is_settled());
+    semaphore.release().unwrap();
+    assert_eq!(semaphore.release(), Err(ReleasedTooOften));
+    assert_eq!(DeferredLock::new().release(), Err(ReleasedTooOften));
+}
+
+#[test]
+fn d12_a_queue_is_fifo_bounded_and_forgets_a_cancelled_waiter() {
+    let queue = DeferredQueue::new(1, 2);
+    let (first, second) = (queue.get().unwrap(), queue.get().unwrap());
+    assert!(matches!(queue.get(), Err(QueueError::Underflow)));
+    first.cancel();
+    queue.put(1).unwrap();
+    assert_eq!(result(second), Ok(1));
+    queue.put(2).unwrap();
+    assert_eq!(queue.put(3), Err(QueueError::Overflow));
+    assert!(result(first).is_err());
+}
+
+#[test]
+fn d13_a_coroutine_takes_ready_values_without_a_pause() {
+    let sum = coroutine(async {
+        let mut sum = 0;
+        for n in 0..100_000_u64 {
+            sum += Deferred::succeed(n).await?;
+        }
+        Ok(sum)
+    });
+    assert_eq!(result(sum), Ok(4_999_950_000));
+}
+
+#[test]
+fn d13_a_cancel_arrives_at_the_await_and_cleanup_runs() {
+    struct Cleanup(Rc<Cell<bool>>);
+    impl Drop for Cleanup {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+    let cleaned = Rc::new(Cell::new(false));
+    let cleanup = Cleanup(Rc::clone(&cleaned));
+    let (trigger, never) = Deferred::<()>::new();
+    let routine = coroutine(async move {
+        let _cleanup = cleanup;
+        never.await
+    });
+    assert!(!cleaned.get());
+    routine.cancel();
+    assert!(cleaned.get() && trigger.is_cancelled());
+    assert!(
+        routine
+            .take_result()
+            .unwrap()
+            .unwrap_err()
+            .is::<Cancelled>()
+    );
+}
+
+#[test]
+fn d13_a_coroutine_whose_deferred_can_never_fire_is_dropped() {
+    let alive = Rc::new(());
+    let held = Rc::clone(&alive);
+    let (trigger, never) = Deferred::<()>::new();
+    let routine = coroutine(async move {
+        let _held = held;
+        never.await
+    });
+    drop(trigger);
+    assert_eq!(Rc::strong_count(&alive), 1);
+    assert!(!routine.is_settled());
+}
+
+#[test]
+fn d13_coroutines_that_wait_for_each_other_need_no_stack() {
+    on_a_small_stack(|| {
+        let (trigger, mut deferred) = Deferred::new();
+        for _ in 0..100_000 {
+            let inner: Deferred<usize> = deferred;
+            deferred = coroutine(async move { Ok(inner.await? + 1) });
+        }
+        trigger.callback(0);
+        assert_eq!(deferred.take_result().unwrap().unwrap(), 100_000);
+    });
+}
+
+#[test]
+fn d14_maybe_deferred_makes_anything_a_deferred_a_panic_too() {
+    assert_eq!(result(maybe_deferred(|| Ok(1))), Ok(1));
+    assert_eq!(result(maybe_deferred(|| Deferred::succeed(2))), Ok(2));
+    let failure = maybe_deferred(|| -> Result<(), Failure> { panic!("oh") })
+        .take_result()
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(
+        failure.trap::<Panicked>().unwrap(),
+        Panicked("oh".to_owned())
+    );
+}
