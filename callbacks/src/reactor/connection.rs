@@ -7,12 +7,15 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::rc::Rc;
-use std::time::Duration;
 
+use super::Core;
 use super::slots::Tokened;
 use super::system::{Ready, Socket};
-use super::{Core, Reactor, nanos};
-use crate::protocol::{Address, Factory, Lost, Producer, Protocol};
+use crate::protocol::{Factory, Lost, Producer, Protocol};
+
+mod api;
+mod connecting;
+mod sending;
 
 /// Unsent bytes at which a registered producer is asked to wait.
 const UNSENT_BYTES_HIGH: usize = 64 << 10;
@@ -74,148 +77,6 @@ const IN_CALL: u16 = 1 << 12;
 const ATTENTIVE: u16 = 1 << 13;
 const PRODUCER_WAITS: u16 = 1 << 14;
 
-/// What a protocol may do.
-impl Transport {
-    /// Sends `bytes` behind all that was written before, and says how many of them the kernel has taken at once. The
-    /// rest is kept, and [`data_sent`](Protocol::data_sent) tells how it goes. After the write side was lost: nothing.
-    pub fn write(&self, bytes: &[u8]) -> usize {
-        if self.is(CONNECTING | LOSING | LOSING_WRITE | ABORTED | CLOSED) {
-            return 0;
-        }
-        let taken = if self.is(BLOCKED) {
-            0
-        } else {
-            self.send(bytes)
-        };
-        if taken < bytes.len() && !self.is(ABORTED) {
-            self.keep(&bytes[taken..]);
-        }
-        taken
-    }
-
-    /// As [`write`](Self::write), but keeps nothing: what is not taken stays the caller's to offer again when
-    /// [`resume_producing`](Protocol::resume_producing) is called. For bytes that are shared by many.
-    pub fn offer(&self, bytes: &[u8]) -> usize {
-        if self.is(CONNECTING | BLOCKED | LOSING | LOSING_WRITE | ABORTED | CLOSED) {
-            return 0;
-        }
-        let taken = self.send(bytes);
-        if taken < bytes.len() && !self.is(ABORTED) {
-            self.block();
-        }
-        taken
-    }
-
-    /// Bytes written and not taken yet.
-    pub fn unsent(&self) -> usize {
-        if !self.is(BLOCKED) {
-            return 0;
-        }
-        self.with_extra(|extra| extra.unsent.len() - extra.sent)
-    }
-
-    /// Whether something written or offered waits for the kernel to take it.
-    #[inline]
-    pub fn is_blocked(&self) -> bool {
-        self.is(BLOCKED)
-    }
-
-    /// The reactor's time: that of this turn.
-    #[inline]
-    pub fn now(&self) -> Duration {
-        Duration::from_nanos(self.0.core.now.get())
-    }
-
-    /// Closes once all that was written has been taken. Nothing more is read (R9).
-    pub fn lose_connection(&self) {
-        self.set(LOSING);
-        self.ask_attention();
-    }
-
-    /// Sends FIN once all that was written has been taken, and goes on reading.
-    pub fn lose_write_connection(&self) {
-        self.set(LOSING_WRITE);
-        self.ask_attention();
-    }
-
-    /// Closes without regard to what was written (R9).
-    pub fn abort_connection(&self) {
-        self.set(ABORTED);
-        self.ask_attention();
-    }
-
-    /// Calls [`timeout_connection`](Protocol::timeout_connection) once, `time` from now, unless this is called again
-    /// before; `None`: not at all. Costs next to nothing, however often it is called.
-    pub fn set_timeout(&self, time: Option<Duration>) {
-        let deadline = time.map_or(NEVER, |time| {
-            self.0.core.now.get().saturating_add(nanos(time))
-        });
-        self.0.deadline.set(deadline);
-        if deadline < self.0.looked_at.get() && !self.is(CLOSED) {
-            self.0.looked_at.set(deadline);
-            let entry = Reverse((deadline, self.0.token));
-            self.0.core.timeouts.borrow_mut().push(entry);
-        }
-    }
-
-    /// Tells `producer` to wait while more than 64 KiB are unsent, and to go on when all of it is sent.
-    pub fn register_producer(&self, producer: Rc<dyn Producer>) {
-        if !self.is(CLOSED) {
-            self.with_extra(|extra| extra.producer = Some(producer));
-        }
-    }
-
-    /// Forgets the producer.
-    pub fn unregister_producer(&self) {
-        let producer = self.with_extra(|extra| extra.producer.take());
-        self.drop_idle_extra();
-        drop(producer);
-    }
-
-    /// The other end's address.
-    pub fn peer(&self) -> SocketAddr {
-        match &self.0.peer {
-            PeerAddress::V4(address) => SocketAddr::V4(*address),
-            PeerAddress::V6(address) => SocketAddr::V6(**address),
-        }
-    }
-
-    /// This end's address, asked of the system.
-    pub fn host(&self) -> Option<SocketAddr> {
-        let socket = self.0.socket.take()?;
-        let address = socket.local().ok();
-        self.0.socket.set(Some(socket));
-        address
-    }
-
-    /// Whether the connection is gone.
-    pub fn is_closed(&self) -> bool {
-        self.is(CLOSED)
-    }
-
-    /// The reactor that calls.
-    pub fn reactor(&self) -> Reactor {
-        Reactor {
-            core: Rc::clone(&self.0.core),
-        }
-    }
-}
-
-/// Reading is producing: a transport can be the producer of another, and then back-pressure goes through (R9).
-impl Producer for Transport {
-    fn pause_producing(&self) {
-        self.set(PAUSED);
-    }
-
-    fn resume_producing(&self) {
-        self.clear(PAUSED);
-        if self.is(READABLE) {
-            // In a call too: the reading that this call may be part of has stopped.
-            self.queue();
-        }
-    }
-}
-
 /// What the core does.
 impl Transport {
     fn new(core: &Rc<Core>, socket: Socket, token: usize, peer: SocketAddr, flags: u16) -> Self {
@@ -254,20 +115,6 @@ impl Transport {
             transport.break_down(error);
         }
         transport.finish_up();
-    }
-
-    /// A connection that has been begun.
-    pub(super) fn dial(
-        core: &Rc<Core>,
-        socket: Socket,
-        token: usize,
-        address: Address,
-        factory: Rc<dyn Factory>,
-    ) -> Self {
-        let transport = Self::new(core, socket, token, address.peer, CONNECTING);
-        transport.with_extra(|extra| extra.factory = Some(factory));
-        core.connections.borrow_mut().fill(transport.clone());
-        transport
     }
 
     /// The kernel says that something can be done.
@@ -389,154 +236,11 @@ impl Transport {
         received
     }
 
-    /// What the kernel takes of `bytes`; nothing if the connection broke.
-    #[inline]
-    fn send(&self, bytes: &[u8]) -> usize {
-        let Some(mut socket) = self.0.socket.take() else {
-            return 0;
-        };
-        let sent = loop {
-            match socket.send(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                sent => break sent,
-            }
-        };
-        self.0.socket.set(Some(socket));
-        match sent {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => {
-                self.break_down(error);
-                0
-            }
-        }
-    }
-
-    #[cold]
-    fn keep(&self, bytes: &[u8]) {
-        let producer = self.with_extra(|extra| {
-            extra.unsent.extend_from_slice(bytes);
-            let high = extra.unsent.len() - extra.sent > UNSENT_BYTES_HIGH;
-            extra.producer.clone().filter(|_| high)
-        });
-        self.block();
-        if let Some(producer) = producer.filter(|_| !self.is(PRODUCER_WAITS)) {
-            self.set(PRODUCER_WAITS);
-            producer.pause_producing();
-        }
-    }
-
-    /// Waits for room in the kernel. Most connections never do, so it is only now that this is watched.
-    fn block(&self) {
-        self.set(BLOCKED);
-        if self.is(WATCHES_ROOM) {
-            return;
-        }
-        self.set(WATCHES_ROOM);
-        let Some(mut socket) = self.0.socket.take() else {
-            return;
-        };
-        let watched = self.0.core.driver.want_room(&mut socket, self.0.token);
-        self.0.socket.set(Some(socket));
-        if let Err(error) = watched {
-            self.break_down(error);
-        }
-    }
-
-    /// There may be room: sends what waits, and says so.
-    fn flush(&self) {
-        let Some(mut extra) = self.0.extra.take() else {
-            return self.unblocked();
-        };
-        let taken = self.send(&extra.unsent[extra.sent..]);
-        extra.sent += taken;
-        let all = extra.sent == extra.unsent.len();
-        if all {
-            extra.unsent = Vec::new();
-            extra.sent = 0;
-        } else if extra.sent > extra.unsent.len() / 2 {
-            extra.unsent.drain(..extra.sent);
-            extra.sent = 0;
-        }
-        if let Some(error) = self.0.extra.take().and_then(|newer| newer.error) {
-            extra.error = Some(error);
-        }
-        self.0.extra.set(Some(extra));
-        if taken > 0 {
-            self.call(|protocol, transport| protocol.data_sent(transport, taken));
-        }
-        if all && !self.is(ABORTED) {
-            self.unblocked();
-        }
-    }
-
-    fn unblocked(&self) {
-        // The call to `data_sent` may have written more.
-        if self.with_extra(|extra| extra.unsent.len()) > 0 {
-            return;
-        }
-        self.clear(BLOCKED);
-        if self.is(PRODUCER_WAITS) {
-            self.clear(PRODUCER_WAITS);
-            let producer = self.with_extra(|extra| extra.producer.clone());
-            if let Some(producer) = producer {
-                producer.resume_producing();
-            }
-        }
-        self.drop_idle_extra();
-        self.call(|protocol, transport| protocol.resume_producing(transport));
-    }
-
     #[cold]
     fn break_down(&self, error: io::Error) {
         self.with_extra(|extra| extra.error = Some(error));
         self.set(ABORTED);
         self.ask_attention();
-    }
-
-    fn check_connected(&self) {
-        if self.is(ABORTED) {
-            return self.finish_up();
-        }
-        let Some(socket) = self.0.socket.take() else {
-            return;
-        };
-        let connected = socket.is_connected();
-        self.0.socket.set(Some(socket));
-        match connected {
-            Ok(true) => self.connected(),
-            Ok(false) => {}
-            Err(error) => self.fail_to_connect(error),
-        }
-    }
-
-    fn connected(&self) {
-        self.clear(CONNECTING);
-        self.set(WATCHES_ROOM);
-        self.set_timeout(None);
-        let factory = self.with_extra(|extra| extra.factory.take());
-        self.drop_idle_extra();
-        let address = Address {
-            peer: self.peer(),
-            side: crate::protocol::Side::Initiated,
-        };
-        match factory.and_then(|factory| factory.build_protocol(&address)) {
-            Some(protocol) => {
-                self.0.protocol.set(Some(protocol));
-                self.call(|protocol, transport| protocol.connection_made(transport));
-                self.finish_up();
-            }
-            None => self.close(Lost::Done),
-        }
-    }
-
-    fn fail_to_connect(&self, error: io::Error) {
-        let factory = self.with_extra(|extra| extra.factory.take());
-        let peer = self.peer();
-        self.close(Lost::Aborted);
-        if let Some(factory) = factory {
-            factory.connection_failed(peer, error);
-        }
     }
 
     /// Calls the protocol, which is taken out for that time: whatever it does, it is not called again meanwhile.
@@ -576,17 +280,6 @@ impl Transport {
         if !self.is(WRITE_END) {
             self.set(WRITE_END);
             self.finish_writing();
-        }
-    }
-
-    fn finish_writing(&self) {
-        let Some(socket) = self.0.socket.take() else {
-            return;
-        };
-        let finished = socket.finish();
-        self.0.socket.set(Some(socket));
-        if let Err(error) = finished {
-            self.break_down(error);
         }
     }
 

@@ -1,0 +1,70 @@
+//! A connection that this end makes: begun, then made or failed.
+
+use std::io;
+use std::rc::Rc;
+
+use super::{ABORTED, CONNECTING, Transport, WATCHES_ROOM};
+use crate::protocol::{Address, Factory, Lost, Side};
+use crate::reactor::Core;
+use crate::reactor::system::Socket;
+
+impl Transport {
+    /// A connection that has been begun.
+    pub(in crate::reactor) fn dial(
+        core: &Rc<Core>,
+        socket: Socket,
+        token: usize,
+        address: Address,
+        factory: Rc<dyn Factory>,
+    ) -> Self {
+        let transport = Self::new(core, socket, token, address.peer, CONNECTING);
+        transport.with_extra(|extra| extra.factory = Some(factory));
+        core.connections.borrow_mut().fill(transport.clone());
+        transport
+    }
+
+    pub(super) fn check_connected(&self) {
+        if self.is(ABORTED) {
+            return self.finish_up();
+        }
+        let Some(socket) = self.0.socket.take() else {
+            return;
+        };
+        let connected = socket.is_connected();
+        self.0.socket.set(Some(socket));
+        match connected {
+            Ok(true) => self.connected(),
+            Ok(false) => {}
+            Err(error) => self.fail_to_connect(error),
+        }
+    }
+
+    pub(super) fn connected(&self) {
+        self.clear(CONNECTING);
+        self.set(WATCHES_ROOM);
+        self.set_timeout(None);
+        let factory = self.with_extra(|extra| extra.factory.take());
+        self.drop_idle_extra();
+        let address = Address {
+            peer: self.peer(),
+            side: Side::Initiated,
+        };
+        match factory.and_then(|factory| factory.build_protocol(&address)) {
+            Some(protocol) => {
+                self.0.protocol.set(Some(protocol));
+                self.call(|protocol, transport| protocol.connection_made(transport));
+                self.finish_up();
+            }
+            None => self.close(Lost::Done),
+        }
+    }
+
+    pub(super) fn fail_to_connect(&self, error: io::Error) {
+        let factory = self.with_extra(|extra| extra.factory.take());
+        let peer = self.peer();
+        self.close(Lost::Aborted);
+        if let Some(factory) = factory {
+            factory.connection_failed(peer, error);
+        }
+    }
+}
