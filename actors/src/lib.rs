@@ -112,6 +112,8 @@ pub mod poem_server;
 pub mod port;
 pub mod process;
 pub mod supervisor;
+#[cfg(test)]
+mod testing;
 mod timers;
 pub mod transform_client;
 pub mod transform_server;

@@ -15,6 +15,7 @@ use poetry::{
 };
 
 use crate::NAME;
+use crate::dial::Connect;
 use crate::messages::{ToFetcher, ToPoet};
 use crate::net::Socket;
 use crate::port::NoPort;
@@ -31,14 +32,14 @@ pub struct Fetch {
 
 // ANCHOR: get_poetry
 /// Sends out a poet for the request at `task`. It tells `parent` once what came of it, and exits; asked to exit
-/// before that, it says that it was cancelled.
+/// before that, it says that it was cancelled. `S` is what it connects by: a [`Socket`], or a test's pipe.
 ///
 /// ```erlang
 /// get_poetry(Fetch, Task) ->
 ///     Parent = self(),
 ///     spawn(fun() -> Parent ! {poem, Task, fetch(Fetch, Task)} end).
 /// ```
-pub fn get_poetry(
+pub fn get_poetry<S: Connect>(
     arbiter: &Arbiter,
     fetch: &Arc<Fetch>,
     task: usize,
@@ -46,7 +47,7 @@ pub fn get_poetry(
 ) -> Pid<ToPoet> {
     let fetch = Arc::clone(fetch);
     arbiter.spawn(Name::numbered("poet", task as u64), move || {
-        Ok(Poet::<Socket>::new(fetch, task, parent))
+        Ok(Poet::<S>::new(fetch, task, parent))
     })
 }
 // ANCHOR_END: get_poetry
@@ -87,7 +88,7 @@ impl Client for Poets {
         });
         let (sender, outcomes) = mpsc::channel();
         let fetcher = self.node.arbiter(0).spawn("fetcher".into(), move || {
-            Ok((Fetcher::new(fetch, sender), NoPort))
+            Ok((Fetcher::<Socket>::new(fetch, sender), NoPort))
         });
         let node = self.node.clone();
         let _subscription =
@@ -127,3 +128,6 @@ impl fmt::Debug for Poets {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -213,3 +213,6 @@ impl<S: Stream> Connection<S> {
         Next::Exit(Reason::Normal)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -350,3 +350,6 @@ impl Ending {
         self.exit()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The process that sends out poets, at most so many at once, and collects what they bring.
 
+use std::marker::PhantomData;
 use std::sync::{Arc, mpsc};
 
 use poetry::cancel::Target;
@@ -7,12 +8,13 @@ use poetry::event::Scene;
 use poetry::{FetchFailure, Kind, Outcome};
 
 use super::{Fetch, crashed, failed, get_poetry};
+use crate::dial::Connect;
 use crate::messages::ToFetcher;
 use crate::monitor::{Down, Reason};
 use crate::port::NoPort;
 use crate::process::{ById, Me, Next, Process, ProcessRef, Received};
 
-pub(super) struct Fetcher {
+pub(super) struct Fetcher<S> {
     fetch: Arc<Fetch>,
     outcomes: Vec<Option<Outcome>>,
     /// The request whose turn is next.
@@ -22,9 +24,10 @@ pub(super) struct Fetcher {
     poets: ById<(usize, ProcessRef)>,
     /// Whoever waits outside.
     done: mpsc::Sender<Vec<Outcome>>,
+    stream: PhantomData<fn() -> S>,
 }
 
-impl Fetcher {
+impl<S: Connect> Fetcher<S> {
     pub(super) fn new(fetch: Arc<Fetch>, done: mpsc::Sender<Vec<Outcome>>) -> Self {
         Self {
             outcomes: vec![None; fetch.requests.len()],
@@ -33,6 +36,7 @@ impl Fetcher {
             poets: ById::default(),
             fetch,
             done,
+            stream: PhantomData,
         }
     }
 
@@ -47,7 +51,7 @@ impl Fetcher {
                 continue;
             }
             let arbiter = me.node().arbiter(task);
-            let poet = get_poetry(&arbiter, &self.fetch, task, me.pid()).process();
+            let poet = get_poetry::<S>(&arbiter, &self.fetch, task, me.pid()).process();
             me.monitor(&poet);
             self.poets.insert(poet.id(), (task, poet));
         }
@@ -101,7 +105,7 @@ impl Fetcher {
     }
 }
 
-impl Process for Fetcher {
+impl<S: Connect> Process for Fetcher<S> {
     type Message = ToFetcher;
     type Port = NoPort;
 

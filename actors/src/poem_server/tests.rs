@@ -1,0 +1,90 @@
+//! One recital in memory, on a test clock.
+
+use std::num::NonZeroUsize;
+
+use poetry::{Limits, Pace};
+
+use super::*;
+use crate::testing::Connected;
+
+const SECOND: Duration = Duration::from_secs(1);
+const SLOW: Pace = Pace::Slow {
+    num_bytes: NonZeroUsize::new(4).unwrap(),
+    delay: SECOND,
+};
+
+fn connected(pace: Pace, window: usize) -> Connected {
+    let service = PoemService {
+        poem: "Stars fall".into(),
+        pace,
+    };
+    Connected::new(Recital(service), Limits::default(), window)
+}
+
+#[test]
+fn s1_chunk_k_comes_k_delays_after_the_accept_and_fin_one_after_the_last() {
+    let it = connected(SLOW, usize::MAX);
+    for (heard, fin) in [
+        ("Star", false),
+        ("Stars fa", false),
+        ("Stars fall", false),
+        ("Stars fall", true),
+    ] {
+        assert_eq!(it.peer.received(), heard.as_bytes());
+        assert_eq!(it.peer.ended().0, fin);
+        it.clock.advance(SECOND);
+    }
+}
+
+#[test]
+fn s1_lateness_does_not_accumulate() {
+    let it = connected(SLOW, 2);
+    it.clock.advance(SECOND * 5 / 2);
+    assert_eq!(it.peer.received(), b"St");
+    it.peer.take(100);
+    it.clock.settle();
+    assert_eq!(
+        (it.peer.received(), it.peer.ended().0),
+        (b"Stars fall".to_vec(), false)
+    );
+    it.clock.advance(SECOND / 2);
+    assert!(it.peer.ended().0);
+}
+
+#[test]
+fn s1_what_the_listener_says_is_discarded_and_its_fin_ends_nothing() {
+    let it = connected(SLOW, usize::MAX);
+    it.peer.send(b"louder!");
+    it.peer.finish();
+    it.clock.advance(2 * SECOND);
+    assert_eq!(
+        (
+            it.peer.received().len(),
+            it.counts().bytes_in,
+            it.counts().open
+        ),
+        (10, 7, 1)
+    );
+    it.clock.advance(SECOND);
+    assert_eq!((it.counts().closed.done, it.counts().answered), (1, 1));
+}
+
+#[test]
+fn s18_a_listener_that_takes_no_byte_is_closed_by_the_write_timeout() {
+    let it = connected(Pace::Fast, 3);
+    it.clock.advance(29 * SECOND);
+    it.peer.take(3);
+    it.clock.advance(29 * SECOND);
+    assert_eq!((it.peer.received().len(), it.counts().open), (6, 1));
+    it.clock.advance(SECOND);
+    assert_eq!((it.counts().closed.write, it.counts().failed), (1, 1));
+}
+
+#[test]
+fn s21_a_poem_on_its_way_is_in_flight() {
+    let it = connected(SLOW, usize::MAX);
+    it.process.exit(Reason::Shutdown);
+    it.peer.finish();
+    it.clock.advance(3 * SECOND);
+    assert_eq!((it.counts().closed.done, it.counts().answered), (1, 1));
+}

@@ -1,0 +1,185 @@
+//! One connection in memory, on a test clock: what takes time, and what takes none.
+
+use std::time::Duration;
+
+use poetry::{Clock, Limits};
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::Connected;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn connected(keep_alive: bool, window: usize) -> Connected {
+    let service = TransformService {
+        keep_alive,
+        lab: Some(Clock::stopped()),
+    };
+    Connected::new(Transforms(Arc::new(service)), Limits::default(), window)
+}
+
+#[test]
+fn s18_silence_between_requests_is_borne_for_the_idle_timeout_and_data_refreshes_it() {
+    let it = connected(true, usize::MAX);
+    it.clock.advance(59 * SECOND);
+    it.peer.send(b"7:shout.a,");
+    it.clock.advance(59 * SECOND);
+    assert_eq!(
+        (it.peer.received(), it.counts().open),
+        (b"1:A,".to_vec(), 1)
+    );
+    it.clock.advance(SECOND);
+    assert_eq!(it.counts().closed.idle, 1);
+    assert!(!it.process.is_alive());
+}
+
+#[test]
+fn s18_a_request_that_trickles_is_closed_by_its_deadline() {
+    let it = connected(true, usize::MAX);
+    it.peer.send(b"90:");
+    for _ in 0..29 {
+        it.clock.advance(SECOND);
+        it.peer.send(b"x");
+    }
+    it.clock.settle();
+    assert_eq!(it.counts().open, 1);
+    it.clock.advance(SECOND);
+    assert_eq!(it.counts().closed.deadline, 1);
+}
+
+#[test]
+fn s18_a_peer_that_takes_no_byte_is_closed_and_each_byte_it_takes_gives_it_time() {
+    let it = connected(true, 0);
+    it.peer.send(b"7:shout.a,");
+    it.clock.advance(29 * SECOND);
+    it.peer.take(1);
+    it.clock.advance(29 * SECOND);
+    assert_eq!(
+        (it.peer.received(), it.counts().in_flight),
+        (b"1".to_vec(), 1)
+    );
+    it.clock.advance(SECOND);
+    let counts = it.counts();
+    assert_eq!(
+        (counts.closed.write, counts.failed, counts.bytes_out),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn s5_nothing_is_read_while_a_reply_waits() {
+    let it = connected(true, 0);
+    it.peer.send(b"7:shout.a,");
+    it.clock.settle();
+    it.peer.send(b"7:shout.b,");
+    it.clock.settle();
+    assert_eq!((it.peer.unread(), it.counts().bytes_in), (10, 10));
+    it.peer.take(usize::MAX / 2);
+    it.clock.settle();
+    assert_eq!(
+        (it.peer.unread(), it.peer.received()),
+        (0, b"1:A,1:B,".to_vec())
+    );
+    assert_eq!(it.counts().answered, 2);
+}
+
+#[test]
+fn s7_a_lingering_close_drains_for_a_bounded_time() {
+    let it = connected(false, usize::MAX);
+    it.peer.send(b"7:shout.a,and much that nobody asked for");
+    it.clock.settle();
+    assert_eq!((it.peer.ended(), it.counts().open), ((true, false), 1));
+    it.clock.advance(Limits::default().linger_timeout);
+    assert_eq!(
+        (it.peer.ended(), it.counts().closed.done),
+        ((true, true), 1)
+    );
+}
+
+#[test]
+fn s7_a_lingering_close_drains_a_bounded_number_of_bytes() {
+    let it = connected(false, usize::MAX);
+    it.peer.send(b"7:shout.a,");
+    it.clock.settle();
+    let max = Limits::default().linger_bytes_max;
+    it.peer.send(&vec![b'x'; max]);
+    it.clock.settle();
+    assert_eq!(it.counts().open, 1);
+    it.peer.send(b"x");
+    it.clock.settle();
+    let counts = it.counts();
+    assert_eq!(
+        (counts.closed.done, counts.bytes_in),
+        (1, 10 + max as u64 + 1)
+    );
+}
+
+#[test]
+fn s20_a_crash_hands_over_what_was_owed_and_then_is_one() {
+    let it = connected(true, 1);
+    it.peer.send(b"7:shout.a,7:crash.b,7:shout.c,");
+    it.clock.settle();
+    assert!(it.process.is_alive());
+    it.peer.take(100);
+    it.peer.finish();
+    it.clock.settle();
+    assert_eq!(it.peer.received(), b"1:A,");
+    let counts = it.counts();
+    assert_eq!(
+        (counts.answered, counts.failed, counts.closed.panic),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn s21_what_is_in_flight_is_finished_and_then_it_closes() {
+    let it = connected(true, usize::MAX);
+    it.peer.send(b"7:sho");
+    it.clock.settle();
+    it.process.exit(Reason::Shutdown);
+    it.clock.settle();
+    assert_eq!(it.counts().open, 1);
+    it.peer.send(b"ut.a,");
+    it.peer.finish();
+    it.clock.settle();
+    assert_eq!(
+        (it.peer.received(), it.counts().closed.done),
+        (b"1:A,".to_vec(), 1)
+    );
+}
+
+#[test]
+fn s21_a_kill_cuts_what_is_in_flight() {
+    let it = connected(true, 0);
+    it.peer.send(b"7:shout.a,");
+    it.clock.settle();
+    it.process.kill();
+    it.clock.settle();
+    assert_eq!((it.counts().closed.cut, it.counts().failed), (1, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn s2_any_cut_of_the_requests_and_any_window_give_the_same_replies(
+        cuts in prop::collection::vec(0_usize..64, 0..6),
+        window in 0_usize..20,
+    ) {
+        let requests = b"10:shout.ahoy,11:reverse.a\nb,12:cummingsify.,7:shout.z,";
+        let it = connected(true, window);
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(requests.len())).collect();
+        cuts.sort_unstable();
+        let mut from = 0;
+        for cut in cuts.into_iter().chain([requests.len()]) {
+            it.peer.send(&requests[from..cut]);
+            it.peer.take(3);
+            it.clock.settle();
+            from = cut;
+        }
+        it.peer.finish();
+        it.peer.take(1_000);
+        it.clock.settle();
+        prop_assert_eq!(it.peer.received(), b"4:AHOY,3:b\na,0:,1:Z,".to_vec());
+        prop_assert_eq!(it.counts().closed.done, 1);
+    }
+}
