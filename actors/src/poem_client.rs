@@ -87,8 +87,9 @@ impl Client for Poets {
             reporter,
         });
         let (sender, outcomes) = mpsc::channel();
+        let asked = cancel.clone();
         let fetcher = self.node.arbiter(0).spawn("fetcher".into(), move || {
-            Ok((Fetcher::<Socket>::new(fetch, sender), NoPort))
+            Ok((Fetcher::<Socket>::new(fetch, asked, sender), NoPort))
         });
         let node = self.node.clone();
         let _subscription =

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 
 use poetry::cancel::Target;
 use poetry::event::Scene;
-use poetry::{FetchFailure, Kind, Outcome};
+use poetry::{Cancel, FetchFailure, Kind, Outcome};
 
 use super::{Fetch, crashed, failed, get_poetry};
 use crate::dial::Connect;
@@ -16,6 +16,8 @@ use crate::process::{ById, Me, Next, Process, ProcessRef, Received};
 
 pub(super) struct Fetcher<S> {
     fetch: Arc<Fetch>,
+    /// Asked before a poet is sent out: the message about it may still be on its way.
+    cancel: Cancel,
     outcomes: Vec<Option<Outcome>>,
     /// The request whose turn is next.
     next: usize,
@@ -28,13 +30,14 @@ pub(super) struct Fetcher<S> {
 }
 
 impl<S: Connect> Fetcher<S> {
-    pub(super) fn new(fetch: Arc<Fetch>, done: mpsc::Sender<Vec<Outcome>>) -> Self {
+    pub(super) fn new(fetch: Arc<Fetch>, cancel: Cancel, done: mpsc::Sender<Vec<Outcome>>) -> Self {
         Self {
             outcomes: vec![None; fetch.requests.len()],
             next: 0,
             left: fetch.requests.len(),
             poets: ById::default(),
             fetch,
+            cancel,
             done,
             stream: PhantomData,
         }
@@ -47,7 +50,8 @@ impl<S: Connect> Fetcher<S> {
         while self.poets.len() < under_way_max && self.next < self.outcomes.len() {
             let task = self.next;
             self.next += 1;
-            if self.outcomes[task].is_some() {
+            if self.cancel.is_cancelled(task) {
+                self.never_sent_out(task);
                 continue;
             }
             let arbiter = me.node().arbiter(task);
@@ -90,17 +94,22 @@ impl<S: Connect> Fetcher<S> {
             poet.exit(Reason::Shutdown);
         }
         for task in (self.next..self.outcomes.len()).filter(|&task| named(task)) {
-            if self.outcomes[task].is_none() {
-                let scene = Scene {
-                    task: task as u64,
-                    ..Scene::default()
-                };
-                let cancelled = FetchFailure::Cancelled;
-                self.fetch
-                    .reporter
-                    .report(scene, Kind::Failed(cancelled.clone()));
-                self.keep(task, failed(&self.fetch.requests[task], cancelled));
-            }
+            self.never_sent_out(task);
+        }
+    }
+
+    /// A request that was cancelled before its turn.
+    fn never_sent_out(&mut self, task: usize) {
+        if self.outcomes[task].is_none() {
+            let scene = Scene {
+                task: task as u64,
+                ..Scene::default()
+            };
+            let cancelled = FetchFailure::Cancelled;
+            self.fetch
+                .reporter
+                .report(scene, Kind::Failed(cancelled.clone()));
+            self.keep(task, failed(&self.fetch.requests[task], cancelled));
         }
     }
 }

@@ -105,6 +105,9 @@ impl<S: Connect> Poet<S> {
             Ok(poem) => poem,
             Err(failure) => return self.give_up(failure, me),
         };
+        self.report(Kind::Finished {
+            bytes: poem.len() as u64,
+        });
         let Some(via) = &self.request().via else {
             return self.bring_home(Ok(poem), None, me);
         };
@@ -162,12 +165,9 @@ impl<S: Connect> Poet<S> {
         me: &mut Me<'_, Self>,
     ) -> Next {
         me.port.close();
-        self.report(match &poem {
-            Ok(poem) => Kind::Finished {
-                bytes: poem.len() as u64,
-            },
-            Err(failure) => Kind::Failed(failure.clone()),
-        });
+        if let Err(failure) = &poem {
+            self.report(Kind::Failed(failure.clone()));
+        }
         let outcome = Outcome {
             poem: poem.map_err(|failure| FetchError::new(&self.request().peer, failure)),
             transform_failure,

@@ -33,7 +33,7 @@ impl One {
             reporter: Reporter::new(NAME, Role::PoemClient, Clock::stopped(), observer),
         });
         let (done, outcomes) = mpsc::channel();
-        let fetcher = Fetcher::<Pipe>::new(fetch, done);
+        let fetcher = Fetcher::<Pipe>::new(fetch, Cancel::new(), done);
         node.arbiter(0)
             .spawn(Name::new("fetcher"), || Ok((fetcher, NoPort)));
         clock.settle();
