@@ -122,44 +122,34 @@ impl Record {
     }
 }
 
-/// Up to here a list is as quick as a map and a fraction of its size; a connection has one link.
-const FEW: usize = 8;
-
-/// The processes linked to one: mostly one, for a supervisor thousands.
+/// The processes linked to one: for a connection its supervisor, for a supervisor thousands.
+#[derive(Default)]
 enum Bonds {
-    Few(Vec<ProcessRef>),
+    #[default]
+    None,
+    One(ProcessRef),
     Many(ById<ProcessRef>),
-}
-
-impl Default for Bonds {
-    fn default() -> Self {
-        Self::Few(Vec::new())
-    }
 }
 
 impl Bonds {
     fn insert(&mut self, other: ProcessRef) {
-        match self {
-            Self::Few(list) if list.iter().any(|bond| bond.id() == other.id()) => {}
-            Self::Few(list) if list.len() < FEW => {
-                if list.is_empty() {
-                    list.reserve_exact(1);
-                }
-                list.push(other);
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(other),
+            Self::One(one) if one.id() == other.id() => Self::One(one),
+            Self::One(one) => {
+                Self::Many([(one.id(), one), (other.id(), other)].into_iter().collect())
             }
-            Self::Few(list) => {
-                let list = std::mem::take(list).into_iter().chain([other]);
-                *self = Self::Many(list.map(|bond| (bond.id(), bond)).collect());
-            }
-            Self::Many(map) => {
+            Self::Many(mut map) => {
                 map.insert(other.id(), other);
+                Self::Many(map)
             }
-        }
+        };
     }
 
     fn remove(&mut self, other: ProcessId) {
         match self {
-            Self::Few(list) => list.retain(|bond| bond.id() != other),
+            Self::One(one) if one.id() == other => *self = Self::None,
+            Self::None | Self::One(_) => {}
             Self::Many(map) => {
                 map.remove(&other);
             }
@@ -168,7 +158,8 @@ impl Bonds {
 
     fn for_each(self, tell: impl Fn(ProcessRef)) {
         match self {
-            Self::Few(list) => list.into_iter().for_each(tell),
+            Self::None => {}
+            Self::One(one) => tell(one),
             Self::Many(map) => map.into_values().for_each(tell),
         }
     }
