@@ -1,5 +1,6 @@
 //! A byte source as a lazy stream of chunks, and adaptors that bound one.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,11 +10,12 @@ use futures::{Stream, StreamExt, stream};
 use poetry::FetchFailure;
 use poetry::error::Timeout;
 use tokio::io::AsyncRead;
+use tokio::time::{Instant, sleep_until};
 
 use crate::buffer;
 
 /// What each read of `source` brings; one read for each chunk that is asked for (L2).
-pub(crate) fn chunks<R>(mut source: R) -> EndsWithError<impl Stream<Item = io::Result<Vec<u8>>>>
+pub fn chunks<R>(mut source: R) -> EndsWithError<impl Stream<Item = io::Result<Vec<u8>>>>
 where
     R: AsyncRead + Unpin,
 {
@@ -24,7 +26,7 @@ where
 }
 
 /// The items of `stream` up to and with the first error (L4).
-pub(crate) fn ends_with_error<St>(stream: St) -> EndsWithError<St> {
+pub fn ends_with_error<St>(stream: St) -> EndsWithError<St> {
     EndsWithError {
         stream: Some(stream),
     }
@@ -32,7 +34,7 @@ pub(crate) fn ends_with_error<St>(stream: St) -> EndsWithError<St> {
 
 /// A stream that is dropped as soon as it has failed or ended: what it holds is let go at once.
 #[derive(Debug)]
-pub(crate) struct EndsWithError<St> {
+pub struct EndsWithError<St> {
     stream: Option<St>,
 }
 
@@ -55,7 +57,7 @@ where
 }
 
 /// Fails when no item comes for `timeout`; the time counts from when an item is first asked for.
-pub(crate) fn idle_timeout<T>(
+pub fn idle_timeout<T>(
     stream: impl Stream<Item = Result<T, FetchFailure>>,
     timeout: Duration,
 ) -> impl Stream<Item = Result<T, FetchFailure>> + Unpin {
@@ -63,8 +65,47 @@ pub(crate) fn idle_timeout<T>(
     ends_with_error(timely.map(|item| item.unwrap_or(Err(FetchFailure::TimedOut(Timeout::Idle)))))
 }
 
+/// Fails at `deadline`, whatever has come by then; never, if there is none.
+pub fn until_deadline<T>(
+    stream: impl Stream<Item = Result<T, FetchFailure>> + Unpin,
+    deadline: Option<Instant>,
+) -> impl Stream<Item = Result<T, FetchFailure>> + Unpin {
+    let mut stream = stream;
+    let mut passed = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+    ends_with_error(stream::poll_fn(move |cx| {
+        match passed.as_mut().map(|passed| passed.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => Poll::Ready(Some(Err(FetchFailure::TimedOut(Timeout::Total)))),
+            _ => stream.poll_next_unpin(cx),
+        }
+    }))
+}
+
+/// The first `bytes` bytes, and then the end: nothing more is asked for.
+pub fn take_bytes<E>(
+    stream: impl Stream<Item = Result<Vec<u8>, E>> + Unpin,
+    bytes: usize,
+) -> impl Stream<Item = Result<Vec<u8>, E>> + Unpin {
+    let mut stream = Some(stream);
+    let mut left = bytes;
+    stream::poll_fn(move |cx| {
+        let Some(source) = stream.as_mut().filter(|_| left > 0) else {
+            stream = None;
+            return Poll::Ready(None);
+        };
+        let mut item = ready!(source.poll_next_unpin(cx));
+        if let Some(Ok(chunk)) = &mut item {
+            chunk.truncate(left);
+            left -= chunk.len();
+        }
+        if left == 0 {
+            stream = None;
+        }
+        Poll::Ready(item)
+    })
+}
+
 /// Fails as soon as the chunks are longer than `limit` bytes together.
-pub(crate) fn at_most(
+pub fn at_most(
     stream: impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin,
     limit: usize,
 ) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin {

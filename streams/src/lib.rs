@@ -18,13 +18,15 @@
 
 mod buffer;
 mod call;
-mod chunks;
+pub mod chunks;
 pub mod connection;
 mod deadlines;
 mod demand;
 mod ending;
 mod fetcher;
 mod frames;
+pub mod joins;
+pub mod lines;
 mod linger;
 mod net;
 pub mod poem_client;

@@ -1,20 +1,23 @@
 //! The poem client: a poem is a lazy stream of chunks, and fetching many is a stream of such streams (S10–S15).
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures::future::{AbortRegistration, Abortable};
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
 use poetry::error::{Timeout, decode_poem};
 use poetry::event::Scene;
 use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Limits, Outcome, Reporter};
 use tokio::io::AsyncRead;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::call::Call;
 use crate::deadlines::{after, until};
+use crate::joins::as_they_end;
 use crate::transform_client::fall_back;
-use crate::{chunks, net};
+use crate::{buffer, chunks, net};
 
 /// A poem as a lazy stream of chunks, as they come from the first of `addresses` that accepts.
 ///
@@ -25,11 +28,13 @@ use crate::{chunks, net};
 pub fn poem(
     addresses: Vec<SocketAddr>,
     limits: Limits,
-) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> {
+) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Send + Unpin {
     let connect_timeout = limits.connect_timeout;
-    stream::once(async move { net::connect(&addresses, connect_timeout).await })
-        .map_ok(move |socket| chunks_of(socket, &limits))
-        .try_flatten()
+    Box::pin(
+        stream::once(async move { net::connect(&addresses, connect_timeout).await })
+            .map_ok(move |socket| chunks_of(socket, &limits))
+            .try_flatten(),
+    )
 }
 
 /// The chunks of `source`, bounded in silence and in length.
@@ -56,7 +61,44 @@ pub async fn get_poetry(
 ) -> Result<String, FetchFailure> {
     decode_poem(poem(addresses, limits).try_concat().await?)
 }
+
+/// The same without combinators, to see what they are made of: each `await` is a place where it waits, and where it
+/// can be dropped.
+///
+/// # Errors
+/// The first failure (S11).
+pub async fn get_poetry_by_hand(
+    addresses: Vec<SocketAddr>,
+    limits: Limits,
+) -> Result<String, FetchFailure> {
+    let mut socket = net::connect(&addresses, limits.connect_timeout).await?;
+    let mut poem = Vec::new();
+    while let Some(chunk) = read_chunk(&mut socket, limits.idle_timeout).await? {
+        poem.extend_from_slice(&chunk);
+        if poem.len() > limits.poem_bytes_max {
+            let limit = limits.poem_bytes_max as u64;
+            return Err(FetchFailure::TooLong { limit });
+        }
+    }
+    decode_poem(poem)
+}
 // ANCHOR_END: get_poetry
+
+/// What one read brings within `idle_timeout`; nothing at the end.
+async fn read_chunk<R>(
+    source: &mut R,
+    idle_timeout: Duration,
+) -> Result<Option<Vec<u8>>, FetchFailure>
+where
+    R: AsyncRead + Unpin,
+{
+    let read = poll_fn(|cx| buffer::poll_read_with(source, cx, <[u8]>::to_vec));
+    let chunk = timeout(idle_timeout, read)
+        .await
+        .map_err(|_| FetchFailure::TimedOut(Timeout::Idle))?
+        .map_err(|error| FetchFailure::connection_lost(&error))?;
+    Ok((!chunk.is_empty()).then_some(chunk))
+}
 
 /// One of many fetches: what it needs, and who hears of it.
 pub(crate) struct Fetch<'f> {
@@ -133,11 +175,10 @@ pub(crate) fn fetch_all<'f>(
     fetches: impl Iterator<Item = (Fetch<'f>, AbortRegistration)> + 'f,
     at_once: usize,
 ) -> impl Stream<Item = (u64, Outcome)> + 'f {
-    stream::iter(fetches)
-        .map(|(fetch, registration)| {
-            let task = fetch.task;
-            async move { (task, fetch.outcome(registration).await) }
-        })
-        .buffer_unordered(at_once)
+    let outcomes = fetches.map(|(fetch, registration)| async move {
+        let task = fetch.task;
+        (task, fetch.outcome(registration).await)
+    });
+    as_they_end(outcomes, at_once)
 }
 // ANCHOR_END: fetch_all

@@ -75,3 +75,35 @@ fn s15_too_long_is_known_at_the_first_byte_too_many() {
         }
     });
 }
+
+#[test]
+fn s15_the_deadline_passes_whatever_has_come() {
+    on_virtual_time(async {
+        let (mut peer, ours) = duplex(64);
+        let began = Instant::now();
+        let trickle = async {
+            while peer.write_all(b"x").await.is_ok() {
+                sleep(Duration::from_secs(1)).await;
+            }
+            began.elapsed().as_secs()
+        };
+        let deadline = Some(began + Duration::from_millis(3500));
+        let timely = until_deadline(chunks(ours).map_err(lost), deadline);
+        let (closed, items) = futures::join!(trickle, timely.collect::<Items>());
+        assert_eq!((items.len(), closed), (5, 4));
+        assert_eq!(items[4], Err(FetchFailure::TimedOut(Timeout::Total)));
+    });
+}
+
+#[test]
+fn l2_what_has_been_taken_ends_the_asking() {
+    on_virtual_time(async {
+        for bytes in [0, 5, 9] {
+            let (mut peer, ours) = duplex(4);
+            let taken = take_bytes(chunks(ours).map_err(lost), bytes).try_concat();
+            let endless = async { while peer.write_all(b"x").await.is_ok() {} };
+            let (taken, ()) = futures::join!(taken, endless);
+            assert_eq!(taken.unwrap(), b"x".repeat(bytes));
+        }
+    });
+}

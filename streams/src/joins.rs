@@ -1,0 +1,84 @@
+//! Ways to read many poems, by name: what differs is who is asked for what, and when.
+//!
+//! Two keep poems apart, and give pieces of them; two take whole poems, which are futures. In each pair one keeps
+//! the order and one does not.
+
+use std::future::Future;
+
+use futures::{Stream, StreamExt, stream};
+
+/// The pieces of the first poem, then those of the second, and so on. The second is asked for nothing before the
+/// first has ended: if it is under way, its sender stalls when the buffers between are full.
+pub fn one_after_another<St>(poems: impl IntoIterator<Item = St>) -> impl Stream<Item = St::Item>
+where
+    St: Stream,
+{
+    stream::iter(poems).flatten()
+}
+
+/// The pieces of all poems, as they come: all are asked, and none waits for another.
+pub fn as_they_come<St>(poems: impl IntoIterator<Item = St>) -> impl Stream<Item = St::Item>
+where
+    St: Stream + Unpin,
+{
+    stream::select_all(poems)
+}
+
+/// Whole poems in the order given, `at_once` of them under way; one that has ended waits for those before it.
+pub fn in_order<Fut>(
+    poems: impl IntoIterator<Item = Fut>,
+    at_once: usize,
+) -> impl Stream<Item = Fut::Output>
+where
+    Fut: Future,
+{
+    stream::iter(poems).buffered(at_once)
+}
+
+/// Whole poems in the order in which they end, `at_once` of them under way.
+pub fn as_they_end<Fut>(
+    poems: impl IntoIterator<Item = Fut>,
+    at_once: usize,
+) -> impl Stream<Item = Fut::Output>
+where
+    Fut: Future,
+{
+    stream::iter(poems).buffer_unordered(at_once)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::testing::on_virtual_time;
+
+    fn poems() -> impl Iterator<Item = impl Future<Output = u64>> {
+        [3, 1, 2].into_iter().map(|seconds| async move {
+            sleep(Duration::from_secs(seconds)).await;
+            seconds
+        })
+    }
+
+    #[test]
+    fn l3_whole_poems_come_in_order_or_as_they_end() {
+        on_virtual_time(async {
+            assert_eq!(in_order(poems(), 3).collect::<Vec<_>>().await, [3, 1, 2]);
+            assert_eq!(as_they_end(poems(), 3).collect::<Vec<_>>().await, [1, 2, 3]);
+            assert_eq!(as_they_end(poems(), 1).collect::<Vec<_>>().await, [3, 1, 2]);
+        });
+    }
+
+    #[test]
+    fn l3_pieces_come_one_poem_after_another_or_as_they_come() {
+        let pieces = |poem| Box::pin(stream::iter([poem, poem]));
+        on_virtual_time(async {
+            let ordered = one_after_another([pieces('a'), pieces('b')]);
+            assert_eq!(ordered.collect::<String>().await, "aabb");
+            let mixed: String = as_they_come([pieces('a'), pieces('b')]).collect().await;
+            assert_eq!(mixed.matches('b').count(), 2);
+        });
+    }
+}

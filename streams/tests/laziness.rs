@@ -1,0 +1,293 @@
+//! Laziness, observed from the other side of the socket (L1–L4).
+
+use std::future::Future;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::task::{Context, Poll};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use futures::{Stream, StreamExt};
+use poetry::limits::READ_BUFFER_BYTES;
+use poetry::{FetchFailure, Limits};
+use streams::joins::{as_they_come, one_after_another};
+use streams::lines::lines;
+use streams::poem_client::{get_poetry, get_poetry_by_hand, poem};
+use streams::transform_client::transform;
+
+const GENEROUS: Duration = Duration::from_secs(10);
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build().unwrap();
+    let result = runtime.block_on(test);
+    assert_eq!(
+        runtime.metrics().num_alive_tasks(),
+        0,
+        "a task is left behind"
+    );
+    result
+}
+
+fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// How long the kernel takes no byte before a sender calls itself stalled. It takes them at once while it has room.
+const STALL: Duration = Duration::from_millis(200);
+
+/// Accepts one connection and writes without end, counting what was taken, until its peer has gone. It says so
+/// whenever it stalls.
+struct Endless {
+    address: SocketAddr,
+    taken: Arc<AtomicUsize>,
+    stalls: Receiver<usize>,
+    thread: JoinHandle<()>,
+}
+
+impl Endless {
+    fn start() -> Self {
+        let (listener, address) = listen();
+        let taken = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&taken);
+        let (sender, stalls) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let mut socket = listener.accept().unwrap().0;
+            socket.set_write_timeout(Some(STALL)).unwrap();
+            let verse = b"and then another line\n".repeat(100);
+            loop {
+                match socket.write(&verse) {
+                    Ok(bytes) => drop(counted.fetch_add(bytes, Ordering::Relaxed)),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        let _ = sender.send(counted.load(Ordering::Relaxed));
+                    }
+                    Err(_) => return,
+                }
+            }
+        });
+        Self {
+            address,
+            taken,
+            stalls,
+            thread,
+        }
+    }
+
+    fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Waits until it stalls: how much was taken.
+    fn stalled(&self) -> usize {
+        while self.stalls.try_recv().is_ok() {}
+        self.stalls.recv_timeout(GENEROUS).unwrap()
+    }
+}
+
+fn poem_at(address: SocketAddr) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin {
+    let limits = Limits {
+        poem_bytes_max: usize::MAX,
+        ..Limits::default()
+    };
+    poem(vec![address], limits)
+}
+
+#[test]
+fn l1_before_the_first_poll_no_connection_exists() {
+    let (listener, address) = listen();
+    listener.set_nonblocking(true).unwrap();
+    run(async {
+        let poems = [poem_at(address), poem_at(address)];
+        let composed = lines(as_they_come(poems)).take(3);
+        let whole = get_poetry(vec![address], Limits::default());
+        tokio::task::yield_now().await;
+        let nobody = listener.accept().map_err(|error| error.kind()).unwrap_err();
+        assert_eq!(nobody, ErrorKind::WouldBlock);
+        drop((composed, whole));
+    });
+}
+
+#[test]
+fn l2_an_unread_poem_stops_its_sender() {
+    let endless = Endless::start();
+    run(async {
+        let mut poem = poem_at(endless.address);
+        let first = poem.next().await.unwrap().unwrap();
+        assert!(first.len() <= READ_BUFFER_BYTES);
+        let stalled = endless.stalled();
+        assert_eq!(endless.stalled(), stalled, "nobody asks, nothing moves");
+        // Asking for one more chunk reads one more buffer, and then it stalls again.
+        let second = poem.next().await.unwrap().unwrap();
+        assert!(second.len() <= READ_BUFFER_BYTES);
+        let moved = endless.stalled();
+        assert_eq!(endless.stalled(), moved);
+    });
+    endless.thread.join().unwrap();
+}
+
+#[test]
+fn l2_one_line_of_an_endless_poem_ends_its_connection_at_once() {
+    let endless = Endless::start();
+    run(async {
+        let mut lines = lines(poem_at(endless.address));
+        assert_eq!(
+            lines.next().await,
+            Some(Ok("and then another line".to_owned()))
+        );
+        drop(lines);
+        let began = Instant::now();
+        endless.thread.join().unwrap();
+        assert!(began.elapsed() < GENEROUS);
+    });
+}
+
+#[test]
+fn l3_read_in_order_the_second_sender_stalls_and_read_as_they_come_it_does_not() {
+    for ordered in [true, false] {
+        let (first, second) = (Endless::start(), Endless::start());
+        run(async {
+            let mut poems = [poem_at(first.address), poem_at(second.address)];
+            for poem in &mut poems {
+                poem.next().await.unwrap().unwrap();
+            }
+            let stalled = second.stalled();
+            let enough = 2 * stalled;
+            let pieces: &mut (dyn Stream<Item = _> + Unpin) = if ordered {
+                &mut one_after_another(poems)
+            } else {
+                &mut as_they_come(poems)
+            };
+            let progress = |endless: &Endless| endless.taken() > enough;
+            let wanted = || progress(&first) && (ordered || progress(&second));
+            while !wanted() {
+                pieces.next().await.unwrap().unwrap();
+            }
+            assert_eq!(second.taken() == stalled, ordered);
+        });
+        first.thread.join().unwrap();
+        second.thread.join().unwrap();
+    }
+}
+
+#[test]
+fn l4_a_poem_that_was_reset_ends_with_an_error() {
+    let (listener, address) = listen();
+    let resets = thread::spawn(move || {
+        let mut socket = listener.accept().unwrap().0;
+        socket.write_all(b"once").unwrap();
+        // What was sent and never read turns the close into a reset.
+        socket.read_exact(&mut [0; 1]).unwrap_err();
+    });
+    run(async {
+        let mut poem = poem_at(address);
+        assert_eq!(poem.next().await, Some(Ok(b"once".to_vec())));
+        drop(poem);
+    });
+    resets.join().unwrap();
+    let (listener, address) = listen();
+    drop(listener);
+    let items: Vec<_> = run(poem_at(address).collect());
+    assert!(matches!(
+        items[..],
+        [Err(FetchFailure::ConnectionFailed { .. })]
+    ));
+}
+
+/// Polls `future` so often at most: whether it was ready by then.
+async fn poll_at_most<F: Future>(future: F, polls: usize) -> bool {
+    let mut future = pin!(future);
+    let mut polled = 0;
+    std::future::poll_fn(|cx: &mut Context<'_>| {
+        if polled == polls {
+            return Poll::Ready(false);
+        }
+        polled += 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(_) => Poll::Ready(true),
+            Poll::Pending if polled == polls => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// A server that says `verses`, one at a time, to whoever comes, and waits for each to be gone; how many came is
+/// how often it can be asked.
+fn says(verses: &'static [&'static [u8]]) -> (SocketAddr, Receiver<()>) {
+    let (listener, address) = listen();
+    let (sender, gone) = mpsc::channel();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let _ = speak(socket.unwrap(), verses);
+            if sender.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    (address, gone)
+}
+
+fn speak(mut socket: TcpStream, verses: &[&[u8]]) -> std::io::Result<()> {
+    for verse in verses {
+        socket.write_all(verse)?;
+        thread::sleep(Duration::from_millis(2));
+    }
+    socket.shutdown(std::net::Shutdown::Write)?;
+    socket.set_read_timeout(Some(GENEROUS))?;
+    while socket.read(&mut [0; 64])? > 0 {}
+    Ok(())
+}
+
+/// Drops what `make` makes after every number of polls up to its end: each time, its peer sees it go.
+fn dropped_at_every_await<F: Future>(
+    verses: &'static [&'static [u8]],
+    make: impl Fn(SocketAddr) -> F,
+) {
+    let (address, gone) = says(verses);
+    for polls in 1.. {
+        let ready = run(poll_at_most(make(address), polls));
+        gone.recv_timeout(GENEROUS).expect("the socket is closed");
+        if ready {
+            assert!(polls > 2, "there was no await to be dropped at");
+            return;
+        }
+    }
+}
+
+#[test]
+fn s14_a_fetch_dropped_at_any_await_closes_its_socket() {
+    const VERSES: &[&[u8]] = &[b"one\n", b"two\n", b"three"];
+    let limits = Limits::default;
+    dropped_at_every_await(VERSES, |address| get_poetry(vec![address], limits()));
+    dropped_at_every_await(VERSES, |address| {
+        get_poetry_by_hand(vec![address], limits())
+    });
+    dropped_at_every_await(VERSES, |address| lines(poem_at(address)).count());
+}
+
+#[test]
+fn s14_a_transform_dropped_at_any_await_closes_its_socket() {
+    dropped_at_every_await(&[b"4", b":AH", b"OY,"], |address| async move {
+        transform(vec![address], "shout", "ahoy", &Limits::default()).await
+    });
+}
+
+#[test]
+fn the_plain_form_and_the_combinators_agree() {
+    const POEMS: &[&[&[u8]]] = &[&[b"one\n", b"two"], &[], &[b"\xc3", b"\xbc"], &[b"a\xff"]];
+    for verses in POEMS {
+        let (address, _gone) = says(verses);
+        let short = || Limits {
+            poem_bytes_max: 5,
+            ..Limits::default()
+        };
+        let composed = run(get_poetry(vec![address], short()));
+        assert_eq!(composed, run(get_poetry_by_hand(vec![address], short())));
+    }
+}
