@@ -4,9 +4,8 @@ use std::cell::Cell;
 
 use poetry::event::Scene;
 use poetry::{FetchFailure, Kind, Limits, Peer, Reporter};
-use tokio::net::TcpStream;
 
-use crate::net;
+use crate::net::{self, Dialled};
 
 /// A call under way, or about to be made.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ impl<'f> Call<'f> {
         &self,
         peer: &Peer,
         limits: &Limits,
-    ) -> Result<TcpStream, FetchFailure> {
+    ) -> Result<Dialled, FetchFailure> {
         let addresses = peer.addresses();
         let first = addresses.as_ref().ok().and_then(|all| all.first());
         self.between(Scene {

@@ -90,6 +90,12 @@ async fn pause(error: &io::Error, reporter: &Reporter) {
     }
 }
 
+/// A client's socket.
+pub(crate) type Dialled = TcpStream;
+
+/// A server's socket on its way from one runtime to another.
+pub(crate) type Released = std::net::TcpStream;
+
 /// A server's socket.
 #[derive(Debug)]
 pub(crate) struct Socket(TcpStream);
@@ -140,17 +146,17 @@ impl AsyncWrite for Socket {
 }
 
 /// Who is at the two ends of `socket`, for events.
-pub(crate) fn ends(socket: &TcpStream) -> (Option<SocketAddr>, Option<SocketAddr>) {
+pub(crate) fn ends(socket: &Dialled) -> (Option<SocketAddr>, Option<SocketAddr>) {
     (socket.local_addr().ok(), socket.peer_addr().ok())
 }
 
 /// The socket as another runtime can take it over.
-pub(crate) fn release(socket: Socket) -> io::Result<std::net::TcpStream> {
+pub(crate) fn release(socket: Socket) -> io::Result<Released> {
     socket.0.into_std()
 }
 
 /// A socket that another runtime has released.
-pub(crate) fn take_over(socket: std::net::TcpStream) -> io::Result<Socket> {
+pub(crate) fn take_over(socket: Released) -> io::Result<Socket> {
     TcpStream::from_std(socket).map(Socket)
 }
 
@@ -161,7 +167,7 @@ pub(crate) fn take_over(socket: std::net::TcpStream) -> io::Result<Socket> {
 pub(crate) async fn connect(
     addresses: &[SocketAddr],
     connect_timeout: Duration,
-) -> Result<TcpStream, FetchFailure> {
+) -> Result<Dialled, FetchFailure> {
     let mut failure = FetchFailure::connect_timed_out();
     for &address in addresses {
         failure = match timeout(connect_timeout, connect_to(address)).await {

@@ -117,8 +117,10 @@ impl Fetch<'_> {
         let began = self.reporter.clock().now();
         let call = Call::new(self.reporter, self.scene(None));
         let fetched = Abortable::new(self.fetch_and_transform(&call), registration).await;
-        let (poem, transform_failure) = fetched.unwrap_or((Err(FetchFailure::Cancelled), None));
-        call.tell_end(poem.as_deref());
+        let (poem, transform_failure) = fetched.unwrap_or_else(|_| {
+            call.tell_end(Err(&FetchFailure::Cancelled));
+            (Err(FetchFailure::Cancelled), None)
+        });
         Outcome {
             poem: poem.map_err(|failure| FetchError::new(&self.request.peer, failure)),
             transform_failure,
@@ -135,6 +137,7 @@ impl Fetch<'_> {
         let deadline = total.map(|total| after(Instant::now(), total));
         let poem = until(deadline, self.fetch(call)).await;
         let poem = poem.unwrap_or(Err(FetchFailure::TimedOut(Timeout::Total)));
+        call.tell_end(poem.as_deref());
         match (poem, &self.request.via) {
             (Ok(poem), Some(via)) => {
                 let (poem, failure) = fall_back(self, via, poem, deadline).await;

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::connection::Connection;
-use crate::net::{self, Accepted, Socket};
+use crate::net::{self, Accepted, Released, Socket};
 use crate::poem_server::serve_poem;
 use crate::site::{Site, Stop};
 use crate::transform_server::serve_transforms;
@@ -38,7 +38,7 @@ enum Phase {
 }
 
 /// A connection on its way to another worker's runtime.
-type Dealt = Accepted<std::net::TcpStream>;
+type Dealt = Accepted<Released>;
 
 /// A server that runs.
 #[derive(Debug)]

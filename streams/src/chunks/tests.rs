@@ -1,3 +1,5 @@
+//! Chunks, and what bounds them, out of pipes in memory and on virtual time.
+
 use futures::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncWriteExt, duplex};
 use tokio::time::{Instant, sleep};

@@ -1,3 +1,5 @@
+//! The queue of deadlines, on virtual time.
+
 use std::time::Duration;
 
 use tokio::task::spawn_local;

@@ -1,3 +1,5 @@
+//! The poem server over pipes in memory, on virtual time.
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The transform client against servers that say anything, in memory and on virtual time.
+
 use std::time::Duration;
 
 use poetry::netstring::Flaw;

@@ -1,3 +1,5 @@
+//! The transform server against hostile and slow peers, over pipes in memory and on virtual time.
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 

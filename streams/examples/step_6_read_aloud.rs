@@ -1,0 +1,44 @@
+//! Step 6: the same, read aloud: never more than a line in ten milliseconds, so the servers have to wait for us.
+//!
+//! ```sh
+//! cargo run -p quatrain-streams --example step_6_read_aloud -- 127.0.0.1:10001 127.0.0.1:10002
+//! ```
+
+use std::error::Error;
+use std::io::{Write, stdout};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use poetry::Limits;
+use streams::joins::as_they_come;
+use streams::lines::lines;
+use streams::poem_client::poem;
+use tokio_stream::StreamExt;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let addresses: Result<Vec<SocketAddr>, _> = std::env::args()
+        .skip(1)
+        .map(|argument| argument.parse())
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(show(addresses?, &mut stdout()))
+}
+
+/// Shows the poems at `addresses`.
+pub(crate) async fn show(
+    addresses: Vec<SocketAddr>,
+    out: &mut impl Write,
+) -> Result<(), Box<dyn Error>> {
+    let poems = addresses
+        .into_iter()
+        .map(|address| lines(poem(vec![address], Limits::default())));
+    let mut lines = pin!(as_they_come(poems).throttle(Duration::from_millis(10)));
+    while let Some(line) = TryStreamExt::try_next(&mut lines).await? {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
