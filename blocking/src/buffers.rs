@@ -9,7 +9,7 @@ use poetry::limits::READ_BUFFER_BYTES;
 
 /// What a connection waits with: most poems fit. It is on the heap, where it costs its own size; on the stack it would
 /// cost the page it reaches into, as long as the thread lives.
-pub const SMALL_BYTES: usize = 3 << 9;
+pub const SMALL_BYTES: usize = 5 << 8;
 /// Large buffers that are kept for the next connection in need of one; more are given back to the system.
 const SPARE_MAX: usize = 16;
 
