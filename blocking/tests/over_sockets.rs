@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use blocking::Blocking;
@@ -95,6 +96,30 @@ fn s20_a_panic_delivers_the_earlier_replies_and_costs_one_connection() {
         (2, 1, 1)
     );
     assert_eq!(counters.closed.panic, 1);
+}
+
+#[test]
+fn s20_a_burning_request_disturbs_nobody_else() {
+    let now = Arc::new(AtomicU64::new(0));
+    let time = Arc::clone(&now);
+    // The burn lasts until this clock is moved.
+    let lab = Clock::new(move || Duration::from_millis(time.load(Ordering::Acquire)));
+    let service = Service::Transform(TransformService {
+        keep_alive: true,
+        lab: Some(lab),
+    });
+    let server = serve(service, Limits::default());
+    let (mut burns, mut asks) = (connect(&*server), connect(&*server));
+    burns.write_all(b"6:burn.x,").unwrap();
+    while server.counters().requests == 0 {
+        std::thread::yield_now();
+    }
+    asks.write_all(b"8:shout.ab,").unwrap();
+    let mut reply = [0; 5];
+    asks.read_exact(&mut reply).unwrap();
+    now.store(1_000, Ordering::Release);
+    burns.read_exact(&mut reply[..4]).unwrap();
+    assert_eq!(&reply, b"1:x,,");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Both shapes of a server, over real sockets: pool and thread for each, with panics and poison.
+
 use super::*;
 use poetry::event::{Event, Interest, Observer, Unobserved};
 use poetry::{Clock, Role, TransformService};

@@ -1,3 +1,5 @@
+//! Threads that do jobs given out by hand: how many, by whom, and what when there are none.
+
 use super::*;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;

@@ -1,0 +1,105 @@
+//! What a client makes of what its peer does, in memory and on virtual time.
+
+use super::*;
+use crate::memory::Act::*;
+use crate::memory::{Peer as Memory, ms};
+use crate::poem_client::read_poem;
+use crate::transform_client::read_reply;
+use poetry::Clock;
+use poetry::event::Unobserved;
+use std::sync::Arc;
+
+/// What a client with `limits` makes of `peer`.
+fn with_errand<T>(limits: &Limits, work: impl FnOnce(&mut Errand<'_>) -> T) -> T {
+    let (buffers, cancel, sockets) = (Buffers::default(), Cancel::new(), Sockets::new(1));
+    let clock = Clock::stopped();
+    let reporter = Reporter::new("test", Role::PoemClient, clock, Arc::new(Unobserved));
+    let now = Duration::ZERO;
+    work(&mut Errand::new(
+        0, now, limits, &buffers, reporter, &cancel, &sockets,
+    ))
+}
+
+fn poem(limits: &Limits, peer: &Memory) -> Result<String, FetchFailure> {
+    let read = |errand: &mut Errand<'_>| read_poem(&mut Timed::new(peer.clone()), errand);
+    with_errand(limits, read).map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+fn reply(peer: &Memory) -> Result<String, FetchFailure> {
+    let limits = Limits::default();
+    let read = |errand: &mut Errand<'_>| read_reply(&mut Timed::new(peer.clone()), errand);
+    with_errand(&limits, read).map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+fn sends(bytes: &[u8]) -> crate::memory::Act {
+    Sends(bytes.to_vec())
+}
+
+#[test]
+fn s11_silence_for_the_idle_timeout_is_an_error_and_bytes_refresh_it() {
+    let peer = Memory::new([(59_000, sends(b"a")), (118_000, sends(b"b"))]);
+    let failure = poem(&Limits::default(), &peer).unwrap_err();
+    assert_eq!(failure, FetchFailure::TimedOut(Timeout::Idle));
+    assert_eq!(peer.now(), ms(178_000));
+}
+
+#[test]
+fn s11_a_poem_that_drips_is_ended_by_the_total_deadline() {
+    let peer = Memory::new((0..90).map(|second| (second * 1_000, sends(b"x"))));
+    let limits = Limits {
+        total_deadline: Some(ms(70_000)),
+        ..Limits::default()
+    };
+    let failure = poem(&limits, &peer).unwrap_err();
+    assert_eq!(failure, FetchFailure::TimedOut(Timeout::Total));
+    assert_eq!(peer.now(), ms(70_000));
+}
+
+#[test]
+fn s15_a_poem_over_the_limit_is_known_at_its_first_byte_too_many() {
+    let limits = Limits {
+        poem_bytes_max: 6,
+        ..Limits::default()
+    };
+    let fits = Memory::new([(1, sends(b"abc")), (2, sends(b"def")), (3, Finishes)]);
+    assert_eq!(poem(&limits, &fits).as_deref(), Ok("abcdef"));
+    let endless = Memory::new((0..).map(|at| (at, sends(b"abc"))).take(9));
+    assert_eq!(
+        poem(&limits, &endless),
+        Err(FetchFailure::TooLong { limit: 6 })
+    );
+    assert_eq!(endless.now(), ms(2));
+}
+
+#[test]
+fn s11_a_reset_in_mid_poem_is_a_lost_connection() {
+    let peer = Memory::new([(0, sends(b"half a po")), (1, Resets)]);
+    let failure = poem(&Limits::default(), &peer).unwrap_err();
+    assert!(matches!(failure, FetchFailure::ConnectionLost { .. }));
+}
+
+#[test]
+fn s13_what_can_happen_to_a_reply_is_told_apart() {
+    let from = |bytes: &[u8]| reply(&Memory::new([(0, sends(bytes)), (1, Finishes)]));
+    assert_eq!(from(b"4:ahoy,and more").as_deref(), Ok("ahoy"));
+    assert_eq!(from(b"").as_deref(), Err(&FetchFailure::Refused));
+    assert_eq!(from(b"4:ah").as_deref(), Err(&FetchFailure::CutShort));
+    assert!(matches!(from(b"oh no"), Err(FetchFailure::Garbled(_))));
+}
+
+#[test]
+fn s13_a_reply_in_many_pieces_is_one() {
+    let pieces = b"12:abcdefghijkl,".iter().enumerate();
+    let peer = Memory::new(pieces.map(|(at, &byte)| (at as u64, Sends(vec![byte]))));
+    assert_eq!(reply(&peer).as_deref(), Ok("abcdefghijkl"));
+}
+
+#[test]
+fn s13_a_server_that_takes_no_byte_of_the_request_is_given_up() {
+    let peer = Memory::new([]).that_takes(3);
+    let write =
+        |errand: &mut Errand<'_>| errand.write(&mut Timed::new(peer.clone()), b"10:shout.ahoy,");
+    let failure = with_errand(&Limits::default(), write).unwrap_err();
+    assert_eq!(failure, FetchFailure::TimedOut(Timeout::Idle));
+    assert_eq!(peer.now(), ms(60_000));
+}

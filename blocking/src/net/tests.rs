@@ -1,0 +1,58 @@
+//! What wakes a blocked call, on real sockets.
+
+use super::*;
+use std::thread;
+
+fn listener() -> Listener {
+    Listener::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap()
+}
+
+#[test]
+fn t2_closing_a_listener_wakes_every_thread_that_waits_on_it() {
+    let listener = listener();
+    thread::scope(|scope| {
+        let waiting = [(); 8].map(|()| scope.spawn(|| listener.accept()));
+        listener.close(8);
+        for thread in waiting {
+            assert!(thread.join().unwrap().is_err());
+        }
+    });
+    assert!(TcpStream::connect(listener.address()).is_err());
+}
+
+#[test]
+fn t2_where_that_is_refused_connections_of_our_own_wake_them() {
+    let listener = Listener::new(TcpListener::bind("0.0.0.0:0").unwrap()).unwrap();
+    thread::scope(|scope| {
+        let waiting = [(); 8].map(|()| scope.spawn(|| listener.accept()));
+        listener.wake_by_connecting(8);
+        for thread in waiting {
+            thread.join().unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn t2_hanging_up_wakes_a_blocked_read() {
+    let listener = listener();
+    let mut near = Socket::connect(listener.address(), Duration::from_secs(10)).unwrap();
+    let (mut far, _) = listener.accept().unwrap();
+    let hook = near.hook();
+    thread::scope(|scope| {
+        let blocked = scope.spawn(move || near.read(&mut [0]));
+        hook.hang_up();
+        assert_eq!(blocked.join().unwrap().unwrap(), 0);
+    });
+    assert_eq!(far.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_hook_does_not_keep_a_socket_open() {
+    let listener = listener();
+    let near = Socket::connect(listener.address(), Duration::from_secs(10)).unwrap();
+    let (mut far, _) = listener.accept().unwrap();
+    let hook = near.hook();
+    drop(near);
+    assert_eq!(far.read(&mut [0]).unwrap(), 0);
+    hook.hang_up();
+}

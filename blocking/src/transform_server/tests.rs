@@ -1,0 +1,171 @@
+//! Deadlines, lingering, shutdown and what is counted, in memory and on virtual time.
+
+use super::*;
+use crate::memory::Act::*;
+use crate::memory::{Act, Happened, Peer, ms, serve};
+use poetry::{Counts, Limits};
+
+const KEEP_ALIVE: TransformService = TransformService {
+    keep_alive: true,
+    lab: None,
+};
+const ONE_SHOT: TransformService = TransformService {
+    keep_alive: false,
+    lab: None,
+};
+const SHOUT: &[u8] = b"8:shout.ab,";
+const REPLY: &str = "2:AB,";
+
+fn sends(bytes: &[u8]) -> Act {
+    Sends(bytes.to_vec())
+}
+
+fn keep_alive(peer: &Peer) -> (CloseReason, Counts) {
+    serve(&KEEP_ALIVE, &Limits::default(), peer)
+}
+
+#[test]
+fn s18_a_peer_that_trickles_is_closed_by_the_deadline() {
+    let trickle = (0..90).map(|second| (5_000 + second * 1_000, sends(b"0")));
+    let peer = Peer::new([(5_000, sends(b"90:"))].into_iter().chain(trickle));
+    let (reason, counts) = keep_alive(&peer);
+    assert_eq!((reason, peer.now()), (CloseReason::Deadline, ms(35_000)));
+    assert_eq!((counts.requests, peer.received().as_str()), (0, ""));
+}
+
+#[test]
+fn s18_each_request_has_a_deadline_of_its_own() {
+    let begin_anew = |second: u64| (second * 1_000, sends(b",8:shout.ab"));
+    let script = [(0, sends(b"8:shout.ab")), begin_anew(29), begin_anew(58)];
+    let peer = Peer::new(script);
+    assert_eq!(keep_alive(&peer).0, CloseReason::Deadline);
+    assert_eq!((peer.now(), peer.received().len()), (ms(88_000), 10));
+}
+
+#[test]
+fn s18_data_refreshes_the_idle_timeout() {
+    let peer = Peer::new([(59_000, sends(SHOUT)), (118_000, sends(SHOUT))]);
+    assert_eq!(keep_alive(&peer).0, CloseReason::Idle);
+    assert_eq!((peer.now(), peer.received().len()), (ms(178_000), 10));
+}
+
+#[test]
+fn s18_a_peer_that_takes_nothing_is_closed_by_the_write_timeout() {
+    let peer = Peer::new([(0, sends(SHOUT))]).that_takes(0);
+    let (reason, counts) = keep_alive(&peer);
+    assert_eq!((reason, peer.now()), (CloseReason::Write, ms(30_000)));
+    assert_eq!((counts.requests, counts.failed), (1, 1));
+}
+
+#[test]
+fn s18_a_peer_that_takes_slowly_gets_everything() {
+    let takes = (1..5).map(|index| (index * 29_000, Takes(3)));
+    let peer = Peer::new([(0, sends(&SHOUT.repeat(2)))].into_iter().chain(takes)).that_takes(1);
+    let (reason, counts) = keep_alive(&peer);
+    assert_eq!((reason, counts.answered), (CloseReason::Idle, 2));
+    assert_eq!(peer.received(), REPLY.repeat(2));
+}
+
+#[test]
+fn s23_replies_taken_to_their_last_byte_are_answered_and_the_others_failed() {
+    let peer = Peer::new([(0, sends(&SHOUT.repeat(4))), (1, Resets)]).that_takes(14);
+    let (reason, counts) = keep_alive(&peer);
+    assert_eq!(reason, CloseReason::Reset);
+    assert_eq!((counts.requests, counts.answered, counts.failed), (4, 2, 2));
+    assert_eq!(counts.bytes_out, 14);
+}
+
+#[test]
+fn s6_a_half_closed_peer_gets_every_reply() {
+    let peer = Peer::new([(0, sends(&SHOUT.repeat(3))), (0, Finishes)]);
+    assert_eq!(keep_alive(&peer).0, CloseReason::Done);
+    assert_eq!(peer.received(), REPLY.repeat(3));
+}
+
+#[test]
+fn s4_a_peer_that_finishes_in_mid_request_is_refused_after_its_replies() {
+    let peer = Peer::new([(0, sends(b"8:shout.ab,8:sho")), (0, Finishes)]);
+    let (reason, counts) = keep_alive(&peer);
+    assert_eq!(
+        (reason, counts.refused.truncated),
+        (CloseReason::Refused, 1)
+    );
+    assert_eq!((counts.requests, peer.received().as_str()), (2, REPLY));
+}
+
+#[test]
+fn s7_a_reply_survives_unread_input() {
+    let more = b"8:shout.cd,".repeat(10_000);
+    let peer = Peer::new([(0, sends(SHOUT)), (0, sends(&more)), (7, Finishes)]);
+    let (reason, counts) = serve(&ONE_SHOT, &Limits::default(), &peer);
+    assert_eq!((reason, counts.answered), (CloseReason::Done, 1));
+    assert_eq!(counts.bytes_in, (SHOUT.len() + more.len()) as u64);
+    let (wrote, finished) = (REPLY.as_bytes().to_vec(), Happened::Finished(ms(0)));
+    assert_eq!(peer.happened(), [Happened::Wrote(ms(0), wrote), finished]);
+    assert_eq!(peer.now(), ms(7));
+}
+
+#[test]
+fn s7_lingering_is_bounded_in_time_and_in_bytes() {
+    let limits = Limits::default();
+    let tick = |index: u64| (index * 100, sends(b"x"));
+    let peer = Peer::new(
+        [(0, sends(SHOUT))]
+            .into_iter()
+            .chain((0..).map(tick).take(90)),
+    );
+    assert_eq!(serve(&ONE_SHOT, &limits, &peer).0, CloseReason::Done);
+    assert_eq!(peer.now(), limits.linger_timeout);
+
+    let flood = sends(&vec![b'x'; 3 * limits.linger_bytes_max]);
+    let peer = Peer::new([(0, sends(SHOUT)), (0, flood)]);
+    let (_, counts) = serve(&ONE_SHOT, &limits, &peer);
+    assert!(counts.bytes_in < 2 * limits.linger_bytes_max as u64);
+}
+
+#[test]
+fn s21_a_request_that_has_begun_is_answered_and_is_the_last() {
+    let script = [
+        (0, sends(b"8:sho")),
+        (1, ShutdownBegins),
+        (2, sends(b"ut.ab,")),
+        (3, Finishes),
+    ];
+    let peer = Peer::new(script);
+    let (reason, counts) = keep_alive(&peer);
+    assert_eq!((reason, counts.answered), (CloseReason::Done, 1));
+    assert_eq!(peer.happened().last(), Some(&Happened::Finished(ms(2))));
+}
+
+#[test]
+fn s21_an_idle_connection_is_closed_at_once() {
+    let peer = Peer::new([(0, sends(SHOUT)), (5, ShutdownBegins)]);
+    assert_eq!(keep_alive(&peer).0, CloseReason::Done);
+    assert_eq!(peer.now(), ms(5));
+}
+
+#[test]
+fn s21_a_request_that_outlasts_the_grace_is_cut() {
+    let peer = Peer::new([(0, sends(b"8:")), (1, ShutdownBegins), (9, GraceIsOver)]);
+    let (reason, counts) = keep_alive(&peer);
+    assert_eq!((reason, peer.now()), (CloseReason::Cut, ms(9)));
+    assert_eq!(counts.refused.truncated, 0);
+}
+
+#[test]
+fn a_request_without_haste_sets_no_timeout_of_its_own() {
+    let script = (0..100).map(|index| (index, sends(SHOUT)));
+    let peer = Peer::new(script.chain([(100, Finishes)]));
+    assert_eq!(keep_alive(&peer).1.answered, 100);
+    assert_eq!(peer.timeouts_set(), 1);
+}
+
+#[test]
+fn a_long_request_is_read_with_a_whole_read_buffer() {
+    let poem = "A".repeat(90_000);
+    let mut request = Vec::new();
+    poetry::request::encode("cummingsify", &poem, &mut request);
+    let peer = Peer::new([(0, sends(&request)), (0, Finishes)]);
+    assert_eq!(keep_alive(&peer).1.answered, 1);
+    assert_eq!(peer.received(), format!("90000:{},", poem.to_lowercase()));
+}
