@@ -1,7 +1,9 @@
 //! The suite, applied to every model of `models::ALL`: one test for each model and case, then every model's client
 //! against every model's servers. At the end it prints which rules were tested for whom.
 //!
-//! `cargo test -p quatrain-tests --test conformance callbacks::transform_server` runs those of one model and role.
+//! `cargo test -p quatrain-tests --test conformance callbacks::transform_server` runs those of one model and role. A
+//! command is put to the same cases when `QUATRAIN_COMMAND` holds its template (see [`Command`]), for one
+//! `quatrain serve {mode} --model actors {limits} {threads} {stats} {grace}`; its tests begin with `command::`.
 
 mod common;
 
@@ -10,15 +12,20 @@ use std::sync::Arc;
 
 use conformance::coverage::Coverage;
 use conformance::pairing::{self, Pairing};
-use conformance::subject::InProcess;
-use conformance::{Subject, cases};
+use conformance::subject::{Command, InProcess};
+use conformance::{Role, Subject, cases};
 use libtest_mimic::Trial;
 
 fn main() -> ExitCode {
     let arguments = common::arguments();
     common::prepare();
     let coverage = Arc::new(Coverage::default());
-    let subjects: Vec<Arc<Subject>> = models::ALL.iter().map(|&model| subject(model)).collect();
+    let mut subjects: Vec<Arc<Subject>> = models::ALL.iter().map(|&model| subject(model)).collect();
+    if let Ok(template) = std::env::var("QUATRAIN_COMMAND") {
+        subjects.push(Arc::new(Subject::Command(Command::new(
+            "command", &template,
+        ))));
+    }
     let mut trials = Vec::new();
     for case in cases::all() {
         trials.extend(
@@ -51,7 +58,10 @@ fn subject(model: &'static dyn poetry::Model) -> Arc<Subject> {
 fn crossed(subjects: &[Arc<Subject>], coverage: &Arc<Coverage>) -> Vec<Trial> {
     let poems = common::poems();
     let mut trials = Vec::new();
-    for client in subjects {
+    for client in subjects
+        .iter()
+        .filter(|client| client.plays(Role::PoemClient))
+    {
         for servers in subjects {
             let suited = pairing::ALL.iter().filter(|pairing| pairing.suits(servers));
             trials.extend(suited.map(|&pairing| {

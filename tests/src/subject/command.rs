@@ -29,25 +29,21 @@ use crate::subject::process::{Folder, GRACE, LOOK_AGAIN, Process};
 pub struct Command {
     name: String,
     words: Vec<String>,
-    roles: Vec<Role>,
 }
 
 impl Command {
-    /// The command that `template`, split at spaces, describes. It plays `roles`.
-    pub fn new(name: &str, template: &str, roles: &[Role]) -> Self {
-        Self::of_words(
-            name,
-            template.split_whitespace().map(str::to_owned).collect(),
-            roles,
-        )
+    /// The command that `template`, split at spaces, describes. It plays both servers' roles if it states `{mode}`, the
+    /// poem server's if it states `{poem}`, else the transform server's.
+    pub fn new(name: &str, template: &str) -> Self {
+        let words = template.split_whitespace().map(str::to_owned);
+        Self::of_words(name, words.collect())
     }
 
     /// The command whose words are given one by one, since a path may hold spaces.
-    pub fn of_words(name: &str, words: Vec<String>, roles: &[Role]) -> Self {
+    pub fn of_words(name: &str, words: Vec<String>) -> Self {
         Self {
             name: name.to_owned(),
             words,
-            roles: roles.to_vec(),
         }
     }
 
@@ -56,7 +52,12 @@ impl Command {
     }
 
     pub(crate) fn plays(&self, role: Role) -> bool {
-        self.roles.contains(&role)
+        let (mode, poem) = (self.states("{mode}"), self.states("{poem}"));
+        match role {
+            Role::PoemServer => mode || poem,
+            Role::TransformServer => mode || !poem,
+            Role::PoemClient | Role::TransformClient => false,
+        }
     }
 
     pub(crate) fn offers(&self, need: Need) -> bool {
@@ -99,7 +100,7 @@ impl Command {
         for word in &self.words {
             match word.as_str() {
                 "{mode}" => filled.extend(mode(&order.service, folder)?),
-                "{poem}" => filled.push(poem_file(&order.service, folder)?),
+                "{poem}" => filled.push(paceless_poem_file(&order.service, folder)?),
                 "{limits}" => filled.extend(limits(&order.limits)?),
                 "{threads}" => filled.extend(["--threads".to_owned(), order.threads.to_string()]),
                 "{stats}" => filled.extend(["--stats".to_owned(), folder.file("stats")]),
@@ -135,6 +136,14 @@ fn mode(service: &Service, folder: &Folder) -> Check<Vec<String>> {
         }
     }
     Ok(words)
+}
+
+/// The file for a template that cannot say how fast: the poem is served as the command likes.
+fn paceless_poem_file(service: &Service, folder: &Folder) -> Check<String> {
+    match service {
+        Service::Poem(poem) if poem.pace != Pace::Fast => Err(Failure::Needs("a pace".to_owned())),
+        _ => poem_file(service, folder),
+    }
 }
 
 fn poem_file(service: &Service, folder: &Folder) -> Check<String> {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use conformance::Role;
 use conformance::subject::Command;
 use poetry::event::Unobserved;
 use poetry::{Model, Options, Pace, Poem, PoemService, Service, TransformService};
@@ -22,11 +21,7 @@ pub(crate) fn subject() -> Command {
     let program = std::env::current_exe().expect("the path of this program");
     let program = program.to_string_lossy().into_owned();
     let words = [program.as_str(), SERVE, "{mode}", "{limits}"].map(str::to_owned);
-    Command::of_words(
-        "fifth_command",
-        words.to_vec(),
-        &[Role::PoemServer, Role::TransformServer],
-    )
+    Command::of_words("fifth_command", words.to_vec())
 }
 
 /// Serves as `words` say, until it is killed.
