@@ -212,7 +212,7 @@ fn every_failure_is_told_apart_and_none_disturbs_another(context: &Context) -> C
     );
     let resets = Stage::new()?;
     let client = context.client_with(|limits| {
-        limits.idle_timeout = Duration::from_millis(500);
+        limits.idle_timeout = Duration::from_secs(2);
         limits.poem_bytes_max = 100_000;
     })?;
     let addresses = [

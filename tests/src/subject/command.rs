@@ -7,7 +7,7 @@
 //! | `{poem}` | a file that holds the poem, where there is no `{mode}` | |
 //! | `{limits}` | `--idle-timeout S` and so on, for those that differ from the defaults | limits |
 //! | `{threads}` | `--threads N` | threads |
-//! | `{stats}` | `--stats FILE`; SIGUSR1 adds a line of counts to it | counters |
+//! | `{stats}` | `--stats FILE`; SIGUSR1 adds a line of counts to it | counters, if there is no `{port}` |
 //! | `{grace}` | `--grace S`; SIGTERM stops it | signals |
 
 use std::fs;
@@ -62,7 +62,8 @@ impl Command {
 
     pub(crate) fn offers(&self, need: Need) -> bool {
         match need {
-            Need::Counters => self.states("{stats}"),
+            // Waiting for the port to answer costs a connection, which would be counted.
+            Need::Counters => self.states("{stats}") && !self.takes_a_port(),
             Need::Limits => self.states("{limits}"),
             Need::Signals => self.states("{grace}"),
             Need::Lab | Need::KeepAlive => self.states("{mode}"),
@@ -70,6 +71,10 @@ impl Command {
             Need::Crowd => true,
             Need::Events => false,
         }
+    }
+
+    fn takes_a_port(&self) -> bool {
+        self.words.iter().any(|word| word.contains("{port}"))
     }
 
     fn states(&self, word: &str) -> bool {
@@ -88,7 +93,7 @@ impl Command {
             .split_first()
             .ok_or(Failure::Needs("a program".to_owned()))?;
         let mut process = Process::start(program, arguments, folder)?;
-        let address = match self.words.iter().any(|word| word.contains("{port}")) {
+        let address = match self.takes_a_port() {
             true => answers(SocketAddr::from(([127, 0, 0, 1], port)))?,
             false => process.announced()?,
         };
