@@ -57,14 +57,9 @@ pub fn transform_or_keep(
     errand: &Errand,
 ) -> Deferred<Transformed> {
     let errand = errand.for_transform();
-    let finishing = Rc::clone(&errand);
     let peer = via.peer.clone();
     transform(reactor, via, &poem, &errand).add_callbacks(
-        move |transformed| {
-            let bytes = transformed.len() as u64;
-            finishing.report(Kind::Finished { bytes });
-            Ok((transformed, None))
-        },
+        |transformed| Ok((transformed, None)),
         move |failure| match fetch_failure(failure) {
             FetchFailure::Cancelled => Err(FetchFailure::Cancelled.into()),
             failure => {
