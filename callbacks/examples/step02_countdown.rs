@@ -1,0 +1,25 @@
+//! Part 3: a call that asks to be called again. Between two calls the loop is free for others.
+
+use std::time::Duration;
+
+use callbacks::{Failure, Reactor};
+
+fn count(reactor: Reactor, left: u32) {
+    if left == 0 {
+        let _ = reactor.stop();
+        return;
+    }
+    println!("{left} ...");
+    let next = reactor.clone();
+    reactor.call_later(Duration::from_millis(10), move || count(next, left - 1));
+}
+
+fn main() -> Result<(), Failure> {
+    let reactor = Reactor::open()?;
+    let context = reactor.clone();
+    reactor.call_when_running(move || count(context, 5));
+    println!("Start!");
+    reactor.run()?;
+    println!("Stop!");
+    Ok(())
+}

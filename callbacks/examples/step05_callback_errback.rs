@@ -1,0 +1,87 @@
+//! Part 6: the caller hands over two functions, one for the poem and one for what went wrong. The asynchronous program
+//! begins to have an interface; but who makes sure that exactly one of the two is called, once?
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use callbacks::{Address, Factory, Failure, Lost, Protocol, Reactor, Transport};
+
+type Callback = Box<dyn FnOnce(String)>;
+type Errback = Box<dyn FnOnce(std::io::Error)>;
+
+struct PoetryProtocol {
+    poem: Vec<u8>,
+    callback: Option<Callback>,
+}
+
+impl Protocol for PoetryProtocol {
+    fn data_received(&mut self, _: &Transport, data: &[u8]) {
+        self.poem.extend_from_slice(data);
+    }
+
+    fn connection_lost(&mut self, _: &Transport, _: Lost) {
+        if let Some(callback) = self.callback.take() {
+            callback(String::from_utf8_lossy(&self.poem).into_owned());
+        }
+    }
+}
+
+struct PoetryFactory {
+    callback: RefCell<Option<Callback>>,
+    errback: RefCell<Option<Errback>>,
+}
+
+impl Factory for PoetryFactory {
+    fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
+        let callback = self.callback.take();
+        Some(Box::new(PoetryProtocol {
+            poem: Vec::new(),
+            callback,
+        }))
+    }
+
+    fn connection_failed(&self, _: SocketAddr, error: std::io::Error) {
+        if let Some(errback) = self.errback.take() {
+            errback(error);
+        }
+    }
+}
+
+fn get_poetry(reactor: &Reactor, address: SocketAddr, callback: Callback, errback: Errback) {
+    let factory = PoetryFactory {
+        callback: RefCell::new(Some(callback)),
+        errback: RefCell::new(Some(errback)),
+    };
+    let _transport = reactor.connect_tcp(address, Duration::from_secs(10), Rc::new(factory));
+}
+
+fn main() -> Result<(), Failure> {
+    let server = common::poem_server()?;
+    let reactor = Reactor::open()?;
+    let missing = Rc::new(Cell::new(2));
+    for address in [server.address(), common::nobody()?] {
+        let (poems, errors) = (Rc::clone(&missing), Rc::clone(&missing));
+        let (poem_done, error_done) = (reactor.clone(), reactor.clone());
+        let done = |missing: Rc<Cell<u32>>, reactor: Reactor| {
+            missing.set(missing.get() - 1);
+            if missing.get() == 0 {
+                let _ = reactor.stop();
+            }
+        };
+        let callback = move |poem: String| {
+            print!("{poem}");
+            done(poems, poem_done);
+        };
+        let errback = move |error: std::io::Error| {
+            println!("Poem download failed: {}", error.kind());
+            done(errors, error_done);
+        };
+        get_poetry(&reactor, address, Box::new(callback), Box::new(errback));
+    }
+    reactor.run()?;
+    Ok(())
+}
