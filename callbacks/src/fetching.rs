@@ -18,7 +18,7 @@ use poetry::{
 use crate::deferred::semaphore::DeferredSemaphore;
 use crate::deferred::{Control, Deferred};
 use crate::errand::{Errand, fetch_failure};
-use crate::failure::Failure;
+use crate::failure::{Cancelled, Failure};
 use crate::poem_client::get_poetry;
 use crate::reactor::{OpenReactor, Reactor};
 use crate::transform_client::{Transformed, transform_or_keep};
@@ -177,6 +177,7 @@ struct Campaign {
     limits: Rc<poetry::Limits>,
     reporter: Reporter,
     worker: u32,
+    cancel: Cancel,
     wanted: usize,
     outcomes: RefCell<Vec<(usize, Outcome)>>,
     /// What can still be cancelled.
@@ -190,6 +191,7 @@ impl Campaign {
             limits: Rc::new(share.limits.clone()),
             reporter: share.reporter.clone(),
             worker: share.worker,
+            cancel: share.cancel.clone(),
             wanted: share.requests.len(),
             outcomes: RefCell::default(),
             controls: RefCell::default(),
@@ -198,6 +200,10 @@ impl Campaign {
 
     /// One poem, and its transform if there is to be one: the chain never fails, its outcome says what did.
     fn fetch(&self, index: usize, request: FetchRequest) -> Deferred<Outcome> {
+        if self.cancel.is_cancelled(index) {
+            // The word of it is still on its way here.
+            return Deferred::succeed(self.never_begun(index, request.peer, Cancelled.into()));
+        }
         let errand = self.errand(index);
         let (reactor, transforming) = (self.reactor.clone(), Rc::clone(&errand));
         let (clock, peer, via) = (self.reporter.clock().clone(), request.peer, request.via);

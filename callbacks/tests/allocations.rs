@@ -1,0 +1,78 @@
+//! The hot path allocates nothing: a keep-alive request that arrives whole is decoded where it was read, answered into
+//! the reactor's scratch, and sent from there.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use callbacks::{Admission, Reactor, RemoteReactor, Station, serve_transforms};
+use poetry::event::Unobserved;
+use poetry::{Clock, Counters, Counts, Limits, Reporter, Role, TransformService};
+
+/// What a reactor's thread allocates while a client makes `requests` requests in turn.
+fn allocations(requests: usize) -> u64 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let reactor = Reactor::open().unwrap();
+    let counters = Arc::new(Counters::default());
+    let reporter = Reporter::new(
+        "callbacks",
+        Role::TransformServer,
+        Clock::stopped(),
+        Arc::new(Unobserved),
+    );
+    let admission = Admission::new(10);
+    let station = Station::new(
+        Limits::default(),
+        Arc::clone(&counters),
+        reporter,
+        admission,
+        0,
+        address,
+    );
+    let service = TransformService {
+        keep_alive: true,
+        lab: None,
+    };
+    serve_transforms(&reactor, listener, service, &station).unwrap();
+    let client = std::thread::spawn({
+        let remote = reactor.remote();
+        move || ask(address, requests, &remote)
+    });
+    let counted = allocation_counter::measure(|| reactor.run().unwrap());
+    client.join().unwrap();
+    assert_eq!(
+        Counts::of(std::iter::once(&*counters)).answered,
+        requests as u64
+    );
+    counted.count_total
+}
+
+fn ask(address: SocketAddr, requests: usize, remote: &RemoteReactor) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let (mut request, mut reply) = (Vec::new(), [0; 605]);
+    poetry::request::encode("cummingsify", &"A Poem".repeat(100), &mut request);
+    for _ in 0..requests {
+        stream.write_all(&request).unwrap();
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply[..10], b"600:a poem");
+    }
+    remote
+        .call_from_thread(|reactor| reactor.stop().unwrap())
+        .unwrap();
+}
+
+#[test]
+fn a_request_that_arrives_whole_allocates_nothing() {
+    let (few, many) = (allocations(100), allocations(2_100));
+    assert_eq!(
+        few,
+        many,
+        "2,000 requests more allocated {} times",
+        many.abs_diff(few)
+    );
+}
