@@ -74,15 +74,15 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Out of descriptors or memory: a pause, so that the loop does not spin (S17). Anything else was that one
-    /// connection's misfortune.
+    /// Out of descriptors or memory, mostly: a pause, so that the loop does not spin (S17).
     fn failed(&mut self, error: &io::Error, me: &mut Me<'_, Self>) {
-        if is_shortage(error) {
-            self.reporter
-                .report(Scene::default(), Kind::AcceptFailed(error.to_string()));
-            me.port.set_paused(true);
-            me.after(ACCEPT_RETRY);
+        if is_one_connection_s(error) {
+            return;
         }
+        self.reporter
+            .report(Scene::default(), Kind::AcceptFailed(error.to_string()));
+        me.port.set_paused(true);
+        me.after(ACCEPT_RETRY);
     }
 }
 
@@ -119,8 +119,16 @@ impl Process for Acceptor {
     }
 }
 
-/// Whether the system has run out of something that may come back.
-fn is_shortage(error: &io::Error) -> bool {
-    // ENOMEM, ENFILE, EMFILE, ENOBUFS (the last is 105 on Linux, 55 elsewhere).
-    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105 | 55))
+/// Whether it was one connection that failed, before it was ours; the next may be better.
+fn is_one_connection_s(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::Interrupted
+            | Kind::NetworkDown
+            | Kind::NetworkUnreachable
+            | Kind::HostUnreachable
+    )
 }

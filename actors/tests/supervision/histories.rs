@@ -128,6 +128,7 @@ fn reasons() -> impl proptest::strategy::Strategy<Value = Reason> {
     prop_oneof![
         Just(Reason::Normal),
         Just(Reason::Shutdown),
+        Just(Reason::Killed),
         Just(Reason::crash("a false rhyme"))
     ]
 }
