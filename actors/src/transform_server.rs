@@ -50,6 +50,7 @@ impl Protocol for Transforms {
             stage: Stage::Open,
             unsent: Vec::new(),
             owed: 0,
+            in_hand: false,
             begun: None,
             peer_finished: false,
             draining: false,
@@ -68,6 +69,8 @@ struct Connection<S> {
     unsent: Vec<u8>,
     /// Requests whose replies are not entirely taken.
     owed: u64,
+    /// A request is being answered; if that crashes, it is the one that failed.
+    in_hand: bool,
     /// When the first byte of a request came that is not complete (S18).
     begun: Option<Duration>,
     peer_finished: bool,
@@ -124,7 +127,7 @@ impl<S: Stream> Process for Connection<S> {
 
     fn crashed(&mut self, message: &str, me: &mut Me<'_, Self>) -> Next {
         self.ledger.panicked(message);
-        self.ledger.failed(1);
+        self.ledger.failed(u64::from(self.in_hand));
         self.stage = Stage::Closing(Ending::Crashed(message.to_owned()));
         // The replies to the requests before the one that crashed are owed (S20).
         me.with_scratch(|replies, me| self.deliver(replies, me))
@@ -179,6 +182,7 @@ impl<S: Stream> Connection<S> {
                 Ok(Some(frame)) => {
                     self.ledger.request();
                     self.begun = None;
+                    self.in_hand = true;
                     self.service.answer(frame, frame_bytes_max, replies)
                 }
                 Err(error) => {
@@ -186,6 +190,7 @@ impl<S: Stream> Connection<S> {
                     Err(Refusal::from(error))
                 }
             };
+            self.in_hand = false;
             match answered {
                 Ok(()) => self.owed += 1,
                 Err(refusal) => {
