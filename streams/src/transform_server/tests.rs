@@ -262,3 +262,34 @@ fn s21_a_stop_closes_the_idle_at_once_and_lets_a_request_finish() {
         assert_eq!(world.site.stop.finished.load(Ordering::Relaxed), 1);
     });
 }
+
+#[test]
+fn l5_a_connection_that_always_has_more_lets_others_have_their_turn() {
+    on_virtual_time(async {
+        let world = World::new(limits());
+        let (greedy, peer) = world.connect(1 << 16);
+        let (modest, mut modest_peer) = world.connect(1 << 16);
+        for connection in [greedy, modest] {
+            spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
+        }
+        let (mut replies, mut requests) = tokio::io::split(peer);
+        let ask = spawn_local(async move {
+            let many = b"7:shout.a,".repeat(100);
+            while requests.write_all(&many).await.is_ok() {}
+        });
+        let take = spawn_local(async move { while replies.read(&mut [0; 4096]).await.is_ok() {} });
+        let asks = spawn_local(async move {
+            for _ in 0..50 {
+                let before = world.counts().answered;
+                modest_peer.write_all(b"7:shout.b,").await.unwrap();
+                modest_peer.read_exact(&mut [0; 4]).await.unwrap();
+                // Each of the others had a turn or two, of two reads at most.
+                let meanwhile = world.counts().answered - before;
+                assert!(meanwhile <= 6 * (1 << 16) / 10, "{meanwhile} others first");
+            }
+        });
+        asks.await.unwrap();
+        ask.abort();
+        take.abort();
+    });
+}
