@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 use std::time::Instant;
 
@@ -23,6 +24,11 @@ pub const ALL: &[&dyn Model] = &[
 /// The model called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Model> {
     ALL.iter().copied().find(|model| model.name() == name)
+}
+
+/// Threads in a pool of `size` over a queue, instead of one for each connection (`--pool`).
+pub fn pooled(size: NonZeroUsize) -> Box<dyn Model> {
+    Box::new(blocking::Blocking { pool: Some(size) })
 }
 
 /// Binds `address` as every server of every model is bound: a backlog of [`LISTEN_BACKLOG`], and `TCP_NODELAY`,
@@ -64,6 +70,11 @@ mod tests {
             );
         }
         assert!(find("fifth").is_none());
+    }
+
+    #[test]
+    fn a_pool_is_the_blocking_model() {
+        assert_eq!(pooled(NonZeroUsize::MIN).name(), "blocking");
     }
 
     #[test]
