@@ -130,8 +130,10 @@ impl Session<'_> {
             Ok(0) if standing.is_cut() => Err(CloseReason::Cut),
             Ok(0) => Ok(0),
             Ok(length) => {
+                // Before it is counted, for whoever sees the bytes may call this connection in flight.
+                let welcome = standing.work();
                 connection.ledger.read(length);
-                match standing.work() {
+                match welcome {
                     true => Ok(length),
                     false => Err(connection.linger(CloseReason::Done)),
                 }
