@@ -13,6 +13,8 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[];
 
 /// Lines of code a file may have: comments, blank lines and its tests do not count.
 const LINES_MAX: usize = 400;
+/// Lines a file of tests may have, which is looked up more than read.
+const TEST_LINES_MAX: usize = 600;
 
 /// What a reader must find at the root.
 const DOCUMENTS: &[&str] = &[
@@ -41,16 +43,19 @@ fn every_module_opens_by_saying_what_it_is() {
 
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
-    let long: Vec<_> = sources()
-        .into_iter()
-        .map(|file| {
-            (
-                file.code().lines().filter(|line| is_code(line)).count(),
-                file,
-            )
-        })
-        .filter(|&(lines, _)| lines > LINES_MAX)
-        .collect();
+    let mut long = Vec::new();
+    for file in sources() {
+        let lines = file.code().lines().filter(|line| is_code(line)).count();
+        if lines
+            > if file.is_test() {
+                TEST_LINES_MAX
+            } else {
+                LINES_MAX
+            }
+        {
+            long.push((lines, file));
+        }
+    }
     assert!(
         long.is_empty(),
         "more than {LINES_MAX} lines of code: {long:?}"
