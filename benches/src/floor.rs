@@ -71,7 +71,7 @@ impl Floor {
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept()?,
-                    Token(key) => self.serve(key, event),
+                    Token(key) => self.serve(key, event)?,
                 }
             }
         }
@@ -80,15 +80,7 @@ impl Floor {
     fn accept(&mut self) -> io::Result<()> {
         loop {
             match self.listener.accept() {
-                Ok((mut stream, _)) => {
-                    let entry = self.connections.vacant_entry();
-                    let interest = Interest::READABLE | Interest::WRITABLE;
-                    let token = Token(entry.key());
-                    self.poll
-                        .registry()
-                        .register(&mut stream, token, interest)?;
-                    entry.insert(Connection::new(stream));
-                }
+                Ok((stream, _)) => self.welcome(Connection::new(stream))?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => return Err(error),
@@ -96,13 +88,42 @@ impl Floor {
         }
     }
 
-    fn serve(&mut self, key: usize, event: &Event) {
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        if connection.serve(event.is_read_closed(), &mut self.desk) == Fate::Ended {
-            self.connections.remove(key);
+    /// The request has often come with the connection, and is answered before the poll is told of it.
+    fn welcome(&mut self, mut connection: Connection) -> io::Result<()> {
+        let fate = connection.serve(false, &mut self.desk);
+        if fate == Fate::Ended {
+            return Ok(());
         }
+        let entry = self.connections.vacant_entry();
+        let registry = self.poll.registry();
+        registry.register(connection.stream(), Token(entry.key()), interest(fate))?;
+        entry.insert(connection);
+        Ok(())
+    }
+
+    fn serve(&mut self, key: usize, event: &Event) -> io::Result<()> {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return Ok(());
+        };
+        match connection.serve(event.is_read_closed(), &mut self.desk) {
+            Fate::Open => {}
+            Fate::Ended => {
+                self.connections.remove(key);
+            }
+            fate @ Fate::Unsent => {
+                let registry = self.poll.registry();
+                registry.reregister(connection.stream(), Token(key), interest(fate))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// That a socket takes bytes is only told when some wait.
+fn interest(fate: Fate) -> Interest {
+    match fate {
+        Fate::Unsent => Interest::READABLE | Interest::WRITABLE,
+        Fate::Open | Fate::Ended => Interest::READABLE,
     }
 }
 
