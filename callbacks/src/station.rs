@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use poetry::event::Scene;
+use poetry::event::{Interest, Scene};
 use poetry::{CloseReason, Counters, Kind, Limits, Refusal, Reporter};
 
 use crate::deferred::{Deferred, Trigger};
@@ -184,7 +184,9 @@ impl Seat {
     pub(crate) fn read(&self, transport: &Transport, bytes: usize) {
         let bytes = bytes as u64;
         self.station.counters.read(bytes);
-        self.report(transport, Kind::Read { bytes });
+        if self.station.reporter.wants(Interest::READ) {
+            self.tell(transport, Kind::Read { bytes });
+        }
     }
 
     #[inline]
@@ -192,7 +194,9 @@ impl Seat {
         if bytes > 0 {
             let bytes = bytes as u64;
             self.station.counters.wrote(bytes);
-            self.report(transport, Kind::Wrote { bytes });
+            if self.station.reporter.wants(Interest::WROTE) {
+                self.tell(transport, Kind::Wrote { bytes });
+            }
         }
     }
 
@@ -200,7 +204,9 @@ impl Seat {
     pub(crate) fn answered(&self, transport: &Transport, requests: u64) {
         if requests > 0 {
             self.station.counters.answered(requests);
-            self.report(transport, Kind::Answered { requests });
+            if self.station.reporter.wants(Interest::ANSWERED) {
+                self.tell(transport, Kind::Answered { requests });
+            }
         }
     }
 

@@ -106,7 +106,7 @@ enum Verdict {
     More,
     /// The only request has been answered (S5).
     Enough,
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     Panicked(String),
 }
 
@@ -126,9 +126,9 @@ impl TransformProtocol {
         self.reply(transport, &replies, answered);
         drop(replies);
         match verdict {
-            Verdict::More => self.go_on(transport, partial, answered),
+            Verdict::More => self.go_on(transport, &mut partial, answered),
             Verdict::Enough => self.finish(transport, CloseReason::Done),
-            Verdict::Refused(refusal) => self.refuse(transport, refusal),
+            Verdict::Refused(refusal) => self.refuse(transport, *refusal),
             Verdict::Panicked(message) => self.apologise(transport, message),
         }
     }
@@ -164,13 +164,13 @@ impl TransformFactory {
             let frame = match frames.next() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Verdict::More,
-                Err(error) => return Verdict::Refused(in_stream(error, partial.start)),
+                Err(error) => return Verdict::Refused(in_stream(error, partial.start).into()),
             };
             if let Err(refusal) =
                 self.service
                     .answer(frame, self.station.limits.frame_bytes_max, replies)
             {
-                return Verdict::Refused(refusal);
+                return Verdict::Refused(refusal.into());
             }
             *answered += 1;
             if !self.service.keep_alive {
@@ -182,24 +182,31 @@ impl TransformFactory {
 // ANCHOR_END: answer_requests
 
 impl TransformProtocol {
+    #[inline]
     fn take_partial(&mut self) -> Partial {
         match self.partial.take() {
             Some(partial) => *partial,
-            None => Partial {
-                decoder: Decoder::new(self.seat.station.limits.frame_bytes_max),
-                start: self.stream,
-                due: None,
-            },
+            None => self.fresh(),
+        }
+    }
+
+    #[inline]
+    fn fresh(&self) -> Partial {
+        Partial {
+            decoder: Decoder::new(self.seat.station.limits.frame_bytes_max),
+            start: self.stream,
+            due: None,
         }
     }
 
     /// All is answered that came whole. A request that was begun keeps its deadline, however many bytes of it come.
-    fn go_on(&mut self, transport: &Transport, mut partial: Partial, answered: u32) {
+    fn go_on(&mut self, transport: &Transport, partial: &mut Partial, answered: u32) {
         if partial.decoder.is_mid_frame() {
             let limit = self.seat.station.limits.request_deadline;
             let kept = partial.due.filter(|_| answered == 0);
             partial.due = kept.or_else(|| Some(transport.now().saturating_add(limit)));
-            self.partial = Some(Box::new(partial));
+            let fresh = self.fresh();
+            self.partial = Some(Box::new(std::mem::replace(partial, fresh)));
         } else if answered > 0 && self.seat.station.is_stopping() {
             return self.finish(transport, CloseReason::Done);
         }
