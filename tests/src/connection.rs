@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::PATIENCE;
-use crate::failure::{Check, Failure, While, ensure, same_bytes, shown};
+use crate::failure::{Check, Failure, While, ensure, of_system, same_bytes, shown};
 use crate::wire;
 
 /// How the other end finished.
@@ -31,7 +31,7 @@ impl Connection {
     /// # Errors
     /// The connection could not be made.
     pub fn open(address: SocketAddr) -> Check<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).during("connecting")?;
+        let stream = of_system(TcpStream::connect_timeout(&address, PATIENCE), "connecting")?;
         Self::of(stream).during("setting up a connection")
     }
 
@@ -46,7 +46,7 @@ impl Connection {
             socket.connect_timeout(&address.into(), PATIENCE)?;
             Self::of(socket.into())
         };
-        connect().during("connecting")
+        of_system(connect(), "connecting")
     }
 
     /// Takes over a connection that was accepted.

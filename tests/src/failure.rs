@@ -1,6 +1,7 @@
 //! What is said when a case fails, or does not apply, and the comparisons that say it well.
 
 use std::fmt::{self, Debug, Display};
+use std::io;
 
 /// Why a case did not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,21 @@ pub trait While<T> {
 impl<T, E: Display> While<T> for Result<T, E> {
     fn during(self, doing: &str) -> Check<T> {
         self.map_err(|error| Failure::broken(format!("{doing}: {error}")))
+    }
+}
+
+/// What the system gave, or a failure that begins with `doing`; a process that may have no more descriptors lacks what
+/// the case needs, and nobody is at fault.
+///
+/// # Errors
+/// The failure.
+pub fn of_system<T>(result: io::Result<T>, doing: &str) -> Check<T> {
+    const EMFILE: i32 = 24; // On every Unix.
+    match result {
+        Err(error) if error.raw_os_error() == Some(EMFILE) => Err(Failure::Needs(
+            "more descriptors than this process may have".to_owned(),
+        )),
+        result => result.during(doing),
     }
 }
 
@@ -105,6 +121,14 @@ mod tests {
         assert_eq!(failure.to_string(), said);
         assert!(shown(&[b'a'; 500]).ends_with("a…"));
         assert!(shown(&[b'a'; 500]).len() < 70);
+    }
+
+    #[test]
+    fn out_of_descriptors_is_nobodys_failure() {
+        let failure = of_system::<()>(Err(io::Error::from_raw_os_error(24)), "connecting");
+        assert!(matches!(failure, Err(Failure::Needs(_))));
+        let failure = of_system::<()>(Err(io::ErrorKind::NotFound.into()), "connecting");
+        assert!(matches!(failure, Err(Failure::Broken(_))));
     }
 
     #[test]

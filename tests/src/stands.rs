@@ -24,7 +24,7 @@ pub use unreachable::{NeverAccepts, Refuses};
 
 use crate::PATIENCE;
 use crate::connection::Connection;
-use crate::failure::{Check, Failure, While};
+use crate::failure::{Check, Failure, While, of_system};
 
 /// What a stand does with one connection. An error ends that connection and nothing else.
 pub trait Behaviour: Send + Sync + 'static {
@@ -154,7 +154,7 @@ impl Stage {
     /// None comes.
     pub fn accept(&self) -> Check<Connection> {
         let accepted = self.listener.accept();
-        let (stream, _) = accepted.during("expected a client to connect")?;
+        let (stream, _) = of_system(accepted, "expected a client to connect")?;
         Connection::of(stream).during("setting up a connection")
     }
 
