@@ -24,6 +24,9 @@ pub struct Environment {
     pub descriptors: Option<u64>,
     /// The longest backlog of a listener (`somaxconn`).
     pub backlog: Option<u64>,
+    /// Programs that ran or wanted to run in the last minute, on average: more than there are cores, and every figure
+    /// is noise in part.
+    pub busy: Option<String>,
     /// The compiler that built this.
     pub compiler: Option<String>,
     /// The profile it was built with.
@@ -49,6 +52,10 @@ impl Environment {
             governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             descriptors: raise_descriptor_limit().ok(),
             backlog: line("/proc/sys/net/core/somaxconn").and_then(|number| number.parse().ok()),
+            busy: line("/proc/loadavg").and_then(|averages| {
+                let minute = averages.split_ascii_whitespace().next()?;
+                Some(minute.to_owned())
+            }),
             compiler: option_env!("MEASURE_COMPILER").map(str::to_owned),
             profile: option_env!("MEASURE_PROFILE").map(str::to_owned),
             commit,
@@ -64,13 +71,14 @@ impl fmt::Display for Environment {
         let cores = Pin(self.pinning);
         writeln!(
             out,
-            "{}, {} cores; {}; governor {}; nofile {}; somaxconn {}",
+            "{}, {} cores; {}; governor {}; nofile {}; somaxconn {}; load average {} at the start",
             text(&self.processor),
             text(&self.cores),
             text(&self.kernel),
             text(&self.governor),
             text(&self.descriptors),
             text(&self.backlog),
+            text(&self.busy),
         )?;
         writeln!(
             out,

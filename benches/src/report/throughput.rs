@@ -1,7 +1,7 @@
 //! The report of a throughput measurement.
 
 use super::{NOT_AVAILABLE, Table, mebibytes, or_not, range, thousands, void_row};
-use crate::runner::{Outcome, Standing};
+use crate::runner::{Figures, Outcome, Spread, Standing};
 
 /// Throughput and cost, one line for every entrant.
 pub fn throughput(outcome: &Outcome) -> Table {
@@ -80,15 +80,19 @@ fn how(outcome: &Outcome) -> Vec<String> {
         .map(|row| row.round + 1)
         .max()
         .unwrap_or(0);
-    let window = outcome.rows.iter().find_map(|row| row.figures.as_ref());
-    let window = window.map_or_else(String::new, |figures| {
-        format!(
-            " of {:.2} s after {:.2} s of warm-up, discarded",
-            figures.seconds, figures.warm_up_seconds
-        )
-    });
+    let of = |figure: fn(&Figures) -> f64| {
+        let figures = outcome.rows.iter().filter_map(|row| row.figures.as_ref());
+        let seconds = |seconds: f64| format!("{seconds:.2}");
+        or_not(Spread::of(figures.map(figure)), |spread| {
+            range(spread, seconds)
+        })
+    };
+    let (timed, warm_up) = (
+        of(|figures| figures.seconds),
+        of(|figures| figures.warm_up_seconds),
+    );
     vec![
-        format!("{rounds} rounds{window}; every server a new process in every round, in shuffled order."),
+        format!("{rounds} rounds of {timed} s after {warm_up} s of warm-up, discarded; every server a new process in every round, in shuffled order."),
         "Every byte of every reply was compared, warm-up included.".to_owned(),
         "CPU: user and system time of the server's process in the window, per reply in the window; first the best \
          round, since noise only adds. × floor: best to best, then the median of each round's ratio."
