@@ -23,13 +23,15 @@ use crate::lossy::Lossy;
 
 const EXAMPLES: &str = "\
 Examples:
-  Serve a poem slowly, then fetch it from another terminal (serve prints the port it got):
+  Serve a poem slowly, then fetch it from another terminal:
     quatrain serve poem poems/lantern.txt --port 10001 --delay 0.1
     quatrain fetch 10001
 
-  Three poems at once, each turned into lower case by a transform server:
-    quatrain serve transform --port 10100
-    quatrain fetch 10001 10002 10003 --transform cummingsify --via 10100
+  Two poems at once, each turned into lower case by a transform server:
+    quatrain serve poem poems/lantern.txt --port 10001 --delay 0.1 &
+    quatrain serve poem poems/harbour.txt --port 10002 --delay 0.05 &
+    quatrain serve transform --port 10100 &
+    quatrain fetch 10001 10002 --transform cummingsify --via 10100
 
   The four models side by side, with nothing to prepare:
     quatrain compare

@@ -1,7 +1,7 @@
 //! Values the user writes (times, counts, addresses, names), each with its bounds and an error that says what is right.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
@@ -112,36 +112,38 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (host, port) = match text.rsplit_once(':') {
-            None => ("127.0.0.1", text),
-            Some((host, port)) => (host, port),
-        };
-        let host = match host
+        const FORM: &str = "write [host:]port, such as 10001, localhost:10001 or [::1]:10001";
+        let (host, port) = text.rsplit_once(':').unwrap_or(("127.0.0.1", text));
+        let in_brackets = host
             .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-        {
-            Some(inner) if inner.contains(':') => inner,
-            Some(_) => return Err("only an IPv6 address stands in brackets".to_owned()),
-            None if host.contains(':') => {
+            .and_then(|host| host.strip_suffix(']'));
+        let host = match in_brackets {
+            Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => inner,
+            None if host.parse::<Ipv6Addr>().is_ok() => {
                 return Err(format!(
                     "write an IPv6 address in brackets: [{host}]:{port}"
                 ));
             }
-            None => host,
+            None if is_name(host) => host,
+            _ => return Err(FORM.to_owned()),
         };
-        if host.is_empty() || host.contains(char::is_whitespace) {
-            return Err("write [host:]port, such as 10001 or localhost:10001".to_owned());
-        }
         match port.parse() {
             Ok(number) if number > 0 && !port.starts_with('+') => Ok(Self {
                 host: host.to_owned(),
                 port: number,
             }),
-            _ => Err(format!(
-                "'{port}' is not a port: write [host:]port, with a port from 1 to 65535"
-            )),
+            _ if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Err("a port is a number from 1 to 65535".to_owned())
+            }
+            _ => Err(FORM.to_owned()),
         }
     }
+}
+
+/// Whether `host` may be a name, or an IPv4 address; the resolver knows better.
+fn is_name(host: &str) -> bool {
+    let forbidden = |c: char| c.is_whitespace() || c.is_control() || "/:[]@".contains(c);
+    !host.is_empty() && !host.contains(forbidden)
 }
 
 impl Address {
@@ -199,8 +201,20 @@ mod tests {
     #[test]
     fn s10_what_is_no_address_is_rejected() {
         for text in [
-            "", ":", ":1", "a", "a:", "a:0", "a:65536", "a:+1", "::1:5", "[::1]", "[a]:1", "a b:1",
+            "",
+            ":",
+            ":1",
+            "a",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "::1:5",
+            "[::1]",
+            "[a]:1",
+            "a b:1",
             "-1",
+            "http://a:1",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
