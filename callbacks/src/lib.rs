@@ -40,7 +40,7 @@ pub use reactor::{
 pub use station::{Admission, Station};
 pub use threads::defer_to_thread;
 pub use timers::{Clock, DelayedCall, NotPending};
-pub use transform_client::{Transformed, transform, transform_or_keep};
+pub use transform_client::{Transformed, transform, transform_in_coroutine, transform_or_keep};
 pub use transform_server::serve_transforms;
 
 /// The model.

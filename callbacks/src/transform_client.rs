@@ -9,8 +9,10 @@ use poetry::error::{Timeout, decode_poem};
 use poetry::netstring::Decoder;
 use poetry::{FetchError, FetchFailure, Kind, Via, request};
 
+use crate::deferred::coroutine::coroutine;
 use crate::deferred::{Deferred, Trigger};
 use crate::errand::{Errand, connection_failed, connection_lost, fetch_failure};
+use crate::failure::Failure;
 use crate::protocol::{Address, Factory, Lost, Protocol};
 use crate::reactor::{Reactor, Transport};
 
@@ -71,6 +73,38 @@ pub fn transform_or_keep(
 }
 // ANCHOR_END: fallback
 
+/// [`transform`] as a coroutine (Part 17): the same program, with its waits where they are read.
+pub fn transform_in_coroutine(
+    reactor: &Reactor,
+    via: &Via,
+    poem: &str,
+    errand: &Rc<Errand>,
+) -> Deferred<String> {
+    let (context, errand_inside) = (reactor.clone(), Rc::clone(errand));
+    let (via, poem) = (via.clone(), poem.to_owned());
+    let transformed = coroutine(async move {
+        let limit = errand_inside.limits.frame_bytes_max;
+        if request::len(&via.transform, &poem) > limit {
+            return Err(FetchFailure::TooLong {
+                limit: limit as u64,
+            }
+            .into());
+        }
+        let mut bytes = Vec::new();
+        request::encode(&via.transform, &poem, &mut bytes);
+        let request = bytes.into();
+        let mut addresses = via.peer.addresses()?.iter();
+        while let Some(&address) = addresses.next() {
+            match ask(&context, address, &request, &errand_inside).await {
+                Err(failure) if addresses.len() > 0 && is_connection_failed(&failure) => {}
+                reply => return Ok(decode_poem(reply?)?),
+            }
+        }
+        Err(no_address().into())
+    });
+    errand.bound(reactor, transformed)
+}
+
 /// The reply of the first address that lets us connect.
 fn try_in_order(
     reactor: Reactor,
@@ -79,9 +113,7 @@ fn try_in_order(
     errand: Rc<Errand>,
 ) -> Deferred<Vec<u8>> {
     let Some(address) = addresses.next() else {
-        return Deferred::fail(FetchFailure::ConnectionFailed {
-            cause: "no address".to_owned(),
-        });
+        return Deferred::fail(no_address());
     };
     ask(&reactor, address, &request, &errand).add_errback(move |failure| {
         match failure.downcast_ref() {
@@ -91,6 +123,20 @@ fn try_in_order(
             _ => Deferred::fail(failure),
         }
     })
+}
+
+fn no_address() -> FetchFailure {
+    FetchFailure::ConnectionFailed {
+        cause: "no address".to_owned(),
+    }
+}
+
+/// Whether another address may do better.
+fn is_connection_failed(failure: &Failure) -> bool {
+    matches!(
+        failure.downcast_ref(),
+        Some(FetchFailure::ConnectionFailed { .. })
+    )
 }
 
 /// The reply of the server at `address` to `request`.
