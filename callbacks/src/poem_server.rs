@@ -24,8 +24,13 @@ pub fn serve_poem(
     service: PoemService,
     station: &Rc<Station>,
 ) -> io::Result<Port> {
-    let factory = PoemFactory::build(service, station);
+    let factory = poem_factory(service, station);
     reactor.listen_with(listener, Doorkeeper::alone(factory, station))
+}
+
+/// What serves a poem, for whoever has connections of his own to serve.
+pub fn poem_factory(service: PoemService, station: &Rc<Station>) -> Rc<dyn Factory> {
+    PoemFactory::build(service, station)
 }
 
 /// Builds a [`Protocol`] for each who wants the poem.

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use poetry::{Counters, Counts, Kind, Observer, Options, Reporter, Role, Server, Service, Summary};
 
-use crate::poem_server::PoemFactory;
+use crate::poem_server::poem_factory;
 use crate::protocol::Factory;
 use crate::reactor::{Accepted, Acceptor, Inlet, Phase, Port, Reactor, RemoteReactor};
 use crate::station::{Admission, Station};
-use crate::transform_server::TransformFactory;
+use crate::transform_server::transform_factory;
 
 /// Serves with as many reactors as `options` asks for.
 pub(crate) fn serve(
@@ -136,8 +136,8 @@ fn run_reactor(
     } = plan;
     let station = Station::new(limits, counters, reporter, admission, worker, address);
     let factory = match service {
-        Service::Poem(service) => PoemFactory::build(service, &station),
-        Service::Transform(service) => TransformFactory::build(service, &station),
+        Service::Poem(service) => poem_factory(service, &station),
+        Service::Transform(service) => transform_factory(service, &station),
     };
     let started = match work {
         Work::Helps => {

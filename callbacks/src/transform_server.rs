@@ -26,8 +26,13 @@ pub fn serve_transforms(
     service: TransformService,
     station: &Rc<Station>,
 ) -> io::Result<Port> {
-    let factory = TransformFactory::build(service, station);
+    let factory = transform_factory(service, station);
     reactor.listen_with(listener, Doorkeeper::alone(factory, station))
+}
+
+/// What answers transform requests, for whoever has connections of his own to serve.
+pub fn transform_factory(service: TransformService, station: &Rc<Station>) -> Rc<dyn Factory> {
+    TransformFactory::build(service, station)
 }
 
 /// Builds a [`Protocol`] for each who asks, and owns what they share.
