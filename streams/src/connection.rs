@@ -151,7 +151,7 @@ impl<S> Connection<S> {
     }
 
     /// Ready once the connection's one deadline has passed; `renewed` first moves it to so long from now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_due(&self, renewed: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
         let mut deadline = self.deadline.borrow_mut();
@@ -217,7 +217,7 @@ impl<S> Drop for Connection<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for &Connection<S> {
-    #[inline]
+    #[inline(always)]
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -236,7 +236,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for &Connection<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for &Connection<S> {
-    #[inline]
+    #[inline(always)]
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

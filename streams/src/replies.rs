@@ -38,7 +38,8 @@ where
         }
     }
 
-    #[inline]
+    // Always: with the others marked so, a twentieth of a request's instructions was spent on calls between them.
+    #[inline(always)]
     fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Ending>>> {
         let Some(batch) = &mut self.batch else {
             return Poll::Ready(Ok(()));

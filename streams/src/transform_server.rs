@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures::{SinkExt, Stream, StreamExt};
 use poetry::{CloseReason, Refusal, TransformService};
@@ -94,14 +94,10 @@ impl<'c, S, A> Patient<'c, S, A> {
     ) -> Poll<Option<Result<Box<Batch>, Box<Ending>>>> {
         let limits = &self.connection.site().limits;
         let mid_frame = self.answers.is_mid_frame();
-        let (awaits, patience, ending) = if mid_frame {
-            (
-                Awaited::RestOfRequest,
-                limits.request_deadline,
-                Ending::Deadline,
-            )
+        let (awaits, patience) = if mid_frame {
+            (Awaited::RestOfRequest, limits.request_deadline)
         } else {
-            (Awaited::NextRequest, limits.idle_timeout, Ending::Idle)
+            (Awaited::NextRequest, limits.idle_timeout)
         };
         self.connection.set_busy(mid_frame);
         if self.connection.sees_stop() && !mid_frame {
@@ -109,9 +105,13 @@ impl<'c, S, A> Patient<'c, S, A> {
         }
         let renewed = (self.awaited != awaits).then_some(patience);
         self.awaited = awaits;
-        self.connection
-            .poll_due(renewed, cx)
-            .map(|()| Some(Err(Box::new(ending))))
+        ready!(self.connection.poll_due(renewed, cx));
+        let late = if mid_frame {
+            Ending::Deadline
+        } else {
+            Ending::Idle
+        };
+        Poll::Ready(Some(Err(Box::new(late))))
     }
 }
 
