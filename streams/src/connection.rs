@@ -66,7 +66,7 @@ impl<S> Connection<S> {
             _permit: permit,
         };
         site.counters.accepted();
-        connection.report(|| Kind::Accepted);
+        connection.report(Interest::ACCEPTED, || Kind::Accepted);
         connection
     }
 
@@ -89,7 +89,7 @@ impl<S> Connection<S> {
         if requests > 0 {
             self.in_flight.set(self.in_flight.get() - requests);
             self.site.counters.answered(requests.into());
-            self.report(|| Kind::Answered {
+            self.report(Interest::ANSWERED, || Kind::Answered {
                 requests: requests.into(),
             });
         }
@@ -103,12 +103,12 @@ impl<S> Connection<S> {
             Ending::Refused(refusal) => {
                 counters.requests(1);
                 counters.refused(&refusal);
-                self.report(|| Kind::Refused(refusal));
+                self.report(Interest::REFUSED, || Kind::Refused(refusal));
             }
             Ending::Panicked(message) => {
                 counters.requests(1);
                 counters.failed(1);
-                self.report(|| Kind::Panicked(message));
+                self.report(Interest::PANICKED, || Kind::Panicked(message));
             }
             _ => {}
         }
@@ -168,10 +168,18 @@ impl<S> Connection<S> {
         deadline.poll_passed(Instant::now(), cx)
     }
 
+    /// Says what happened, if somebody wants to know of its `interest`. What nobody wants is not even put into words.
     #[inline]
-    fn report(&self, kind: impl FnOnce() -> Kind) {
+    fn report(&self, interest: Interest, kind: impl FnOnce() -> Kind) {
+        if self.site.reporter.wants(interest) {
+            self.tell(kind());
+        }
+    }
+
+    #[cold]
+    fn tell(&self, kind: Kind) {
         if let Some(scene) = &self.scene {
-            self.site.reporter.report(**scene, kind());
+            self.site.reporter.report(**scene, kind);
         }
     }
 }
@@ -209,10 +217,10 @@ impl<S> Drop for Connection<S> {
         match (self.at_stop.get(), reason) {
             (AtStop::InFlight, CloseReason::Cut) => &self.site.stop.cut,
             (AtStop::InFlight, _) => &self.site.stop.finished,
-            _ => return self.report(|| Kind::Closed(reason)),
+            _ => return self.report(Interest::CLOSED, || Kind::Closed(reason)),
         }
         .fetch_add(1, Ordering::Relaxed);
-        self.report(|| Kind::Closed(reason));
+        self.report(Interest::CLOSED, || Kind::Closed(reason));
     }
 }
 
@@ -229,7 +237,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for &Connection<S> {
         let bytes = (buffer.filled().len() - before) as u64;
         if bytes > 0 {
             self.site.counters.read(bytes);
-            self.report(|| Kind::Read { bytes });
+            self.report(Interest::READ, || Kind::Read { bytes });
         }
         Poll::Ready(Ok(()))
     }
@@ -245,7 +253,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for &Connection<S> {
         let mut socket = self.socket.borrow_mut();
         let bytes = ready!(Pin::new(&mut *socket).poll_write(cx, bytes))?;
         self.site.counters.wrote(bytes as u64);
-        self.report(|| Kind::Wrote {
+        self.report(Interest::WROTE, || Kind::Wrote {
             bytes: bytes as u64,
         });
         Poll::Ready(Ok(bytes))
