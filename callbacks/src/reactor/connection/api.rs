@@ -15,7 +15,7 @@ use crate::reactor::{Reactor, nanos};
 /// What a protocol may do.
 impl Transport {
     /// Sends `bytes` behind all that was written before, and says how many of them the kernel has taken at once. The
-    /// rest is kept, and [`data_sent`](Protocol::data_sent) tells how it goes. After the write side was lost: nothing.
+    /// rest is kept, and [`data_sent`](crate::Protocol::data_sent) tells how it goes. After the write side was lost: nothing.
     pub fn write(&self, bytes: &[u8]) -> usize {
         if self.is(CONNECTING | LOSING | LOSING_WRITE | ABORTED | CLOSED) {
             return 0;
@@ -32,7 +32,7 @@ impl Transport {
     }
 
     /// As [`write`](Self::write), but keeps nothing: what is not taken stays the caller's to offer again when
-    /// [`resume_producing`](Protocol::resume_producing) is called. For bytes that are shared by many.
+    /// [`resume_producing`](crate::Protocol::resume_producing) is called. For bytes that are shared by many.
     pub fn offer(&self, bytes: &[u8]) -> usize {
         if self.is(CONNECTING | BLOCKED | LOSING | LOSING_WRITE | ABORTED | CLOSED) {
             return 0;
@@ -82,7 +82,7 @@ impl Transport {
         self.ask_attention();
     }
 
-    /// Calls [`timeout_connection`](Protocol::timeout_connection) once, `time` from now, unless this is called again
+    /// Calls [`timeout_connection`](crate::Protocol::timeout_connection) once, `time` from now, unless this is called again
     /// before; `None`: not at all. Costs next to nothing, however often it is called.
     pub fn set_timeout(&self, time: Option<Duration>) {
         let deadline = time.map_or(NEVER, |time| {
