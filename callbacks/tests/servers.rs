@@ -1,0 +1,270 @@
+//! The servers in memory, on virtual time: paces and deadlines to the nanosecond, back-pressure to the byte, and nobody
+//! waits.
+
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callbacks::{Admission, Factory, MemoryReactor, Station, poem_factory, transform_factory};
+use poetry::event::Unobserved;
+use poetry::{
+    Clock, Counters, Counts, Limits, Pace, Poem, PoemService, Reporter, Role, TransformService,
+};
+
+const INSTANT: Duration = Duration::from_nanos(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A reactor, a station in it, and what it counts.
+struct House {
+    reactor: MemoryReactor,
+    station: Rc<Station>,
+    counters: Arc<Counters>,
+}
+
+impl House {
+    fn new(limits: Limits) -> Self {
+        let counters = Arc::new(Counters::default());
+        let reporter = Reporter::new(
+            "callbacks",
+            Role::PoemServer,
+            Clock::stopped(),
+            Arc::new(Unobserved),
+        );
+        let here = ([127, 0, 0, 1], 1).into();
+        let station = Station::new(
+            limits,
+            Arc::clone(&counters),
+            reporter,
+            Admission::new(100),
+            0,
+            here,
+        );
+        Self {
+            reactor: MemoryReactor::new(),
+            station,
+            counters,
+        }
+    }
+
+    fn transforms(&self, keep_alive: bool) -> Rc<dyn Factory> {
+        transform_factory(
+            TransformService {
+                keep_alive,
+                lab: None,
+            },
+            &self.station,
+        )
+    }
+
+    fn counts(&self) -> Counts {
+        let counts = Counts::of(std::iter::once(&*self.counters));
+        counts.check().unwrap();
+        counts
+    }
+}
+
+#[test]
+fn s1_chunks_come_at_their_times_and_fin_one_delay_after_the_last() {
+    let house = House::new(Limits::default());
+    let pace = Pace::Slow {
+        num_bytes: NonZeroUsize::new(2).unwrap(),
+        delay: SECOND,
+    };
+    let poems = poem_factory(
+        PoemService {
+            poem: Poem::from("abcde"),
+            pace,
+        },
+        &house.station,
+    );
+    let peer = house.reactor.accept(&poems);
+    peer.finish();
+    for chunk in [&b"ab"[..], b"cd", b"e"] {
+        house.reactor.settle();
+        assert_eq!(peer.received(), chunk);
+        house.reactor.advance(SECOND - INSTANT);
+        assert!(peer.received().is_empty() && !peer.sees_fin());
+        house.reactor.advance(INSTANT);
+    }
+    assert!(peer.sees_fin());
+    assert_eq!(
+        (house.counts().answered, house.counts().closed.done),
+        (1, 1)
+    );
+}
+
+#[test]
+fn s1_lateness_does_not_accumulate() {
+    let house = House::new(Limits::default());
+    let pace = Pace::Slow {
+        num_bytes: NonZeroUsize::new(1).unwrap(),
+        delay: SECOND,
+    };
+    let poems = poem_factory(
+        PoemService {
+            poem: Poem::from("abcdef"),
+            pace,
+        },
+        &house.station,
+    );
+    let peer = house.reactor.accept(&poems);
+    house.reactor.advance(SECOND * 3 + SECOND / 2);
+    assert_eq!(peer.received(), b"abcd");
+    house.reactor.advance(SECOND / 2);
+    assert_eq!(peer.received(), b"e");
+}
+
+#[test]
+fn s18_a_peer_that_takes_no_byte_is_closed_and_one_that_takes_some_is_not() {
+    let house = House::new(Limits {
+        write_timeout: SECOND,
+        ..Limits::default()
+    });
+    let poems = poem_factory(
+        PoemService {
+            poem: Poem::from("a poem"),
+            pace: Pace::Fast,
+        },
+        &house.station,
+    );
+    let (never, slow) = (house.reactor.accept(&poems), house.reactor.accept(&poems));
+    assert_eq!(
+        (never.received(), slow.received()),
+        (b"a poem".to_vec(), b"a poem".to_vec())
+    );
+
+    let transforms = house.transforms(true);
+    let (never, slow) = (
+        house.reactor.accept(&transforms),
+        house.reactor.accept(&transforms),
+    );
+    for peer in [&never, &slow] {
+        peer.limit_room(1);
+        peer.send(b"10:shout.ahoy,");
+    }
+    house.reactor.settle();
+    house.reactor.advance(SECOND - INSTANT);
+    slow.limit_room(1);
+    house.reactor.settle();
+    house.reactor.advance(INSTANT);
+    assert!(never.is_closed() && !slow.is_closed());
+    let counts = house.counts();
+    assert_eq!(
+        (counts.closed.write, counts.failed, counts.in_flight),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn s5_while_a_reply_waits_nothing_more_is_read() {
+    let house = House::new(Limits::default());
+    let peer = house.reactor.accept(&house.transforms(true));
+    peer.limit_room(3);
+    peer.send(b"8:shout.ab,");
+    house.reactor.settle();
+    peer.send(b"8:shout.cd,");
+    house.reactor.settle();
+    assert_eq!((peer.unread(), peer.received()), (11, b"2:A".to_vec()));
+    peer.limit_room(100);
+    house.reactor.settle();
+    assert_eq!((peer.unread(), peer.received()), (0, b"B,2:CD,".to_vec()));
+    assert_eq!(house.counts().answered, 2);
+}
+
+#[test]
+fn s7_a_one_shot_server_lingers_for_a_bounded_time_and_number_of_bytes() {
+    let house = House::new(Limits {
+        linger_timeout: SECOND,
+        linger_bytes_max: 10,
+        ..Limits::default()
+    });
+    let one_shot = house.transforms(false);
+    let (silent, chatty) = (
+        house.reactor.accept(&one_shot),
+        house.reactor.accept(&one_shot),
+    );
+    for peer in [&silent, &chatty] {
+        peer.send(b"8:shout.ab,8:shout.cd,");
+        house.reactor.settle();
+        assert_eq!(peer.received(), b"2:AB,");
+        assert!(peer.sees_fin() && !peer.is_closed());
+    }
+    chatty.send(b"eleven more");
+    house.reactor.settle();
+    assert!(chatty.is_closed() && !silent.is_closed());
+    house.reactor.advance(SECOND);
+    assert!(silent.is_closed());
+    assert_eq!(
+        (house.counts().answered, house.counts().closed.done),
+        (2, 2)
+    );
+}
+
+#[test]
+fn s18_a_request_has_a_deadline_from_its_first_byte_and_silence_has_another() {
+    let house = House::new(Limits {
+        idle_timeout: SECOND * 9,
+        request_deadline: SECOND * 3,
+        ..Limits::default()
+    });
+    let keep_alive = house.transforms(true);
+    let (trickles, idle) = (
+        house.reactor.accept(&keep_alive),
+        house.reactor.accept(&keep_alive),
+    );
+    for byte in b"10:" {
+        trickles.send(&[*byte]);
+        house.reactor.settle();
+        house.reactor.advance(SECOND - INSTANT);
+        assert!(!trickles.is_closed());
+    }
+    house.reactor.advance(INSTANT * 3);
+    assert!(trickles.is_closed() && !idle.is_closed());
+    house.reactor.advance(SECOND * 6);
+    assert!(idle.is_closed());
+    assert_eq!(
+        (house.counts().closed.deadline, house.counts().closed.idle),
+        (1, 1)
+    );
+}
+
+#[test]
+fn s6_a_peer_that_finishes_in_mid_request_gets_what_it_is_owed() {
+    let house = House::new(Limits::default());
+    let peer = house.reactor.accept(&house.transforms(true));
+    peer.send(b"8:shout.ab,8:sho");
+    peer.finish();
+    house.reactor.settle();
+    assert_eq!(peer.received(), b"2:AB,");
+    assert!(peer.is_closed());
+    let counts = house.counts();
+    assert_eq!(
+        (
+            counts.answered,
+            counts.refused.truncated,
+            counts.closed.refused
+        ),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn s4_a_framing_error_is_placed_in_the_stream() {
+    let house = House::new(Limits::default());
+    let peer = house.reactor.accept(&house.transforms(true));
+    peer.send(b"8:shout.ab,");
+    house.reactor.settle();
+    peer.send(b"8:shout.cd,x");
+    house.reactor.settle();
+    assert_eq!(peer.received(), b"2:AB,2:CD,");
+    peer.finish();
+    house.reactor.settle();
+    assert_eq!(
+        (
+            house.counts().refused.framing,
+            house.counts().closed.refused
+        ),
+        (1, 1)
+    );
+}
