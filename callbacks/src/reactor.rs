@@ -396,8 +396,10 @@ impl Core {
 }
 
 /// As nanoseconds; the clock starts at zero, so the limit is 584 years away.
+#[inline]
 pub(super) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    let whole = time.as_secs().saturating_mul(1_000_000_000);
+    whole.saturating_add(u64::from(time.subsec_nanos()))
 }
 
 impl fmt::Debug for Reactor {

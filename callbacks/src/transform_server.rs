@@ -102,7 +102,7 @@ struct Partial {
     /// Where in the stream the decoder began.
     start: u64,
     /// When the request must be complete (S18).
-    due: Option<Duration>,
+    due: Duration,
 }
 
 /// How the requests in one read ended.
@@ -111,31 +111,62 @@ enum Verdict {
     More,
     /// The only request has been answered (S5).
     Enough,
+    Garbled(FramingError),
     Refused(Box<Refusal>),
     Panicked(String),
 }
 
 // ANCHOR: answer_requests
 impl TransformProtocol {
-    /// Answers every request that `data` completes, with one write.
+    /// Answers every request that `data` completes, with one write. A connection owns a decoder only while it is in the
+    /// middle of a request.
     fn answer_requests(&mut self, transport: &Transport, data: &[u8]) {
+        let start = self.stream;
+        self.stream += data.len() as u64;
+        if let Some(partial) = self.partial.take() {
+            return self.answer_partial(transport, data, partial);
+        }
+        let mut decoder = Decoder::new(self.seat.station.limits.frame_bytes_max);
+        if let Some(answered) = self.answer_from(transport, data, &mut decoder, start) {
+            if decoder.is_mid_frame() {
+                let due = self.request_due(transport);
+                self.partial = Some(Box::new(Partial {
+                    decoder,
+                    start,
+                    due,
+                }));
+            }
+            self.go_on(transport, answered);
+        }
+    }
+
+    /// Answers what `decoder`, which began at `start` of the stream, finds in `data`: how many requests, if there may be
+    /// more.
+    #[inline]
+    fn answer_from(
+        &mut self,
+        transport: &Transport,
+        data: &[u8],
+        decoder: &mut Decoder,
+        start: u64,
+    ) -> Option<u32> {
         let factory = Rc::clone(&self.factory);
         let mut replies = factory.replies.borrow_mut();
         replies.clear();
         let mut answered = 0;
-        let mut partial = self.take_partial();
         let verdict =
-            panics::contain(|| factory.answer(&mut partial, data, &mut replies, &mut answered))
+            panics::contain(|| factory.answer(decoder, data, &mut replies, &mut answered))
                 .unwrap_or_else(Verdict::Panicked);
-        self.stream += data.len() as u64;
         self.reply(transport, &replies, answered);
         drop(replies);
         match verdict {
-            Verdict::More => self.go_on(transport, &mut partial, answered),
+            Verdict::More => return Some(answered),
             Verdict::Enough => self.finish(transport, CloseReason::Done),
+            Verdict::Garbled(error) => self.refuse(transport, in_stream(error, start)),
             Verdict::Refused(refusal) => self.refuse(transport, *refusal),
             Verdict::Panicked(message) => self.apologise(transport, message),
         }
+        None
     }
 
     /// Writes the replies; what the kernel does not take waits in the transport, and requests in the kernel (S5).
@@ -159,17 +190,17 @@ impl TransformFactory {
     /// Answers the requests in `data`, in order, into `replies`.
     fn answer(
         &self,
-        partial: &mut Partial,
+        decoder: &mut Decoder,
         data: &[u8],
         replies: &mut Vec<u8>,
         answered: &mut u32,
     ) -> Verdict {
-        let mut frames = partial.decoder.feed(data);
+        let mut frames = decoder.feed(data);
         loop {
             let frame = match frames.next() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Verdict::More,
-                Err(error) => return Verdict::Refused(in_stream(error, partial.start).into()),
+                Err(error) => return Verdict::Garbled(error),
             };
             if let Err(refusal) =
                 self.service
@@ -187,32 +218,31 @@ impl TransformFactory {
 // ANCHOR_END: answer_requests
 
 impl TransformProtocol {
-    #[inline]
-    fn take_partial(&mut self) -> Partial {
-        match self.partial.take() {
-            Some(partial) => *partial,
-            None => self.fresh(),
+    /// Goes on with a request that was begun. It keeps its deadline, however many bytes of it come.
+    #[cold]
+    fn answer_partial(&mut self, transport: &Transport, data: &[u8], mut partial: Box<Partial>) {
+        let start = partial.start;
+        if let Some(answered) = self.answer_from(transport, data, &mut partial.decoder, start) {
+            if partial.decoder.is_mid_frame() {
+                if answered > 0 {
+                    partial.due = self.request_due(transport);
+                }
+                self.partial = Some(partial);
+            }
+            self.go_on(transport, answered);
         }
     }
 
-    #[inline]
-    fn fresh(&self) -> Partial {
-        Partial {
-            decoder: Decoder::new(self.seat.station.limits.frame_bytes_max),
-            start: self.stream,
-            due: None,
-        }
+    fn request_due(&self, transport: &Transport) -> Duration {
+        transport
+            .now()
+            .saturating_add(self.seat.station.limits.request_deadline)
     }
 
-    /// All is answered that came whole. A request that was begun keeps its deadline, however many bytes of it come.
-    fn go_on(&mut self, transport: &Transport, partial: &mut Partial, answered: u32) {
-        if partial.decoder.is_mid_frame() {
-            let limit = self.seat.station.limits.request_deadline;
-            let kept = partial.due.filter(|_| answered == 0);
-            partial.due = kept.or_else(|| Some(transport.now().saturating_add(limit)));
-            let fresh = self.fresh();
-            self.partial = Some(Box::new(std::mem::replace(partial, fresh)));
-        } else if answered > 0 && self.seat.station.is_stopping() {
+    /// All is answered that came whole.
+    #[inline]
+    fn go_on(&mut self, transport: &Transport, answered: u32) {
+        if answered > 0 && self.partial.is_none() && self.seat.station.is_stopping() {
             return self.finish(transport, CloseReason::Done);
         }
         self.wait(transport);
@@ -223,8 +253,8 @@ impl TransformProtocol {
         let limits = &self.seat.station.limits;
         let time = if transport.is_blocked() {
             limits.write_timeout
-        } else if let Some(due) = self.partial.as_ref().and_then(|partial| partial.due) {
-            due.saturating_sub(transport.now())
+        } else if let Some(partial) = &self.partial {
+            partial.due.saturating_sub(transport.now())
         } else {
             limits.idle_timeout
         };
