@@ -113,8 +113,11 @@ impl<W: Wire> Connection<'_, W> {
             standing,
             ..
         } = self;
-        let written = wire.write_all(bytes, self.patience, |wire| {
+        let mut counted = 0;
+        let written = wire.write_all(bytes, self.patience, |wire, taken| {
             standing.work();
+            ledger.wrote(taken - counted);
+            counted = taken;
             if hears {
                 discard(wire, buffer, ledger);
             }
@@ -123,7 +126,7 @@ impl<W: Wire> Connection<'_, W> {
             Ok(()) => bytes.len(),
             Err(CutShort { taken, .. }) => *taken,
         };
-        self.ledger.wrote(taken);
+        self.ledger.wrote(taken - counted);
         written.map_err(|CutShort { stop, .. }| (taken, self.why(&stop, CloseReason::Write)))
     }
 

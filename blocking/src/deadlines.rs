@@ -157,7 +157,7 @@ impl<W: Wire> Timed<W> {
     }
 
     /// Writes all of `bytes`. What is taken at once costs one call and sets no timeout; `before_waiting` is called
-    /// before each call that may block.
+    /// before each call that may block, with the number of bytes taken until then.
     ///
     /// # Errors
     /// Nothing was taken for all of `patience`, or the connection broke.
@@ -166,7 +166,7 @@ impl<W: Wire> Timed<W> {
         &mut self,
         bytes: &[u8],
         patience: Patience,
-        before_waiting: impl FnMut(&mut Self),
+        before_waiting: impl FnMut(&mut Self, usize),
     ) -> Result<(), CutShort> {
         match self.wire.try_write(bytes) {
             Ok(taken) if taken == bytes.len() => Ok(()),
@@ -181,11 +181,11 @@ impl<W: Wire> Timed<W> {
         bytes: &[u8],
         mut taken: usize,
         patience: Patience,
-        mut before_waiting: impl FnMut(&mut Self),
+        mut before_waiting: impl FnMut(&mut Self, usize),
     ) -> Result<(), CutShort> {
         let mut silent = 0;
         while taken < bytes.len() {
-            before_waiting(self);
+            before_waiting(self, taken);
             match self.write(&bytes[taken..], patience.slice) {
                 Ok(more) => {
                     taken += more;

@@ -197,7 +197,7 @@ impl<'a> Errand<'a> {
             Some(left) if left <= idle => (left, Timeout::Total),
             _ => (idle, Timeout::Idle),
         };
-        wire.write_all(bytes, Patience::new(patience, patience), |_| {})
+        wire.write_all(bytes, Patience::new(patience, patience), |_, _| {})
             .map_err(|CutShort { stop, .. }| self.failed(&stop, timeout))
     }
 

@@ -269,12 +269,25 @@ impl Places {
     fn take(&'static self) -> io::Result<Place> {
         let place = Place(self); // Gives back what the next line takes, also when that is too much.
         let (taken, wall) = (self.taken.fetch_add(1, Ordering::Relaxed), (self.wall)());
-        if taken < wall {
-            return Ok(place);
+        if taken >= wall {
+            let words = format!("the {wall} threads that a process may have are all in use");
+            return Err(io::Error::other(words));
         }
-        let words = format!("the {wall} threads that a process may have are all in use");
-        Err(io::Error::other(words))
+        is_there(HEADROOM_BYTES)?;
+        Ok(place)
     }
+}
+
+/// Address space that must be free when a thread is made: whoever has too little for a few bytes more aborts. More
+/// than the 32 MiB up to which the allocator would learn from being asked.
+const HEADROOM_BYTES: usize = 48 << 20;
+
+/// Asks for so much address space and gives it back untouched, which costs no memory and two system calls.
+fn is_there(bytes: usize) -> io::Result<()> {
+    let mut headroom = Vec::<u8>::new();
+    let reserved = headroom.try_reserve_exact(bytes);
+    std::hint::black_box(&headroom); // Or it would be seen that nobody needs it.
+    reserved.map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "too little memory is left"))
 }
 
 impl Drop for Place {

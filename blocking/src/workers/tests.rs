@@ -172,3 +172,10 @@ fn t3_a_poisoned_roll_harms_nobody() {
 fn t1_the_wall_is_well_below_the_sixteen_thousand_that_would_fit() {
     assert_eq!(wall_below(65_530), 14_334);
 }
+
+#[test]
+fn t1_no_thread_is_made_where_too_little_memory_is_left() {
+    assert!(is_there(HEADROOM_BYTES).is_ok());
+    let too_little = is_there(isize::MAX as usize).unwrap_err();
+    assert_eq!(too_little.kind(), io::ErrorKind::OutOfMemory);
+}
