@@ -1,0 +1,126 @@
+//! What `quatrain measure` does not measure yet, by the same library: memory per idle connection, instructions per
+//! request, and many slow poems at once.
+//!
+//! ```text
+//! cargo build --release
+//! cargo run --release -p quatrain-benches --example laboratory -- target/release/quatrain WHAT [ROUNDS [MODEL...]]
+//! ```
+//!
+//! WHAT is `memory`, `instructions`, `instructions-pipelined`, `instructions-one-shot`, `poems` or `poems-unpinned`.
+
+use std::process::ExitCode;
+
+use measure::environment::Environment;
+use measure::exchange::POEM_BYTES;
+use measure::instructions::{self, Instructions};
+use measure::{Exchange, Pinning, Plan, Subject, memory, poems, process, report};
+
+type Ended = Result<String, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [quatrain, what, rest @ ..] = &args[..] else {
+        eprintln!("give the path of `quatrain` and what to measure");
+        return ExitCode::from(2);
+    };
+    match measure(quatrain, what, rest) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(quatrain: &str, what: &str, rest: &[String]) -> Ended {
+    process::raise_descriptor_limit()?;
+    let (rounds, models) = match rest {
+        [] => (3, models()),
+        [rounds] => (rounds.parse()?, models()),
+        [rounds, models @ ..] => (rounds.parse()?, models.to_vec()),
+    };
+    match what {
+        "memory" => idle(quatrain, rounds, &models),
+        "instructions" => counted(quatrain, &models, true, 1),
+        "instructions-pipelined" => counted(quatrain, &models, true, 16),
+        "instructions-one-shot" => counted(quatrain, &models, false, 1),
+        "poems" => slow(quatrain, rounds, &models, Pinning::apart()),
+        "poems-unpinned" => slow(quatrain, rounds, &models, Pinning::NONE),
+        other => Err(format!("there is nothing called {other} to measure").into()),
+    }
+}
+
+fn models() -> Vec<String> {
+    let names = models::ALL.iter().map(|model| model.name().to_owned());
+    names.collect()
+}
+
+/// The floor and the models, as the command starts them.
+fn servers(quatrain: &str, models: &[String], keep_alive: bool) -> Vec<Subject> {
+    let mode = keep_alive.then_some("--keep-alive");
+    let floor = Subject::new("floor", quatrain, ["floor"].into_iter().chain(mode));
+    let server = |model: &String| {
+        let words = ["serve", "transform", "--model", model, "--stats", "{stats}"];
+        Subject::new(model, quatrain, words.into_iter().chain(mode))
+    };
+    [floor]
+        .into_iter()
+        .chain(models.iter().map(server))
+        .collect()
+}
+
+fn idle(quatrain: &str, rounds: usize, models: &[String]) -> Ended {
+    let options = memory::Options {
+        subjects: servers(quatrain, models, true),
+        counts: memory::COUNTS.to_vec(),
+        rounds,
+        exchange: Exchange::cummingsify(POEM_BYTES)?,
+        pinning: Pinning::apart(),
+        seed: 1,
+        commit: None,
+    };
+    let outcome = memory::run(&options, &mut |row| eprintln!("{row:?}"))?;
+    Ok(report::memory(&outcome).to_string())
+}
+
+fn counted(quatrain: &str, models: &[String], keep_alive: bool, depth: usize) -> Ended {
+    let plan = Plan {
+        keep_alive,
+        depth,
+        ..Plan::new(([127, 0, 0, 1], 0).into())?
+    };
+    let options = instructions::Options::new(plan);
+    let mut all: Vec<(String, Result<Instructions, String>)> = Vec::new();
+    for subject in servers(quatrain, models, keep_alive) {
+        let count = instructions::count(&subject, &options);
+        eprintln!("{}: {count:?}", subject.name);
+        all.push((subject.name, count));
+    }
+    let table = report::instructions(all.iter().map(|(name, count)| (name.as_str(), count)));
+    let environment = Environment::now(None, Pinning::NONE, 0);
+    Ok(format!("{table}\n{environment}"))
+}
+
+fn slow(quatrain: &str, rounds: usize, models: &[String], pinning: Pinning) -> Ended {
+    let client = |model: &String| {
+        let words = [
+            "fetch",
+            "--model",
+            model,
+            "--progress",
+            "lines",
+            poems::ADDRESSES,
+        ];
+        Subject::new(model, quatrain, words)
+    };
+    let options = poems::Options {
+        rounds,
+        pinning,
+        ..poems::Options::new(models.iter().map(client).collect())
+    };
+    let outcome = poems::run(&options, &mut |row| eprintln!("{row:?}"))?;
+    Ok(report::poems(&outcome).to_string())
+}
