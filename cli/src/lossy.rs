@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -33,8 +34,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// What the thread will write to, until there is a thread.
+    /// What is written to, until a thread has it.
     sink: Option<Box<dyn Write + Send>>,
+    /// Whether there is a thread.
+    begun: bool,
     pending: Vec<u8>,
     lost: u64,
     writing: bool,
@@ -48,8 +51,7 @@ impl Lossy {
         Self::new(io::stderr(), stderr_is_full)
     }
 
-    /// Writes to `sink`, which can be asked whether it takes nothing just now. Should there be no thread to be had,
-    /// everything is lost.
+    /// Writes to `sink`, which can be asked whether it takes nothing just now.
     fn new(sink: impl Write + Send + 'static, is_full: fn() -> bool) -> Self {
         let state = State {
             sink: Some(Box::new(sink)),
@@ -74,9 +76,12 @@ impl Lossy {
         let mut state = self.shared.lock();
         let mut waits = 0;
         loop {
-            let idle = !state.writing && state.pending.is_empty() && state.lost == 0;
-            if idle || waits == BUSY {
+            if state.is_idle() || waits == BUSY {
                 return;
+            }
+            if !state.begun {
+                drop(state);
+                return self.shared.write_here();
             }
             let taken = state.taken;
             let waited = self.shared.changed.wait_timeout(state, PATIENCE);
@@ -94,23 +99,24 @@ impl Lossy {
         let mut state = self.shared.lock();
         if state.pending.len() + line.len() > PENDING_BYTES_MAX {
             state.lost += 1;
-            return;
+        } else {
+            state.pending.extend_from_slice(line);
         }
-        state.pending.extend_from_slice(line);
-        let sink = state.sink.take();
+        let begun = mem::replace(&mut state.begun, true);
         drop(state);
-        match sink {
-            None => self.shared.changed.notify_all(),
-            Some(sink) => self.begin(sink),
+        match begun {
+            true => self.shared.changed.notify_all(),
+            false => self.begin(),
         }
     }
 
-    fn begin(&self, sink: Box<dyn Write + Send>) {
+    /// Begins the thread. Should there be none to be had, the next line tries again.
+    fn begin(&self) {
         let shared = Arc::clone(&self.shared);
-        let name = "stderr".to_owned();
-        let _ = thread::Builder::new()
-            .name(name)
-            .spawn(move || shared.pump(sink));
+        let thread = thread::Builder::new().name("stderr".to_owned());
+        if thread.spawn(move || shared.pump()).is_err() {
+            self.shared.lock().begun = false;
+        }
     }
 }
 
@@ -131,7 +137,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pump(&self, mut sink: Box<dyn Write + Send>) {
+    fn pump(&self) {
+        let Some(mut sink) = self.lock().sink.take() else {
+            self.lock().begun = false; // Another thread writes just now.
+            return;
+        };
         let mut batch = Vec::new();
         loop {
             self.gather(&mut batch);
@@ -146,22 +156,48 @@ impl Shared {
 
     /// Waits for something to write, and takes all of it into `batch`.
     fn gather(&self, batch: &mut Vec<u8>) {
-        batch.clear();
         let mut state = self.lock();
         state.writing = false;
         self.changed.notify_all();
-        while state.pending.is_empty() && state.lost == 0 {
+        while state.is_idle() {
             let woken = self.changed.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);
         }
         state.writing = true;
-        std::mem::swap(&mut state.pending, batch);
-        match std::mem::take(&mut state.lost) {
+        state.take_into(batch);
+    }
+
+    /// Writes in this thread, since there is no other, what the sink takes without waiting.
+    fn write_here(&self) {
+        let Some(mut sink) = self.lock().sink.take() else {
+            return;
+        };
+        let mut batch = Vec::new();
+        self.lock().take_into(&mut batch);
+        for piece in batch.chunks(PIECE_BYTES) {
+            if (self.is_full)() {
+                break;
+            }
+            let _ = sink.write_all(piece);
+        }
+        self.lock().sink = Some(sink);
+    }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        !self.writing && self.pending.is_empty() && self.lost == 0
+    }
+
+    /// Moves all there is to write into `batch`, in place of what was there.
+    fn take_into(&mut self, batch: &mut Vec<u8>) {
+        batch.clear();
+        mem::swap(&mut self.pending, batch);
+        match mem::take(&mut self.lost) {
             0 => {}
             lost => {
-                batch.extend_from_slice(
-                    format!("quatrain: {lost} lines lost: stderr did not keep up\n").as_bytes(),
-                );
+                let said = format!("quatrain: {lost} lines lost: stderr did not keep up\n");
+                batch.extend_from_slice(said.as_bytes());
             }
         }
     }
@@ -176,79 +212,4 @@ fn stderr_is_full() -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::mpsc::{Receiver, Sender, channel};
-
-    /// Says when it is asked to write, and writes when it is told to.
-    struct Gate {
-        asked: Sender<()>,
-        open: Receiver<()>,
-        written: Arc<Mutex<Vec<u8>>>,
-    }
-
-    impl Write for Gate {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.asked.send(());
-            let _ = self.open.recv(); // Once the test has dropped its end, the gate stands open.
-            self.written.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    static CLOSED: AtomicBool = AtomicBool::new(true);
-
-    #[test]
-    fn s22_a_sink_that_takes_nothing_loses_lines_and_says_how_many() {
-        let (asked, was_asked) = channel();
-        let (open, gate) = channel();
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let gate = Gate {
-            asked,
-            open: gate,
-            written: Arc::clone(&written),
-        };
-        let lossy = Lossy::new(gate, || CLOSED.load(Ordering::Relaxed));
-        lossy.line("first");
-        was_asked.recv().unwrap();
-        let long = "x".repeat(PENDING_BYTES_MAX - 1);
-        lossy.line(&long);
-        lossy.line("lost");
-        lossy.line("lost too");
-        lossy.finish(); // Gives up, since nothing is taken.
-        assert!(written.lock().unwrap().is_empty());
-        drop(open);
-        CLOSED.store(false, Ordering::Relaxed);
-        lossy.finish();
-        let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
-        assert_eq!(
-            written,
-            format!("first\n{long}\nquatrain: 2 lines lost: stderr did not keep up\n")
-        );
-    }
-
-    #[test]
-    fn s22_lines_come_out_in_order_and_whole() {
-        let (asked, _was_asked) = channel();
-        let (open, gate) = channel();
-        drop(open);
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let gate = Gate {
-            asked,
-            open: gate,
-            written: Arc::clone(&written),
-        };
-        let lossy = Lossy::new(gate, || false);
-        let lines: String = (0..1_000).map(|line| format!("{line}\n")).collect();
-        for line in 0..1_000 {
-            lossy.line(line);
-        }
-        lossy.finish();
-        assert_eq!(*written.lock().unwrap(), lines.as_bytes());
-    }
-}
+mod tests;

@@ -1,0 +1,97 @@
+//! The writer against a sink that stands still until it is told to go on.
+
+use super::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// Says when it is asked to write, and writes when it is told to.
+struct Gate {
+    asked: Sender<()>,
+    open: Receiver<()>,
+    written: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Write for Gate {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.asked.send(());
+        let _ = self.open.recv(); // Once the test has dropped its end, the gate stands open.
+        self.written.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+static CLOSED: AtomicBool = AtomicBool::new(true);
+
+#[test]
+fn s22_a_sink_that_takes_nothing_loses_lines_and_says_how_many() {
+    let (asked, was_asked) = channel();
+    let (open, gate) = channel();
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let gate = Gate {
+        asked,
+        open: gate,
+        written: Arc::clone(&written),
+    };
+    let lossy = Lossy::new(gate, || CLOSED.load(Ordering::Relaxed));
+    lossy.line("first");
+    was_asked.recv().unwrap();
+    let long = "x".repeat(PENDING_BYTES_MAX - 1);
+    lossy.line(&long);
+    lossy.line("lost");
+    lossy.line("lost too");
+    lossy.finish(); // Gives up, since nothing is taken.
+    assert!(written.lock().unwrap().is_empty());
+    drop(open);
+    CLOSED.store(false, Ordering::Relaxed);
+    lossy.finish();
+    let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+    assert_eq!(
+        written,
+        format!("first\n{long}\nquatrain: 2 lines lost: stderr did not keep up\n")
+    );
+}
+
+#[test]
+fn s22_lines_come_out_in_order_and_whole() {
+    let (asked, _was_asked) = channel();
+    let (open, gate) = channel();
+    drop(open);
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let gate = Gate {
+        asked,
+        open: gate,
+        written: Arc::clone(&written),
+    };
+    let lossy = Lossy::new(gate, || false);
+    let lines: String = (0..1_000).map(|line| format!("{line}\n")).collect();
+    for line in 0..1_000 {
+        lossy.line(line);
+    }
+    lossy.finish();
+    assert_eq!(*written.lock().unwrap(), lines.as_bytes());
+}
+
+#[test]
+fn s22_without_a_thread_what_can_be_written_at_once_is_written_in_the_end() {
+    let (asked, _was_asked) = channel();
+    let (open, gate) = channel();
+    drop(open);
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let gate = Gate {
+        asked,
+        open: gate,
+        written: Arc::clone(&written),
+    };
+    let lossy = Lossy::new(gate, || false);
+    // As a thread that could not be begun leaves it.
+    lossy.shared.lock().pending.extend_from_slice(b"first\n");
+    lossy.finish();
+    assert_eq!(*written.lock().unwrap(), b"first\n");
+    lossy.line("second");
+    lossy.finish();
+    assert_eq!(*written.lock().unwrap(), b"first\nsecond\n");
+}
