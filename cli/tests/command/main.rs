@@ -2,6 +2,7 @@
 //! conformance suite's business; here a server or client of one model stands for all, except where they stop.
 
 mod compare;
+mod descriptors;
 mod fetch;
 mod interrupt;
 mod progress;

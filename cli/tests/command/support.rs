@@ -102,6 +102,12 @@ impl Process {
         signal::kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
+    /// Tells it to stop, and waits for the end.
+    pub(crate) fn stop(self) -> Ended {
+        self.signal(Signal::SIGTERM);
+        self.end()
+    }
+
     /// Waits for the end.
     pub(crate) fn end(mut self) -> Ended {
         let stdout = self.stdout.take().map(Lines::rest).unwrap_or_default();
@@ -238,8 +244,7 @@ impl Server {
 
     /// Tells it to stop, and waits for its end.
     pub(crate) fn stop(self) -> Ended {
-        self.process.signal(Signal::SIGTERM);
-        self.process.end()
+        self.process.stop()
     }
 }
 
