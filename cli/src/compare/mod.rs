@@ -8,6 +8,7 @@ mod table;
 mod throughput;
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,12 +81,19 @@ struct Stage {
 
 impl Stage {
     fn set(stderr: &Lossy) -> Result<Self, Failure> {
-        let cannot = |what: &str, error: io::Error| {
+        let cannot = |what: &dyn Display, error: io::Error| {
             Failure::new(format_args!("cannot compare: {what}: {}", cause(&error)))
         };
         let program =
-            std::env::current_exe().map_err(|error| cannot("no path to this command", error))?;
-        let folder = Scratch::new().map_err(|error| cannot("no temporary folder", error))?;
+            std::env::current_exe().map_err(|error| cannot(&"no path to this command", error))?;
+        let folder = Scratch::new().map_err(|error| {
+            let base = std::env::temp_dir();
+            let what = format!(
+                "no folder can be made in {}, which TMPDIR names",
+                base.display()
+            );
+            cannot(&what, error)
+        })?;
         let cancel = Cancel::new();
         let interrupted = Arc::new(AtomicBool::new(false));
         let (cancels, notes) = (cancel.clone(), Arc::clone(&interrupted));
@@ -164,7 +172,7 @@ impl Stage {
     }
 }
 
-fn shown(path: &Path) -> impl std::fmt::Display {
+fn shown(path: &Path) -> impl Display {
     path.display()
 }
 
