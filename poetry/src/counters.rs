@@ -26,7 +26,8 @@ pub enum CloseReason {
     Deadline,
     /// The peer took no byte for the write timeout.
     Write,
-    /// The server was told to stop and the grace was over, or nothing was in flight.
+    /// The server was told to stop, and the grace was over while something was in flight. Connections with nothing in
+    /// flight are closed at once, and done (S21).
     Cut,
     /// A handler panicked.
     Panic,

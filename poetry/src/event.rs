@@ -116,7 +116,9 @@ pub enum Kind {
     Refused(Refusal),
     /// A handler panicked, with this message (S20).
     Panicked(String),
-    /// A client has its poem, or its transformed poem.
+    /// A client has its poem, said as soon as that has arrived; or, in the role of the transform client, the
+    /// transformed poem. A fetch that is cancelled during its transform has failed all the same: that is said in the
+    /// role of the poem client, after its `Finished`.
     Finished {
         /// The poem's length.
         bytes: u64,

@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-/// Connections a server holds at once (S16). Two descriptors of head-room per connection remain below the usual
-/// hard limit of 20,000.
+/// Connections a server holds at once (S16): the tutorial's problem of ten thousand clients, at one descriptor each.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// The longest frame, as in Twisted's `NetstringReceiver` (S2).
 pub const FRAME_BYTES_MAX: usize = 99_999;
