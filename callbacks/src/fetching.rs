@@ -143,17 +143,29 @@ impl Share {
 
 // ANCHOR: fetch_all
 /// Fetches every poem of `share`, as many at once as its limits allow, and runs the reactor until all have ended.
-fn fetch_all(reactor: &OpenReactor, share: Share) -> Vec<(usize, Outcome)> {
-    let turns = DeferredSemaphore::new(share.limits.fetches_max);
-    let campaign = Campaign::new(reactor, &share);
-    for (index, request) in share.requests {
+fn fetch_all(reactor: &OpenReactor, mut share: Share) -> Vec<(usize, Outcome)> {
+    let requests = std::mem::take(&mut share.requests);
+    let campaign = Campaign::new(reactor, &share, requests.len());
+    begin(&campaign, requests.into_iter());
+    let _subscription = share.cancel.subscribe(campaign.canceller());
+    if !campaign.is_over() {
+        // It cannot be running already: it was made for this.
+        let _ = reactor.run();
+    }
+    campaign.outcomes.take()
+}
+
+/// Begins some fetches, and leaves the others to the next turn.
+fn begin(campaign: &Rc<Campaign>, mut requests: std::vec::IntoIter<(usize, FetchRequest)>) {
+    for (index, request) in requests.by_ref().take(BEGUN_PER_TURN) {
         let (begins, gives_up, ends) = (
-            Rc::clone(&campaign),
-            Rc::clone(&campaign),
-            Rc::clone(&campaign),
+            Rc::clone(campaign),
+            Rc::clone(campaign),
+            Rc::clone(campaign),
         );
         let peer = request.peer.clone();
-        let fetch = turns
+        let fetch = campaign
+            .turns
             .run(move || begins.fetch(index, request))
             .add_errback(move |failure| Ok(gives_up.never_begun(index, peer, failure)))
             .add_callback(move |outcome| {
@@ -162,17 +174,21 @@ fn fetch_all(reactor: &OpenReactor, share: Share) -> Vec<(usize, Outcome)> {
             });
         campaign.watch(index, &fetch);
     }
-    let _subscription = share.cancel.subscribe(campaign.canceller());
-    if !campaign.is_over() {
-        // It cannot be running already: it was made for this.
-        let _ = reactor.run();
+    if requests.len() > 0 {
+        let next = Rc::clone(campaign);
+        campaign
+            .reactor
+            .call_later(Duration::ZERO, move || begin(&next, requests));
     }
-    campaign.outcomes.take()
 }
 // ANCHOR_END: fetch_all
 
+/// Fetches begun in one turn: a burst that a listener's backlog takes, with room for others.
+const BEGUN_PER_TURN: usize = 256;
+
 /// A fetch of many poems, under way in one reactor.
 struct Campaign {
+    turns: DeferredSemaphore,
     reactor: Reactor,
     limits: Rc<poetry::Limits>,
     reporter: Reporter,
@@ -185,14 +201,15 @@ struct Campaign {
 }
 
 impl Campaign {
-    fn new(reactor: &Reactor, share: &Share) -> Rc<Self> {
+    fn new(reactor: &Reactor, share: &Share, wanted: usize) -> Rc<Self> {
         Rc::new(Self {
+            turns: DeferredSemaphore::new(share.limits.fetches_max),
             reactor: reactor.clone(),
             limits: Rc::new(share.limits.clone()),
             reporter: share.reporter.clone(),
             worker: share.worker,
             cancel: share.cancel.clone(),
-            wanted: share.requests.len(),
+            wanted,
             outcomes: RefCell::default(),
             controls: RefCell::default(),
         })

@@ -13,7 +13,7 @@ use super::{Core, Reactor};
 use crate::protocol::{Factory, Producer};
 
 /// Connections accepted in one turn, so that those who are connected have theirs.
-const ACCEPTS_PER_TURN: usize = 64;
+const ACCEPTS_PER_TURN: usize = 256;
 /// The topmost bit of a token says that it is a port's.
 const PORT: usize = 1 << (usize::BITS - 1);
 
