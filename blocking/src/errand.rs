@@ -60,9 +60,9 @@ pub struct Errand<'a> {
 }
 
 impl<'a> Errand<'a> {
-    /// The errand of the request at `index`, which begins `now`.
+    /// The errand of the task and the worker in `scene`, which begins `now`.
     pub fn new(
-        index: usize,
+        scene: Scene,
         now: Duration,
         limits: &'a Limits,
         buffers: &'a Buffers,
@@ -74,12 +74,8 @@ impl<'a> Errand<'a> {
             limits,
             buffers,
             reporter,
-            scene: Scene {
-                worker: index as u32,
-                task: index as u64,
-                ..Scene::default()
-            },
-            index,
+            scene,
+            index: scene.task as usize,
             cancel,
             sockets,
             deadline: limits.total_deadline.map(|total| now.saturating_add(total)),

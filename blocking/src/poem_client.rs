@@ -5,13 +5,13 @@
 
 use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use poetry::error::decode_poem;
 use poetry::{
     Cancel, Client, FetchError, FetchFailure, FetchRequest, Observer, Options, Outcome, Peer,
-    Reporter, Role,
+    Reporter, Role, event::Scene,
 };
 
 use crate::NAME;
@@ -60,7 +60,6 @@ pub(crate) fn read_poem<W: Wire>(
 pub struct PoemClient {
     options: Options,
     buffers: Buffers,
-    turns: Turns,
 }
 
 impl PoemClient {
@@ -69,14 +68,12 @@ impl PoemClient {
         Self {
             options: options.clone(),
             buffers: Buffers::default(),
-            turns: Turns::new(options.limits.fetches_max),
         }
     }
 
     // ANCHOR: fetch_all
     /// Fetches all poems at once, each in a thread, as far as there may be threads (S10, S15). The calling thread is
-    /// one of them: where there may be no more, it fetches one poem after another. While others have all this client's
-    /// turns, it waits for one.
+    /// one of them: where there may be no more, it fetches one poem after another.
     pub fn fetch_all(
         &self,
         requests: &[FetchRequest],
@@ -91,14 +88,19 @@ impl PoemClient {
 
         let outcomes: Vec<OnceLock<Outcome>> = requests.iter().map(|_| OnceLock::new()).collect();
         let next = AtomicUsize::new(0);
-        let work = || {
+        let work = &|worker| {
             while let index = next.fetch_add(1, Ordering::Relaxed)
                 && let Some(request) = requests.get(index)
             {
                 let reporter = reporter.clone();
                 let now = net::now();
+                let scene = Scene {
+                    worker,
+                    task: index as u64,
+                    ..Scene::default()
+                };
                 let errand = Errand::new(
-                    index,
+                    scene,
                     now,
                     limits,
                     &self.buffers,
@@ -109,12 +111,12 @@ impl PoemClient {
                 outcomes[index].get_or_init(|| fetch(request, errand, &self.options));
             }
         };
-        let turns = self.turns.take(requests.len());
+        let wanted = limits.fetches_max.max(1).min(requests.len());
         thread::scope(|scope| {
             // Where no more threads can be had, those that there are do the work.
-            let hire = |_| workers::spawn_scoped(scope, work).ok();
-            let threads: Vec<_> = (1..turns.count).map_while(hire).collect();
-            work();
+            let hire = |worker| workers::spawn_scoped(scope, move || work(worker)).ok();
+            let threads: Vec<_> = (1..wanted as u32).map_while(hire).collect();
+            work(0);
             for thread in threads {
                 thread
                     .join()
@@ -140,59 +142,14 @@ impl Client for PoemClient {
     }
 }
 
-/// The fetches that a client may still begin, whoever calls it (S15).
-#[derive(Debug)]
-struct Turns {
-    free: Mutex<usize>,
-    freed: Condvar,
-}
-
-/// Some turns; dropping it gives them back.
-#[derive(Debug)]
-struct Taken<'t> {
-    turns: &'t Turns,
-    count: usize,
-}
-
-impl Turns {
-    fn new(fetches_max: usize) -> Self {
-        Self {
-            free: Mutex::new(fetches_max.max(1)),
-            freed: Condvar::new(),
-        }
-    }
-
-    /// Waits for a turn, and takes as many as there are up to `wanted`.
-    fn take(&self, wanted: usize) -> Taken<'_> {
-        // A number is whole at any time, so a lock poisoned elsewhere is no harm.
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        while *free == 0 && wanted > 0 {
-            free = self
-                .freed
-                .wait(free)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        let count = wanted.min(*free);
-        *free -= count;
-        Taken { turns: self, count }
-    }
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        let free = self.turns.free.lock();
-        *free.unwrap_or_else(PoisonError::into_inner) += self.count;
-        self.turns.freed.notify_all();
-    }
-}
-
 /// Fetches one poem and has it transformed, if that is asked for.
 fn fetch(request: &FetchRequest, mut errand: Errand<'_>, options: &Options) -> Outcome {
     let begun = options.clock.now();
     let fetched = get_poetry(&request.peer, &mut errand);
     errand.tell(&fetched);
     let transformed = fetched.and_then(|poem| match &request.via {
-        Some(via) => transform_or_keep(poem, via, errand.on_to_transform()),
+        Some(via) => transform_or_keep(poem, via, errand.on_to_transform())
+            .inspect_err(|failure| errand.tell(&Err(failure.clone()))),
         None => Ok((poem, None)),
     });
     let (poem, transform_failure) = match transformed {
@@ -204,27 +161,5 @@ fn fetch(request: &FetchRequest, mut errand: Errand<'_>, options: &Options) -> O
         transform_failure,
         bytes: errand.received(),
         elapsed: options.clock.now().saturating_sub(begun),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::thread;
-
-    #[test]
-    fn s15_callers_share_the_turns_of_a_client_and_wait_for_them() {
-        let turns = Turns::new(3);
-        let two = turns.take(2);
-        let last = turns.take(5);
-        assert_eq!((two.count, last.count), (2, 1));
-        assert_eq!(turns.take(0).count, 0);
-        thread::scope(|scope| {
-            let waits = scope.spawn(|| turns.take(9).count);
-            drop(two);
-            assert!(waits.join().unwrap() >= 1);
-        });
-        drop(last);
-        assert_eq!(turns.take(9).count, 3);
     }
 }

@@ -31,17 +31,20 @@ pub fn transform(poem: &str, via: &Via, errand: &mut Errand<'_>) -> Result<Strin
 /// The transformed poem; or the original, and why (S13).
 ///
 /// # Errors
-/// Cancelled: whoever calls a fetch off does not want the original either.
+/// Cancelled: whoever calls a fetch off does not want the original either. That is the fetch's failure, and is left to
+/// it to tell.
 pub fn transform_or_keep(
     poem: String,
     via: &Via,
     mut errand: Errand<'_>,
 ) -> Result<(String, Option<FetchError>), FetchFailure> {
     let transformed = transform(&poem, via, &mut errand);
+    if let Err(FetchFailure::Cancelled) = transformed {
+        return Err(FetchFailure::Cancelled);
+    }
     errand.tell(&transformed);
     match transformed {
         Ok(transformed) => Ok((transformed, None)),
-        Err(FetchFailure::Cancelled) => Err(FetchFailure::Cancelled),
         Err(failure) => Ok((poem, Some(FetchError::new(&via.peer, failure)))),
     }
 }

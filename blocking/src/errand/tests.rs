@@ -16,7 +16,13 @@ fn with_errand<T>(limits: &Limits, work: impl FnOnce(&mut Errand<'_>) -> T) -> T
     let reporter = Reporter::new("test", Role::PoemClient, clock, Arc::new(Unobserved));
     let now = Duration::ZERO;
     work(&mut Errand::new(
-        0, now, limits, &buffers, reporter, &cancel, &sockets,
+        Scene::default(),
+        now,
+        limits,
+        &buffers,
+        reporter,
+        &cancel,
+        &sockets,
     ))
 }
 
