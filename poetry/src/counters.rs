@@ -34,6 +34,9 @@ pub enum CloseReason {
 }
 
 const REASONS: usize = 8;
+/// How often counts are read until nothing ends meanwhile. A reading takes a microsecond, so a few do even on a busy
+/// server; one where they do not is shown with what ended during the last as still open.
+const READINGS_MAX: usize = 64;
 
 /// The numbers of one worker, updated without locks.
 ///
@@ -212,8 +215,26 @@ impl Counts {
     /// The counts of all of a server's workers, taken together; the equation of S23 holds in what is returned.
     ///
     /// What is open and what is in flight is what has begun and not ended: all ends are read first, then all
-    /// beginnings, so neither can come out negative while workers go on counting.
+    /// beginnings, so neither can come out negative while workers go on counting. Nor too high: where something ended
+    /// in between, all is read again, a bounded number of times.
     pub fn of<'c>(workers: impl Iterator<Item = &'c Counters> + Clone) -> Self {
+        let mut counts = Self::read(workers.clone());
+        for _ in 1..READINGS_MAX {
+            let again = Self::read(workers.clone());
+            if again.ends() == counts.ends() {
+                break;
+            }
+            counts = again;
+        }
+        counts
+    }
+
+    fn ends(&self) -> (u64, u64) {
+        let requests = self.answered + self.refused.total() + self.failed;
+        (self.closed.total(), requests)
+    }
+
+    fn read<'c>(workers: impl Iterator<Item = &'c Counters> + Clone) -> Self {
         let sum = |of: &dyn Fn(&Counters) -> &AtomicU64| -> u64 {
             workers
                 .clone()
