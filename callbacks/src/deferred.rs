@@ -50,8 +50,8 @@ pub struct Deferred<T> {
 /// # drop(deferred);
 /// ```
 ///
-/// Dropped unfired, it leaves its Deferred waiting for ever.
-#[must_use = "a Deferred whose trigger is dropped never fires"]
+/// Dropped unfired, it fails its Deferred with [`Abandoned`](crate::Abandoned): nobody waits for ever.
+#[must_use = "a Deferred whose trigger is dropped fails"]
 pub struct Trigger<T> {
     chain: Rc<Chain>,
     types: PhantomData<fn(T)>,
@@ -261,6 +261,22 @@ impl<T: 'static> Trigger<T> {
     /// Whether the Deferred was cancelled, so that firing it has no effect.
     pub fn is_cancelled(&self) -> bool {
         self.chain.is_cancelled()
+    }
+}
+
+impl<T> Trigger<T> {
+    /// Leaves the Deferred waiting for ever.
+    pub(crate) fn never(mut self) {
+        self.chain = Chain::new(Canceller::None);
+        self.chain.forget();
+    }
+}
+
+impl<T> Drop for Trigger<T> {
+    fn drop(&mut self) {
+        if !self.chain.is_fired() {
+            chain::abandon(Rc::clone(&self.chain));
+        }
     }
 }
 

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use poetry::error::Timeout;
-use poetry::event::{Interest, Scene};
+use poetry::event::{Interest, Scene, Unobserved};
 use poetry::{FetchFailure, Kind, Limits, Reporter, Role};
 
 use crate::deferred::Deferred;
@@ -49,6 +50,13 @@ impl Errand {
             deadline: limits.total_deadline.map(|total| now.saturating_add(total)),
             received: Cell::new(0),
         })
+    }
+
+    /// An errand with the default bounds that nobody is told about: enough to fetch a poem.
+    pub fn quiet(reactor: &Reactor) -> Rc<Self> {
+        let clock = poetry::Clock::stopped();
+        let reporter = Reporter::new("callbacks", Role::PoemClient, clock, Arc::new(Unobserved));
+        Self::begin(reactor, &Rc::new(Limits::default()), &reporter, 0, 0)
     }
 
     /// The errand of having this one's poem transformed: the same deadline, a role of its own.
@@ -134,8 +142,8 @@ pub(crate) fn fetch_failure(failure: Failure) -> FetchFailure {
     }
     failure
         .trap::<FetchFailure>()
-        .unwrap_or_else(|other| FetchFailure::ConnectionFailed {
-            cause: other.to_string(),
+        .unwrap_or_else(|other| FetchFailure::ConnectionLost {
+            cause: format!("given up at this end: {other}"),
         })
 }
 

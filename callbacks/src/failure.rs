@@ -79,6 +79,11 @@ impl fmt::Debug for Failure {
 #[error("cancelled")]
 pub struct Cancelled;
 
+/// What was to fire the Deferred is gone: its result will never come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("abandoned: nobody is left to fire it")]
+pub struct Abandoned;
+
 /// The result did not come in time (D7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("timed out")]

@@ -78,7 +78,7 @@ pub use deferred::queue::{DeferredQueue, QueueError};
 pub use deferred::semaphore::{DeferredLock, DeferredSemaphore, ReleasedTooOften};
 pub use deferred::{Control, Deferred, NotPaused, Outcome, Trigger, maybe_deferred};
 pub use errand::Errand;
-pub use failure::{Cancelled, Failure, Panicked, TimedOut, WaitsForItself};
+pub use failure::{Abandoned, Cancelled, Failure, Panicked, TimedOut, WaitsForItself};
 pub use poem_client::get_poetry;
 pub use poem_server::{poem_factory, serve_poem};
 pub use protocol::{Address, Factory, Lost, Producer, Protocol, Side};

@@ -25,7 +25,7 @@ pub fn serve_poem(
     station: &Rc<Station>,
 ) -> io::Result<Port> {
     let factory = poem_factory(service, station);
-    reactor.listen_with(listener, Doorkeeper::alone(factory, station))
+    reactor.listen_with(listener, Doorkeeper::alone(reactor, factory, station))
 }
 
 /// What serves a poem, for whoever has connections of his own to serve.

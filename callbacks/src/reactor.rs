@@ -230,6 +230,9 @@ pub(crate) struct Core {
     mailbox: Mailbox,
 }
 
+/// Dead timeouts that are not worth a clean-up.
+const DEAD_TIMEOUTS_MAX: usize = 256;
+
 /// What one loop reuses from turn to turn.
 pub(super) struct Work {
     ready: Vec<Ready>,
@@ -355,6 +358,19 @@ impl Core {
                 self.current.set(token);
                 transport.check_timeout(due, now);
             }
+        }
+    }
+
+    /// Drops the timeouts of connections that are gone, and those that were replaced, once they outnumber the rest: a
+    /// connection that lives for a moment must not leave something behind for a minute.
+    fn clean_up_timeouts(&self) {
+        let mut timeouts = self.timeouts.borrow_mut();
+        let connections = self.connections.borrow();
+        if timeouts.len() > 3 * connections.len() + DEAD_TIMEOUTS_MAX {
+            timeouts.retain(|&Reverse((due, token))| {
+                let transport = connections.get(token);
+                transport.is_some_and(|transport| transport.is_looked_at(due))
+            });
         }
     }
 

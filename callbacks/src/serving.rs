@@ -212,7 +212,12 @@ pub(crate) struct Doorkeeper {
 
 impl Doorkeeper {
     /// All connections are served in this reactor.
-    pub(crate) fn alone(factory: Rc<dyn Factory>, station: &Rc<Station>) -> Rc<dyn Acceptor> {
+    pub(crate) fn alone(
+        reactor: &Reactor,
+        factory: Rc<dyn Factory>,
+        station: &Rc<Station>,
+    ) -> Rc<dyn Acceptor> {
+        station.admission.set_door(reactor.remote());
         Self::dealing(factory, station, Vec::new())
     }
 

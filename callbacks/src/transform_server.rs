@@ -27,7 +27,7 @@ pub fn serve_transforms(
     station: &Rc<Station>,
 ) -> io::Result<Port> {
     let factory = transform_factory(service, station);
-    reactor.listen_with(listener, Doorkeeper::alone(factory, station))
+    reactor.listen_with(listener, Doorkeeper::alone(reactor, factory, station))
 }
 
 /// What answers transform requests, for whoever has connections of his own to serve.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use callbacks::{
-    AllFailed, Cancelled, Clock, Deferred, DeferredList, DeferredLock, DeferredQueue,
+    Abandoned, AllFailed, Cancelled, Clock, Deferred, DeferredList, DeferredLock, DeferredQueue,
     DeferredSemaphore, Failure, FirstError, NotPaused, Panicked, QueueError, ReleasedTooOften,
     TimedOut, Trigger, WaitsForItself, coroutine, gather_results, log, maybe_deferred, race,
 };
@@ -70,6 +70,36 @@ fn d1_a_result_travels_down_one_side_and_handlers_decide_the_next() {
 fn d1_a_pair_s_errback_never_sees_its_own_callback_s_failure() {
     let end = Deferred::succeed(1).add_callbacks(|_| Err::<u32, _>(words("mine")), |_| Ok(0));
     assert_eq!(result(end), Err("mine".to_owned()));
+}
+
+#[test]
+fn d2_a_trigger_that_is_dropped_fails_its_deferred_so_that_nobody_waits_for_ever() {
+    let (trigger, deferred) = Deferred::<()>::new();
+    drop(trigger);
+    assert!(
+        deferred
+            .take_result()
+            .unwrap()
+            .unwrap_err()
+            .is::<Abandoned>()
+    );
+    on_a_small_stack(|| {
+        let (trigger, mut outermost) = Deferred::<()>::new();
+        let mut last = Some(trigger);
+        for _ in 0..100_000 {
+            let (trigger, next) = Deferred::<()>::new();
+            let owned = last.replace(trigger);
+            outermost = {
+                let earlier = outermost;
+                next.add_callback(move |()| {
+                    drop(owned);
+                    earlier
+                })
+            };
+        }
+        drop(last);
+        assert!(outermost.take_result().unwrap().is_err());
+    });
 }
 
 #[test]
@@ -515,7 +545,7 @@ fn d13_a_cancel_arrives_at_the_await_and_cleanup_runs() {
 }
 
 #[test]
-fn d13_a_coroutine_whose_deferred_can_never_fire_is_dropped() {
+fn d13_a_coroutine_whose_deferred_is_abandoned_hears_of_it() {
     let alive = Rc::new(());
     let held = Rc::clone(&alive);
     let (trigger, never) = Deferred::<()>::new();
@@ -525,7 +555,13 @@ fn d13_a_coroutine_whose_deferred_can_never_fire_is_dropped() {
     });
     drop(trigger);
     assert_eq!(Rc::strong_count(&alive), 1);
-    assert!(!routine.is_settled());
+    assert!(
+        routine
+            .take_result()
+            .unwrap()
+            .unwrap_err()
+            .is::<Abandoned>()
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 
 use poetry::panics;
 
-use crate::failure::{Cancelled, Failure, Panicked, WaitsForItself};
+use crate::failure::{Abandoned, Cancelled, Failure, Panicked, WaitsForItself};
 use crate::log::{self, Trouble};
 
 /// A value of the type that the step it goes to expects; the typed layer above sees to that.
@@ -114,6 +114,11 @@ impl Chain {
         drop(state);
         drop(canceller);
         run(Rc::clone(self));
+    }
+
+    /// Nobody will ask for a result: there is none to be had.
+    pub(super) fn forget(&self) {
+        self.state.borrow_mut().fired = true;
     }
 
     /// Adds a step; it runs at once if the result has come and nothing holds it (D3).
@@ -291,11 +296,48 @@ fn run(mut chain: Rc<Chain>) {
     }
 }
 
+thread_local! {
+    /// Chains that nobody can fire any more, while somebody sees to them.
+    static ABANDONED: RefCell<Option<Vec<Rc<Chain>>>> = const { RefCell::new(None) };
+}
+
+/// Fails `chain`, since nobody is left to fire it. What this runs may abandon others: they are seen to by the same loop.
+pub(super) fn abandon(chain: Rc<Chain>) {
+    let mut next = Some(chain);
+    let first = ABANDONED.try_with(|abandoned| match &mut *abandoned.borrow_mut() {
+        Some(others) => {
+            others.extend(next.take());
+            false
+        }
+        empty => {
+            *empty = Some(Vec::new());
+            true
+        }
+    });
+    if first != Ok(true) {
+        return; // Somebody below on this stack sees to it, or the thread is ending.
+    }
+    while let Some(chain) = next {
+        chain.fire(Err(Abandoned.into()));
+        drop(chain);
+        next = ABANDONED.with_borrow_mut(|abandoned| match abandoned {
+            Some(others) if !others.is_empty() => others.pop(),
+            abandoned => {
+                *abandoned = None;
+                None
+            }
+        });
+    }
+}
+
 /// A failure that nobody has taken is reported (D8); what the chain owns is buried.
 impl Drop for Chain {
     fn drop(&mut self) {
         let state = mem::take(self.state.get_mut());
-        if let Some(Err(failure)) = &state.result {
+        // Of a result that never came there is nothing to say, if nobody waited for it.
+        if let Some(Err(failure)) = &state.result
+            && !failure.is::<Abandoned>()
+        {
             let failure = failure.to_string();
             log::report(Trouble::Unhandled { failure });
         }

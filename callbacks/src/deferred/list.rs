@@ -79,6 +79,9 @@ impl<T: 'static> DeferredList<T> {
     /// The first value, and its index (Twisted's `fireOnOneCallback`). Without a value, it never fires.
     pub fn fire_on_one_callback(self) -> Deferred<(T, usize)> {
         let (trigger, winner) = together(&self.members);
+        if self.members.is_empty() {
+            trigger.take().into_iter().for_each(Trigger::never);
+        }
         let consume = self.consume_errors;
         for (index, member) in self.members.into_iter().enumerate() {
             let trigger = Rc::clone(&trigger);

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 
+use crate::failure::Cancelled;
+
 use super::{Deferred, Trigger};
 
 /// Values first in, first out. Clones are the same queue.
@@ -93,7 +95,9 @@ impl<T: 'static> DeferredQueue<T> {
             let left = queue
                 .upgrade()
                 .and_then(|state| state.borrow_mut().waiting.remove(&place));
-            drop(left);
+            if let Some(left) = left {
+                left.errback(Cancelled);
+            }
             None
         });
         state.waiting.insert(place, trigger);

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::failure::Cancelled;
+
 use super::{Deferred, Outcome, Trigger};
 
 /// A number of permits, lent first come first served. Clones are the same semaphore.
@@ -70,7 +72,9 @@ impl DeferredSemaphore {
             let left = queue
                 .upgrade()
                 .and_then(|state| state.borrow_mut().waiting.remove(&place));
-            drop(left);
+            if let Some(left) = left {
+                left.errback(Cancelled);
+            }
             None
         });
         state.waiting.insert(place, trigger);

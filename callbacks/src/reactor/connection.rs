@@ -173,6 +173,11 @@ impl Transport {
         self.finish_up();
     }
 
+    /// Whether the core has been told to look at this connection's timeout at `due`.
+    pub(super) fn is_looked_at(&self, due: u64) -> bool {
+        self.0.looked_at.get() == due
+    }
+
     pub(super) fn shut_down(&self) {
         if self.is(CONNECTING) {
             self.abort_connection();
@@ -292,6 +297,7 @@ impl Transport {
         self.0.core.connections.borrow_mut().release(self.0.token);
         drop(self.0.socket.take());
         drop(self.0.extra.take());
+        self.0.core.clean_up_timeouts();
         if let Some(mut protocol) = self.0.protocol.take() {
             protocol.connection_lost(self, lost);
         }

@@ -154,13 +154,13 @@ impl Port {
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) if is_shortage(&error) => {
+            // The connection died before we had it; the next may be well (S19).
+            Err(error) if costs_one_connection(&error) => true,
+            Err(error) => {
                 acceptor.accept_failed(error);
                 self.later(ACCEPT_RETRY);
                 false
             }
-            // The connection died before we had it; the next may be well (S19).
-            Err(_) => true,
         }
     }
 
@@ -173,16 +173,25 @@ impl Port {
     }
 }
 
-/// Whether the system is out of something, so that trying again at once would only burn (S17).
-fn is_shortage(error: &io::Error) -> bool {
-    const ENOMEM: i32 = 12;
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
+/// Whether only the connection that would have come is lost. Anything else is taken for a shortage, so that trying again
+/// at once would only burn (S17).
+fn costs_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    const EPROTO: i32 = if cfg!(target_os = "linux") { 71 } else { 100 };
     matches!(
-        error.raw_os_error(),
-        Some(ENOMEM | ENFILE | EMFILE | ENOBUFS)
-    )
+        error.kind(),
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+            | TimedOut
+    ) || error.raw_os_error() == Some(EPROTO)
 }
 
 /// A port makes connections.
