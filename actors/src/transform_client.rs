@@ -215,9 +215,11 @@ impl<S: Connect> Process for Transformer<S> {
         }
     }
 
-    fn terminate(&mut self, _: &Reason, _: &mut Me<'_, Self>) {
-        if !self.answered {
-            self.report(Kind::Failed(FetchFailure::Cancelled));
+    /// Of a cancel the poet tells, for both (S14); of a crash, nobody else would.
+    fn terminate(&mut self, reason: &Reason, _: &mut Me<'_, Self>) {
+        if !self.answered && matches!(reason, Reason::Crash(_)) {
+            let cause = reason.to_string();
+            self.report(Kind::Failed(FetchFailure::ConnectionLost { cause }));
         }
     }
 }

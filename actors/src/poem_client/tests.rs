@@ -1,10 +1,12 @@
 //! Poets in memory, on a test clock: their patience.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use poetry::event::Unobserved;
-use poetry::{Clock, Peer};
+use poetry::cancel::Target;
+use poetry::event::Interest;
+use poetry::{Clock, Event, Kind, Peer, Via};
 
 use super::*;
 use crate::process::TestClock;
@@ -16,31 +18,55 @@ const SECOND: Duration = Duration::from_secs(1);
 struct One {
     node: Node,
     clock: TestClock,
+    fetcher: Pid<ToFetcher>,
     outcomes: mpsc::Receiver<Vec<Outcome>>,
+    failures: Arc<Failures>,
+}
+
+/// Who has said that something failed, and how.
+#[derive(Default)]
+struct Failures(Mutex<Vec<(Role, &'static str)>>);
+
+impl Observer for Failures {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn observe(&self, event: &Event) {
+        if let Kind::Failed(failure) = &event.kind {
+            let said = (event.role, failure.status());
+            self.0.lock().unwrap().push(said);
+        }
+    }
 }
 
 impl One {
     fn fetch(port: u16, limits: Limits) -> Self {
+        Self::fetch_via(port, None, limits)
+    }
+
+    fn fetch_via(port: u16, via: Option<Via>, limits: Limits) -> Self {
         let (node, clock) = Node::start_on_test_clock().unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 9], port));
-        let observer = Arc::new(Unobserved);
+        let peer = Peer::from(address(port));
+        let failures = Arc::new(Failures::default());
+        let observer = Arc::clone(&failures) as Arc<dyn Observer>;
         let fetch = Arc::new(Fetch {
-            requests: vec![FetchRequest {
-                peer: Peer::from(address),
-                via: None,
-            }],
+            requests: vec![FetchRequest { peer, via }],
             limits,
             reporter: Reporter::new(NAME, Role::PoemClient, Clock::stopped(), observer),
         });
         let (done, outcomes) = mpsc::channel();
         let fetcher = Fetcher::<Pipe>::new(fetch, Cancel::new(), done);
-        node.arbiter(0)
+        let fetcher = node
+            .arbiter(0)
             .spawn(Name::new("fetcher"), || Ok((fetcher, NoPort)));
         clock.settle();
         Self {
             node,
             clock,
+            fetcher,
             outcomes,
+            failures,
         }
     }
 
@@ -118,4 +144,27 @@ fn s12_a_poem_is_what_came_before_fin() {
     peer.finish();
     one.clock.settle();
     assert_eq!(one.ended(), Some("arrived"));
+}
+
+#[test]
+fn s14_a_cancel_during_the_transform_is_one_failure_and_closes_its_socket() {
+    let (poem, transformer) = (testing::listen(address(5)), testing::listen(address(6)));
+    let via = Via {
+        transform: "shout".to_owned(),
+        peer: Peer::from(address(6)),
+    };
+    let one = One::fetch_via(5, Some(via), Limits::default());
+    poem.send(b"Stars");
+    poem.finish();
+    one.clock.settle();
+    assert_eq!(transformer.received(), b"11:shout.Stars,");
+    one.node
+        .send(&one.fetcher, ToFetcher::Cancel(Target::Task(0)));
+    one.clock.settle();
+    assert_eq!(one.ended(), Some("cancelled"));
+    assert_eq!(
+        *one.failures.0.lock().unwrap(),
+        [(Role::PoemClient, "cancelled")]
+    );
+    assert!(transformer.ended().1);
 }
