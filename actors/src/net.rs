@@ -19,6 +19,9 @@ use crate::timers::Timers;
 
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
+/// Later than anybody waits. `Duration::MAX`, the bound of those who want none, is beyond what an [`Instant`] can say.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// The monotonic time since the first call.
 pub(crate) fn now() -> Duration {
     ORIGIN.elapsed()
@@ -37,7 +40,7 @@ pub(crate) async fn drive(timers: &Timers) {
             if due <= timers.now() {
                 return Poll::Ready(());
             }
-            let due = (*ORIGIN + due).into();
+            let due = (*ORIGIN + due.min(NEVER)).into();
             if sleep.deadline() != due {
                 sleep.as_mut().reset(due);
             }

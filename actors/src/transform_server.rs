@@ -260,9 +260,10 @@ impl<S: Stream> Connection<S> {
             Stage::Closing(ending) => self.linger(ending.clone(), me),
             Stage::Open if self.draining && self.begun.is_none() => self.linger(DONE, me),
             Stage::Open => {
+                let limits = self.ledger.limits();
                 match self.begun {
-                    Some(begun) => me.until(begun + self.ledger.limits().request_deadline),
-                    None => me.after(self.ledger.limits().idle_timeout),
+                    Some(begun) => me.until(begun.saturating_add(limits.request_deadline)),
+                    None => me.after(limits.idle_timeout),
                 }
                 Next::Receive
             }

@@ -3,13 +3,14 @@
 
 mod common;
 
+use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use actors::monitor::Reason;
-use actors::process::{CallError, Name, Next, Pid, SendError};
+use actors::process::{CallError, Name, Next, Node, Pid, SendError};
 
-use common::{DEADLINE, Do, Heard, Stage, act, all};
+use common::{DEADLINE, Do, Heard, Stage, act, all, enter};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -168,6 +169,27 @@ fn a_timeout_comes_once_and_only_for_the_last_wish() {
     });
     stage.clock.advance(20 * SECOND);
     assert_eq!(all(&heard), []);
+}
+
+/// On the real clock, which cannot say so late a time.
+#[test]
+fn who_waits_for_ever_does_not_stop_the_clock_of_others() {
+    let node = Node::start(NonZeroUsize::MIN).unwrap();
+    let (patient, _) = enter(&node, "patient", false);
+    let (other, heard) = enter(&node, "other", false);
+    let wait = |puppet, wait| {
+        let deed = act(move |_, me| {
+            me.after(wait);
+            Next::Receive
+        });
+        node.send(puppet, deed);
+    };
+    wait(&patient, Duration::MAX);
+    for _ in 0..2 {
+        wait(&other, Duration::from_millis(1));
+        assert_eq!(heard.recv_timeout(DEADLINE), Ok(Heard::Timeout));
+    }
+    node.stop();
 }
 
 #[test]

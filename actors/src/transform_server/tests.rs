@@ -11,11 +11,14 @@ use crate::testing::Connected;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn connected(keep_alive: bool, window: usize) -> Connected {
-    let service = TransformService {
+    Connected::new(transforms(keep_alive), Limits::default(), window)
+}
+
+fn transforms(keep_alive: bool) -> Transforms {
+    Transforms(Arc::new(TransformService {
         keep_alive,
         lab: Some(Clock::stopped()),
-    };
-    Connected::new(Transforms(Arc::new(service)), Limits::default(), window)
+    }))
 }
 
 #[test]
@@ -45,6 +48,24 @@ fn s18_a_request_that_trickles_is_closed_by_its_deadline() {
     assert_eq!(it.counts().open, 1);
     it.clock.advance(SECOND);
     assert_eq!(it.counts().closed.deadline, 1);
+}
+
+#[test]
+fn s18_a_deadline_of_all_the_time_there_is_never_comes() {
+    let limits = Limits {
+        request_deadline: Duration::MAX,
+        ..Limits::default()
+    };
+    let it = Connected::new(transforms(true), limits, usize::MAX);
+    it.clock.advance(SECOND);
+    it.peer.send(b"7:sho");
+    it.clock.advance(3_600 * SECOND);
+    it.peer.send(b"ut.a,");
+    it.clock.settle();
+    assert_eq!(
+        (it.peer.received(), it.counts().failed),
+        (b"1:A,".to_vec(), 0)
+    );
 }
 
 #[test]

@@ -96,12 +96,9 @@ impl Stage {
     }
 
     fn enter(&self, name: &'static str, traps_exits: bool) -> (Pid<Do>, Receiver<Heard>) {
-        let (heard, ear) = mpsc::channel();
-        let pid = self.node.arbiter(0).spawn(Name::new(name), move || {
-            Ok((Puppet { heard, traps_exits }, NoPort))
-        });
+        let entered = enter(&self.node, name, traps_exits);
         self.clock.settle();
-        (pid, ear)
+        entered
     }
 
     /// Has `puppet` do something, and waits until all is quiet.
@@ -122,6 +119,19 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.node.stop();
     }
+}
+
+/// A puppet in any node.
+pub(crate) fn enter(
+    node: &Node,
+    name: &'static str,
+    traps_exits: bool,
+) -> (Pid<Do>, Receiver<Heard>) {
+    let (heard, ear) = mpsc::channel();
+    let pid = node.arbiter(0).spawn(Name::new(name), move || {
+        Ok((Puppet { heard, traps_exits }, NoPort))
+    });
+    (pid, ear)
 }
 
 /// All that was heard by now.
