@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use poetry::event::Unobserved;
@@ -33,6 +33,8 @@ struct Shared {
     fin: bool,
     /// The process has let go of it.
     closed: bool,
+    /// So many writes more panic.
+    traps: usize,
     waker: Option<Waker>,
 }
 
@@ -59,6 +61,11 @@ impl Peer {
         self.change(|shared| shared.window += bytes);
     }
 
+    /// Has the next `writes` to it panic.
+    pub(crate) fn trap(&self, writes: usize) {
+        lock(&self.0).traps = writes;
+    }
+
     pub(crate) fn received(&self) -> Vec<u8> {
         lock(&self.0).received.clone()
     }
@@ -83,8 +90,9 @@ impl Peer {
     }
 }
 
+/// Poisoned by a trap, it is no worse.
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap()
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Stream for Pipe {
@@ -103,6 +111,10 @@ impl Stream for Pipe {
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut shared = lock(&self.0);
+        if let Some(left) = shared.traps.checked_sub(1) {
+            shared.traps = left;
+            panic!("a trap");
+        }
         let count = bytes.len().min(shared.window);
         shared.window -= count;
         shared.received.extend(&bytes[..count]);
@@ -167,6 +179,21 @@ impl Connected {
     pub(crate) fn new<P: Protocol>(protocol: P, limits: Limits, window: usize) -> Self {
         poetry::panics::silence_contained();
         let (node, clock) = Node::start_on_test_clock().unwrap();
+        Self::in_node(&node, &clock, protocol, limits, window)
+    }
+
+    /// Another, in the same arbiter.
+    pub(crate) fn beside<P: Protocol>(&self, protocol: P, window: usize) -> Self {
+        Self::in_node(&self.node, &self.clock, protocol, Limits::default(), window)
+    }
+
+    fn in_node<P: Protocol>(
+        node: &Node,
+        clock: &TestClock,
+        protocol: P,
+        limits: Limits,
+        window: usize,
+    ) -> Self {
         let (pipe, peer) = pipe(window);
         let counters = Arc::new(Counters::default());
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -191,10 +218,10 @@ impl Connected {
         let process = connection.process();
         Self {
             peer,
-            clock,
+            clock: clock.clone(),
             process,
             counters,
-            node,
+            node: node.clone(),
         }
     }
 

@@ -130,7 +130,7 @@ impl<S: Stream> Process for Connection<S> {
         self.ledger.failed(u64::from(self.in_hand));
         self.stage = Stage::Closing(Ending::Crashed(message.to_owned()));
         // The replies to the requests before the one that crashed are owed (S20).
-        me.with_scratch(|replies, me| self.deliver(replies, me))
+        self.deliver(me)
     }
 
     fn terminate(&mut self, reason: &Reason, _: &mut Me<'_, Self>) {
@@ -153,11 +153,12 @@ impl<S: Stream> Connection<S> {
     fn data(&mut self, bytes: &[u8], me: &mut Me<'_, Self>) -> Next {
         self.ledger.read(bytes.len());
         match &mut self.stage {
-            Stage::Open => me.with_scratch(|replies, me| {
-                replies.clear();
-                self.answer_requests(bytes, replies, me.now());
-                self.deliver(replies, me)
-            }),
+            Stage::Open => {
+                // None wait: nothing would be read.
+                self.unsent = me.take_scratch();
+                self.answer_requests(bytes, me.now());
+                self.deliver(me)
+            }
             Stage::Closing(_) => Next::Receive,
             Stage::Lingering(ending, room) => match room.checked_sub(bytes.len()) {
                 Some(left) => {
@@ -170,10 +171,10 @@ impl<S: Stream> Connection<S> {
     }
 
     // ANCHOR: answer_requests
-    /// Appends to `replies` the reply to every request that `bytes` complete, up to the first that is refused;
-    /// in one-shot, to the first only.
+    /// Makes the reply to every request that `bytes` complete, up to the first that is refused; in one-shot, to the
+    /// first only.
     #[inline]
-    fn answer_requests(&mut self, bytes: &[u8], replies: &mut Vec<u8>, now: Duration) {
+    fn answer_requests(&mut self, bytes: &[u8], now: Duration) {
         let frame_bytes_max = self.ledger.limits().frame_bytes_max;
         let mut frames = self.decoder.feed(bytes);
         while let Stage::Open = self.stage {
@@ -183,7 +184,8 @@ impl<S: Stream> Connection<S> {
                     self.ledger.request();
                     self.begun = None;
                     self.in_hand = true;
-                    self.service.answer(frame, frame_bytes_max, replies)
+                    self.service
+                        .answer(frame, frame_bytes_max, &mut self.unsent)
                 }
                 Err(error) => {
                     self.ledger.request();
@@ -210,25 +212,25 @@ impl<S: Stream> Connection<S> {
     }
     // ANCHOR_END: answer_requests
 
-    /// Writes `replies` at once; what the peer does not take waits here, and nothing is read until it has gone.
+    /// Writes the replies at once; what the peer does not take waits, and nothing is read until it has gone.
     #[inline]
-    fn deliver(&mut self, replies: &mut Vec<u8>, me: &mut Me<'_, Self>) -> Next {
+    fn deliver(&mut self, me: &mut Me<'_, Self>) -> Next {
+        let replies = std::mem::take(&mut self.unsent);
         let written = if replies.is_empty() {
             Ok(0)
         } else {
-            me.port.write(replies)
+            me.port.write(&replies)
         };
         let Ok(taken) = written else {
-            replies.clear();
             return self.end(CloseReason::Reset);
         };
         self.ledger.wrote(taken);
         if taken < replies.len() {
-            self.unsent.extend_from_slice(&replies[taken..]);
+            self.unsent = replies[taken..].to_vec();
             me.port.set_active(false);
             me.after(self.ledger.limits().write_timeout);
         }
-        replies.clear();
+        me.give_scratch(replies);
         self.go_on(me)
     }
 

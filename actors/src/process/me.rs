@@ -2,7 +2,6 @@
 //! its port.
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,13 +76,18 @@ impl<P: Process> Me<'_, P> {
         self.core.due = None;
     }
 
-    /// Lends a buffer that the processes of this arbiter share, for what is to be written at once. What is left in
-    /// it is there the next time, so whoever has used it clears it.
+    /// Lends an empty buffer, for what is to be written at once, so that no process has to own one of that size.
+    /// It is the caller's alone until it is [given back](Self::give_scratch); one that is not is not missed.
     #[inline]
-    pub fn with_scratch<R>(&mut self, use_it: impl FnOnce(&mut Vec<u8>, &mut Self) -> R) -> R {
-        let local = Rc::clone(&self.core.local);
-        let mut scratch = local.scratch.borrow_mut();
-        use_it(&mut scratch, self)
+    pub fn take_scratch(&mut self) -> Vec<u8> {
+        self.core.local.scratch.take()
+    }
+
+    /// Gives a buffer back, for the next process of this arbiter that wants one. What is in it is forgotten.
+    #[inline]
+    pub fn give_scratch(&mut self, mut scratch: Vec<u8>) {
+        scratch.clear();
+        self.core.local.scratch.set(scratch);
     }
 
     /// Receives exits as messages (O3): `process_flag(trap_exit, true)`.

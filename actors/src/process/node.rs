@@ -2,7 +2,7 @@
 //! buffer for all its ports.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroUsize;
@@ -47,7 +47,8 @@ pub(super) struct Local {
     pub(super) worker: u32,
     pub(super) timers: Timers,
     pub(super) read_buffer: RefCell<Box<[u8]>>,
-    pub(super) scratch: RefCell<Vec<u8>>,
+    /// Empty, or lent.
+    pub(super) scratch: Cell<Vec<u8>>,
 }
 
 thread_local! {
@@ -259,7 +260,7 @@ fn settle_in(node: Node, worker: u32, time: Time) {
         worker,
         timers: Timers::new(time.clone()),
         read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
-        scratch: RefCell::default(),
+        scratch: Cell::default(),
     });
     LOCAL.set(Some(Rc::clone(&local)));
     if let Time::Real(_) = time {

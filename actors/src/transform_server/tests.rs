@@ -153,6 +153,22 @@ fn s20_a_crash_hands_over_what_was_owed_and_then_is_one() {
 }
 
 #[test]
+fn s20_a_crash_hands_over_nobody_elses_replies() {
+    let it = connected(true, 0);
+    it.peer.send(b"8:shout.me,");
+    let other = it.beside(transforms(true), usize::MAX);
+    // With a reply in hand, and once more should it try to hand that over.
+    other.peer.trap(2);
+    other.peer.send(b"9:shout.you,");
+    it.clock.settle();
+    it.peer.trap(1);
+    it.peer.take(100);
+    it.peer.finish();
+    it.clock.settle();
+    assert_eq!(it.peer.received(), b"2:ME,");
+}
+
+#[test]
 fn s21_what_is_in_flight_is_finished_and_then_it_closes() {
     let it = connected(true, usize::MAX);
     it.peer.send(b"7:sho");
