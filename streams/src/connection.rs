@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use poetry::event::{Interest, Scene};
-use poetry::{CloseReason, Kind};
+use poetry::{CloseReason, Kind, panics};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -214,13 +214,18 @@ impl<S> Drop for Connection<S> {
         let counters = &self.site.counters;
         counters.failed(self.in_flight.get().into());
         counters.closed(reason);
+        let stop = &self.site.stop;
         match (self.at_stop.get(), reason) {
-            (AtStop::InFlight, CloseReason::Cut) => &self.site.stop.cut,
-            (AtStop::InFlight, _) => &self.site.stop.finished,
-            _ => return self.report(Interest::CLOSED, || Kind::Closed(reason)),
+            (AtStop::InFlight, CloseReason::Cut) => {
+                stop.cut.fetch_add(1, Ordering::Relaxed);
+            }
+            (AtStop::InFlight, _) => {
+                stop.finished.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
         }
-        .fetch_add(1, Ordering::Relaxed);
-        self.report(Interest::CLOSED, || Kind::Closed(reason));
+        // This may be the unwinding of an observer's panic: a second one would end the program.
+        let _ = panics::contain(|| self.report(Interest::CLOSED, || Kind::Closed(reason)));
     }
 }
 

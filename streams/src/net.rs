@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt, stream};
 use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
-use poetry::{FetchFailure, Kind, Reporter};
+use poetry::{FetchFailure, Kind, Reporter, panics};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -85,7 +85,9 @@ async fn pause(error: &io::Error, reporter: &Reporter) {
         error.kind(),
         ConnectionAborted | ConnectionReset | Interrupted
     ) {
-        reporter.report(Scene::default(), Kind::AcceptFailed(error.to_string()));
+        let failed = Kind::AcceptFailed(error.to_string());
+        // An observer that panics does not end the accepting.
+        let _ = panics::contain(|| reporter.report(Scene::default(), failed));
         sleep(ACCEPT_RETRY).await;
     }
 }

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt, future};
 use poetry::limits::LISTEN_BACKLOG;
-use poetry::{Counters, Counts, Limits, Observer, Options, Reporter, Role, Service, Summary};
+use poetry::{
+    Counters, Counts, Limits, Observer, Options, Reporter, Role, Service, Summary, panics,
+};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::spawn_local;
@@ -35,6 +37,15 @@ enum Phase {
     },
     /// Whatever is still open is cut.
     Over,
+}
+
+/// Says that all is over when it is dropped: every worker waits for that, so a panic must say it too.
+struct SaysOver(watch::Sender<Phase>);
+
+impl Drop for SaysOver {
+    fn drop(&mut self) {
+        self.0.send_replace(Phase::Over);
+    }
 }
 
 /// A connection on its way to another worker's runtime.
@@ -75,7 +86,7 @@ impl Workers {
             listener,
             hands,
             permits: permits(&options.limits),
-            phase: workers.phase.clone(),
+            over: SaysOver(workers.phase.clone()),
         };
         let sources = std::iter::once(acceptor).chain(others.into_iter().map(Source::Dealt));
         for (number, source) in (0..).zip(sources) {
@@ -151,7 +162,7 @@ enum Source {
         listener: TcpListener,
         hands: Vec<mpsc::Sender<Dealt>>,
         permits: Arc<Semaphore>,
-        phase: watch::Sender<Phase>,
+        over: SaysOver,
     },
     Dealt(mpsc::Receiver<Dealt>),
 }
@@ -203,7 +214,7 @@ impl Worker {
                 listener,
                 hands,
                 permits,
-                phase,
+                over,
             } => {
                 let max = permits_max(&self.limits);
                 let accepted =
@@ -217,7 +228,7 @@ impl Worker {
                 let grace = self.grace().await;
                 // When every permit has come home, every connection is gone.
                 let _ = timeout(grace, permits.acquire_many(max)).await;
-                phase.send_replace(Phase::Over);
+                drop(over);
             }
             Source::Dealt(receiver) => {
                 drop(ready.send(Ok(())));
@@ -234,7 +245,11 @@ impl Worker {
     /// Serves what comes until the server is told to stop; then those that are idle close.
     async fn serve(&self, site: &Rc<Site>, accepted: impl Stream<Item = Accepted<Socket>>) {
         let connections = accepted
-            .map(|accepted| Connection::accept(accepted, site))
+            .filter_map(|accepted| {
+                // An observer that panics costs the connection it was told of, and nobody else.
+                let connection = panics::contain(|| Connection::accept(accepted, site));
+                future::ready(connection.ok())
+            })
             .take_until(self.grace());
         match self.service.clone() {
             Service::Poem(service) => serve_poem(connections, service).await,

@@ -6,10 +6,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poetry::event::Unobserved;
+use poetry::event::{Interest, Unobserved};
 use poetry::{
-    Cancel, Clock, FetchFailure, FetchRequest, Model, Options, Pace, Peer, Poem, PoemService,
-    Server, Service, TransformService, Via,
+    Cancel, Clock, Event, FetchFailure, FetchRequest, Model, Observer, Options, Pace, Peer, Poem,
+    PoemService, Server, Service, TransformService, Via, panics,
 };
 use streams::Streams;
 
@@ -270,4 +270,39 @@ fn s16_those_beyond_the_limit_wait_until_one_ends() {
     drop(first);
     second.read_exact(&mut [0; 4]).unwrap();
     assert_eq!(server.counters().accepted, 2);
+}
+
+/// Panics at whatever it is told.
+struct Panicky;
+
+impl Observer for Panicky {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn observe(&self, event: &Event) {
+        panic!("told of {:?}", event.kind);
+    }
+}
+
+#[test]
+fn s20_an_observer_that_panics_costs_connections_and_does_not_keep_a_server_from_stopping() {
+    panics::silence_contained();
+    let service = Service::Transform(TransformService {
+        keep_alive: true,
+        lab: None,
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Streams
+        .serve(listener, service, &options(3), Arc::new(Panicky))
+        .unwrap();
+    for _ in 0..6 {
+        let mut socket = TcpStream::connect(server.address()).unwrap();
+        socket.set_read_timeout(Some(GENEROUS)).unwrap();
+        let end = socket.read(&mut [0; 1]).map_err(|error| error.kind());
+        assert!(matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset)));
+    }
+    let counters = server.shutdown(GENEROUS).counters;
+    assert_eq!(counters.check(), Ok(()));
+    assert_eq!((counters.accepted, counters.closed.panic), (6, 6));
 }
