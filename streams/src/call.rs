@@ -23,20 +23,20 @@ impl<'f> Call<'f> {
         }
     }
 
-    /// Connects to `peer`, and tells of it.
+    /// Connects to `peer`, and tells of each address it tries, and of the one that accepts.
     pub(crate) async fn connect(
         &self,
         peer: &Peer,
         limits: &Limits,
     ) -> Result<Dialled, FetchFailure> {
-        let addresses = peer.addresses();
-        let first = addresses.as_ref().ok().and_then(|all| all.first());
-        self.between(Scene {
-            peer: first.copied(),
-            ..self.scene.get()
-        });
-        self.tell(Kind::Connecting);
-        let socket = net::connect(addresses?, limits.connect_timeout).await?;
+        let trying = |address| {
+            self.between(Scene {
+                peer: Some(address),
+                ..self.scene.get()
+            });
+            self.tell(Kind::Connecting);
+        };
+        let socket = net::connect(peer.addresses()?, limits.connect_timeout, trying).await?;
         let (local, peer) = net::ends(&socket);
         self.between(Scene {
             local,

@@ -162,16 +162,19 @@ pub(crate) fn take_over(socket: Released) -> io::Result<Socket> {
     TcpStream::from_std(socket).map(Socket)
 }
 
-/// Connects to the first of `addresses` that accepts, each within `connect_timeout` (S15).
+/// Connects to the first of `addresses` that accepts, each within `connect_timeout` (S15); `trying` is told of each
+/// that is tried, before it is.
 ///
 /// # Errors
 /// Connection failed, with the cause of the last.
 pub(crate) async fn connect(
     addresses: &[SocketAddr],
     connect_timeout: Duration,
+    mut trying: impl FnMut(SocketAddr),
 ) -> Result<Dialled, FetchFailure> {
     let mut failure = FetchFailure::connect_timed_out();
     for &address in addresses {
+        trying(address);
         failure = match timeout(connect_timeout, connect_to(address)).await {
             Ok(Ok(socket)) => return Ok(socket),
             Ok(Err(error)) => FetchFailure::connection_failed(&error),

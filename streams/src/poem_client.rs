@@ -31,7 +31,7 @@ pub fn poem(
 ) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Send + Unpin {
     let connect_timeout = limits.connect_timeout;
     Box::pin(
-        stream::once(async move { net::connect(&addresses, connect_timeout).await })
+        stream::once(async move { net::connect(&addresses, connect_timeout, |_| ()).await })
             .map_ok(move |socket| chunks_of(socket, &limits))
             .try_flatten(),
     )
@@ -71,7 +71,7 @@ pub async fn get_poetry_by_hand(
     addresses: Vec<SocketAddr>,
     limits: Limits,
 ) -> Result<String, FetchFailure> {
-    let mut socket = net::connect(&addresses, limits.connect_timeout).await?;
+    let mut socket = net::connect(&addresses, limits.connect_timeout, |_| ()).await?;
     let mut poem = Vec::new();
     while let Some(chunk) = read_chunk(&mut socket, limits.idle_timeout).await? {
         poem.extend_from_slice(&chunk);

@@ -25,7 +25,7 @@ pub async fn transform(
     limits: &Limits,
 ) -> Result<String, FetchFailure> {
     let request = encode(name, poem, limits)?;
-    let socket = net::connect(&addresses, limits.connect_timeout).await?;
+    let socket = net::connect(&addresses, limits.connect_timeout, |_| ()).await?;
     ask(socket, &request, limits, |_| ()).await
 }
 

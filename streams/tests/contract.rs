@@ -1,15 +1,15 @@
 //! The model behind the contract, over real sockets.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poetry::event::{Interest, Unobserved};
 use poetry::{
-    Cancel, Clock, Event, FetchFailure, FetchRequest, Model, Observer, Options, Pace, Peer, Poem,
-    PoemService, Server, Service, TransformService, Via, panics,
+    Cancel, Clock, Event, FetchFailure, FetchRequest, Kind, Model, Observer, Options, Pace, Peer,
+    Poem, PoemService, Server, Service, TransformService, Via, panics,
 };
 use streams::Streams;
 
@@ -305,4 +305,39 @@ fn s20_an_observer_that_panics_costs_connections_and_does_not_keep_a_server_from
     let counters = server.shutdown(GENEROUS).counters;
     assert_eq!(counters.check(), Ok(()));
     assert_eq!((counters.accepted, counters.closed.panic), (6, 6));
+}
+
+/// Keeps the peers that were tried, by task.
+#[derive(Default)]
+struct Tried(Mutex<Vec<(u64, SocketAddr)>>);
+
+impl Observer for Tried {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn observe(&self, event: &Event) {
+        if event.kind == Kind::Connecting {
+            let peer = event.scene.peer.expect("who is tried has an address");
+            self.0.lock().unwrap().push((event.scene.task, peer));
+        }
+    }
+}
+
+#[test]
+fn s10_each_address_that_is_tried_is_told_of_and_a_name_without_one_is_not() {
+    let good = poem_server("good", Pace::Fast, 1);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = closed.local_addr().unwrap();
+    drop(closed);
+    let peers = [
+        Peer::unresolved("nowhere", "no such name"),
+        Peer::new("twice", vec![nobody, good.address(), nobody]),
+    ];
+    let requests = peers.map(|peer| FetchRequest { peer, via: None });
+    let tried = Arc::<Tried>::default();
+    let client = Streams.client(&options(1)).unwrap();
+    client.fetch(&requests, tried.clone(), &Cancel::new());
+    let tried = tried.0.lock().unwrap();
+    assert_eq!(*tried, [(1, nobody), (1, good.address())]);
 }
