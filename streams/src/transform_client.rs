@@ -1,6 +1,8 @@
 //! The transform client, and its fallback: when the transform fails, the original poem is kept (S13).
 
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures::{Stream, TryStreamExt, pin_mut};
 use poetry::error::{Timeout, decode_poem};
@@ -14,6 +16,7 @@ use crate::deadlines::until;
 use crate::poem_client::Fetch;
 use crate::{chunks, net};
 
+// ANCHOR: transform
 /// Has `poem` transformed by the first of `addresses` that accepts.
 ///
 /// # Errors
@@ -29,6 +32,23 @@ pub async fn transform(
     ask(socket, &request, limits, |_| ()).await
 }
 
+/// Sends `request` and takes the one reply; `heard` is told of the bytes of each read.
+async fn ask<S>(
+    mut socket: S,
+    request: &[u8],
+    limits: &Limits,
+    heard: impl FnMut(&Vec<u8>),
+) -> Result<String, FetchFailure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    send(&mut socket, request, limits.idle_timeout).await?;
+    let chunks = chunks::chunks(socket).map_err(|error| FetchFailure::connection_lost(&error));
+    let timely = chunks::idle_timeout(chunks, limits.idle_timeout).inspect_ok(heard);
+    first_frame(timely, limits.frame_bytes_max).await
+}
+// ANCHOR_END: transform
+
 /// The request, if it fits a frame.
 fn encode(name: &str, poem: &str, limits: &Limits) -> Result<Vec<u8>, FetchFailure> {
     if request::len(name, poem) > limits.frame_bytes_max {
@@ -40,27 +60,27 @@ fn encode(name: &str, poem: &str, limits: &Limits) -> Result<Vec<u8>, FetchFailu
     Ok(request)
 }
 
-// ANCHOR: transform
-/// Sends `request` and takes the one reply; `heard` is told of the bytes of each read.
-async fn ask<S>(
-    mut socket: S,
-    request: &[u8],
-    limits: &Limits,
-    heard: impl FnMut(&Vec<u8>),
-) -> Result<String, FetchFailure>
+/// Sends all of `request`; whoever takes a byte has the whole `idle_timeout` for the next.
+async fn send<S>(
+    socket: &mut S,
+    mut request: &[u8],
+    idle_timeout: Duration,
+) -> Result<(), FetchFailure>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncWrite + Unpin,
 {
-    timeout(limits.idle_timeout, socket.write_all(request))
-        .await
-        .map_err(|_| FetchFailure::TimedOut(Timeout::Idle))?
-        .map_err(|error| FetchFailure::connection_lost(&error))?;
-    let chunks = chunks::chunks(socket).map_err(|error| FetchFailure::connection_lost(&error));
-    first_frame(
-        chunks::idle_timeout(chunks, limits.idle_timeout).inspect_ok(heard),
-        limits.frame_bytes_max,
-    )
-    .await
+    while !request.is_empty() {
+        let taken = timeout(idle_timeout, socket.write(request))
+            .await
+            .map_err(|_| FetchFailure::TimedOut(Timeout::Idle))?
+            .and_then(|taken| match taken {
+                0 => Err(io::ErrorKind::WriteZero.into()),
+                taken => Ok(taken),
+            })
+            .map_err(|error| FetchFailure::connection_lost(&error))?;
+        request = &request[taken..];
+    }
+    Ok(())
 }
 
 /// The frame that the chunks begin with, as a poem.
@@ -80,7 +100,6 @@ async fn first_frame(
     }
     Err(at_end)
 }
-// ANCHOR_END: transform
 
 // ANCHOR: fallback
 /// The transformed poem; or the original and why it was not transformed.

@@ -1,7 +1,5 @@
 //! The transform client against servers that say anything, in memory and on virtual time.
 
-use std::time::Duration;
-
 use poetry::netstring::Flaw;
 use tokio::io::{AsyncReadExt, duplex};
 use tokio::time::sleep;
@@ -51,6 +49,33 @@ fn s13_failures_are_told_apart() {
     assert_eq!(ask_one_that_says(b"1:\xff,", true), Err(NotUtf8 { at: 0 }));
     let garbled = ask_one_that_says(b"AHOY", true);
     assert!(matches!(garbled, Err(Garbled(error)) if error.flaw == Flaw::NotADigit(b'A')));
+}
+
+#[test]
+fn s15_a_server_may_take_its_time_with_a_long_request_as_long_as_it_takes_some() {
+    on_virtual_time(async {
+        let limits = Limits::default();
+        let request = encode("shout", &"ahoy".repeat(16), &limits).unwrap();
+        for (bytes, reply) in [
+            (request.len(), Ok("AHOY".to_owned())),
+            (
+                request.len() / 2,
+                Err(FetchFailure::TimedOut(Timeout::Idle)),
+            ),
+        ] {
+            let (ours, mut theirs) = duplex(1);
+            let server = async {
+                for _ in 0..bytes {
+                    sleep(limits.idle_timeout / 2).await;
+                    theirs.read_exact(&mut [0]).await.unwrap();
+                }
+                let _ = theirs.write_all(b"4:AHOY,").await;
+                sleep(limits.idle_timeout * 2).await;
+            };
+            let asked = ask(ours, &request, &limits, |_| ());
+            assert_eq!(futures::join!(asked, server).0, reply);
+        }
+    });
 }
 
 #[test]
