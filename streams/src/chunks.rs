@@ -13,6 +13,7 @@ use tokio::io::AsyncRead;
 use tokio::time::{Instant, sleep_until};
 
 use crate::buffer;
+use crate::deadlines::after;
 
 /// What each read of `source` brings; one read for each chunk that is asked for (L2).
 pub fn chunks<R>(mut source: R) -> EndsWithError<impl Stream<Item = io::Result<Vec<u8>>>>
@@ -65,22 +66,40 @@ pub fn idle_timeout<T>(
     ends_with_error(timely.map(|item| item.unwrap_or(Err(FetchFailure::TimedOut(Timeout::Idle)))))
 }
 
-/// Fails at `deadline`, whatever has come by then; never, if there is none.
-pub fn until_deadline<T>(
+/// Fails when the stream has not ended within `total`, whatever has come by then; never, if there is none. The time
+/// counts from when an item is first asked for.
+pub fn total_deadline<T>(
     stream: impl Stream<Item = Result<T, FetchFailure>> + Unpin,
-    deadline: Option<Instant>,
+    total: Option<Duration>,
 ) -> impl Stream<Item = Result<T, FetchFailure>> + Unpin {
     let mut stream = stream;
-    let mut passed = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+    let mut passed = None;
     ends_with_error(stream::poll_fn(move |cx| {
-        match passed.as_mut().map(|passed| passed.as_mut().poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Some(Err(FetchFailure::TimedOut(Timeout::Total)))),
-            _ => stream.poll_next_unpin(cx),
+        if let Some(total) = total {
+            let begin = || Box::pin(sleep_until(after(Instant::now(), total)));
+            if passed
+                .get_or_insert_with(begin)
+                .as_mut()
+                .poll(cx)
+                .is_ready()
+            {
+                return Poll::Ready(Some(Err(FetchFailure::TimedOut(Timeout::Total))));
+            }
         }
+        stream.poll_next_unpin(cx)
     }))
 }
 
-/// The first `bytes` bytes, and then the end: nothing more is asked for.
+/// The first `bytes` bytes, and then the end: nothing more is asked for, and what the stream holds is let go.
+///
+/// ```
+/// # use futures::{StreamExt, TryStreamExt, executor::block_on, stream};
+/// use streams::chunks::take_bytes;
+///
+/// let endless = stream::repeat(b"la ".to_vec()).map(Ok::<_, ()>);
+/// let song = block_on(take_bytes(endless, 8).try_concat());
+/// assert_eq!(song, Ok(b"la la la".to_vec()));
+/// ```
 pub fn take_bytes<E>(
     stream: impl Stream<Item = Result<Vec<u8>, E>> + Unpin,
     bytes: usize,

@@ -12,6 +12,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use poetry::FetchFailure;
+use poetry::error::Timeout;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Longer than any program runs; what lies beyond is not told apart.
@@ -22,11 +24,21 @@ pub(crate) fn after(now: Instant, delay: Duration) -> Instant {
     now + delay.min(FAR)
 }
 
-/// What `future` comes to, unless `deadline` passes first.
-pub(crate) async fn until<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+/// When what begins now must have ended, if `total` bounds it.
+pub(crate) fn deadline(total: Option<Duration>) -> Option<Instant> {
+    total.map(|total| after(Instant::now(), total))
+}
+
+/// What `future` comes to, unless `deadline` passes first: that is a failure too (S15).
+pub(crate) async fn until<T>(
+    deadline: Option<Instant>,
+    future: impl Future<Output = Result<T, FetchFailure>>,
+) -> Result<T, FetchFailure> {
     match deadline {
-        Some(deadline) => timeout_at(deadline, future).await.ok(),
-        None => Some(future.await),
+        Some(deadline) => timeout_at(deadline, future)
+            .await
+            .unwrap_or(Err(FetchFailure::TimedOut(Timeout::Total))),
+        None => future.await,
     }
 }
 

@@ -11,10 +11,10 @@ use poetry::error::{Timeout, decode_poem};
 use poetry::event::Scene;
 use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Limits, Outcome, Reporter};
 use tokio::io::AsyncRead;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::call::Call;
-use crate::deadlines::{after, until};
+use crate::deadlines::{deadline, until};
 use crate::joins::as_they_end;
 use crate::transform_client::fall_back;
 use crate::{buffer, chunks, net};
@@ -24,17 +24,18 @@ use crate::{buffer, chunks, net};
 /// Nothing happens until it is polled (L1): then it connects, and reads once for each chunk that is asked for (L2).
 /// An error is the last item (L4). Dropping it closes the socket at once.
 ///
-/// `limits` bound the connecting, the silence between two chunks and the length of the whole (S15).
+/// `limits` bound the connecting, the silence between two chunks, the length of the whole, and the time it takes from
+/// the first poll to the end (S15): whoever reads slowly and sets a total deadline spends it.
 pub fn poem(
     addresses: Vec<SocketAddr>,
     limits: Limits,
 ) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Send + Unpin {
-    let connect_timeout = limits.connect_timeout;
-    Box::pin(
+    let (connect_timeout, total) = (limits.connect_timeout, limits.total_deadline);
+    let chunks =
         stream::once(async move { net::connect(&addresses, connect_timeout, |_| ()).await })
             .map_ok(move |socket| chunks_of(socket, &limits))
-            .try_flatten(),
-    )
+            .try_flatten();
+    chunks::total_deadline(Box::pin(chunks), total)
 }
 
 /// The chunks of `source`, bounded in silence and in length.
@@ -71,16 +72,19 @@ pub async fn get_poetry_by_hand(
     addresses: Vec<SocketAddr>,
     limits: Limits,
 ) -> Result<String, FetchFailure> {
-    let mut socket = net::connect(&addresses, limits.connect_timeout, |_| ()).await?;
-    let mut poem = Vec::new();
-    while let Some(chunk) = read_chunk(&mut socket, limits.idle_timeout).await? {
-        poem.extend_from_slice(&chunk);
-        if poem.len() > limits.poem_bytes_max {
-            let limit = limits.poem_bytes_max as u64;
-            return Err(FetchFailure::TooLong { limit });
+    until(deadline(limits.total_deadline), async {
+        let mut socket = net::connect(&addresses, limits.connect_timeout, |_| ()).await?;
+        let mut poem = Vec::new();
+        while let Some(chunk) = read_chunk(&mut socket, limits.idle_timeout).await? {
+            poem.extend_from_slice(&chunk);
+            if poem.len() > limits.poem_bytes_max {
+                let limit = limits.poem_bytes_max as u64;
+                return Err(FetchFailure::TooLong { limit });
+            }
         }
-    }
-    decode_poem(poem)
+        decode_poem(poem)
+    })
+    .await
 }
 // ANCHOR_END: get_poetry
 
@@ -133,10 +137,8 @@ impl Fetch<'_> {
         &self,
         call: &Call<'_>,
     ) -> (Result<String, FetchFailure>, Option<FetchError>) {
-        let total = self.limits.total_deadline;
-        let deadline = total.map(|total| after(Instant::now(), total));
+        let deadline = deadline(self.limits.total_deadline);
         let poem = until(deadline, self.fetch(call)).await;
-        let poem = poem.unwrap_or(Err(FetchFailure::TimedOut(Timeout::Total)));
         call.tell_end(poem.as_deref());
         match (poem, &self.request.via) {
             (Ok(poem), Some(via)) => {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use crate::call::Call;
-use crate::deadlines::until;
+use crate::deadlines::{deadline, until};
 use crate::poem_client::Fetch;
 use crate::{chunks, net};
 
@@ -28,8 +28,11 @@ pub async fn transform(
     limits: &Limits,
 ) -> Result<String, FetchFailure> {
     let request = encode(name, poem, limits)?;
-    let socket = net::connect(&addresses, limits.connect_timeout, |_| ()).await?;
-    ask(socket, &request, limits, |_| ()).await
+    until(deadline(limits.total_deadline), async {
+        let socket = net::connect(&addresses, limits.connect_timeout, |_| ()).await?;
+        ask(socket, &request, limits, |_| ()).await
+    })
+    .await
 }
 
 /// Sends `request` and takes the one reply; `heard` is told of the bytes of each read.
@@ -112,7 +115,6 @@ pub(crate) async fn fall_back(
     let reporter = fetch.reporter.for_role(Role::TransformClient);
     let call = Call::new(&reporter, fetch.scene(Some(fetch.task)));
     let transformed = until(deadline, transform_in(&call, via, &poem, fetch.limits)).await;
-    let transformed = transformed.unwrap_or(Err(FetchFailure::TimedOut(Timeout::Total)));
     call.tell_end(transformed.as_deref());
     match transformed {
         Ok(transformed) => (transformed, None),

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
+use poetry::error::Timeout;
 use poetry::limits::READ_BUFFER_BYTES;
 use poetry::{FetchFailure, Limits};
 use streams::joins::{as_they_come, one_after_another};
@@ -290,4 +291,18 @@ fn the_plain_form_and_the_combinators_agree() {
         let composed = run(get_poetry(vec![address], short()));
         assert_eq!(composed, run(get_poetry_by_hand(vec![address], short())));
     }
+}
+
+#[test]
+fn s15_the_total_deadline_bounds_every_way_to_ask() {
+    let (_silent, address) = listen();
+    let at = || vec![address];
+    let limits = Limits {
+        total_deadline: Some(Duration::from_millis(50)),
+        ..Limits::default()
+    };
+    let late = Err(FetchFailure::TimedOut(Timeout::Total));
+    assert_eq!(run(get_poetry(at(), limits.clone())), late);
+    assert_eq!(run(get_poetry_by_hand(at(), limits.clone())), late);
+    assert_eq!(run(transform(at(), "shout", "ahoy", &limits)), late);
 }

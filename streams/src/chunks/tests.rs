@@ -89,8 +89,8 @@ fn s15_the_deadline_passes_whatever_has_come() {
             }
             began.elapsed().as_secs()
         };
-        let deadline = Some(began + Duration::from_millis(3500));
-        let timely = until_deadline(chunks(ours).map_err(lost), deadline);
+        let total = Some(Duration::from_millis(3500));
+        let timely = total_deadline(chunks(ours).map_err(lost), total);
         let (closed, items) = futures::join!(trickle, timely.collect::<Items>());
         assert_eq!((items.len(), closed), (5, 4));
         assert_eq!(items[4], Err(FetchFailure::TimedOut(Timeout::Total)));
