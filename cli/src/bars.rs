@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use poetry::event::Interest;
-use poetry::{Event, Kind, Observer, Role};
+use poetry::{Event, FetchFailure, Kind, Observer, Role};
 
 /// Poems that have a bar of their own; a screen holds no more. The rest are counted in the last bar.
 const BARS_MAX: usize = 16;
@@ -113,6 +113,8 @@ impl Observer for Tasks {
             (Role::PoemClient, Kind::Finished { .. }) => ARRIVED,
             (Role::PoemClient, Kind::Failed(_)) => FAILED,
             (Role::TransformClient, Kind::Finished { .. }) => TRANSFORMED,
+            // Its fetch is called off with it.
+            (Role::TransformClient, Kind::Failed(FetchFailure::Cancelled)) => FAILED,
             (Role::TransformClient, Kind::Failed(_)) => NOT_TRANSFORMED,
             _ => return,
         };

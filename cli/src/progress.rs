@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use poetry::event::{Interest, Unobserved};
-use poetry::{Event, FetchRequest, Kind, Observer, Outcome, Role};
+use poetry::{Event, FetchFailure, FetchRequest, Kind, Observer, Outcome, Role};
 
 use crate::args;
 use crate::bars::Bars;
@@ -178,6 +178,8 @@ impl Lines {
             (Role::TransformClient, Kind::Finished { .. }) => {
                 format!("Task {number}: transformed by {}", via.as_ref()?)
             }
+            // Its fetch is called off with it: there is no original to keep, and the end says so.
+            (Role::TransformClient, Kind::Failed(FetchFailure::Cancelled)) => return None,
             (Role::TransformClient, Kind::Failed(failure)) => {
                 said.original.store(true, Ordering::Release);
                 original_kept(index, format_args!("{}: {failure}", via.as_ref()?))
@@ -210,7 +212,7 @@ impl Observer for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poetry::{FetchError, FetchFailure};
+    use poetry::FetchError;
 
     fn outcome(poem: Result<&str, FetchFailure>, transform: Option<FetchFailure>) -> Outcome {
         let error = |failure| FetchError::new("here:1", failure);

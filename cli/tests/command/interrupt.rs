@@ -34,6 +34,25 @@ fn s14_an_interrupt_prints_what_has_arrived_and_closes_the_rest() {
 }
 
 #[test]
+fn s14_an_interrupt_during_a_transform_keeps_no_original() {
+    for model in MODELS {
+        let (silent, via) = listener();
+        let poem = sends("arrived\n");
+        let asked = ["--transform", "shout", "--via", &via, &poem];
+        let fetch = Process::start(quatrain(["fetch", "--model", model].iter().chain(&asked)));
+        let (mut stream, _) = silent.accept().unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        fetch.signal(Signal::SIGINT);
+        let ended = fetch.end();
+        assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""));
+        let said = ended.stderr;
+        let failed = format!("Task 1 failed: 127.0.0.1:{poem}: cancelled\n");
+        assert_eq!(said.matches(&failed).count(), 1, "{model}: {said}");
+        assert!(!said.contains("original"), "{model}: {said}");
+    }
+}
+
+#[test]
 fn s22_an_interrupt_ends_a_fetch_whose_poems_nobody_takes() {
     let (listener, port) = listener();
     let (unread, stdout) = std::io::pipe().unwrap();
