@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use poetry::limits::{CONNECT_TIMEOUT, POEM_BYTES_MAX};
-use poetry::{Counts, Poem, PoemService, Server, Service, TransformService};
+use poetry::{Counts, Model, Poem, PoemService, Server, Service, TransformService};
 use tracing::{error, info, warn};
 
 use crate::args::{Bounds, PoemArgs, ServeArgs, ServeCommand, TransformArgs};
@@ -26,13 +26,14 @@ pub(crate) fn run(args: ServeArgs, stderr: &Lossy) -> Ended {
         ServeCommand::Poem(args) => poem(args)?,
         ServeCommand::Transform(args) => transforms(args),
     };
+    let pooled = pooled(&bounds)?;
+    let model = pooled.as_deref().unwrap_or(bounds.model.model);
     if let Some(parent) = bounds.end_with_parent {
         parent::end_with(parent);
     }
     let requests = Requests::begin()?;
     let stats = Stats::open(bounds.stats.as_deref(), stderr)?;
     let listener = listen(&bounds)?;
-    let model = bounds.model.model;
     let log = Arc::new(ServerLog::new());
     let server = model
         .serve(
@@ -52,6 +53,21 @@ pub(crate) fn run(args: ServeArgs, stderr: &Lossy) -> Ended {
     let status = obey(server, requests, &bounds, stats, stderr);
     log.finish();
     Ok(status)
+}
+
+/// The model with `--pool`, if that is asked for and the model has such a shape.
+fn pooled(bounds: &Bounds) -> Result<Option<Box<dyn Model>>, Failure> {
+    let Some(size) = bounds.pool else {
+        return Ok(None);
+    };
+    let pooled = models::pooled(size);
+    let (name, asked) = (pooled.name(), bounds.model.model.name());
+    if asked != name {
+        return Err(Failure::new(format_args!(
+            "--pool {size} is not for --model {asked}; add --model {name}, or leave --pool out"
+        )));
+    }
+    Ok(Some(pooled))
 }
 
 /// What is served, as the `Serving` line names it, and with which bounds.

@@ -26,7 +26,8 @@ pub fn find(name: &str) -> Option<&'static dyn Model> {
     ALL.iter().copied().find(|model| model.name() == name)
 }
 
-/// Threads in a pool of `size` over a queue, instead of one for each connection (`--pool`).
+/// The one model that has a second shape, in that shape: its servers serve with at most `size` threads over a queue,
+/// instead of one for each connection (`serve --pool`). As many slow peers as there are threads hold up everybody.
 pub fn pooled(size: NonZeroUsize) -> Box<dyn Model> {
     Box::new(blocking::Blocking { pool: Some(size) })
 }

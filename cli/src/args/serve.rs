@@ -26,6 +26,7 @@ const TRANSFORM_EXAMPLES: &str = "\
 Examples:
   quatrain serve transform --port 10100                      one request a connection
   quatrain serve transform --keep-alive --model streams      any number of requests
+  quatrain serve transform --model blocking --pool 8         eight threads; the rest queue
   printf '16:cummingsify.AHOY,' | nc 127.0.0.1 10100         a request by hand; the reply is 4:ahoy,
 
 Transforms: cummingsify (lower case), shout (upper case), reverse (lines in reverse order), \
@@ -122,9 +123,13 @@ pub(crate) struct Bounds {
     )]
     pub(crate) port: u16,
 
-    /// Reactors, arbiters or workers; blocking uses a thread for each connection whatever this says
+    /// Reactors, arbiters or workers; blocking uses a thread for each connection, or --pool
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = NonZeroUsize::MIN, value_parser = at_least_one(limits::THREADS_MAX))]
     threads: NonZeroUsize,
+
+    /// Blocking only: N threads over a queue, not one a connection; a slow peer holds its thread to the end, and N of them hold up everybody
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one(CONNECTIONS_MAX_MAX))]
+    pub(crate) pool: Option<NonZeroUsize>,
 
     /// Connections held at once; more wait until one ends
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = limits::CONNECTIONS_MAX, value_parser = count(CONNECTIONS_MAX_MAX))]

@@ -6,10 +6,8 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 
 use super::support::{
-    Process, Scratch, Server, closed_port, connect, netstring, quatrain, read_all,
+    LANTERN, Process, Scratch, Server, closed_port, connect, netstring, quatrain, read_all,
 };
-
-const LANTERN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../poems/lantern.txt");
 
 #[test]
 fn a_poem_server_says_one_line_with_the_file_as_given_and_serves_it() {
@@ -33,6 +31,25 @@ fn a_transform_server_says_one_line_and_answers() {
         read_all(server.ask(&netstring("cummingsify.AHOY"))),
         netstring("ahoy")
     );
+}
+
+#[test]
+fn t1_a_pool_serves_poems_and_transforms_and_shows_its_threads() {
+    const POOL: [&str; 4] = ["--model", "blocking", "--pool", "1"];
+    let server = Server::start(&[&["poem", LANTERN, "--fast"], &POOL[..]].concat());
+    for _ in 0..2 {
+        assert_eq!(read_all(server.connect()), std::fs::read(LANTERN).unwrap());
+    }
+    let mut server = Server::start(&[&["transform", "--keep-alive"], &POOL[..]].concat());
+    let mut holder = server.ask(&netstring("shout.a"));
+    holder.read_exact(&mut [0; 4]).unwrap();
+    let queued = server.ask(&netstring("shout.b"));
+    queued.shutdown(std::net::Shutdown::Write).unwrap();
+    server.process.signal(Signal::SIGUSR1);
+    server.process.hear("1 threads and one that accepts");
+    drop(holder);
+    assert_eq!(read_all(queued), netstring("B"));
+    assert_eq!(server.stop().status, Some(0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::support::{DEADLINE, Ended, MODELS, Server, netstring, read_all};
+use super::support::{DEADLINE, Ended, LANTERN, MODELS, Server, netstring, read_all};
 
 fn each_model(arguments: &[&str], test: impl Fn(Server)) {
     for model in MODELS {
@@ -74,15 +74,14 @@ fn wait_until_refused(address: SocketAddr) {
 
 #[test]
 fn s21_a_poem_in_flight_is_sent_to_its_end() {
-    const POEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../poems/lantern.txt");
     let pace = ["--num-bytes", "60", "--delay", "20ms"];
-    each_model(&[&["poem", POEM], &pace[..]].concat(), |server| {
+    each_model(&[&["poem", LANTERN], &pace[..]].concat(), |server| {
         let mut stream = server.connect();
         let mut first = [0];
         stream.read_exact(&mut first).unwrap();
         server.process.signal(Signal::SIGTERM);
         let poem = [&first[..], &read_all(stream)].concat();
-        assert_eq!(poem, std::fs::read(POEM).unwrap());
+        assert_eq!(poem, std::fs::read(LANTERN).unwrap());
         ended_with(&server.process.end(), 0, "stopped: 1 finished");
     });
 }

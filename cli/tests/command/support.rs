@@ -17,6 +17,9 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) const MODELS: [&str; 4] = ["callbacks", "actors", "streams", "blocking"];
 
+/// A poem.
+pub(crate) const LANTERN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../poems/lantern.txt");
+
 /// The command with `arguments`, not started.
 pub(crate) fn quatrain<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quatrain"));

@@ -1,6 +1,6 @@
 //! Help, version, and every way to start the command wrongly.
 
-use super::support::{Scratch, closed_port, listener, quatrain, run};
+use super::support::{LANTERN, Scratch, closed_port, listener, quatrain, run};
 
 #[test]
 fn the_help_names_the_subcommands_and_gives_examples() {
@@ -104,6 +104,18 @@ fn s11_bad_usage_is_one_line_that_names_the_culprit_and_status_2() {
         (
             &["serve", "transform", "--frame-bytes-max", "-5"],
             "--frame-bytes-max",
+        ),
+        (
+            &["serve", "transform", "--pool", "4"],
+            "--pool 4 is not for --model callbacks; add --model blocking",
+        ),
+        (
+            &["serve", "poem", LANTERN, "--pool", "1", "--model", "actors"],
+            "--pool",
+        ),
+        (
+            &["serve", "transform", "--pool", "0", "--model", "blocking"],
+            "--pool",
         ),
         (&["serve", "transform", "--prot", "1"], "--port"),
         (&["serve", "transform", "--log", "loud"], "--log"),
