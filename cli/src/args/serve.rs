@@ -34,7 +34,8 @@ gibberish (always fails).";
 
 const SIGNALS: &str = "\
 SIGTERM or Ctrl-C stops accepting and lets what is in flight finish for up to --grace; a second \
-one ends it at once. SIGUSR1 writes the counts to --stats.
+one ends it at once. SIGUSR1 writes the counts to --stats and, on stderr, what the model shows of its
+inside, if anything: actors its supervision tree, blocking its threads.
 Exit status: 0 all finished, 1 something was cut, 2 it could not start.";
 
 #[derive(Args)]

@@ -23,6 +23,7 @@ fn the_help_of_a_subcommand_gives_examples_and_defaults() {
         "[default: 0.7]",
         "[default: callbacks]",
         "SIGTERM",
+        "supervision tree",
     ] {
         assert!(help.contains(words), "{words} is missing");
     }
