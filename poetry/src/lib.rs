@@ -19,6 +19,7 @@
 //! | [`panics`] | a panic that costs one connection | S20 |
 //! | [`model`] | the contract: model, server, client | |
 
+mod ascii;
 pub mod cancel;
 pub mod counters;
 pub mod error;

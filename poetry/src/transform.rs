@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::ascii;
 use crate::event::Clock;
 
 /// Why there is no transformed poem; the request is refused (S4).
@@ -117,7 +118,7 @@ pub fn find(name: &[u8], lab: bool) -> Option<&'static Transform> {
 
 /// Unicode lower case: exactly `str::to_lowercase`.
 fn cummingsify(poem: &[u8], out: &mut Vec<u8>) -> Applied {
-    if !append_if_ascii(poem, out, |byte| byte.to_ascii_lowercase()) {
+    if !append_if_ascii(poem, out, ascii::make_lowercase) {
         out.extend_from_slice(text(poem)?.to_lowercase().as_bytes());
     }
     Ok(())
@@ -125,41 +126,22 @@ fn cummingsify(poem: &[u8], out: &mut Vec<u8>) -> Applied {
 
 /// Unicode upper case: exactly `str::to_uppercase`.
 fn shout(poem: &[u8], out: &mut Vec<u8>) -> Applied {
-    if !append_if_ascii(poem, out, |byte| byte.to_ascii_uppercase()) {
+    if !append_if_ascii(poem, out, ascii::make_uppercase) {
         out.extend_from_slice(text(poem)?.to_uppercase().as_bytes());
     }
     Ok(())
 }
 
-/// Appends every byte changed, and finds out on the way whether all are ASCII; appends nothing if one is not.
-/// Changing a byte twice must be as good as once.
-#[inline(always)] // So that `change` becomes part of one vectorised loop.
-fn append_if_ascii(poem: &[u8], out: &mut Vec<u8>, change: impl Fn(u8) -> u8) -> bool {
-    const LANES: usize = 32; // Two vectors, so that the loop's own instructions are shared by them.
+/// Appends the poem as `change` makes it, or nothing if that finds that it is not all ASCII.
+#[inline]
+fn append_if_ascii(poem: &[u8], out: &mut Vec<u8>, change: fn(&mut [u8]) -> bool) -> bool {
     let start = out.len();
     out.extend_from_slice(poem);
-    let poem = &mut out[start..];
-    let mut seen = [0; LANES];
-    let mut change_all = |bytes: &mut [u8]| {
-        for (byte, seen) in bytes.iter_mut().zip(&mut seen) {
-            *seen |= *byte;
-            *byte = change(*byte);
-        }
-    };
-    poem.as_chunks_mut::<LANES>()
-        .0
-        .iter_mut()
-        .for_each(|chunk| change_all(chunk));
-    // The rest as a whole chunk too, which overlaps those before it.
-    match poem.last_chunk_mut::<LANES>() {
-        Some(last) => change_all(last),
-        None => change_all(poem),
-    }
-    let ascii = seen.is_ascii();
-    if !ascii {
+    let is_ascii = change(&mut out[start..]);
+    if !is_ascii {
         out.truncate(start);
     }
-    ascii
+    is_ascii
 }
 
 /// The lines in reverse order. A poem that ends with a newline, as files do, still does; the others get none added.
