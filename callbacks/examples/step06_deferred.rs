@@ -1,16 +1,14 @@
 //! Parts 7 to 9: a Deferred is the promise that one of the two is called, once; and it can be returned.
 
 mod common;
-#[path = "common/errand.rs"]
-mod errands;
 
-use callbacks::{Failure, Reactor, get_poetry};
+use callbacks::{Errand, Failure, Reactor, get_poetry};
 
 fn main() -> Result<(), Failure> {
     let server = common::poem_server()?;
     let reactor = Reactor::open()?;
     let context = reactor.clone();
-    let errand = errands::errand(&reactor, 0);
+    let errand = Errand::quiet(&reactor);
     let poem = get_poetry(&reactor, &server.address().into(), &errand)
         .add_callbacks(
             |poem| {

@@ -1,17 +1,15 @@
 //! Parts 10 and 13: a callback that returns a Deferred; the chain waits for it. A transform that fails leaves the poem.
 
 mod common;
-#[path = "common/errand.rs"]
-mod errands;
 
-use callbacks::{Failure, Reactor, get_poetry, transform_or_keep};
+use callbacks::{Errand, Failure, Reactor, get_poetry, transform_or_keep};
 use poetry::Via;
 
 fn main() -> Result<(), Failure> {
     let (poems, transforms) = (common::poem_server()?, common::transform_server()?);
     let reactor = Reactor::open()?;
     let (context, transforming) = (reactor.clone(), reactor.clone());
-    let errand = errands::errand(&reactor, 0);
+    let errand = Errand::quiet(&reactor);
     let via = Via {
         transform: "cummingsify".to_owned(),
         peer: transforms.address().into(),

@@ -1,17 +1,15 @@
 //! Part 17: the same program as the step before, as a coroutine: the waits are where they are read.
 
 mod common;
-#[path = "common/errand.rs"]
-mod errands;
 
-use callbacks::{Failure, Reactor, coroutine, get_poetry, transform_or_keep};
+use callbacks::{Errand, Failure, Reactor, coroutine, get_poetry, transform_or_keep};
 use poetry::Via;
 
 fn main() -> Result<(), Failure> {
     let (poems, transforms) = (common::poem_server()?, common::transform_server()?);
     let reactor = Reactor::open()?;
     let context = reactor.clone();
-    let errand = errands::errand(&reactor, 0);
+    let errand = Errand::quiet(&reactor);
     let via = Via {
         transform: "cummingsify".to_owned(),
         peer: transforms.address().into(),

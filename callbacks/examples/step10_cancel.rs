@@ -1,21 +1,15 @@
 //! Part 19: whoever does not want the poem any more cancels it; the socket closes at once. A timeout is a cancel, too.
 
 mod common;
-#[path = "common/errand.rs"]
-mod errands;
 
 use std::time::Duration;
 
-use callbacks::{Cancelled, Deferred, Failure, Reactor, TimedOut, get_poetry};
+use callbacks::{Cancelled, Deferred, Errand, Failure, Reactor, TimedOut, get_poetry};
 
 fn main() -> Result<(), Failure> {
     let server = common::poem_server()?;
     let reactor = Reactor::open()?;
-    let poem = get_poetry(
-        &reactor,
-        &server.address().into(),
-        &errands::errand(&reactor, 0),
-    );
+    let poem = get_poetry(&reactor, &server.address().into(), &Errand::quiet(&reactor));
     poem.cancel();
     let cancelled = poem.add_errback(|failure| {
         println!("The poem: {failure}");

@@ -51,15 +51,14 @@ impl Factory for Rc<PoemFactory> {
         let Side::Accepted { serial } = address.side else {
             return None;
         };
-        let seat = Seat::take(&self.station, serial);
-        seat.station.counters.requests(1);
+        let mut seat = Seat::take(&self.station, serial);
+        seat.owe(1);
         Some(Box::new(PoemProtocol {
             factory: Rc::clone(self),
             seat,
             began: Duration::ZERO,
             chunk: 0,
             sent: 0,
-            answered: false,
             peer_finished: false,
             linger: None,
             reason: None,
@@ -74,7 +73,6 @@ struct PoemProtocol {
     began: Duration,
     chunk: usize,
     sent: usize,
-    answered: bool,
     peer_finished: bool,
     linger: Option<Linger>,
     reason: Option<CloseReason>,
@@ -98,7 +96,7 @@ impl PoemProtocol {
             }
             self.chunk += 1;
         }
-        if !std::mem::replace(&mut self.answered, true) {
+        if self.seat.owes() {
             self.seat.answered(transport, 1);
         }
         if !self.waits(transport, pace.due(self.chunk)) {
@@ -172,10 +170,11 @@ impl Protocol for PoemProtocol {
     }
 
     fn connection_lost(&mut self, transport: &Transport, lost: Lost) {
-        if !self.answered {
-            self.seat.station.counters.failed(1);
-        }
-        let reason = self.reason.unwrap_or_else(|| reason_of(&lost));
+        let reason = match lost {
+            // The poem and FIN were sent; what the peer made of them is its own affair.
+            Lost::Broken(_) if self.linger.is_some() && !self.seat.owes() => CloseReason::Done,
+            lost => self.reason.unwrap_or_else(|| reason_of(&lost)),
+        };
         self.seat.leave(transport, reason);
     }
 }

@@ -432,3 +432,38 @@ impl fmt::Debug for OpenReactor {
         self.reactor.fmt(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Protocol;
+
+    /// A protocol with a timeout that never comes, and the factory that builds it.
+    struct Patient;
+
+    impl Protocol for Patient {
+        fn connection_made(&mut self, transport: &Transport) {
+            transport.set_timeout(Some(Duration::from_secs(60)));
+        }
+
+        fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+    }
+
+    impl Factory for Patient {
+        fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
+            Some(Box::new(Self))
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_gone_leaves_no_timeout_behind_for_long() {
+        let reactor = MemoryReactor::new();
+        let factory: Rc<dyn Factory> = Rc::new(Patient);
+        for _ in 0..2_000 {
+            reactor.accept(&factory).finish();
+            reactor.settle();
+        }
+        assert_eq!(reactor.connections(), 0);
+        assert!(reactor.core().timeouts.borrow().len() <= DEAD_TIMEOUTS_MAX + 1);
+    }
+}

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use poetry::{Counters, Counts, Kind, Observer, Options, Reporter, Role, Server, Service, Summary};
 
+use crate::log;
 use crate::poem_server::poem_factory;
 use crate::protocol::Factory;
 use crate::reactor::{Accepted, Acceptor, Inlet, Phase, Port, Reactor, RemoteReactor};
@@ -135,6 +136,12 @@ fn run_reactor(
         address,
     } = plan;
     let station = Station::new(limits, counters, reporter, admission, worker, address);
+    // Handlers' panics are the server's own; what else goes wrong unseen is told the same way, and nothing is printed.
+    let telling = Rc::clone(&station);
+    log::set_hook(move |trouble| {
+        let kind = Kind::Panicked(trouble.to_string());
+        telling.reporter.report(telling.scene(), kind);
+    });
     let factory = match service {
         Service::Poem(service) => poem_factory(service, &station),
         Service::Transform(service) => transform_factory(service, &station),

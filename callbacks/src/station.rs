@@ -146,6 +146,8 @@ impl Admission {
 pub(crate) struct Seat {
     pub(crate) station: Rc<Station>,
     task: u64,
+    /// Requests in flight: counted, and not answered yet.
+    owed: u32,
     in_flight: bool,
     left: bool,
 }
@@ -156,6 +158,7 @@ impl Seat {
         Self {
             station: Rc::clone(station),
             task,
+            owed: 0,
             in_flight: false,
             left: false,
         }
@@ -200,9 +203,24 @@ impl Seat {
         }
     }
 
+    /// `requests` more are in flight; if the connection ends before they are answered, they have failed.
     #[inline]
-    pub(crate) fn answered(&self, transport: &Transport, requests: u64) {
+    pub(crate) fn owe(&mut self, requests: u32) {
+        self.station.counters.requests(requests.into());
+        self.owed += requests;
+    }
+
+    /// Whether a request is in flight.
+    pub(crate) fn owes(&self) -> bool {
+        self.owed > 0
+    }
+
+    /// The replies to `requests` of those in flight have been taken to their last byte.
+    #[inline]
+    pub(crate) fn answered(&mut self, transport: &Transport, requests: u32) {
         if requests > 0 {
+            self.owed -= requests;
+            let requests = u64::from(requests);
             self.station.counters.answered(requests);
             if self.station.reporter.wants(Interest::ANSWERED) {
                 self.tell(transport, Kind::Answered { requests });
@@ -236,6 +254,9 @@ impl Seat {
             return;
         }
         let station = &self.station;
+        station
+            .counters
+            .failed(std::mem::take(&mut self.owed).into());
         station.counters.closed(reason);
         station.admission.leave();
         if self.in_flight {
@@ -258,7 +279,16 @@ impl Seat {
 /// A protocol that panicked never says goodbye (R4).
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.count_out(CloseReason::Panic);
+        if !self.left {
+            self.count_out(CloseReason::Panic);
+            let scene = Scene {
+                task: self.task,
+                ..self.station.scene()
+            };
+            self.station
+                .reporter
+                .report(scene, Kind::Closed(CloseReason::Panic));
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! were read, and the replies to one read are one write.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -63,7 +64,7 @@ impl Factory for Rc<TransformFactory> {
             seat: Seat::take(&self.station, serial),
             stream: 0,
             partial: None,
-            owed: 0,
+            unsent: None,
             state: State::Serving,
             peer_finished: false,
             reason: None,
@@ -78,8 +79,8 @@ struct TransformProtocol {
     stream: u64,
     /// What only a connection in the middle of a request has.
     partial: Option<Box<Partial>>,
-    /// Requests whose replies have not been taken by the kernel.
-    owed: u32,
+    /// What only a connection whose replies were not all taken at once has.
+    unsent: Option<Box<Unsent>>,
     state: State,
     peer_finished: bool,
     /// Why the connection ends, once that is known.
@@ -103,6 +104,12 @@ struct Partial {
     start: u64,
     /// When the request must be complete (S18).
     due: Duration,
+}
+
+/// Replies on their way: where each ends, counted from the first one's beginning, and how far the kernel has come.
+struct Unsent {
+    ends: VecDeque<usize>,
+    taken: usize,
 }
 
 /// How the requests in one read ended.
@@ -174,14 +181,16 @@ impl TransformProtocol {
         if answered == 0 {
             return;
         }
-        self.seat.station.counters.requests(answered.into());
+        self.seat.owe(answered);
         let taken = transport.write(replies);
         self.seat.wrote(transport, taken);
         if taken == replies.len() {
-            self.seat.answered(transport, answered.into());
+            self.seat.answered(transport, answered);
         } else {
-            self.owed = answered;
             transport.pause_producing();
+            let ends = ends_of(replies);
+            self.unsent = Some(Box::new(Unsent { ends, taken: 0 }));
+            self.took(transport, taken);
         }
     }
 }
@@ -231,6 +240,20 @@ impl TransformProtocol {
             }
             self.go_on(transport, answered);
         }
+    }
+
+    /// The kernel has taken `bytes` more of the replies: those taken to their last byte are answered.
+    fn took(&mut self, transport: &Transport, bytes: usize) {
+        let Some(unsent) = &mut self.unsent else {
+            return;
+        };
+        unsent.taken += bytes;
+        let answered = unsent.ends.partition_point(|&end| end <= unsent.taken);
+        unsent.ends.drain(..answered);
+        if unsent.ends.is_empty() {
+            self.unsent = None;
+        }
+        self.seat.answered(transport, answered as u32);
     }
 
     fn request_due(&self, transport: &Transport) -> Duration {
@@ -294,7 +317,11 @@ impl TransformProtocol {
         match (lost, self.reason) {
             (Lost::Aborted, Some(CloseReason::Write)) => CloseReason::Write,
             (Lost::Done, Some(reason)) => reason,
-            (Lost::Broken(_), Some(reason)) if matches!(self.state, State::Lingering(_)) => reason,
+            (Lost::Broken(_), Some(reason))
+                if matches!(self.state, State::Lingering(_)) && !self.seat.owes() =>
+            {
+                reason
+            }
             _ => reason_of(lost),
         }
     }
@@ -320,12 +347,8 @@ impl Protocol for TransformProtocol {
 
     fn data_sent(&mut self, transport: &Transport, bytes: usize) {
         self.seat.wrote(transport, bytes);
-        if transport.unsent() == 0 {
-            let owed = std::mem::take(&mut self.owed);
-            self.seat.answered(transport, owed.into());
-        } else {
-            self.wait(transport);
-        }
+        self.took(transport, bytes);
+        self.wait(transport);
     }
 
     /// The last reply has been taken.
@@ -378,10 +401,20 @@ impl Protocol for TransformProtocol {
     }
 
     fn connection_lost(&mut self, transport: &Transport, lost: Lost) {
-        self.seat.station.counters.failed(self.owed.into());
         let reason = self.close_reason(&lost);
         self.seat.leave(transport, reason);
     }
+}
+
+/// Where each of `replies`, which are netstrings, ends.
+fn ends_of(replies: &[u8]) -> VecDeque<usize> {
+    let mut decoder = Decoder::new(usize::MAX);
+    let mut frames = decoder.feed(replies);
+    let mut ends = VecDeque::new();
+    while let Ok(Some(_)) = frames.next() {
+        ends.push_back(replies.len() - frames.rest().len());
+    }
+    ends
 }
 
 /// An error's place counted from the beginning of the stream, not from that of the decoder.

@@ -1,6 +1,7 @@
 //! The servers in memory, on virtual time: paces and deadlines to the nanosecond, back-pressure to the byte, and nobody
 //! waits.
 
+use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -265,6 +266,50 @@ fn s4_a_framing_error_is_placed_in_the_stream() {
             house.counts().refused.framing,
             house.counts().closed.refused
         ),
+        (1, 1)
+    );
+}
+
+#[test]
+fn s23_of_a_batch_partly_taken_the_whole_replies_are_answered_and_the_rest_failed() {
+    let house = House::new(Limits::default());
+    let peer = house.reactor.accept(&house.transforms(true));
+    peer.limit_room(8);
+    peer.send(&b"8:shout.ab,".repeat(3));
+    house.reactor.settle();
+    assert_eq!((house.counts().answered, house.counts().in_flight), (1, 2));
+    peer.limit_room(3);
+    house.reactor.settle();
+    peer.fail(ErrorKind::ConnectionReset);
+    house.reactor.settle();
+    let counts = house.counts();
+    assert_eq!(
+        (counts.answered, counts.failed, counts.closed.reset),
+        (2, 1, 1)
+    );
+}
+
+#[test]
+fn s19_a_reset_before_the_reply_is_taken_is_a_reset_and_one_after_the_poem_is_not() {
+    let house = House::new(Limits::default());
+    let peer = house.reactor.accept(&house.transforms(false));
+    peer.limit_room(0);
+    peer.send(b"8:shout.ab,");
+    house.reactor.settle();
+    peer.fail(ErrorKind::ConnectionReset);
+    house.reactor.settle();
+    assert_eq!((house.counts().closed.reset, house.counts().failed), (1, 1));
+
+    let poem = PoemService {
+        poem: Poem::from("a poem"),
+        pace: Pace::Fast,
+    };
+    let peer = house.reactor.accept(&poem_factory(poem, &house.station));
+    assert!(peer.sees_fin());
+    peer.fail(ErrorKind::ConnectionReset);
+    house.reactor.settle();
+    assert_eq!(
+        (house.counts().closed.done, house.counts().answered),
         (1, 1)
     );
 }
