@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poetry::netstring::Decoder;
+use poetry::netstring::{Decoder, encoded_len};
 use poetry::{CloseReason, Observer, Options, Refusal, Role, TransformService};
 
 use crate::ledger::Ledger;
@@ -49,6 +49,7 @@ impl Protocol for Transforms {
             ledger,
             stage: Stage::Open,
             unsent: Vec::new(),
+            taken: 0,
             owed: 0,
             in_hand: false,
             begun: None,
@@ -65,8 +66,10 @@ struct Connection<S> {
     ledger: Ledger,
     decoder: Decoder,
     stage: Stage,
-    /// Replies the peer has not taken; while there are any, nothing is read (S5).
+    /// Replies the peer has not entirely taken; while there are any, nothing is read (S5).
     unsent: Vec<u8>,
+    /// Bytes of the first of them that were taken.
+    taken: usize,
     /// Requests whose replies are not entirely taken.
     owed: u64,
     /// A request is being answered; if that crashes, it is the one that failed.
@@ -219,16 +222,20 @@ impl<S: Stream> Connection<S> {
         let written = if replies.is_empty() {
             Ok(0)
         } else {
-            me.port.write(&replies)
+            me.port.write(&replies[self.taken..])
         };
         let Ok(taken) = written else {
             return self.end(CloseReason::Reset);
         };
         self.ledger.wrote(taken);
-        if taken < replies.len() {
-            self.unsent = replies[taken..].to_vec();
+        self.taken += taken;
+        if self.taken < replies.len() {
+            let whole = self.count_taken(whole_replies(&replies, self.taken));
+            self.unsent = replies[whole..].to_vec();
             me.port.set_active(false);
             me.after(self.ledger.limits().write_timeout);
+        } else {
+            self.taken = 0;
         }
         me.give_scratch(replies);
         self.go_on(me)
@@ -236,19 +243,32 @@ impl<S: Stream> Connection<S> {
 
     /// The peer takes bytes again.
     fn write_on(&mut self, me: &mut Me<'_, Self>) -> Next {
-        let Ok(taken) = me.port.write(&self.unsent) else {
+        let Ok(taken) = me.port.write(&self.unsent[self.taken..]) else {
             return self.end(CloseReason::Reset);
         };
         self.ledger.wrote(taken);
-        self.unsent.drain(..taken);
+        self.taken += taken;
         if taken > 0 {
             me.after(self.ledger.limits().write_timeout);
         }
-        if self.unsent.is_empty() {
-            self.unsent = Vec::new();
+        if self.taken == self.unsent.len() {
+            (self.unsent, self.taken) = (Vec::new(), 0);
             me.port.set_active(!self.peer_finished);
+        } else {
+            let whole = self.count_taken(whole_replies(&self.unsent, self.taken));
+            self.unsent.drain(..whole);
         }
         self.go_on(me)
+    }
+
+    /// So many replies, of so many bytes, were taken to their last byte: they are answered, and only those behind
+    /// them can fail. Gives back the bytes.
+    #[cold]
+    fn count_taken(&mut self, (count, bytes): (u64, usize)) -> usize {
+        self.taken -= bytes;
+        self.owed -= count;
+        self.ledger.answered(count);
+        bytes
     }
 
     /// What follows once everything owed is delivered: the next request, or the close.
@@ -341,6 +361,21 @@ impl<S: Stream> Connection<S> {
     fn end(&mut self, reason: CloseReason) -> Next {
         Ending::Closed(reason).exit_from(&mut self.stage)
     }
+}
+
+/// How many of `replies` end within the first `taken` bytes, and with which byte the last of them.
+fn whole_replies(replies: &[u8], taken: usize) -> (u64, usize) {
+    let mut decoder = Decoder::new(usize::MAX);
+    let mut frames = decoder.feed(replies);
+    let (mut count, mut whole) = (0, 0);
+    while let Ok(Some(reply)) = frames.next() {
+        let end = whole + encoded_len(reply.len());
+        if end > taken {
+            break;
+        }
+        (count, whole) = (count + 1, end);
+    }
+    (count, whole)
 }
 
 impl Ending {

@@ -136,6 +136,27 @@ fn s7_a_lingering_close_drains_a_bounded_number_of_bytes() {
 }
 
 #[test]
+fn s23_replies_taken_to_their_last_byte_are_answered_and_only_the_rest_fails() {
+    let it = connected(true, 6);
+    it.peer.send(b"7:shout.a,7:shout.b,7:shout.c,8:shout.de,");
+    it.clock.settle();
+    assert_eq!((it.counts().answered, it.counts().in_flight), (1, 3));
+    it.peer.take(1);
+    it.clock.settle();
+    assert_eq!(it.counts().answered, 1);
+    it.peer.take(6);
+    it.clock.settle();
+    it.process.kill();
+    it.clock.settle();
+    assert_eq!(it.peer.received(), b"1:A,1:B,1:C,2");
+    let counts = it.counts();
+    assert_eq!(
+        (counts.answered, counts.failed, counts.bytes_out),
+        (3, 1, 13)
+    );
+}
+
+#[test]
 fn s20_a_crash_hands_over_what_was_owed_and_then_is_one() {
     let it = connected(true, 1);
     it.peer.send(b"7:shout.a,7:crash.b,7:shout.c,");
