@@ -39,12 +39,16 @@ where
     S: Connect,
     P: Process<Message = ToPoet>,
 {
+    let frame_bytes_max = errand.fetch.limits.frame_bytes_max;
+    let too_long = request::len(&errand.transform, poem) > frame_bytes_max;
     let mut request = Vec::new();
-    request::encode(&errand.transform, poem, &mut request);
+    if !too_long {
+        request::encode(&errand.transform, poem, &mut request);
+    }
     let transformer = Transformer::<S> {
         reporter: errand.fetch.reporter.for_role(Role::TransformClient),
-        decoder: Decoder::new(errand.fetch.limits.frame_bytes_max),
-        too_long: request::len(&errand.transform, poem) > errand.fetch.limits.frame_bytes_max,
+        decoder: Decoder::new(frame_bytes_max),
+        too_long,
         request,
         sent: 0,
         heard: false,
@@ -70,6 +74,7 @@ struct Transformer<S> {
     reporter: Reporter,
     decoder: Decoder,
     request: Vec<u8>,
+    /// The request would be; it was not even made.
     too_long: bool,
     /// Bytes of the request that were taken.
     sent: usize,
