@@ -23,7 +23,10 @@ pub(super) struct Poet<S> {
     /// What was read, or the whole poem while it is being transformed.
     poem: Vec<u8>,
     bytes: u64,
+    /// When it began, as its arbiter's deadlines count.
     begun: Duration,
+    /// The same by the clock that the outcome is told in.
+    begun_told: Duration,
     scene: Scene,
     stream: std::marker::PhantomData<fn() -> S>,
 }
@@ -37,6 +40,7 @@ impl<S: Connect> Poet<S> {
             poem: Vec::new(),
             bytes: 0,
             begun: Duration::ZERO,
+            begun_told: Duration::ZERO,
             scene: Scene {
                 task: task as u64,
                 ..Scene::default()
@@ -172,7 +176,7 @@ impl<S: Connect> Poet<S> {
             poem: poem.map_err(|failure| FetchError::new(&self.request().peer, failure)),
             transform_failure,
             bytes: self.bytes,
-            elapsed: me.now().saturating_sub(self.begun),
+            elapsed: self.told_now().saturating_sub(self.begun_told),
         };
         let task = self.task;
         me.send(&self.parent, ToFetcher::Poem { task, outcome });
@@ -193,6 +197,10 @@ impl<S: Connect> Poet<S> {
         Some(self.begun.saturating_add(total))
     }
 
+    fn told_now(&self) -> Duration {
+        self.fetch.reporter.clock().now()
+    }
+
     fn report(&self, kind: Kind) {
         self.fetch.reporter.report(self.scene, kind);
     }
@@ -206,6 +214,7 @@ impl<S: Connect> Process for Poet<S> {
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         me.trap_exits();
         self.begun = me.now();
+        self.begun_told = self.told_now();
         self.scene.worker = me.worker();
         self.dial(me)
     }

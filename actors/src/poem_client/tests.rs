@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use poetry::cancel::Target;
@@ -53,7 +54,7 @@ impl One {
         let fetch = Arc::new(Fetch {
             requests: vec![FetchRequest { peer, via }],
             limits,
-            reporter: Reporter::new(NAME, Role::PoemClient, Clock::stopped(), observer),
+            reporter: Reporter::new(NAME, Role::PoemClient, ticking(), observer),
         });
         let (done, outcomes) = mpsc::channel();
         let fetcher = Fetcher::<Pipe>::new(fetch, Cancel::new(), done);
@@ -70,11 +71,14 @@ impl One {
         }
     }
 
+    fn outcome(&self) -> Option<Outcome> {
+        Some(self.outcomes.try_iter().next()?.remove(0))
+    }
+
     /// The word for how it ended, if it has.
     fn ended(&self) -> Option<&'static str> {
-        let outcome = self.outcomes.try_iter().next()?.remove(0);
         Some(
-            outcome
+            self.outcome()?
                 .poem
                 .map_or_else(|error| error.failure.status(), |_| "arrived"),
         )
@@ -85,6 +89,12 @@ impl Drop for One {
     fn drop(&mut self) {
         self.node.stop();
     }
+}
+
+/// Every look at it is an hour later.
+fn ticking() -> Clock {
+    let looks = AtomicU32::new(0);
+    Clock::new(move || 3_600 * SECOND * looks.fetch_add(1, Ordering::Relaxed))
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -167,4 +177,16 @@ fn s14_a_cancel_during_the_transform_is_one_failure_and_closes_its_socket() {
         [(Role::PoemClient, "cancelled")]
     );
     assert!(transformer.ended().1);
+}
+
+#[test]
+fn s22_the_time_a_fetch_took_is_told_by_the_clock_it_was_given() {
+    let peer = testing::listen(address(7));
+    let one = One::fetch(7, Limits::default());
+    one.clock.advance(SECOND);
+    peer.finish();
+    one.clock.settle();
+    let outcome = one.outcome().unwrap();
+    assert_eq!(outcome.poem.as_deref(), Ok(""));
+    assert!(outcome.elapsed >= 3_600 * SECOND);
 }
