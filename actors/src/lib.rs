@@ -98,8 +98,8 @@
 //! | [`transform_server`], [`poem_server`] | one connection each |
 //! | [`poem_client`], [`transform_client`] | fetcher, poets, transformers |
 //!
-//! The examples (`step_1_process` … `step_5_server`) grow from the smallest process to the supervised server, each a
-//! small difference from the one before.
+//! The examples (`step_1_process` … `step_6_poet`) grow from the smallest process to the supervised server and its
+//! client, each a small difference from the one before.
 
 pub mod dial;
 mod ledger;

@@ -30,9 +30,27 @@ pub struct Fetch {
     pub(crate) reporter: Reporter,
 }
 
+impl Fetch {
+    /// A fetch of `requests` within the limits of `options`, whose events `observer` is told of. Its tasks are the
+    /// places in `requests`.
+    pub fn new(
+        requests: Vec<FetchRequest>,
+        options: &Options,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            requests,
+            limits: options.limits.clone(),
+            reporter: Reporter::new(NAME, Role::PoemClient, options.clock.clone(), observer),
+        }
+    }
+}
+
 // ANCHOR: get_poetry
 /// Sends out a poet for the request at `task`. It tells `parent` once what came of it, and exits; asked to exit
 /// before that, it says that it was cancelled. `S` is what it connects by: a [`Socket`], or a test's pipe.
+///
+/// If `fetch` has no request at `task` the poet crashes, and whoever monitors it hears why.
 ///
 /// ```erlang
 /// get_poetry(Fetch, Task) ->
@@ -55,8 +73,7 @@ pub fn get_poetry<S: Connect>(
 /// A node of arbiters in which poets live.
 pub struct Poets {
     node: Node,
-    limits: Limits,
-    clock: poetry::Clock,
+    options: Options,
 }
 
 impl Poets {
@@ -67,8 +84,7 @@ impl Poets {
     pub fn start(options: &Options) -> io::Result<Self> {
         Ok(Self {
             node: Node::start(options.threads)?,
-            limits: options.limits.clone(),
-            clock: options.clock.clone(),
+            options: options.clone(),
         })
     }
 }
@@ -80,12 +96,7 @@ impl Client for Poets {
         observer: Arc<dyn Observer>,
         cancel: &Cancel,
     ) -> Vec<Outcome> {
-        let reporter = Reporter::new(NAME, Role::PoemClient, self.clock.clone(), observer);
-        let fetch = Arc::new(Fetch {
-            requests: requests.to_vec(),
-            limits: self.limits.clone(),
-            reporter,
-        });
+        let fetch = Arc::new(Fetch::new(requests.to_vec(), &self.options, observer));
         let (sender, outcomes) = mpsc::channel();
         let asked = cancel.clone();
         let fetcher = self.node.arbiter(0).spawn("fetcher".into(), move || {
@@ -125,7 +136,7 @@ impl Drop for Poets {
 impl fmt::Debug for Poets {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Poets")
-            .field("limits", &self.limits)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

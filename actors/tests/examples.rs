@@ -15,6 +15,9 @@ mod step_4_supervisor;
 #[allow(dead_code)]
 #[path = "../examples/step_5_server.rs"]
 mod step_5_server;
+#[allow(dead_code)]
+#[path = "../examples/step_6_poet.rs"]
+mod step_6_poet;
 
 const POEM: &str = "The lamp is out,\nthe harbour is not.";
 
@@ -57,4 +60,9 @@ fn o6_step_5_the_server_is_a_tree_of_processes() {
             .last()
             .is_some_and(|line| line.starts_with("└─ acceptor"))
     );
+}
+
+#[test]
+fn s12_step_6_a_poet_brings_one_poem_home() {
+    assert_eq!(step_6_poet::run().unwrap(), POEM);
 }

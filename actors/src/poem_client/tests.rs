@@ -51,11 +51,12 @@ impl One {
         let peer = Peer::from(address(port));
         let failures = Arc::new(Failures::default());
         let observer = Arc::clone(&failures) as Arc<dyn Observer>;
-        let fetch = Arc::new(Fetch {
-            requests: vec![FetchRequest { peer, via }],
+        let options = Options {
             limits,
-            reporter: Reporter::new(NAME, Role::PoemClient, ticking(), observer),
-        });
+            ..Options::new(ticking())
+        };
+        let requests = vec![FetchRequest { peer, via }];
+        let fetch = Arc::new(Fetch::new(requests, &options, observer));
         let (done, outcomes) = mpsc::channel();
         let fetcher = Fetcher::<Pipe>::new(fetch, Cancel::new(), done);
         let fetcher = node
