@@ -1,7 +1,29 @@
 //! Ways to read many poems, by name: what differs is who is asked for what, and when.
 //!
-//! Two keep poems apart, and give pieces of them; two take whole poems, which are futures. In each pair one keeps
-//! the order and one does not.
+//! Two clients in Haskell differ in who waits. The first reads lazily and in order, so the second poem's sender stalls
+//! while the first is read; the second gives each poem a thread, and waits for their answers:
+//!
+//! ```haskell
+//! mapM_ putStr poems                                          -- one after another
+//! answers <- forM peers $ \peer -> do { box <- newEmptyMVar
+//!                                     ; forkIO (fetch peer >>= putMVar box)
+//!                                     ; return box }
+//! mapM takeMVar answers                                       -- all at once, taken in order
+//! ```
+//!
+//! Here both are joins. [`one_after_another`] and [`as_they_come`] keep poems apart, and give pieces of them;
+//! [`in_order`] and [`as_they_end`] take whole poems, which are futures. In each pair the first keeps the order. No
+//! thread and no task is started for any of them: the fetches are parts of one value, polled by whoever awaits it.
+//!
+//! ```no_run
+//! # use futures::StreamExt;
+//! # use poetry::Limits;
+//! # use streams::{joins::in_order, poem_client::get_poetry};
+//! # async fn read(addresses: Vec<std::net::SocketAddr>) {
+//! let poems = addresses.into_iter().map(|address| get_poetry(vec![address], Limits::default()));
+//! let answers: Vec<_> = in_order(poems, 100).collect().await; // all at once, taken in order
+//! # }
+//! ```
 
 use std::future::Future;
 

@@ -1,4 +1,24 @@
 //! The poem client: a poem is a lazy stream of chunks, and fetching many is a stream of such streams (S10–S15).
+//!
+//! In Haskell a poem can be a lazy list of characters: the handle is read while the list is looked at.
+//!
+//! ```haskell
+//! poem <- hGetContents handle      -- nothing is read yet
+//! mapM_ putStrLn (lines poem)      -- now it is, a line at a time
+//! ```
+//!
+//! Here it is a stream, and [`lines`](crate::lines::lines) is an adaptor like that one. Taking the title of an endless
+//! poem is `take 1 . lines` there and `lines(poem).take(1)` here; dropping the stream closes the socket at once, where
+//! Haskell waits for the collector to find the handle. Where the two part ways:
+//!
+//! - **A stream is consumed once.** A list that was read is still there; a stream's items are gone when they have been
+//!   taken, so a poem read lazily takes no more memory than its longest line.
+//! - **Demand is explicit.** Looking is a call, `next().await`, in sight of the reader; nothing is read because some pure
+//!   function happened to look.
+//! - **Errors are typed items.** A handle that fails while a lazy list is read ends the list in silence; here the failure
+//!   is the stream's last item (L4), and the types make somebody look at it.
+//!
+//! What combinators are made of can be seen in [`get_poetry_by_hand`], the same client as a loop with an `await` in it.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -1,4 +1,13 @@
 //! The transform server: a stream of connections, each a stream of requests into a sink of replies (S2–S7).
+//!
+//! Three decisions carry it, and the poem server:
+//!
+//! - **Demand comes first.** The sink is asked whether it has room before the stream is asked for more, so nothing is read
+//!   for a peer that does not listen. (`forward` in `futures` asks the stream first, and holds an item nobody wants yet.)
+//! - **Frames are lent.** What one read brought is answered inside the poll that read it, out of a buffer of the thread's;
+//!   so an item of the stream is what one read was answered with, and an idle connection owns no buffer.
+//! - **Dropping is cancelling.** A connection is closed and counted when its task is dropped, at whatever point that is; a
+//!   shutdown lets those in flight finish and then drops the runtime.
 
 use std::pin::Pin;
 use std::rc::Rc;
