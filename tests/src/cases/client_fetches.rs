@@ -29,6 +29,7 @@ cases! { PoemClient:
     a_thousand_poems_are_fetched_at_once [S10 S15] needs [Crowd],
     one_fetch_at_a_time_is_one_after_another [S10 S15],
     no_more_fetches_than_the_limit_are_under_way [S15],
+    two_fetches_of_one_client_have_a_limit_each [S14 S15],
     addresses_are_tried_in_order [S10],
     the_first_address_that_answers_is_the_only_one_used [S10],
     an_address_that_never_accepts_gives_way_to_the_next [S10 S15],
@@ -199,6 +200,20 @@ fn no_more_fetches_than_the_limit_are_under_way(context: &Context) -> Check {
     ensure(peak <= 3, || {
         format!("expected at most 3 connections at once, came {peak}")
     })
+}
+
+fn two_fetches_of_one_client_have_a_limit_each(context: &Context) -> Check {
+    let (one, two) = (Stage::new()?, Stage::new()?);
+    let client = context.client_with(|limits| limits.fetches_max = 1)?;
+    let first = client.start(vec![plain(one.address())]);
+    let mut to_first = one.accept()?;
+    // The first fetch has all that it may have under way, and the second its own.
+    let second = client.start(vec![plain(two.address())]);
+    two.accept()?.send(b"the second")?;
+    expect_poem(&second.outcome()?, "the second")?;
+    to_first.send(b"the first")?;
+    drop(to_first);
+    expect_poem(&first.outcome()?, "the first")
 }
 
 fn at_addresses(addresses: Vec<SocketAddr>) -> FetchRequest {

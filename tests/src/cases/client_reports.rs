@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poetry::{Event, FetchFailure, Kind, Role as Program};
+use poetry::{Event, FetchFailure, FetchRequest, Kind, Peer, Role as Program};
 
 use crate::case::cases;
 use crate::context::Context;
@@ -18,6 +18,8 @@ cases! { PoemClient:
     the_bytes_told_are_the_bytes_of_the_poem [S10] needs [Events],
     events_name_both_ends_of_the_socket [S10] needs [Events],
     a_failure_is_told_once_and_is_the_last_event [S11] needs [Events],
+    connecting_is_told_once_for_each_address_tried [S10] needs [Events],
+    who_has_no_address_is_not_said_to_be_connected_to [S10 S11] needs [Events],
     the_time_told_is_no_less_than_the_fetch_took [S15 S22],
 }
 
@@ -128,4 +130,43 @@ fn the_time_told_is_no_less_than_the_fetch_took(context: &Context) -> Check {
     ensure(elapsed >= pause, || {
         format!("expected at least {pause:?}, came {elapsed:?}")
     })
+}
+
+fn connecting_is_told_once_for_each_address_tried(context: &Context) -> Check {
+    let (one, two) = (Refuses::new()?, Refuses::new()?);
+    let (server, beyond) = (Stand::start(Serves(b"the poem".into()))?, Refuses::new()?);
+    let tried = vec![one.address(), two.address(), server.address()];
+    let peer = Peer::new("several", [tried.clone(), vec![beyond.address()]].concat());
+    let fetching = context
+        .client()?
+        .start(vec![FetchRequest { peer, via: None }]);
+    let journal = std::sync::Arc::clone(fetching.journal());
+    fetching.outcome()?;
+    let events = journal.events();
+    let connecting = events.iter().filter(|event| event.kind == Kind::Connecting);
+    let told: Vec<_> = connecting.filter_map(|event| event.scene.peer).collect();
+    equal("the addresses connected to", &told, &tried)
+}
+
+fn who_has_no_address_is_not_said_to_be_connected_to(context: &Context) -> Check {
+    let peers = [
+        Peer::unresolved("no.such.name:1", "no such name"),
+        Peer::new("nowhere", Vec::new()),
+    ];
+    for peer in peers {
+        let fetching = context
+            .client()?
+            .start(vec![FetchRequest { peer, via: None }]);
+        let journal = std::sync::Arc::clone(fetching.journal());
+        fetching.outcome()?;
+        let told = journal.kinds_of(0);
+        let only_failed = matches!(
+            told.as_slice(),
+            [Kind::Failed(FetchFailure::ConnectionFailed { .. })]
+        );
+        ensure(only_failed, || {
+            format!("expected one failure and nothing before it, came {told:?}")
+        })?;
+    }
+    Ok(())
 }

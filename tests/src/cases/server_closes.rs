@@ -15,6 +15,8 @@ cases! { TransformServer:
     a_reply_survives_unread_input [S7],
     a_long_reply_survives_unread_input [S7],
     a_refusal_with_unread_input_is_fin_and_not_a_reset [S7],
+    what_the_client_sends_after_the_reply_is_drained [S7 S5] needs [Limits],
+    what_the_client_sends_after_a_refusal_is_drained [S7 S4] needs [Limits],
     a_client_that_never_closes_is_left_after_the_linger_timeout [S7] needs [Counters Limits],
     a_client_that_never_stops_is_left_after_the_linger_bytes [S7] needs [Counters Limits],
     what_is_drained_is_counted_as_read [S7] needs [Counters],
@@ -37,6 +39,29 @@ fn a_refusal_with_unread_input_is_fin_and_not_a_reset(context: &Context) -> Chec
     let server = context.one_shot().start()?;
     let mut client = LeavesUnreadInput.send(server.address(), &request("sing", "ahoy"))?;
     client.expect_fin()
+}
+
+/// Asks with `request`, expects `reply` and FIN, and that more can be sent all the same: a server that has closed by
+/// then answers it with a reset.
+fn drains_behind(context: &Context, request: &[u8], reply: &[u8]) -> Check {
+    let long = Duration::from_secs(600);
+    let server = context
+        .one_shot()
+        .limits(|limits| limits.linger_timeout = long)
+        .start()?;
+    let mut client = server.connect()?;
+    client.send(request)?;
+    client.expect_last("the reply", reply)?;
+    (0..10).try_for_each(|_| client.send(&[b'x'; 20_000]))?;
+    client.half_close()
+}
+
+fn what_the_client_sends_after_the_reply_is_drained(context: &Context) -> Check {
+    drains_behind(context, &request("shout", "ahoy"), b"4:AHOY,")
+}
+
+fn what_the_client_sends_after_a_refusal_is_drained(context: &Context) -> Check {
+    drains_behind(context, &request("sing", "ahoy"), b"")
 }
 
 fn a_client_that_never_closes_is_left_after_the_linger_timeout(context: &Context) -> Check {

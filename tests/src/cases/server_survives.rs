@@ -14,6 +14,7 @@ cases! { TransformServer:
     a_reset_in_mid_request_costs_that_connection_only [S19] needs [Counters KeepAlive],
     resets_before_the_first_read_cost_nothing_else [S19] needs [Counters],
     a_reset_with_replies_owed_fails_them [S19 S23] needs [Counters KeepAlive],
+    a_reset_before_the_reply_was_taken_fails_it [S19 S23] needs [Counters Limits],
     a_reset_during_the_lingering_close_ends_it [S19 S7] needs [Counters],
     a_crowd_of_hostile_peers_disturbs_nobody [S19 S18] needs [Counters KeepAlive],
     a_panic_costs_its_connection_only [S20] needs [Lab KeepAlive Counters],
@@ -79,6 +80,21 @@ fn a_reset_with_replies_owed_fails_them(context: &Context) -> Check {
         &counts.requests,
     )?;
     still_serves(&server)
+}
+
+fn a_reset_before_the_reply_was_taken_fails_it(context: &Context) -> Check {
+    let set_up = context
+        .one_shot()
+        .limits(|limits| limits.frame_bytes_max = 2 * NeverReads::BYTES);
+    let server = set_up.start()?;
+    let mut client = NeverReads.visit(server.address())?;
+    client.send(&request("shout", &text(NeverReads::BYTES)))?;
+    // The kernel holds a part of the reply only, so it cannot be answered before the reset.
+    server.wait_until("the request in flight", |counts| counts.in_flight == 1)?;
+    client.reset()?;
+    let counts = server.settled(1)?;
+    let came = (counts.closed.reset, counts.failed, counts.answered);
+    equal("closed as reset, failed, answered", &came, &(1, 1, 0))
 }
 
 fn a_reset_during_the_lingering_close_ends_it(context: &Context) -> Check {

@@ -13,6 +13,7 @@ use crate::wire::{FOREIGN, netstring, request, text};
 
 cases! { TransformClient:
     a_cancel_closes_the_connection_to_the_transform_server [S13 S14],
+    a_cancel_during_the_transform_is_told_once_and_of_the_poem [S13 S14] needs [Events],
     asks_with_one_netstring_and_takes_the_reply [S3 S13],
     does_not_wait_for_a_server_that_keeps_the_connection [S5 S13],
     does_not_close_before_the_reply [S6 S13],
@@ -292,4 +293,25 @@ fn a_cancel_closes_the_connection_to_the_transform_server(context: &Context) -> 
     ensure(outcome.bytes == 8, || {
         format!("expected 8 bytes received, came {}", outcome.bytes)
     })
+}
+
+fn a_cancel_during_the_transform_is_told_once_and_of_the_poem(context: &Context) -> Check {
+    let (poem, transform) = (Stand::start(Serves(b"the poem".into()))?, Stage::new()?);
+    let asked = transformed(poem.address(), "shout", transform.address());
+    let fetching = context.client()?.start(vec![asked]);
+    let journal = Arc::clone(fetching.journal());
+    let mut server = transform.accept()?;
+    server.receive(request("shout", "the poem").len())?;
+    fetching.cancel.task(0);
+    fetching.outcome()?;
+    let told: Vec<_> = journal
+        .events()
+        .into_iter()
+        .filter_map(|event| match event.kind {
+            Kind::Failed(failure) => Some((event.role, event.scene.task, failure)),
+            _ => None,
+        })
+        .collect();
+    let once = (Program::PoemClient, 0, FetchFailure::Cancelled);
+    equal("the failures told", &told, &vec![once])
 }

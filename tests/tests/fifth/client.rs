@@ -111,6 +111,8 @@ impl Task<'_> {
             Some(via) => match self.transformed(&poem, via) {
                 Ok(reply) => Ok(reply),
                 Err(FetchFailure::Cancelled) => {
+                    let failed = Kind::Failed(FetchFailure::Cancelled);
+                    self.tell(Role::PoemClient, scene, failed);
                     Err(self.error(&request.peer, FetchFailure::Cancelled))
                 }
                 Err(failure) if self.flaw == Flaw::FailsWithTheTransform => {
@@ -188,7 +190,10 @@ impl Task<'_> {
             },
             Err(failure) => Kind::Failed(failure.clone()),
         };
-        self.tell(Role::TransformClient, scene, kind);
+        // Who is cancelled is the task, and that is told there.
+        if kind != Kind::Failed(FetchFailure::Cancelled) {
+            self.tell(Role::TransformClient, scene, kind);
+        }
         reply
     }
 

@@ -105,8 +105,8 @@ pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
     (
         Flaw::SlamsTheDoor,
         &[
-            "transform_server::a_reply_survives_unread_input",
-            "transform_server::a_refusal_with_unread_input_is_fin_and_not_a_reset",
+            "transform_server::what_the_client_sends_after_the_reply_is_drained",
+            "transform_server::what_the_client_sends_after_a_refusal_is_drained",
             "poem_server::what_the_client_sends_after_the_poem_is_discarded",
         ],
     ),

@@ -58,6 +58,8 @@ impl<'s> Connection<'s> {
             Service::Poem(service) => self.serve_poem(service),
             Service::Transform(service) => self.serve_transforms(service),
         };
+        // The last read may have ended it before the next look at the server.
+        self.was_busy |= self.in_flight && shared.is_stopping();
         served.unwrap_or_else(|reason| reason)
     }
 

@@ -7,21 +7,23 @@ use std::path::Path;
 /// The workspace's root.
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Every member.
-pub(crate) const MEMBERS: &[&str] = &[
-    "poetry",
-    "callbacks",
-    "actors",
-    "streams",
-    "blocking",
-    "models",
-    "tests",
-    "benches",
-    "cli",
-];
+/// Every member, as the root's manifest lists them.
+pub(crate) fn members() -> Vec<String> {
+    let manifest = fs::read_to_string(format!("{ROOT}/Cargo.toml")).expect("the root's manifest");
+    let list = manifest
+        .split_once("members = [")
+        .and_then(|(_, rest)| rest.split_once(']'));
+    let (list, _) = list.expect("a list of members");
+    list.split(',')
+        .map(|name| name.trim().trim_matches('"').to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
 
-/// The four models.
-pub(crate) const MODELS: &[&str] = &["callbacks", "actors", "streams", "blocking"];
+/// The models, by the names in the one list of them; the folder of each is called so too.
+pub(crate) fn models() -> Vec<&'static str> {
+    models::ALL.iter().map(|model| model.name()).collect()
+}
 
 /// One source file.
 pub(crate) struct File {
@@ -66,8 +68,8 @@ impl fmt::Debug for File {
 /// Every source file of every member, in the order of their paths.
 pub(crate) fn sources() -> Vec<File> {
     let mut files = Vec::new();
-    for member in MEMBERS {
-        gather(member, &mut files);
+    for member in members() {
+        gather(&member, ".rs", &mut files);
     }
     assert!(
         files.len() > 50,
@@ -80,22 +82,44 @@ pub(crate) fn sources() -> Vec<File> {
 /// The source files of one member's library or program.
 pub(crate) fn sources_of(member: &str) -> Vec<File> {
     let mut files = Vec::new();
-    gather(&format!("{member}/src"), &mut files);
+    gather(&format!("{member}/src"), ".rs", &mut files);
     files
 }
 
-fn gather(folder: &str, files: &mut Vec<File>) {
+/// Every document of the workspace.
+pub(crate) fn documents() -> Vec<File> {
+    let mut files = Vec::new();
+    gather(".", ".md", &mut files);
+    assert!(
+        files.len() > 5,
+        "the documents are not where they are looked for"
+    );
+    files
+}
+
+fn gather(folder: &str, ending: &str, files: &mut Vec<File>) {
     let entries = fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder of the workspace");
     for entry in entries {
         let entry = entry.expect("an entry of a folder");
-        let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = if folder == "." {
+            name
+        } else {
+            format!("{folder}/{name}")
+        };
         if entry.path().is_dir() {
-            if !path.ends_with("/target") {
-                gather(&path, files);
+            if !name_is_passed_over(&path) {
+                gather(&path, ending, files);
             }
-        } else if path.ends_with(".rs") {
-            let text = fs::read_to_string(entry.path()).expect("a source file");
+        } else if path.ends_with(ending) {
+            let text = fs::read_to_string(entry.path()).expect("a file of text");
             files.push(File { path, text });
         }
     }
+}
+
+/// What is built, and what is hidden.
+fn name_is_passed_over(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name == "target" || name.starts_with('.')
 }
