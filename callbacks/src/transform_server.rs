@@ -221,6 +221,9 @@ impl TransformFactory {
             if !self.service.keep_alive {
                 return Verdict::Enough;
             }
+            if frames.rest().is_empty() {
+                return Verdict::More;
+            }
         }
     }
 }
