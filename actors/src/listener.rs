@@ -12,7 +12,6 @@ mod acceptor;
 mod connections;
 mod server;
 
-pub use connections::Connections;
 pub use server::Serve;
 pub(crate) use server::serve;
 
@@ -23,11 +22,10 @@ use crate::port::{Stream, Tcp};
 use crate::process::Process;
 
 /// What is spoken on a connection.
-pub trait Protocol: Clone + Send + 'static {
+pub(crate) trait Protocol: Clone + Send + 'static {
     /// The process that speaks it.
     type Connection<S: Stream>: Process<Message = Infallible, Port = Tcp<S>>;
 
     /// A process for a connection that has just been accepted.
-    #[allow(private_interfaces)]
     fn connection<S: Stream>(&self, ledger: Ledger) -> Self::Connection<S>;
 }

@@ -23,7 +23,7 @@ pub(super) const PROMISED_MAX: usize = MAILBOX_CAPACITY / 2;
 const SHOWN: usize = 10;
 
 /// Supervises the connections of one arbiter.
-pub struct Connections<P> {
+pub(crate) struct Connections<P> {
     protocol: P,
     serving: Arc<Serving>,
     /// Which of the connection supervisors this is.
