@@ -4,6 +4,60 @@
 //!
 //! What a process *is* stands in `cell`; what it can do while it handles something, in `me`; what others can do to
 //! it, in `pid` and `record`; where it runs, in `node`.
+//!
+//! # Erlang, and here
+//!
+//! A process is a loop around `receive`. Here the loop is the runtime's, and what it calls is
+//! [`Process::receive`]:
+//!
+//! ```text
+//! loop(Lines) ->                                        impl Process for Poem {
+//!     receive                                             fn receive(&mut self, received, me) -> Next {
+//!         {line, Line} -> loop([Line | Lines]);             match received {
+//!         {recite, From} ->                                     Message(Line(line)) => self.lines.push(line),
+//!             From ! {poem, Lines}, loop(Lines);                Message(Recite(reply)) => reply.send(self.text()),
+//!         stop -> ok                                            Message(Stop) => return Next::Exit(Reason::Normal),
+//!     end.                                                  }
+//!                                                           Next::Receive
+//! ```
+//!
+//! | Erlang | here | rule |
+//! |---|---|---|
+//! | `spawn(fun () -> … end)` | [`Me::spawn`], [`Arbiter::spawn`] | O1 |
+//! | `Pid ! Message` | [`Me::send`]; a full mailbox holds the sender back | O1 |
+//! | `gen_server:call(Pid, Question, 5000)` | [`Me::call`], from outside [`Node::call`] | O7 |
+//! | `gen_server:reply(From, Answer)` | [`Reply::send`] | O7 |
+//! | `receive … after 5000 -> …` | [`Me::after`], then [`Received::Timeout`] | |
+//! | `monitor(process, Pid)`, `{'DOWN', Ref, process, Pid, Reason}` | [`Me::monitor`], [`Received::Down`] | O2 |
+//! | `spawn_link`, `process_flag(trap_exit, true)`, `{'EXIT', Pid, Reason}` | [`Me::spawn_link`], [`Me::trap_exits`], [`Received::Exit`] | O3 |
+//! | `exit(Reason)`, `exit(Pid, shutdown)`, `exit(Pid, kill)` | [`Next::Exit`], [`ProcessRef::exit`], [`ProcessRef::kill`] | O4 |
+//! | `terminate(Reason, State)` | [`Process::crashed`], [`Process::terminate`] | O4 |
+//! | `register(poem, Pid)`, `whereis(poem)` | [`Node::register`], [`Node::whereis`] | |
+//! | `#{id => poem, start => …, restart => permanent, shutdown => 5000}` | [`Spec`](crate::supervisor::Spec) | O5 |
+//! | `#{strategy => rest_for_one, intensity => 1, period => 5}` | [`Strategy`](crate::supervisor::Strategy), [`Intensity`](crate::supervisor::Intensity) | O5 |
+//! | `supervisor:which_children(Sup)` | [`ToSupervisor::Show`](crate::supervisor::ToSupervisor::Show), drawn by [`tree::draw`](crate::tree::draw) | O6 |
+//! | `{tcp, Socket, Data}`, `{active, true}` | [`TcpEvent::Data`](crate::port::TcpEvent::Data), [`Tcp::set_active`](crate::port::Tcp::set_active) | S5 |
+//! | `{active, N}` | [`Listening::add_room`](crate::port::Listening::add_room) | S16 |
+//!
+//! The end of a process is received like a message:
+//!
+//! ```text
+//! Ref = monitor(process, Poem),                         me.monitor(&poem.process());
+//! receive                                               …
+//!     {'DOWN', Ref, process, Poem, Reason} ->           Received::Down(Down { monitor, process, reason }) =>
+//!         io:format("ended: ~p~n", [Reason])                self.ended(reason),
+//! end.
+//! ```
+//!
+//! # What is not as in Erlang
+//!
+//! - Mailboxes are bounded, and whoever sends to a full one waits, in order; `!` in Erlang never does.
+//! - A mailbox takes one type, so there is nothing a process could receive and not understand, and messages are
+//!   handled in the order they come: there is no selective receive. While a process waits for a reply
+//!   ([`Me::call`]) everything else waits, except a kill.
+//! - Nothing is pre-empted. A process that computes for 10 ms delays its arbiter by that much, and a kill takes effect
+//!   between two messages; a supervisor leaves behind what cannot be stopped, and shows it.
+//! - [`Process::terminate`] runs also after a kill: it keeps the books (S23).
 
 mod arbiter;
 mod by_id;
