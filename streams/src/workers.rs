@@ -107,7 +107,13 @@ impl Workers {
 
     fn end(&mut self, grace: Duration) {
         self.stop.tell();
-        self.phase.send_replace(Phase::Stopping { grace });
+        self.phase.send_if_modified(|phase| {
+            let serving = *phase == Phase::Serving;
+            if serving {
+                *phase = Phase::Stopping { grace };
+            }
+            serving
+        });
         for thread in self.threads.drain(..) {
             // A worker that panicked has dropped, and so counted, its connections.
             let _ = thread.join();
