@@ -11,7 +11,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, future};
-use poetry::limits::LISTEN_BACKLOG;
 use poetry::{
     Counters, Counts, Limits, Observer, Options, Reporter, Role, Service, Summary, panics,
 };
@@ -22,10 +21,13 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::connection::Connection;
-use crate::net::{self, Accepted, Released, Socket};
+use crate::net::{self, Accepted, Socket};
 use crate::poem_server::serve_poem;
 use crate::site::{Site, Stop};
 use crate::transform_server::serve_transforms;
+use dealing::{Dealt, deal, keep_every_nth};
+
+mod dealing;
 
 /// How far a server has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +49,6 @@ impl Drop for SaysOver {
         self.0.send_replace(Phase::Over);
     }
 }
-
-/// A connection on its way to another worker's runtime.
-type Dealt = Accepted<Released>;
 
 /// A server that runs.
 #[derive(Debug)]
@@ -128,13 +127,6 @@ fn permits(limits: &Limits) -> Arc<Semaphore> {
 
 fn permits_max(limits: &Limits) -> u32 {
     u32::try_from(limits.connections_max).map_or(u32::MAX >> 3, |max| max.min(u32::MAX >> 3))
-}
-
-/// The hands that cards are dealt from and to.
-fn deal(others: usize) -> (Vec<mpsc::Sender<Dealt>>, Vec<mpsc::Receiver<Dealt>>) {
-    (0..others)
-        .map(|_| mpsc::channel(LISTEN_BACKLOG as usize))
-        .unzip()
 }
 
 impl poetry::Server for Workers {
@@ -274,26 +266,4 @@ impl Worker {
         }
     }
     // ANCHOR_END: shutdown
-}
-
-/// Deals the connections: one to this worker, one to each of the `hands`, and round again.
-fn keep_every_nth(
-    accepted: impl Stream<Item = Accepted<Socket>>,
-    hands: Vec<mpsc::Sender<Dealt>>,
-) -> impl Stream<Item = Accepted<Socket>> {
-    let workers = hands.len() as u64 + 1;
-    accepted.filter_map(move |accepted| {
-        let hand = (accepted.number % workers).checked_sub(1);
-        let hand = hand.map(|hand| hands[hand as usize].clone());
-        async move {
-            let Some(hand) = hand else {
-                return Some(accepted);
-            };
-            // A socket that cannot change hands is dropped: that costs it, and nobody else.
-            if let Ok(dealt) = accepted.try_map(net::release) {
-                let _ = hand.send(dealt).await;
-            }
-            None
-        }
-    })
 }
