@@ -22,12 +22,9 @@ impl<'a> Request<'a> {
     /// No dot or an unknown transform (S4).
     #[inline]
     pub fn parse(frame: &'a [u8], lab: bool) -> Result<Self, Refusal> {
-        let dot = frame
-            .iter()
-            .position(|&byte| byte == b'.')
-            .ok_or(Refusal::NoDot)?;
-        let (name, poem) = (&frame[..dot], &frame[dot + 1..]);
-        let transform = transform::find(name, lab).ok_or_else(|| unknown(name))?;
+        let Some((transform, poem)) = transform::named_by(frame, lab) else {
+            return Err(refusal(frame));
+        };
         Ok(Self { transform, poem })
     }
 }
@@ -35,7 +32,15 @@ impl<'a> Request<'a> {
 /// Bytes of an unknown name that are kept for the log: no transform has a longer one.
 const NAME_BYTES_SHOWN: usize = 32;
 
+/// What is wrong with a frame that names no transform.
 #[cold]
+fn refusal(frame: &[u8]) -> Refusal {
+    match frame.iter().position(|&byte| byte == b'.') {
+        Some(dot) => unknown(&frame[..dot]),
+        None => Refusal::NoDot,
+    }
+}
+
 fn unknown(name: &[u8]) -> Refusal {
     let shown = &name[..name.len().min(NAME_BYTES_SHOWN)];
     let ellipsis = if shown.len() < name.len() { "…" } else { "" };

@@ -109,11 +109,22 @@ const fn pure(
 }
 
 /// The transform called `name`; those of the laboratory only if `lab`.
-#[inline]
 pub fn find(name: &[u8], lab: bool) -> Option<&'static Transform> {
-    TRANSFORMS
-        .iter()
-        .find(|transform| transform.name.as_bytes() == name && (lab || !transform.lab))
+    let mut known = TRANSFORMS.iter().filter(|known| lab || !known.lab);
+    known.find(|transform| transform.name.as_bytes() == name)
+}
+
+/// The transform whose name stands before the first dot of `request`, and what stands behind that. Names have no dots,
+/// so it is enough to compare each with the beginning.
+#[inline]
+pub(crate) fn named_by(request: &[u8], lab: bool) -> Option<(&'static Transform, &[u8])> {
+    TRANSFORMS.iter().find_map(|transform| {
+        let behind = request.strip_prefix(transform.name.as_bytes())?;
+        let (b'.', poem) = behind.split_first()? else {
+            return None;
+        };
+        (lab || !transform.lab).then_some((transform, poem))
+    })
 }
 
 /// Unicode lower case: exactly `str::to_lowercase`.
