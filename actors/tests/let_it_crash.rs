@@ -64,7 +64,8 @@ fn s20_one_crash_in_a_hundred_costs_only_itself() {
     // The connection supervisor heard of each of them once.
     let tree = server.details().unwrap();
     assert!(tree.contains(&format!(" {crashed} crashed,")), "{tree}");
-    assert_eq!(descriptors, self::descriptors());
+    // A connection is counted closed a moment before its socket is, now as when they were counted first.
+    until(&*server, |_| self::descriptors() <= descriptors);
     let growth = self::memory().saturating_sub(memory);
     assert!(growth <= GROWTH_BYTES_MAX, "{growth} bytes more");
 }
