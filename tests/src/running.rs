@@ -99,6 +99,28 @@ impl Running {
         }
     }
 
+    /// Waits until replies wait in the server and nothing has moved for a moment: whoever does not read them has made it
+    /// wait. Before that a server may have a request in flight and be about to read.
+    ///
+    /// # Errors
+    /// It does not come to that within the suite's patience.
+    pub fn wait_until_stuck(&self) -> Check<Counts> {
+        const MOMENT: Duration = Duration::from_millis(200);
+        let deadline = Instant::now() + PATIENCE;
+        let (mut last, mut since) = (self.counts()?, Instant::now());
+        while last.in_flight == 0 || since.elapsed() < MOMENT {
+            self.journal.wait_a_moment(LOOK_AGAIN);
+            let counts = self.counts()?;
+            if counts != last {
+                (last, since) = (counts, Instant::now());
+            }
+            ensure(Instant::now() < deadline, || {
+                format!("expected replies that wait, came {last:?}")
+            })?;
+        }
+        Ok(last)
+    }
+
     /// Looks for a moment whether something happens that must not: `never` must not become true of the counts. What
     /// does not happen cannot be waited for, so a subject that is slow to do wrong may escape; none that does right
     /// fails.

@@ -68,9 +68,7 @@ fn a_reset_with_replies_owed_fails_them(context: &Context) -> Check {
     let client = NeverReads.visit(server.address())?;
     let request = request("shout", &text(1_000));
     let sending = PipelinesMany::begin(&client, &request, NeverReads::BYTES / request.len())?;
-    server.wait_until("replies that wait", |counts| {
-        counts.in_flight > 0 && counts.bytes_out > 0
-    })?;
+    server.wait_until_stuck()?;
     sending.reset(client)?;
     let counts = server.settled(1)?;
     equal("connections closed as reset", &counts.closed.reset, &1)?;
