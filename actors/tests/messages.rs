@@ -64,8 +64,8 @@ fn o1_two_that_call_each_other_through_full_mailboxes_end_by_the_timeout() {
     let stage = Stage::new();
     let (one, one_heard) = stage.puppet("one");
     let (two, two_heard) = stage.puppet("two");
-    for (me, other) in [(&one, two.clone()), (&two, one.clone())] {
-        me.try_send(act(move |_, me| {
+    let calls = |other: Pid<Do>| {
+        act(move |_, me| {
             for _ in 0..3 {
                 let ask = |reply| {
                     act(move |_, _| {
@@ -79,11 +79,17 @@ fn o1_two_that_call_each_other_through_full_mailboxes_end_by_the_timeout() {
                 });
             }
             Next::Receive
-        }))
-        .ok()
-        .unwrap();
-    }
-    stage.clock.settle();
+        })
+    };
+    // One process tells both, so that neither can have called before the other was told to.
+    let (teller, _) = stage.puppet("teller");
+    let told = [(one.clone(), calls(two.clone())), (two, calls(one))];
+    stage.make(&teller, move |_, me| {
+        for (pid, calls) in told {
+            me.send(&pid, calls);
+        }
+        Next::Receive
+    });
     assert_eq!((all(&one_heard), all(&two_heard)), (vec![], vec![]));
     stage.clock.advance(4 * SECOND);
     for heard in [one_heard, two_heard] {
