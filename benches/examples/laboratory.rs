@@ -6,8 +6,11 @@
 //! cargo run --release -p quatrain-benches --example laboratory -- target/release/quatrain WHAT [ROUNDS [MODEL...]]
 //! ```
 //!
+//! Beside the models' clients stands the library's bare one, which this program plays when it is started as that.
+//!
 //! WHAT is `memory`, `instructions`, `instructions-pipelined`, `instructions-one-shot`, `poems` or `poems-unpinned`.
 
+use std::io::BufWriter;
 use std::process::ExitCode;
 
 use measure::environment::Environment;
@@ -15,17 +18,24 @@ use measure::exchange::POEM_BYTES;
 use measure::instructions::{self, Instructions};
 use measure::{Exchange, Pinning, Plan, Subject, memory, poems, process, report};
 
+/// What this program is called when it plays the bare client.
+const BARE_CLIENT: &str = "bare-client";
+
 type Ended = Result<String, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [quatrain, what, rest @ ..] = &args[..] else {
-        eprintln!("give the path of `quatrain` and what to measure");
-        return ExitCode::from(2);
+    let ended = match &args[..] {
+        [bare, addresses @ ..] if bare == BARE_CLIENT => fetch_bare(addresses),
+        [quatrain, what, rest @ ..] => measure(quatrain, what, rest).map(|table| table + "\n"),
+        _ => {
+            eprintln!("give the path of `quatrain` and what to measure");
+            return ExitCode::from(2);
+        }
     };
-    match measure(quatrain, what, rest) {
+    match ended {
         Ok(text) => {
-            println!("{text}");
+            print!("{text}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -33,6 +43,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The poems it fetched are all that this then prints.
+fn fetch_bare(addresses: &[String]) -> Ended {
+    process::raise_descriptor_limit()?;
+    let addresses: Vec<_> = addresses
+        .iter()
+        .map(|address| address.parse())
+        .collect::<Result<_, _>>()?;
+    let mut stdout = BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
+    poems::fetch_bare(&addresses, &mut stdout)?;
+    Ok(String::new())
 }
 
 fn measure(quatrain: &str, what: &str, rest: &[String]) -> Ended {
@@ -116,10 +138,16 @@ fn slow(quatrain: &str, rounds: usize, models: &[String], pinning: Pinning) -> E
         ];
         Subject::new(model, quatrain, words)
     };
+    let bare = Subject::new(
+        "bare",
+        std::env::current_exe()?,
+        [BARE_CLIENT, poems::ADDRESSES],
+    );
+    let clients = std::iter::once(bare).chain(models.iter().map(client));
     let options = poems::Options {
         rounds,
         pinning,
-        ..poems::Options::new(models.iter().map(client).collect())
+        ..poems::Options::new(clients.collect())
     };
     let outcome = poems::run(&options, &mut |row| eprintln!("{row:?}"))?;
     Ok(report::poems(&outcome).to_string())

@@ -4,6 +4,7 @@
 //! that is given the server's address once for every poem, and prints the poems one after another; every byte it
 //! prints is compared.
 
+mod client;
 mod server;
 
 use std::io::{self, Read};
@@ -21,6 +22,7 @@ use crate::pinning::Pinning;
 use crate::process::with_affinity;
 use crate::subject::{Subject, names};
 
+pub use client::fetch_bare;
 pub use server::SlowServer;
 
 /// An argument that the server's address takes the place of, once for every poem.
@@ -84,6 +86,9 @@ pub struct Row {
     pub seconds: Option<f64>,
     /// That, to the ideal.
     pub to_ideal: Option<f64>,
+    /// From the start of the command until the server had accepted all its connections, in seconds: the last poem could
+    /// not end earlier than the ideal after that.
+    pub accepted_seconds: Option<f64>,
     /// Processor time of the command, in seconds.
     pub cpu_seconds: Option<f64>,
     /// What was wrong, if anything was.
@@ -119,12 +124,14 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&Row)) -> io::Result<Outc
         shuffle.shuffle(&mut order);
         for subject in &order {
             let result = measure(subject, options);
+            let times = result.as_ref().ok();
             let row = Row {
                 round,
                 subject: subject.name.clone(),
-                seconds: result.as_ref().ok().map(|run| run.0.as_secs_f64()),
-                to_ideal: result.as_ref().ok().map(|run| run.0.as_secs_f64() / ideal),
-                cpu_seconds: result.as_ref().ok().map(|run| run.1.as_secs_f64()),
+                seconds: times.map(|times| times.elapsed.as_secs_f64()),
+                to_ideal: times.map(|times| times.elapsed.as_secs_f64() / ideal),
+                accepted_seconds: times.map(|times| times.accepted.as_secs_f64()),
+                cpu_seconds: times.map(|times| times.cpu.as_secs_f64()),
                 void: result.err(),
             };
             progress(&row);
@@ -140,8 +147,15 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&Row)) -> io::Result<Outc
     })
 }
 
-/// The command's elapsed and processor time. A server of its own, on a port of its own, serves it.
-fn measure(subject: &Subject, options: &Options) -> Result<(Duration, Duration), String> {
+/// What one command took.
+struct Times {
+    elapsed: Duration,
+    accepted: Duration,
+    cpu: Duration,
+}
+
+/// A server of its own, on a port of its own, serves the command.
+fn measure(subject: &Subject, options: &Options) -> Result<Times, String> {
     let text = |error: io::Error| error.to_string();
     let server = SlowServer::start(options.poem.clone(), options.pace, options.pinning.server)
         .map_err(text)?;
@@ -166,7 +180,11 @@ fn measure(subject: &Subject, options: &Options) -> Result<(Duration, Duration),
         return Err(format!("it ended with {status}"));
     }
     compare(&printed, options)?;
-    Ok((elapsed, children_cpu().saturating_sub(cpu)))
+    Ok(Times {
+        elapsed,
+        accepted: server.last_accepted().saturating_duration_since(start),
+        cpu: children_cpu().saturating_sub(cpu),
+    })
 }
 
 fn arguments(subject: &Subject, server: SocketAddr, poems: usize) -> Vec<String> {

@@ -5,27 +5,36 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use poetry::{Pace, Poem};
 use socket2::{Domain, Socket, Type};
 
 use crate::process::with_affinity;
 
-const LISTENER: Token = Token(0);
-const STOP: Token = Token(1);
-/// Connections the kernel holds for us: as many as any burst we ask for, and the system allows.
+/// The tokens below this are the listeners'.
+const STOP: Token = Token(LISTENERS);
+/// They share one port. The kernel holds no more connections for a listener than `somaxconn` (4,096), and a client whose
+/// SYN finds that full tries again a second later; among so many a burst of 10,000 is held whole.
+const LISTENERS: usize = 4;
+/// As many as the system allows.
 const BACKLOG: i32 = 16_384;
+
+/// Chunks written before those who connect get their turn: a small part of the time in which the backlog fills.
+const SERVED_AT_ONCE: usize = 256;
 
 /// A server that runs in a thread of its own. Dropping it stops it.
 #[derive(Debug)]
 pub struct SlowServer {
     address: SocketAddr,
+    started: Instant,
+    last_accepted: Arc<AtomicU64>,
     stop: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
 }
@@ -36,24 +45,27 @@ impl SlowServer {
     /// # Errors
     /// What the system says.
     pub fn start(poem: Poem, pace: Pace, core: Option<usize>) -> io::Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.set_tcp_nodelay(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
-        socket.listen(BACKLOG)?;
-        let listener = TcpListener::from(socket);
-        let address = listener.local_addr()?;
-        let mut listener = mio::net::TcpListener::from_std(listener);
+        let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
         let poll = Poll::new()?;
-        poll.registry()
-            .register(&mut listener, LISTENER, Interest::READABLE)?;
+        let mut listeners = Vec::new();
+        for token in 0..LISTENERS {
+            let mut listener = listen(address)?;
+            address = listener.local_addr()?;
+            poll.registry()
+                .register(&mut listener, Token(token), Interest::READABLE)?;
+            listeners.push(listener);
+        }
         let stop = Arc::new(Waker::new(poll.registry(), STOP)?);
+        let started = Instant::now();
+        let last_accepted = Arc::new(AtomicU64::new(0));
         let serving = Serving {
             poll,
-            listener,
+            listeners,
             poem,
             pace,
             due: VecDeque::new(),
+            started,
+            last_accepted: Arc::clone(&last_accepted),
         };
         // The thread inherits the core.
         let thread = with_affinity(core, || {
@@ -63,6 +75,8 @@ impl SlowServer {
         })??;
         Ok(Self {
             address,
+            started,
+            last_accepted,
             stop,
             thread: Some(thread),
         })
@@ -71,6 +85,11 @@ impl SlowServer {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// When the last connection so far was accepted; when the server was started if none was.
+    pub fn last_accepted(&self) -> Instant {
+        self.started + Duration::from_nanos(self.last_accepted.load(Ordering::Acquire))
     }
 }
 
@@ -85,13 +104,26 @@ impl Drop for SlowServer {
     }
 }
 
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_port(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
 struct Serving {
     poll: Poll,
-    listener: mio::net::TcpListener,
+    listeners: Vec<TcpListener>,
     poem: Poem,
     pace: Pace,
     /// In the order of their times.
     due: VecDeque<Due>,
+    started: Instant,
+    /// Nanoseconds from `started` to the last connection.
+    last_accepted: Arc<AtomicU64>,
 }
 
 /// A connection, and what it is to get next.
@@ -109,39 +141,40 @@ impl Serving {
         loop {
             let now = Instant::now();
             self.serve_due(now);
-            let next = self
-                .due
-                .front()
-                .map(|due| due.at.saturating_duration_since(now));
-            // The kernel waits for whole milliseconds: rounded up, no chunk is early.
-            match self.poll.poll(
-                &mut events,
-                next.map(|next| next + Duration::from_micros(999)),
-            ) {
+            // It sleeps only while it serves nobody: else a client would pay for every time it has to be woken, and a
+            // slow one, which finds it asleep more often, would pay more.
+            let sleep = if self.due.is_empty() {
+                None
+            } else {
+                Some(Duration::ZERO)
+            };
+            match self.poll.poll(&mut events, sleep) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return,
                 _ => {}
             }
             for event in &events {
-                if event.token() == STOP || self.accept().is_err() {
+                if event.token() == STOP || self.accept(event.token().0).is_err() {
                     return;
                 }
             }
         }
     }
 
-    fn accept(&mut self) -> io::Result<()> {
+    /// Takes all that wait before it serves any.
+    fn accept(&mut self, listener: usize) -> io::Result<()> {
         loop {
-            match self.listener.accept() {
+            match self.listeners[listener].accept() {
                 Ok((stream, _)) => {
                     let accepted = Instant::now();
-                    self.serve(Due {
+                    self.put(Due {
                         at: accepted,
                         accepted,
                         chunk: 0,
                         stream,
                     });
-                    // A burst of connections does not delay what is due.
-                    self.serve_due(accepted);
+                    let since = accepted.saturating_duration_since(self.started).as_nanos();
+                    self.last_accepted
+                        .store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Release);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
@@ -151,9 +184,9 @@ impl Serving {
     }
 
     fn serve_due(&mut self, now: Instant) {
-        while self.due.front().is_some_and(|due| due.at <= now)
-            && let Some(due) = self.due.pop_front()
-        {
+        for _ in 0..SERVED_AT_ONCE {
+            let due = self.due.pop_front_if(|due| due.at <= now);
+            let Some(due) = due else { return };
             self.serve(due);
         }
     }
@@ -170,6 +203,11 @@ impl Serving {
         }
         due.chunk += 1;
         due.at = due.accepted + self.pace.due(due.chunk);
+        self.put(due);
+    }
+
+    /// Behind all that are due no later.
+    fn put(&mut self, due: Due) {
         let later = self.due.partition_point(|other| other.at <= due.at);
         self.due.insert(later, due);
     }

@@ -6,7 +6,9 @@ use crate::runner::Spread;
 
 /// Elapsed time beside the ideal, one line for every client.
 pub fn poems(outcome: &Outcome) -> Table {
-    let mut table = Table::new(&["", "× ideal", "median", "spread", "seconds", "CPU s"]);
+    let mut table = Table::new(&[
+        "", "× ideal", "median", "spread", "seconds", "accepted", "CPU s",
+    ]);
     table.rows = outcome
         .subjects
         .iter()
@@ -25,7 +27,7 @@ pub fn poems(outcome: &Outcome) -> Table {
             outcome.ideal_seconds
         ),
         "From the start of the command to its end; every byte it printed was compared. The server is one thread, the \
-         same for all."
+         same for all. Once it had accepted the last connection, a poem was still to be served."
             .to_owned(),
         outcome.environment.to_string(),
     ];
@@ -40,6 +42,7 @@ fn line(name: &str, rows: &[Row]) -> Vec<String> {
     let spread = |of: fn(&Row) -> Option<f64>| Spread::of(rows.iter().filter_map(|row| of(row)));
     let ratio = spread(|row| row.to_ideal);
     let seconds = spread(|row| row.seconds);
+    let accepted = spread(|row| row.accepted_seconds);
     let cpu = spread(|row| row.cpu_seconds);
     vec![
         name.to_owned(),
@@ -47,6 +50,7 @@ fn line(name: &str, rows: &[Row]) -> Vec<String> {
         or_not(ratio, |ratio| format!("{:.3}", ratio.median)),
         or_not(ratio, |ratio| range(ratio, |ratio| format!("{ratio:.3}"))),
         or_not(seconds, |seconds| format!("{:.2}", seconds.median)),
+        or_not(accepted, |accepted| format!("{:.2}", accepted.median)),
         or_not(cpu, |cpu| format!("{:.2}", cpu.median)),
     ]
 }
