@@ -163,29 +163,33 @@ impl Lines {
         }
     }
 
-    fn line(&self, event: &Event, index: usize, task: &Task) -> Option<String> {
+    fn say(&self, event: &Event, index: usize, task: &Task) {
         let number = index + 1;
         let Task { peer, via, said } = task;
-        Some(match (event.role, &event.kind) {
-            (Role::PoemClient, Kind::Read { bytes }) => {
-                format!("Task {number}: got {bytes} bytes of poetry from {peer}")
+        let via = via.as_deref().unwrap_or_default();
+        let stderr = &self.stderr;
+        match (event.role, &event.kind) {
+            (Role::PoemClient, Kind::Read { bytes }) => stderr.line(format_args!(
+                "Task {number}: got {bytes} bytes of poetry from {peer}"
+            )),
+            (Role::PoemClient, Kind::Finished { .. }) => {
+                stderr.line(format_args!("Task {number} finished"));
             }
-            (Role::PoemClient, Kind::Finished { .. }) => format!("Task {number} finished"),
             (Role::PoemClient, Kind::Failed(failure)) => {
                 said.failed.store(true, Ordering::Release);
-                format!("Task {number} failed: {peer}: {failure}")
+                stderr.line(format_args!("Task {number} failed: {peer}: {failure}"));
             }
             (Role::TransformClient, Kind::Finished { .. }) => {
-                format!("Task {number}: transformed by {}", via.as_ref()?)
+                stderr.line(format_args!("Task {number}: transformed by {via}"));
             }
             // Its fetch is called off with it: there is no original to keep, and the end says so.
-            (Role::TransformClient, Kind::Failed(FetchFailure::Cancelled)) => return None,
+            (Role::TransformClient, Kind::Failed(FetchFailure::Cancelled)) => {}
             (Role::TransformClient, Kind::Failed(failure)) => {
                 said.original.store(true, Ordering::Release);
-                original_kept(index, format_args!("{}: {failure}", via.as_ref()?))
+                stderr.line(original_kept(index, format_args!("{via}: {failure}")));
             }
-            _ => return None,
-        })
+            _ => {}
+        }
     }
 }
 
@@ -199,12 +203,8 @@ impl Observer for Lines {
         let Ok(index) = usize::try_from(index) else {
             return;
         };
-        let line = self
-            .tasks
-            .get(index)
-            .and_then(|task| self.line(event, index, task));
-        if let Some(line) = line {
-            self.stderr.line(line);
+        if let Some(task) = self.tasks.get(index) {
+            self.say(event, index, task);
         }
     }
 }

@@ -95,3 +95,54 @@ fn s22_without_a_thread_what_can_be_written_at_once_is_written_in_the_end() {
     lossy.finish();
     assert_eq!(*written.lock().unwrap(), b"first\nsecond\n");
 }
+
+/// Counts what is written, and how often the thread came to write.
+#[derive(Clone, Default)]
+struct Counting {
+    counts: Arc<Mutex<(usize, u32)>>,
+}
+
+impl Write for Counting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.counts.lock().unwrap().0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.counts.lock().unwrap().1 += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_burst_of_lines_wakes_the_thread_once_a_rest_and_not_once_a_line() {
+    let counting = Counting::default();
+    let lossy = Lossy::new(counting.clone(), || false);
+    let start = Instant::now();
+    for _ in 0..100_000 {
+        lossy.line("");
+    }
+    lossy.finish();
+    // One rest is cut short by who waits for the end; however slow this machine is, the others were whole.
+    let rests = start.elapsed().as_nanos() / REST.as_nanos();
+    let (bytes, times) = *counting.counts.lock().unwrap();
+    assert_eq!(bytes, 100_000);
+    assert!(u128::from(times) <= rests + 2, "{times} in {rests} rests");
+}
+
+#[test]
+fn a_line_after_a_pause_is_written_though_nobody_waits_for_it() {
+    let (asked, was_asked) = channel();
+    let (open, gate) = channel();
+    drop(open);
+    let gate = Gate {
+        asked,
+        open: gate,
+        written: Arc::default(),
+    };
+    let lossy = Lossy::new(gate, || false);
+    for line in 0..3 {
+        lossy.line(line);
+        was_asked.recv().unwrap();
+    }
+}
