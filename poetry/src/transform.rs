@@ -52,7 +52,8 @@ enum Apply {
 }
 
 impl Transform {
-    /// Appends the transformed `poem` to `out`. The poem need not have been checked. A transform that takes a certain time reads `clock`.
+    /// Appends the transformed `poem` to `out`. The poem need not have been checked. A transform that takes a certain
+    /// time reads `clock`.
     ///
     /// # Errors
     /// A poem that is not UTF-8, a failure of the transform, the want of a clock; `out` may then hold a part.
@@ -108,14 +109,8 @@ const fn pure(
     }
 }
 
-/// The transform called `name`; those of the laboratory only if `lab`.
-pub fn find(name: &[u8], lab: bool) -> Option<&'static Transform> {
-    let mut known = TRANSFORMS.iter().filter(|known| lab || !known.lab);
-    known.find(|transform| transform.name.as_bytes() == name)
-}
-
-/// The transform whose name stands before the first dot of `request`, and what stands behind that. Names have no dots,
-/// so it is enough to compare each with the beginning.
+/// The transform whose name stands before the first dot of `request`, and what stands behind that; those of the laboratory
+/// only if `lab`. Names have no dots, so it is enough to compare each with the beginning.
 #[inline]
 pub(crate) fn named_by(request: &[u8], lab: bool) -> Option<(&'static Transform, &[u8])> {
     TRANSFORMS.iter().find_map(|transform| {
@@ -207,8 +202,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn find(name: &str, lab: bool) -> Option<&'static Transform> {
+        let request = format!("{name}.a poem");
+        let (transform, poem) = named_by(request.as_bytes(), lab)?;
+        assert_eq!(poem, b"a poem");
+        Some(transform)
+    }
+
     fn run(name: &str, poem: &str) -> Result<String, TransformError> {
-        let transform = find(name.as_bytes(), true).expect("a known transform");
+        let transform = find(name, true).expect("a known transform");
         let mut out = b"kept ".to_vec();
         transform.apply(poem.as_bytes(), &mut out, None)?;
         assert_eq!(&out[..5], b"kept ");
@@ -216,33 +218,26 @@ mod tests {
     }
 
     #[test]
-    fn s3_names_are_ascii_and_unique() {
+    fn s3_names_are_ascii_and_each_finds_its_own() {
         for transform in &TRANSFORMS {
             let plain =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
             assert!(transform.name.bytes().all(plain) && !transform.name.is_empty());
-            assert!(std::ptr::eq(
-                find(transform.name.as_bytes(), true).unwrap(),
-                find_by_scan(transform.name)
-            ));
+            assert_eq!(find(transform.name, true).unwrap().name, transform.name);
         }
     }
 
-    fn find_by_scan(name: &str) -> &'static Transform {
-        let found = find(name.as_bytes(), true).unwrap();
-        assert_eq!(
-            TRANSFORMS
-                .iter()
-                .filter(|transform| transform.name == name)
-                .count(),
-            1
-        );
-        found
+    #[test]
+    fn s3_a_name_that_another_begins_with_or_that_begins_another_is_not_it() {
+        for name in ["", "shou", "shouts", "Shout", "shout ", "s\0", "crash-"] {
+            assert!(find(name, true).is_none(), "{name:?}");
+        }
+        assert!(named_by(b"shout", true).is_none());
     }
 
     #[test]
     fn s20_crash_and_burn_are_served_only_in_the_lab() {
-        for name in [&b"crash"[..], b"burn"] {
+        for name in ["crash", "burn"] {
             assert!(find(name, false).is_none());
             assert!(find(name, true).is_some());
         }
