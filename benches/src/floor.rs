@@ -14,6 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
+use poetry::error::costs_one_connection;
 use slab::Slab;
 
 use connection::{Connection, Desk, Fate};
@@ -82,7 +83,7 @@ impl Floor {
             match self.listener.accept() {
                 Ok((stream, _)) => self.welcome(Connection::new(stream))?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if is_the_peers(&error) => {}
+                Err(error) if costs_one_connection(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -125,12 +126,4 @@ fn interest(fate: Fate) -> Interest {
         Fate::Unsent => Interest::READABLE | Interest::WRITABLE,
         Fate::Open | Fate::Ended => Interest::READABLE,
     }
-}
-
-/// The connection that was to be accepted is gone, or a signal came: the next may be there.
-fn is_the_peers(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
-    )
 }

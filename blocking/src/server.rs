@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use poetry::error::costs_one_connection;
 use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
 use poetry::{CloseReason, Counters, Counts, Kind, Limits, Reporter, Server, Summary, panics};
@@ -305,23 +306,6 @@ impl<S: Serve> Work for AcceptAndServe<S> {
     fn short_of_threads(&self, cause: &io::Error) {
         self.0.short_of_threads(cause);
     }
-}
-
-/// Whether an accept failed because of the connection it would have returned; the next may succeed at once. Whatever
-/// else it is, it is not tried again without a pause.
-fn costs_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::*;
-    matches!(
-        error.kind(),
-        ConnectionAborted
-            | ConnectionReset
-            | Interrupted
-            | NetworkDown
-            | NetworkUnreachable
-            | HostUnreachable
-            | PermissionDenied
-            | TimedOut
-    )
 }
 
 #[cfg(test)]

@@ -238,6 +238,29 @@ pub fn decode_poem(bytes: Vec<u8>) -> Result<String, FetchFailure> {
     })
 }
 
+/// Whether an accept failed only for the connection it would have returned, which is gone or never came about: the next
+/// may be there at once (S19). Anything else is taken for a shortage, and not tried again before
+/// [`ACCEPT_RETRY`](crate::limits::ACCEPT_RETRY), lest the loop be busy (S17).
+pub fn costs_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    /// It has no kind of its own.
+    const EPROTO: i32 = if cfg!(target_os = "linux") { 71 } else { 100 };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+            | TimedOut
+    ) || error.raw_os_error() == Some(EPROTO)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,5 +286,17 @@ mod tests {
             decode_poem(b"ab\xc3".to_vec()),
             Err(FetchFailure::NotUtf8 { at: 2 })
         );
+    }
+
+    #[test]
+    fn s17_a_shortage_is_waited_out_and_s19_a_lost_connection_is_not() {
+        const LOST: [i32; 4] = [4, 71, 103, 113]; // EINTR, EPROTO, ECONNABORTED, EHOSTUNREACH on Linux.
+        const SHORT: [i32; 4] = [12, 23, 24, 105]; // ENOMEM, ENFILE, EMFILE, ENOBUFS.
+        if cfg!(target_os = "linux") {
+            let costs = |code| costs_one_connection(&io::Error::from_raw_os_error(code));
+            assert!(LOST.into_iter().all(costs));
+            assert!(!SHORT.into_iter().any(costs));
+        }
+        assert!(!costs_one_connection(&io::Error::other("unknown")));
     }
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
+use poetry::error::costs_one_connection;
 use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
 use poetry::{FetchFailure, Kind, Reporter, panics};
@@ -80,11 +81,7 @@ pub(crate) fn connections(
 
 /// A peer that left before it was accepted is no reason to wait; anything else is, lest the loop be busy.
 async fn pause(error: &io::Error, reporter: &Reporter) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    if !matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionReset | Interrupted
-    ) {
+    if !costs_one_connection(error) {
         let failed = Kind::AcceptFailed(error.to_string());
         // An observer that panics does not end the accepting.
         let _ = panics::contain(|| reporter.report(Scene::default(), failed));

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use poetry::error::costs_one_connection;
 use poetry::event::Scene;
 use poetry::limits::{ACCEPT_RETRY, THREADS_MAX};
 use poetry::{Kind, Reporter};
@@ -76,7 +77,7 @@ impl Acceptor {
 
     /// Out of descriptors or memory, mostly: a pause, so that the loop does not spin (S17).
     fn failed(&mut self, error: &io::Error, me: &mut Me<'_, Self>) {
-        if is_one_connection_s(error) {
+        if costs_one_connection(error) {
             return;
         }
         self.reporter
@@ -117,18 +118,4 @@ impl Process for Acceptor {
         }
         Next::Receive
     }
-}
-
-/// Whether it was one connection that failed, before it was ours; the next may be better.
-fn is_one_connection_s(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::ConnectionAborted
-            | Kind::ConnectionReset
-            | Kind::Interrupted
-            | Kind::NetworkDown
-            | Kind::NetworkUnreachable
-            | Kind::HostUnreachable
-    )
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
+use poetry::error::costs_one_connection;
 use poetry::{Pace, Poem};
 use socket2::{Domain, Socket, Type};
 
@@ -177,7 +178,7 @@ impl Serving {
                         .store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Release);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) if costs_one_connection(&error) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
+use poetry::error::costs_one_connection;
 use poetry::limits::ACCEPT_RETRY;
 
 use super::system::{Accepted, Listener};
@@ -171,27 +172,6 @@ impl Port {
             core.clock.call_later(delay, move || port.accept());
         }
     }
-}
-
-/// Whether only the connection that would have come is lost. Anything else is taken for a shortage, so that trying again
-/// at once would only burn (S17).
-fn costs_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
-        NetworkUnreachable, PermissionDenied, TimedOut,
-    };
-    const EPROTO: i32 = if cfg!(target_os = "linux") { 71 } else { 100 };
-    matches!(
-        error.kind(),
-        ConnectionAborted
-            | ConnectionReset
-            | HostUnreachable
-            | Interrupted
-            | NetworkDown
-            | NetworkUnreachable
-            | PermissionDenied
-            | TimedOut
-    ) || error.raw_os_error() == Some(EPROTO)
 }
 
 /// A port makes connections.
