@@ -2,14 +2,14 @@
 
 mod common;
 
-use callbacks::{Errand, Failure, Reactor, get_poetry};
+use callbacks::{Failure, Reactor, Task, get_poetry};
 
 fn main() -> Result<(), Failure> {
     let server = common::poem_server()?;
     let reactor = Reactor::open()?;
     let context = reactor.clone();
-    let errand = Errand::quiet(&reactor);
-    let poem = get_poetry(&reactor, &server.address().into(), &errand)
+    let task = Task::quiet(&reactor);
+    let poem = get_poetry(&reactor, &server.address().into(), &task)
         .add_callbacks(
             |poem| {
                 print!("{poem}");

@@ -2,20 +2,20 @@
 
 mod common;
 
-use callbacks::{Errand, Failure, Reactor, get_poetry, transform_or_keep};
+use callbacks::{Failure, Reactor, Task, get_poetry, transform_or_keep};
 use poetry::Via;
 
 fn main() -> Result<(), Failure> {
     let (poems, transforms) = (common::poem_server()?, common::transform_server()?);
     let reactor = Reactor::open()?;
     let (context, transforming) = (reactor.clone(), reactor.clone());
-    let errand = Errand::quiet(&reactor);
+    let task = Task::quiet(&reactor);
     let via = Via {
         transform: "cummingsify".to_owned(),
         peer: transforms.address().into(),
     };
-    let poem = get_poetry(&reactor, &poems.address().into(), &errand)
-        .add_callback(move |poem| transform_or_keep(&transforming, &via, poem, &errand))
+    let poem = get_poetry(&reactor, &poems.address().into(), &task)
+        .add_callback(move |poem| transform_or_keep(&transforming, &via, poem, &task))
         .add_callback(|(poem, _)| {
             print!("{poem}");
             Ok(())

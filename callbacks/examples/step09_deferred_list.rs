@@ -2,7 +2,7 @@
 
 mod common;
 
-use callbacks::{DeferredList, Errand, Failure, Reactor, get_poetry};
+use callbacks::{DeferredList, Failure, Reactor, Task, get_poetry};
 
 fn main() -> Result<(), Failure> {
     let server = common::poem_server()?;
@@ -10,7 +10,7 @@ fn main() -> Result<(), Failure> {
     let context = reactor.clone();
     let poems = [server.address(), common::nobody()?, server.address()]
         .into_iter()
-        .map(|address| get_poetry(&reactor, &address.into(), &Errand::quiet(&reactor)))
+        .map(|address| get_poetry(&reactor, &address.into(), &Task::quiet(&reactor)))
         .collect();
     let all = DeferredList::new(poems).all().add_callback(move |results| {
         for (task, result) in results.iter().enumerate() {

@@ -4,12 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use callbacks::{Cancelled, Deferred, Errand, Failure, Reactor, TimedOut, get_poetry};
+use callbacks::{Cancelled, Deferred, Failure, Reactor, Task, TimedOut, get_poetry};
 
 fn main() -> Result<(), Failure> {
     let server = common::poem_server()?;
     let reactor = Reactor::open()?;
-    let poem = get_poetry(&reactor, &server.address().into(), &Errand::quiet(&reactor));
+    let poem = get_poetry(&reactor, &server.address().into(), &Task::quiet(&reactor));
     poem.cancel();
     let cancelled = poem.add_errback(|failure| {
         println!("The poem: {failure}");

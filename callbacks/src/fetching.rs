@@ -17,10 +17,10 @@ use poetry::{
 
 use crate::deferred::semaphore::DeferredSemaphore;
 use crate::deferred::{Control, Deferred};
-use crate::errand::{Errand, fetch_failure};
 use crate::failure::{Cancelled, Failure};
 use crate::poem_client::get_poetry;
 use crate::reactor::{OpenReactor, Reactor};
+use crate::task::{Task, fetch_failure};
 use crate::transform_client::{Transformed, transform_or_keep};
 
 /// A client of this model, behind the contract.
@@ -145,26 +145,22 @@ impl Share {
 /// Fetches every poem of `share`, as many at once as its limits allow, and runs the reactor until all have ended.
 fn fetch_all(reactor: &OpenReactor, mut share: Share) -> Vec<(usize, Outcome)> {
     let requests = std::mem::take(&mut share.requests);
-    let campaign = Campaign::new(reactor, &share, requests.len());
-    begin(&campaign, requests.into_iter());
-    let _subscription = share.cancel.subscribe(campaign.canceller());
-    if !campaign.is_over() {
+    let fetches = Fetches::new(reactor, &share, requests.len());
+    begin(&fetches, requests.into_iter());
+    let _subscription = share.cancel.subscribe(fetches.canceller());
+    if !fetches.is_over() {
         // It cannot be running already: it was made for this.
         let _ = reactor.run();
     }
-    campaign.outcomes.take()
+    fetches.outcomes.take()
 }
 
 /// Begins some fetches, and leaves the others to the next turn.
-fn begin(campaign: &Rc<Campaign>, mut requests: std::vec::IntoIter<(usize, FetchRequest)>) {
+fn begin(fetches: &Rc<Fetches>, mut requests: std::vec::IntoIter<(usize, FetchRequest)>) {
     for (index, request) in requests.by_ref().take(BEGUN_PER_TURN) {
-        let (begins, gives_up, ends) = (
-            Rc::clone(campaign),
-            Rc::clone(campaign),
-            Rc::clone(campaign),
-        );
+        let (begins, gives_up, ends) = (Rc::clone(fetches), Rc::clone(fetches), Rc::clone(fetches));
         let peer = request.peer.clone();
-        let fetch = campaign
+        let fetch = fetches
             .turns
             .run(move || begins.fetch(index, request))
             .add_errback(move |failure| Ok(gives_up.never_begun(index, peer, failure)))
@@ -172,11 +168,11 @@ fn begin(campaign: &Rc<Campaign>, mut requests: std::vec::IntoIter<(usize, Fetch
                 ends.end(index, outcome);
                 Ok(())
             });
-        campaign.watch(index, &fetch);
+        fetches.watch(index, &fetch);
     }
     if requests.len() > 0 {
-        let next = Rc::clone(campaign);
-        campaign
+        let next = Rc::clone(fetches);
+        fetches
             .reactor
             .call_later(Duration::ZERO, move || begin(&next, requests));
     }
@@ -187,7 +183,7 @@ fn begin(campaign: &Rc<Campaign>, mut requests: std::vec::IntoIter<(usize, Fetch
 const BEGUN_PER_TURN: usize = 256;
 
 /// A fetch of many poems, under way in one reactor.
-struct Campaign {
+struct Fetches {
     turns: DeferredSemaphore,
     reactor: Reactor,
     limits: Rc<poetry::Limits>,
@@ -200,7 +196,7 @@ struct Campaign {
     controls: RefCell<BTreeMap<usize, Control>>,
 }
 
-impl Campaign {
+impl Fetches {
     fn new(reactor: &Reactor, share: &Share, wanted: usize) -> Rc<Self> {
         Rc::new(Self {
             turns: DeferredSemaphore::new(share.limits.fetches_max),
@@ -221,28 +217,28 @@ impl Campaign {
             // The word of it is still on its way here.
             return Deferred::succeed(self.never_begun(index, request.peer, Cancelled.into()));
         }
-        let errand = self.errand(index);
-        let (reactor, transforming) = (self.reactor.clone(), Rc::clone(&errand));
+        let task = self.task(index);
+        let (reactor, transforming) = (self.reactor.clone(), Rc::clone(&task));
         let (clock, peer, via) = (self.reporter.clock().clone(), request.peer, request.via);
         let began = clock.now();
-        get_poetry(&self.reactor, &peer, &errand)
+        get_poetry(&self.reactor, &peer, &task)
             .add_callback(move |poem| match via {
                 Some(via) => transform_or_keep(&reactor, &via, poem, &transforming),
                 None => Deferred::succeed((poem, None)),
             })
             .add_both(move |result| {
                 let elapsed = clock.now().saturating_sub(began);
-                Ok(conclude(&errand, peer, result, elapsed))
+                Ok(conclude(&task, peer, result, elapsed))
             })
     }
 
     /// The outcome of a fetch that was cancelled while it waited for its turn.
     fn never_begun(&self, index: usize, peer: Peer, failure: Failure) -> Outcome {
-        conclude(&self.errand(index), peer, Err(failure), Duration::ZERO)
+        conclude(&self.task(index), peer, Err(failure), Duration::ZERO)
     }
 
-    fn errand(&self, index: usize) -> Rc<Errand> {
-        Errand::begin(
+    fn task(&self, index: usize) -> Rc<Task> {
+        Task::begin(
             &self.reactor,
             &self.limits,
             &self.reporter,
@@ -272,8 +268,8 @@ impl Campaign {
 
     /// What passes a cancel from any thread on to the fetches here.
     fn canceller(self: &Rc<Self>) -> impl Fn(Target) + Send + Sync + 'static {
-        let campaign = Rc::clone(self);
-        let inlet = self.reactor.inlet(move |_, target| campaign.cancel(target));
+        let fetches = Rc::clone(self);
+        let inlet = self.reactor.inlet(move |_, target| fetches.cancel(target));
         move |target| {
             // Once the reactor is gone, everything has ended.
             let _ = inlet.send(target);
@@ -298,7 +294,7 @@ impl Campaign {
 
 /// How a fetch ended; that it failed is said in an event too.
 fn conclude(
-    errand: &Errand,
+    task: &Task,
     peer: Peer,
     result: Result<Transformed, Failure>,
     elapsed: Duration,
@@ -307,14 +303,14 @@ fn conclude(
         Ok((poem, failure)) => (Ok(poem), failure),
         Err(failure) => {
             let failure = fetch_failure(failure);
-            errand.report(Kind::Failed(failure.clone()));
+            task.report(Kind::Failed(failure.clone()));
             (Err(FetchError::new(peer, failure)), None)
         }
     };
     Outcome {
         poem,
         transform_failure,
-        bytes: errand.received(),
+        bytes: task.received(),
         elapsed,
     }
 }

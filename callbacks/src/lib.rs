@@ -34,6 +34,7 @@
 //! | `station.rs`, `linger.rs`, `serving.rs` | what servers share, the lingering close, the threads | S7, S16, S21, S23 |
 //! | `poem_server.rs`, `transform_server.rs` | [`serve_poem`], [`serve_transforms`] | S1, S3–S7, S18 |
 //! | `poem_client.rs`, `transform_client.rs` | [`get_poetry`], [`transform`] and its fallback | S10–S15 |
+//! | `task.rs`, `fetching.rs` | [`Task`]: what one fetch carries with it; many of them at once | S10, S14 |
 //!
 //! # How it keeps out of the way
 //!
@@ -56,7 +57,6 @@ use std::sync::Arc;
 use poetry::{Client, Model, Observer, Options, Server, Service};
 
 mod deferred;
-mod errand;
 mod failure;
 mod fetching;
 mod linger;
@@ -67,6 +67,7 @@ mod protocol;
 mod reactor;
 mod serving;
 mod station;
+mod task;
 mod threads;
 mod timers;
 mod transform_client;
@@ -77,7 +78,6 @@ pub use deferred::list::{AllFailed, DeferredList, FirstError, gather_results, ra
 pub use deferred::queue::{DeferredQueue, QueueError};
 pub use deferred::semaphore::{DeferredLock, DeferredSemaphore, ReleasedTooOften};
 pub use deferred::{Control, Deferred, NotPaused, Outcome, Trigger, maybe_deferred};
-pub use errand::Errand;
 pub use failure::{Abandoned, Cancelled, Failure, Panicked, TimedOut, WaitsForItself};
 pub use poem_client::get_poetry;
 pub use poem_server::{poem_factory, serve_poem};
@@ -87,6 +87,7 @@ pub use reactor::{
     Port, Reactor, RemoteReactor, Transport,
 };
 pub use station::{Admission, Station};
+pub use task::Task;
 pub use threads::defer_to_thread;
 pub use timers::{Clock, DelayedCall, NotPending};
 pub use transform_client::{Transformed, transform, transform_in_coroutine, transform_or_keep};

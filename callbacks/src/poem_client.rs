@@ -9,49 +9,47 @@ use poetry::error::{Timeout, decode_poem};
 use poetry::{FetchFailure, Peer};
 
 use crate::deferred::{Deferred, Trigger};
-use crate::errand::{Errand, connection_failed, connection_lost};
 use crate::protocol::{Address, Factory, Lost, Protocol};
 use crate::reactor::{Reactor, Transport};
+use crate::task::{Task, connection_failed, connection_lost};
 
 // ANCHOR: get_poetry
 /// The poem that `peer` serves, or a [`FetchFailure`]. Cancelling it closes its socket at once (S14).
-pub fn get_poetry(reactor: &Reactor, peer: &Peer, errand: &Rc<Errand>) -> Deferred<String> {
+pub fn get_poetry(reactor: &Reactor, peer: &Peer, task: &Rc<Task>) -> Deferred<String> {
     let addresses = match peer.addresses() {
         Ok(addresses) => addresses.to_vec(),
         Err(failure) => return Deferred::fail(failure),
     };
-    let poem = try_in_order(reactor.clone(), addresses.into_iter(), Rc::clone(errand));
-    errand.bound(reactor, poem.add_callback(|bytes| Ok(decode_poem(bytes)?)))
+    let poem = try_in_order(reactor.clone(), addresses.into_iter(), Rc::clone(task));
+    task.bound(reactor, poem.add_callback(|bytes| Ok(decode_poem(bytes)?)))
 }
 
 /// The bytes from the first address that lets us connect.
 fn try_in_order(
     reactor: Reactor,
     mut addresses: std::vec::IntoIter<SocketAddr>,
-    errand: Rc<Errand>,
+    task: Rc<Task>,
 ) -> Deferred<Vec<u8>> {
     let Some(address) = addresses.next() else {
         return Deferred::fail(FetchFailure::ConnectionFailed {
             cause: "no address".to_owned(),
         });
     };
-    fetch_from(&reactor, address, &errand).add_errback(move |failure| {
-        match failure.downcast_ref() {
-            Some(FetchFailure::ConnectionFailed { .. }) if addresses.len() > 0 => {
-                try_in_order(reactor, addresses, errand)
-            }
-            _ => Deferred::fail(failure),
+    fetch_from(&reactor, address, &task).add_errback(move |failure| match failure.downcast_ref() {
+        Some(FetchFailure::ConnectionFailed { .. }) if addresses.len() > 0 => {
+            try_in_order(reactor, addresses, task)
         }
+        _ => Deferred::fail(failure),
     })
 }
 
 /// Everything that comes from `address` until FIN.
-fn fetch_from(reactor: &Reactor, address: SocketAddr, errand: &Rc<Errand>) -> Deferred<Vec<u8>> {
-    errand.connecting(address);
-    let factory = Rc::new(PoetryFactory::new(errand));
+fn fetch_from(reactor: &Reactor, address: SocketAddr, task: &Rc<Task>) -> Deferred<Vec<u8>> {
+    task.connecting(address);
+    let factory = Rc::new(PoetryFactory::new(task));
     let transport = reactor.connect_tcp(
         address,
-        errand.limits.connect_timeout,
+        task.limits.connect_timeout,
         Rc::clone(&factory) as _,
     );
     let (trigger, poem) = Deferred::with_canceller(move || {
@@ -65,14 +63,14 @@ fn fetch_from(reactor: &Reactor, address: SocketAddr, errand: &Rc<Errand>) -> De
 
 /// Builds the protocol of one fetch, or hears that there will be none.
 struct PoetryFactory {
-    errand: Rc<Errand>,
+    task: Rc<Task>,
     trigger: Cell<Option<Trigger<Vec<u8>>>>,
 }
 
 impl PoetryFactory {
-    fn new(errand: &Rc<Errand>) -> Self {
+    fn new(task: &Rc<Task>) -> Self {
         Self {
-            errand: Rc::clone(errand),
+            task: Rc::clone(task),
             trigger: Cell::new(None),
         }
     }
@@ -81,7 +79,7 @@ impl PoetryFactory {
 impl Factory for PoetryFactory {
     fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
         Some(Box::new(PoetryProtocol {
-            errand: Rc::clone(&self.errand),
+            task: Rc::clone(&self.task),
             trigger: self.trigger.take(),
             poem: Vec::new(),
             finished: false,
@@ -98,7 +96,7 @@ impl Factory for PoetryFactory {
 
 /// Gathers a poem until FIN.
 struct PoetryProtocol {
-    errand: Rc<Errand>,
+    task: Rc<Task>,
     trigger: Option<Trigger<Vec<u8>>>,
     poem: Vec<u8>,
     finished: bool,
@@ -114,14 +112,14 @@ impl PoetryProtocol {
 
 impl Protocol for PoetryProtocol {
     fn connection_made(&mut self, transport: &Transport) {
-        self.errand.connected(transport);
-        transport.set_timeout(Some(self.errand.limits.idle_timeout));
+        self.task.connected(transport);
+        transport.set_timeout(Some(self.task.limits.idle_timeout));
     }
 
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        self.errand.read(data.len());
-        transport.set_timeout(Some(self.errand.limits.idle_timeout));
-        let limit = self.errand.limits.poem_bytes_max;
+        self.task.read(data.len());
+        transport.set_timeout(Some(self.task.limits.idle_timeout));
+        let limit = self.task.limits.poem_bytes_max;
         if self.poem.len() + data.len() > limit {
             let limit = limit as u64;
             return self.fail(transport, FetchFailure::TooLong { limit });

@@ -11,20 +11,15 @@ use poetry::{FetchError, FetchFailure, Kind, Via, request};
 
 use crate::deferred::coroutine::coroutine;
 use crate::deferred::{Deferred, Trigger};
-use crate::errand::{Errand, connection_failed, connection_lost, fetch_failure};
 use crate::failure::Failure;
 use crate::protocol::{Address, Factory, Lost, Protocol};
 use crate::reactor::{Reactor, Transport};
+use crate::task::{Task, connection_failed, connection_lost, fetch_failure};
 
 // ANCHOR: transform
 /// The transform that `via` makes of `poem`, or a [`FetchFailure`]. Cancelling it closes its socket at once (S14).
-pub fn transform(
-    reactor: &Reactor,
-    via: &Via,
-    poem: &str,
-    errand: &Rc<Errand>,
-) -> Deferred<String> {
-    let limit = errand.limits.frame_bytes_max;
+pub fn transform(reactor: &Reactor, via: &Via, poem: &str, task: &Rc<Task>) -> Deferred<String> {
+    let limit = task.limits.frame_bytes_max;
     if request::len(&via.transform, poem) > limit {
         return Deferred::fail(FetchFailure::TooLong {
             limit: limit as u64,
@@ -40,9 +35,9 @@ pub fn transform(
         reactor.clone(),
         addresses.into_iter(),
         bytes.into(),
-        Rc::clone(errand),
+        Rc::clone(task),
     );
-    errand.bound(reactor, reply.add_callback(|bytes| Ok(decode_poem(bytes)?)))
+    task.bound(reactor, reply.add_callback(|bytes| Ok(decode_poem(bytes)?)))
 }
 // ANCHOR_END: transform
 
@@ -56,16 +51,16 @@ pub fn transform_or_keep(
     reactor: &Reactor,
     via: &Via,
     poem: String,
-    errand: &Errand,
+    task: &Task,
 ) -> Deferred<Transformed> {
-    let errand = errand.for_transform();
+    let task = task.for_transform();
     let peer = via.peer.clone();
-    transform(reactor, via, &poem, &errand).add_callbacks(
+    transform(reactor, via, &poem, &task).add_callbacks(
         |transformed| Ok((transformed, None)),
         move |failure| match fetch_failure(failure) {
             FetchFailure::Cancelled => Err(FetchFailure::Cancelled.into()),
             failure => {
-                errand.report(Kind::Failed(failure.clone()));
+                task.report(Kind::Failed(failure.clone()));
                 Ok((poem, Some(FetchError::new(peer, failure))))
             }
         },
@@ -78,12 +73,12 @@ pub fn transform_in_coroutine(
     reactor: &Reactor,
     via: &Via,
     poem: &str,
-    errand: &Rc<Errand>,
+    task: &Rc<Task>,
 ) -> Deferred<String> {
-    let (context, errand_inside) = (reactor.clone(), Rc::clone(errand));
+    let (context, task_inside) = (reactor.clone(), Rc::clone(task));
     let (via, poem) = (via.clone(), poem.to_owned());
     let transformed = coroutine(async move {
-        let limit = errand_inside.limits.frame_bytes_max;
+        let limit = task_inside.limits.frame_bytes_max;
         if request::len(&via.transform, &poem) > limit {
             return Err(FetchFailure::TooLong {
                 limit: limit as u64,
@@ -95,14 +90,14 @@ pub fn transform_in_coroutine(
         let request = bytes.into();
         let mut addresses = via.peer.addresses()?.iter();
         while let Some(&address) = addresses.next() {
-            match ask(&context, address, &request, &errand_inside).await {
+            match ask(&context, address, &request, &task_inside).await {
                 Err(failure) if addresses.len() > 0 && is_connection_failed(&failure) => {}
                 reply => return Ok(decode_poem(reply?)?),
             }
         }
         Err(no_address().into())
     });
-    errand.bound(reactor, transformed)
+    task.bound(reactor, transformed)
 }
 
 /// The reply of the first address that lets us connect.
@@ -110,15 +105,15 @@ fn try_in_order(
     reactor: Reactor,
     mut addresses: std::vec::IntoIter<SocketAddr>,
     request: Rc<[u8]>,
-    errand: Rc<Errand>,
+    task: Rc<Task>,
 ) -> Deferred<Vec<u8>> {
     let Some(address) = addresses.next() else {
         return Deferred::fail(no_address());
     };
-    ask(&reactor, address, &request, &errand).add_errback(move |failure| {
+    ask(&reactor, address, &request, &task).add_errback(move |failure| {
         match failure.downcast_ref() {
             Some(FetchFailure::ConnectionFailed { .. }) if addresses.len() > 0 => {
-                try_in_order(reactor, addresses, request, errand)
+                try_in_order(reactor, addresses, request, task)
             }
             _ => Deferred::fail(failure),
         }
@@ -144,17 +139,17 @@ fn ask(
     reactor: &Reactor,
     address: SocketAddr,
     request: &Rc<[u8]>,
-    errand: &Rc<Errand>,
+    task: &Rc<Task>,
 ) -> Deferred<Vec<u8>> {
-    errand.connecting(address);
+    task.connecting(address);
     let factory = Rc::new(TransformClientFactory {
-        errand: Rc::clone(errand),
+        task: Rc::clone(task),
         request: Rc::clone(request),
         trigger: Cell::new(None),
     });
     let transport = reactor.connect_tcp(
         address,
-        errand.limits.connect_timeout,
+        task.limits.connect_timeout,
         Rc::clone(&factory) as _,
     );
     let (trigger, reply) = Deferred::with_canceller(move || {
@@ -167,7 +162,7 @@ fn ask(
 
 /// Builds the protocol of one request, or hears that there will be none.
 struct TransformClientFactory {
-    errand: Rc<Errand>,
+    task: Rc<Task>,
     request: Rc<[u8]>,
     trigger: Cell<Option<Trigger<Vec<u8>>>>,
 }
@@ -175,8 +170,8 @@ struct TransformClientFactory {
 impl Factory for TransformClientFactory {
     fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
         Some(Box::new(TransformClientProtocol {
-            decoder: Decoder::new(self.errand.limits.frame_bytes_max),
-            errand: Rc::clone(&self.errand),
+            decoder: Decoder::new(self.task.limits.frame_bytes_max),
+            task: Rc::clone(&self.task),
             request: Rc::clone(&self.request),
             trigger: self.trigger.take(),
             received: false,
@@ -194,7 +189,7 @@ impl Factory for TransformClientFactory {
 /// Sends one request, and waits for one netstring.
 struct TransformClientProtocol {
     decoder: Decoder,
-    errand: Rc<Errand>,
+    task: Rc<Task>,
     request: Rc<[u8]>,
     trigger: Option<Trigger<Vec<u8>>>,
     received: bool,
@@ -211,15 +206,15 @@ impl TransformClientProtocol {
 
 impl Protocol for TransformClientProtocol {
     fn connection_made(&mut self, transport: &Transport) {
-        self.errand.connected(transport);
-        transport.set_timeout(Some(self.errand.limits.idle_timeout));
+        self.task.connected(transport);
+        transport.set_timeout(Some(self.task.limits.idle_timeout));
         transport.write(&self.request);
     }
 
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        self.errand.read(data.len());
+        self.task.read(data.len());
         self.received = true;
-        transport.set_timeout(Some(self.errand.limits.idle_timeout));
+        transport.set_timeout(Some(self.task.limits.idle_timeout));
         let result = match self.decoder.feed(data).next() {
             Ok(None) => return,
             Ok(Some(reply)) => Ok(reply.to_vec()),
@@ -229,7 +224,7 @@ impl Protocol for TransformClientProtocol {
     }
 
     fn data_sent(&mut self, transport: &Transport, _: usize) {
-        transport.set_timeout(Some(self.errand.limits.idle_timeout));
+        transport.set_timeout(Some(self.task.limits.idle_timeout));
     }
 
     fn read_connection_lost(&mut self, transport: &Transport) {

@@ -4,13 +4,11 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use callbacks::{
-    Deferred, Errand, MemoryReactor, Peer, Reactor, transform, transform_in_coroutine,
-};
+use callbacks::{Deferred, MemoryReactor, Peer, Reactor, Task, transform, transform_in_coroutine};
 use poetry::event::Unobserved;
 use poetry::{Clock, FetchFailure, Limits, Reporter, Role, Via};
 
-type Shape = fn(&Reactor, &Via, &str, &Rc<Errand>) -> Deferred<String>;
+type Shape = fn(&Reactor, &Via, &str, &Rc<Task>) -> Deferred<String>;
 const SHAPES: [Shape; 2] = [transform, transform_in_coroutine];
 
 /// A transform under way, in memory.
@@ -26,13 +24,13 @@ fn begin(shape: Shape, poem: &str) -> (MemoryReactor, Deferred<String>) {
         Clock::stopped(),
         Arc::new(Unobserved),
     );
-    let errand = Errand::begin(&reactor, &limits, &reporter, 0, 0);
+    let task = Task::begin(&reactor, &limits, &reporter, 0, 0);
     let addresses = vec![([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()];
     let via = Via {
         transform: "shout".to_owned(),
         peer: poetry::Peer::new("somewhere", addresses),
     };
-    let transformed = shape(&reactor, &via, poem, &errand);
+    let transformed = shape(&reactor, &via, poem, &task);
     (reactor, transformed)
 }
 

@@ -1,4 +1,5 @@
-//! What one fetch carries with it: its bounds, its place in the events, its deadline. And the words for how it fails.
+//! A task: what one fetch carries with it, which is its bounds, its place in the events, its deadline. And the words for
+//! how it fails.
 
 use std::cell::Cell;
 use std::io;
@@ -16,27 +17,28 @@ use crate::failure::{Cancelled, Failure, TimedOut};
 use crate::protocol::Lost;
 use crate::reactor::{Reactor, Transport};
 
-/// One fetch: what its steps have in common.
+/// One fetch, or the transform after it: what its steps have in common. Events call it by its number, and so does the
+/// tutorial (`Task 1: got 10 bytes of poetry`).
 #[derive(Debug)]
-pub struct Errand {
+pub struct Task {
     /// The bounds.
     pub limits: Rc<Limits>,
     reporter: Reporter,
-    /// Which task, between which ends.
+    /// Its number, between which ends.
     scene: Cell<Scene>,
     /// When the poem, and its transform, must be there, on the reactor's clock.
     deadline: Option<Duration>,
     received: Cell<u64>,
 }
 
-impl Errand {
-    /// The errand of fetching request `task`, which begins now.
+impl Task {
+    /// The task of fetching the request of this number, which begins now.
     pub fn begin(
         reactor: &Reactor,
         limits: &Rc<Limits>,
         reporter: &Reporter,
         worker: u32,
-        task: u64,
+        number: u64,
     ) -> Rc<Self> {
         let now = reactor.clock().now();
         Rc::new(Self {
@@ -44,7 +46,7 @@ impl Errand {
             reporter: reporter.clone(),
             scene: Cell::new(Scene {
                 worker,
-                task,
+                task: number,
                 ..Scene::default()
             }),
             deadline: limits.total_deadline.map(|total| now.saturating_add(total)),
@@ -52,14 +54,14 @@ impl Errand {
         })
     }
 
-    /// An errand with the default bounds that nobody is told about: enough to fetch a poem.
+    /// A task with the default bounds that nobody is told about: enough to fetch a poem.
     pub fn quiet(reactor: &Reactor) -> Rc<Self> {
         let clock = poetry::Clock::stopped();
         let reporter = Reporter::new("callbacks", Role::PoemClient, clock, Arc::new(Unobserved));
         Self::begin(reactor, &Rc::new(Limits::default()), &reporter, 0, 0)
     }
 
-    /// The errand of having this one's poem transformed: the same deadline, a role of its own.
+    /// The task of having this one's poem transformed: the same deadline, a role of its own.
     pub(crate) fn for_transform(&self) -> Rc<Self> {
         Rc::new(Self {
             limits: Rc::clone(&self.limits),
@@ -120,11 +122,11 @@ impl Errand {
             Some(deadline) => fetch.timeout(deadline.saturating_sub(clock.now()), clock),
             None => fetch,
         };
-        let errand = Rc::clone(self);
+        let task = Rc::clone(self);
         fetch.add_callbacks(
             move |poem| {
                 let bytes = poem.len() as u64;
-                errand.report(Kind::Finished { bytes });
+                task.report(Kind::Finished { bytes });
                 Ok(poem)
             },
             |failure| Err(fetch_failure(failure).into()),
