@@ -8,8 +8,10 @@ use std::marker::PhantomData;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use poetry::panics;
+
 use self::chain::{Canceller, Chain, Next, Settled, Step};
-use crate::failure::{Cancelled, Failure, TimedOut};
+use crate::failure::{Cancelled, Failure, Panicked, TimedOut};
 use crate::timers::Clock;
 
 pub(crate) mod chain;
@@ -323,8 +325,21 @@ impl WeakControl {
 pub struct NotPaused;
 
 /// Calls `function` and makes what it returns a Deferred, whatever it is; a panic in it is a failure (D14).
-pub fn maybe_deferred<O: Outcome>(function: impl FnOnce() -> O + 'static) -> Deferred<O::Value> {
-    Deferred::succeed(()).add_callback(|()| function())
+///
+/// ```
+/// use callbacks::{Failure, maybe_deferred};
+///
+/// let found = maybe_deferred(|| Ok("Ahoy".to_owned()));
+/// assert_eq!(found.take_result().unwrap().unwrap(), "Ahoy");
+/// let failed = maybe_deferred(|| -> Result<(), Failure> { panic!("no poem") });
+/// assert_eq!(failed.take_result().unwrap().unwrap_err().to_string(), "a callback panicked: no poem");
+/// ```
+pub fn maybe_deferred<O: Outcome>(function: impl FnOnce() -> O) -> Deferred<O::Value> {
+    match panics::contain(function).map(O::into_next) {
+        Ok(Next::Settled(settled)) => Deferred::of(Chain::settled(settled)),
+        Ok(Next::Wait(chain)) => Deferred::of(chain),
+        Err(message) => Deferred::fail(Panicked(message)),
+    }
 }
 
 fn erase<T: 'static>(result: Result<T, Failure>) -> Settled {

@@ -94,9 +94,13 @@ impl Chain {
     }
 
     pub(super) fn settled(result: Settled) -> Rc<Self> {
-        let chain = Self::new(Canceller::None);
-        chain.fire(result);
-        chain
+        Rc::new(Self {
+            state: RefCell::new(State {
+                result: Some(result),
+                fired: true,
+                ..State::default()
+            }),
+        })
     }
 
     /// Gives the chain its first result. Only the one trigger calls this, and only once.

@@ -60,11 +60,10 @@ impl DeferredSemaphore {
 
     /// Fires with a permit, to be given back by [`release`](Self::release). Cancelled, it leaves the queue.
     pub fn acquire(&self) -> Deferred<()> {
-        let mut state = self.state.borrow_mut();
-        if state.free > 0 && state.waiting.is_empty() {
-            state.free -= 1;
+        if self.try_acquire() {
             return Deferred::succeed(());
         }
+        let mut state = self.state.borrow_mut();
         let place = state.came;
         state.came += 1;
         let queue = Rc::downgrade(&self.state);
@@ -79,6 +78,14 @@ impl DeferredSemaphore {
         });
         state.waiting.insert(place, trigger);
         deferred
+    }
+
+    /// Takes a permit if there is one that nobody waits for.
+    fn try_acquire(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        let free = state.free > 0 && state.waiting.is_empty();
+        state.free -= usize::from(free);
+        free
     }
 
     /// Gives a permit back; the first in the queue has it at once.
@@ -107,11 +114,18 @@ impl DeferredSemaphore {
     /// Runs `work` with a permit, which is given back when its result has come.
     pub fn run<O: Outcome>(&self, work: impl FnOnce() -> O + 'static) -> Deferred<O::Value> {
         let semaphore = self.clone();
-        self.acquire().add_callback(move |()| {
-            super::maybe_deferred(work).add_both(move |result| {
-                semaphore.release()?;
-                result
-            })
+        if self.try_acquire() {
+            // Nothing to wait for, and so nothing to remember.
+            return semaphore.run_with_permit(work);
+        }
+        self.acquire()
+            .add_callback(move |()| semaphore.run_with_permit(work))
+    }
+
+    fn run_with_permit<O: Outcome>(self, work: impl FnOnce() -> O) -> Deferred<O::Value> {
+        super::maybe_deferred(work).add_both(move |result| {
+            self.release()?;
+            result
         })
     }
 
