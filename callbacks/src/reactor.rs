@@ -110,8 +110,9 @@ impl Reactor {
             .adopt(stream.into(), Address { peer, side }, factory);
     }
 
-    /// Connects to `peer` within `timeout`. `factory` builds the protocol, or is told that the connection failed, in a
-    /// later turn; aborting the returned transport gives up without telling it.
+    /// Connects to `peer` within `timeout`, counted from now and not from the beginning of this turn, in which much may
+    /// have been begun. `factory` builds the protocol, or is told that the connection failed, in a later turn; aborting
+    /// the returned transport gives up without telling it.
     pub fn connect_tcp(
         &self,
         peer: SocketAddr,
@@ -133,7 +134,8 @@ impl Reactor {
         match dialled {
             Ok((socket, token)) => {
                 let transport = Transport::dial(&self.core, socket, token, address, factory);
-                transport.set_timeout(Some(timeout));
+                let turn = self.core.driver.now().saturating_sub(transport.now());
+                transport.set_timeout(Some(timeout.saturating_add(turn)));
                 Some(transport)
             }
             Err(error) => {
@@ -439,7 +441,10 @@ mod tests {
     use crate::protocol::Protocol;
 
     /// A protocol with a timeout that never comes, and the factory that builds it.
-    struct Patient;
+    #[derive(Default)]
+    struct Patient {
+        failures: Cell<usize>,
+    }
 
     impl Protocol for Patient {
         fn connection_made(&mut self, transport: &Transport) {
@@ -451,14 +456,45 @@ mod tests {
 
     impl Factory for Patient {
         fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
-            Some(Box::new(Self))
+            Some(Box::new(Self::default()))
         }
+
+        fn connection_failed(&self, _: SocketAddr, _: io::Error) {
+            self.failures.set(self.failures.get() + 1);
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn r9_a_connection_made_in_time_has_not_failed_though_nobody_has_heard_of_it() {
+        let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
+        for _ in 0..2 {
+            let peer = ([127, 0, 0, 1], 9).into();
+            drop(reactor.connect_tcp(peer, SECOND, Rc::clone(&factory) as _));
+        }
+        reactor.dialled()[0].accept_unheard();
+        reactor.advance(SECOND);
+        assert_eq!((reactor.connections(), factory.failures.get()), (1, 1));
+    }
+
+    #[test]
+    fn r9_the_time_to_connect_counts_from_the_call_and_not_from_the_turn() {
+        let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
+        // In a turn that has taken a second until now.
+        reactor.pass(SECOND);
+        let peer = ([127, 0, 0, 1], 9).into();
+        drop(reactor.connect_tcp(peer, SECOND, Rc::clone(&factory) as _));
+        reactor.settle();
+        assert_eq!((reactor.connections(), factory.failures.get()), (1, 0));
+        reactor.advance(SECOND);
+        assert_eq!((reactor.connections(), factory.failures.get()), (0, 1));
     }
 
     #[test]
     fn a_connection_that_is_gone_leaves_no_timeout_behind_for_long() {
         let reactor = MemoryReactor::new();
-        let factory: Rc<dyn Factory> = Rc::new(Patient);
+        let factory: Rc<dyn Factory> = Rc::new(Patient::default());
         for _ in 0..2_000 {
             reactor.accept(&factory).finish();
             reactor.settle();

@@ -167,7 +167,7 @@ impl Transport {
         }
         self.0.deadline.set(NEVER);
         if self.is(CONNECTING) {
-            return self.fail_to_connect(io::ErrorKind::TimedOut.into());
+            return self.check_connected_in_time();
         }
         self.call(|protocol, transport| protocol.timeout_connection(transport));
         self.finish_up();

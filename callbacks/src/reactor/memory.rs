@@ -102,8 +102,13 @@ impl MemoryReactor {
 
     /// Moves time by `by`, at once, and settles.
     pub fn advance(&self, by: Duration) {
-        self.network.shared.borrow_mut().now += by;
+        self.pass(by);
         self.settle();
+    }
+
+    /// Moves time by `by`; the reactor does not know yet.
+    pub(super) fn pass(&self, by: Duration) {
+        self.network.shared.borrow_mut().now += by;
     }
 }
 
@@ -284,6 +289,12 @@ impl Peer {
     pub fn accept(&self) {
         self.state.connected.set(true);
         self.state.is_ready();
+    }
+
+    /// Accepts it, but the word of that is still on its way, as after a turn that saw more than it could take.
+    #[cfg(test)]
+    pub(super) fn accept_unheard(&self) {
+        self.state.connected.set(true);
     }
 
     /// Refuses, or resets, the connection with an error of this kind.

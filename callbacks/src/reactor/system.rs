@@ -73,13 +73,13 @@ impl Socket {
     pub(super) fn is_connected(&self) -> io::Result<bool> {
         match self {
             Self::Tcp(stream) => {
-                if let Some(error) = stream.take_error()? {
-                    return Err(error);
-                }
                 match stream.peer_addr() {
-                    // What is written goes out at once; a program that never writes does not care.
+                    // What is written goes out at once.
                     Ok(_) => stream.set_nodelay(true).map(|()| true),
-                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+                    // It failed, and the system says why once; or it is still under way.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                        stream.take_error()?.map_or(Ok(false), Err)
+                    }
                     Err(error) => Err(error),
                 }
             }

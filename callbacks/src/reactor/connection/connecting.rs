@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
-use super::{ABORTED, CONNECTING, Transport, WATCHES_ROOM};
+use super::{ABORTED, CLOSED, CONNECTING, Transport, WATCHES_ROOM};
 use crate::protocol::{Address, Factory, Lost, Side};
 use crate::reactor::Core;
 use crate::reactor::system::Socket;
@@ -39,7 +39,16 @@ impl Transport {
         }
     }
 
-    pub(super) fn connected(&self) {
+    /// The time to connect is over. It may have been enough all the same: after a turn in which much happened, the word
+    /// of it is still on its way.
+    pub(super) fn check_connected_in_time(&self) {
+        self.check_connected();
+        if self.is(CONNECTING) && !self.is(CLOSED) {
+            self.fail_to_connect(io::ErrorKind::TimedOut.into());
+        }
+    }
+
+    fn connected(&self) {
         self.clear(CONNECTING);
         self.set(WATCHES_ROOM);
         self.set_timeout(None);
@@ -59,7 +68,7 @@ impl Transport {
         }
     }
 
-    pub(super) fn fail_to_connect(&self, error: io::Error) {
+    fn fail_to_connect(&self, error: io::Error) {
         let factory = self.with_extra(|extra| extra.factory.take());
         let peer = self.peer();
         self.close(Lost::Aborted);
