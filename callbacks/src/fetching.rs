@@ -2,8 +2,8 @@
 //! several.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::io;
+use std::iter;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use poetry::cancel::Target;
 use poetry::{
-    Cancel, Client, FetchError, FetchFailure, FetchRequest, Kind, Observer, Options, Outcome, Peer,
+    Cancel, Client, FetchError, FetchFailure, FetchRequest, Kind, Observer, Options, Outcome,
     Reporter, Role,
 };
 
@@ -61,20 +61,23 @@ impl Client for ReactorClient {
             .map(|worker| Share::new(worker, reactors, limits, &reporter, requests, cancel))
             .collect();
         let own = shares.remove(0);
-        let mut outcomes: Vec<(usize, Outcome)> = thread::scope(|scope| {
+        let mut outcomes: Vec<Option<Outcome>> = requests.iter().map(|_| None).collect();
+        let ended: Vec<Vec<(usize, Outcome)>> = thread::scope(|scope| {
             let others: Vec<_> = shares
                 .into_iter()
                 .map(|share| scope.spawn(move || share.fetch()))
                 .collect();
-            let mut outcomes = own.fetch();
-            for other in others {
-                // A thread cannot panic outside of callbacks; if one does, its poems are missed below.
-                outcomes.extend(other.join().unwrap_or_default());
-            }
-            outcomes
+            let own = own.fetch();
+            // A thread cannot panic outside of callbacks; if one does, its poems are missed below.
+            let others = others
+                .into_iter()
+                .map(|other| other.join().unwrap_or_default());
+            iter::once(own).chain(others).collect()
         });
-        outcomes.sort_unstable_by_key(|(index, _)| *index);
-        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+        for (index, outcome) in ended.into_iter().flatten() {
+            outcomes[index] = Some(outcome);
+        }
+        outcomes.into_iter().flatten().collect()
     }
 }
 
@@ -106,10 +109,10 @@ impl Share {
             reporter: reporter.clone(),
             requests: requests
                 .iter()
-                .cloned()
                 .enumerate()
                 .skip(worker)
                 .step_by(reactors)
+                .map(|(index, request)| (index, request.clone()))
                 .collect(),
             cancel: cancel.clone(),
         }
@@ -143,11 +146,10 @@ impl Share {
 
 // ANCHOR: fetch_all
 /// Fetches every poem of `share`, as many at once as its limits allow, and runs the reactor until all have ended.
-fn fetch_all(reactor: &OpenReactor, mut share: Share) -> Vec<(usize, Outcome)> {
-    let requests = std::mem::take(&mut share.requests);
-    let fetches = Fetches::new(reactor, &share, requests.len());
-    begin(&fetches, requests.into_iter());
-    let _subscription = share.cancel.subscribe(fetches.canceller());
+fn fetch_all(reactor: &OpenReactor, share: Share) -> Vec<(usize, Outcome)> {
+    let fetches = Fetches::new(reactor, share);
+    begin(&fetches, 0);
+    let _subscription = fetches.share.cancel.subscribe(fetches.canceller());
     if !fetches.is_over() {
         // It cannot be running already: it was made for this.
         let _ = reactor.run();
@@ -155,106 +157,134 @@ fn fetch_all(reactor: &OpenReactor, mut share: Share) -> Vec<(usize, Outcome)> {
     fetches.outcomes.take()
 }
 
-/// Begins some fetches, and leaves the others to the next turn.
-fn begin(fetches: &Rc<Fetches>, mut requests: std::vec::IntoIter<(usize, FetchRequest)>) {
-    for (index, request) in requests.by_ref().take(BEGUN_PER_TURN) {
-        let (begins, gives_up, ends) = (Rc::clone(fetches), Rc::clone(fetches), Rc::clone(fetches));
-        let peer = request.peer.clone();
+/// Begins the fetches from `first` on, and leaves to the next turn what would make this one too long.
+fn begin(fetches: &Rc<Fetches>, first: usize) {
+    let wanted = fetches.share.requests.len();
+    let next = wanted.min(first + BEGUN_PER_TURN);
+    for place in first..next {
+        let (begins, ends) = (Rc::clone(fetches), Rc::clone(fetches));
         let fetch = fetches
             .turns
-            .run(move || begins.fetch(index, request))
-            .add_errback(move |failure| Ok(gives_up.never_begun(index, peer, failure)))
-            .add_callback(move |outcome| {
-                ends.end(index, outcome);
+            .run(move || begins.fetch(place))
+            .add_both(move |result| {
+                ends.end(place, result);
                 Ok(())
             });
-        fetches.watch(index, &fetch);
+        fetches.watch(place, &fetch);
     }
-    if requests.len() > 0 {
-        let next = Rc::clone(fetches);
-        fetches
-            .reactor
-            .call_later(Duration::ZERO, move || begin(&next, requests));
+    if next < wanted {
+        let (reactor, fetches) = (&fetches.reactor, Rc::clone(fetches));
+        reactor.call_later(Duration::ZERO, move || begin(&fetches, next));
     }
 }
 // ANCHOR_END: fetch_all
 
-/// Fetches begun in one turn: a burst that a listener's backlog takes, with room for others.
-const BEGUN_PER_TURN: usize = 256;
+/// Fetches begun in one turn. Dialling comes before reading: what arrives meanwhile waits in the kernel, for the poems
+/// take their time and the last to be begun is the last to end. But a listener's backlog holds 4,096, whoever finds it
+/// full waits for a second, and calls that are due wait for the end of the turn: some 50 ms of dialling.
+const BEGUN_PER_TURN: usize = 4_096;
 
-/// A fetch of many poems, under way in one reactor.
+/// The fetches of one reactor. A place is where a request stands in its share; an index, where in the whole fetch.
 struct Fetches {
+    share: Share,
+    limits: Rc<poetry::Limits>,
     turns: DeferredSemaphore,
     reactor: Reactor,
-    limits: Rc<poetry::Limits>,
-    reporter: Reporter,
-    worker: u32,
-    cancel: Cancel,
-    wanted: usize,
     outcomes: RefCell<Vec<(usize, Outcome)>>,
-    /// What can still be cancelled.
-    controls: RefCell<BTreeMap<usize, Control>>,
+    /// What can still be cancelled, by place.
+    controls: RefCell<Vec<Option<Control>>>,
 }
 
 impl Fetches {
-    fn new(reactor: &Reactor, share: &Share, wanted: usize) -> Rc<Self> {
+    fn new(reactor: &Reactor, share: Share) -> Rc<Self> {
+        let wanted = share.requests.len();
         Rc::new(Self {
+            limits: Rc::new(share.limits.clone()),
             turns: DeferredSemaphore::new(share.limits.fetches_max),
             reactor: reactor.clone(),
-            limits: Rc::new(share.limits.clone()),
-            reporter: share.reporter.clone(),
-            worker: share.worker,
-            cancel: share.cancel.clone(),
-            wanted,
-            outcomes: RefCell::default(),
-            controls: RefCell::default(),
+            outcomes: RefCell::new(Vec::with_capacity(wanted)),
+            controls: RefCell::new(vec![None; wanted]),
+            share,
         })
     }
 
-    /// One poem, and its transform if there is to be one: the chain never fails, its outcome says what did.
-    fn fetch(&self, index: usize, request: FetchRequest) -> Deferred<Outcome> {
-        if self.cancel.is_cancelled(index) {
+    /// One poem, and its transform if there is to be one: that fails only if it was not begun.
+    fn fetch(self: Rc<Self>, place: usize) -> Deferred<Outcome> {
+        let (index, request) = &self.share.requests[place];
+        if self.share.cancel.is_cancelled(*index) {
             // The word of it is still on its way here.
-            return Deferred::succeed(self.never_begun(index, request.peer, Cancelled.into()));
+            return Deferred::fail(Cancelled);
         }
-        let task = self.task(index);
-        let (reactor, transforming) = (self.reactor.clone(), Rc::clone(&task));
-        let (clock, peer, via) = (self.reporter.clock().clone(), request.peer, request.via);
-        let began = clock.now();
-        get_poetry(&self.reactor, &peer, &task)
-            .add_callback(move |poem| match via {
-                Some(via) => transform_or_keep(&reactor, &via, poem, &transforming),
-                None => Deferred::succeed((poem, None)),
-            })
-            .add_both(move |result| {
-                let elapsed = clock.now().saturating_sub(began);
-                Ok(conclude(&task, peer, result, elapsed))
-            })
-    }
-
-    /// The outcome of a fetch that was cancelled while it waited for its turn.
-    fn never_begun(&self, index: usize, peer: Peer, failure: Failure) -> Outcome {
-        conclude(&self.task(index), peer, Err(failure), Duration::ZERO)
+        let task = self.task(*index);
+        let began = self.share.reporter.clock().now();
+        let poem = get_poetry(&self.reactor, &request.peer, &task);
+        match request.via.clone() {
+            None => poem.add_both(move |poem| {
+                let kept = poem.map(|poem| (poem, None));
+                Ok(self.conclude(place, &task, kept, self.since(began)))
+            }),
+            Some(via) => {
+                let (reactor, transforming) = (self.reactor.clone(), Rc::clone(&task));
+                poem.add_callback(move |poem| {
+                    transform_or_keep(&reactor, &via, poem, &transforming)
+                })
+                .add_both(move |result| Ok(self.conclude(place, &task, result, self.since(began))))
+            }
+        }
     }
 
     fn task(&self, index: usize) -> Rc<Task> {
-        Task::begin(
-            &self.reactor,
-            &self.limits,
-            &self.reporter,
-            self.worker,
-            index as u64,
-        )
+        let Share {
+            reporter, worker, ..
+        } = &self.share;
+        Task::begin(&self.reactor, &self.limits, reporter, *worker, index as u64)
     }
 
-    fn watch(&self, index: usize, fetch: &Deferred<()>) {
-        if !fetch.is_settled() {
-            self.controls.borrow_mut().insert(index, fetch.control());
+    fn since(&self, began: Duration) -> Duration {
+        self.share.reporter.clock().now().saturating_sub(began)
+    }
+
+    /// How a fetch ended; that it failed is said in an event too.
+    fn conclude(
+        &self,
+        place: usize,
+        task: &Task,
+        result: Result<Transformed, Failure>,
+        elapsed: Duration,
+    ) -> Outcome {
+        let (poem, transform_failure) = match result {
+            Ok((poem, failure)) => (Ok(poem), failure),
+            Err(failure) => {
+                let failure = fetch_failure(failure);
+                task.report(Kind::Failed(failure.clone()));
+                let (_, request) = &self.share.requests[place];
+                (Err(FetchError::new(&request.peer, failure)), None)
+            }
+        };
+        Outcome {
+            poem,
+            transform_failure,
+            bytes: task.received(),
+            elapsed,
         }
     }
 
-    fn end(&self, index: usize, outcome: Outcome) {
-        self.controls.borrow_mut().remove(&index);
+    /// Notes how to cancel a fetch that has not ended on the spot.
+    fn watch(&self, place: usize, fetch: &Deferred<()>) {
+        if !fetch.is_settled() {
+            self.controls.borrow_mut()[place] = Some(fetch.control());
+        }
+    }
+
+    /// A fetch has its outcome, or was cancelled while it waited for its turn.
+    fn end(&self, place: usize, result: Result<Outcome, Failure>) {
+        let (index, _) = self.share.requests[place];
+        let outcome = result.unwrap_or_else(|failure| {
+            self.conclude(place, &self.task(index), Err(failure), Duration::ZERO)
+        });
+        // A statement of its own: what is dropped must find the controls free.
+        let control = self.controls.borrow_mut()[place].take();
+        drop(control);
         self.outcomes.borrow_mut().push((index, outcome));
         if self.is_over() {
             // Before the reactor runs there is nothing to stop.
@@ -263,7 +293,7 @@ impl Fetches {
     }
 
     fn is_over(&self) -> bool {
-        self.outcomes.borrow().len() == self.wanted
+        self.outcomes.borrow().len() == self.share.requests.len()
     }
 
     /// What passes a cancel from any thread on to the fetches here.
@@ -277,40 +307,19 @@ impl Fetches {
     }
 
     fn cancel(&self, target: Target) {
-        let controls: Vec<Control> = match target {
-            Target::All => self.controls.borrow().values().cloned().collect(),
-            Target::Task(index) => self
-                .controls
-                .borrow()
-                .get(&index)
-                .cloned()
-                .into_iter()
-                .collect(),
+        let controls: Vec<Control> = {
+            let controls = self.controls.borrow();
+            let cancelled = match target {
+                Target::All => &controls[..],
+                Target::Task(index) => {
+                    let requests = &self.share.requests;
+                    let place = requests.binary_search_by_key(&index, |(index, _)| *index);
+                    place.map_or(&[][..], |place| &controls[place..=place])
+                }
+            };
+            cancelled.iter().flatten().cloned().collect()
         };
         // Without the borrow: a cancelled fetch ends here and now.
         controls.iter().for_each(Control::cancel);
-    }
-}
-
-/// How a fetch ended; that it failed is said in an event too.
-fn conclude(
-    task: &Task,
-    peer: Peer,
-    result: Result<Transformed, Failure>,
-    elapsed: Duration,
-) -> Outcome {
-    let (poem, transform_failure) = match result {
-        Ok((poem, failure)) => (Ok(poem), failure),
-        Err(failure) => {
-            let failure = fetch_failure(failure);
-            task.report(Kind::Failed(failure.clone()));
-            (Err(FetchError::new(peer, failure)), None)
-        }
-    };
-    Outcome {
-        poem,
-        transform_failure,
-        bytes: task.received(),
-        elapsed,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -9,42 +10,39 @@ use poetry::error::{Timeout, decode_poem};
 use poetry::{FetchFailure, Peer};
 
 use crate::deferred::{Deferred, Trigger};
+use crate::failure::Failure;
 use crate::protocol::{Address, Factory, Lost, Protocol};
 use crate::reactor::{Reactor, Transport};
-use crate::task::{Task, connection_failed, connection_lost};
+use crate::task::{Task, connection_failed, connection_lost, is_connection_failed, no_address};
 
 // ANCHOR: get_poetry
 /// The poem that `peer` serves, or a [`FetchFailure`]. Cancelling it closes its socket at once (S14).
 pub fn get_poetry(reactor: &Reactor, peer: &Peer, task: &Rc<Task>) -> Deferred<String> {
-    let addresses = match peer.addresses() {
-        Ok(addresses) => addresses.to_vec(),
-        Err(failure) => return Deferred::fail(failure),
-    };
-    let poem = try_in_order(reactor.clone(), addresses.into_iter(), Rc::clone(task));
-    task.bound(reactor, poem.add_callback(|bytes| Ok(decode_poem(bytes)?)))
+    match peer.addresses() {
+        Ok(addresses) => task.bound(reactor, try_in_order(reactor, addresses, task)),
+        Err(failure) => Deferred::fail(failure),
+    }
 }
 
-/// The bytes from the first address that lets us connect.
-fn try_in_order(
-    reactor: Reactor,
-    mut addresses: std::vec::IntoIter<SocketAddr>,
-    task: Rc<Task>,
-) -> Deferred<Vec<u8>> {
-    let Some(address) = addresses.next() else {
-        return Deferred::fail(FetchFailure::ConnectionFailed {
-            cause: "no address".to_owned(),
-        });
+/// The poem from the first address that lets us connect.
+fn try_in_order(reactor: &Reactor, addresses: &[SocketAddr], task: &Rc<Task>) -> Deferred<String> {
+    let (first, others) = match addresses {
+        [] => return Deferred::fail(no_address()),
+        [last] => return fetch_from(reactor, *last, task),
+        [first, others @ ..] => (*first, others.to_vec()),
     };
-    fetch_from(&reactor, address, &task).add_errback(move |failure| match failure.downcast_ref() {
-        Some(FetchFailure::ConnectionFailed { .. }) if addresses.len() > 0 => {
-            try_in_order(reactor, addresses, task)
+    let (context, task) = (reactor.clone(), Rc::clone(task));
+    fetch_from(reactor, first, &task).add_errback(move |failure| {
+        if is_connection_failed(&failure) {
+            try_in_order(&context, &others, &task)
+        } else {
+            Deferred::fail(failure)
         }
-        _ => Deferred::fail(failure),
     })
 }
 
-/// Everything that comes from `address` until FIN.
-fn fetch_from(reactor: &Reactor, address: SocketAddr, task: &Rc<Task>) -> Deferred<Vec<u8>> {
+/// What comes from `address` until FIN.
+fn fetch_from(reactor: &Reactor, address: SocketAddr, task: &Rc<Task>) -> Deferred<String> {
     task.connecting(address);
     let factory = Rc::new(PoetryFactory::new(task));
     let transport = reactor.connect_tcp(
@@ -64,7 +62,7 @@ fn fetch_from(reactor: &Reactor, address: SocketAddr, task: &Rc<Task>) -> Deferr
 /// Builds the protocol of one fetch, or hears that there will be none.
 struct PoetryFactory {
     task: Rc<Task>,
-    trigger: Cell<Option<Trigger<Vec<u8>>>>,
+    trigger: Cell<Option<Trigger<String>>>,
 }
 
 impl PoetryFactory {
@@ -97,7 +95,7 @@ impl Factory for PoetryFactory {
 /// Gathers a poem until FIN.
 struct PoetryProtocol {
     task: Rc<Task>,
-    trigger: Option<Trigger<Vec<u8>>>,
+    trigger: Option<Trigger<String>>,
     poem: Vec<u8>,
     finished: bool,
     failure: Option<FetchFailure>,
@@ -143,7 +141,10 @@ impl Protocol for PoetryProtocol {
         };
         match self.failure.take() {
             Some(failure) => trigger.errback(failure),
-            None if self.finished => trigger.callback(std::mem::take(&mut self.poem)),
+            // Whole: a character that the network cut in two is a character again (S12).
+            None if self.finished => {
+                trigger.fire(decode_poem(mem::take(&mut self.poem)).map_err(Failure::from))
+            }
             None => trigger.errback(connection_lost(lost)),
         }
     }

@@ -149,6 +149,21 @@ pub(crate) fn fetch_failure(failure: Failure) -> FetchFailure {
         })
 }
 
+/// There is nowhere to connect to.
+pub(crate) fn no_address() -> FetchFailure {
+    FetchFailure::ConnectionFailed {
+        cause: "no address".to_owned(),
+    }
+}
+
+/// Whether another address may do better.
+pub(crate) fn is_connection_failed(failure: &Failure) -> bool {
+    matches!(
+        failure.downcast_ref(),
+        Some(FetchFailure::ConnectionFailed { .. })
+    )
+}
+
 /// A connection that was never made.
 pub(crate) fn connection_failed(error: &io::Error) -> FetchFailure {
     if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {

@@ -11,10 +11,11 @@ use poetry::{FetchError, FetchFailure, Kind, Via, request};
 
 use crate::deferred::coroutine::coroutine;
 use crate::deferred::{Deferred, Trigger};
-use crate::failure::Failure;
 use crate::protocol::{Address, Factory, Lost, Protocol};
 use crate::reactor::{Reactor, Transport};
-use crate::task::{Task, connection_failed, connection_lost, fetch_failure};
+use crate::task::{
+    Task, connection_failed, connection_lost, fetch_failure, is_connection_failed, no_address,
+};
 
 // ANCHOR: transform
 /// The transform that `via` makes of `poem`, or a [`FetchFailure`]. Cancelling it closes its socket at once (S14).
@@ -26,18 +27,15 @@ pub fn transform(reactor: &Reactor, via: &Via, poem: &str, task: &Rc<Task>) -> D
         });
     }
     let addresses = match via.peer.addresses() {
-        Ok(addresses) => addresses.to_vec(),
+        Ok(addresses) => addresses,
         Err(failure) => return Deferred::fail(failure),
     };
-    let mut bytes = Vec::new();
-    request::encode(&via.transform, poem, &mut bytes);
-    let reply = try_in_order(
-        reactor.clone(),
-        addresses.into_iter(),
-        bytes.into(),
-        Rc::clone(task),
-    );
-    task.bound(reactor, reply.add_callback(|bytes| Ok(decode_poem(bytes)?)))
+    let mut request = Vec::new();
+    request::encode(&via.transform, poem, &mut request);
+    task.bound(
+        reactor,
+        try_in_order(reactor, addresses, request.into(), task),
+    )
 }
 // ANCHOR_END: transform
 
@@ -92,7 +90,7 @@ pub fn transform_in_coroutine(
         while let Some(&address) = addresses.next() {
             match ask(&context, address, &request, &task_inside).await {
                 Err(failure) if addresses.len() > 0 && is_connection_failed(&failure) => {}
-                reply => return Ok(decode_poem(reply?)?),
+                transformed => return transformed,
             }
         }
         Err(no_address().into())
@@ -100,47 +98,35 @@ pub fn transform_in_coroutine(
     task.bound(reactor, transformed)
 }
 
-/// The reply of the first address that lets us connect.
+/// The transform from the first address that lets us connect.
 fn try_in_order(
-    reactor: Reactor,
-    mut addresses: std::vec::IntoIter<SocketAddr>,
+    reactor: &Reactor,
+    addresses: &[SocketAddr],
     request: Rc<[u8]>,
-    task: Rc<Task>,
-) -> Deferred<Vec<u8>> {
-    let Some(address) = addresses.next() else {
-        return Deferred::fail(no_address());
+    task: &Rc<Task>,
+) -> Deferred<String> {
+    let (first, others) = match addresses {
+        [] => return Deferred::fail(no_address()),
+        [last] => return ask(reactor, *last, &request, task),
+        [first, others @ ..] => (*first, others.to_vec()),
     };
-    ask(&reactor, address, &request, &task).add_errback(move |failure| {
-        match failure.downcast_ref() {
-            Some(FetchFailure::ConnectionFailed { .. }) if addresses.len() > 0 => {
-                try_in_order(reactor, addresses, request, task)
-            }
-            _ => Deferred::fail(failure),
+    let (context, task) = (reactor.clone(), Rc::clone(task));
+    ask(reactor, first, &request, &task).add_errback(move |failure| {
+        if is_connection_failed(&failure) {
+            try_in_order(&context, &others, request, &task)
+        } else {
+            Deferred::fail(failure)
         }
     })
 }
 
-fn no_address() -> FetchFailure {
-    FetchFailure::ConnectionFailed {
-        cause: "no address".to_owned(),
-    }
-}
-
-/// Whether another address may do better.
-fn is_connection_failed(failure: &Failure) -> bool {
-    matches!(
-        failure.downcast_ref(),
-        Some(FetchFailure::ConnectionFailed { .. })
-    )
-}
-
-/// The reply of the server at `address` to `request`.
+/// What the server at `address` replies to `request`.
 fn ask(
     reactor: &Reactor,
     address: SocketAddr,
     request: &Rc<[u8]>,
     task: &Rc<Task>,
-) -> Deferred<Vec<u8>> {
+) -> Deferred<String> {
     task.connecting(address);
     let factory = Rc::new(TransformClientFactory {
         task: Rc::clone(task),
@@ -164,7 +150,7 @@ fn ask(
 struct TransformClientFactory {
     task: Rc<Task>,
     request: Rc<[u8]>,
-    trigger: Cell<Option<Trigger<Vec<u8>>>>,
+    trigger: Cell<Option<Trigger<String>>>,
 }
 
 impl Factory for TransformClientFactory {
@@ -191,14 +177,14 @@ struct TransformClientProtocol {
     decoder: Decoder,
     task: Rc<Task>,
     request: Rc<[u8]>,
-    trigger: Option<Trigger<Vec<u8>>>,
+    trigger: Option<Trigger<String>>,
     received: bool,
     /// How it ended, once that is known: the rest is closing.
-    result: Option<Result<Vec<u8>, FetchFailure>>,
+    result: Option<Result<String, FetchFailure>>,
 }
 
 impl TransformClientProtocol {
-    fn end(&mut self, transport: &Transport, result: Result<Vec<u8>, FetchFailure>) {
+    fn end(&mut self, transport: &Transport, result: Result<String, FetchFailure>) {
         self.result = Some(result);
         transport.abort_connection();
     }
@@ -217,7 +203,7 @@ impl Protocol for TransformClientProtocol {
         transport.set_timeout(Some(self.task.limits.idle_timeout));
         let result = match self.decoder.feed(data).next() {
             Ok(None) => return,
-            Ok(Some(reply)) => Ok(reply.to_vec()),
+            Ok(Some(reply)) => decode_poem(reply.to_vec()),
             Err(error) => Err(FetchFailure::Garbled(error)),
         };
         self.end(transport, result);
