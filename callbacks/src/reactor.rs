@@ -150,7 +150,8 @@ impl Reactor {
     /// Tells every connection to finish what is in flight and to end ([`crate::Protocol::shut_down`]).
     pub fn shut_down_connections(&self) {
         for transport in self.core.transports() {
-            transport.shut_down();
+            self.core
+                .calling(transport.token(), || transport.shut_down());
         }
     }
 
@@ -318,6 +319,13 @@ impl Core {
         self.clock.set(now);
     }
 
+    /// Runs `call`, which concerns the connection of `token`: a panic costs that one (R4). `call` is then made again, and
+    /// must find nothing left to do.
+    fn calling(&self, token: usize, call: impl FnMut()) {
+        self.current.set(token);
+        self.contained(call);
+    }
+
     /// Runs `calls`, again and again until it comes through: a panic costs the current connection (R4).
     fn contained(&self, mut calls: impl FnMut()) {
         while let Err(message) = panics::contain(&mut calls) {
@@ -406,7 +414,7 @@ impl Core {
         self.lifecycle.clear();
         self.mailbox.close();
         for transport in self.transports() {
-            transport.close(Lost::Aborted);
+            self.calling(transport.token(), || transport.close(Lost::Aborted));
         }
         self.attention.borrow_mut().clear();
         self.clock.clear();

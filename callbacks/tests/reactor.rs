@@ -1,13 +1,13 @@
-//! The promises of the reactor (R1–R9), each tested by name, on the test's own clock and network wherever that will do.
+//! The promises of the reactor (R1–R8, and D14's threads), each tested by name, on the test's own clock and network
+//! wherever that will do. R9, and what a panic costs a connection, are in `connections.rs`.
 
 use std::cell::{Cell, RefCell};
-use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
 use callbacks::{
-    Address, AlreadyRunning, Clock, Deferred, Factory, Lost, MemoryReactor, NotPending, NotRunning,
-    Phase, Producer, Protocol, Reactor, Side, Transport, defer_to_thread, log,
+    AlreadyRunning, Cancelled, Clock, Deferred, Failure, MemoryReactor, NotPending, NotRunning,
+    Panicked, Phase, Reactor, defer_to_thread, log,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -233,165 +233,6 @@ fn r8_time_moves_first_and_then_due_calls_run_sorted() {
     assert_eq!(journal.take(), ["1 at 5", "2 at 5"]);
 }
 
-/// Notes what it is told; does what its name says.
-#[derive(Clone)]
-struct Notes(Journal, fn(&Transport, &[u8]));
-
-impl Factory for Notes {
-    fn build_protocol(&self, address: &Address) -> Option<Box<dyn Protocol>> {
-        self.0.note(match address.side {
-            Side::Accepted { serial } => format!("accepted {serial}"),
-            Side::Initiated => "initiated".to_owned(),
-        });
-        Some(Box::new(self.clone()))
-    }
-
-    fn connection_failed(&self, _: std::net::SocketAddr, error: std::io::Error) {
-        self.0.note(format!("failed: {error}"));
-    }
-}
-
-impl Protocol for Notes {
-    fn connection_made(&mut self, _: &Transport) {
-        self.0.note("made");
-    }
-
-    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        (self.1)(transport, data);
-    }
-
-    fn connection_lost(&mut self, _: &Transport, lost: Lost) {
-        self.0.note(match lost {
-            Lost::Done => "lost: done".to_owned(),
-            Lost::Aborted => "lost: aborted".to_owned(),
-            Lost::Broken(error) => format!("lost: {error}"),
-        });
-    }
-}
-
-fn notes(act: fn(&Transport, &[u8])) -> (MemoryReactor, Journal, Rc<dyn Factory>) {
-    let journal = Journal::default();
-    (
-        MemoryReactor::new(),
-        journal.clone(),
-        Rc::new(Notes(journal, act)),
-    )
-}
-
-#[test]
-fn r4_a_panic_in_data_received_drops_only_that_connection() {
-    log::set_hook(|_| ());
-    let (reactor, _, factory) = notes(|transport, data| {
-        assert_ne!(data, b"bad", "a bad peer");
-        transport.write(data);
-    });
-    let (bad, good) = (reactor.accept(&factory), reactor.accept(&factory));
-    bad.send(b"bad");
-    good.send(b"good");
-    reactor.settle();
-    assert!(bad.is_closed() && !good.is_closed());
-    assert_eq!(
-        (good.received(), reactor.connections()),
-        (b"good".to_vec(), 1)
-    );
-}
-
-#[test]
-fn r9_a_factory_is_used_again_and_tells_accepted_from_initiated_and_failed_from_lost() {
-    let (reactor, journal, factory) = notes(|_, _| ());
-    let peers = [reactor.accept(&factory), reactor.accept(&factory)];
-    assert_eq!(journal.take(), ["accepted 0", "made", "accepted 1", "made"]);
-    let address = ([127, 0, 0, 1], 9).into();
-    drop(reactor.connect_tcp(address, SECOND, Rc::clone(&factory)));
-    reactor.dialled()[0].accept();
-    reactor.settle();
-    assert_eq!(journal.take(), ["initiated", "made"]);
-    drop(reactor.connect_tcp(address, SECOND, Rc::clone(&factory)));
-    reactor.dialled()[0].fail(ErrorKind::ConnectionRefused);
-    reactor.settle();
-    drop(reactor.connect_tcp(address, SECOND, factory));
-    reactor.advance(SECOND);
-    assert_eq!(
-        journal.take(),
-        ["failed: connection refused", "failed: timed out"]
-    );
-    peers[0].finish();
-    peers[1].fail(ErrorKind::ConnectionReset);
-    reactor.settle();
-    assert_eq!(journal.take(), ["lost: done", "lost: connection reset"]);
-}
-
-#[test]
-fn r9_lose_connection_flushes_and_abort_connection_does_not() {
-    let (reactor, journal, factory) = notes(|transport, data| {
-        transport.write(b"a long reply");
-        if data == b"lose" {
-            transport.lose_connection();
-        } else {
-            transport.abort_connection();
-        }
-    });
-    for (word, received, end) in [
-        ("lose", &b"a long reply"[..], "lost: done"),
-        ("abort", b"a lo", "lost: aborted"),
-    ] {
-        let peer = reactor.accept(&factory);
-        peer.limit_room(4);
-        peer.send(word.as_bytes());
-        reactor.settle();
-        assert_eq!(peer.is_closed(), word == "abort");
-        peer.limit_room(100);
-        reactor.settle();
-        assert_eq!(peer.received(), received);
-        assert!(peer.is_closed());
-        assert_eq!(journal.take().last().unwrap(), end);
-    }
-}
-
-#[test]
-fn r9_back_pressure_goes_both_ways() {
-    let (reactor, _, factory) = notes(|transport, data| {
-        transport.register_producer(Rc::new(transport.clone()));
-        transport.write(&data.repeat(20));
-    });
-    let peer = reactor.accept(&factory);
-    peer.limit_room(10);
-    peer.send(&[b'x'; 10_000]);
-    reactor.settle();
-    assert_eq!(peer.unread(), 0);
-    peer.send(b"more");
-    reactor.settle();
-    assert_eq!(peer.unread(), 4, "read although its replies wait");
-    peer.limit_room(usize::MAX);
-    reactor.settle();
-    assert_eq!((peer.unread(), peer.received().len()), (0, 200_080));
-}
-
-#[test]
-fn no_cycle_keeps_a_socket_open() {
-    /// Holds everything it can get hold of.
-    struct Greedy(Option<(Transport, Reactor)>);
-    impl Protocol for Greedy {
-        fn connection_made(&mut self, transport: &Transport) {
-            self.0 = Some((transport.clone(), transport.reactor()));
-            let held = transport.clone();
-            drop(transport.reactor().call_later(SECOND, move || drop(held)));
-        }
-
-        fn data_received(&mut self, _: &Transport, _: &[u8]) {}
-    }
-    impl Factory for Greedy {
-        fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
-            Some(Box::new(Greedy(None)))
-        }
-    }
-    let reactor = MemoryReactor::new();
-    let peer = reactor.accept(&(Rc::new(Greedy(None)) as Rc<dyn Factory>));
-    assert!(!peer.is_closed());
-    drop(reactor);
-    assert!(peer.is_closed());
-}
-
 #[test]
 fn d14_blocking_work_comes_back_into_the_reactor() {
     let reactor = Reactor::open().unwrap();
@@ -408,14 +249,72 @@ fn d14_blocking_work_comes_back_into_the_reactor() {
     assert!(seen.get());
 }
 
-/// `resume_producing` is a [`Producer`]'s word too.
 #[test]
-fn r9_a_paused_transport_reads_nothing() {
-    let (reactor, _, factory) = notes(|transport, _| transport.pause_producing());
-    let peer = reactor.accept(&factory);
-    peer.send(b"a");
+fn d14_a_panic_in_the_thread_is_a_failure_and_a_result_that_nobody_wants_is_dropped() {
+    let reactor = Reactor::open().unwrap();
+    let unwanted = defer_to_thread(&reactor, || "too late");
+    unwanted.cancel();
+    let (context, seen) = (reactor.clone(), Rc::new(Cell::new(None)));
+    let sees = Rc::clone(&seen);
+    drop(
+        defer_to_thread(&reactor, || panic!("in a thread")).add_both(
+            move |result: Result<(), Failure>| {
+                sees.set(Some(result.unwrap_err().trap::<Panicked>()?));
+                Ok(context.stop()?)
+            },
+        ),
+    );
+    reactor.run().unwrap();
+    assert_eq!(seen.take(), Some(Panicked("in a thread".to_owned())));
+    let failure = unwanted.take_result().unwrap().unwrap_err();
+    assert!(failure.is::<Cancelled>());
+}
+
+#[test]
+fn r7_each_thread_s_calls_keep_their_order_among_others() {
+    let reactor = Reactor::open().unwrap();
+    let ran = Rc::new(RefCell::new(Vec::new()));
+    let heard = Rc::clone(&ran);
+    let inlet = reactor.inlet(move |reactor, (thread, n): (usize, usize)| {
+        heard.borrow_mut().push((thread, n));
+        if heard.borrow().len() == 400 {
+            reactor.stop().unwrap();
+        }
+    });
+    let threads = [0, 1, 2, 3].map(|thread| {
+        let inlet = inlet.clone();
+        std::thread::spawn(move || (0..100).for_each(|n| inlet.send((thread, n)).unwrap()))
+    });
+    reactor.run().unwrap();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    for thread in 0..4 {
+        let ran = ran.borrow();
+        let own = ran.iter().filter(|(of, _)| *of == thread);
+        assert!(own.map(|(_, n)| *n).eq(0..100));
+    }
+}
+
+#[test]
+fn r7_what_a_call_asks_to_be_called_waits_for_the_next_turn() {
+    let (reactor, journal) = (MemoryReactor::new(), Journal::default());
+    let remote = reactor.remote();
+    let noted = reactor.inlet({
+        let journal = journal.clone();
+        move |_, name: &str| journal.note(name)
+    });
+    let (again, other) = (noted.clone(), noted.clone());
+    remote
+        .call_from_thread(move |_| again.send("asked for by the first").unwrap())
+        .unwrap();
+    remote
+        .call_from_thread(move |_| other.send("asked for by the second").unwrap())
+        .unwrap();
+    noted.send("third").unwrap();
     reactor.settle();
-    peer.send(b"b");
-    reactor.settle();
-    assert_eq!(peer.unread(), 1);
+    assert_eq!(
+        journal.take(),
+        ["third", "asked for by the first", "asked for by the second"]
+    );
 }

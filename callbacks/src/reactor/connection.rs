@@ -109,8 +109,9 @@ impl Transport {
         let transport = Self::new(core, socket, token, peer, 0);
         transport.0.protocol.set(Some(protocol));
         core.connections.borrow_mut().fill(transport.clone());
-        core.current.set(token);
-        transport.call(|protocol, transport| protocol.connection_made(transport));
+        core.calling(token, || {
+            transport.call(|protocol, transport| protocol.connection_made(transport));
+        });
         if let Err(error) = watched {
             transport.break_down(error);
         }

@@ -146,12 +146,20 @@ impl Port {
             Ok((stream, peer)) => {
                 let serial = self.0.serial.get();
                 self.0.serial.set(serial + 1);
-                let accepted = Accepted {
+                let mut accepted = Some(Accepted {
                     stream,
                     peer,
                     serial,
+                });
+                let reactor = Reactor {
+                    core: Rc::clone(&core),
                 };
-                acceptor.accepted(&Reactor { core }, accepted);
+                // A panic costs this one, and neither those that wait behind it nor the one accepted before.
+                core.calling(self.0.token, || {
+                    if let Some(accepted) = accepted.take() {
+                        acceptor.accepted(&reactor, accepted);
+                    }
+                });
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
