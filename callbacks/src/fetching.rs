@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use poetry::cancel::Target;
+use poetry::limits::FETCHES_MAX;
 use poetry::{
     Cancel, Client, FetchError, FetchFailure, FetchRequest, Kind, Observer, Options, Outcome,
     Reporter, Role,
@@ -179,10 +180,11 @@ fn begin(fetches: &Rc<Fetches>, first: usize) {
 }
 // ANCHOR_END: fetch_all
 
-/// Fetches begun in one turn. Dialling comes before reading: what arrives meanwhile waits in the kernel, for the poems
-/// take their time and the last to be begun is the last to end. But a listener's backlog holds 4,096, whoever finds it
-/// full waits for a second, and calls that are due wait for the end of the turn: some 50 ms of dialling.
-const BEGUN_PER_TURN: usize = 4_096;
+/// Fetches begun in one turn. Dialling comes before reading: the last poem to be begun is the last to end, and what
+/// arrives meanwhile waits in the kernel. It is also how long a turn may get: dialling as many as may be under way by
+/// default takes 0.15 s or so, by which calls that are due may be late. A cancel is not: each fetch looks for it, and
+/// the time to connect is counted from each connection's own beginning.
+const BEGUN_PER_TURN: usize = FETCHES_MAX;
 
 /// The fetches of one reactor. A place is where a request stands in its share; an index, where in the whole fetch.
 struct Fetches {

@@ -81,6 +81,19 @@ fn d10_cancelling_a_list_of_any_kind_cancels_every_member_once() {
 }
 
 #[test]
+fn d10_a_list_that_no_member_can_fire_any_more_is_abandoned() {
+    let (trigger, last) = Deferred::<()>::new();
+    let members = vec![Deferred::fail(words("a")), last];
+    let first = DeferredList::new(members)
+        .consume_errors()
+        .fire_on_one_callback();
+    assert!(!first.has_fired());
+    trigger.errback(words("b"));
+    let failure = first.take_result().unwrap().unwrap_err();
+    assert!(failure.is::<Abandoned>());
+}
+
+#[test]
 fn d10_a_list_of_a_hundred_thousand_is_fired_in_any_order() {
     let (mut triggers, members): (Vec<_>, Vec<_>) = (0..100_000).map(|_| Deferred::new()).unzip();
     let all = DeferredList::new(members).fire_on_one_errback();

@@ -76,7 +76,17 @@ impl<T: 'static> DeferredList<T> {
         whole
     }
 
-    /// The first value, and its index (Twisted's `fireOnOneCallback`). Without a value, it never fires.
+    /// The first value, and its index (Twisted's `fireOnOneCallback`). Without members it never fires; when all have
+    /// failed it is [`Abandoned`](crate::Abandoned), as every Deferred that nobody can fire any more.
+    ///
+    /// ```
+    /// use callbacks::{Deferred, DeferredList};
+    ///
+    /// let (slow, one) = Deferred::new();
+    /// let first = DeferredList::new(vec![one, Deferred::succeed("fast")]).fire_on_one_callback();
+    /// assert_eq!(first.take_result().unwrap().unwrap(), ("fast", 1));
+    /// slow.callback("too late for the list");
+    /// ```
     pub fn fire_on_one_callback(self) -> Deferred<(T, usize)> {
         let (trigger, winner) = together(&self.members);
         if self.members.is_empty() {
