@@ -92,6 +92,14 @@ impl<T: 'static> Deferred<T> {
 
     /// One whose work can be stopped. `canceller` is called when it is cancelled before it fired, at most once; what
     /// it returns is the result, and so is what it fires; otherwise the Deferred fails with [`Cancelled`] (D6).
+    ///
+    /// ```
+    /// use callbacks::Deferred;
+    ///
+    /// let (_trigger, poem) = Deferred::with_canceller(|| Some(Ok("what there was of it")));
+    /// poem.cancel();
+    /// assert_eq!(poem.take_result().unwrap().unwrap(), "what there was of it");
+    /// ```
     pub fn with_canceller(
         canceller: impl FnOnce() -> Option<Result<T, Failure>> + 'static,
     ) -> (Trigger<T>, Self) {
@@ -147,6 +155,16 @@ impl<T: 'static> Deferred<T> {
     }
 
     /// One of the two gets the result; `errback` does not see the failure of `callback` (D1).
+    ///
+    /// ```
+    /// use callbacks::{Deferred, Failure};
+    ///
+    /// let poem = Deferred::succeed("").add_callbacks(
+    ///     |_| Err::<(), _>(Failure::message("an empty poem")),
+    ///     |_| Ok(()),
+    /// );
+    /// assert_eq!(poem.take_result().unwrap().unwrap_err().to_string(), "an empty poem");
+    /// ```
     pub fn add_callbacks<C: Outcome, E: Outcome<Value = C::Value>>(
         self,
         callback: impl FnOnce(T) -> C + 'static,
@@ -168,6 +186,17 @@ impl<T: 'static> Deferred<T> {
 
     /// Fails with [`TimedOut`] unless what has been added so far is through within `time` of now (D7). It is
     /// cancelled then; a cancel by anybody else stays [`Cancelled`].
+    ///
+    /// ```
+    /// use callbacks::{Clock, Deferred, TimedOut};
+    /// use std::time::Duration;
+    ///
+    /// let clock = Clock::new();
+    /// let (_trigger, poem) = Deferred::<String>::new();
+    /// let poem = poem.timeout(Duration::from_secs(1), &clock);
+    /// clock.advance(Duration::from_secs(1));
+    /// assert!(poem.take_result().unwrap().unwrap_err().is::<TimedOut>());
+    /// ```
     pub fn timeout(self, time: Duration, clock: &Clock) -> Self {
         let expired = Rc::new(std::cell::Cell::new(false));
         let (chain, expires) = (Rc::downgrade(&self.chain), Rc::clone(&expired));
@@ -189,11 +218,34 @@ impl<T: 'static> Deferred<T> {
 
     /// The result is not wanted any more: see [`with_canceller`](Self::with_canceller). Fired already, nothing
     /// happens; waiting for an inner Deferred, that one is cancelled (D6).
+    ///
+    /// ```
+    /// use callbacks::{Cancelled, Deferred};
+    ///
+    /// let (trigger, poem) = Deferred::<String>::new();
+    /// poem.cancel();
+    /// assert!(trigger.is_cancelled());
+    /// trigger.callback("nobody hears of this".to_owned());
+    /// assert!(poem.take_result().unwrap().unwrap_err().is::<Cancelled>());
+    /// ```
     pub fn cancel(&self) {
         self.chain.cancel();
     }
 
     /// Holds the result here until as many [`unpause`](Self::unpause) have come as pauses (D5).
+    ///
+    /// ```
+    /// use callbacks::{Deferred, NotPaused};
+    ///
+    /// let poem = Deferred::succeed("Ahoy");
+    /// poem.pause();
+    /// let poem = poem.add_callback(|poem| Ok(poem.len()));
+    /// assert!(!poem.is_settled());
+    /// poem.unpause()?;
+    /// assert_eq!(poem.unpause(), Err(NotPaused));
+    /// assert_eq!(poem.take_result().unwrap().unwrap(), 4);
+    /// # Ok::<(), NotPaused>(())
+    /// ```
     pub fn pause(&self) {
         self.chain.pause();
     }
@@ -207,6 +259,16 @@ impl<T: 'static> Deferred<T> {
     }
 
     /// For whoever wants to cancel or pause it after it has been handed on.
+    ///
+    /// ```
+    /// use callbacks::{Cancelled, Deferred};
+    ///
+    /// let (_trigger, poem) = Deferred::<()>::new();
+    /// let control = poem.control();
+    /// let handed_on = poem.add_callback(|()| Ok("Ahoy"));
+    /// control.cancel();
+    /// assert!(handed_on.take_result().unwrap().unwrap_err().is::<Cancelled>());
+    /// ```
     pub fn control(&self) -> Control {
         Control {
             chain: Rc::clone(&self.chain),

@@ -16,7 +16,23 @@ use crate::reactor::{Reactor, Transport};
 use crate::task::{Task, connection_failed, connection_lost, is_connection_failed, no_address};
 
 // ANCHOR: get_poetry
-/// The poem that `peer` serves, or a [`FetchFailure`]. Cancelling it closes its socket at once (S14).
+/// The poem that `peer` serves, or a [`FetchFailure`](poetry::FetchFailure). Cancelling it closes its socket at once
+/// (S14).
+///
+/// ```
+/// use callbacks::{MemoryReactor, Task, get_poetry};
+/// use std::net::SocketAddr;
+///
+/// let reactor = MemoryReactor::new();
+/// let address = SocketAddr::from(([127, 0, 0, 1], 10_001));
+/// let poem = get_poetry(&reactor, &address.into(), &Task::quiet(&reactor));
+/// let server = reactor.dialled().remove(0);
+/// server.accept();
+/// server.send(b"Ahoy");
+/// server.finish();
+/// reactor.settle();
+/// assert_eq!(poem.take_result().unwrap().unwrap(), "Ahoy");
+/// ```
 pub fn get_poetry(reactor: &Reactor, peer: &Peer, task: &Rc<Task>) -> Deferred<String> {
     match peer.addresses() {
         Ok(addresses) => task.bound(reactor, try_in_order(reactor, addresses, task)),

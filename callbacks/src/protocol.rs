@@ -10,6 +10,45 @@ use crate::reactor::Transport;
 ///
 /// Its methods are called by the reactor only, never while another one of them runs, so they may do anything to their
 /// transport, to others and to the reactor. A panic in one drops this connection and nothing else (R4).
+///
+/// ```
+/// use callbacks::{Address, Factory, Lost, MemoryReactor, Protocol, Transport};
+/// use std::{cell::RefCell, rc::Rc};
+///
+/// /// Answers the first bytes, and closes.
+/// struct AnswersOnce(Rc<RefCell<Vec<Lost>>>);
+///
+/// impl Protocol for AnswersOnce {
+///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+///         assert_ne!(data, b"bad", "a panic in data_received");
+///         transport.write(data);
+///         transport.lose_connection(); // Once that is sent.
+///     }
+///
+///     fn connection_lost(&mut self, _: &Transport, reason: Lost) {
+///         self.0.borrow_mut().push(reason);
+///     }
+/// }
+///
+/// struct AnswersOnceFactory(Rc<RefCell<Vec<Lost>>>);
+///
+/// impl Factory for AnswersOnceFactory {
+///     fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
+///         Some(Box::new(AnswersOnce(Rc::clone(&self.0))))
+///     }
+/// }
+///
+/// # callbacks::log::set_hook(|_| ());
+/// let (reactor, lost) = (MemoryReactor::new(), Rc::default());
+/// let factory: Rc<dyn Factory> = Rc::new(AnswersOnceFactory(Rc::clone(&lost)));
+/// let (good, bad) = (reactor.accept(&factory), reactor.accept(&factory));
+/// bad.send(b"bad");
+/// good.send(b"ahoy");
+/// reactor.settle();
+/// assert_eq!(good.received(), b"ahoy");
+/// assert!(good.is_closed() && bad.is_closed());
+/// assert!(matches!(lost.borrow()[..], [Lost::Done]));
+/// ```
 pub trait Protocol {
     /// The connection is made.
     fn connection_made(&mut self, transport: &Transport) {
@@ -93,7 +132,41 @@ pub enum Side {
     Initiated,
 }
 
-/// Somebody who makes bytes, and can be asked to wait: a transport, for one, whose bytes come from its peer.
+/// Somebody who makes bytes, and can be asked to wait: a transport, for one, whose bytes come from its peer. Registered
+/// with the transport its bytes go to, it waits while that one's peer does not take them:
+///
+/// ```
+/// use callbacks::{Address, Factory, MemoryReactor, Protocol, Transport};
+/// use std::rc::Rc;
+///
+/// /// Sends back everything many times over.
+/// struct Echoes;
+///
+/// impl Protocol for Echoes {
+///     fn connection_made(&mut self, transport: &Transport) {
+///         transport.register_producer(Rc::new(transport.clone()));
+///     }
+///
+///     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+///         transport.write(&data.repeat(100_000));
+///     }
+/// }
+///
+/// impl Factory for Echoes {
+///     fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
+///         Some(Box::new(Echoes))
+///     }
+/// }
+///
+/// let reactor = MemoryReactor::new();
+/// let peer = reactor.accept(&(Rc::new(Echoes) as Rc<dyn Factory>));
+/// peer.limit_room(10); // It takes ten bytes, and then no more.
+/// peer.send(b"x");
+/// reactor.settle();
+/// peer.send(b"y");
+/// reactor.settle();
+/// assert_eq!(peer.unread(), 1); // What it sends now waits in the kernel, not here.
+/// ```
 pub trait Producer {
     /// Make no more, until told otherwise.
     fn pause_producing(&self);

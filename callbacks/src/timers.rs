@@ -211,6 +211,22 @@ impl fmt::Debug for Clock {
 }
 
 /// A call that was asked for with `call_later`. Dropping it changes nothing.
+///
+/// ```
+/// use callbacks::{Clock, NotPending};
+/// use std::time::Duration;
+///
+/// let (clock, second) = (Clock::new(), Duration::from_secs(1));
+/// let call = clock.call_later(second, || ());
+/// call.delay(second)?; // Due at 2 s.
+/// clock.advance(second);
+/// call.reset(second * 3)?; // Due at 4 s.
+/// clock.advance(second * 2);
+/// assert!(call.is_active());
+/// call.cancel()?;
+/// assert_eq!(call.cancel(), Err(NotPending));
+/// # Ok::<(), NotPending>(())
+/// ```
 #[derive(Clone)]
 pub struct DelayedCall {
     timers: Weak<RefCell<Timers>>,

@@ -45,6 +45,23 @@ pub type Transformed = (String, Option<FetchError>);
 // ANCHOR: fallback
 /// The transform of `poem`; if that fails, `poem` itself and the failure, which is reported here, once (S13). A cancel
 /// is no failure of the transform, and is passed on.
+///
+/// ```
+/// use callbacks::{MemoryReactor, Task, transform_or_keep};
+/// use poetry::{FetchFailure, Via};
+/// use std::net::SocketAddr;
+///
+/// let reactor = MemoryReactor::new();
+/// let peer = SocketAddr::from(([127, 0, 0, 1], 10_002)).into();
+/// let via = Via { transform: "shout".to_owned(), peer };
+/// let kept = transform_or_keep(&reactor, &via, "Ahoy".to_owned(), &Task::quiet(&reactor));
+/// let server = reactor.dialled().remove(0);
+/// server.accept();
+/// server.finish(); // Without a reply.
+/// reactor.settle();
+/// let (poem, failure) = kept.take_result().unwrap().unwrap();
+/// assert_eq!((poem.as_str(), failure.unwrap().failure), ("Ahoy", FetchFailure::Refused));
+/// ```
 pub fn transform_or_keep(
     reactor: &Reactor,
     via: &Via,

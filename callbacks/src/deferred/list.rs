@@ -136,6 +136,15 @@ impl<T: 'static> DeferredList<T> {
 }
 
 /// All values in index order, or the [`FirstError`]; later failures are ignored (D11).
+///
+/// ```
+/// use callbacks::{Deferred, Failure, gather_results};
+///
+/// let poems = gather_results(vec![Deferred::succeed("Ahoy"), Deferred::succeed("there")]);
+/// assert_eq!(poems.take_result().unwrap().unwrap(), ["Ahoy", "there"]);
+/// let failed = gather_results(vec![Deferred::<()>::fail(Failure::message("no poem"))]);
+/// assert_eq!(failed.take_result().unwrap().unwrap_err().to_string(), "number 0 failed: no poem");
+/// ```
 pub fn gather_results<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<Vec<T>> {
     DeferredList::new(members)
         .consume_errors()
@@ -144,6 +153,15 @@ pub fn gather_results<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<Vec<T>>
 
 /// The first value and its index; the other members are then cancelled. When all have failed, the failures in index
 /// order, as [`AllFailed`] (D11).
+///
+/// ```
+/// use callbacks::{Deferred, race};
+///
+/// let (slow, loses) = Deferred::new();
+/// let winner = race(vec![loses, Deferred::succeed("fast")]);
+/// assert_eq!(winner.take_result().unwrap().unwrap(), ("fast", 1));
+/// assert!(slow.is_cancelled());
+/// ```
 pub fn race<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<(T, usize)> {
     let losers: Rc<[WeakControl]> = members.iter().map(Deferred::weak_control).collect();
     let (trigger, winner) = together(&members);

@@ -146,6 +146,19 @@ impl DeferredSemaphore {
 }
 
 /// One at a time, first come first served. Clones are the same lock.
+///
+/// ```
+/// use callbacks::{DeferredLock, ReleasedTooOften};
+///
+/// let lock = DeferredLock::new();
+/// let (held, waits) = (lock.acquire(), lock.acquire());
+/// assert!(held.is_settled() && !waits.is_settled());
+/// lock.release()?;
+/// assert!(waits.is_settled());
+/// lock.release()?;
+/// assert_eq!(lock.release(), Err(ReleasedTooOften));
+/// # Ok::<(), ReleasedTooOften>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DeferredLock(DeferredSemaphore);
 

@@ -55,6 +55,17 @@ pub(super) struct Lifecycle {
 
 impl Reactor {
     /// Runs `hook` when the reactor runs: at once if it does, else first thing (R3).
+    ///
+    /// ```
+    /// use callbacks::{NotRunning, Reactor};
+    ///
+    /// let reactor = Reactor::open()?;
+    /// assert_eq!(reactor.stop(), Err(NotRunning));
+    /// let context = reactor.clone();
+    /// reactor.call_when_running(move || context.stop().unwrap());
+    /// reactor.run().unwrap();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn call_when_running(&self, hook: impl FnOnce() + 'static) {
         let lifecycle = &self.core().lifecycle;
         if lifecycle.state.get() == State::Idle {
@@ -81,6 +92,25 @@ impl Reactor {
 
     /// Runs `trigger` in `phase` of the next stop (R5). The reactor goes on until the Deferreds of the first phase have
     /// fired; those of the others are not waited for.
+    ///
+    /// ```
+    /// use callbacks::{Deferred, Phase, Reactor};
+    /// use std::{cell::RefCell, rc::Rc};
+    ///
+    /// let (reactor, said) = (Reactor::open()?, Rc::new(RefCell::new(Vec::new())));
+    /// for (phase, word) in [(Phase::After, "bye"), (Phase::Before, "closing")] {
+    ///     let said = Rc::clone(&said);
+    ///     reactor.add_system_event_trigger(phase, move || {
+    ///         said.borrow_mut().push(word);
+    ///         Deferred::succeed(())
+    ///     });
+    /// }
+    /// let context = reactor.clone();
+    /// reactor.call_when_running(move || context.stop().unwrap());
+    /// reactor.run().unwrap();
+    /// assert_eq!(*said.borrow(), ["closing", "bye"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn add_system_event_trigger(
         &self,
         phase: Phase,

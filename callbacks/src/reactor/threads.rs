@@ -46,6 +46,19 @@ pub(super) struct Mailbox {
 impl RemoteReactor {
     /// Runs `call` in the reactor's thread, after those that this thread has asked for before (R7).
     ///
+    /// ```
+    /// use callbacks::Reactor;
+    ///
+    /// let reactor = Reactor::open()?;
+    /// let remote = reactor.remote();
+    /// let thread = std::thread::spawn(move || {
+    ///     remote.call_from_thread(|reactor| reactor.stop().unwrap())
+    /// });
+    /// reactor.run().unwrap(); // Nothing but the call could end this.
+    /// thread.join().unwrap()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The reactor is gone; `call` was dropped.
     pub fn call_from_thread(&self, call: impl FnOnce(&Reactor) + Send + 'static) -> io::Result<()> {
@@ -117,6 +130,25 @@ impl Mailbox {
 }
 
 /// Passes values from any thread to a function that never leaves the reactor's. Clones are the same inlet.
+///
+/// ```
+/// use callbacks::Reactor;
+/// use std::{cell::Cell, rc::Rc};
+///
+/// let (reactor, sum) = (Reactor::open()?, Rc::new(Cell::new(0)));
+/// let sums = Rc::clone(&sum); // An `Rc`, which no other thread may touch.
+/// let inlet = reactor.inlet(move |reactor, number: u32| {
+///     sums.set(sums.get() + number);
+///     if number == 3 {
+///         reactor.stop().unwrap();
+///     }
+/// });
+/// let thread = std::thread::spawn(move || (1..=3).try_for_each(|number| inlet.send(number)));
+/// reactor.run().unwrap();
+/// thread.join().unwrap()?;
+/// assert_eq!(sum.get(), 6);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Inlet<T> {
     remote: RemoteReactor,
     key: usize,
