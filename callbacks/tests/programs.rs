@@ -202,3 +202,47 @@ fn s14_a_cancelled_fetch_ends_at_once() {
         }
     });
 }
+
+#[test]
+fn s14_a_fetch_that_waits_for_its_turn_is_cancelled_alone() {
+    let mut one_at_a_time = options(1);
+    one_at_a_time.limits.fetches_max = 1;
+    let client = Callbacks.client(&one_at_a_time).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let requests = [(); 3].map(|()| request(listener.local_addr().unwrap()));
+    let cancel = Cancel::new();
+    let server = std::thread::spawn({
+        let cancel = cancel.clone();
+        move || {
+            for poem in ["first", "last"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                cancel.task(1);
+                stream.write_all(poem.as_bytes()).unwrap();
+            }
+        }
+    });
+    let outcomes = client.fetch(&requests, Arc::new(Unobserved), &cancel);
+    server.join().unwrap();
+    let poems: Vec<_> = outcomes.iter().map(|outcome| &outcome.poem).collect();
+    assert_eq!(poems[0].as_deref(), Ok("first"));
+    assert_eq!(poems[2].as_deref(), Ok("last"));
+    let failure = &poems[1].as_ref().unwrap_err().failure;
+    assert_eq!(failure, &FetchFailure::Cancelled);
+    assert_eq!(outcomes[1].bytes, 0);
+}
+
+#[test]
+fn s14_what_is_cancelled_before_it_begins_never_connects() {
+    let client = Callbacks.client(&options(2)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let requests = [(); 5].map(|()| request(listener.local_addr().unwrap()));
+    let cancel = Cancel::new();
+    cancel.all();
+    let outcomes = client.fetch(&requests, Arc::new(Unobserved), &cancel);
+    assert_eq!(outcomes.len(), 5);
+    for outcome in outcomes {
+        assert_eq!(outcome.poem.unwrap_err().failure, FetchFailure::Cancelled);
+    }
+    assert!(listener.accept().is_err());
+}
