@@ -1,7 +1,7 @@
 //! Clients behind the contract: all poems of a fetch at once, in one reactor of the calling thread, or shared out among
 //! several.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::iter;
 use std::rc::Rc;
@@ -51,35 +51,43 @@ impl Client for ReactorClient {
             self.options.clock.clone(),
             observer,
         );
-        let reactors = self
-            .options
-            .threads
-            .get()
-            .min(limits.fetches_max)
-            .min(requests.len())
-            .max(1);
-        let mut shares: Vec<Share> = (0..reactors)
-            .map(|worker| Share::new(worker, reactors, limits, &reporter, requests, cancel))
-            .collect();
-        let own = shares.remove(0);
-        let mut outcomes: Vec<Option<Outcome>> = requests.iter().map(|_| None).collect();
-        let ended: Vec<Vec<(usize, Outcome)>> = thread::scope(|scope| {
-            let others: Vec<_> = shares
-                .into_iter()
-                .map(|share| scope.spawn(move || share.fetch()))
-                .collect();
-            let own = own.fetch();
-            // A thread cannot panic outside of callbacks; if one does, its poems are missed below.
-            let others = others
-                .into_iter()
-                .map(|other| other.join().unwrap_or_default());
-            iter::once(own).chain(others).collect()
-        });
-        for (index, outcome) in ended.into_iter().flatten() {
-            outcomes[index] = Some(outcome);
+        let reactors = self.options.threads.get();
+        let reactors = reactors.min(limits.fetches_max).min(requests.len()).max(1);
+        let share = |worker| Share::new(worker, reactors, limits, &reporter, requests, cancel);
+        let own = share(0);
+        let others: Vec<_> = (1..reactors).map(share).collect();
+        if others.is_empty() {
+            return own.fetch();
         }
-        outcomes.into_iter().flatten().collect()
+        in_turn(fetch_in_threads(own, others))
     }
+}
+
+/// Fetches its own share in this thread, and each of the others in one of its own.
+fn fetch_in_threads(own: Share, others: Vec<Share>) -> Vec<Vec<Outcome>> {
+    thread::scope(|scope| {
+        let others: Vec<_> = others
+            .into_iter()
+            .map(|share| scope.spawn(move || share.fetch()))
+            .collect();
+        let own = own.fetch();
+        // A thread cannot panic outside of callbacks; if one does, its poems are missed.
+        let others = others
+            .into_iter()
+            .map(|other| other.join().unwrap_or_default());
+        iter::once(own).chain(others).collect()
+    })
+}
+
+/// One of each, again and again: as the requests were shared out.
+fn in_turn(shares: Vec<Vec<Outcome>>) -> Vec<Outcome> {
+    let wanted: usize = shares.iter().map(Vec::len).sum();
+    let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
+    let mut outcomes = Vec::with_capacity(wanted);
+    while outcomes.len() < wanted {
+        outcomes.extend(shares.iter_mut().filter_map(Iterator::next));
+    }
+    outcomes
 }
 
 /// The part of a fetch that one reactor does.
@@ -119,7 +127,8 @@ impl Share {
         }
     }
 
-    fn fetch(self) -> Vec<(usize, Outcome)> {
+    /// The outcomes, in the order of its requests.
+    fn fetch(self) -> Vec<Outcome> {
         let reactor = match Reactor::open() {
             Ok(reactor) => reactor,
             Err(error) => return self.all_failed(&error),
@@ -128,8 +137,8 @@ impl Share {
     }
 
     /// The system had no descriptor for the reactor itself.
-    fn all_failed(self, error: &io::Error) -> Vec<(usize, Outcome)> {
-        let outcome = |request: FetchRequest| Outcome {
+    fn all_failed(self, error: &io::Error) -> Vec<Outcome> {
+        let outcome = |(_, request): (usize, FetchRequest)| Outcome {
             poem: Err(FetchError::new(
                 request.peer,
                 FetchFailure::connection_failed(error),
@@ -138,16 +147,13 @@ impl Share {
             bytes: 0,
             elapsed: Duration::ZERO,
         };
-        self.requests
-            .into_iter()
-            .map(|(index, request)| (index, outcome(request)))
-            .collect()
+        self.requests.into_iter().map(outcome).collect()
     }
 }
 
 // ANCHOR: fetch_all
 /// Fetches every poem of `share`, as many at once as its limits allow, and runs the reactor until all have ended.
-fn fetch_all(reactor: &OpenReactor, share: Share) -> Vec<(usize, Outcome)> {
+fn fetch_all(reactor: &OpenReactor, share: Share) -> Vec<Outcome> {
     let fetches = Fetches::new(reactor, share);
     begin(&fetches, 0);
     let _subscription = fetches.share.cancel.subscribe(fetches.canceller());
@@ -155,7 +161,7 @@ fn fetch_all(reactor: &OpenReactor, share: Share) -> Vec<(usize, Outcome)> {
         // It cannot be running already: it was made for this.
         let _ = reactor.run();
     }
-    fetches.outcomes.take()
+    fetches.outcomes.take().into_iter().flatten().collect()
 }
 
 /// Begins the fetches from `first` on, and leaves to the next turn what would make this one too long.
@@ -192,7 +198,10 @@ struct Fetches {
     limits: Rc<poetry::Limits>,
     turns: DeferredSemaphore,
     reactor: Reactor,
-    outcomes: RefCell<Vec<(usize, Outcome)>>,
+    /// By place, as far as they have come: memory is touched when there is something to keep.
+    outcomes: RefCell<Vec<Option<Outcome>>>,
+    /// Outcomes that are still to come.
+    missing: Cell<usize>,
     /// What can still be cancelled, by place.
     controls: RefCell<Vec<Option<Control>>>,
 }
@@ -205,6 +214,7 @@ impl Fetches {
             turns: DeferredSemaphore::new(share.limits.fetches_max),
             reactor: reactor.clone(),
             outcomes: RefCell::new(Vec::with_capacity(wanted)),
+            missing: Cell::new(wanted),
             controls: RefCell::new(vec![None; wanted]),
             share,
         })
@@ -280,22 +290,31 @@ impl Fetches {
 
     /// A fetch has its outcome, or was cancelled while it waited for its turn.
     fn end(&self, place: usize, result: Result<Outcome, Failure>) {
-        let (index, _) = self.share.requests[place];
         let outcome = result.unwrap_or_else(|failure| {
+            let (index, _) = self.share.requests[place];
             self.conclude(place, &self.task(index), Err(failure), Duration::ZERO)
         });
         // A statement of its own: what is dropped must find the controls free.
         let control = self.controls.borrow_mut()[place].take();
         drop(control);
-        self.outcomes.borrow_mut().push((index, outcome));
+        self.keep(place, outcome);
+        self.missing.set(self.missing.get() - 1);
         if self.is_over() {
             // Before the reactor runs there is nothing to stop.
             let _ = self.reactor.stop();
         }
     }
 
+    fn keep(&self, place: usize, outcome: Outcome) {
+        let mut outcomes = self.outcomes.borrow_mut();
+        if outcomes.len() <= place {
+            outcomes.resize_with(place + 1, || None);
+        }
+        outcomes[place] = Some(outcome);
+    }
+
     fn is_over(&self) -> bool {
-        self.outcomes.borrow().len() == self.share.requests.len()
+        self.missing.get() == 0
     }
 
     /// What passes a cancel from any thread on to the fetches here.
