@@ -34,7 +34,7 @@
 //! | `station.rs`, `linger.rs`, `serving.rs` | what servers share, the lingering close, the threads | S7, S16, S21, S23 |
 //! | `poem_server.rs`, `transform_server.rs` | [`serve_poem`], [`serve_transforms`] | S1, S3–S7, S18 |
 //! | `poem_client.rs`, `transform_client.rs` | [`get_poetry`], [`transform`] and its fallback | S10–S15 |
-//! | `task.rs`, `fetching.rs` | [`Task`]: what one fetch carries with it; many of them at once | S10, S14 |
+//! | `task.rs`, `fetching.rs`, `fetching/` | [`Task`]: what one fetch carries with it; many of them at once | S10, S14 |
 //!
 //! # How it keeps out of the way
 //!

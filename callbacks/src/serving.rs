@@ -127,28 +127,48 @@ fn run_reactor(
             return (0, 0);
         }
     };
-    let Plan {
-        service,
-        limits,
-        reporter,
-        admission,
-        grace,
-        address,
-    } = plan;
-    let station = Station::new(limits, counters, reporter, admission, worker, address);
-    // Handlers' panics are the server's own; what else goes wrong unseen is told the same way, and nothing is printed.
-    let telling = Rc::clone(&station);
-    log::set_hook(move |trouble| {
-        let kind = Kind::Panicked(trouble.to_string());
-        telling.reporter.report(telling.scene(), kind);
-    });
-    let factory = match service {
+    let station = Station::new(
+        plan.limits,
+        counters,
+        plan.reporter,
+        plan.admission,
+        worker,
+        plan.address,
+    );
+    tell_of_troubles(&station);
+    let factory = match plan.service {
         Service::Poem(service) => poem_factory(service, &station),
         Service::Transform(service) => transform_factory(service, &station),
     };
-    let started = match work {
+    let started = begin(&reactor, &station, factory, work, plan.grace);
+    let failed = started.is_err();
+    if ready.send(started).is_ok() && !failed {
+        // It cannot be running already: it was made above.
+        let _ = reactor.run();
+    }
+    station.summary()
+}
+
+/// Handlers' panics are the server's own; what else goes wrong unseen is told the same way, and nothing is printed.
+fn tell_of_troubles(station: &Rc<Station>) {
+    let station = Rc::clone(station);
+    log::set_hook(move |trouble| {
+        let kind = Kind::Panicked(trouble.to_string());
+        station.reporter.report(station.scene(), kind);
+    });
+}
+
+/// Takes up the work of a reactor that does not run yet.
+fn begin(
+    reactor: &Reactor,
+    station: &Rc<Station>,
+    factory: Rc<dyn Factory>,
+    work: Work,
+    grace: Arc<AtomicU64>,
+) -> Started {
+    match work {
         Work::Helps => {
-            shut_down_with(&reactor, &station, None, Vec::new(), grace);
+            shut_down_with(reactor, station, None, Vec::new(), grace);
             let inlet = reactor.inlet(move |reactor, accepted| reactor.adopt(accepted, &*factory));
             Ok((reactor.remote(), Some(inlet)))
         }
@@ -157,20 +177,13 @@ fn run_reactor(
                 .iter()
                 .map(|helper| helper.remote().clone())
                 .collect();
-            let doorkeeper = Doorkeeper::dealing(factory, &station, helpers);
+            let doorkeeper = Doorkeeper::dealing(factory, station, helpers);
             station.admission.set_door(reactor.remote());
-            reactor.listen_with(listener, doorkeeper).map(|port| {
-                shut_down_with(&reactor, &station, Some(port), others, grace);
-                (reactor.remote(), None)
-            })
+            let port = reactor.listen_with(listener, doorkeeper)?;
+            shut_down_with(reactor, station, Some(port), others, grace);
+            Ok((reactor.remote(), None))
         }
-    };
-    let failed = started.is_err();
-    if ready.send(started).is_ok() && !failed {
-        // It cannot be running already: it was made above.
-        let _ = reactor.run();
     }
-    station.summary()
 }
 
 /// One that is stopping already needs no telling.

@@ -12,6 +12,9 @@ use crate::reactor::Reactor;
 /// Runs `work` in a thread of its own; the Deferred fires in the reactor's. A cancel does not stop the thread: its
 /// result is dropped. A panic in `work` is a failure, [`Panicked`].
 ///
+/// There are as many threads as there is work: to bound them, let it take turns
+/// ([`DeferredSemaphore::run`](crate::DeferredSemaphore::run)).
+///
 /// ```
 /// use callbacks::{Reactor, defer_to_thread};
 /// use std::{cell::Cell, rc::Rc};
