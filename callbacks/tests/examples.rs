@@ -50,6 +50,11 @@ fn target() -> PathBuf {
 const POEM: &str = "THIS IS JUST A POEM\nOF TWO LINES\n";
 
 #[test]
+fn step00_a_loop_by_hand_gathers_the_poem() {
+    assert_eq!(run("step00_raw_loop"), POEM);
+}
+
+#[test]
 fn step01_hello_is_called_back_and_stops() {
     let printed = "Starting the reactor.\nHello from the reactor loop!\nLately I feel like I'm stuck in a rut.\nReactor stopped.\n";
     assert_eq!(run("step01_hello"), printed);
