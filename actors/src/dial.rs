@@ -1,11 +1,13 @@
-//! A client's port: it dials, then it is a stream. The process hears how the dialling ended, then the stream.
+//! A client's port: it dials, then it is a stream. The process hears whom it dials, how that
+//! ended, then the stream.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use std::vec;
 
 use poetry::FetchFailure;
 
@@ -22,27 +24,25 @@ pub trait Connect: Stream + Sized {
 
 /// The port of a process that connects first.
 pub struct Dial<S> {
-    dialling: Option<Dialling<S>>,
+    /// Those left to try.
+    addresses: vec::IntoIter<SocketAddr>,
+    /// How long each may take.
+    patience: Duration,
+    /// The one that is being tried.
+    trying: Option<(SocketAddr, Trying<S>)>,
     /// What was dialled, once it is connected.
     pub tcp: Tcp<S>,
 }
 
-type Dialling<S> = Pin<Box<dyn Future<Output = Result<(S, SocketAddr), FetchFailure>>>>;
-
-/// The two ends of a connection that was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ends {
-    /// This end.
-    pub local: Option<SocketAddr>,
-    /// The other.
-    pub peer: SocketAddr,
-}
+type Trying<S> = Pin<Box<dyn Future<Output = Result<S, FetchFailure>>>>;
 
 /// What is heard from a [`Dial`].
 #[derive(Debug)]
 pub enum DialEvent<'a> {
-    /// The connection is made, or was not to be had.
-    Dialled(Result<Ends, FetchFailure>),
+    /// It begins to connect to this address.
+    Dialling(SocketAddr),
+    /// The connection to this address is made, or none was to be had.
+    Dialled(Result<SocketAddr, FetchFailure>),
     /// What the stream says.
     Tcp(TcpEvent<'a>),
 }
@@ -51,40 +51,44 @@ pub enum DialEvent<'a> {
 impl<S> Default for Dial<S> {
     fn default() -> Self {
         Self {
-            dialling: None,
+            addresses: Vec::new().into_iter(),
+            patience: Duration::ZERO,
+            trying: None,
             tcp: Tcp::closed(),
         }
     }
 }
 
 impl<S: Connect> Dial<S> {
-    /// Tries `addresses` in order, each for at most `patience`; `trying` is told of every one.
-    pub fn dial(
-        &mut self,
-        addresses: Vec<SocketAddr>,
-        patience: Duration,
-        mut trying: impl FnMut(SocketAddr) + 'static,
-    ) {
-        self.dialling = Some(Box::pin(async move {
-            let mut last = FetchFailure::ConnectionFailed {
-                cause: "no address".to_owned(),
-            };
-            for address in addresses {
-                trying(address);
-                last = match process::timeout(patience, S::connect(address)).await {
-                    Some(Ok(stream)) => return Ok((stream, address)),
-                    Some(Err(error)) => FetchFailure::connection_failed(&error),
-                    None => FetchFailure::connect_timed_out(),
-                };
-            }
-            Err(last)
-        }));
+    /// Tries `addresses` in order, each for at most `patience`; it is told of every one. If there are none, nothing
+    /// is heard.
+    pub fn dial(&mut self, addresses: Vec<SocketAddr>, patience: Duration) {
+        self.addresses = addresses.into_iter();
+        self.patience = patience;
+    }
+
+    /// This end's address, once it is connected.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.tcp.stream().and_then(S::local)
     }
 
     /// Closes whatever it has.
     pub fn close(&mut self) {
-        self.dialling = None;
-        self.tcp = Tcp::closed();
+        *self = Self::default();
+    }
+
+    /// Begins to connect to the next address, if there is one left.
+    fn try_next(&mut self) -> Option<SocketAddr> {
+        let (address, patience) = (self.addresses.next()?, self.patience);
+        let trying = Box::pin(async move {
+            match process::timeout(patience, pin!(S::connect(address))).await {
+                Some(Ok(stream)) => Ok(stream),
+                Some(Err(error)) => Err(FetchFailure::connection_failed(&error)),
+                None => Err(FetchFailure::connect_timed_out()),
+            }
+        });
+        self.trying = Some((address, trying));
+        Some(address)
     }
 }
 
@@ -92,16 +96,24 @@ impl<S: Connect> Port for Dial<S> {
     type Event<'a> = DialEvent<'a>;
 
     fn poll<'b>(&mut self, turn: &mut Context<'_>, buffer: &'b mut [u8]) -> Poll<DialEvent<'b>> {
-        let Some(dialling) = &mut self.dialling else {
-            return self.tcp.poll(turn, buffer).map(DialEvent::Tcp);
+        let Some((address, trying)) = &mut self.trying else {
+            return match self.try_next() {
+                Some(address) => Poll::Ready(DialEvent::Dialling(address)),
+                None => self.tcp.poll(turn, buffer).map(DialEvent::Tcp),
+            };
         };
-        dialling.as_mut().poll(turn).map(|dialled| {
-            self.dialling = None;
-            DialEvent::Dialled(dialled.map(|(stream, peer)| {
-                let local = stream.local();
+        let (address, tried) = (*address, ready!(trying.as_mut().poll(turn)));
+        self.trying = None;
+        Poll::Ready(match tried {
+            Ok(stream) => {
+                self.addresses = Vec::new().into_iter();
                 self.tcp = Tcp::open(stream);
-                Ends { local, peer }
-            }))
+                DialEvent::Dialled(Ok(address))
+            }
+            Err(failure) => match self.try_next() {
+                Some(next) => DialEvent::Dialling(next),
+                None => DialEvent::Dialled(Err(failure)),
+            },
         })
     }
 }

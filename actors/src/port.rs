@@ -79,6 +79,11 @@ impl<S> Tcp<S> {
         }
     }
 
+    /// What it is a port on, while that is open.
+    pub(crate) fn stream(&self) -> Option<&S> {
+        self.stream.as_ref()
+    }
+
     /// Whether what comes is read (Erlang's `{active, true}`). What is not read waits in the kernel.
     pub fn set_active(&mut self, active: bool) {
         self.active = active;

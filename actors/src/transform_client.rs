@@ -2,15 +2,16 @@
 //! answer to the poet it is linked to.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use poetry::error::{Timeout, decode_poem};
-use poetry::event::Scene;
+use poetry::event::{Interest, Scene};
 use poetry::netstring::Decoder;
 use poetry::{FetchFailure, Kind, Peer, Reporter, Role, request};
 
-use crate::dial::{Connect, Dial, DialEvent, Ends};
+use crate::dial::{Connect, Dial, DialEvent};
 use crate::messages::ToPoet;
 use crate::monitor::Reason;
 use crate::poem_client::Fetch;
@@ -92,27 +93,35 @@ impl<S: Connect> Transformer<S> {
             let limit = limits.frame_bytes_max as u64;
             return self.answer(Err(FetchFailure::TooLong { limit }), me);
         }
-        let addresses = match self.errand.server.addresses() {
-            Ok(addresses) => addresses.to_vec(),
+        let connect_timeout = limits.connect_timeout;
+        match self.errand.server.addresses() {
+            Ok(addresses) => me.port.dial(addresses.to_vec(), connect_timeout),
             Err(failure) => return self.answer(Err(failure), me),
-        };
-        let (reporter, mut scene) = (self.reporter.clone(), self.scene);
-        me.port
-            .dial(addresses, limits.connect_timeout, move |address| {
-                scene.peer = Some(address);
-                reporter.report(scene, Kind::Connecting);
-            });
+        }
         if let Some(deadline) = self.errand.deadline {
             me.until(deadline);
         }
         Next::Receive
     }
 
-    fn dialled(&mut self, dialled: Result<Ends, FetchFailure>, me: &mut Me<'_, Self>) -> Next {
+    fn dialling(&mut self, address: SocketAddr) -> Next {
+        self.scene.peer = Some(address);
+        self.report(Kind::Connecting);
+        Next::Receive
+    }
+
+    fn dialled(
+        &mut self,
+        dialled: Result<SocketAddr, FetchFailure>,
+        me: &mut Me<'_, Self>,
+    ) -> Next {
         match dialled {
             Err(failure) => self.answer(Err(failure), me),
-            Ok(Ends { local, peer }) => {
-                (self.scene.local, self.scene.peer) = (local, Some(peer));
+            Ok(peer) => {
+                self.scene.peer = Some(peer);
+                if self.reporter.wants(Interest::ALL) {
+                    self.scene.local = me.port.local();
+                }
                 self.report(Kind::Connected);
                 self.write(me)
             }
@@ -209,6 +218,7 @@ impl<S: Connect> Process for Transformer<S> {
 
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
+            Received::Port(DialEvent::Dialling(address)) => self.dialling(address),
             Received::Port(DialEvent::Dialled(dialled)) => self.dialled(dialled, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Data(bytes))) => self.read(bytes, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Writable)) => self.write(me),

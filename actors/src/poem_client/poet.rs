@@ -1,15 +1,16 @@
 //! A poet: dials, reads its poem to the end, has it transformed, and tells its parent.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use poetry::error::{Timeout, decode_poem};
-use poetry::event::Scene;
+use poetry::event::{Interest, Scene};
 use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Outcome};
 
 use super::Fetch;
-use crate::dial::{Connect, Dial, DialEvent, Ends};
+use crate::dial::{Connect, Dial, DialEvent};
 use crate::messages::{ToFetcher, ToPoet};
 use crate::monitor::Reason;
 use crate::port::TcpEvent;
@@ -55,28 +56,33 @@ impl<S: Connect> Poet<S> {
     }
 
     fn dial(&mut self, me: &mut Me<'_, Self>) -> Next {
-        let addresses = match self.request().peer.addresses() {
-            Ok(addresses) => addresses.to_vec(),
+        let connect_timeout = self.fetch.limits.connect_timeout;
+        match self.request().peer.addresses() {
+            Ok(addresses) => me.port.dial(addresses.to_vec(), connect_timeout),
             Err(failure) => return self.give_up(failure, me),
-        };
-        let (reporter, mut scene) = (self.fetch.reporter.clone(), self.scene);
-        me.port.dial(
-            addresses,
-            self.fetch.limits.connect_timeout,
-            move |address| {
-                scene.peer = Some(address);
-                reporter.report(scene, Kind::Connecting);
-            },
-        );
+        }
         self.wait_at_most(None, me);
         Next::Receive
     }
 
-    fn dialled(&mut self, dialled: Result<Ends, FetchFailure>, me: &mut Me<'_, Self>) -> Next {
+    fn dialling(&mut self, address: SocketAddr) -> Next {
+        self.scene.peer = Some(address);
+        self.report(Kind::Connecting);
+        Next::Receive
+    }
+
+    fn dialled(
+        &mut self,
+        dialled: Result<SocketAddr, FetchFailure>,
+        me: &mut Me<'_, Self>,
+    ) -> Next {
         match dialled {
             Err(failure) => self.give_up(failure, me),
-            Ok(Ends { local, peer }) => {
-                (self.scene.local, self.scene.peer) = (local, Some(peer));
+            Ok(peer) => {
+                self.scene.peer = Some(peer);
+                if self.fetch.reporter.wants(Interest::ALL) {
+                    self.scene.local = me.port.local();
+                }
                 self.report(Kind::Connected);
                 self.wait_at_most(Some(self.fetch.limits.idle_timeout), me);
                 Next::Receive
@@ -221,6 +227,7 @@ impl<S: Connect> Process for Poet<S> {
 
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
+            Received::Port(DialEvent::Dialling(address)) => self.dialling(address),
             Received::Port(DialEvent::Dialled(dialled)) => self.dialled(dialled, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Data(bytes))) => self.read(bytes, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Closed)) => self.arrived(me),

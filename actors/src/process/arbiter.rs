@@ -4,14 +4,14 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::dev::channel::channel;
-use actix::{Addr, ArbiterHandle};
+use actix::Addr;
+use actix::dev::channel::{AddressReceiver, channel};
 use poetry::panics::contain;
 
 use super::Process;
-use super::cell::{Inbox, launch};
+use super::cell::{Cell, Inbox, launch};
 use super::name::Name;
-use super::node::Local;
+use super::node::{Local, Node};
 use super::pid::{Pid, ProcessRef};
 use super::record::Record;
 use crate::monitor::Reason;
@@ -19,7 +19,8 @@ use crate::monitor::Reason;
 /// One thread of a node, as a place to start processes in.
 #[derive(Clone)]
 pub struct Arbiter {
-    pub(super) handle: ArbiterHandle,
+    pub(super) node: Node,
+    pub(super) index: usize,
 }
 
 impl Arbiter {
@@ -40,51 +41,74 @@ impl Arbiter {
         parent: Option<ProcessRef>,
         make: impl FnOnce() -> io::Result<(P, P::Port)> + Send + 'static,
     ) -> Pid<P::Message> {
-        let (sender, mail) = channel(0);
-        let inbox = Arc::new(Inbox {
-            record: Record::new(name, P::MAILBOX),
-            addr: Addr::new(sender),
-        });
-        let process = ProcessRef(Arc::clone(&inbox) as _);
+        let (inbox, mail) = mailbox::<P>(name);
+        let pid = Pid(Arc::clone(&inbox) as _);
         if let Some(parent) = parent {
-            parent.record().link(process.clone());
+            parent.record().link(pid.process());
             inbox.record.link(parent);
         }
-        let unborn = Unborn(Some(process));
-        let pid = Pid(Arc::clone(&inbox) as _);
-        self.handle
-            .spawn_fn(move || match (Local::current(), contain(make)) {
-                (Some(local), Ok(Ok(made))) => {
-                    unborn.begins();
-                    launch(local, inbox, mail, made);
+        let unborn = Unborn(Some((inbox, mail)));
+        match Local::current().filter(|local| local.is(self)) {
+            // Between neighbours, who need no command to the arbiter.
+            Some(local) => match made(make) {
+                Ok(made) => unborn.begins(local, made),
+                // Later, as in any arbiter: nobody can have asked to hear of it yet.
+                Err(reason) => self.node.run_in(self.index, move || unborn.ends(&reason)),
+            },
+            None => self.node.run_in(self.index, move || {
+                if let Some(local) = Local::current() {
+                    match made(make) {
+                        Ok(made) => unborn.begins(local, made),
+                        Err(reason) => unborn.ends(&reason),
+                    }
                 }
-                (None, _) => {}
-                (_, Ok(Err(error))) => unborn.failed(Reason::crash(error.to_string())),
-                (_, Err(message)) => unborn.failed(Reason::crash(message)),
-            });
+            }),
+        }
         pid
     }
 }
 
-/// A process that has a pid and does not run yet: whoever monitors it hears if it never does.
-struct Unborn(Option<ProcessRef>);
+fn made<T>(make: impl FnOnce() -> io::Result<T>) -> Result<T, Reason> {
+    match contain(make) {
+        Ok(made) => made.map_err(|error| Reason::crash(error.to_string())),
+        Err(message) => Err(Reason::crash(message)),
+    }
+}
 
-impl Unborn {
-    fn begins(mut self) {
-        self.0 = None;
+/// The two ends of a mailbox: the one that all pids share, and the process's.
+type Mailbox<P> = (Arc<Inbox<P>>, AddressReceiver<Cell<P>>);
+
+fn mailbox<P: Process>(name: Name) -> Mailbox<P> {
+    let (sender, mail) = channel(0);
+    let inbox = Inbox {
+        record: Record::new(name, P::MAILBOX),
+        addr: Addr::new(sender),
+    };
+    (Arc::new(inbox), mail)
+}
+
+/// A process that has a pid and does not run yet: whoever monitors it hears if it never does.
+struct Unborn<P: Process>(Option<Mailbox<P>>);
+
+impl<P: Process> Unborn<P> {
+    fn begins(mut self, local: Rc<Local>, made: (P, P::Port)) {
+        if let Some((inbox, mail)) = self.0.take() {
+            launch(local, inbox, mail, made);
+        }
     }
 
-    fn failed(mut self, reason: Reason) {
-        if let Some(process) = self.0.take() {
-            process.record().end(&reason);
+    fn ends(mut self, reason: &Reason) {
+        if let Some((inbox, _)) = self.0.take() {
+            inbox.record.end(reason);
         }
     }
 }
 
-impl Drop for Unborn {
+/// The arbiter has stopped.
+impl<P: Process> Drop for Unborn<P> {
     fn drop(&mut self) {
-        if let Some(process) = self.0.take() {
-            process.record().end(&Reason::NoProcess);
+        if let Some((inbox, _)) = self.0.take() {
+            inbox.record.end(&Reason::NoProcess);
         }
     }
 }
@@ -95,11 +119,7 @@ pub(super) fn spawn_here<P: Process>(
     process: P,
     port: P::Port,
 ) -> Pid<P::Message> {
-    let (sender, mail) = channel(0);
-    let inbox = Arc::new(Inbox {
-        record: Record::new(name, P::MAILBOX),
-        addr: Addr::new(sender),
-    });
+    let (inbox, mail) = mailbox::<P>(name);
     launch(Rc::clone(local), Arc::clone(&inbox), mail, (process, port));
     Pid(inbox as _)
 }

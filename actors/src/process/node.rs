@@ -59,6 +59,11 @@ impl Local {
     pub(super) fn current() -> Option<Rc<Self>> {
         LOCAL.with_borrow(Clone::clone)
     }
+
+    /// Whether this is the thread of `arbiter`.
+    pub(super) fn is(&self, arbiter: &Arbiter) -> bool {
+        self.worker as usize == arbiter.index && Arc::ptr_eq(&self.node.0, &arbiter.node.0)
+    }
 }
 
 impl Node {
@@ -111,8 +116,15 @@ impl Node {
 
     /// The arbiter at `index`, taken round and round.
     pub fn arbiter(&self, index: usize) -> Arbiter {
-        let handle = self.0.arbiters[index % self.arbiters()].clone();
-        Arbiter { handle }
+        Arbiter {
+            node: self.clone(),
+            index: index % self.arbiters(),
+        }
+    }
+
+    /// Has the arbiter at `index` run `function`, if it has not stopped.
+    pub(super) fn run_in(&self, index: usize, function: impl FnOnce() + Send + 'static) {
+        self.0.arbiters[index].spawn_fn(function);
     }
 
     /// Asks a process from outside the node, blocking this thread until it has replied, has ended, or `timeout` is
@@ -138,7 +150,7 @@ impl Node {
     ) -> Answer<R> {
         let (sender, answer) = mpsc::channel();
         let to = to.clone();
-        self.arbiter(0).handle.spawn_fn(move || {
+        self.run_in(0, move || {
             actix::spawn(async move {
                 let _ = sender.send(to.call(ask, timeout).await);
             });
@@ -150,7 +162,7 @@ impl Node {
     /// asks arrives in that order.
     pub fn send<M: Send + 'static>(&self, to: &Pid<M>, message: M) {
         let to = to.clone();
-        self.arbiter(0).handle.spawn_fn(move || {
+        self.run_in(0, move || {
             actix::spawn(async move {
                 let _ = to.send(message).await;
             });

@@ -2,6 +2,7 @@
 //! language, which is enough to monitor it, to link to it, and to ask it to exit.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,10 +89,10 @@ impl<M: 'static> Pid<M> {
     ) -> Result<R, CallError> {
         let (reply, answer) = oneshot::channel();
         let message = ask(Reply(reply));
-        let conversation = async {
+        let conversation = pin!(async {
             self.send(message).await.map_err(|_| CallError::NoProcess)?;
             answer.await.map_err(|_| CallError::NoProcess)
-        };
+        });
         match time::timeout(timeout, conversation).await {
             Some(replied) => replied,
             None => Err(CallError::Timeout),

@@ -1,7 +1,7 @@
 //! Waiting with a limit, and a clock that tests move.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::Poll;
@@ -11,13 +11,15 @@ use super::node::{Local, Node};
 use crate::timers::Key;
 
 /// What `future` comes to, or `None` if it takes longer than `wait`.
-pub(crate) async fn timeout<F: Future>(wait: Duration, future: F) -> Option<F::Output> {
+pub(crate) async fn timeout<F: Future>(
+    wait: Duration,
+    mut future: Pin<&mut F>,
+) -> Option<F::Output> {
     let Some(local) = Local::current() else {
         return Some(future.await);
     };
     let due = local.timers.now().saturating_add(wait);
     let mut alarm = Alarm { local, key: None };
-    let mut future = pin!(future);
     poll_fn(|turn| {
         if let Poll::Ready(output) = future.as_mut().poll(turn) {
             return Poll::Ready(Some(output));
@@ -61,7 +63,7 @@ impl TestClock {
     /// Blocks until then; not to be called by a process.
     pub fn advance(&self, wait: Duration) {
         let (sender, at_rest) = mpsc::channel();
-        self.node.arbiter(0).handle.spawn_fn(move || {
+        self.node.run_in(0, move || {
             actix::spawn(async move {
                 rest().await;
                 if let Some(local) = Local::current() {
