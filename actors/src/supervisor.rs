@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use child::{Restart, Shutdown, Spec, Start, Started};
 pub use strategy::{Intensity, Strategy};
 
-use crate::monitor::{Exit, Reason};
+use crate::monitor::{Exit, ProcessId, Reason};
 use crate::port::NoPort;
 use crate::process::{Me, Name, Next, Process, ProcessRef, Received, Reply};
 use crate::tree::{Shown, Twig};
@@ -39,10 +39,22 @@ pub struct Supervisor {
     restarts: Restarts,
     children: Vec<Child>,
     next_key: Key,
-    /// What it is doing; until that is done, exits and questions wait below.
+    /// Whoever it was linked to before it started anything itself.
+    parents: Vec<ProcessId>,
+    /// What it is doing; until that is done, what happens and what it is asked waits below.
     work: Option<Work>,
-    exits: VecDeque<(Key, Reason)>,
+    happened: VecDeque<Happened>,
     asked: VecDeque<ToSupervisor>,
+    /// Children that did not start, to be tried again, one for each time it has told itself so.
+    again: VecDeque<Key>,
+}
+
+/// What a supervisor acts on.
+enum Happened {
+    /// A child ended that nobody had stopped.
+    Ended(Key, Reason),
+    /// A child that was to be restarted did not start; it is tried again.
+    DidNotStart(Key),
 }
 
 /// Children to stop, one after another, and what follows.
@@ -71,9 +83,11 @@ impl Supervisor {
             restarts: Restarts::new(intensity),
             children: Vec::new(),
             next_key: 0,
+            parents: Vec::new(),
             work: None,
-            exits: VecDeque::new(),
+            happened: VecDeque::new(),
             asked: VecDeque::new(),
+            again: VecDeque::new(),
         };
         for spec in children {
             supervisor.add(spec);
@@ -107,8 +121,11 @@ impl Supervisor {
                         }
                     }
                 }
-            } else if let Some((key, reason)) = self.exits.pop_front() {
-                self.ended(key, &reason, me);
+            } else if let Some(happened) = self.happened.pop_front() {
+                match happened {
+                    Happened::Ended(key, reason) => self.ended(key, &reason, me),
+                    Happened::DidNotStart(key) => self.try_again(key, me),
+                }
             } else if let Some(question) = self.asked.pop_front() {
                 self.asked(question, me);
             } else {
@@ -121,6 +138,8 @@ impl Supervisor {
     fn stop(&mut self, key: Key, me: &mut Me<'_, Self>) {
         let Some(child) = self.child(key) else { return };
         let Some(process) = &child.process else {
+            child.did_not_start = false;
+            self.forget_if_temporary(key);
             return;
         };
         match child.spec.shutdown {
@@ -153,9 +172,9 @@ impl Supervisor {
             Then::Start(keys) => {
                 for key in keys {
                     if !self.start(key, me) {
-                        // A restart that fails is another exit: the intensity bounds how often it is tried.
-                        self.exits
-                            .push_front((key, Reason::crash("it did not start")));
+                        // Those behind it are tried with it, once everything has had its turn that has happened.
+                        self.again.push_back(key);
+                        me.exit_to_itself();
                         break;
                     }
                 }
@@ -174,13 +193,25 @@ impl Supervisor {
     /// A child ended that nobody stopped: O5's rules.
     fn ended(&mut self, key: Key, reason: &Reason, me: &mut Me<'_, Self>) {
         let Some(child) = self.child(key) else { return };
-        if !child.spec.restart.restarts_after(reason) {
-            if child.spec.restart == Restart::Temporary {
-                self.children.retain(|child| child.key != key);
-            }
-            return;
+        if child.spec.restart.restarts_after(reason) {
+            self.restart(key, me);
+        } else {
+            self.forget_if_temporary(key);
         }
+    }
+
+    /// A restart that failed is another restart: the intensity bounds how often it is tried. One whose siblings'
+    /// restart has started it meanwhile is not tried.
+    fn try_again(&mut self, key: Key, me: &mut Me<'_, Self>) {
+        if self.child(key).is_some_and(|child| child.did_not_start) {
+            self.restart(key, me);
+        }
+    }
+
+    fn restart(&mut self, key: Key, me: &mut Me<'_, Self>) {
+        let Some(child) = self.child(key) else { return };
         child.restarts += 1;
+        child.did_not_start = false;
         if self.restarts.are_too_many(me.now()) {
             self.give_up(Reason::Shutdown);
             return;
@@ -190,6 +221,9 @@ impl Supervisor {
             .iter()
             .map(|child| (child.key, child.spec.restart));
         let Concerned { stop, start } = self.strategy.concerned(key, children);
+        // Those that have ended at the same time are restarted with this one, not once more for themselves.
+        self.happened
+            .retain(|happened| !matches!(happened, Happened::Ended(key, _) if stop.contains(key)));
         // A temporary child that is stopped for its siblings' sake is not started again.
         self.work = Some(Work {
             stop,
@@ -208,12 +242,19 @@ impl Supervisor {
         });
     }
 
-    fn heard_exit(&mut self, exit: Exit) {
+    fn heard_exit(&mut self, exit: Exit, me: &Me<'_, Self>) {
         let child = self.children.iter_mut().find(|child| child.is(exit.from));
         let Some(child) = child else {
-            // Whoever started this supervisor is gone, or asks it to go.
-            if exit.from.is_none() || exit.reason != Reason::Normal {
-                self.give_up(exit.reason);
+            match exit.from {
+                // Somebody asks it to go, or whoever started it is gone.
+                None => self.give_up(exit.reason),
+                Some(from) if self.parents.contains(&from) => self.give_up(exit.reason),
+                Some(from) if from == me.process().id() => {
+                    let again = self.again.pop_front();
+                    self.happened.extend(again.map(Happened::DidNotStart));
+                }
+                // A child that was left behind, or one of a start that failed.
+                Some(_) => {}
             }
             return;
         };
@@ -226,7 +267,7 @@ impl Supervisor {
             }
             // It was to be stopped anyhow.
             Some(work) if work.stop.contains(&key) => self.forget_if_temporary(key),
-            _ => self.exits.push_back((key, exit.reason)),
+            _ => self.happened.push_back(Happened::Ended(key, exit.reason)),
         }
     }
 
@@ -296,6 +337,7 @@ impl Process for Supervisor {
 
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         me.trap_exits();
+        self.parents = me.links();
         let keys: Vec<Key> = self.children.iter().map(|child| child.key).collect();
         for key in keys {
             if !self.start(key, me) {
@@ -311,7 +353,7 @@ impl Process for Supervisor {
             // It can be looked at while it works.
             Received::Message(ToSupervisor::Show(reply)) => reply.send(self.show()),
             Received::Message(question) => self.asked.push_back(question),
-            Received::Exit(exit) => self.heard_exit(exit),
+            Received::Exit(exit) => self.heard_exit(exit, me),
             Received::Timeout => self.timed_out(me),
             Received::Down(_) => {}
             Received::Port(never) => match never {},

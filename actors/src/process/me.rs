@@ -11,7 +11,7 @@ use super::name::Name;
 use super::node::Node;
 use super::pid::{CallError, Pid, ProcessRef, Reply, SendError, Signal};
 use super::{Next, Process};
-use crate::monitor::{Down, Exit, MonitorId, Reason};
+use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason};
 
 /// A process's hold on its runtime, lent to it while it handles something.
 pub struct Me<'a, P: Process> {
@@ -175,6 +175,21 @@ impl<P: Process> Me<'_, P> {
                 reason: Reason::NoProcess,
             }));
         }
+    }
+
+    /// Those it is linked to: `process_info(self(), links)`.
+    pub fn links(&self) -> Vec<ProcessId> {
+        self.core.inbox.record.links()
+    }
+
+    /// Receives a normal exit of its own, behind what is in its mailbox already; only if it traps exits. What a
+    /// supervisor's `gen_server:cast(self(), ...)` is for.
+    pub(crate) fn exit_to_itself(&self) {
+        let process = self.process();
+        process.signal(Signal::Exit(Exit {
+            from: Some(process.id()),
+            reason: Reason::Normal,
+        }));
     }
 
     /// Unties them.

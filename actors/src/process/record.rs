@@ -63,6 +63,10 @@ impl Record {
         if fate.ended.is_some() {
             return (monitor, Some(Reason::NoProcess));
         }
+        if fate.monitors.is_empty() {
+            // Most have one.
+            fate.monitors.reserve_exact(1);
+        }
         fate.monitors.push((monitor, watcher));
         (monitor, None)
     }
@@ -79,6 +83,14 @@ impl Record {
             fate.links.insert(other);
         }
         alive
+    }
+
+    pub(crate) fn links(&self) -> Vec<ProcessId> {
+        match &self.fate().links {
+            Bonds::None => Vec::new(),
+            Bonds::One(one) => vec![one.id()],
+            Bonds::Many(map) => map.keys().copied().collect(),
+        }
     }
 
     pub(crate) fn unlink(&self, other: ProcessId) {

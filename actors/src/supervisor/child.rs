@@ -86,6 +86,8 @@ pub(super) struct Child {
     pub(super) spec: Spec,
     pub(super) process: Option<ProcessRef>,
     pub(super) restarts: u64,
+    /// It was to start, and did not.
+    pub(super) did_not_start: bool,
     branch: Option<Branch>,
     killed: bool,
     left_behind: u64,
@@ -98,6 +100,7 @@ impl Child {
             spec,
             process: None,
             restarts: 0,
+            did_not_start: false,
             branch: None,
             killed: false,
             left_behind: 0,
@@ -107,13 +110,13 @@ impl Child {
     pub(super) fn start(&mut self, me: &mut Me<'_, Supervisor>) -> bool {
         let started = (self.spec.start)(me);
         self.killed = false;
-        let succeeded = started.is_ok();
+        self.did_not_start = started.is_err();
         let (process, branch) = match started {
             Ok(started) => (Some(started.process), started.branch),
             Err(_) => (None, None),
         };
         (self.process, self.branch) = (process, branch);
-        succeeded
+        !self.did_not_start
     }
 
     pub(super) fn is(&self, process: Option<ProcessId>) -> bool {

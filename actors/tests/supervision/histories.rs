@@ -1,114 +1,20 @@
-//! Random histories of exits against an independent model of OTP's rules (O5).
+//! Random histories of what happens to a supervisor's children, several things at the same instant and some while it
+//! restarts others, against an independent [`otp`](crate::otp) (O5).
 
 use std::time::Duration;
 
 use actors::monitor::Reason;
 use actors::supervisor::{Intensity, Restart, Strategy};
 use proptest::prelude::*;
+use proptest::strategy::Strategy as Some;
 
-use crate::troupe::{Note, SECOND, Troupe};
+use crate::otp::Otp;
+use crate::troupe::{Act, SECOND, Troupe};
 
-/// OTP's rules, written down a second time and otherwise.
-struct Model {
-    strategy: Strategy,
-    intensity: Intensity,
-    now: Duration,
-    restarts: Vec<Duration>,
-    /// Number, restart, whether it runs; those that are forgotten are taken out.
-    children: Vec<(u64, Restart, bool)>,
-    alive: bool,
-    notes: Vec<Note>,
-}
+/// Half seconds pass, then all this happens at once.
+type Instant = (u32, Vec<Act>);
 
-impl Model {
-    fn new(strategy: Strategy, intensity: Intensity, children: &[(Restart, bool)]) -> Self {
-        let children: Vec<_> = (0..)
-            .zip(children)
-            .map(|(number, (restart, _))| (number, *restart, true))
-            .collect();
-        let notes = children
-            .iter()
-            .map(|child| Note::Started(child.0))
-            .collect();
-        Self {
-            strategy,
-            intensity,
-            now: Duration::ZERO,
-            restarts: Vec::new(),
-            children,
-            alive: true,
-            notes,
-        }
-    }
-
-    fn end(&mut self, number: u64, reason: Reason) {
-        let Some(at) = self
-            .children
-            .iter()
-            .position(|child| child.0 == number && child.2)
-        else {
-            return;
-        };
-        if !self.alive {
-            return;
-        }
-        self.notes.push(Note::Ended(number, reason.clone()));
-        self.children[at].2 = false;
-        let abnormal = !matches!(reason, Reason::Normal | Reason::Shutdown);
-        match self.children[at].1 {
-            Restart::Temporary => {
-                self.children.remove(at);
-            }
-            Restart::Transient if !abnormal => {}
-            Restart::Transient | Restart::Permanent => self.restart(at),
-        }
-    }
-
-    fn restart(&mut self, at: usize) {
-        self.restarts.push(self.now);
-        let recent = self
-            .restarts
-            .iter()
-            .filter(|time| **time + self.intensity.period >= self.now);
-        if recent.count() > self.intensity.restarts {
-            self.stop(0..self.children.len());
-            self.alive = false;
-            return;
-        }
-        let concerned = match self.strategy {
-            Strategy::OneForOne => at..at + 1,
-            Strategy::OneForAll => 0..self.children.len(),
-            Strategy::RestForOne => at..self.children.len(),
-        };
-        let before: Vec<u64> = self.children[..concerned.start]
-            .iter()
-            .map(|child| child.0)
-            .collect();
-        let one = self.children[at].0;
-        self.stop(concerned);
-        for child in &mut self.children {
-            let apart = self.strategy == Strategy::OneForOne && child.0 != one;
-            if !apart && !before.contains(&child.0) {
-                child.2 = true;
-                self.notes.push(Note::Started(child.0));
-            }
-        }
-    }
-
-    fn stop(&mut self, range: std::ops::Range<usize>) {
-        for at in range.rev() {
-            if std::mem::replace(&mut self.children[at].2, false) {
-                self.notes
-                    .push(Note::Ended(self.children[at].0, Reason::Shutdown));
-                if self.children[at].1 == Restart::Temporary {
-                    self.children.remove(at);
-                }
-            }
-        }
-    }
-}
-
-fn restarts() -> impl proptest::strategy::Strategy<Value = Restart> {
+fn restarts() -> impl Some<Value = Restart> {
     prop_oneof![
         3 => Just(Restart::Permanent),
         2 => Just(Restart::Transient),
@@ -116,7 +22,7 @@ fn restarts() -> impl proptest::strategy::Strategy<Value = Restart> {
     ]
 }
 
-fn strategies() -> impl proptest::strategy::Strategy<Value = Strategy> {
+fn strategies() -> impl Some<Value = Strategy> {
     prop_oneof![
         Just(Strategy::OneForOne),
         Just(Strategy::OneForAll),
@@ -124,7 +30,7 @@ fn strategies() -> impl proptest::strategy::Strategy<Value = Strategy> {
     ]
 }
 
-fn reasons() -> impl proptest::strategy::Strategy<Value = Reason> {
+fn reasons() -> impl Some<Value = Reason> {
     prop_oneof![
         Just(Reason::Normal),
         Just(Reason::Shutdown),
@@ -133,26 +39,49 @@ fn reasons() -> impl proptest::strategy::Strategy<Value = Reason> {
     ]
 }
 
+fn acts() -> impl Some<Value = Act> {
+    let child = 0_u64..5;
+    prop_oneof![
+        8 => (child.clone(), reasons()).prop_map(|(child, reason)| Act::End(child, reason)),
+        4 => (child.clone(), reasons()).prop_map(|(child, reason)| Act::Exit(child, reason)),
+        2 => child.clone().prop_map(Act::Kill),
+        3 => (child, 1_usize..3).prop_map(|(child, starts)| Act::Refuse(child, starts)),
+        1 => Just(Act::Stop),
+    ]
+}
+
+/// The supervisor is told last, so that no child hears of a stop before what happens to it at the same instant.
+fn instants() -> impl Some<Value = Instant> {
+    let acts = prop::collection::vec(acts(), 1..5).prop_map(|mut acts| {
+        acts.sort_by_key(|act| *act == Act::Stop);
+        acts
+    });
+    (0_u32..6, acts)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn o5_random_histories_of_exits_end_as_otp_would_have_them(
         strategy in strategies(),
-        bearable in 0_usize..5,
-        children in prop::collection::vec((restarts(), Just(false)), 1..5),
-        history in prop::collection::vec((0_u64..5, reasons(), 0_u64..4), 1..12),
+        bearable in 0_usize..6,
+        children in prop::collection::vec((restarts(), prop::bool::weighted(0.3)), 1..5),
+        history in prop::collection::vec(instants(), 1..12),
     ) {
         let intensity = Intensity { restarts: bearable, period: 5 * SECOND };
         let troupe = Troupe::new(strategy, intensity, &children);
-        let mut model = Model::new(strategy, intensity, &children);
-        for (number, reason, seconds) in history {
-            let wait = Duration::from_secs(seconds);
+        let mut otp = Otp::new(strategy, intensity, &children);
+        for (halves, acts) in history {
+            let wait = halves * SECOND / 2;
             troupe.clock().advance(wait);
-            model.now += wait;
-            troupe.end(number, reason.clone());
-            model.end(number, reason);
+            otp.advance(wait);
+            troupe.at_once(acts.clone());
+            otp.at_once(&acts);
         }
-        prop_assert_eq!(troupe.notes(), model.notes);
-        prop_assert_eq!(troupe.is_alive(), model.alive);
+        // Long enough for whatever is being stopped.
+        troupe.clock().advance(Duration::from_secs(60));
+        otp.advance(Duration::from_secs(60));
+        prop_assert_eq!(troupe.notes(), otp.notes);
+        prop_assert_eq!(troupe.is_alive(), otp.is_alive);
     }
 }

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod histories;
+mod otp;
 mod troupe;
 
 use std::io;
@@ -17,7 +18,7 @@ use actors::supervisor::{
 };
 
 use common::{Heard, Stage, all};
-use troupe::{Actor, Cast, Note, SECOND, Troupe, spec};
+use troupe::{Act, Actor, Cast, Note, SECOND, Troupe, spec};
 
 #[test]
 fn o5_children_start_in_order_and_stop_in_reverse() {
@@ -88,7 +89,7 @@ fn o5_too_many_restarts_stop_the_supervisor_and_its_parent_decides() {
     });
     stage.clock.settle();
     let crash = || {
-        let actor = cast.lock().unwrap()[&0].clone();
+        let actor = cast.lock().unwrap().pids[&0].clone();
         actor.try_send(Reason::crash("again")).unwrap();
         stage.clock.settle();
     };
@@ -111,6 +112,67 @@ fn o5_too_many_restarts_stop_the_supervisor_and_its_parent_decides() {
     crash();
     crash();
     assert!(!root.process().is_alive());
+}
+
+#[test]
+fn o5_what_ends_while_the_supervisor_restarts_others_is_restarted_once() {
+    let stubborn = [false, false, false, true].map(|stubborn| (Restart::Permanent, stubborn));
+    let bearable = Intensity {
+        restarts: 2,
+        ..Intensity::default()
+    };
+    let troupe = Troupe::new(Strategy::RestForOne, bearable, &stubborn);
+    troupe.notes();
+    // The last takes its second to stop; the first two end meanwhile.
+    troupe.at_once(vec![Act::End(2, Reason::Normal)]);
+    troupe.at_once(vec![
+        Act::End(0, Reason::Normal),
+        Act::End(1, Reason::Normal),
+    ]);
+    troupe.clock().advance(3 * SECOND);
+    let ended = |number| Note::Ended(number, Reason::Normal);
+    let killed = || Note::Ended(3, Reason::Killed);
+    assert_eq!(
+        troupe.notes(),
+        [
+            ended(2),
+            ended(0),
+            ended(1),
+            killed(),
+            Note::Started(2),
+            Note::Started(3),
+            killed(),
+            Note::Ended(2, Reason::Shutdown),
+            Note::Started(0),
+            Note::Started(1),
+            Note::Started(2),
+            Note::Started(3),
+        ]
+    );
+    assert!(troupe.is_alive());
+}
+
+#[test]
+fn o5_a_supervisor_goes_with_its_parent_and_with_nobody_else() {
+    let stage = Stage::new();
+    let (parent, _) = stage.puppet("parent");
+    let (stranger, _) = stage.puppet("stranger");
+    let (tell, told) = mpsc::channel();
+    stage.make(&parent, move |_, me| {
+        let supervisor = Supervisor::new(Strategy::OneForOne, Intensity::default(), Vec::new());
+        let supervisor = me.spawn_link(Name::new("supervisor"), supervisor, NoPort);
+        tell.send(supervisor.process()).unwrap();
+        Next::Receive
+    });
+    let supervisor = told.try_recv().unwrap();
+    let linked = supervisor.clone();
+    stage.make(&stranger, move |_, me| {
+        me.link(&linked);
+        Next::Exit(Reason::crash("none of its business"))
+    });
+    assert!(supervisor.is_alive());
+    stage.make(&parent, |_, _| Next::Exit(Reason::Normal));
+    assert!(!supervisor.is_alive());
 }
 
 #[test]

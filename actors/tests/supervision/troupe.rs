@@ -1,12 +1,13 @@
 //! A supervisor on a test clock, whose children end when they are told to and note what happens to them.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use actors::monitor::Reason;
 use actors::port::NoPort;
-use actors::process::{Me, Name, Next, Pid, Process, Received, TestClock};
+use actors::process::{Me, Name, Next, Pid, Process, ProcessRef, Received, TestClock};
 use actors::supervisor::{Intensity, Restart, Shutdown, Spec, Strategy, Supervisor, ToSupervisor};
 
 use crate::common::Stage;
@@ -18,6 +19,30 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) enum Note {
     Started(u64),
     Ended(u64, Reason),
+}
+
+/// Something done to a supervisor's children, or to itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Act {
+    /// The child ends of itself.
+    End(u64, Reason),
+    /// Somebody asks it to exit.
+    Exit(u64, Reason),
+    Kill(u64),
+    /// The next so many starts of the child fail.
+    Refuse(u64, usize),
+    /// Somebody asks the supervisor to shut down.
+    Stop,
+}
+
+impl Act {
+    /// The child that hears of it.
+    pub(crate) fn wakes(&self) -> Option<u64> {
+        match self {
+            Self::End(number, _) | Self::Exit(number, _) | Self::Kill(number) => Some(*number),
+            Self::Refuse(..) | Self::Stop => None,
+        }
+    }
 }
 
 /// A child that ends when it is told to, or also when its supervisor asks.
@@ -35,7 +60,6 @@ impl Process for Actor {
         if self.stubborn {
             me.trap_exits();
         }
-        let _ = self.notes.send(Note::Started(self.number));
         Next::Receive
     }
 
@@ -52,7 +76,15 @@ impl Process for Actor {
     }
 }
 
-pub(crate) type Cast = Arc<Mutex<HashMap<u64, Pid<Reason>>>>;
+pub(crate) type Cast = Arc<Mutex<Children>>;
+
+/// What the test knows of a supervisor's children.
+#[derive(Default)]
+pub(crate) struct Children {
+    pub(crate) pids: HashMap<u64, Pid<Reason>>,
+    /// Starts that fail before the next one succeeds.
+    refusals: HashMap<u64, usize>,
+}
 
 /// A supervisor on a test clock, its children, and what happened to them.
 pub(crate) struct Troupe {
@@ -92,10 +124,17 @@ impl Troupe {
         }
     }
 
-    pub(crate) fn end(&self, number: u64, reason: Reason) {
-        let actor = self.cast.lock().unwrap().get(&number).cloned();
-        let _ = actor.map(|actor| actor.try_send(reason));
-        self.clock().settle();
+    /// Has one process do all of it in one turn, so that nobody hears of any before everything has happened.
+    pub(crate) fn at_once(&self, acts: Vec<Act>) {
+        let (teller, _) = self.stage.puppet("teller");
+        let (supervisor, cast) = (self.supervisor.process(), Arc::clone(&self.cast));
+        self.stage.make(&teller, move |_, _| {
+            let mut cast = cast.lock().unwrap();
+            for act in acts {
+                cast.suffer(act, &supervisor);
+            }
+            Next::Exit(Reason::Normal)
+        });
     }
 
     pub(crate) fn notes(&self) -> Vec<Note> {
@@ -108,6 +147,30 @@ impl Troupe {
 
     pub(crate) fn clock(&self) -> &TestClock {
         &self.stage.clock
+    }
+}
+
+impl Children {
+    fn suffer(&mut self, act: Act, supervisor: &ProcessRef) {
+        let process = |number| self.pids.get(number).map(Pid::process);
+        match act {
+            Act::End(number, reason) => {
+                let _ = self.pids.get(&number).map(|pid| pid.try_send(reason));
+            }
+            Act::Exit(number, reason) => process(&number)
+                .iter()
+                .for_each(|child| child.exit(reason.clone())),
+            Act::Kill(number) => process(&number).iter().for_each(ProcessRef::kill),
+            Act::Refuse(number, starts) => {
+                self.refusals.insert(number, starts);
+            }
+            Act::Stop => supervisor.exit(Reason::Shutdown),
+        }
+    }
+
+    fn refuses(&mut self, number: u64) -> bool {
+        let left = self.refusals.entry(number).or_default();
+        std::mem::replace(left, left.saturating_sub(1)) > 0
     }
 }
 
@@ -126,13 +189,19 @@ pub(crate) fn spec(
         restart,
         shutdown: Shutdown::After(SECOND),
         start: Box::new(move |me| {
+            let mut cast = cast.lock().unwrap();
+            if cast.refuses(number) {
+                return Err(io::Error::other("indisposed"));
+            }
             let actor = Actor {
                 number,
                 stubborn,
                 notes: note.clone(),
             };
             let pid = me.spawn_link(name, actor, NoPort);
-            cast.lock().unwrap().insert(number, pid.clone());
+            // Here, and not by the child: it may be asked to stop before its first turn.
+            let _ = note.send(Note::Started(number));
+            cast.pids.insert(number, pid.clone());
             Ok(pid.process().into())
         }),
     }
