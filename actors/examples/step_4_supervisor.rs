@@ -72,12 +72,14 @@ pub(crate) fn run() -> io::Result<String> {
         Ok((supervisor, NoPort))
     });
     let begun = draw(&node, &supervisor);
-    say(&node, "The lamp is out,");
-    say(&node, "");
-    let crashed = recite(&node).is_err();
+    let first = find(&node)?;
+    node.send(&first, Message::Line("The lamp is out,"));
+    node.send(&first, Message::Line(""));
+    let crashed = recite(&node, &first).is_err();
     let mended = draw(&node, &supervisor);
-    say(&node, "the harbour is not.");
-    let left = recite(&node).map_err(io::Error::other)?;
+    let second = find(&node)?;
+    node.send(&second, Message::Line("the harbour is not."));
+    let left = recite(&node, &second).map_err(io::Error::other)?;
     node.stop();
     Ok(format!("{begun}crashed: {crashed}\n{mended}{left}"))
 }
@@ -93,14 +95,12 @@ fn draw(node: &Node, supervisor: &Pid<ToSupervisor>) -> String {
     tree::draw(node, root)
 }
 
-/// Sends a line to whoever is called the poem now.
-fn say(node: &Node, line: &'static str) {
-    if let Some(poem) = node.whereis::<Message>(POEM) {
-        node.send(&poem, Message::Line(line));
-    }
+/// Whoever is called the poem now.
+fn find(node: &Node) -> io::Result<Pid<Message>> {
+    let found = node.whereis::<Message>(POEM);
+    found.ok_or_else(|| io::Error::other("nobody is called the poem"))
 }
 
-fn recite(node: &Node) -> Result<String, CallError> {
-    let poem = node.whereis::<Message>(POEM).ok_or(CallError::NoProcess)?;
-    node.call(&poem, PATIENCE, Message::Recite)
+fn recite(node: &Node, poem: &Pid<Message>) -> Result<String, CallError> {
+    node.call(poem, PATIENCE, Message::Recite)
 }
