@@ -8,7 +8,7 @@ use std::time::Duration;
 use actors::port::NoPort;
 use actors::process::{CallError, Me, Name, Next, Node, Pid, Process, Received, Reply};
 use actors::supervisor::{Intensity, Restart, Shutdown, Spec, Strategy, Supervisor, ToSupervisor};
-use actors::tree::{self, Branch, Twig};
+use actors::tree::{self, ChildInfo, WhichChildren};
 
 /// A poem.
 #[derive(Default)]
@@ -86,11 +86,14 @@ pub(crate) fn run() -> io::Result<String> {
 
 /// Draws the tree; the supervisor answers once it has done what it had to do.
 fn draw(node: &Node, supervisor: &Pid<ToSupervisor>) -> String {
-    let root = Twig {
+    let root = ChildInfo {
         name: Name::new("supervisor"),
         process: Some(supervisor.process()),
         notes: String::new(),
-        branch: Some(Branch::new(supervisor.clone(), ToSupervisor::Show)),
+        which_children: Some(WhichChildren::new(
+            supervisor.clone(),
+            ToSupervisor::WhichChildren,
+        )),
     };
     tree::draw(node, root)
 }

@@ -10,7 +10,7 @@ use poetry::{FetchFailure, Outcome};
 
 use crate::net::Handed;
 use crate::process::{Pid, Reply};
-use crate::tree::Shown;
+use crate::tree::Children;
 
 /// To a connection supervisor.
 pub enum ToConnections {
@@ -32,8 +32,8 @@ pub enum ToConnections {
         /// Told when all are gone.
         reply: Reply<Drained>,
     },
-    /// Show what is supervised.
-    Show(Reply<Shown>),
+    /// Say what is supervised: `supervisor:which_children`.
+    WhichChildren(Reply<Children>),
 }
 
 /// How a connection supervisor's connections ended in a shutdown: those that had something in flight.

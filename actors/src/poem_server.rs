@@ -28,7 +28,7 @@ pub fn serve_poem(
 ) -> io::Result<Serve> {
     listener::serve(
         listener,
-        Recital(service),
+        Poems(service),
         Role::PoemServer,
         options,
         observer,
@@ -36,16 +36,16 @@ pub fn serve_poem(
 }
 
 #[derive(Clone)]
-struct Recital(PoemService);
+struct Poems(PoemService);
 
-impl Protocol for Recital {
+impl Protocol for Poems {
     type Connection<S: Stream> = Connection<S>;
 
     fn connection<S: Stream>(&self, ledger: Ledger) -> Connection<S> {
         Connection {
             service: self.0.clone(),
             ledger,
-            stage: Stage::Reciting,
+            stage: Stage::Sending,
             accepted: Duration::ZERO,
             chunk: 0,
             sent: 0,
@@ -76,7 +76,7 @@ struct Connection<S> {
 
 enum Stage {
     /// Some of the poem is not taken yet, or FIN not due.
-    Reciting,
+    Sending,
     /// FIN is sent; so many more bytes are drained (S7).
     Lingering(usize),
     /// Nothing is left to do.
@@ -93,12 +93,12 @@ impl<S: Stream> Process for Connection<S> {
         me.trap_exits();
         self.accepted = me.now();
         self.ledger.request();
-        self.recite(me)
+        self.send_due(me)
     }
 
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
-            Received::Port(TcpEvent::Writable) => self.recite(me),
+            Received::Port(TcpEvent::Writable) => self.send_due(me),
             Received::Port(TcpEvent::Data(bytes)) => self.discard(bytes.len()),
             Received::Port(TcpEvent::Closed) => self.finished_sending(),
             Received::Port(TcpEvent::Error(_)) => self.broken(),
@@ -122,7 +122,7 @@ impl<S: Stream> Process for Connection<S> {
             (Reason::Killed, _) => CloseReason::Cut,
             (Reason::Crash(_), _) => CloseReason::Panic,
             (_, Stage::Ended(reason)) => *reason,
-            (_, Stage::Reciting | Stage::Lingering(_)) => CloseReason::Done,
+            (_, Stage::Sending | Stage::Lingering(_)) => CloseReason::Done,
         });
     }
 }
@@ -130,7 +130,7 @@ impl<S: Stream> Process for Connection<S> {
 impl<S: Stream> Connection<S> {
     // ANCHOR: serve_poem
     /// Writes every chunk that is due, then waits for the next to be due, or for the peer to take this one.
-    fn recite(&mut self, me: &mut Me<'_, Self>) -> Next {
+    fn send_due(&mut self, me: &mut Me<'_, Self>) -> Next {
         let PoemService { poem, pace } = &self.service;
         let (poem, waited) = (poem.as_bytes(), me.now() - self.accepted);
         self.blocked = false;
@@ -189,14 +189,14 @@ impl<S: Stream> Connection<S> {
         self.peer_finished = true;
         match self.stage {
             Stage::Lingering(_) => self.end(CloseReason::Done),
-            Stage::Reciting | Stage::Ended(_) => Next::Receive,
+            Stage::Sending | Stage::Ended(_) => Next::Receive,
         }
     }
 
     fn broken(&mut self) -> Next {
         self.end(match self.stage {
             Stage::Lingering(_) => CloseReason::Done,
-            Stage::Reciting | Stage::Ended(_) => CloseReason::Reset,
+            Stage::Sending | Stage::Ended(_) => CloseReason::Reset,
         })
     }
 
@@ -204,7 +204,7 @@ impl<S: Stream> Connection<S> {
         match self.stage {
             Stage::Lingering(_) => self.end(CloseReason::Done),
             _ if self.blocked => self.end(CloseReason::Write),
-            _ => self.recite(me),
+            _ => self.send_due(me),
         }
     }
 

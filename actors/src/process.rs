@@ -35,7 +35,7 @@
 //! | `register(poem, Pid)`, `whereis(poem)` | [`Node::register`], [`Node::whereis`] | |
 //! | `#{id => poem, start => …, restart => permanent, shutdown => 5000}` | [`Spec`](crate::supervisor::Spec) | O5 |
 //! | `#{strategy => rest_for_one, intensity => 1, period => 5}` | [`Strategy`](crate::supervisor::Strategy), [`Intensity`](crate::supervisor::Intensity) | O5 |
-//! | `supervisor:which_children(Sup)` | [`ToSupervisor::Show`](crate::supervisor::ToSupervisor::Show), drawn by [`tree::draw`](crate::tree::draw) | O6 |
+//! | `supervisor:which_children(Sup)` | [`ToSupervisor::WhichChildren`](crate::supervisor::ToSupervisor::WhichChildren), drawn by [`tree::draw`](crate::tree::draw) | O6 |
 //! | `{tcp, Socket, Data}`, `{active, true}` | [`TcpEvent::Data`](crate::port::TcpEvent::Data), [`Tcp::set_active`](crate::port::Tcp::set_active) | S5 |
 //! | `{active, N}` | [`Listening::add_room`](crate::port::Listening::add_room) | S16 |
 //!

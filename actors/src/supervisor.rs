@@ -15,7 +15,7 @@ pub use strategy::{Intensity, Strategy};
 use crate::monitor::{Exit, ProcessId, Reason};
 use crate::port::NoPort;
 use crate::process::{Me, Name, Next, Process, ProcessRef, Received, Reply};
-use crate::tree::{Shown, Twig};
+use crate::tree::{ChildInfo, Children};
 use child::{Child, Key};
 use strategy::{Concerned, Restarts};
 
@@ -29,8 +29,8 @@ pub enum ToSupervisor {
     Start(Spec, Reply<bool>),
     /// Stop the child of this name and forget it; answered with whether there was one.
     Remove(Name, Reply<bool>),
-    /// Show the children.
-    Show(Reply<Shown>),
+    /// Say what children there are, and what has become of them: `supervisor:which_children`.
+    WhichChildren(Reply<Children>),
 }
 
 /// A supervisor's state.
@@ -318,14 +318,14 @@ impl Supervisor {
                     }
                 }
             }
-            ToSupervisor::Show(reply) => reply.send(self.show()),
+            ToSupervisor::WhichChildren(reply) => reply.send(self.which_children()),
         }
     }
 
-    fn show(&self) -> Shown {
-        Shown {
+    fn which_children(&self) -> Children {
+        Children {
             about: format!("supervisor, {}", self.strategy),
-            twigs: self.children.iter().map(Twig::from).collect(),
+            children: self.children.iter().map(ChildInfo::from).collect(),
             more: 0,
         }
     }
@@ -351,7 +351,9 @@ impl Process for Supervisor {
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
             // It can be looked at while it works.
-            Received::Message(ToSupervisor::Show(reply)) => reply.send(self.show()),
+            Received::Message(ToSupervisor::WhichChildren(reply)) => {
+                reply.send(self.which_children())
+            }
             Received::Message(question) => self.asked.push_back(question),
             Received::Exit(exit) => self.heard_exit(exit, me),
             Received::Timeout => self.timed_out(me),

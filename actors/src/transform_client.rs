@@ -19,7 +19,7 @@ use crate::port::TcpEvent;
 use crate::process::{Me, Name, Next, Pid, Process, Received};
 
 /// What a transformer is sent for.
-pub struct Errand {
+pub struct Job {
     /// The transform's name.
     pub transform: String,
     /// The transform server.
@@ -35,19 +35,19 @@ pub struct Errand {
 // ANCHOR: transform
 /// Starts a transformer linked to the calling poet; it answers with [`ToPoet::Transformed`] and exits. If the poet
 /// ends first, so does the transformer, and its socket with it (S14).
-pub fn transform<S, P>(errand: Errand, poem: &str, me: &Me<'_, P>) -> Pid<std::convert::Infallible>
+pub fn transform<S, P>(job: Job, poem: &str, me: &Me<'_, P>) -> Pid<std::convert::Infallible>
 where
     S: Connect,
     P: Process<Message = ToPoet>,
 {
-    let frame_bytes_max = errand.fetch.limits.frame_bytes_max;
-    let too_long = request::len(&errand.transform, poem) > frame_bytes_max;
+    let frame_bytes_max = job.fetch.limits.frame_bytes_max;
+    let too_long = request::len(&job.transform, poem) > frame_bytes_max;
     let mut request = Vec::new();
     if !too_long {
-        request::encode(&errand.transform, poem, &mut request);
+        request::encode(&job.transform, poem, &mut request);
     }
     let transformer = Transformer::<S> {
-        reporter: errand.fetch.reporter.for_role(Role::TransformClient),
+        reporter: job.fetch.reporter.for_role(Role::TransformClient),
         decoder: Decoder::new(frame_bytes_max),
         too_long,
         request,
@@ -57,11 +57,11 @@ where
         poet: me.pid(),
         scene: Scene {
             worker: me.worker(),
-            task: errand.task as u64,
-            parent: Some(errand.task as u64),
+            task: job.task as u64,
+            parent: Some(job.task as u64),
             ..Scene::default()
         },
-        errand,
+        job,
         stream: std::marker::PhantomData,
     };
     let name = Name::numbered("transformer", transformer.scene.task);
@@ -70,7 +70,7 @@ where
 // ANCHOR_END: transform
 
 struct Transformer<S> {
-    errand: Errand,
+    job: Job,
     poet: Pid<ToPoet>,
     reporter: Reporter,
     decoder: Decoder,
@@ -88,17 +88,17 @@ struct Transformer<S> {
 
 impl<S: Connect> Transformer<S> {
     fn dial(&mut self, me: &mut Me<'_, Self>) -> Next {
-        let limits = &self.errand.fetch.limits;
+        let limits = &self.job.fetch.limits;
         if self.too_long {
             let limit = limits.frame_bytes_max as u64;
             return self.answer(Err(FetchFailure::TooLong { limit }), me);
         }
         let connect_timeout = limits.connect_timeout;
-        match self.errand.server.addresses() {
+        match self.job.server.addresses() {
             Ok(addresses) => me.port.dial(addresses.to_vec(), connect_timeout),
             Err(failure) => return self.answer(Err(failure), me),
         }
-        if let Some(deadline) = self.errand.deadline {
+        if let Some(deadline) = self.job.deadline {
             me.until(deadline);
         }
         Next::Receive
@@ -182,11 +182,9 @@ impl<S: Connect> Transformer<S> {
 
     /// For the next byte, but not beyond the poem's total deadline.
     fn wait(&self, me: &mut Me<'_, Self>) -> Next {
-        let idle = me
-            .now()
-            .saturating_add(self.errand.fetch.limits.idle_timeout);
+        let idle = me.now().saturating_add(self.job.fetch.limits.idle_timeout);
         me.until(
-            self.errand
+            self.job
                 .deadline
                 .map_or(idle, |deadline| deadline.min(idle)),
         );
@@ -195,7 +193,7 @@ impl<S: Connect> Transformer<S> {
 
     fn timed_out(&mut self, me: &mut Me<'_, Self>) -> Next {
         let now = me.now();
-        let which = match self.errand.deadline {
+        let which = match self.job.deadline {
             Some(deadline) if deadline <= now => Timeout::Total,
             _ => Timeout::Idle,
         };

@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use crate::process::{CallError, Name, Node, Pid, ProcessRef, Reply};
 
-/// How long a supervisor may take to show itself: it is a person who waits.
+/// How long a supervisor may take to say what children it has: it is a person who waits.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What a supervisor shows of itself.
+/// What a supervisor says when it is asked which children it has.
 #[derive(Debug)]
-pub struct Shown {
+pub struct Children {
     /// What it is.
     pub about: String,
     /// Its children, or some of them.
-    pub twigs: Vec<Twig>,
+    pub children: Vec<ChildInfo>,
     /// How many it has besides.
     pub more: usize,
 }
 
 /// One child.
 #[derive(Debug)]
-pub struct Twig {
+pub struct ChildInfo {
     /// What it is called.
     pub name: Name,
     /// Its process, if it runs.
@@ -31,71 +31,71 @@ pub struct Twig {
     /// What there is to say of it.
     pub notes: String,
     /// How to ask it for its own children.
-    pub branch: Option<Branch>,
+    pub which_children: Option<WhichChildren>,
 }
 
-/// How to ask a supervisor to show itself.
+/// How to ask a supervisor for its children.
 #[derive(Clone)]
-pub struct Branch(Arc<Ask>);
+pub struct WhichChildren(Arc<Ask>);
 
-type Ask = dyn Fn(&Node) -> Result<Shown, CallError> + Send + Sync;
+type Ask = dyn Fn(&Node) -> Result<Children, CallError> + Send + Sync;
 
-impl Branch {
+impl WhichChildren {
     /// Asks `pid` by the message that `ask` makes.
-    pub fn new<M: Send + 'static>(pid: Pid<M>, ask: fn(Reply<Shown>) -> M) -> Self {
+    pub fn new<M: Send + 'static>(pid: Pid<M>, ask: fn(Reply<Children>) -> M) -> Self {
         Self(Arc::new(move |node| node.call(&pid, PATIENCE, ask)))
     }
 }
 
-impl std::fmt::Debug for Branch {
+impl std::fmt::Debug for WhichChildren {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Branch")
+        out.write_str("WhichChildren")
     }
 }
 
 /// Draws the tree under `root`. Blocks; not to be called by a process.
-pub fn draw(node: &Node, root: Twig) -> String {
+pub fn draw(node: &Node, root: ChildInfo) -> String {
     let mut drawing = String::new();
-    twig(node, &root, ["", ""], &mut drawing);
+    child(node, &root, ["", ""], &mut drawing);
     drawing
 }
 
 /// Draws one child: `first` stands before its own line, `rest` before those of its children.
-fn twig(node: &Node, twig: &Twig, [first, rest]: [&str; 2], drawing: &mut String) {
-    let shown = twig.branch.as_ref().map(|branch| branch.0(node));
-    let about = match &shown {
-        Some(Ok(shown)) => shown.about.clone(),
+fn child(node: &Node, child: &ChildInfo, [first, rest]: [&str; 2], drawing: &mut String) {
+    let asked = child.which_children.as_ref().map(|ask| ask.0(node));
+    let about = match &asked {
+        Some(Ok(supervised)) => supervised.about.clone(),
         Some(Err(error)) => format!("supervisor: {error}"),
         None => String::new(),
     };
-    let mailbox = twig
-        .process
-        .as_ref()
-        .map_or("not running".to_owned(), |process| {
+    let mailbox = match &child.process {
+        Some(process) => {
             let (queued, capacity) = process.mailbox();
             format!("mailbox {queued}/{capacity}")
-        });
-    let parts = [about.as_str(), twig.notes.as_str(), mailbox.as_str()];
+        }
+        None => "not running".to_owned(),
+    };
+    let parts = [about.as_str(), child.notes.as_str(), mailbox.as_str()];
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     // Writing to a string does not fail.
-    let _ = writeln!(drawing, "{first}{} ({})", twig.name, parts.join(", "));
-    if let Some(Ok(shown)) = shown {
-        branches(node, &shown, rest, drawing);
+    let _ = writeln!(drawing, "{first}{} ({})", child.name, parts.join(", "));
+    if let Some(Ok(supervised)) = asked {
+        children(node, &supervised, rest, drawing);
     }
 }
 
-fn branches(node: &Node, shown: &Shown, before: &str, drawing: &mut String) {
-    let lines = shown.twigs.len() + usize::from(shown.more > 0);
-    for (line, child) in (1..).zip(&shown.twigs) {
+fn children(node: &Node, supervised: &Children, before: &str, drawing: &mut String) {
+    let lines = supervised.children.len() + usize::from(supervised.more > 0);
+    for (line, info) in (1..).zip(&supervised.children) {
         let [first, rest] = if line < lines {
             ["├─ ", "│  "]
         } else {
             ["└─ ", "   "]
         };
         let prefixes = [format!("{before}{first}"), format!("{before}{rest}")];
-        twig(node, child, [&prefixes[0], &prefixes[1]], drawing);
+        child(node, info, [&prefixes[0], &prefixes[1]], drawing);
     }
-    if shown.more > 0 {
-        let _ = writeln!(drawing, "{before}└─ … and {} more", shown.more);
+    if supervised.more > 0 {
+        let _ = writeln!(drawing, "{before}└─ … and {} more", supervised.more);
     }
 }

@@ -16,7 +16,7 @@ use crate::port::Listening;
 use crate::process::{Me, Next, Pid, Process, Received};
 
 pub(super) struct Acceptor {
-    tables: Vec<Table>,
+    supervisors: Vec<ConnectionSupervisor>,
     /// Whose turn it is.
     turn: usize,
     accepted: u64,
@@ -24,7 +24,7 @@ pub(super) struct Acceptor {
 }
 
 /// A connection supervisor, and the room it has said it has.
-struct Table {
+struct ConnectionSupervisor {
     connections: Pid<ToConnections>,
     /// Whether it runs in the acceptor's own arbiter.
     here: bool,
@@ -34,13 +34,16 @@ struct Table {
 impl Acceptor {
     /// Deals to `supervisors`, one for each arbiter in their order; it runs in the first itself.
     pub(super) fn new(supervisors: Vec<Pid<ToConnections>>, reporter: Reporter) -> Self {
-        let tables = (0..).zip(supervisors).map(|(arbiter, connections)| Table {
-            connections,
-            here: arbiter == 0,
-            room: 0,
-        });
+        let supervisors =
+            (0..)
+                .zip(supervisors)
+                .map(|(arbiter, connections)| ConnectionSupervisor {
+                    connections,
+                    here: arbiter == 0,
+                    room: 0,
+                });
         Self {
-            tables: tables.collect(),
+            supervisors: supervisors.collect(),
             turn: 0,
             accepted: 0,
             reporter,
@@ -49,23 +52,23 @@ impl Acceptor {
 
     /// Hands a socket to the next supervisor that has room; the port accepts no more than there is.
     fn deal(&mut self, socket: Socket, peer: SocketAddr, me: &mut Me<'_, Self>) -> io::Result<()> {
-        let tables = self.tables.len();
-        let turn = (self.turn..self.turn + tables)
-            .map(|turn| turn % tables)
-            .find(|&turn| self.tables[turn].room > 0);
+        let supervisors = self.supervisors.len();
+        let turn = (self.turn..self.turn + supervisors)
+            .map(|turn| turn % supervisors)
+            .find(|&turn| self.supervisors[turn].room > 0);
         let Some(turn) = turn else { return Ok(()) };
-        let table = &mut self.tables[turn];
-        let socket = if table.here {
+        let supervisor = &mut self.supervisors[turn];
+        let socket = if supervisor.here {
             Handed::Here(socket)
         } else {
             Handed::Released(socket.release()?)
         };
         self.turn = turn + 1;
-        table.room -= 1;
+        supervisor.room -= 1;
         let number = self.accepted;
         self.accepted += 1;
         me.send(
-            &table.connections,
+            &supervisor.connections,
             ToConnections::Serve {
                 socket,
                 number,
@@ -94,8 +97,8 @@ impl Process for Acceptor {
     const MAILBOX: usize = THREADS_MAX * PROMISED_MAX;
 
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
-        for table in &self.tables {
-            me.send(&table.connections, ToConnections::Meet(me.pid()));
+        for supervisor in &self.supervisors {
+            me.send(&supervisor.connections, ToConnections::Meet(me.pid()));
         }
         Next::Receive
     }
@@ -110,7 +113,7 @@ impl Process for Acceptor {
             }
             Received::Port(Err(error)) => self.failed(&error, me),
             Received::Message(ToAcceptor::Room { index, connections }) => {
-                self.tables[index].room += connections;
+                self.supervisors[index].room += connections;
                 me.port.add_room(connections);
             }
             Received::Timeout => me.port.set_paused(false),

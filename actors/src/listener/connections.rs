@@ -14,13 +14,13 @@ use crate::port::{NoPort, Tcp};
 use crate::process::{
     ById, MAILBOX_CAPACITY, Me, Name, Next, Pid, Process, ProcessRef, Received, Reply,
 };
-use crate::tree::{Shown, Twig};
+use crate::tree::{ChildInfo, Children};
 
 /// Connections that it may be handed at once: half its mailbox, so that the acceptor never has to wait for room in
 /// that. Were both to wait for each other, nothing would ever go on.
 pub(super) const PROMISED_MAX: usize = MAILBOX_CAPACITY / 2;
-/// Connections that are shown by name.
-const SHOWN: usize = 10;
+/// Connections that are shown by name, at most.
+const NAMED_MAX: usize = 10;
 
 /// Supervises the connections of one arbiter.
 pub(crate) struct Connections<P> {
@@ -120,19 +120,19 @@ impl<P: Protocol> Connections<P> {
         Next::Receive
     }
 
-    fn show(&self) -> Shown {
-        let twig = |connection: &ProcessRef| Twig {
+    fn which_children(&self) -> Children {
+        let child = |connection: &ProcessRef| ChildInfo {
             name: connection.name(),
             process: Some(connection.clone()),
             notes: String::new(),
-            branch: None,
+            which_children: None,
         };
         let Self { max, crashed, .. } = self;
         let open = self.open.len();
-        Shown {
+        Children {
             about: format!("connection supervisor, {open} of at most {max}, {crashed} crashed"),
-            twigs: self.open.values().take(SHOWN).map(twig).collect(),
-            more: open.saturating_sub(SHOWN),
+            children: self.open.values().take(NAMED_MAX).map(child).collect(),
+            more: open.saturating_sub(NAMED_MAX),
         }
     }
 
@@ -187,7 +187,9 @@ impl<P: Protocol> Process for Connections<P> {
             Received::Message(ToConnections::Drain { grace, reply }) => {
                 self.drain(grace, reply, me);
             }
-            Received::Message(ToConnections::Show(reply)) => reply.send(self.show()),
+            Received::Message(ToConnections::WhichChildren(reply)) => {
+                reply.send(self.which_children())
+            }
             Received::Exit(exit) => return self.gone(&exit, me),
             Received::Timeout => self.open.values().for_each(ProcessRef::kill),
             Received::Down(_) => {}

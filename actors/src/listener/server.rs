@@ -21,7 +21,7 @@ use crate::process::{Name, Node, Pid};
 use crate::supervisor::{
     Intensity, Restart, Shutdown, Spec, Started, Strategy, Supervisor, ToSupervisor,
 };
-use crate::tree::{self, Branch, Twig};
+use crate::tree::{self, ChildInfo, WhichChildren};
 
 const ACCEPTOR: Name = Name::new("acceptor");
 
@@ -116,7 +116,10 @@ impl<P: Protocol> Plan<P> {
                 me.node().register(name, &connections);
                 Ok(Started {
                     process: connections.process(),
-                    branch: Some(Branch::new(connections, ToConnections::Show)),
+                    which_children: Some(WhichChildren::new(
+                        connections,
+                        ToConnections::WhichChildren,
+                    )),
                 })
             }),
         }
@@ -132,13 +135,13 @@ impl<P: Protocol> Plan<P> {
             shutdown: Shutdown::After(PATIENCE),
             start: Box::new(move |me| {
                 let found = (0..arbiters).map(|index| me.node().whereis(connections_name(index)));
-                let tables: Option<Vec<Pid<ToConnections>>> = found.collect();
-                let tables = tables.ok_or(io::ErrorKind::NotFound)?;
+                let supervisors: Option<Vec<Pid<ToConnections>>> = found.collect();
+                let supervisors = supervisors.ok_or(io::ErrorKind::NotFound)?;
                 let (listener, reporter) = (listener.try_clone()?, reporter.clone());
                 let arbiter = me.node().arbiter(0);
                 let acceptor = me.spawn_link_in(&arbiter, ACCEPTOR, move || {
                     let port = Listening::new(Listener::adopt(listener)?);
-                    Ok((Acceptor::new(tables, reporter), port))
+                    Ok((Acceptor::new(supervisors, reporter), port))
                 });
                 Ok(acceptor.process().into())
             }),
@@ -191,11 +194,14 @@ impl Server for Serve {
 
     /// The supervision tree (O6).
     fn details(&self) -> Option<String> {
-        let root = Twig {
+        let root = ChildInfo {
             name: self.root.process().name(),
             process: Some(self.root.process()),
             notes: String::new(),
-            branch: Some(Branch::new(self.root.clone(), ToSupervisor::Show)),
+            which_children: Some(WhichChildren::new(
+                self.root.clone(),
+                ToSupervisor::WhichChildren,
+            )),
         };
         Some(tree::draw(&self.node, root))
     }

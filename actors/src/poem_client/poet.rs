@@ -15,7 +15,7 @@ use crate::messages::{ToFetcher, ToPoet};
 use crate::monitor::Reason;
 use crate::port::TcpEvent;
 use crate::process::{Me, Next, Pid, Process, Received};
-use crate::transform_client::{Errand, transform};
+use crate::transform_client::{Job, transform};
 
 pub(super) struct Poet<S> {
     fetch: Arc<Fetch>,
@@ -121,14 +121,14 @@ impl<S: Connect> Poet<S> {
         let Some(via) = &self.request().via else {
             return self.bring_home(Ok(poem), None, me);
         };
-        let errand = Errand {
+        let job = Job {
             transform: via.transform.clone(),
             server: via.peer.clone(),
             task: self.task,
             deadline: self.deadline(),
             fetch: Arc::clone(&self.fetch),
         };
-        transform::<S, _>(errand, &poem, me);
+        transform::<S, _>(job, &poem, me);
         self.poem = poem.into_bytes();
         // The transformer keeps the time from here.
         me.forever();

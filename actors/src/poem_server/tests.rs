@@ -1,4 +1,4 @@
-//! One recital in memory, on a test clock.
+//! One poem served in memory, on a test clock.
 
 use std::num::NonZeroUsize;
 
@@ -18,7 +18,7 @@ fn connected(pace: Pace, window: usize) -> Connected {
         poem: "Stars fall".into(),
         pace,
     };
-    Connected::new(Recital(service), Limits::default(), window)
+    Connected::new(Poems(service), Limits::default(), window)
 }
 
 #[test]

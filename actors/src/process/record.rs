@@ -18,13 +18,13 @@ pub(crate) struct Record {
     pub(crate) capacity: usize,
     /// A permit for every message the mailbox has room for; first come, first served.
     pub(crate) room: Semaphore,
-    fate: Mutex<Fate>,
+    status: Mutex<Status>,
 }
 
 #[derive(Default)]
-struct Fate {
+struct Status {
     ended: Option<Reason>,
-    links: Bonds,
+    links: Links,
     monitors: Vec<(MonitorId, ProcessRef)>,
 }
 
@@ -42,7 +42,7 @@ impl Record {
             name,
             capacity,
             room: Semaphore::new(capacity),
-            fate: Mutex::default(),
+            status: Mutex::default(),
         }
     }
 
@@ -53,61 +53,61 @@ impl Record {
 
     /// Why the process ended, if it has.
     pub(crate) fn ended(&self) -> Option<Reason> {
-        self.fate().ended.clone()
+        self.status().ended.clone()
     }
 
     /// Tells `watcher` once when the process has ended; if it has, the reason comes back at once.
     pub(crate) fn monitor(&self, watcher: ProcessRef) -> (MonitorId, Option<Reason>) {
         let monitor = MonitorId(unique());
-        let mut fate = self.fate();
-        if fate.ended.is_some() {
+        let mut status = self.status();
+        if status.ended.is_some() {
             return (monitor, Some(Reason::NoProcess));
         }
-        if fate.monitors.is_empty() {
+        if status.monitors.is_empty() {
             // Most have one.
-            fate.monitors.reserve_exact(1);
+            status.monitors.reserve_exact(1);
         }
-        fate.monitors.push((monitor, watcher));
+        status.monitors.push((monitor, watcher));
         (monitor, None)
     }
 
     pub(crate) fn demonitor(&self, monitor: MonitorId) {
-        self.fate().monitors.retain(|(id, _)| *id != monitor);
+        self.status().monitors.retain(|(id, _)| *id != monitor);
     }
 
     /// One half of a link; `false` if the process has ended.
     pub(crate) fn link(&self, other: ProcessRef) -> bool {
-        let mut fate = self.fate();
-        let alive = fate.ended.is_none();
+        let mut status = self.status();
+        let alive = status.ended.is_none();
         if alive {
-            fate.links.insert(other);
+            status.links.insert(other);
         }
         alive
     }
 
     pub(crate) fn links(&self) -> Vec<ProcessId> {
-        match &self.fate().links {
-            Bonds::None => Vec::new(),
-            Bonds::One(one) => vec![one.id()],
-            Bonds::Many(map) => map.keys().copied().collect(),
+        match &self.status().links {
+            Links::None => Vec::new(),
+            Links::One(one) => vec![one.id()],
+            Links::Many(map) => map.keys().copied().collect(),
         }
     }
 
     pub(crate) fn unlink(&self, other: ProcessId) {
-        self.fate().links.remove(other);
+        self.status().links.remove(other);
     }
 
     /// The process has ended and released what it held: tells those who are linked to it or monitor it.
     pub(crate) fn end(&self, reason: &Reason) {
         let (links, monitors) = {
-            let mut fate = self.fate();
-            if fate.ended.is_some() {
+            let mut status = self.status();
+            if status.ended.is_some() {
                 return;
             }
-            fate.ended = Some(reason.clone());
+            status.ended = Some(reason.clone());
             (
-                std::mem::take(&mut fate.links),
-                std::mem::take(&mut fate.monitors),
+                std::mem::take(&mut status.links),
+                std::mem::take(&mut status.monitors),
             )
         };
         // Senders that wait for room learn that there will be none.
@@ -128,22 +128,22 @@ impl Record {
         }
     }
 
-    /// The fate is whole after every statement, so a lock poisoned elsewhere is no harm.
-    fn fate(&self) -> MutexGuard<'_, Fate> {
-        self.fate.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The status is whole after every statement, so a lock poisoned elsewhere is no harm.
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The processes linked to one: for a connection its supervisor, for a supervisor thousands.
 #[derive(Default)]
-enum Bonds {
+enum Links {
     #[default]
     None,
     One(ProcessRef),
     Many(ById<ProcessRef>),
 }
 
-impl Bonds {
+impl Links {
     fn insert(&mut self, other: ProcessRef) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(other),

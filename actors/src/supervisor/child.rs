@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Supervisor;
 use crate::monitor::{ProcessId, Reason};
 use crate::process::{Me, Name, ProcessRef};
-use crate::tree::{Branch, Twig};
+use crate::tree::{ChildInfo, WhichChildren};
 
 /// Names one child of a supervisor for ever.
 pub(super) type Key = u64;
@@ -68,14 +68,14 @@ pub struct Started {
     /// Its process.
     pub process: ProcessRef,
     /// How to ask it for its own children, if it has any.
-    pub branch: Option<Branch>,
+    pub which_children: Option<WhichChildren>,
 }
 
 impl From<ProcessRef> for Started {
     fn from(process: ProcessRef) -> Self {
         Self {
             process,
-            branch: None,
+            which_children: None,
         }
     }
 }
@@ -88,7 +88,7 @@ pub(super) struct Child {
     pub(super) restarts: u64,
     /// It was to start, and did not.
     pub(super) did_not_start: bool,
-    branch: Option<Branch>,
+    which_children: Option<WhichChildren>,
     killed: bool,
     left_behind: u64,
 }
@@ -101,7 +101,7 @@ impl Child {
             process: None,
             restarts: 0,
             did_not_start: false,
-            branch: None,
+            which_children: None,
             killed: false,
             left_behind: 0,
         }
@@ -111,11 +111,11 @@ impl Child {
         let started = (self.spec.start)(me);
         self.killed = false;
         self.did_not_start = started.is_err();
-        let (process, branch) = match started {
-            Ok(started) => (Some(started.process), started.branch),
+        let (process, which_children) = match started {
+            Ok(started) => (Some(started.process), started.which_children),
             Err(_) => (None, None),
         };
-        (self.process, self.branch) = (process, branch);
+        (self.process, self.which_children) = (process, which_children);
         !self.did_not_start
     }
 
@@ -140,7 +140,7 @@ impl Child {
     }
 }
 
-impl From<&Child> for Twig {
+impl From<&Child> for ChildInfo {
     fn from(child: &Child) -> Self {
         let mut notes = vec![format!("{} restarts", child.restarts)];
         if child.left_behind > 0 {
@@ -150,7 +150,7 @@ impl From<&Child> for Twig {
             name: child.spec.name,
             process: child.process.clone(),
             notes: notes.join(", "),
-            branch: child.branch.clone(),
+            which_children: child.which_children.clone(),
         }
     }
 }

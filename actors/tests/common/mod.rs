@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actors::monitor::{Down, Exit, Reason};
 use actors::port::NoPort;
-use actors::process::{Me, Name, Next, Node, Pid, Process, Received, TestClock};
+use actors::process::{Me, Name, Next, Node, Pid, Process, Received, Reply, TestClock};
 
 /// Whatever a test waits for comes sooner.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -20,6 +20,22 @@ pub(crate) fn act(
     act: impl FnOnce(&mut Puppet, &mut Me<'_, Puppet>) -> Next + Send + 'static,
 ) -> Do {
     Box::new(act)
+}
+
+/// What a call carries that is never answered.
+pub(crate) fn unanswered(reply: Reply<()>) -> Do {
+    act(move |_, _| {
+        drop(reply);
+        Next::Receive
+    })
+}
+
+/// Something for a puppet to say.
+pub(crate) fn word(word: impl fmt::Display + Send + 'static) -> Do {
+    act(move |puppet, _| {
+        puppet.say(word);
+        Next::Receive
+    })
 }
 
 /// A process that runs its messages, and tells the test what else it hears.
@@ -74,12 +90,12 @@ impl Process for Puppet {
 }
 
 /// A node on a test clock.
-pub(crate) struct Stage {
+pub(crate) struct TestNode {
     pub(crate) node: Node,
     pub(crate) clock: TestClock,
 }
 
-impl Stage {
+impl TestNode {
     pub(crate) fn new() -> Self {
         poetry::panics::silence_contained();
         let (node, clock) = Node::start_on_test_clock().unwrap();
@@ -101,6 +117,32 @@ impl Stage {
         entered
     }
 
+    /// A watcher that monitors a process, and that process.
+    pub(crate) fn monitored(&self) -> (Pid<Do>, Pid<Do>, Receiver<Heard>) {
+        let (watched, _) = self.puppet("watched");
+        let (watcher, heard) = self.puppet("watcher");
+        let target = watched.process();
+        self.make(&watcher, move |_, me| {
+            me.monitor(&target);
+            Next::Receive
+        });
+        (watched, watcher, heard)
+    }
+
+    /// Has `one` link itself to `other`.
+    pub(crate) fn link(&self, one: &Pid<Do>, other: &Pid<Do>) {
+        let other = other.process();
+        self.make(one, move |_, me| {
+            me.link(&other);
+            Next::Receive
+        });
+    }
+
+    /// Has `puppet` exit.
+    pub(crate) fn exit(&self, puppet: &Pid<Do>, reason: Reason) {
+        self.make(puppet, |_, _| Next::Exit(reason));
+    }
+
     /// Has `puppet` do something, and waits until all is quiet.
     pub(crate) fn make(
         &self,
@@ -115,7 +157,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for TestNode {
     fn drop(&mut self) {
         self.node.stop();
     }

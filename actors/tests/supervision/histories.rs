@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Some;
 
 use crate::otp::Otp;
-use crate::troupe::{Act, SECOND, Troupe};
+use crate::supervised::{Act, SECOND, Supervised};
 
 /// Half seconds pass, then all this happens at once.
 type Instant = (u32, Vec<Act>);
@@ -69,19 +69,19 @@ proptest! {
         history in prop::collection::vec(instants(), 1..12),
     ) {
         let intensity = Intensity { restarts: bearable, period: 5 * SECOND };
-        let troupe = Troupe::new(strategy, intensity, &children);
+        let supervised = Supervised::new(strategy, intensity, &children);
         let mut otp = Otp::new(strategy, intensity, &children);
         for (halves, acts) in history {
             let wait = halves * SECOND / 2;
-            troupe.clock().advance(wait);
+            supervised.clock().advance(wait);
             otp.advance(wait);
-            troupe.at_once(acts.clone());
+            supervised.at_once(acts.clone());
             otp.at_once(&acts);
         }
         // Long enough for whatever is being stopped.
-        troupe.clock().advance(Duration::from_secs(60));
+        supervised.clock().advance(Duration::from_secs(60));
         otp.advance(Duration::from_secs(60));
-        prop_assert_eq!(troupe.notes(), otp.notes);
-        prop_assert_eq!(troupe.is_alive(), otp.is_alive);
+        prop_assert_eq!(supervised.notes(), otp.notes);
+        prop_assert_eq!(supervised.is_alive(), otp.is_alive);
     }
 }

@@ -5,7 +5,7 @@
 mod common;
 mod histories;
 mod otp;
-mod troupe;
+mod supervised;
 
 use std::io;
 use std::sync::{Arc, Mutex, mpsc};
@@ -17,21 +17,21 @@ use actors::supervisor::{
     Intensity, KILL_PATIENCE, Restart, Shutdown, Spec, Strategy, Supervisor, ToSupervisor,
 };
 
-use common::{Heard, Stage, all};
-use troupe::{Act, Actor, Cast, Note, SECOND, Troupe, spec};
+use common::{Heard, TestNode, all};
+use supervised::{Act, Child, Known, Note, SECOND, Supervised, spec};
 
 #[test]
 fn o5_children_start_in_order_and_stop_in_reverse() {
-    let troupe = Troupe::new(
+    let supervised = Supervised::new(
         Strategy::OneForOne,
         Intensity::default(),
         &[(Restart::Permanent, false); 3],
     );
-    troupe.supervisor.process().exit(Reason::Shutdown);
-    troupe.clock().settle();
+    supervised.supervisor.process().exit(Reason::Shutdown);
+    supervised.clock().settle();
     let ended = |number| Note::Ended(number, Reason::Shutdown);
     assert_eq!(
-        troupe.notes(),
+        supervised.notes(),
         [
             Note::Started(0),
             Note::Started(1),
@@ -41,33 +41,33 @@ fn o5_children_start_in_order_and_stop_in_reverse() {
             ended(0)
         ]
     );
-    assert!(!troupe.is_alive());
+    assert!(!supervised.is_alive());
 }
 
 #[test]
 fn o5_a_child_that_does_not_stop_in_time_is_killed_before_the_next_is_stopped() {
     let children = [(Restart::Permanent, false), (Restart::Permanent, true)];
-    let troupe = Troupe::new(Strategy::OneForOne, Intensity::default(), &children);
-    troupe.supervisor.process().exit(Reason::Shutdown);
-    troupe.clock().advance(SECOND / 2);
-    assert_eq!(troupe.notes(), [Note::Started(0), Note::Started(1)]);
-    troupe.clock().advance(SECOND / 2);
+    let supervised = Supervised::new(Strategy::OneForOne, Intensity::default(), &children);
+    supervised.supervisor.process().exit(Reason::Shutdown);
+    supervised.clock().advance(SECOND / 2);
+    assert_eq!(supervised.notes(), [Note::Started(0), Note::Started(1)]);
+    supervised.clock().advance(SECOND / 2);
     assert_eq!(
-        troupe.notes(),
+        supervised.notes(),
         [
             Note::Ended(1, Reason::Killed),
             Note::Ended(0, Reason::Shutdown)
         ]
     );
-    assert!(!troupe.is_alive());
+    assert!(!supervised.is_alive());
 }
 
 #[test]
 fn o5_too_many_restarts_stop_the_supervisor_and_its_parent_decides() {
-    let stage = Stage::new();
+    let test = TestNode::new();
     let (note, notes) = mpsc::channel();
-    let cast = Cast::default();
-    let under = Arc::clone(&cast);
+    let known = Known::default();
+    let under = Arc::clone(&known);
     let root = Spec {
         name: Name::new("under"),
         restart: Restart::Permanent,
@@ -81,17 +81,17 @@ fn o5_too_many_restarts_stop_the_supervisor_and_its_parent_decides() {
                 .into())
         }),
     };
-    let root = stage.node.arbiter(0).spawn(Name::new("root"), move || {
+    let root = test.node.arbiter(0).spawn(Name::new("root"), move || {
         Ok((
             Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![root]),
             NoPort,
         ))
     });
-    stage.clock.settle();
+    test.clock.settle();
     let crash = || {
-        let actor = cast.lock().unwrap().pids[&0].clone();
-        actor.try_send(Reason::crash("again")).unwrap();
-        stage.clock.settle();
+        let child = known.lock().unwrap().pids[&0].clone();
+        child.try_send(Reason::crash("again")).unwrap();
+        test.clock.settle();
     };
     let crashed = || Note::Ended(0, Reason::crash("again"));
     // One restart is bearable, the second in five seconds is not: then the parent starts all of it anew.
@@ -121,19 +121,19 @@ fn o5_what_ends_while_the_supervisor_restarts_others_is_restarted_once() {
         restarts: 2,
         ..Intensity::default()
     };
-    let troupe = Troupe::new(Strategy::RestForOne, bearable, &stubborn);
-    troupe.notes();
+    let supervised = Supervised::new(Strategy::RestForOne, bearable, &stubborn);
+    supervised.notes();
     // The last takes its second to stop; the first two end meanwhile.
-    troupe.at_once(vec![Act::End(2, Reason::Normal)]);
-    troupe.at_once(vec![
+    supervised.at_once(vec![Act::End(2, Reason::Normal)]);
+    supervised.at_once(vec![
         Act::End(0, Reason::Normal),
         Act::End(1, Reason::Normal),
     ]);
-    troupe.clock().advance(3 * SECOND);
+    supervised.clock().advance(3 * SECOND);
     let ended = |number| Note::Ended(number, Reason::Normal);
     let killed = || Note::Ended(3, Reason::Killed);
     assert_eq!(
-        troupe.notes(),
+        supervised.notes(),
         [
             ended(2),
             ended(0),
@@ -149,16 +149,16 @@ fn o5_what_ends_while_the_supervisor_restarts_others_is_restarted_once() {
             Note::Started(3),
         ]
     );
-    assert!(troupe.is_alive());
+    assert!(supervised.is_alive());
 }
 
 #[test]
 fn o5_a_supervisor_goes_with_its_parent_and_with_nobody_else() {
-    let stage = Stage::new();
-    let (parent, _) = stage.puppet("parent");
-    let (stranger, _) = stage.puppet("stranger");
+    let test = TestNode::new();
+    let (parent, _) = test.puppet("parent");
+    let (stranger, _) = test.puppet("stranger");
     let (tell, told) = mpsc::channel();
-    stage.make(&parent, move |_, me| {
+    test.make(&parent, move |_, me| {
         let supervisor = Supervisor::new(Strategy::OneForOne, Intensity::default(), Vec::new());
         let supervisor = me.spawn_link(Name::new("supervisor"), supervisor, NoPort);
         tell.send(supervisor.process()).unwrap();
@@ -166,42 +166,42 @@ fn o5_a_supervisor_goes_with_its_parent_and_with_nobody_else() {
     });
     let supervisor = told.try_recv().unwrap();
     let linked = supervisor.clone();
-    stage.make(&stranger, move |_, me| {
+    test.make(&stranger, move |_, me| {
         me.link(&linked);
         Next::Exit(Reason::crash("none of its business"))
     });
     assert!(supervisor.is_alive());
-    stage.make(&parent, |_, _| Next::Exit(Reason::Normal));
+    test.make(&parent, |_, _| Next::Exit(Reason::Normal));
     assert!(!supervisor.is_alive());
 }
 
 #[test]
 fn o5_a_restart_that_fails_is_tried_again_until_that_is_too_often() {
-    let stage = Stage::new();
+    let test = TestNode::new();
     let tries = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&tries);
-    let actor = Name::new("actor");
+    let child = Name::new("child");
     let spec = Spec {
-        name: actor,
+        name: child,
         restart: Restart::Permanent,
         shutdown: Shutdown::Kill,
         start: Box::new(move |me| {
             let mut tries = counted.lock().unwrap();
             *tries += 1;
             if *tries > 1 {
-                return Err(io::Error::other("no stage"));
+                return Err(io::Error::other("no test"));
             }
             let (notes, _) = mpsc::channel();
             let pid = me.spawn_link(
-                actor,
-                Actor {
+                child,
+                Child {
                     number: 0,
                     stubborn: false,
                     notes,
                 },
                 NoPort,
             );
-            me.node().register(actor, &pid);
+            me.node().register(child, &pid);
             Ok(pid.process().into())
         }),
     };
@@ -209,7 +209,7 @@ fn o5_a_restart_that_fails_is_tried_again_until_that_is_too_often() {
         restarts: 3,
         period: SECOND,
     };
-    let supervisor = stage
+    let supervisor = test
         .node
         .arbiter(0)
         .spawn(Name::new("supervisor"), move || {
@@ -218,14 +218,13 @@ fn o5_a_restart_that_fails_is_tried_again_until_that_is_too_often() {
                 NoPort,
             ))
         });
-    stage.clock.settle();
-    stage
-        .node
-        .whereis::<Reason>(actor)
+    test.clock.settle();
+    test.node
+        .whereis::<Reason>(child)
         .unwrap()
         .try_send(Reason::Normal)
         .unwrap();
-    stage.clock.settle();
+    test.clock.settle();
     assert_eq!(
         (*tries.lock().unwrap(), supervisor.process().is_alive()),
         (4, false)
@@ -234,15 +233,21 @@ fn o5_a_restart_that_fails_is_tried_again_until_that_is_too_often() {
 
 #[test]
 fn o5_children_can_be_added_and_removed_while_it_runs() {
-    let troupe = Troupe::new(
+    let supervised = Supervised::new(
         Strategy::OneForOne,
         Intensity::default(),
         &[(Restart::Permanent, false)],
     );
-    let spec = spec(7, Restart::Permanent, false, &troupe.note, &troupe.cast);
-    let (puppet, heard) = troupe.stage.puppet("manager");
-    let supervisor = troupe.supervisor.clone();
-    troupe.stage.make(&puppet, move |_, me| {
+    let spec = spec(
+        7,
+        Restart::Permanent,
+        false,
+        &supervised.note,
+        &supervised.known,
+    );
+    let (puppet, heard) = supervised.test.puppet("manager");
+    let supervisor = supervised.supervisor.clone();
+    supervised.test.make(&puppet, move |_, me| {
         me.call(
             &supervisor,
             SECOND,
@@ -252,7 +257,7 @@ fn o5_children_can_be_added_and_removed_while_it_runs() {
                 Next::Receive
             },
         );
-        for name in [Name::numbered("actor", 7), Name::new("nobody")] {
+        for name in [Name::numbered("child", 7), Name::new("nobody")] {
             me.call(
                 &supervisor,
                 SECOND,
@@ -272,28 +277,28 @@ fn o5_children_can_be_added_and_removed_while_it_runs() {
         Note::Started(7),
         Note::Ended(7, Reason::Shutdown),
     ];
-    assert_eq!(troupe.notes(), notes);
-    assert!(troupe.is_alive());
+    assert_eq!(supervised.notes(), notes);
+    assert!(supervised.is_alive());
 }
 
 #[test]
 fn o5_a_supervisor_that_is_killed_leaves_no_children_behind() {
-    let troupe = Troupe::new(
+    let supervised = Supervised::new(
         Strategy::OneForOne,
         Intensity::default(),
         &[(Restart::Permanent, true)],
     );
-    troupe.supervisor.process().kill();
-    troupe.clock().settle();
+    supervised.supervisor.process().kill();
+    supervised.clock().settle();
     assert_eq!(
-        troupe.notes(),
+        supervised.notes(),
         [Note::Started(0), Note::Ended(0, Reason::Killed)]
     );
 }
 
 #[test]
 fn o5_a_child_that_not_even_a_kill_reaches_is_left_behind_and_counted() {
-    let stage = Stage::new();
+    let test = TestNode::new();
     // Its arbiter is another node's, on a clock of its own: it sits in one message until it is let go.
     let (elsewhere, _clock) = Node::start_on_test_clock().unwrap();
     let (let_go, sits) = mpsc::channel::<()>();
@@ -312,7 +317,7 @@ fn o5_a_child_that_not_even_a_kill_reaches_is_left_behind_and_counted() {
             Ok(pid.process().into())
         }),
     };
-    let supervisor = stage
+    let supervisor = test
         .node
         .arbiter(0)
         .spawn(Name::new("supervisor"), move || {
@@ -322,11 +327,11 @@ fn o5_a_child_that_not_even_a_kill_reaches_is_left_behind_and_counted() {
             ))
         });
     begun.recv_timeout(common::DEADLINE).unwrap();
-    stage.clock.settle();
+    test.clock.settle();
     supervisor.process().exit(Reason::Shutdown);
-    stage.clock.advance(SECOND);
+    test.clock.advance(SECOND);
     assert!(supervisor.process().is_alive());
-    stage.clock.advance(KILL_PATIENCE);
+    test.clock.advance(KILL_PATIENCE);
     assert!(!supervisor.process().is_alive());
     drop(let_go);
     elsewhere.stop();

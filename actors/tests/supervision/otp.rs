@@ -7,7 +7,7 @@ use std::time::Duration;
 use actors::monitor::Reason;
 use actors::supervisor::{Intensity, Restart, Strategy};
 
-use crate::troupe::{Act, Note, SECOND};
+use crate::supervised::{Act, Note, SECOND};
 
 /// A supervisor and its children.
 pub(crate) struct Otp {
@@ -113,7 +113,7 @@ impl Otp {
             let to_it = |act: &&Act| act.wakes() == Some(number);
             acts.iter()
                 .filter(to_it)
-                .for_each(|act| self.suffer(number, act));
+                .for_each(|act| self.undergo(number, act));
         }
         // OTP would hear of this after a restart that is under way; here the restart is given up.
         if acts.contains(&Act::Stop) && self.is_alive {
@@ -122,7 +122,7 @@ impl Otp {
         self.run();
     }
 
-    fn suffer(&mut self, number: u64, act: &Act) {
+    fn undergo(&mut self, number: u64, act: &Act) {
         match act {
             Act::End(_, reason) => self.dies(number, reason),
             Act::Exit(_, reason) => {

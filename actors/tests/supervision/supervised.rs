@@ -10,7 +10,7 @@ use actors::port::NoPort;
 use actors::process::{Me, Name, Next, Pid, Process, ProcessRef, Received, TestClock};
 use actors::supervisor::{Intensity, Restart, Shutdown, Spec, Strategy, Supervisor, ToSupervisor};
 
-use crate::common::Stage;
+use crate::common::TestNode;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -46,13 +46,13 @@ impl Act {
 }
 
 /// A child that ends when it is told to, or also when its supervisor asks.
-pub(crate) struct Actor {
+pub(crate) struct Child {
     pub(crate) number: u64,
     pub(crate) stubborn: bool,
     pub(crate) notes: mpsc::Sender<Note>,
 }
 
-impl Process for Actor {
+impl Process for Child {
     type Message = Reason;
     type Port = NoPort;
 
@@ -76,7 +76,7 @@ impl Process for Actor {
     }
 }
 
-pub(crate) type Cast = Arc<Mutex<Children>>;
+pub(crate) type Known = Arc<Mutex<Children>>;
 
 /// What the test knows of a supervisor's children.
 #[derive(Default)]
@@ -87,38 +87,38 @@ pub(crate) struct Children {
 }
 
 /// A supervisor on a test clock, its children, and what happened to them.
-pub(crate) struct Troupe {
-    pub(crate) stage: Stage,
+pub(crate) struct Supervised {
+    pub(crate) test: TestNode,
     pub(crate) supervisor: Pid<ToSupervisor>,
-    pub(crate) cast: Cast,
+    pub(crate) known: Known,
     pub(crate) notes: mpsc::Receiver<Note>,
     pub(crate) note: mpsc::Sender<Note>,
 }
 
-impl Troupe {
+impl Supervised {
     pub(crate) fn new(
         strategy: Strategy,
         intensity: Intensity,
         children: &[(Restart, bool)],
     ) -> Self {
-        let stage = Stage::new();
+        let test = TestNode::new();
         let (note, notes) = mpsc::channel();
-        let cast = Cast::default();
+        let known = Known::default();
         let specs = (0..)
             .zip(children)
-            .map(|(number, (restart, stubborn))| spec(number, *restart, *stubborn, &note, &cast));
+            .map(|(number, (restart, stubborn))| spec(number, *restart, *stubborn, &note, &known));
         let specs: Vec<Spec> = specs.collect();
-        let supervisor = stage
+        let supervisor = test
             .node
             .arbiter(0)
             .spawn(Name::new("supervisor"), move || {
                 Ok((Supervisor::new(strategy, intensity, specs), NoPort))
             });
-        stage.clock.settle();
+        test.clock.settle();
         Self {
-            stage,
+            test,
             supervisor,
-            cast,
+            known,
             notes,
             note,
         }
@@ -126,12 +126,12 @@ impl Troupe {
 
     /// Has one process do all of it in one turn, so that nobody hears of any before everything has happened.
     pub(crate) fn at_once(&self, acts: Vec<Act>) {
-        let (teller, _) = self.stage.puppet("teller");
-        let (supervisor, cast) = (self.supervisor.process(), Arc::clone(&self.cast));
-        self.stage.make(&teller, move |_, _| {
-            let mut cast = cast.lock().unwrap();
+        let (teller, _) = self.test.puppet("teller");
+        let (supervisor, known) = (self.supervisor.process(), Arc::clone(&self.known));
+        self.test.make(&teller, move |_, _| {
+            let mut known = known.lock().unwrap();
             for act in acts {
-                cast.suffer(act, &supervisor);
+                known.undergo(act, &supervisor);
             }
             Next::Exit(Reason::Normal)
         });
@@ -146,12 +146,12 @@ impl Troupe {
     }
 
     pub(crate) fn clock(&self) -> &TestClock {
-        &self.stage.clock
+        &self.test.clock
     }
 }
 
 impl Children {
-    fn suffer(&mut self, act: Act, supervisor: &ProcessRef) {
+    fn undergo(&mut self, act: Act, supervisor: &ProcessRef) {
         let process = |number| self.pids.get(number).map(Pid::process);
         match act {
             Act::End(number, reason) => {
@@ -180,28 +180,28 @@ pub(crate) fn spec(
     restart: Restart,
     stubborn: bool,
     note: &mpsc::Sender<Note>,
-    cast: &Cast,
+    known: &Known,
 ) -> Spec {
-    let (note, cast) = (note.clone(), Arc::clone(cast));
-    let name = Name::numbered("actor", number);
+    let (note, known) = (note.clone(), Arc::clone(known));
+    let name = Name::numbered("child", number);
     Spec {
         name,
         restart,
         shutdown: Shutdown::After(SECOND),
         start: Box::new(move |me| {
-            let mut cast = cast.lock().unwrap();
-            if cast.refuses(number) {
+            let mut known = known.lock().unwrap();
+            if known.refuses(number) {
                 return Err(io::Error::other("indisposed"));
             }
-            let actor = Actor {
+            let child = Child {
                 number,
                 stubborn,
                 notes: note.clone(),
             };
-            let pid = me.spawn_link(name, actor, NoPort);
+            let pid = me.spawn_link(name, child, NoPort);
             // Here, and not by the child: it may be asked to stop before its first turn.
             let _ = note.send(Note::Started(number));
-            cast.pids.insert(number, pid.clone());
+            known.pids.insert(number, pid.clone());
             Ok(pid.process().into())
         }),
     }
