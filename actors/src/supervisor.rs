@@ -1,16 +1,17 @@
 //! Supervisors: processes that start other processes, hear of their exits, and restart them by a strategy, until
-//! there were too many restarts (O5). What a supervisor is told, does next and shows is here; which children an exit
-//! concerns, and how many restarts are too many, is `strategy`'s.
+//! there were too many restarts (O5). What a supervisor hears and is asked is here; what it does then, one child after
+//! another, in `work`; which children an exit concerns, and how many restarts are too many, in `strategy`.
 
 mod child;
 mod strategy;
+mod work;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::Duration;
 
 pub use child::{Restart, Shutdown, Spec, Start, Started};
 pub use strategy::{Intensity, Strategy};
+pub use work::KILL_PATIENCE;
 
 use crate::monitor::{Exit, ProcessId, Reason};
 use crate::port::NoPort;
@@ -18,10 +19,7 @@ use crate::process::{Me, Name, Next, Process, ProcessRef, Received, Reply};
 use crate::tree::{ChildInfo, Children};
 use child::{Child, Key};
 use strategy::{Concerned, Restarts};
-
-/// How long a killed child may take to end. One that handles a message for longer cannot be stopped, only left
-/// behind; it is shown as such.
-pub const KILL_PATIENCE: Duration = Duration::from_secs(1);
+use work::{Happened, Then, Work};
 
 /// What a supervisor can be asked for.
 pub enum ToSupervisor {
@@ -47,32 +45,6 @@ pub struct Supervisor {
     asked: VecDeque<ToSupervisor>,
     /// Children that did not start, to be tried again, one for each time it has told itself so.
     again: VecDeque<Key>,
-}
-
-/// What a supervisor acts on.
-enum Happened {
-    /// A child ended that nobody had stopped.
-    Ended(Key, Reason),
-    /// A child that was to be restarted did not start; it is tried again.
-    DidNotStart(Key),
-}
-
-/// Children to stop, one after another, and what follows.
-struct Work {
-    /// The last is stopped first.
-    stop: Vec<Key>,
-    /// The one that is being stopped.
-    stopping: Option<Key>,
-    then: Then,
-}
-
-enum Then {
-    /// Start these, in this order.
-    Start(Vec<Key>),
-    /// Forget this one and say so.
-    Forget(Key, Reply<bool>),
-    /// Exit.
-    Exit(Reason),
 }
 
 impl Supervisor {
@@ -104,83 +76,6 @@ impl Supervisor {
 
     fn child(&mut self, key: Key) -> Option<&mut Child> {
         self.children.iter_mut().find(|child| child.key == key)
-    }
-
-    /// Goes on until it has to wait for a child, or there is nothing to do.
-    fn work(&mut self, me: &mut Me<'_, Self>) -> Next {
-        loop {
-            if let Some(work) = &mut self.work {
-                if work.stopping.is_some() {
-                    return Next::Receive;
-                }
-                match work.stop.pop() {
-                    Some(key) => self.stop(key, me),
-                    None => {
-                        if let Some(reason) = self.follow(me) {
-                            return Next::Exit(reason);
-                        }
-                    }
-                }
-            } else if let Some(happened) = self.happened.pop_front() {
-                match happened {
-                    Happened::Ended(key, reason) => self.ended(key, &reason, me),
-                    Happened::DidNotStart(key) => self.try_again(key, me),
-                }
-            } else if let Some(question) = self.asked.pop_front() {
-                self.asked(question, me);
-            } else {
-                return Next::Receive;
-            }
-        }
-    }
-
-    /// Begins to stop one child, as its spec says.
-    fn stop(&mut self, key: Key, me: &mut Me<'_, Self>) {
-        let Some(child) = self.child(key) else { return };
-        let Some(process) = &child.process else {
-            child.did_not_start = false;
-            self.forget_if_temporary(key);
-            return;
-        };
-        match child.spec.shutdown {
-            Shutdown::Kill => {
-                process.kill();
-                me.after(KILL_PATIENCE);
-            }
-            Shutdown::After(patience) => {
-                process.exit(Reason::Shutdown);
-                me.after(patience);
-            }
-            Shutdown::Infinity => {
-                process.exit(Reason::Shutdown);
-                me.forever();
-            }
-        }
-        if let Some(work) = &mut self.work {
-            work.stopping = Some(key);
-        }
-    }
-
-    /// All are stopped that had to be; the reason to exit for, if that is what follows.
-    fn follow(&mut self, me: &mut Me<'_, Self>) -> Option<Reason> {
-        match self.work.take()?.then {
-            Then::Exit(reason) => return Some(reason),
-            Then::Forget(key, reply) => {
-                self.children.retain(|child| child.key != key);
-                reply.send(true);
-            }
-            Then::Start(keys) => {
-                for key in keys {
-                    if !self.start(key, me) {
-                        // Those behind it are tried with it, once everything has had its turn that has happened.
-                        self.again.push_back(key);
-                        me.exit_to_itself();
-                        break;
-                    }
-                }
-            }
-        }
-        None
     }
 
     fn start(&mut self, key: Key, me: &mut Me<'_, Self>) -> bool {
@@ -232,16 +127,6 @@ impl Supervisor {
         });
     }
 
-    /// Stops everything, the last first, and exits.
-    fn give_up(&mut self, reason: Reason) {
-        let stopping = self.work.take().and_then(|work| work.stopping);
-        self.work = Some(Work {
-            stop: self.children.iter().map(|child| child.key).collect(),
-            stopping,
-            then: Then::Exit(reason),
-        });
-    }
-
     fn heard_exit(&mut self, exit: Exit, me: &Me<'_, Self>) {
         let child = self.children.iter_mut().find(|child| child.is(exit.from));
         let Some(child) = child else {
@@ -268,31 +153,6 @@ impl Supervisor {
             // It was to be stopped anyhow.
             Some(work) if work.stop.contains(&key) => self.forget_if_temporary(key),
             _ => self.happened.push_back(Happened::Ended(key, exit.reason)),
-        }
-    }
-
-    fn forget_if_temporary(&mut self, key: Key) {
-        let temporary =
-            |child: &Child| child.key == key && child.spec.restart == Restart::Temporary;
-        self.children.retain(|child| !temporary(child));
-    }
-
-    /// The child that is being stopped takes too long: it is killed, then left behind.
-    fn timed_out(&mut self, me: &mut Me<'_, Self>) {
-        me.forever();
-        let Some(key) = self.work.as_ref().and_then(|work| work.stopping) else {
-            return;
-        };
-        let killed = self.child(key).is_some_and(Child::kill);
-        if killed {
-            me.after(KILL_PATIENCE);
-        } else {
-            if let Some(process) = self.child(key).and_then(Child::leave_behind) {
-                me.unlink(&process);
-            }
-            if let Some(work) = &mut self.work {
-                work.stopping = None;
-            }
         }
     }
 

@@ -1,13 +1,17 @@
-//! Maps by process. Their keys count up and nobody outside chooses them, so a multiplication hashes well enough;
-//! the standard hash, made for keys that an adversary picks, was a fourteenth of a one-shot connection.
+//! Maps by process, and sets of monitors. Their keys count up and nobody outside chooses them, so a multiplication
+//! hashes well enough; the standard hash, made for keys that an adversary picks, was a fourteenth of a one-shot
+//! connection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::monitor::ProcessId;
+use crate::monitor::{MonitorId, ProcessId};
 
 /// A map from processes.
 pub(crate) type ById<V> = HashMap<ProcessId, V, BuildHasherDefault<IdHasher>>;
+
+/// A set of monitors.
+pub(crate) type Monitors = HashSet<MonitorId, BuildHasherDefault<IdHasher>>;
 
 #[derive(Default)]
 pub(crate) struct IdHasher(u64);

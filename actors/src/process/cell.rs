@@ -1,7 +1,7 @@
 //! A process as actix runs it: an actor that handles its mail and, through one future of its context, hears its
 //! port and its deadline. Every function of the behaviour is called from here, with panics contained.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,12 +12,13 @@ use actix::dev::channel::AddressReceiver;
 use actix::{Actor, ActorContext, ActorFuture, Addr, AsyncContext, Context, Handler, Message};
 use poetry::panics::contain;
 
+use super::by_id::Monitors;
 use super::me::Me;
 use super::node::Local;
 use super::pid::{Door, Entry, Mail, Signal};
 use super::record::Record;
 use super::{MAILBOX_CAPACITY, Next, Process, Received};
-use crate::monitor::{MonitorId, Reason};
+use crate::monitor::Reason;
 use crate::port::Port;
 use crate::timers::Key;
 
@@ -94,7 +95,7 @@ struct Rare<P: Process> {
     waits: VecDeque<Wait<P>>,
     /// What arrived while the process waited.
     later: VecDeque<Mail<P::Message>>,
-    monitors: HashSet<MonitorId>,
+    monitors: Monitors,
 }
 
 /// Something a process waits for, and what it does then.
@@ -114,7 +115,7 @@ impl<P: Process> Core<P> {
             .is_some_and(|rare| !rare.waits.is_empty())
     }
 
-    pub(super) fn monitors(&mut self) -> &mut HashSet<MonitorId> {
+    pub(super) fn monitors(&mut self) -> &mut Monitors {
         &mut self.rare().monitors
     }
 
@@ -123,7 +124,7 @@ impl<P: Process> Core<P> {
             Box::new(Rare {
                 waits: VecDeque::new(),
                 later: VecDeque::new(),
-                monitors: HashSet::new(),
+                monitors: Monitors::default(),
             })
         })
     }
