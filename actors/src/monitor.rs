@@ -25,7 +25,7 @@ impl Reason {
         Self::Crash(message.into())
     }
 
-    /// Whether a link carries this exit on, and a transient child is restarted after it.
+    /// Whether a transient child is restarted after it. (A link carries on every exit but `Normal`.)
     pub fn is_abnormal(&self) -> bool {
         match self {
             Self::Normal | Self::Shutdown => false,

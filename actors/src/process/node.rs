@@ -190,12 +190,12 @@ impl Node {
     }
 
     /// Has `hook` called once for every crash in this node, with the process's name and the panic's message, in the
-    /// thread where it happened: it must not block. Only the first hook counts.
+    /// thread where it happened: it must not block. A start that panics is the crash of the child that it was for. Only the first hook counts.
     pub fn on_crash(&self, hook: impl Fn(Name, &str) + Send + Sync + 'static) {
         let _ = self.0.crash_hook.set(Box::new(hook));
     }
 
-    pub(super) fn crashed(&self, name: Name, message: &str) {
+    pub(crate) fn crashed(&self, name: Name, message: &str) {
         if let Some(hook) = self.0.crash_hook.get() {
             hook(name, message);
         }

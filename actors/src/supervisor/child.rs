@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use poetry::panics::contain;
+
 use super::Supervisor;
 use crate::monitor::{ProcessId, Reason};
 use crate::process::{Me, Name, ProcessRef};
@@ -108,13 +110,18 @@ impl Child {
     }
 
     pub(super) fn start(&mut self, me: &mut Me<'_, Supervisor>) -> bool {
-        let started = (self.spec.start)(me);
+        let started = contain(|| (self.spec.start)(me));
         self.killed = false;
-        self.did_not_start = started.is_err();
         let (process, which_children) = match started {
-            Ok(started) => (Some(started.process), started.which_children),
-            Err(_) => (None, None),
+            Ok(Ok(started)) => (Some(started.process), started.which_children),
+            Ok(Err(_)) => (None, None),
+            // It did not start, and its supervisor does not go with it: OTP's catches this too.
+            Err(message) => {
+                me.node().crashed(self.spec.name, &message);
+                (None, None)
+            }
         };
+        self.did_not_start = process.is_none();
         (self.process, self.which_children) = (process, which_children);
         !self.did_not_start
     }

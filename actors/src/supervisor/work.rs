@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::child::{Child, Key, Restart, Shutdown};
 use super::Supervisor;
+use super::child::{Child, Key, Restart, Shutdown};
 use crate::monitor::Reason;
 use crate::process::{Me, Next, Reply};
 

@@ -60,7 +60,7 @@ fn instants() -> impl Some<Value = Instant> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn o5_random_histories_of_exits_end_as_otp_would_have_them(
         strategy in strategies(),

@@ -8,6 +8,7 @@ mod otp;
 mod supervised;
 
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use actors::monitor::Reason;
@@ -176,20 +177,24 @@ fn o5_a_supervisor_goes_with_its_parent_and_with_nobody_else() {
 }
 
 #[test]
-fn o5_a_restart_that_fails_is_tried_again_until_that_is_too_often() {
+fn o5_a_restart_that_fails_or_panics_is_tried_again_until_that_is_too_often() {
     let test = TestNode::new();
-    let tries = Arc::new(Mutex::new(0));
+    let tries = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&tries);
+    let (told, crashes) = mpsc::channel();
+    test.node.on_crash(move |name, message| {
+        let _ = told.send(format!("{name}: {message}"));
+    });
     let child = Name::new("child");
     let spec = Spec {
         name: child,
         restart: Restart::Permanent,
         shutdown: Shutdown::Kill,
         start: Box::new(move |me| {
-            let mut tries = counted.lock().unwrap();
-            *tries += 1;
-            if *tries > 1 {
-                return Err(io::Error::other("no test"));
+            match counted.fetch_add(1, Ordering::Relaxed) {
+                0 => {}
+                1 => panic!("indisposed"),
+                _ => return Err(io::Error::other("indisposed")),
             }
             let (notes, _) = mpsc::channel();
             let pid = me.spawn_link(
@@ -226,8 +231,15 @@ fn o5_a_restart_that_fails_is_tried_again_until_that_is_too_often() {
         .unwrap();
     test.clock.settle();
     assert_eq!(
-        (*tries.lock().unwrap(), supervisor.process().is_alive()),
+        (
+            tries.load(Ordering::Relaxed),
+            supervisor.process().is_alive()
+        ),
         (4, false)
+    );
+    assert_eq!(
+        crashes.try_iter().collect::<Vec<_>>(),
+        ["child: indisposed"]
     );
 }
 
