@@ -2,8 +2,8 @@
 //! (O1–O4, O7). This module is the only one that knows actix: a process is an actor whose context also drives its
 //! port; everybody else names the words below.
 //!
-//! What a process *is* stands in `cell`; what it can do while it handles something, in `me`; what others can do to
-//! it, in `pid` and `record`; where it runs, in `node`.
+//! What a process *is* stands in `cell` and `context`; what it can do while it handles something, in `me`;
+//! what others can do to it, in `pid` and `record`; where it runs, in `node`.
 //!
 //! # Erlang, and here
 //!
@@ -58,10 +58,13 @@
 //! - Nothing is pre-empted. A process that computes for 10 ms delays its arbiter by that much, and a kill takes effect
 //!   between two messages; a supervisor leaves behind what cannot be stopped, and shows it.
 //! - [`Process::terminate`] runs also after a kill: it keeps the books (S23).
+//! - A start is over when the process has a pid: what it does first, a supervisor does not wait for, and it ends like
+//!   any other if that fails. A supervisor that is asked to stop while it restarts children starts none any more.
 
 mod arbiter;
 mod by_id;
 mod cell;
+mod context;
 mod me;
 mod name;
 mod node;

@@ -1,18 +1,16 @@
 //! A process as actix runs it: an actor that handles its mail and, through one future of its context, hears its
 //! port and its deadline. Every function of the behaviour is called from here, with panics contained.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use std::time::Duration;
 
 use actix::dev::channel::AddressReceiver;
 use actix::{Actor, ActorContext, ActorFuture, Addr, AsyncContext, Context, Handler, Message};
 use poetry::panics::contain;
 
-use super::by_id::Monitors;
+use super::context::Core;
 use super::me::Me;
 use super::node::Local;
 use super::pid::{Door, Entry, Mail, Signal};
@@ -20,7 +18,6 @@ use super::record::Record;
 use super::{MAILBOX_CAPACITY, Next, Process, Received};
 use crate::monitor::Reason;
 use crate::port::Port;
-use crate::timers::Key;
 
 /// Messages of one mailbox before the others in the arbiter have their turn: senders in other threads could refill it
 /// for ever.
@@ -70,82 +67,6 @@ pub(super) struct Cell<P: Process> {
 struct Life<P: Process> {
     state: P,
     port: P::Port,
-}
-
-/// What the runtime keeps for a process while it lives.
-pub(super) struct Core<P: Process> {
-    pub(super) inbox: Arc<Inbox<P>>,
-    pub(super) local: Rc<Local>,
-    pub(super) traps_exits: bool,
-    /// Mail handled in this turn.
-    mail: usize,
-    /// The time as it was first asked for in this turn.
-    pub(super) now: Option<Duration>,
-    /// When the process wants a timeout.
-    pub(super) due: Option<Duration>,
-    /// The process's entry among the arbiter's deadlines, due no later than `due`.
-    entry: Option<Key>,
-    /// The process exits for this reason once nothing it sent waits any more.
-    ending: Option<Reason>,
-    rare: Option<Box<Rare<P>>>,
-}
-
-/// What most processes never need.
-struct Rare<P: Process> {
-    waits: VecDeque<Wait<P>>,
-    /// What arrived while the process waited.
-    later: VecDeque<Mail<P::Message>>,
-    monitors: Monitors,
-}
-
-/// Something a process waits for, and what it does then.
-pub(super) type Wait<P> = Pin<Box<dyn Future<Output = Option<Resume<P>>>>>;
-pub(super) type Resume<P> = Box<dyn FnOnce(&mut P, &mut Me<'_, P>) -> Next>;
-
-impl<P: Process> Core<P> {
-    pub(super) fn wait(&mut self, wait: Wait<P>) {
-        self.rare().waits.push_back(wait);
-    }
-
-    /// Whether the process receives nothing until something it waits for has come.
-    #[inline]
-    pub(super) fn waits(&self) -> bool {
-        self.rare
-            .as_ref()
-            .is_some_and(|rare| !rare.waits.is_empty())
-    }
-
-    pub(super) fn monitors(&mut self) -> &mut Monitors {
-        &mut self.rare().monitors
-    }
-
-    fn rare(&mut self) -> &mut Rare<P> {
-        self.rare.get_or_insert_with(|| {
-            Box::new(Rare {
-                waits: VecDeque::new(),
-                later: VecDeque::new(),
-                monitors: Monitors::default(),
-            })
-        })
-    }
-
-    /// Sees to it that the process is woken for its deadline. One that moved back keeps its early entry, so that
-    /// refreshing a timeout costs nothing.
-    #[inline]
-    fn arm(&mut self, turn: &task::Context<'_>) {
-        if let Some(due) = self.due
-            && self.entry.is_none_or(|entry| due < entry.0)
-        {
-            self.disarm();
-            self.entry = Some(self.local.timers.insert(due, turn.waker().clone()));
-        }
-    }
-
-    fn disarm(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            self.local.timers.cancel(entry);
-        }
-    }
 }
 
 impl<P: Process> Cell<P> {
@@ -380,17 +301,7 @@ pub(super) fn launch<P: Process>(
 ) {
     let cell = Cell {
         life: Some(Life { state, port }),
-        core: Core {
-            inbox,
-            local,
-            traps_exits: false,
-            mail: 0,
-            now: None,
-            due: None,
-            entry: None,
-            ending: None,
-            rare: None,
-        },
+        core: Core::new(inbox, local),
     };
     // Not `run`, which would make an address only to throw it away.
     actix::spawn(Context::with_receiver(mail).into_future(cell));

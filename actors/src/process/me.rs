@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arbiter::{self, Arbiter};
-use super::cell::Core;
+use super::context::{Core, Resume};
 use super::name::Name;
 use super::node::Node;
 use super::pid::{CallError, Pid, ProcessRef, Reply, SendError, Signal};
@@ -136,7 +136,7 @@ impl<P: Process> Me<'_, P> {
     ) {
         self.core.wait(Box::pin(async move {
             let output = future.await;
-            let resume: super::cell::Resume<P> =
+            let resume: Resume<P> =
                 Box::new(move |state: &mut P, me: &mut Me<'_, P>| then(state, output, me));
             Some(resume)
         }));
