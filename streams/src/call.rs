@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use poetry::event::Scene;
+use poetry::event::{Interest, Scene};
 use poetry::{FetchFailure, Kind, Limits, Peer, Reporter};
 
 use crate::net::{self, Dialled};
@@ -37,13 +37,16 @@ impl<'f> Call<'f> {
             self.tell(Kind::Connecting);
         };
         let socket = net::connect(peer.addresses()?, limits.connect_timeout, trying).await?;
-        let (local, peer) = net::ends(&socket);
-        self.between(Scene {
-            local,
-            peer,
-            ..self.scene.get()
-        });
-        self.tell(Kind::Connected);
+        // Its ends are asked of the system, so only for somebody who wants to know.
+        if self.reporter.wants(Interest::ALL) {
+            let (local, peer) = net::ends_of(&socket);
+            self.between(Scene {
+                local,
+                peer,
+                ..self.scene.get()
+            });
+            self.tell(Kind::Connected);
+        }
         Ok(socket)
     }
 

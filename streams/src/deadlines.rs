@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use futures::FutureExt;
 use poetry::FetchFailure;
 use poetry::error::Timeout;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -30,15 +31,20 @@ pub(crate) fn deadline(total: Option<Duration>) -> Option<Instant> {
 }
 
 /// What `future` comes to, unless `deadline` passes first: that is a failure too (S15).
-pub(crate) async fn until<T>(
+pub(crate) fn until<T>(
     deadline: Option<Instant>,
     future: impl Future<Output = Result<T, FetchFailure>>,
-) -> Result<T, FetchFailure> {
+) -> impl Future<Output = Result<T, FetchFailure>> {
+    let late = |_| Err(FetchFailure::TimedOut(Timeout::Total));
+    // Not an `async fn`: that would hold the future three times over, as its argument and in each branch.
     match deadline {
-        Some(deadline) => timeout_at(deadline, future)
-            .await
-            .unwrap_or(Err(FetchFailure::TimedOut(Timeout::Total))),
-        None => future.await,
+        Some(deadline) => {
+            let timely = timeout_at(deadline, future);
+            timely
+                .map(move |ended| ended.unwrap_or_else(late))
+                .left_future()
+        }
+        None => future.right_future(),
     }
 }
 

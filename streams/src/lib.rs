@@ -58,6 +58,7 @@ pub mod site;
 mod testing;
 pub mod transform_client;
 pub mod transform_server;
+mod turns;
 mod workers;
 mod writing;
 

@@ -14,9 +14,11 @@ use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
 use poetry::{FetchFailure, Kind, Reporter, panics};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+
+use crate::turns::TakesTurns;
 
 /// A connection that was accepted, and the permit it was accepted with.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ async fn pause(error: &io::Error, reporter: &Reporter) {
 }
 
 /// A client's socket.
-pub(crate) type Dialled = TcpStream;
+pub(crate) type Dialled = TakesTurns<TcpStream>;
 
 /// A server's socket on its way from one runtime to another.
 pub(crate) type Released = std::net::TcpStream;
@@ -144,8 +146,12 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Who is at the two ends of `socket`, for events.
-pub(crate) fn ends(socket: &Dialled) -> (Option<SocketAddr>, Option<SocketAddr>) {
+/// Who is at the two ends of a client's `socket`, for events.
+pub(crate) fn ends_of(socket: &Dialled) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    ends(socket.get_ref())
+}
+
+fn ends(socket: &TcpStream) -> (Option<SocketAddr>, Option<SocketAddr>) {
     (socket.local_addr().ok(), socket.peer_addr().ok())
 }
 
@@ -181,8 +187,11 @@ pub(crate) async fn connect(
     Err(failure)
 }
 
-async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect(address).await?;
+async fn connect_to(address: SocketAddr) -> io::Result<Dialled> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
     socket.set_nodelay(true)?;
-    Ok(socket)
+    socket.connect(address).await.map(TakesTurns::new)
 }

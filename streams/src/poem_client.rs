@@ -162,7 +162,8 @@ impl Fetch<'_> {
         call.tell_end(poem.as_deref());
         match (poem, &self.request.via) {
             (Ok(poem), Some(via)) => {
-                let (poem, failure) = fall_back(self, via, poem, deadline).await;
+                // Boxed: few fetches transform, and the others need not have room for it.
+                let (poem, failure) = Box::pin(fall_back(self, via, poem, deadline)).await;
                 (Ok(poem), failure)
             }
             (poem, _) => (poem, None),
