@@ -10,7 +10,7 @@ use futures::{Stream, StreamExt, stream};
 use poetry::FetchFailure;
 use poetry::error::Timeout;
 use tokio::io::AsyncRead;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::buffer;
 use crate::deadlines::after;
@@ -59,11 +59,28 @@ where
 
 /// Fails when no item comes for `timeout`; the time counts from when an item is first asked for.
 pub fn idle_timeout<T>(
-    stream: impl Stream<Item = Result<T, FetchFailure>>,
+    stream: impl Stream<Item = Result<T, FetchFailure>> + Unpin,
     timeout: Duration,
 ) -> impl Stream<Item = Result<T, FetchFailure>> + Unpin {
-    let timely = Box::pin(tokio_stream::StreamExt::timeout(stream, timeout));
-    ends_with_error(timely.map(|item| item.unwrap_or(Err(FetchFailure::TimedOut(Timeout::Idle)))))
+    let mut stream = stream;
+    let mut due = None;
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    ends_with_error(stream::poll_fn(move |cx| {
+        if let Poll::Ready(item) = stream.poll_next_unpin(cx) {
+            due = None;
+            return Poll::Ready(item);
+        }
+        let due = *due.get_or_insert_with(|| after(Instant::now(), timeout));
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        // A timer that was set for an earlier item is early, and only then set anew.
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= due {
+                return Poll::Ready(Some(Err(FetchFailure::TimedOut(Timeout::Idle))));
+            }
+            timer.as_mut().reset(due);
+        }
+    }))
 }
 
 /// Fails when the stream has not ended within `total`, whatever has come by then; never, if there is none. The time

@@ -26,9 +26,13 @@ pub(crate) fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
 pub(crate) struct Heard(Mutex<Vec<Event>>);
 
 impl Heard {
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap().clone()
+    }
+
     pub(crate) fn kinds(&self) -> Vec<Kind> {
-        let events = self.0.lock().unwrap();
-        events.iter().map(|event| event.kind.clone()).collect()
+        let events = self.events().into_iter();
+        events.map(|event| event.kind).collect()
     }
 }
 

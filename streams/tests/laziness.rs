@@ -15,7 +15,8 @@ use futures::{Stream, StreamExt};
 use poetry::error::Timeout;
 use poetry::limits::READ_BUFFER_BYTES;
 use poetry::{FetchFailure, Limits};
-use streams::joins::{as_they_come, one_after_another};
+use streams::chunks::take_bytes;
+use streams::joins::{as_they_come, as_they_end, in_order, one_after_another};
 use streams::lines::lines;
 use streams::poem_client::{get_poetry, get_poetry_by_hand, poem};
 use streams::transform_client::transform;
@@ -115,6 +116,28 @@ fn l1_before_the_first_poll_no_connection_exists() {
 }
 
 #[test]
+fn l1_building_needs_no_runtime_and_makes_no_connection() {
+    let (listener, address) = listen();
+    listener.set_nonblocking(true).unwrap();
+    let limits = || Limits {
+        total_deadline: Some(GENEROUS),
+        ..Limits::default()
+    };
+    let at = || vec![address];
+    // No runtime runs here: whoever made a socket, a timer or a task would panic.
+    let whole = [get_poetry(at(), limits()), get_poetry(at(), limits())];
+    let by_hand = [get_poetry_by_hand(at(), limits())];
+    let pieces = [poem(at(), limits()), poem(at(), limits())];
+    let again = [poem(at(), limits())];
+    drop(lines(take_bytes(as_they_come(pieces), 9)).take(3));
+    drop(one_after_another(again));
+    drop((as_they_end(whole, 2), in_order(by_hand, 1)));
+    drop(transform(at(), "shout", "ahoy", &limits()));
+    let nobody = listener.accept().map_err(|error| error.kind()).unwrap_err();
+    assert_eq!(nobody, ErrorKind::WouldBlock);
+}
+
+#[test]
 fn l2_an_unread_poem_stops_its_sender() {
     let endless = Endless::start();
     run(async {
@@ -179,18 +202,31 @@ fn l3_read_in_order_the_second_sender_stalls_and_read_as_they_come_it_does_not()
 #[test]
 fn l4_a_poem_that_was_reset_ends_with_an_error() {
     let (listener, address) = listen();
+    let (sender, heard) = mpsc::channel::<()>();
     let resets = thread::spawn(move || {
         let mut socket = listener.accept().unwrap().0;
         socket.write_all(b"once").unwrap();
-        // What was sent and never read turns the close into a reset.
-        socket.read_exact(&mut [0; 1]).unwrap_err();
+        heard.recv_timeout(GENEROUS).unwrap();
+        socket2::SockRef::from(&socket)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
     });
     run(async {
         let mut poem = poem_at(address);
         assert_eq!(poem.next().await, Some(Ok(b"once".to_vec())));
-        drop(poem);
+        sender.send(()).unwrap();
+        let lost = poem.next().await;
+        assert!(matches!(
+            lost,
+            Some(Err(FetchFailure::ConnectionLost { .. }))
+        ));
+        assert_eq!(poem.next().await, None);
     });
     resets.join().unwrap();
+}
+
+#[test]
+fn l4_a_poem_that_nobody_serves_is_one_error() {
     let (listener, address) = listen();
     drop(listener);
     let items: Vec<_> = run(poem_at(address).collect());
@@ -262,7 +298,7 @@ fn dropped_at_every_await<F: Future>(
 }
 
 #[test]
-fn s14_a_fetch_dropped_at_any_await_closes_its_socket() {
+fn l4_dropped_at_any_await_a_poem_closes_its_socket() {
     const VERSES: &[&[u8]] = &[b"one\n", b"two\n", b"three"];
     let limits = Limits::default;
     dropped_at_every_await(VERSES, |address| get_poetry(vec![address], limits()));
