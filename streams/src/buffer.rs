@@ -58,7 +58,7 @@ where
     Poll::Ready(Ok(ready!(poll_read_with(source, cx, <[u8]>::len))?))
 }
 
-/// An empty batch to answer into: the thread's spare one, if it is at home.
+/// An empty batch to answer into: the thread's spare one, if nobody has it.
 #[inline]
 pub(crate) fn take_spare() -> Box<Batch> {
     SPARE.take().unwrap_or_default()

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::deadlines::{Deadline, after};
 use crate::ending::Ending;
 use crate::net::{Accepted, Socket};
-use crate::site::Site;
+use crate::shared::Shared;
 
 /// Whether a shutdown has been noticed, and in what state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ enum AtStop {
 #[derive(Debug)]
 pub struct Connection<S> {
     socket: RefCell<S>,
-    site: Rc<Site>,
+    shared: Rc<Shared>,
     /// Who this is, for events; nobody, when nobody wants to know.
     scene: Option<Box<Scene>>,
     deadline: RefCell<Deadline>,
@@ -49,37 +49,37 @@ impl<S> Connection<S> {
     /// Counts `socket` as accepted. Its permit goes back when the connection is gone (S16).
     pub fn new(
         socket: S,
-        site: &Rc<Site>,
+        shared: &Rc<Shared>,
         scene: impl FnOnce(&S) -> Scene,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        let observed = site.reporter.wants(Interest::ALL);
+        let observed = shared.reporter.wants(Interest::ALL);
         let connection = Self {
             scene: observed.then(|| Box::new(scene(&socket))),
             socket: RefCell::new(socket),
-            site: Rc::clone(site),
-            deadline: RefCell::new(Deadline::new(Rc::clone(&site.deadlines))),
+            shared: Rc::clone(shared),
+            deadline: RefCell::new(Deadline::new(Rc::clone(&shared.deadlines))),
             in_flight: Cell::new(0),
             busy: Cell::new(false),
             at_stop: Cell::new(AtStop::NotStopped),
             reason: Cell::new(None),
             _permit: permit,
         };
-        site.counters.accepted();
+        shared.counters.accepted();
         connection.report(Interest::ACCEPTED, || Kind::Accepted);
         connection
     }
 
     /// What all connections of this worker share.
-    pub(crate) fn site(&self) -> &Site {
-        &self.site
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Requests have begun to be answered.
     #[inline]
     pub(crate) fn begin(&self, requests: u32) {
         self.in_flight.set(self.in_flight.get() + requests);
-        self.site.counters.requests(requests.into());
+        self.shared.counters.requests(requests.into());
         self.sees_stop();
     }
 
@@ -88,7 +88,7 @@ impl<S> Connection<S> {
     pub(crate) fn answered(&self, requests: u32) {
         if requests > 0 {
             self.in_flight.set(self.in_flight.get() - requests);
-            self.site.counters.answered(requests.into());
+            self.shared.counters.answered(requests.into());
             self.report(Interest::ANSWERED, || Kind::Answered {
                 requests: requests.into(),
             });
@@ -98,7 +98,7 @@ impl<S> Connection<S> {
     /// Counts and reports the request that `ending` is about, if it is about one: why the connection will close.
     pub(crate) fn account(&self, ending: Ending) -> CloseReason {
         let reason = ending.reason();
-        let counters = &self.site.counters;
+        let counters = &self.shared.counters;
         match ending {
             Ending::Refused(refusal) => {
                 counters.requests(1);
@@ -129,7 +129,7 @@ impl<S> Connection<S> {
     /// Whether the server stops. The first time it is seen decides whether this connection was in flight then.
     #[inline]
     pub(crate) fn sees_stop(&self) -> bool {
-        let stopped = self.site.is_stopped();
+        let stopped = self.shared.is_stopped();
         if stopped && self.at_stop.get() == AtStop::NotStopped {
             self.at_stop.set(if self.is_busy() {
                 AtStop::InFlight
@@ -171,7 +171,7 @@ impl<S> Connection<S> {
     /// Says what happened, if somebody wants to know of its `interest`. What nobody wants is not even put into words.
     #[inline]
     fn report(&self, interest: Interest, kind: impl FnOnce() -> Kind) {
-        if self.site.reporter.wants(interest) {
+        if self.shared.reporter.wants(interest) {
             self.tell(kind());
         }
     }
@@ -179,25 +179,25 @@ impl<S> Connection<S> {
     #[cold]
     fn tell(&self, kind: Kind) {
         if let Some(scene) = &self.scene {
-            self.site.reporter.report(**scene, kind);
+            self.shared.reporter.report(**scene, kind);
         }
     }
 }
 
 impl Connection<Socket> {
     /// The connection that was accepted.
-    pub(crate) fn accept(accepted: Accepted<Socket>, site: &Rc<Site>) -> Self {
+    pub(crate) fn accept(accepted: Accepted<Socket>, shared: &Rc<Shared>) -> Self {
         let scene = |socket: &Socket| {
             let (local, peer) = socket.ends();
             Scene {
-                worker: site.worker,
+                worker: shared.worker,
                 task: accepted.number,
                 parent: None,
                 local,
                 peer,
             }
         };
-        Self::new(accepted.socket, site, scene, Some(accepted.permit))
+        Self::new(accepted.socket, shared, scene, Some(accepted.permit))
     }
 }
 
@@ -211,10 +211,10 @@ impl<S> Drop for Connection<S> {
             None if self.is_busy() => CloseReason::Cut,
             None => CloseReason::Done,
         };
-        let counters = &self.site.counters;
+        let counters = &self.shared.counters;
         counters.failed(self.in_flight.get().into());
         counters.closed(reason);
-        let stop = &self.site.stop;
+        let stop = &self.shared.stop;
         match (self.at_stop.get(), reason) {
             (AtStop::InFlight, CloseReason::Cut) => {
                 stop.cut.fetch_add(1, Ordering::Relaxed);
@@ -241,7 +241,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for &Connection<S> {
         ready!(Pin::new(&mut *socket).poll_read(cx, buffer))?;
         let bytes = (buffer.filled().len() - before) as u64;
         if bytes > 0 {
-            self.site.counters.read(bytes);
+            self.shared.counters.read(bytes);
             self.report(Interest::READ, || Kind::Read { bytes });
         }
         Poll::Ready(Ok(()))
@@ -257,7 +257,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for &Connection<S> {
     ) -> Poll<io::Result<usize>> {
         let mut socket = self.socket.borrow_mut();
         let bytes = ready!(Pin::new(&mut *socket).poll_write(cx, bytes))?;
-        self.site.counters.wrote(bytes as u64);
+        self.shared.counters.wrote(bytes as u64);
         self.report(Interest::WROTE, || Kind::Wrote {
             bytes: bytes as u64,
         });

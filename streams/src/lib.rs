@@ -32,7 +32,7 @@
 //! | [`transform_client`] | a poem transformed, or kept as it was | S13 |
 //! | [`poem_server`] | a stream of connections, each the sink of a poem | S1 |
 //! | [`transform_server`] | a stream of connections, each a stream of requests into a sink of replies | L5, S2–S7 |
-//! | [`connection`], [`site`] | a server's end of a connection, and what those of one worker share | S23 |
+//! | [`connection`], [`shared`] | a server's end of a connection, and what those of one worker share | S23 |
 //!
 //! `net.rs` alone names sockets. Everything above takes whatever reads and writes, and tokio's time, so that the tests
 //! run in memory, where an hour passes in no time.
@@ -53,7 +53,7 @@ mod net;
 pub mod poem_client;
 pub mod poem_server;
 mod replies;
-pub mod site;
+pub mod shared;
 #[cfg(test)]
 mod testing;
 pub mod transform_client;

@@ -26,7 +26,7 @@ impl Linger {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let limits = &socket.site().limits;
+        let limits = &socket.shared().limits;
         let mut timeout = None;
         if let Self::Open = self {
             socket.set_busy(true);

@@ -46,9 +46,9 @@ where
 {
     let poem = service.poem.as_bytes();
     let mut chunks = paced(connection, service.pace, poem.len());
-    let mut listener = Listener::new(connection, poem);
-    let end = match forward(&mut chunks, &mut listener).await {
-        Ok(()) => listener.close().await,
+    let mut sink = PoemSink::new(connection, poem);
+    let end = match forward(&mut chunks, &mut sink).await {
+        Ok(()) => sink.close().await,
         Err(ending) => Err(ending),
     };
     connection.close(end.map_or_else(|ending| ending.reason(), |()| CloseReason::Done));
@@ -77,9 +77,9 @@ fn paced<S>(
 /// Reads that one poll throws away before others have their turn.
 const DISCARDS_PER_POLL: u32 = 4;
 
-/// Who hears the poem: a sink of places in it. What it says is not listened to.
+/// A sink of places in the poem, which it writes to the connection. What the peer sends is thrown away.
 #[derive(Debug)]
-struct Listener<'c, S> {
+struct PoemSink<'c, S> {
     connection: &'c Connection<S>,
     poem: &'c [u8],
     chunk: Range<usize>,
@@ -87,11 +87,11 @@ struct Listener<'c, S> {
     /// The whole poem has been taken.
     answered: bool,
     /// The peer has finished sending, which does not end the poem.
-    silent: bool,
+    peer_finished: bool,
     linger: Linger,
 }
 
-impl<'c, S> Listener<'c, S>
+impl<'c, S> PoemSink<'c, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -104,7 +104,7 @@ where
             chunk: 0..0,
             writing: Writing::default(),
             answered: false,
-            silent: false,
+            peer_finished: false,
             linger: Linger::default(),
         }
     }
@@ -123,11 +123,11 @@ where
 
     fn discard(&mut self, cx: &mut Context<'_>) -> Result<(), Box<Ending>> {
         for _ in 0..DISCARDS_PER_POLL {
-            if self.silent {
+            if self.peer_finished {
                 return Ok(());
             }
             match buffer::poll_discard(&mut self.connection, cx).map_err(Ending::from)? {
-                Poll::Ready(bytes) => self.silent = bytes == 0,
+                Poll::Ready(bytes) => self.peer_finished = bytes == 0,
                 Poll::Pending => return Ok(()),
             }
         }
@@ -136,7 +136,7 @@ where
     }
 }
 
-impl<S> Sink<Range<usize>> for Listener<'_, S>
+impl<S> Sink<Range<usize>> for PoemSink<'_, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

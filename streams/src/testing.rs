@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a worker's surroundings in memory, on time that stands still until all wait.
+//! What the tests of this crate share: a worker in memory, on time that stands still until all wait.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
 
 use crate::connection::Connection;
-use crate::site::Site;
+use crate::shared::Shared;
 
 /// Runs `test` on virtual time: it jumps to the next deadline whenever everybody waits.
 pub(crate) fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
@@ -23,9 +23,9 @@ pub(crate) fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
 
 /// Keeps what it is told.
 #[derive(Default)]
-pub(crate) struct Heard(Mutex<Vec<Event>>);
+pub(crate) struct Recorder(Mutex<Vec<Event>>);
 
-impl Heard {
+impl Recorder {
     pub(crate) fn events(&self) -> Vec<Event> {
         self.0.lock().unwrap().clone()
     }
@@ -36,7 +36,7 @@ impl Heard {
     }
 }
 
-impl Observer for Heard {
+impl Observer for Recorder {
     fn interest(&self) -> Interest {
         Interest::ALL
     }
@@ -47,16 +47,16 @@ impl Observer for Heard {
 }
 
 /// One worker.
-pub(crate) struct World {
-    pub(crate) site: Rc<Site>,
-    pub(crate) heard: Arc<Heard>,
+pub(crate) struct TestWorker {
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) recorder: Arc<Recorder>,
 }
 
-impl World {
+impl TestWorker {
     /// A worker whose deadlines are kept; inside [`on_virtual_time`].
     pub(crate) fn new(limits: Limits) -> Self {
-        let heard = Arc::<Heard>::default();
-        let observer: Arc<dyn Observer> = heard.clone();
+        let recorder = Arc::<Recorder>::default();
+        let observer: Arc<dyn Observer> = recorder.clone();
         let reporter = Reporter::new(
             crate::NAME,
             Role::TransformServer,
@@ -64,21 +64,21 @@ impl World {
             observer,
         );
         let counters = Arc::<Counters>::default();
-        let site = Rc::new(Site::new(0, limits, counters, reporter, Arc::default()));
-        let deadlines = Rc::clone(&site.deadlines);
+        let shared = Rc::new(Shared::new(0, limits, counters, reporter, Arc::default()));
+        let deadlines = Rc::clone(&shared.deadlines);
         spawn_local(async move { deadlines.run().await });
-        Self { site, heard }
+        Self { shared, recorder }
     }
 
     /// A connection whose pipe holds `bytes` each way, and its other end.
     pub(crate) fn connect(&self, bytes: usize) -> (Connection<DuplexStream>, DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(bytes);
-        let connection = Connection::new(ours, &self.site, |_| Scene::default(), None);
+        let connection = Connection::new(ours, &self.shared, |_| Scene::default(), None);
         (connection, theirs)
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let counts = Counts::from(&*self.site.counters);
+        let counts = Counts::from(&*self.shared.counters);
         assert_eq!(counts.check(), Ok(()));
         counts
     }

@@ -51,11 +51,11 @@ pub(crate) async fn answer_requests<S>(connection: &Connection<S>, service: &Tra
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let frame_bytes_max = connection.site().limits.frame_bytes_max;
+    let frame_bytes_max = connection.shared().limits.frame_bytes_max;
     let answers = frames(connection, frame_bytes_max)
         .first_only(!service.keep_alive)
         .answer(|frame, replies| service.answer(frame, frame_bytes_max, replies));
-    let mut requests = Patient::new(connection, answers);
+    let mut requests = WithTimeouts::new(connection, answers);
     let mut replies = Replies::new(connection);
 
     let (lingers, reason) = match forward(&mut requests, &mut replies).await {
@@ -72,7 +72,7 @@ where
 /// Requests that are waited for only so long: an idle timeout between them, a deadline for each from its first
 /// byte (S18), and no wait at all once the server stops (S21).
 #[derive(Debug)]
-struct Patient<'c, S, A> {
+struct WithTimeouts<'c, S, A> {
     connection: &'c Connection<S>,
     answers: Answers<&'c Connection<S>, A>,
     awaited: Awaited,
@@ -86,7 +86,7 @@ enum Awaited {
     RestOfRequest,
 }
 
-impl<'c, S, A> Patient<'c, S, A> {
+impl<'c, S, A> WithTimeouts<'c, S, A> {
     fn new(connection: &'c Connection<S>, answers: Answers<&'c Connection<S>, A>) -> Self {
         Self {
             connection,
@@ -97,13 +97,13 @@ impl<'c, S, A> Patient<'c, S, A> {
 
     /// More bytes are needed: until when may they take?
     #[inline]
-    fn poll_patience(
+    fn poll_timeout(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Box<Batch>, Box<Ending>>>> {
-        let limits = &self.connection.site().limits;
+        let limits = &self.connection.shared().limits;
         let mid_frame = self.answers.is_mid_frame();
-        let (awaits, patience) = if mid_frame {
+        let (awaits, timeout) = if mid_frame {
             (Awaited::RestOfRequest, limits.request_deadline)
         } else {
             (Awaited::NextRequest, limits.idle_timeout)
@@ -112,7 +112,7 @@ impl<'c, S, A> Patient<'c, S, A> {
         if self.connection.sees_stop() && !mid_frame {
             return Poll::Ready(Some(Err(Box::new(Ending::Stopped))));
         }
-        let renewed = (self.awaited != awaits).then_some(patience);
+        let renewed = (self.awaited != awaits).then_some(timeout);
         self.awaited = awaits;
         ready!(self.connection.poll_due(renewed, cx));
         let late = if mid_frame {
@@ -124,7 +124,7 @@ impl<'c, S, A> Patient<'c, S, A> {
     }
 }
 
-impl<S, A> Stream for Patient<'_, S, A>
+impl<S, A> Stream for WithTimeouts<'_, S, A>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     A: FnMut(&[u8], &mut Vec<u8>) -> Result<(), Refusal> + Unpin,
@@ -142,7 +142,7 @@ where
                 this.awaited = Awaited::Nothing;
                 Poll::Ready(item)
             }
-            Poll::Pending => this.poll_patience(cx),
+            Poll::Pending => this.poll_timeout(cx),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The threads of a server: one runtime each. The first accepts, keeps every nth connection and deals the others.
+//! The threads of a server: one runtime each. The first accepts, keeps every nth connection and hands over the others.
 //!
 //! What a worker's connections share needs neither locks nor atomics, since no task leaves its thread.
 
@@ -23,11 +23,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::connection::Connection;
 use crate::net::{self, Accepted, Socket};
 use crate::poem_server::serve_poem;
-use crate::site::{Site, Stop};
+use crate::shared::{Shared, Stop};
 use crate::transform_server::serve_transforms;
-use dealing::{Dealt, deal, keep_every_nth};
+use round_robin::{HandedOver, channels, keep_every_nth};
 
-mod dealing;
+mod round_robin;
 
 /// How far a server has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +42,9 @@ enum Phase {
 }
 
 /// Says that all is over when it is dropped: every worker waits for that, so a panic must say it too.
-struct SaysOver(watch::Sender<Phase>);
+struct OverOnDrop(watch::Sender<Phase>);
 
-impl Drop for SaysOver {
+impl Drop for OverOnDrop {
     fn drop(&mut self) {
         self.0.send_replace(Phase::Over);
     }
@@ -80,14 +80,15 @@ impl Workers {
             phase: watch::Sender::new(Phase::Serving),
             threads: Vec::new(),
         };
-        let (hands, others) = deal(options.threads.get() - 1);
+        let (others, receivers) = channels(options.threads.get() - 1);
         let acceptor = Source::Listener {
             listener,
-            hands,
+            others,
             permits: permits(&options.limits),
-            over: SaysOver(workers.phase.clone()),
+            over: OverOnDrop(workers.phase.clone()),
         };
-        let sources = std::iter::once(acceptor).chain(others.into_iter().map(Source::Dealt));
+        let sources =
+            std::iter::once(acceptor).chain(receivers.into_iter().map(Source::HandedOver));
         for (number, source) in (0..).zip(sources) {
             let worker = Worker {
                 number,
@@ -158,11 +159,11 @@ impl Drop for Workers {
 enum Source {
     Listener {
         listener: TcpListener,
-        hands: Vec<mpsc::Sender<Dealt>>,
+        others: Vec<mpsc::Sender<HandedOver>>,
         permits: Arc<Semaphore>,
-        over: SaysOver,
+        over: OverOnDrop,
     },
-    Dealt(mpsc::Receiver<Dealt>),
+    HandedOver(mpsc::Receiver<HandedOver>),
 }
 
 /// What a worker's thread is started with.
@@ -198,19 +199,19 @@ impl Worker {
     }
 
     async fn work(self, source: Source, ready: std_mpsc::Sender<io::Result<()>>) {
-        let site = Rc::new(Site::new(
+        let shared = Rc::new(Shared::new(
             self.number,
             self.limits.clone(),
             Arc::clone(&self.counters),
             self.reporter.clone(),
             Arc::clone(&self.stop),
         ));
-        let deadlines = Rc::clone(&site.deadlines);
+        let deadlines = Rc::clone(&shared.deadlines);
         spawn_local(async move { deadlines.run().await });
         match source {
             Source::Listener {
                 listener,
-                hands,
+                others,
                 permits,
                 over,
             } => {
@@ -222,17 +223,17 @@ impl Worker {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 drop(ready.send(Ok(())));
-                self.serve(&site, keep_every_nth(accepted, hands)).await;
+                self.serve(&shared, keep_every_nth(accepted, others)).await;
                 let grace = self.grace().await;
-                // When every permit has come home, every connection is gone.
+                // When every permit has come back, every connection is gone.
                 let _ = timeout(grace, permits.acquire_many(max)).await;
                 drop(over);
             }
-            Source::Dealt(receiver) => {
+            Source::HandedOver(receiver) => {
                 drop(ready.send(Ok(())));
-                let dealt = ReceiverStream::new(receiver)
-                    .filter_map(|dealt| future::ready(dealt.try_map(net::take_over).ok()));
-                self.serve(&site, dealt).await;
+                let handed_over = ReceiverStream::new(receiver)
+                    .filter_map(|released| future::ready(released.try_map(net::take_over).ok()));
+                self.serve(&shared, handed_over).await;
             }
         }
         let mut phase = self.phase.clone();
@@ -241,11 +242,11 @@ impl Worker {
 
     // ANCHOR: shutdown
     /// Serves what comes until the server is told to stop; then those that are idle close.
-    async fn serve(&self, site: &Rc<Site>, accepted: impl Stream<Item = Accepted<Socket>>) {
+    async fn serve(&self, shared: &Rc<Shared>, accepted: impl Stream<Item = Accepted<Socket>>) {
         let connections = accepted
             .filter_map(|accepted| {
                 // An observer that panics costs the connection it was told of, and nobody else.
-                let connection = panics::contain(|| Connection::accept(accepted, site));
+                let connection = panics::contain(|| Connection::accept(accepted, shared));
                 future::ready(connection.ok())
             })
             .take_until(self.grace());
@@ -253,7 +254,7 @@ impl Worker {
             Service::Poem(service) => serve_poem(connections, service).await,
             Service::Transform(service) => serve_transforms(connections, service).await,
         }
-        site.show_stop();
+        shared.show_stop();
     }
 
     /// Waits until the server is told to stop: how long what is in flight may take.

@@ -55,7 +55,7 @@ impl Writing {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Box<Ending>>> {
         connection.sees_stop();
-        let timeout = connection.site().limits.write_timeout;
+        let timeout = connection.shared().limits.write_timeout;
         let renewed = (!self.waiting).then_some(timeout);
         self.waiting = true;
         ready!(connection.poll_due(renewed, cx));

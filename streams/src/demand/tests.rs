@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::connection::Connection;
-use crate::testing::{World, on_virtual_time};
+use crate::testing::{TestWorker, on_virtual_time};
 use crate::transform_server::serve_transforms;
 
 /// A sink that has room when it is told so.
@@ -121,14 +121,14 @@ fn l5_nobody_is_answered_more_than_twice_before_everybody_who_was_ready_has_been
     const PEERS: usize = 300;
     const REQUESTS: u32 = 40;
     on_virtual_time(async {
-        let world = World::new(Limits::default());
+        let worker = TestWorker::new(Limits::default());
         let connections = (0..PEERS as u64).map(|task| {
             let peer = Tireless { requests: REQUESTS };
             let scene = Scene {
                 task,
                 ..Scene::default()
             };
-            Connection::new(peer, &world.site, |_| scene, None)
+            Connection::new(peer, &worker.shared, |_| scene, None)
         });
         let service = TransformService {
             keep_alive: true,
@@ -137,9 +137,9 @@ fn l5_nobody_is_answered_more_than_twice_before_everybody_who_was_ready_has_been
         serve_transforms(stream::iter(connections), service).await;
         // Time moves when nobody has anything to do any more.
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(world.counts().closed.done, PEERS as u64);
+        assert_eq!(worker.counts().closed.done, PEERS as u64);
         let mut answered = [0; PEERS];
-        for event in world.heard.events() {
+        for event in worker.recorder.events() {
             if let Kind::Answered { requests } = event.kind {
                 let peer = event.scene.task as usize;
                 answered[peer] += requests;

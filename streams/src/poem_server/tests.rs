@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::sleep;
 
 use super::*;
-use crate::testing::{World, on_virtual_time};
+use crate::testing::{TestWorker, on_virtual_time};
 
 const SLOW: Pace = Pace::Slow {
     num_bytes: NonZeroUsize::new(4).unwrap(),
@@ -24,11 +24,11 @@ fn serve<T>(
     let poem = Poem::from(text);
     let service = PoemService { poem, pace };
     on_virtual_time(async {
-        let world = World::new(Limits::default());
-        let (connection, other_end) = world.connect(pipe);
+        let worker = TestWorker::new(Limits::default());
+        let (connection, other_end) = worker.connect(pipe);
         let served = async move { write_poem(&connection, &service).await };
         let ((), result) = futures::join!(served, peer(other_end));
-        (result, world.counts())
+        (result, worker.counts())
     })
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::testing::{World, on_virtual_time};
+use crate::testing::{TestWorker, on_virtual_time};
 
 const KEEP_ALIVE: TransformService = TransformService {
     keep_alive: true,
@@ -38,11 +38,11 @@ fn serve<T>(
     peer: impl AsyncFnOnce(DuplexStream) -> T,
 ) -> (T, Counts) {
     on_virtual_time(async {
-        let world = World::new(limits());
-        let (connection, other_end) = world.connect(pipe);
+        let worker = TestWorker::new(limits());
+        let (connection, other_end) = worker.connect(pipe);
         let served = async move { answer_requests(&connection, &service).await };
         let ((), result) = futures::join!(served, peer(other_end));
-        (result, world.counts())
+        (result, worker.counts())
     })
 }
 
@@ -106,8 +106,8 @@ fn s5_a_reader_that_is_slow_slows_the_source() {
 #[test]
 fn l5_nothing_is_read_while_a_reply_waits() {
     on_virtual_time(async {
-        let world = World::new(limits());
-        let (connection, mut peer) = world.connect(16);
+        let worker = TestWorker::new(limits());
+        let (connection, mut peer) = worker.connect(16);
         let served = spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
         // Two reads' worth: the replies to the first do not fit the pipe once it holds two of them.
         let requests = b"9:shout.abc,".repeat(20);
@@ -120,13 +120,13 @@ fn l5_nothing_is_read_while_a_reply_waits() {
             std::future::pending::<()>().await;
         });
         sleep(Duration::from_secs(1)).await;
-        let counts = world.counts();
+        let counts = worker.counts();
         let read = counts.bytes_in;
         assert!(counts.in_flight > 0, "replies wait: {counts:?}");
         sleep(Duration::from_secs(10)).await;
-        assert_eq!(world.counts().bytes_in, read);
+        assert_eq!(worker.counts().bytes_in, read);
         served.await.unwrap();
-        let counts = world.counts();
+        let counts = worker.counts();
         assert_eq!((counts.closed.write, counts.bytes_in), (1, read));
         assert!(counts.failed > 0);
         sender.abort();
@@ -221,16 +221,16 @@ fn s20_a_panic_costs_its_connection_and_is_said_once() {
             keep_alive: true,
             lab: Some(Clock::stopped()),
         };
-        let world = World::new(limits());
-        let (connection, peer) = world.connect(1024);
+        let worker = TestWorker::new(limits());
+        let (connection, peer) = worker.connect(1024);
         let served = async move { answer_requests(&connection, &service).await };
         let send = send_and_read_all(peer, b"7:shout.a,7:crash.x,7:shout.b,", true);
         let ((), reply) = futures::join!(served, send);
         assert_eq!(reply, b"1:A,");
-        let counts = world.counts();
+        let counts = worker.counts();
         assert_eq!((counts.requests, counts.answered, counts.failed), (2, 1, 1));
         assert_eq!(counts.closed.panic, 1);
-        let kinds = world.heard.kinds();
+        let kinds = worker.recorder.kinds();
         let said = kinds
             .iter()
             .filter(|kind| matches!(kind, Kind::Panicked(_)));
@@ -241,9 +241,9 @@ fn s20_a_panic_costs_its_connection_and_is_said_once() {
 #[test]
 fn s21_a_stop_closes_the_idle_at_once_and_lets_a_request_finish() {
     on_virtual_time(async {
-        let world = World::new(limits());
-        let (idle, mut idle_peer) = world.connect(1024);
-        let (busy, mut busy_peer) = world.connect(1024);
+        let worker = TestWorker::new(limits());
+        let (idle, mut idle_peer) = worker.connect(1024);
+        let (busy, mut busy_peer) = worker.connect(1024);
         for connection in [idle, busy] {
             spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
         }
@@ -252,23 +252,23 @@ fn s21_a_stop_closes_the_idle_at_once_and_lets_a_request_finish() {
         busy_peer.write_all(b"7:sho").await.unwrap();
         sleep(Duration::from_millis(1)).await;
         let began = Instant::now();
-        world.site.show_stop();
+        worker.shared.show_stop();
         assert_eq!(idle_peer.read(&mut [0; 4]).await.unwrap(), 0);
         assert_eq!(began.elapsed(), Duration::ZERO);
         let reply = send_and_read_all(busy_peer, b"ut.b,7:shout.c,", true).await;
         assert_eq!(reply, b"1:B,1:C,");
         sleep(Duration::from_millis(1)).await;
-        assert_eq!(world.counts().closed.done, 2);
-        assert_eq!(world.site.stop.finished.load(Ordering::Relaxed), 1);
+        assert_eq!(worker.counts().closed.done, 2);
+        assert_eq!(worker.shared.stop.finished.load(Ordering::Relaxed), 1);
     });
 }
 
 #[test]
 fn l5_a_connection_that_always_has_more_lets_others_have_their_turn() {
     on_virtual_time(async {
-        let world = World::new(limits());
-        let (greedy, peer) = world.connect(1 << 16);
-        let (modest, mut modest_peer) = world.connect(1 << 16);
+        let worker = TestWorker::new(limits());
+        let (greedy, peer) = worker.connect(1 << 16);
+        let (modest, mut modest_peer) = worker.connect(1 << 16);
         for connection in [greedy, modest] {
             spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
         }
@@ -280,11 +280,11 @@ fn l5_a_connection_that_always_has_more_lets_others_have_their_turn() {
         let take = spawn_local(async move { while replies.read(&mut [0; 4096]).await.is_ok() {} });
         let asks = spawn_local(async move {
             for _ in 0..50 {
-                let before = world.counts().answered;
+                let before = worker.counts().answered;
                 modest_peer.write_all(b"7:shout.b,").await.unwrap();
                 modest_peer.read_exact(&mut [0; 4]).await.unwrap();
                 // Each of the others had a turn or two, of two reads at most.
-                let meanwhile = world.counts().answered - before;
+                let meanwhile = worker.counts().answered - before;
                 assert!(meanwhile <= 6 * (1 << 16) / 10, "{meanwhile} others first");
             }
         });

@@ -27,9 +27,9 @@ impl Stop {
     }
 }
 
-/// One worker's surroundings.
+/// What the connections of one worker share.
 #[derive(Debug)]
-pub struct Site {
+pub struct Shared {
     /// The worker's number, from 0.
     pub(crate) worker: u32,
     pub(crate) limits: Limits,
@@ -39,7 +39,7 @@ pub struct Site {
     pub(crate) deadlines: Rc<Deadlines>,
 }
 
-impl Site {
+impl Shared {
     /// A worker that has not begun.
     pub fn new(
         worker: u32,
