@@ -36,10 +36,11 @@ pub(crate) fn until<T>(
     future: impl Future<Output = Result<T, FetchFailure>>,
 ) -> impl Future<Output = Result<T, FetchFailure>> {
     let late = |_| Err(FetchFailure::TimedOut(Timeout::Total));
-    // Not an `async fn`: that would hold the future three times over, as its argument and in each branch.
+    // Not an `async fn`: that would hold the future three times over, as its argument and in each branch. Boxed with
+    // its timer, because few have a deadline, and the others need not have room for one.
     match deadline {
         Some(deadline) => {
-            let timely = timeout_at(deadline, future);
+            let timely = Box::pin(timeout_at(deadline, future));
             timely
                 .map(move |ended| ended.unwrap_or_else(late))
                 .left_future()

@@ -136,8 +136,9 @@ pub(crate) struct Fetch<'f> {
 }
 
 impl Fetch<'_> {
-    /// Connects, fetches, transforms: until the end, its total deadline, or its cancelling, which is a drop.
-    async fn outcome(self, registration: AbortRegistration) -> Outcome {
+    /// Connects, fetches, transforms: until the end, its total deadline, or its cancelling, which is a drop. Which task
+    /// that was, and its outcome.
+    async fn outcome(self, registration: AbortRegistration) -> (u64, Outcome) {
         let began = self.reporter.clock().now();
         let call = Call::new(self.reporter, self.scene(None));
         let fetched = Abortable::new(self.fetch_and_transform(&call), registration).await;
@@ -145,12 +146,13 @@ impl Fetch<'_> {
             call.tell_end(Err(&FetchFailure::Cancelled));
             (Err(FetchFailure::Cancelled), None)
         });
-        Outcome {
+        let outcome = Outcome {
             poem: poem.map_err(|failure| FetchError::new(&self.request.peer, failure)),
             transform_failure,
             bytes: self.received.get(),
             elapsed: self.reporter.clock().now() - began,
-        }
+        };
+        (self.task, outcome)
     }
 
     async fn fetch_and_transform(
@@ -201,10 +203,7 @@ pub(crate) fn fetch_all<'f>(
     fetches: impl Iterator<Item = (Fetch<'f>, AbortRegistration)> + 'f,
     at_once: usize,
 ) -> impl Stream<Item = (u64, Outcome)> + 'f {
-    let outcomes = fetches.map(|(fetch, registration)| async move {
-        let task = fetch.task;
-        (task, fetch.outcome(registration).await)
-    });
+    let outcomes = fetches.map(|(fetch, registration)| fetch.outcome(registration));
     as_they_end(outcomes, at_once)
 }
 // ANCHOR_END: fetch_all
