@@ -24,7 +24,7 @@ impl Writing {
     }
 
     /// Ready when `connection` has taken all of `bytes`, which are the same at every call.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn poll_all<S>(
         &mut self,
         mut connection: &Connection<S>,
