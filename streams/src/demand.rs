@@ -5,7 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use futures::{Sink, Stream};
 
-/// Items that one poll forwards before others have their turn.
+/// Items that one poll forwards before others have their turn: nobody gets more before everybody who was ready has been
+/// served. The second is mostly the look that finds nothing, so that a peer who sends one request at a time is not polled
+/// twice for it.
 const ITEMS_PER_POLL: u32 = 2;
 
 /// Forwards `stream` into `sink` until the stream ends or either fails.

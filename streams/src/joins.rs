@@ -13,7 +13,8 @@
 //!
 //! Here both are joins. [`one_after_another`] and [`as_they_come`] keep poems apart, and give pieces of them;
 //! [`in_order`] and [`as_they_end`] take whole poems, which are futures. In each pair the first keeps the order. No
-//! thread and no task is started for any of them: the fetches are parts of one value, polled by whoever awaits it.
+//! thread and no task is started for any of them: the fetches are parts of one value, polled by whoever awaits it. So what
+//! is joined must take turns by itself, as poems do: a joined source that is always ready would keep the task for itself.
 //!
 //! ```no_run
 //! # use futures::StreamExt;
@@ -45,7 +46,7 @@ pub fn as_they_come<St>(poems: impl IntoIterator<Item = St>) -> impl Stream<Item
 where
     St: Stream + Unpin,
 {
-    stream::select_all(poems)
+    unbudgeted(stream::select_all(poems))
 }
 
 /// Whole poems in the order given, `at_once` of them under way; one that has ended waits for those before it.
@@ -84,8 +85,10 @@ fn unbudgeted<St: Stream>(joined: St) -> impl Stream<Item = St::Item> {
 mod tests {
     use std::cell::Cell;
     use std::future::poll_fn;
+    use std::rc::Rc;
     use std::time::Duration;
 
+    use futures::future::LocalBoxFuture;
     use futures::{FutureExt, poll};
     use tokio::sync::oneshot;
     use tokio::time::sleep;
@@ -116,27 +119,40 @@ mod tests {
         });
     }
 
+    /// How often each of many futures is polled that wait, are all woken at once, and then end.
+    async fn polls_of_each<St>(join: impl FnOnce(Vec<LocalBoxFuture<'static, ()>>) -> St) -> usize
+    where
+        St: Stream<Item = ()>,
+    {
+        const MANY: usize = 1000;
+        let polls = Rc::<Cell<usize>>::default();
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..MANY).map(|_| oneshot::channel()).unzip();
+        let poems = receivers.into_iter().map(|mut receiver| {
+            let polls = Rc::clone(&polls);
+            let counted = poll_fn(move |cx| {
+                polls.set(polls.get() + 1);
+                receiver.poll_unpin(cx).map(Result::unwrap)
+            });
+            counted.boxed_local()
+        });
+        let mut ended = pin!(join(poems.collect()));
+        assert!(poll!(ended.next()).is_pending());
+        for sender in senders {
+            sender.send(()).unwrap();
+        }
+        assert_eq!(ended.count().await, MANY);
+        assert_eq!(polls.get() % MANY, 0);
+        polls.get() / MANY
+    }
+
     #[test]
     fn l3_however_many_are_joined_each_is_polled_when_it_was_woken_and_not_for_nothing() {
-        const MANY: usize = 1000;
         on_virtual_time(async {
-            let polls = Cell::new(0);
-            let (senders, receivers): (Vec<_>, Vec<_>) =
-                (0..MANY).map(|_| oneshot::channel()).unzip();
-            let poems = receivers.into_iter().map(|mut receiver| {
-                let polls = &polls;
-                poll_fn(move |cx| {
-                    polls.set(polls.get() + 1);
-                    receiver.poll_unpin(cx)
-                })
-            });
-            let mut ended = pin!(as_they_end(poems, MANY));
-            assert!(poll!(ended.next()).is_pending());
-            for sender in senders {
-                sender.send("poem").unwrap();
-            }
-            assert_eq!(ended.count().await, MANY);
-            assert_eq!(polls.get(), 2 * MANY);
+            assert_eq!(polls_of_each(|poems| as_they_end(poems, 1000)).await, 2);
+            assert_eq!(polls_of_each(|poems| in_order(poems, 1000)).await, 2);
+            let pieces = |poem: LocalBoxFuture<'static, ()>| poem.into_stream();
+            let merged = polls_of_each(|poems| as_they_come(poems.into_iter().map(pieces)));
+            assert_eq!(merged.await, 2);
         });
     }
 

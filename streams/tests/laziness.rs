@@ -306,6 +306,9 @@ fn l4_dropped_at_any_await_a_poem_closes_its_socket() {
         get_poetry_by_hand(vec![address], limits())
     });
     dropped_at_every_await(VERSES, |address| lines(poem_at(address)).count());
+    dropped_at_every_await(VERSES, |address| {
+        as_they_end([get_poetry(vec![address], limits())], 1).count()
+    });
 }
 
 #[test]
