@@ -22,7 +22,7 @@
 //!
 //! Each worker is a thread with a runtime of its own, and no task leaves its thread. So what its connections share
 //! needs neither lock nor atomic, all their deadlines stand in one queue behind one timer, and they take turns: whoever is
-//! ready waits for everybody who was ready before, once.
+//! ready waits for everybody who was ready before, once. [`shared`] has the figures that this was chosen by.
 //!
 //! | module | what it holds | rules |
 //! |---|---|---|
