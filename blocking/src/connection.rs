@@ -6,7 +6,7 @@ use std::time::Duration;
 use poetry::{CloseReason, Limits};
 
 use crate::buffers::ReadBuffer;
-use crate::deadlines::{CutShort, Patience, Stop, Timed, Wire};
+use crate::deadlines::{CutShort, Stop, Timed, Wire, WriteTimeout};
 use crate::ledger::Ledger;
 
 /// Where a connection stands between its thread and a shutdown (S21).
@@ -95,7 +95,7 @@ pub struct Connection<'a, W> {
     /// The server's bounds.
     pub limits: &'a Limits,
     /// How long the peer may refuse to take a byte.
-    pub patience: Patience,
+    pub write_timeout: WriteTimeout,
 }
 
 impl<W: Wire> Connection<'_, W> {
@@ -114,7 +114,7 @@ impl<W: Wire> Connection<'_, W> {
             ..
         } = self;
         let mut counted = 0;
-        let written = wire.write_all(bytes, self.patience, |wire, taken| {
+        let written = wire.write_all(bytes, self.write_timeout, |wire, taken| {
             standing.work();
             ledger.wrote(taken - counted);
             counted = taken;

@@ -68,16 +68,16 @@ pub struct CutShort {
 
 /// A write timeout is waited for in this many calls at least. A call tells how many bytes were taken but not when,
 /// so a peer may be silent for the timeout and one call more.
-const SLICES: u32 = 4;
+const SLICES: u32 = 16;
 
 /// How long a peer may refuse to take a byte: some blocking calls in a row.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct WriteTimeout {
     slice: Duration,
     slices: u32,
 }
 
-impl Patience {
+impl WriteTimeout {
     /// `timeout`, in calls of equal length none of which lasts longer than `longest`.
     pub fn new(timeout: Duration, longest: Duration) -> Self {
         let slice = (timeout / SLICES).clamp(SHORTEST, longest.max(SHORTEST));
@@ -88,7 +88,7 @@ impl Patience {
 }
 
 /// The shortest timeout that is set: none at all would mean to wait for ever.
-const SHORTEST: Duration = Duration::from_millis(1);
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 
 /// A wire whose timeouts are set only when they change.
 #[derive(Debug)]
@@ -160,18 +160,18 @@ impl<W: Wire> Timed<W> {
     /// before each call that may block, with the number of bytes taken until then.
     ///
     /// # Errors
-    /// Nothing was taken for all of `patience`, or the connection broke.
+    /// Nothing was taken for all of `write_timeout`, or the connection broke.
     #[inline]
     pub fn write_all(
         &mut self,
         bytes: &[u8],
-        patience: Patience,
+        write_timeout: WriteTimeout,
         before_waiting: impl FnMut(&mut Self, usize),
     ) -> Result<(), CutShort> {
         match self.wire.try_write(bytes) {
             Ok(taken) if taken == bytes.len() => Ok(()),
-            Ok(taken) => self.write_rest(bytes, taken, patience, before_waiting),
-            Err(_) => self.write_rest(bytes, 0, patience, before_waiting),
+            Ok(taken) => self.write_rest(bytes, taken, write_timeout, before_waiting),
+            Err(_) => self.write_rest(bytes, 0, write_timeout, before_waiting),
         }
     }
 
@@ -180,18 +180,18 @@ impl<W: Wire> Timed<W> {
         &mut self,
         bytes: &[u8],
         mut taken: usize,
-        patience: Patience,
+        write_timeout: WriteTimeout,
         mut before_waiting: impl FnMut(&mut Self, usize),
     ) -> Result<(), CutShort> {
         let mut silent = 0;
         while taken < bytes.len() {
             before_waiting(self, taken);
-            match self.write(&bytes[taken..], patience.slice) {
+            match self.write(&bytes[taken..], write_timeout.slice) {
                 Ok(more) => {
                     taken += more;
                     silent = 0;
                 }
-                Err(Stop::TimedOut) if silent + 1 < patience.slices => silent += 1,
+                Err(Stop::TimedOut) if silent + 1 < write_timeout.slices => silent += 1,
                 Err(stop) => return Err(CutShort { taken, stop }),
             }
         }

@@ -7,7 +7,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`poem_client`], [`errand`] | one poem by calls that block; many in scoped threads, each of which can be called off |
+//! | [`poem_client`] | one poem by calls that block; many in scoped threads |
+//! | [`context`] | what those calls have in common: bounds, who is told, and who may call them off |
 //! | [`transform_client`] | a poem transformed, or kept as it was |
 //! | [`poem_server`] | a poem, written by a thread that waits for its next chunk in `recv` |
 //! | [`transform_server`] | the loop of a connection: read, answer, write |
@@ -37,7 +38,7 @@
 //! A context switch for every request that was waited for, which is the wall here: in user space a request of 600
 //! bytes costs some 1,280 instructions, against 1,050 of a bare loop on epoll. About 11.8 kB of our own memory for an idle
 //! connection, two thirds of which are two pages of stack; the kernel's part of a thread comes on top. Four memory maps a
-//! thread, so that no process has more than some 16,000 ([`workers::threads_wall`]). And to wait for two things at once
+//! thread, so that no process has more than some 16,000 ([`workers::threads_limit`]). And to wait for two things at once
 //! takes two threads, or patience: see how [`poem_server`] hears a client while it writes.
 //!
 //! [`Blocking::pool`] is the classic alternative, a fixed number of threads over a queue. Its weakness is in [`pool`].
@@ -73,8 +74,8 @@
 
 pub mod buffers;
 pub mod connection;
+pub mod context;
 pub mod deadlines;
-pub mod errand;
 pub mod ledger;
 #[cfg(test)]
 mod memory;
@@ -95,7 +96,7 @@ use std::sync::Arc;
 
 use poetry::{Client, Model, Observer, Options, Server, Service};
 
-pub use errand::Errand;
+pub use context::Context;
 pub use poem_client::{PoemClient, get_poetry};
 pub use poem_server::serve_poem;
 pub use transform_client::transform;

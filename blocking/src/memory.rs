@@ -13,7 +13,7 @@ use poetry::{Clock, CloseReason, Counters, Counts, Limits, Reporter, Role};
 
 use crate::buffers::{Buffers, ReadBuffer};
 use crate::connection::{Connection, Standing};
-use crate::deadlines::{Patience, Timed, Wire};
+use crate::deadlines::{Timed, Wire, WriteTimeout};
 use crate::ledger::Ledger;
 use crate::server::Serve;
 
@@ -152,7 +152,7 @@ pub(crate) fn serve<S: Serve>(service: &S, limits: &Limits, peer: &Peer) -> (Clo
         ledger: Ledger::new(&counters, &reporter, Scene::default()),
         standing: &standing,
         limits,
-        patience: Patience::new(limits.write_timeout, S::LONGEST_WRITE),
+        write_timeout: WriteTimeout::new(limits.write_timeout, S::LONGEST_WRITE),
     };
     let reason = service.serve(&mut connection);
     connection.ledger.close(reason);

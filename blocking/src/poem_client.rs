@@ -16,8 +16,8 @@ use poetry::{
 
 use crate::NAME;
 use crate::buffers::{Buffers, ReadBuffer};
+use crate::context::{Context, Sockets};
 use crate::deadlines::{Timed, Wire};
-use crate::errand::{Errand, Sockets};
 use crate::net;
 use crate::transform_client::transform_or_keep;
 use crate::workers;
@@ -27,21 +27,21 @@ use crate::workers;
 ///
 /// # Errors
 /// What went wrong first, one of S11.
-pub fn get_poetry(peer: &Peer, errand: &mut Errand<'_>) -> Result<String, FetchFailure> {
-    let mut wire = errand.connect(peer)?;
-    read_poem(&mut wire, errand).and_then(decode_poem)
+pub fn get_poetry(peer: &Peer, context: &mut Context<'_>) -> Result<String, FetchFailure> {
+    let mut wire = context.connect(peer)?;
+    read_poem(&mut wire, context).and_then(decode_poem)
 }
 
 /// Reads until FIN, which is the end of a poem (S1).
 pub(crate) fn read_poem<W: Wire>(
     wire: &mut Timed<W>,
-    errand: &mut Errand<'_>,
+    context: &mut Context<'_>,
 ) -> Result<Vec<u8>, FetchFailure> {
-    let limit = errand.limits.poem_bytes_max;
-    let mut buffer = ReadBuffer::new(errand.buffers);
+    let limit = context.limits.poem_bytes_max;
+    let mut buffer = ReadBuffer::new(context.buffers);
     let mut poem = Vec::new();
     loop {
-        let length = errand.read(wire, &mut buffer)?;
+        let length = context.read(wire, &mut buffer)?;
         if length == 0 {
             return Ok(poem);
         }
@@ -99,7 +99,7 @@ impl PoemClient {
                     task: index as u64,
                     ..Scene::default()
                 };
-                let errand = Errand::new(
+                let context = Context::new(
                     scene,
                     now,
                     limits,
@@ -108,7 +108,7 @@ impl PoemClient {
                     cancel,
                     &sockets,
                 );
-                outcomes[index].get_or_init(|| fetch(request, errand, &self.options));
+                outcomes[index].get_or_init(|| fetch(request, context, &self.options));
             }
         };
         let wanted = limits.fetches_max.max(1).min(requests.len());
@@ -143,13 +143,13 @@ impl Client for PoemClient {
 }
 
 /// Fetches one poem and has it transformed, if that is asked for.
-fn fetch(request: &FetchRequest, mut errand: Errand<'_>, options: &Options) -> Outcome {
+fn fetch(request: &FetchRequest, mut context: Context<'_>, options: &Options) -> Outcome {
     let begun = options.clock.now();
-    let fetched = get_poetry(&request.peer, &mut errand);
-    errand.tell(&fetched);
+    let fetched = get_poetry(&request.peer, &mut context);
+    context.tell(&fetched);
     let transformed = fetched.and_then(|poem| match &request.via {
-        Some(via) => transform_or_keep(poem, via, errand.on_to_transform())
-            .inspect_err(|failure| errand.tell(&Err(failure.clone()))),
+        Some(via) => transform_or_keep(poem, via, context.for_transform())
+            .inspect_err(|failure| context.tell(&Err(failure.clone()))),
         None => Ok((poem, None)),
     });
     let (poem, transform_failure) = match transformed {
@@ -159,7 +159,7 @@ fn fetch(request: &FetchRequest, mut errand: Errand<'_>, options: &Options) -> O
     Outcome {
         poem,
         transform_failure,
-        bytes: errand.received(),
+        bytes: context.received(),
         elapsed: options.clock.now().saturating_sub(begun),
     }
 }

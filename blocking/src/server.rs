@@ -14,7 +14,7 @@ use poetry::{CloseReason, Counters, Counts, Kind, Limits, Reporter, Server, Summ
 
 use crate::buffers::{Buffers, ReadBuffer};
 use crate::connection::Connection;
-use crate::deadlines::{Patience, Timed, Wire};
+use crate::deadlines::{Timed, Wire, WriteTimeout};
 use crate::ledger::Ledger;
 use crate::net::{Listener, Socket};
 use crate::open::{Entry, Open};
@@ -67,7 +67,7 @@ impl<S: Serve> Serving<S> {
         let shared = Arc::new(Shared {
             listener,
             service,
-            patience: Patience::new(limits.write_timeout, S::LONGEST_WRITE),
+            write_timeout: WriteTimeout::new(limits.write_timeout, S::LONGEST_WRITE),
             limits,
             reporter,
             open: Open::default(),
@@ -114,12 +114,16 @@ impl<S: Serve> Threads<S> {
         match self {
             Self::Each(workers) => {
                 let count = workers.count();
-                let (threads, waiting) = (count.threads, count.waiting);
-                format!("{threads} threads, {waiting} of them waiting to accept")
+                let waiting = count.waiting;
+                format!(
+                    "{}, {waiting} of them waiting to accept",
+                    counted(count.threads, "thread")
+                )
             }
             Self::Pool(pool) => {
-                let (threads, queued) = (pool.threads(), pool.queued());
-                format!("{threads} threads and one that accepts, {queued} connections in the queue")
+                let threads = counted(pool.threads(), "thread");
+                let queued = counted(pool.queued(), "connection");
+                format!("{threads} and one that accepts, {queued} in the queue")
             }
         }
     }
@@ -167,7 +171,7 @@ pub struct Shared<S> {
     listener: Listener,
     service: S,
     limits: Limits,
-    patience: Patience,
+    write_timeout: WriteTimeout,
     reporter: Reporter,
     open: Open,
     counters: [Counters; COUNTERS],
@@ -225,7 +229,7 @@ impl<S: Serve> Shared<S> {
             ledger: Ledger::new(self.counters(&entry), &self.reporter, scene),
             standing: &entry.standing,
             limits: &self.limits,
-            patience: self.patience,
+            write_timeout: self.write_timeout,
         };
         let served = panics::contain(|| {
             connection.ledger.accepted();
@@ -260,7 +264,7 @@ impl<S: Serve> Shared<S> {
 
     /// The threads to serve `connections_max`; as many as there may be, which is then said.
     fn threads_max(&self) -> usize {
-        let (wanted, wall) = (self.limits.connections_max, workers::threads_wall());
+        let (wanted, wall) = (self.limits.connections_max, workers::threads_limit());
         if wanted > wall {
             self.trouble(format!(
                 "{wanted} connections at once would take more threads than the {wall} that the kernel's limit on \
@@ -306,6 +310,12 @@ impl<S: Serve> Work for AcceptAndServe<S> {
     fn short_of_threads(&self, cause: &io::Error) {
         self.0.short_of_threads(cause);
     }
+}
+
+/// So many of what `noun` names one of.
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 #[cfg(test)]

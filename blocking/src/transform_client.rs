@@ -5,25 +5,25 @@ use poetry::netstring::Decoder;
 use poetry::{FetchError, FetchFailure, Via, request};
 
 use crate::buffers::ReadBuffer;
+use crate::context::Context;
 use crate::deadlines::{Timed, Wire};
-use crate::errand::Errand;
 
 // ANCHOR: transform
 /// Has `poem` transformed.
 ///
 /// # Errors
 /// What went wrong first, one of S11 and S13.
-pub fn transform(poem: &str, via: &Via, errand: &mut Errand<'_>) -> Result<String, FetchFailure> {
-    let limit = errand.limits.frame_bytes_max;
+pub fn transform(poem: &str, via: &Via, context: &mut Context<'_>) -> Result<String, FetchFailure> {
+    let limit = context.limits.frame_bytes_max;
     if request::len(&via.transform, poem) > limit {
         let limit = limit as u64;
         return Err(FetchFailure::TooLong { limit });
     }
     let mut request = Vec::new();
     request::encode(&via.transform, poem, &mut request);
-    let mut wire = errand.connect(&via.peer)?;
-    errand.write(&mut wire, &request)?;
-    read_reply(&mut wire, errand).and_then(decode_poem)
+    let mut wire = context.connect(&via.peer)?;
+    context.write(&mut wire, &request)?;
+    read_reply(&mut wire, context).and_then(decode_poem)
 }
 // ANCHOR_END: transform
 
@@ -36,13 +36,13 @@ pub fn transform(poem: &str, via: &Via, errand: &mut Errand<'_>) -> Result<Strin
 pub fn transform_or_keep(
     poem: String,
     via: &Via,
-    mut errand: Errand<'_>,
+    mut context: Context<'_>,
 ) -> Result<(String, Option<FetchError>), FetchFailure> {
-    let transformed = transform(&poem, via, &mut errand);
+    let transformed = transform(&poem, via, &mut context);
     if let Err(FetchFailure::Cancelled) = transformed {
         return Err(FetchFailure::Cancelled);
     }
-    errand.tell(&transformed);
+    context.tell(&transformed);
     match transformed {
         Ok(transformed) => Ok((transformed, None)),
         Err(failure) => Ok((poem, Some(FetchError::new(&via.peer, failure)))),
@@ -53,12 +53,12 @@ pub fn transform_or_keep(
 /// Reads one netstring; what may follow it is nobody's business.
 pub(crate) fn read_reply<W: Wire>(
     wire: &mut Timed<W>,
-    errand: &mut Errand<'_>,
+    context: &mut Context<'_>,
 ) -> Result<Vec<u8>, FetchFailure> {
-    let mut decoder = Decoder::new(errand.limits.frame_bytes_max);
-    let mut buffer = ReadBuffer::new(errand.buffers);
+    let mut decoder = Decoder::new(context.limits.frame_bytes_max);
+    let mut buffer = ReadBuffer::new(context.buffers);
     loop {
-        let length = errand.read(wire, &mut buffer)?;
+        let length = context.read(wire, &mut buffer)?;
         if length == 0 {
             return Err(if decoder.is_mid_frame() {
                 FetchFailure::CutShort

@@ -57,22 +57,22 @@ pub struct Count {
     pub waiting: usize,
 }
 
-/// A crew of threads at one work.
+/// Threads at one work.
 #[derive(Debug)]
-pub struct Workers<W>(Arc<Crew<W>>);
+pub struct Workers<W>(Arc<Inner<W>>);
 
 #[derive(Debug)]
-struct Crew<W> {
-    places: &'static Places,
+struct Inner<W> {
+    permits: &'static Permits,
     work: W,
     threads_max: usize,
-    roll: Mutex<Roll>,
+    registry: Mutex<Registry>,
 }
 
 /// Who is there.
 #[derive(Debug, Default)]
-struct Roll {
-    hired: u32,
+struct Registry {
+    spawned: u32,
     waiting: usize,
     threads: HashMap<u32, JoinHandle<()>>,
     /// The thread that ended last: the next to end joins it.
@@ -85,37 +85,37 @@ impl<W: Work> Workers<W> {
     /// # Errors
     /// Not even one thread can be had.
     pub fn start(work: W, threads_max: usize) -> io::Result<Self> {
-        Self::start_within(&PLACES, work, threads_max)
+        Self::start_within(&PERMITS, work, threads_max)
     }
 
-    fn start_within(places: &'static Places, work: W, threads_max: usize) -> io::Result<Self> {
-        let roll = Mutex::default();
-        let crew = Arc::new(Crew {
-            places,
+    fn start_within(permits: &'static Permits, work: W, threads_max: usize) -> io::Result<Self> {
+        let registry = Mutex::default();
+        let inner = Arc::new(Inner {
+            permits,
             work,
             threads_max,
-            roll,
+            registry,
         });
-        crew.hire(&mut crew.roll())?;
-        Ok(Self(crew))
+        inner.spawn(&mut inner.registry())?;
+        Ok(Self(inner))
     }
 
     /// How many there are.
     pub fn count(&self) -> Count {
-        let roll = self.0.roll();
+        let registry = self.0.registry();
         Count {
-            threads: roll.threads.len(),
-            waiting: roll.waiting,
+            threads: registry.threads.len(),
+            waiting: registry.waiting,
         }
     }
 
     /// Waits until every thread has ended, which [`Work::next`] must have been made to tell them.
     pub fn join(&self) {
         loop {
-            let mut roll = self.0.roll();
-            let mut threads: Vec<_> = roll.threads.drain().map(|(_, thread)| thread).collect();
-            threads.extend(roll.ended.take());
-            drop(roll);
+            let mut registry = self.0.registry();
+            let mut threads: Vec<_> = registry.threads.drain().map(|(_, thread)| thread).collect();
+            threads.extend(registry.ended.take());
+            drop(registry);
             if threads.is_empty() {
                 return;
             }
@@ -124,7 +124,7 @@ impl<W: Work> Workers<W> {
     }
 }
 
-impl<W: Work> Crew<W> {
+impl<W: Work> Inner<W> {
     /// What a thread does until it ends.
     fn serve(self: &Arc<Self>, worker: u32) {
         loop {
@@ -139,7 +139,7 @@ impl<W: Work> Crew<W> {
                 Next::Failed(_) if !self.is_last_waiting() => return self.end(worker),
                 Next::Failed(cause) if self.work.pause(&cause) => {}
                 Next::Failed(_) | Next::Over => {
-                    self.roll().waiting -= 1;
+                    self.registry().waiting -= 1;
                     return self.end(worker);
                 }
             }
@@ -148,61 +148,61 @@ impl<W: Work> Crew<W> {
 
     /// The calling thread has a job. If no other waits for the next one, a new thread shall.
     fn replace_me(self: &Arc<Self>) {
-        let mut roll = self.roll();
-        roll.waiting -= 1;
-        if roll.waiting == 0
-            && roll.threads.len() < self.threads_max
-            && let Err(cause) = self.hire(&mut roll)
+        let mut registry = self.registry();
+        registry.waiting -= 1;
+        if registry.waiting == 0
+            && registry.threads.len() < self.threads_max
+            && let Err(cause) = self.spawn(&mut registry)
         {
-            drop(roll);
+            drop(registry);
             self.work.short_of_threads(&cause);
         }
     }
 
     /// The calling thread has done its job. False if there are enough without it.
     fn wait_again(&self) -> bool {
-        let mut roll = self.roll();
-        let wanted = roll.waiting < SPARE_MAX;
-        roll.waiting += usize::from(wanted);
+        let mut registry = self.registry();
+        let wanted = registry.waiting < SPARE_MAX;
+        registry.waiting += usize::from(wanted);
         wanted
     }
 
     /// Whether nobody waits but the calling thread; if others do, it waits no longer.
     fn is_last_waiting(&self) -> bool {
-        let mut roll = self.roll();
-        let last = roll.waiting == 1;
-        roll.waiting -= usize::from(!last);
+        let mut registry = self.registry();
+        let last = registry.waiting == 1;
+        registry.waiting -= usize::from(!last);
         last
     }
 
-    fn hire(self: &Arc<Self>, roll: &mut Roll) -> io::Result<()> {
-        let worker = roll.hired;
-        let crew = Arc::clone(self);
-        let place = self.places.take()?;
+    fn spawn(self: &Arc<Self>, registry: &mut Registry) -> io::Result<()> {
+        let worker = registry.spawned;
+        let inner = Arc::clone(self);
+        let permit = self.permits.take()?;
         let thread = builder().spawn(move || {
-            let _place = place;
-            crew.serve(worker);
+            let _permit = permit;
+            inner.serve(worker);
         })?;
-        roll.threads.insert(worker, thread);
-        roll.hired = roll.hired.wrapping_add(1);
-        roll.waiting += 1;
+        registry.threads.insert(worker, thread);
+        registry.spawned = registry.spawned.wrapping_add(1);
+        registry.waiting += 1;
         Ok(())
     }
 
     /// The calling thread ends. It joins the one that ended before, so that no more than one is ever left over.
     fn end(&self, worker: u32) {
-        let mut roll = self.roll();
-        let Some(me) = roll.threads.remove(&worker) else {
+        let mut registry = self.registry();
+        let Some(me) = registry.threads.remove(&worker) else {
             return; // Whoever waits in `join` has it.
         };
-        let earlier = roll.ended.replace(me);
-        drop(roll);
+        let earlier = registry.ended.replace(me);
+        drop(registry);
         earlier.into_iter().for_each(join);
     }
 
-    /// The roll is whole whenever its lock is free, so a lock poisoned elsewhere is no harm.
-    fn roll(&self) -> MutexGuard<'_, Roll> {
-        self.roll.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The registry is whole whenever its lock is free, so a lock poisoned elsewhere is no harm.
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -219,9 +219,9 @@ pub fn spawn_scoped<'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() + Send + 'scope,
 ) -> io::Result<ScopedJoinHandle<'scope, ()>> {
-    let place = PLACES.take()?;
+    let permit = PERMITS.take()?;
     builder().spawn_scoped(scope, move || {
-        let _place = place;
+        let _permit = permit;
         work();
     })
 }
@@ -231,58 +231,70 @@ fn builder() -> Builder {
 }
 
 /// Threads this crate may have in one process: as many as stay well below the kernel's limit on memory maps.
-pub fn threads_wall() -> usize {
+pub fn threads_limit() -> usize {
     const MAPS_MAX: usize = 65_530; // the kernel's default
-    static WALL: LazyLock<usize> = LazyLock::new(|| {
+    static LIMIT: LazyLock<usize> = LazyLock::new(|| {
         let said = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
         let maps = said.and_then(|text| text.trim().parse().ok());
-        wall_below(maps.unwrap_or(MAPS_MAX))
+        limit_below(maps.unwrap_or(MAPS_MAX))
     });
-    *WALL
+    *LIMIT
 }
 
 /// A thread takes four memory maps: a stack, a stack for signals, and a guard below each. One that starts and does not
 /// get its last is an abort, not an error; so an eighth of the maps is left to everybody else.
-fn wall_below(maps_max: usize) -> usize {
+fn limit_below(maps_max: usize) -> usize {
     const MAPS_EACH: usize = 4;
     (maps_max - maps_max / 8) / MAPS_EACH
 }
 
-/// The places for threads below a wall.
+/// The permits for threads below a limit.
 #[derive(Debug)]
-struct Places {
+struct Permits {
     taken: AtomicUsize,
-    wall: fn() -> usize,
+    /// Permits given since memory was last asked after.
+    unchecked: AtomicUsize,
+    limit: fn() -> usize,
 }
 
 /// Those of this process.
-static PLACES: Places = Places {
-    taken: AtomicUsize::new(0),
-    wall: threads_wall,
-};
+static PERMITS: Permits = Permits::new(threads_limit);
 
-/// One place; dropping it frees it.
+/// One permit; dropping it gives it back.
 #[derive(Debug)]
-struct Place(&'static Places);
+struct Permit(&'static Permits);
 
-impl Places {
-    fn take(&'static self) -> io::Result<Place> {
-        let place = Place(self); // Gives back what the next line takes, also when that is too much.
-        let (taken, wall) = (self.taken.fetch_add(1, Ordering::Relaxed), (self.wall)());
-        if taken >= wall {
-            let words = format!("the {wall} threads that a process may have are all in use");
+impl Permits {
+    const fn new(limit: fn() -> usize) -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            unchecked: AtomicUsize::new(UNCHECKED_MAX),
+            limit,
+        }
+    }
+
+    fn take(&'static self) -> io::Result<Permit> {
+        let permit = Permit(self); // Gives back what the next line takes, also when that is too much.
+        let (taken, limit) = (self.taken.fetch_add(1, Ordering::Relaxed), (self.limit)());
+        if taken >= limit {
+            let words = format!("the {limit} threads that a process may have are all in use");
             return Err(io::Error::other(words));
         }
-        is_there(HEADROOM_BYTES)?;
-        Ok(place)
+        if self.unchecked.fetch_add(1, Ordering::Relaxed) >= UNCHECKED_MAX {
+            is_there(HEADROOM_BYTES)?;
+            self.unchecked.store(0, Ordering::Relaxed);
+        }
+        Ok(permit)
     }
 }
 
-/// Address space that must be free when a thread is made: whoever has too little for a few bytes more aborts. More
-/// than the 32 MiB up to which the allocator would learn from being asked.
+/// Address space that must be free when threads are made: whoever has too little for a few bytes more aborts. More
+/// than the 32 MiB up to which the allocator would learn from being asked, and than [`UNCHECKED_MAX`] threads take.
 const HEADROOM_BYTES: usize = 48 << 20;
+/// Threads that are made without asking whether the headroom is still there: asking is two system calls.
+const UNCHECKED_MAX: usize = 32;
 
-/// Asks for so much address space and gives it back untouched, which costs no memory and two system calls.
+/// Asks for so much address space and gives it back untouched, which costs no memory.
 fn is_there(bytes: usize) -> io::Result<()> {
     let mut headroom = Vec::<u8>::new();
     let reserved = headroom.try_reserve_exact(bytes);
@@ -290,7 +302,7 @@ fn is_there(bytes: usize) -> io::Result<()> {
     reserved.map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "too little memory is left"))
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }

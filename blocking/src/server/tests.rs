@@ -104,7 +104,7 @@ fn s21_a_pool_closes_those_in_its_queue() {
     }
     assert_eq!(
         server.threads.details(),
-        "1 threads and one that accepts, 2 connections in the queue"
+        "1 thread and one that accepts, 2 connections in the queue"
     );
     let summary = server.shutdown(DEADLINE);
     assert_eq!((summary.counters.closed.done, summary.cut), (3, 0));

@@ -47,7 +47,7 @@ struct Site {
 }
 
 impl Site {
-    fn open(places: &'static Places, threads_max: usize) -> Self {
+    fn open(permits: &'static Permits, threads_max: usize) -> Self {
         let (jobs, receiver) = mpsc::channel();
         let (sender, short) = mpsc::channel();
         let work = Jobs {
@@ -55,7 +55,7 @@ impl Site {
             short: sender,
         };
         Self {
-            workers: Workers::start_within(places, work, threads_max).unwrap(),
+            workers: Workers::start_within(permits, work, threads_max).unwrap(),
             jobs: Some(jobs),
             done_by: mpsc::channel(),
             short,
@@ -86,7 +86,7 @@ impl Site {
 
 #[test]
 fn t1_a_thread_that_has_finished_does_the_next_job() {
-    let site = Site::open(&PLACES, 2);
+    let site = Site::open(&PERMITS, 2);
     let mut workers = std::collections::HashSet::new();
     for _ in 0..50 {
         let job = site.give();
@@ -94,13 +94,13 @@ fn t1_a_thread_that_has_finished_does_the_next_job() {
         drop(job);
     }
     assert!(workers.len() <= 2, "{workers:?}");
-    assert!(site.workers.0.roll().hired <= 2);
+    assert!(site.workers.0.registry().spawned <= 2);
     site.close();
 }
 
 #[test]
 fn t1_at_the_limit_a_job_waits_for_a_thread() {
-    let site = Site::open(&PLACES, 2);
+    let site = Site::open(&PERMITS, 2);
     let (first, second) = (site.give(), site.give());
     let (one, two) = (site.done_by(), site.done_by());
     let third = site.give();
@@ -113,10 +113,7 @@ fn t1_at_the_limit_a_job_waits_for_a_thread() {
 
 #[test]
 fn t1_when_no_thread_can_be_had_jobs_wait_and_it_is_said() {
-    static ONE: Places = Places {
-        taken: AtomicUsize::new(0),
-        wall: || 1,
-    };
+    static ONE: Permits = Permits::new(|| 1);
     let site = Site::open(&ONE, 100);
     let (first, second) = (site.give(), site.give());
     let worker = site.done_by();
@@ -135,7 +132,7 @@ fn t1_when_no_thread_can_be_had_jobs_wait_and_it_is_said() {
 
 #[test]
 fn t1_threads_to_spare_are_kept_and_no_more() {
-    let site = Site::open(&PLACES, 2 * SPARE_MAX);
+    let site = Site::open(&PERMITS, 2 * SPARE_MAX);
     let jobs: Vec<_> = (0..SPARE_MAX + 20).map(|_| site.give()).collect();
     for _ in &jobs {
         site.done_by();
@@ -154,14 +151,14 @@ fn t1_threads_to_spare_are_kept_and_no_more() {
 }
 
 #[test]
-fn t3_a_poisoned_roll_harms_nobody() {
+fn t3_a_poisoned_registry_harms_nobody() {
     poetry::panics::silence_contained();
-    let site = Site::open(&PLACES, 4);
+    let site = Site::open(&PERMITS, 4);
     let poisoned = poetry::panics::contain(|| {
-        let _roll = site.workers.0.roll();
-        panic!("with the roll in hand")
+        let _registry = site.workers.0.registry();
+        panic!("with the registry in hand")
     });
-    assert!(poisoned == Err::<(), _>("with the roll in hand".to_owned()));
+    assert!(poisoned == Err::<(), _>("with the registry in hand".to_owned()));
     let jobs = [site.give(), site.give()];
     assert_ne!(site.done_by(), site.done_by());
     drop(jobs);
@@ -169,8 +166,8 @@ fn t3_a_poisoned_roll_harms_nobody() {
 }
 
 #[test]
-fn t1_the_wall_is_well_below_the_sixteen_thousand_that_would_fit() {
-    assert_eq!(wall_below(65_530), 14_334);
+fn t1_the_limit_is_well_below_the_sixteen_thousand_that_would_fit() {
+    assert_eq!(limit_below(65_530), 14_334);
 }
 
 #[test]

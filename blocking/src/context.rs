@@ -9,7 +9,7 @@ use poetry::event::{Interest, Scene};
 use poetry::{Cancel, FetchFailure, Kind, Limits, Peer, Reporter, Role};
 
 use crate::buffers::{Buffers, ReadBuffer};
-use crate::deadlines::{CutShort, Patience, Stop, Timed, Wire};
+use crate::deadlines::{CutShort, Stop, Timed, Wire, WriteTimeout};
 use crate::net::{self, Hook, Socket};
 
 /// The connections of one fetch, so that a cancel finds them: a slot for each request.
@@ -43,9 +43,9 @@ impl Sockets {
     }
 }
 
-/// One request's errand to one server.
+/// One request's talk with one server, as all its calls need to know it.
 #[derive(Debug)]
-pub struct Errand<'a> {
+pub struct Context<'a> {
     /// The client's bounds.
     pub limits: &'a Limits,
     /// Large buffers to borrow.
@@ -59,8 +59,8 @@ pub struct Errand<'a> {
     received: u64,
 }
 
-impl<'a> Errand<'a> {
-    /// The errand of the task and the worker in `scene`, which begins `now`.
+impl<'a> Context<'a> {
+    /// The context of the task and the worker in `scene`, which begins `now`.
     pub fn new(
         scene: Scene,
         now: Duration,
@@ -83,8 +83,8 @@ impl<'a> Errand<'a> {
         }
     }
 
-    /// The errand to the transform server that follows, within what is left of the same deadline.
-    pub fn on_to_transform(&self) -> Self {
+    /// The context of the transform that follows, within what is left of the same deadline.
+    pub fn for_transform(&self) -> Self {
         Self {
             reporter: self.reporter.for_role(Role::TransformClient),
             scene: Scene {
@@ -189,11 +189,11 @@ impl<'a> Errand<'a> {
         let left = self
             .deadline
             .map(|deadline| deadline.saturating_sub(wire.now()));
-        let (patience, timeout) = match left {
+        let (longest, timeout) = match left {
             Some(left) if left <= idle => (left, Timeout::Total),
             _ => (idle, Timeout::Idle),
         };
-        wire.write_all(bytes, Patience::new(patience, patience), |_, _| {})
+        wire.write_all(bytes, WriteTimeout::new(longest, longest), |_, _| {})
             .map_err(|CutShort { stop, .. }| self.failed(&stop, timeout))
     }
 

@@ -10,12 +10,12 @@ use poetry::event::Unobserved;
 use std::sync::Arc;
 
 /// What a client with `limits` makes of `peer`.
-fn with_errand<T>(limits: &Limits, work: impl FnOnce(&mut Errand<'_>) -> T) -> T {
+fn with_context<T>(limits: &Limits, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
     let (buffers, cancel, sockets) = (Buffers::default(), Cancel::new(), Sockets::new(1));
     let clock = Clock::stopped();
     let reporter = Reporter::new("test", Role::PoemClient, clock, Arc::new(Unobserved));
     let now = Duration::ZERO;
-    work(&mut Errand::new(
+    work(&mut Context::new(
         Scene::default(),
         now,
         limits,
@@ -27,14 +27,14 @@ fn with_errand<T>(limits: &Limits, work: impl FnOnce(&mut Errand<'_>) -> T) -> T
 }
 
 fn poem(limits: &Limits, peer: &Memory) -> Result<String, FetchFailure> {
-    let read = |errand: &mut Errand<'_>| read_poem(&mut Timed::new(peer.clone()), errand);
-    with_errand(limits, read).map(|bytes| String::from_utf8(bytes).unwrap())
+    let read = |context: &mut Context<'_>| read_poem(&mut Timed::new(peer.clone()), context);
+    with_context(limits, read).map(|bytes| String::from_utf8(bytes).unwrap())
 }
 
 fn reply(peer: &Memory) -> Result<String, FetchFailure> {
     let limits = Limits::default();
-    let read = |errand: &mut Errand<'_>| read_reply(&mut Timed::new(peer.clone()), errand);
-    with_errand(&limits, read).map(|bytes| String::from_utf8(bytes).unwrap())
+    let read = |context: &mut Context<'_>| read_reply(&mut Timed::new(peer.clone()), context);
+    with_context(&limits, read).map(|bytes| String::from_utf8(bytes).unwrap())
 }
 
 fn sends(bytes: &[u8]) -> crate::memory::Act {
@@ -104,8 +104,8 @@ fn s13_a_reply_in_many_pieces_is_one() {
 fn s13_a_server_that_takes_no_byte_of_the_request_is_given_up() {
     let peer = Memory::new([]).that_takes(3);
     let write =
-        |errand: &mut Errand<'_>| errand.write(&mut Timed::new(peer.clone()), b"10:shout.ahoy,");
-    let failure = with_errand(&Limits::default(), write).unwrap_err();
+        |context: &mut Context<'_>| context.write(&mut Timed::new(peer.clone()), b"10:shout.ahoy,");
+    let failure = with_context(&Limits::default(), write).unwrap_err();
     assert_eq!(failure, FetchFailure::TimedOut(Timeout::Idle));
     assert_eq!(peer.now(), ms(60_000));
 }
