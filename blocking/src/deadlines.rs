@@ -37,6 +37,9 @@ pub trait Wire: Read + Write {
 
     /// Waits without reading; may return early.
     fn pause(&mut self, at_most: Duration);
+
+    /// Lets other threads have the core, if any want it.
+    fn yield_now(&mut self);
 }
 
 /// Why a blocking call came back without what it was for.

@@ -88,6 +88,7 @@ pub mod server;
 pub mod transform_client;
 pub mod transform_server;
 pub mod workers;
+pub mod yielding;
 
 use std::io;
 use std::net::TcpListener;

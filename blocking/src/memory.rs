@@ -57,6 +57,8 @@ struct Shared {
     read_timeout: Cell<Duration>,
     write_timeout: Cell<Duration>,
     timeouts_set: Cell<u32>,
+    yields: Cell<u32>,
+    yield_takes: Cell<Duration>,
     standing: OnceCell<Arc<Standing>>,
 }
 
@@ -77,6 +79,17 @@ impl Peer {
     pub(crate) fn that_takes(self, bytes: usize) -> Self {
         self.0.takes.set(Some(bytes));
         self
+    }
+
+    /// The same, on a core that comes back from a yield only after `takes`.
+    pub(crate) fn whose_turn_comes_after(self, takes: Duration) -> Self {
+        self.0.yield_takes.set(takes);
+        self
+    }
+
+    /// How often the core was yielded.
+    pub(crate) fn yields(&self) -> u32 {
+        self.0.yields.get()
     }
 
     /// All that was written to it.
@@ -243,5 +256,10 @@ impl Wire for Peer {
 
     fn pause(&mut self, at_most: Duration) {
         self.0.now.set(self.now() + at_most);
+    }
+
+    fn yield_now(&mut self) {
+        self.0.yields.set(self.yields() + 1);
+        self.0.now.set(self.now() + self.0.yield_takes.get());
     }
 }

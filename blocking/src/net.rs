@@ -92,6 +92,10 @@ impl Wire for Socket {
     fn pause(&mut self, at_most: Duration) {
         thread::park_timeout(at_most);
     }
+
+    fn yield_now(&mut self) {
+        thread::yield_now();
+    }
 }
 
 /// On Linux the timeout for writes bounds a connect that blocks: three system calls, where the standard library, which

@@ -17,6 +17,7 @@ use crate::deadlines::Wire;
 use crate::ledger::Ledger;
 use crate::net::Listener;
 use crate::server::{Serve, Serving};
+use crate::yielding::Yielding;
 
 /// Answers the transform requests of everybody who connects to `listener`: with a thread for each, or
 /// with as many threads as `pool` says.
@@ -44,6 +45,7 @@ impl Serve for TransformService {
             decoder: Decoder::new(connection.limits.frame_bytes_max),
             replies: Vec::new(),
             deadline: Duration::ZERO,
+            yielding: Yielding::default(),
         };
         session.run(connection)
     }
@@ -57,6 +59,7 @@ struct Session<'a> {
     replies: Vec<u8>,
     /// When the request that has begun must be complete (S18).
     deadline: Duration,
+    yielding: Yielding,
 }
 
 /// What the requests of one read came to.
@@ -99,6 +102,7 @@ impl Session<'_> {
                 Then::Continue if idle && !connection.standing.rest() => {
                     return connection.linger(CloseReason::Done);
                 }
+                Then::Continue if count > 0 => self.yielding.before_read(&mut connection.wire),
                 Then::Continue => {}
             }
         }

@@ -56,3 +56,24 @@ fn a_hook_does_not_keep_a_socket_open() {
     assert_eq!(far.read(&mut [0]).unwrap(), 0);
     hook.hang_up();
 }
+
+#[test]
+fn t2_a_connect_that_nobody_answers_ends_by_its_timeout() {
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&anywhere.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    // Nobody accepts. Where the queue is full, Linux does not answer at all.
+    let timeout = Duration::from_millis(20);
+    let mut queued = Vec::new();
+    let refused = loop {
+        match Socket::connect(address, timeout) {
+            Ok(socket) => queued.push(socket),
+            Err(error) => break error,
+        }
+        assert!(queued.len() < 5_000, "the queue has no end");
+    };
+    assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+}
