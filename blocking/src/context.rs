@@ -1,5 +1,6 @@
 //! What accompanies one connection of a client: its bounds, who is told, and who may call it off.
 
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use poetry::{Cancel, FetchFailure, Kind, Limits, Peer, Reporter, Role};
 
 use crate::buffers::{Buffers, ReadBuffer};
 use crate::deadlines::{CutShort, Stop, Timed, Wire, WriteTimeout};
-use crate::net::{self, Hook, Socket};
+use crate::net::{self, Connecting, Hook, Socket};
 
 /// The connections of one fetch, so that a cancel finds them: a slot for each request.
 #[derive(Debug)]
@@ -55,8 +56,11 @@ pub struct Context<'a> {
     index: usize,
     cancel: &'a Cancel,
     sockets: &'a Sockets,
+    since: Duration,
     deadline: Option<Duration>,
     received: u64,
+    /// The connection to the first address, if it has been begun beforehand.
+    begun: Option<Connecting>,
 }
 
 impl<'a> Context<'a> {
@@ -78,8 +82,10 @@ impl<'a> Context<'a> {
             index: scene.task as usize,
             cancel,
             sockets,
+            since: now,
             deadline: limits.total_deadline.map(|total| now.saturating_add(total)),
             received: 0,
+            begun: None,
         }
     }
 
@@ -94,6 +100,7 @@ impl<'a> Context<'a> {
                 ..self.scene
             },
             received: 0,
+            begun: None,
             ..*self
         }
     }
@@ -101,6 +108,25 @@ impl<'a> Context<'a> {
     /// Bytes that have come.
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// The thread numbered `worker` goes on with it.
+    pub fn in_thread(mut self, worker: u32) -> Self {
+        self.scene.worker = worker;
+        self
+    }
+
+    /// Begins to connect to the first address of `peer` without waiting. What cannot be begun now is left to
+    /// [`connect`](Self::connect), which says why.
+    pub fn begin(&mut self, peer: &Peer) {
+        if let Ok(&[address, ..]) = peer.addresses()
+            && !self.is_cancelled()
+            && let Ok(connecting) = Connecting::begin(address)
+        {
+            self.sockets.enter(self.index, connecting.hook());
+            self.connecting(address);
+            self.begun = Some(connecting);
+        }
     }
 
     /// Tries the addresses of `peer` in order, each for the connect timeout, all within the total deadline.
@@ -113,19 +139,25 @@ impl<'a> Context<'a> {
             if self.is_cancelled() {
                 return Err(FetchFailure::Cancelled);
             }
-            self.scene.peer = Some(address);
-            self.report(Kind::Connecting);
-            let timeout = self.limits.connect_timeout;
-            let left = self
-                .deadline
-                .map(|deadline| deadline.saturating_sub(net::now()));
-            if left == Some(Duration::ZERO) {
+            let begun = self.begun.take();
+            if begun.is_none() {
+                self.connecting(address);
+            }
+            let since = if begun.is_none() {
+                net::now()
+            } else {
+                self.since
+            };
+            let late = since.saturating_add(self.limits.connect_timeout);
+            let too_late = self.deadline.filter(|total| *total < late);
+            if too_late.is_some_and(|total| total <= net::now()) {
                 return Err(FetchFailure::TimedOut(Timeout::Total));
             }
-            match Socket::connect(address, timeout.min(left.unwrap_or(timeout))) {
+            let connecting = begun.map_or_else(|| Connecting::begin(address), Ok);
+            match connecting.and_then(|it| it.wait(too_late.unwrap_or(late))) {
                 Ok(socket) => return self.connected(socket),
                 Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                    if left.is_some_and(|left| left < timeout) {
+                    if too_late.is_some() {
                         return Err(FetchFailure::TimedOut(Timeout::Total));
                     }
                     failure = Some(FetchFailure::connect_timed_out());
@@ -134,6 +166,11 @@ impl<'a> Context<'a> {
             }
         }
         Err(self.unless_cancelled(failure.unwrap_or_else(FetchFailure::connect_timed_out)))
+    }
+
+    fn connecting(&mut self, address: SocketAddr) {
+        self.scene.peer = Some(address);
+        self.report(Kind::Connecting);
     }
 
     fn connected(&mut self, socket: Socket) -> Result<Timed<Socket>, FetchFailure> {

@@ -9,10 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
-#[cfg(target_os = "linux")]
-use socket2::{Domain, Type};
 
-use crate::deadlines::{SHORTEST, Wire};
+use crate::deadlines::Wire;
+
+mod connecting;
+
+pub use connecting::Connecting;
 
 /// The time by the system's monotonic clock (S22), since this was first asked.
 pub fn now() -> Duration {
@@ -31,16 +33,6 @@ const AT_ONCE: libc::c_int = libc::MSG_DONTWAIT;
 pub struct Socket(Arc<TcpStream>);
 
 impl Socket {
-    /// Connects to `address` within `timeout`, which must not be zero.
-    ///
-    /// # Errors
-    /// Those of the system; `TimedOut` when no answer came.
-    pub fn connect(address: SocketAddr, timeout: Duration) -> io::Result<Self> {
-        let stream = connect_within(address, timeout)?;
-        stream.set_nodelay(true)?;
-        Ok(Self(Arc::new(stream)))
-    }
-
     /// What another thread can end this socket's blocking calls with.
     pub fn hook(&self) -> Hook {
         Hook(Arc::downgrade(&self.0))
@@ -96,34 +88,6 @@ impl Wire for Socket {
     fn yield_now(&mut self) {
         thread::yield_now();
     }
-}
-
-/// On Linux the timeout for writes bounds a connect that blocks: three system calls, where the standard library, which
-/// makes the socket non-blocking, waits in `poll` and makes it blocking again, takes five.
-#[cfg(target_os = "linux")]
-fn connect_within(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    let deadline = now().saturating_add(timeout);
-    let mut left = timeout;
-    loop {
-        socket.set_write_timeout(Some(left.max(SHORTEST)))?;
-        match socket.connect(&address.into()) {
-            // A signal: connecting goes on, and so does waiting for it.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => break,
-            connected => return connected.map(|()| socket.into()),
-        }
-        left = deadline.saturating_sub(now());
-        if left.is_zero() {
-            break;
-        }
-    }
-    Err(io::ErrorKind::TimedOut.into())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn connect_within(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-    TcpStream::connect_timeout(&address, timeout)
 }
 
 /// Ends a socket's blocking calls from another thread. It does not keep the socket open.

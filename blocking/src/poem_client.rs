@@ -4,8 +4,7 @@
 //! has each transformed when it has arrived.
 
 use std::panic;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use poetry::error::decode_poem;
@@ -86,36 +85,44 @@ impl PoemClient {
         let hooks = Arc::clone(&sockets);
         let _subscription = cancel.subscribe(move |target| hooks.hang_up(target));
 
-        let outcomes: Vec<OnceLock<Outcome>> = requests.iter().map(|_| OnceLock::new()).collect();
-        let next = AtomicUsize::new(0);
-        let work = &|worker| {
-            while let index = next.fetch_add(1, Ordering::Relaxed)
-                && let Some(request) = requests.get(index)
-            {
-                let reporter = reporter.clone();
-                let now = net::now();
-                let scene = Scene {
-                    worker,
-                    task: index as u64,
-                    ..Scene::default()
-                };
-                let context = Context::new(
-                    scene,
-                    now,
-                    limits,
-                    &self.buffers,
-                    reporter,
-                    cancel,
-                    &sockets,
-                );
-                outcomes[index].get_or_init(|| fetch(request, context, &self.options));
-            }
+        let context = |index: usize| {
+            let scene = Scene {
+                task: index as u64,
+                ..Scene::default()
+            };
+            let reporter = reporter.clone();
+            let now = net::now();
+            Context::new(
+                scene,
+                now,
+                limits,
+                &self.buffers,
+                reporter,
+                cancel,
+                &sockets,
+            )
         };
         let wanted = limits.fetches_max.max(1).min(requests.len());
+        let begun: Vec<_> = (0..wanted)
+            .map(|index| begin(index, &requests[index], context(index)))
+            .collect();
+        let tasks = begun
+            .into_iter()
+            .chain((wanted..requests.len()).map(context));
+        let tasks = Mutex::new(tasks.enumerate());
+        let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+
+        let outcomes: Vec<OnceLock<Outcome>> = requests.iter().map(|_| OnceLock::new()).collect();
+        let work = &|worker| {
+            while let Some((index, context)) = next() {
+                let fetch = || fetch(&requests[index], context.in_thread(worker), &self.options);
+                outcomes[index].get_or_init(fetch);
+            }
+        };
         thread::scope(|scope| {
             // Where no more threads can be had, those that there are do the work.
-            let hire = |worker| workers::spawn_scoped(scope, move || work(worker)).ok();
-            let threads: Vec<_> = (1..wanted as u32).map_while(hire).collect();
+            let spawn = |worker| workers::spawn_scoped(scope, move || work(worker)).ok();
+            let threads: Vec<_> = (1..wanted as u32).map_while(spawn).collect();
             work(0);
             for thread in threads {
                 thread
@@ -140,6 +147,20 @@ impl Client for PoemClient {
     ) -> Vec<Outcome> {
         self.fetch_all(requests, observer, cancel)
     }
+}
+
+/// Connections that are begun in a row. A server that shares our core must accept some before there are more: its
+/// backlog is bounded, and what does not fit waits for a second.
+const BEGUN_IN_A_ROW: usize = 256;
+
+/// Begins to connect before there is a thread to wait for it: so the kernel connects while threads are made, and what
+/// the first of many poems send meanwhile is read at once.
+fn begin<'a>(index: usize, request: &FetchRequest, mut context: Context<'a>) -> Context<'a> {
+    context.begin(&request.peer);
+    if (index + 1).is_multiple_of(BEGUN_IN_A_ROW) {
+        thread::yield_now();
+    }
+    context
 }
 
 /// Fetches one poem and has it transformed, if that is asked for.

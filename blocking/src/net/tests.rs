@@ -7,6 +7,10 @@ fn listener() -> Listener {
     Listener::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap()
 }
 
+fn connect(address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
+    Connecting::begin(address)?.wait(now() + timeout)
+}
+
 #[test]
 fn t2_closing_a_listener_wakes_every_thread_that_waits_on_it() {
     let listener = listener();
@@ -35,7 +39,7 @@ fn t2_where_that_is_refused_connections_of_our_own_wake_them() {
 #[test]
 fn t2_hanging_up_wakes_a_blocked_read() {
     let listener = listener();
-    let mut near = Socket::connect(listener.address(), Duration::from_secs(10)).unwrap();
+    let mut near = connect(listener.address(), Duration::from_secs(10)).unwrap();
     let (mut far, _) = listener.accept().unwrap();
     let hook = near.hook();
     thread::scope(|scope| {
@@ -49,7 +53,7 @@ fn t2_hanging_up_wakes_a_blocked_read() {
 #[test]
 fn a_hook_does_not_keep_a_socket_open() {
     let listener = listener();
-    let near = Socket::connect(listener.address(), Duration::from_secs(10)).unwrap();
+    let near = connect(listener.address(), Duration::from_secs(10)).unwrap();
     let (mut far, _) = listener.accept().unwrap();
     let hook = near.hook();
     drop(near);
@@ -57,23 +61,41 @@ fn a_hook_does_not_keep_a_socket_open() {
     hook.hang_up();
 }
 
-#[test]
-fn t2_a_connect_that_nobody_answers_ends_by_its_timeout() {
+/// A listener whose queue is full, so that Linux does not even answer; and what fills it.
+fn full() -> (socket2::Socket, SocketAddr, Vec<Socket>) {
     let listener =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     listener.bind(&anywhere.into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
-    // Nobody accepts. Where the queue is full, Linux does not answer at all.
-    let timeout = Duration::from_millis(20);
     let mut queued = Vec::new();
-    let refused = loop {
-        match Socket::connect(address, timeout) {
-            Ok(socket) => queued.push(socket),
-            Err(error) => break error,
-        }
+    while let Ok(socket) = connect(address, Duration::from_millis(50)) {
+        queued.push(socket);
         assert!(queued.len() < 5_000, "the queue has no end");
-    };
+    }
+    (listener, address, queued)
+}
+
+#[test]
+fn t2_a_connect_that_nobody_answers_ends_by_its_timeout() {
+    let (_listener, address, _queued) = full();
+    let refused = connect(address, Duration::from_millis(20)).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+}
+
+#[test]
+fn t2_hanging_up_ends_a_connect_that_nobody_answers() {
+    let (_listener, address, _queued) = full();
+    let connecting = Connecting::begin(address).unwrap();
+    let hook = connecting.hook();
+    thread::scope(|scope| {
+        let blocked = scope.spawn(move || connecting.wait(now() + Duration::from_secs(10)));
+        // It may not wait yet; once it does, this ends it.
+        while !blocked.is_finished() {
+            hook.hang_up();
+            thread::yield_now();
+        }
+        assert!(blocked.join().unwrap().is_err());
+    });
 }
