@@ -6,11 +6,12 @@
 use std::panic;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use poetry::error::decode_poem;
 use poetry::{
-    Cancel, Client, FetchError, FetchFailure, FetchRequest, Observer, Options, Outcome, Peer,
-    Reporter, Role, event::Scene,
+    Cancel, Client, Clock, FetchError, FetchFailure, FetchRequest, Observer, Options, Outcome,
+    Peer, Reporter, Role, event::Scene,
 };
 
 use crate::NAME;
@@ -102,9 +103,14 @@ impl PoemClient {
                 &sockets,
             )
         };
+        let context = |index| (context(index), clock.now());
         let wanted = limits.fetches_max.max(1).min(requests.len());
         let begun: Vec<_> = (0..wanted)
-            .map(|index| begin(index, &requests[index], context(index)))
+            .map(|index| {
+                let (mut context, now) = context(index);
+                begin(index, &requests[index], &mut context);
+                (context, now)
+            })
             .collect();
         let tasks = begun
             .into_iter()
@@ -114,8 +120,9 @@ impl PoemClient {
 
         let outcomes: Vec<OnceLock<Outcome>> = requests.iter().map(|_| OnceLock::new()).collect();
         let work = &|worker| {
-            while let Some((index, context)) = next() {
-                let fetch = || fetch(&requests[index], context.in_thread(worker), &self.options);
+            while let Some((index, (context, begun))) = next() {
+                let context = context.in_thread(worker);
+                let fetch = || fetch(&requests[index], context, begun, clock);
                 outcomes[index].get_or_init(fetch);
             }
         };
@@ -155,17 +162,20 @@ const BEGUN_IN_A_ROW: usize = 256;
 
 /// Begins to connect before there is a thread to wait for it: so the kernel connects while threads are made, and what
 /// the first of many poems send meanwhile is read at once.
-fn begin<'a>(index: usize, request: &FetchRequest, mut context: Context<'a>) -> Context<'a> {
+fn begin(index: usize, request: &FetchRequest, context: &mut Context<'_>) {
     context.begin(&request.peer);
     if (index + 1).is_multiple_of(BEGUN_IN_A_ROW) {
         thread::yield_now();
     }
-    context
 }
 
-/// Fetches one poem and has it transformed, if that is asked for.
-fn fetch(request: &FetchRequest, mut context: Context<'_>, options: &Options) -> Outcome {
-    let begun = options.clock.now();
+/// Fetches one poem, a fetch that has `begun` by `clock`, and has it transformed, if that is asked for.
+fn fetch(
+    request: &FetchRequest,
+    mut context: Context<'_>,
+    begun: Duration,
+    clock: &Clock,
+) -> Outcome {
     let fetched = get_poetry(&request.peer, &mut context);
     context.tell(&fetched);
     let transformed = fetched.and_then(|poem| match &request.via {
@@ -181,6 +191,6 @@ fn fetch(request: &FetchRequest, mut context: Context<'_>, options: &Options) ->
         poem,
         transform_failure,
         bytes: context.received(),
-        elapsed: options.clock.now().saturating_sub(begun),
+        elapsed: clock.now().saturating_sub(begun),
     }
 }
