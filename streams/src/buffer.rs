@@ -25,7 +25,8 @@ thread_local! {
 ///
 /// One read asks for [`READ_BUFFER_BYTES`]; what has not come by then waits in the kernel (L2). The bytes cannot
 /// leave the poll: the next connection's are read to the same place.
-#[inline]
+// Always: see `Replies::poll_deliver`.
+#[inline(always)]
 pub(crate) fn poll_read_with<R, T>(
     source: &mut R,
     cx: &mut Context<'_>,

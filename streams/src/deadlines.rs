@@ -143,7 +143,8 @@ impl Deadline {
     }
 
     /// Ready once the deadline has passed; the task is woken then.
-    #[inline]
+    // Always: see `Replies::poll_deliver`.
+    #[inline(always)]
     pub(crate) fn poll_passed(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if now >= self.at {
             return Poll::Ready(());

@@ -38,7 +38,8 @@ where
         }
     }
 
-    // Always: it stands in two places of the loop, and calls cost a request 40 instructions of 2,000.
+    // Always, as six others on the way of a request: by callgrind it then takes 1,970 instructions, with only this and
+    // the reading so, which save most alone, 2,006.
     #[inline(always)]
     fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Ending>>> {
         let Some(batch) = &mut self.batch else {

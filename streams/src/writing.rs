@@ -24,7 +24,8 @@ impl Writing {
     }
 
     /// Ready when `connection` has taken all of `bytes`, which are the same at every call.
-    #[inline]
+    // Always: see `Replies::poll_deliver`.
+    #[inline(always)]
     pub(crate) fn poll_all<S>(
         &mut self,
         mut connection: &Connection<S>,
