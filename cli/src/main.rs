@@ -5,6 +5,7 @@
 mod args;
 mod bars;
 mod compare;
+mod descriptors;
 mod failure;
 mod fetch;
 mod load;
@@ -26,7 +27,6 @@ use std::process::ExitCode;
 use args::{Cli, Command};
 use failure::Ended;
 use lossy::Lossy;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use poetry::panics;
 
 fn main() -> ExitCode {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, stderr: &Lossy) -> Ended {
     log::start(&cli.log, stderr)?;
-    raise_descriptor_limit();
+    descriptors::prepare(cli.command.connections());
     match cli.command {
         Command::Serve(args) => serve::run(args, stderr),
         Command::Fetch(args) => fetch::run(args, stderr),
@@ -50,15 +50,5 @@ fn run(cli: Cli, stderr: &Lossy) -> Ended {
         Command::Load(args) => load::run(&args, stderr),
         Command::Floor(args) => load::floor(&args),
         Command::Measure(args) => rounds::run(&args, stderr),
-    }
-}
-
-/// Raises the soft limit on descriptors to the hard one (S17). Without it the programs still run, with fewer
-/// connections.
-fn raise_descriptor_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::debug!("the limit on descriptors stays as it is: {error}");
     }
 }

@@ -10,6 +10,7 @@ mod values;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use poetry::Model;
+use poetry::limits::CONNECTIONS_MAX;
 
 pub(crate) use compare::CompareArgs;
 pub(crate) use fetch::{FetchArgs, Progress};
@@ -68,6 +69,19 @@ pub(crate) enum Command {
     /// Measure the models' transform servers in interleaved rounds
     #[command(hide = true)]
     Measure(MeasureArgs),
+}
+
+impl Command {
+    /// How many connections it may hold at once; of those that start processes for that, none.
+    pub(crate) fn connections(&self) -> usize {
+        match self {
+            Self::Serve(args) => args.command.connections_max(),
+            Self::Fetch(args) => args.addresses.len(),
+            Self::Load(args) => args.connections,
+            Self::Floor(_) => CONNECTIONS_MAX,
+            Self::Compare(_) | Self::Measure(_) => 0,
+        }
+    }
 }
 
 impl Cli {

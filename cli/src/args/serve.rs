@@ -55,6 +55,15 @@ pub(crate) enum ServeCommand {
     Transform(TransformArgs),
 }
 
+impl ServeCommand {
+    /// How many connections are held at once.
+    pub(crate) fn connections_max(&self) -> usize {
+        let (Self::Poem(PoemArgs { bounds, .. }) | Self::Transform(TransformArgs { bounds, .. })) =
+            self;
+        bounds.connections_max
+    }
+}
+
 #[derive(Args)]
 pub(crate) struct PoemArgs {
     /// The poem: a text file in UTF-8

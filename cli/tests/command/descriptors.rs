@@ -37,6 +37,33 @@ fn s17_the_soft_limit_is_raised_to_the_hard_one() {
     assert_eq!(words[3], words[4], "{files}");
 }
 
+/// How many descriptors the kernel's table of a process has room for.
+#[cfg(target_os = "linux")]
+fn table_of(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+    size.unwrap().trim().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_table_of_descriptors_has_room_for_all_connections_from_the_start_and_is_bounded() {
+    let table = |connections: &str| {
+        let script = format!(
+            r#"ulimit -n 1000 && exec "$0" serve poem --connections-max {connections} ../poems/lantern.txt"#
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_quatrain")]);
+        let mut server = Process::start(command);
+        server.announced();
+        table_of(server.id())
+    };
+    assert!((500..=1_024).contains(&table("500")));
+    assert!(table("1") < 500);
+    // What the system does not allow is not asked for.
+    assert!((1_000..=1_024).contains(&table("1000000")));
+}
+
 #[test]
 fn s17_a_server_out_of_descriptors_says_so_once_a_second_and_serves_when_there_are_some_again() {
     for model in MODELS {
