@@ -138,12 +138,11 @@ fn slow(quatrain: &str, rounds: usize, models: &[String], pinning: Pinning) -> E
         ];
         Subject::new(model, quatrain, words)
     };
-    let bare = Subject::new(
-        "bare",
-        std::env::current_exe()?,
-        [BARE_CLIENT, poems::ADDRESSES],
-    );
-    let clients = std::iter::once(bare).chain(models.iter().map(client));
+    let this = std::env::current_exe()?;
+    let bare = |name| Subject::new(name, &this, [BARE_CLIENT, poems::ADDRESSES]);
+    // Twice: what differs between the two is noise.
+    let clients = ["bare", "bare again"].map(bare).into_iter();
+    let clients = clients.chain(models.iter().map(client));
     let options = poems::Options {
         rounds,
         pinning,
