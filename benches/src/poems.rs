@@ -10,9 +10,11 @@ mod server;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{UsageWho, getrusage};
 use poetry::{Pace, Poem};
 use serde::{Deserialize, Serialize};
@@ -86,6 +88,9 @@ pub struct Row {
     pub seconds: Option<f64>,
     /// That, to the ideal.
     pub to_ideal: Option<f64>,
+    /// From the first connection to the end of the command, to the ideal: without the start of a process and the reading
+    /// of its arguments.
+    pub fetching_to_ideal: Option<f64>,
     /// From the start of the command until the server had accepted all its connections, in seconds: the last poem could
     /// not end earlier than the ideal after that.
     pub accepted_seconds: Option<f64>,
@@ -130,6 +135,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&Row)) -> io::Result<Outc
                 subject: subject.name.clone(),
                 seconds: times.map(|times| times.elapsed.as_secs_f64()),
                 to_ideal: times.map(|times| times.elapsed.as_secs_f64() / ideal),
+                fetching_to_ideal: times.map(|times| times.fetching.as_secs_f64() / ideal),
                 accepted_seconds: times.map(|times| times.accepted.as_secs_f64()),
                 cpu_seconds: times.map(|times| times.cpu.as_secs_f64()),
                 void: result.err(),
@@ -150,6 +156,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&Row)) -> io::Result<Outc
 /// What one command took.
 struct Times {
     elapsed: Duration,
+    fetching: Duration,
     accepted: Duration,
     cpu: Duration,
 }
@@ -172,20 +179,36 @@ fn measure(subject: &Subject, options: &Options) -> Result<Times, String> {
         .map_err(|error| format!("cannot start {}: {error}", subject.program.display()))?;
     let mut printed = Vec::new();
     if let Some(mut stdout) = child.stdout.take() {
+        widen(&stdout);
         stdout.read_to_end(&mut printed).map_err(text)?;
     }
     let status = child.wait().map_err(text)?;
-    let elapsed = start.elapsed();
+    let end = Instant::now();
     if !status.success() {
         return Err(format!("it ended with {status}"));
     }
     compare(&printed, options)?;
+    let (first, last) = server.accepted();
     Ok(Times {
-        elapsed,
-        accepted: server.last_accepted().saturating_duration_since(start),
+        elapsed: end.saturating_duration_since(start),
+        fetching: end.saturating_duration_since(first),
+        accepted: last.saturating_duration_since(start),
         cpu: children_cpu().saturating_sub(cpu),
     })
 }
+
+/// What the pipe holds, if the system lets it: all that 10,000 poems are, so that a command need not wait for us to read.
+#[cfg(target_os = "linux")]
+const PIPE_BYTES: i32 = 8 << 20;
+
+#[cfg(target_os = "linux")]
+fn widen(pipe: &ChildStdout) {
+    // As it is, it works too.
+    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen(_: &ChildStdout) {}
 
 fn arguments(subject: &Subject, server: SocketAddr, poems: usize) -> Vec<String> {
     let address = server.to_string();

@@ -76,7 +76,7 @@ impl<'a> Line<'a> {
         let micros = outcome.elapsed.as_micros() as f64;
         Self {
             task,
-            address: &request.peer.name,
+            address: request.peer.name(),
             status: poem.err().map_or("arrived", |error| error.failure.status()),
             bytes: outcome.bytes,
             elapsed_ms: micros / 1_000.0,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use poetry::event::{Interest, Unobserved};
-use poetry::{Event, FetchFailure, FetchRequest, Kind, Observer, Outcome, Role};
+use poetry::{Event, FetchFailure, FetchRequest, Kind, Observer, Outcome, Peer, Role};
 
 use crate::args;
 use crate::bars::Bars;
@@ -28,14 +28,15 @@ enum Shown {
 impl Progress {
     /// Begins to show the progress of `requests`, as far as it is asked for, on stderr.
     pub(crate) fn begin(how: args::Progress, requests: &[FetchRequest], stderr: &Lossy) -> Self {
-        let names: Vec<String> = requests
-            .iter()
-            .map(|request| request.peer.name.clone())
-            .collect();
+        let names = || {
+            requests
+                .iter()
+                .map(|request| request.peer.name().to_owned())
+        };
         let terminal = io::stderr().is_terminal();
         let shown = match how {
-            args::Progress::Bar => Shown::Bars(Bars::begin(names)),
-            args::Progress::Auto if terminal => Shown::Bars(Bars::begin(names)),
+            args::Progress::Bar => Shown::Bars(Bars::begin(names().collect())),
+            args::Progress::Auto if terminal => Shown::Bars(Bars::begin(names().collect())),
             args::Progress::Auto | args::Progress::Lines => {
                 Shown::Lines(Arc::new(Lines::new(requests, stderr)))
             }
@@ -138,8 +139,8 @@ struct Lines {
 }
 
 struct Task {
-    peer: String,
-    via: Option<String>,
+    peer: Peer,
+    via: Option<Peer>,
     said: Said,
 }
 
@@ -153,8 +154,8 @@ struct Said {
 impl Lines {
     fn new(requests: &[FetchRequest], stderr: &Lossy) -> Self {
         let task = |request: &FetchRequest| Task {
-            peer: request.peer.name.clone(),
-            via: request.via.as_ref().map(|via| via.peer.name.clone()),
+            peer: request.peer.clone(),
+            via: request.via.as_ref().map(|via| via.peer.clone()),
             said: Said::default(),
         };
         Self {
@@ -166,7 +167,7 @@ impl Lines {
     fn say(&self, event: &Event, index: usize, task: &Task) {
         let number = index + 1;
         let Task { peer, via, said } = task;
-        let via = via.as_deref().unwrap_or_default();
+        let via = via.as_ref().map_or("", Peer::name);
         let stderr = &self.stderr;
         match (event.role, &event.kind) {
             (Role::PoemClient, Kind::Read { bytes }) => stderr.line(format_args!(

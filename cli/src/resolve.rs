@@ -41,18 +41,13 @@ pub(crate) fn first(address: &Address, wait: Duration) -> Result<SocketAddr, Fet
 }
 
 fn peer(address: &Address, resolved: &BTreeMap<String, Resolved>, wait: Duration) -> Peer {
-    let found = match (address.ip(), resolved.get(&address.host)) {
-        (Some(ip), _) => Ok(vec![ip]),
-        (None, Some(resolved)) => resolved.clone(),
-        (None, None) => Err(not_in_time(wait)),
-    };
     let with_port = |ip| SocketAddr::new(ip, address.port);
-    match found {
-        Ok(ips) => Peer::new(
-            address.to_string(),
-            ips.into_iter().map(with_port).collect(),
-        ),
-        Err(cause) => Peer::unresolved(address.to_string(), cause),
+    let name = address.to_string();
+    match (address.ip(), resolved.get(&address.host)) {
+        (Some(ip), _) => Peer::new(name, vec![with_port(ip)]),
+        (None, Some(Ok(ips))) => Peer::new(name, ips.iter().copied().map(with_port).collect()),
+        (None, Some(Err(cause))) => Peer::unresolved(name, cause),
+        (None, None) => Peer::unresolved(name, not_in_time(wait)),
     }
 }
 
@@ -164,7 +159,7 @@ mod tests {
     fn s10_peers_come_in_the_order_of_their_addresses() {
         let addresses = [address("7"), address("localhost:8"), address("[::1]:9")];
         let peers = peers(&addresses.each_ref(), WAIT, &Cancel::new());
-        let names: Vec<&str> = peers.iter().map(|peer| peer.name.as_str()).collect();
+        let names: Vec<&str> = peers.iter().map(|peer| peer.name()).collect();
         assert_eq!(names, ["127.0.0.1:7", "localhost:8", "[::1]:9"]);
         assert_eq!(
             peers[0].addresses().unwrap(),

@@ -109,29 +109,36 @@ pub struct Summary {
     pub counters: Counts,
 }
 
-/// Another program's address: as the user wrote it, and as it was resolved.
+/// Another program's address: as the user wrote it, and as it was resolved. A clone shares both.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// For messages: what the user wrote, or the address.
-    pub name: String,
+pub struct Peer(Arc<NamedAddresses>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct NamedAddresses {
+    name: String,
     addresses: Result<Vec<SocketAddr>, String>,
 }
 
 impl Peer {
     /// A peer by addresses that are tried in order.
     pub fn new(name: impl Into<String>, addresses: Vec<SocketAddr>) -> Self {
-        Self {
+        Self(Arc::new(NamedAddresses {
             name: name.into(),
             addresses: Ok(addresses),
-        }
+        }))
     }
 
     /// A peer whose name did not resolve, and why; it fails as a connection does (S10).
     pub fn unresolved(name: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self {
+        Self(Arc::new(NamedAddresses {
             name: name.into(),
             addresses: Err(cause.into()),
-        }
+        }))
+    }
+
+    /// For messages: what the user wrote, or the address.
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// The addresses to try in order; at least one.
@@ -142,7 +149,7 @@ impl Peer {
         let failed = |cause: &str| FetchFailure::ConnectionFailed {
             cause: cause.to_owned(),
         };
-        match &self.addresses {
+        match &self.0.addresses {
             Ok(addresses) if addresses.is_empty() => Err(failed("the name has no address")),
             Ok(addresses) => Ok(addresses),
             Err(cause) => Err(failed(cause)),
@@ -158,7 +165,7 @@ impl From<SocketAddr> for Peer {
 
 impl fmt::Display for Peer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.name)
+        out.write_str(self.name())
     }
 }
 

@@ -118,7 +118,7 @@ pub(crate) async fn fall_back(
     call.tell_end(transformed.as_deref());
     match transformed {
         Ok(transformed) => (transformed, None),
-        Err(failure) => (poem, Some(FetchError::new(&via.peer.name, failure))),
+        Err(failure) => (poem, Some(FetchError::new(&via.peer, failure))),
     }
 }
 // ANCHOR_END: fallback

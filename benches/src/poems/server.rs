@@ -35,7 +35,7 @@ const SERVED_AT_ONCE: usize = 256;
 pub struct SlowServer {
     address: SocketAddr,
     started: Instant,
-    last_accepted: Arc<AtomicU64>,
+    accepted: Arc<Accepted>,
     stop: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
 }
@@ -58,7 +58,7 @@ impl SlowServer {
         }
         let stop = Arc::new(Waker::new(poll.registry(), STOP)?);
         let started = Instant::now();
-        let last_accepted = Arc::new(AtomicU64::new(0));
+        let accepted = Arc::new(Accepted::default());
         let serving = Serving {
             poll,
             listeners,
@@ -66,7 +66,7 @@ impl SlowServer {
             pace,
             due: VecDeque::new(),
             started,
-            last_accepted: Arc::clone(&last_accepted),
+            accepted: Arc::clone(&accepted),
         };
         // The thread inherits the core.
         let thread = with_affinity(core, || {
@@ -77,7 +77,7 @@ impl SlowServer {
         Ok(Self {
             address,
             started,
-            last_accepted,
+            accepted,
             stop,
             thread: Some(thread),
         })
@@ -88,10 +88,19 @@ impl SlowServer {
         self.address
     }
 
-    /// When the last connection so far was accepted; when the server was started if none was.
-    pub fn last_accepted(&self) -> Instant {
-        self.started + Duration::from_nanos(self.last_accepted.load(Ordering::Acquire))
+    /// When the first connection was accepted, and the last so far; when the server was started if none was.
+    pub fn accepted(&self) -> (Instant, Instant) {
+        let at =
+            |nanos: &AtomicU64| self.started + Duration::from_nanos(nanos.load(Ordering::Acquire));
+        (at(&self.accepted.first), at(&self.accepted.last))
     }
+}
+
+/// Nanoseconds from the start to a connection; 0 before there is one.
+#[derive(Debug, Default)]
+struct Accepted {
+    first: AtomicU64,
+    last: AtomicU64,
 }
 
 impl Drop for SlowServer {
@@ -123,8 +132,7 @@ struct Serving {
     /// In the order of their times.
     due: VecDeque<Due>,
     started: Instant,
-    /// Nanoseconds from `started` to the last connection.
-    last_accepted: Arc<AtomicU64>,
+    accepted: Arc<Accepted>,
 }
 
 /// A connection, and what it is to get next.
@@ -173,14 +181,20 @@ impl Serving {
                         chunk: 0,
                         stream,
                     });
-                    let since = accepted.saturating_duration_since(self.started).as_nanos();
-                    self.last_accepted
-                        .store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Release);
+                    self.note(accepted);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if costs_one_connection(&error) => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    fn note(&self, accepted: Instant) {
+        let nanos = accepted.saturating_duration_since(self.started).as_nanos();
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        if self.accepted.last.swap(nanos, Ordering::Release) == 0 {
+            self.accepted.first.store(nanos, Ordering::Release);
         }
     }
 

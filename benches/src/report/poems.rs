@@ -26,8 +26,9 @@ pub fn poems(outcome: &Outcome) -> Table {
             thousands(outcome.poems as f64),
             outcome.ideal_seconds
         ),
-        "From the start of the command to its end; every byte it printed was compared. The server is one thread, the \
-         same for all. Once it had accepted the last connection, a poem was still to be served."
+        "× ideal: from the first connection to the end of the command, its output too; command, seconds: from its start. \
+         Every byte it printed was compared. The server is one thread, the same for all. Accepted: when it had the last \
+         connection, seconds from the start; a poem was then still to be served."
             .to_owned(),
         outcome.environment.to_string(),
     ];
@@ -40,7 +41,8 @@ fn line(name: &str, rows: &[Row]) -> Vec<String> {
         return void_row(name, flaw);
     }
     let spread = |of: fn(&Row) -> Option<f64>| Spread::of(rows.iter().filter_map(|row| of(row)));
-    let ratio = spread(|row| row.to_ideal);
+    let ratio = spread(|row| row.fetching_to_ideal);
+    let command = spread(|row| row.to_ideal);
     let seconds = spread(|row| row.seconds);
     let accepted = spread(|row| row.accepted_seconds);
     let cpu = spread(|row| row.cpu_seconds);
@@ -49,6 +51,8 @@ fn line(name: &str, rows: &[Row]) -> Vec<String> {
         or_not(ratio, |ratio| format!("{:.3}", ratio.low)),
         or_not(ratio, |ratio| format!("{:.3}", ratio.median)),
         or_not(ratio, |ratio| range(ratio, |ratio| format!("{ratio:.3}"))),
+        or_not(command, |command| format!("{:.3}", command.low)),
+        or_not(command, |command| format!("{:.3}", command.median)),
         or_not(seconds, |seconds| format!("{:.2}", seconds.median)),
         or_not(accepted, |accepted| format!("{:.2}", accepted.median)),
         or_not(cpu, |cpu| format!("{:.2}", cpu.median)),

@@ -50,7 +50,7 @@ fn falls_back(
 ) -> Check {
     let poem = Stand::start(Serves(POEM.into()))?;
     let mut request = transformed(poem.address(), "shout", poem.address());
-    let name = via.name.clone();
+    let name = via.name().to_owned();
     if let Some(asked) = &mut request.via {
         asked.peer = via;
     }
