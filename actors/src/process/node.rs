@@ -190,7 +190,8 @@ impl Node {
     }
 
     /// Has `hook` called once for every crash in this node, with the process's name and the panic's message, in the
-    /// thread where it happened: it must not block. A start that panics is the crash of the child that it was for. Only the first hook counts.
+    /// thread where it happened: it must not block. A start that panics is the crash of the child that it was for. Only
+    /// the first hook counts.
     pub fn on_crash(&self, hook: impl Fn(Name, &str) + Send + Sync + 'static) {
         let _ = self.0.crash_hook.set(Box::new(hook));
     }

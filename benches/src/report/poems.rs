@@ -7,7 +7,7 @@ use crate::runner::Spread;
 /// Elapsed time beside the ideal, one line for every client.
 pub fn poems(outcome: &Outcome) -> Table {
     let mut table = Table::new(&[
-        "", "× ideal", "median", "spread", "seconds", "accepted", "CPU s",
+        "", "× ideal", "median", "spread", "command", "median", "seconds", "accepted", "CPU s",
     ]);
     table.rows = outcome
         .subjects

@@ -39,8 +39,11 @@ fn is_timed() {
     let row = &outcome.rows[0];
     assert_eq!(row.void, None);
     // The server is never early.
-    assert!(row.to_ideal >= Some(1.0) && row.cpu_seconds.is_some());
-    let text = report::poems(&outcome).to_string();
+    assert!(row.fetching_to_ideal >= Some(1.0) && row.to_ideal > row.fetching_to_ideal);
+    assert!(row.accepted_seconds > Some(0.0) && row.cpu_seconds.is_some());
+    let table = report::poems(&outcome);
+    assert!(table.rows.iter().all(|row| row.len() == table.header.len()));
+    let text = table.to_string();
     assert!(text.contains("3 slow poems at once"), "{text}");
 }
 

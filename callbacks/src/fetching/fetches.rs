@@ -1,5 +1,5 @@
 //! The fetches of one reactor: each a chain of Deferreds, from its turn to its outcome, and what can still be cancelled.
-//! Who begins them, and how many at a time, is said in the file above.
+//! Who begins them, and how many at a time, is said in `fetching.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

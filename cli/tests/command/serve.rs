@@ -46,7 +46,7 @@ fn t1_a_pool_serves_poems_and_transforms_and_shows_its_threads() {
     let queued = server.ask(&netstring("shout.b"));
     queued.shutdown(std::net::Shutdown::Write).unwrap();
     server.process.signal(Signal::SIGUSR1);
-    server.process.hear("1 threads and one that accepts");
+    server.process.hear("1 thread and one that accepts");
     drop(holder);
     assert_eq!(read_all(queued), netstring("B"));
     assert_eq!(server.stop().status, Some(0));
