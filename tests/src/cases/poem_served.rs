@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use poetry::{CloseReason, Event, Kind, Role as Program};
 
+use super::server_closes::{MORE_BYTES, send_more};
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal, same_bytes};
@@ -181,16 +182,16 @@ fn what_the_client_sends_during_a_slow_poem_is_discarded(context: &Context) -> C
 }
 
 fn what_the_client_sends_after_the_poem_is_discarded(context: &Context) -> Check {
-    let long = Duration::from_secs(600);
     let server = context
         .poem("a poem")
-        .limits(|limits| limits.linger_timeout = long)
+        .limits(|limits| {
+            limits.linger_timeout = Duration::from_secs(600);
+            limits.linger_bytes_max = 2 * MORE_BYTES;
+        })
         .start()?;
     let mut client = server.connect()?;
     same_bytes("the poem", &client.receive(6)?, b"a poem")?;
-    // A server that has closed by now answers these with a reset.
-    (0..10).try_for_each(|_| client.send(&[b'x'; 20_000]))?;
-    client.half_close()?;
+    send_more(&mut client)?;
     client.expect_fin()
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use poetry::limits::READ_BUFFER_BYTES;
 
 use crate::case::cases;
+use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal};
 use crate::peers::{LeavesUnreadInput, SendsWithoutEnd};
@@ -41,19 +42,30 @@ fn a_refusal_with_unread_input_is_fin_and_not_a_reset(context: &Context) -> Chec
     client.expect_fin()
 }
 
-/// Asks with `request`, expects `reply` and FIN, and that more can be sent all the same: a server that has closed by
-/// then answers it with a reset.
+/// More than the kernel's buffers hold on both sides: it is not all sent before a server that has closed has come to
+/// answer it with a reset, however busy the machine is.
+pub(super) const MORE_BYTES: usize = 16 << 20;
+
+/// Sends that much, and then FIN.
+pub(super) fn send_more(client: &mut Connection) -> Check {
+    static PIECE: [u8; 1 << 16] = [b'x'; 1 << 16];
+    (0..MORE_BYTES / PIECE.len()).try_for_each(|_| client.send(&PIECE))?;
+    client.half_close()
+}
+
+/// Asks with `request`, expects `reply` and FIN, and that more can be sent all the same.
 fn drains_behind(context: &Context, request: &[u8], reply: &[u8]) -> Check {
-    let long = Duration::from_secs(600);
     let server = context
         .one_shot()
-        .limits(|limits| limits.linger_timeout = long)
+        .limits(|limits| {
+            limits.linger_timeout = Duration::from_secs(600);
+            limits.linger_bytes_max = 2 * MORE_BYTES;
+        })
         .start()?;
     let mut client = server.connect()?;
     client.send(request)?;
     client.expect_last("the reply", reply)?;
-    (0..10).try_for_each(|_| client.send(&[b'x'; 20_000]))?;
-    client.half_close()
+    send_more(&mut client)
 }
 
 fn what_the_client_sends_after_the_reply_is_drained(context: &Context) -> Check {
