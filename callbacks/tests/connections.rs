@@ -1,7 +1,9 @@
 //! The promises made of connections (R9), and what a panic costs one (R4), each tested by name, on the test's own clock and
 //! network wherever that will do.
 
-use std::cell::{Cell, RefCell};
+mod common;
+
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -11,21 +13,7 @@ use callbacks::{
     Address, Factory, Lost, MemoryReactor, Producer, Protocol, Reactor, Side, Transport, log,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// Notes names in order.
-#[derive(Clone, Default)]
-struct Journal(Rc<RefCell<Vec<String>>>);
-
-impl Journal {
-    fn note(&self, name: impl Into<String>) {
-        self.0.borrow_mut().push(name.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        self.0.take()
-    }
-}
+use common::{Journal, SECOND};
 
 /// Notes what it is told; does what its name says.
 #[derive(Clone)]

@@ -1,33 +1,17 @@
 //! The promises of one Deferred (D1–D9), each tested by name. What the types make impossible is a `compile_fail` doctest
 //! next to the type; what is built of Deferreds is tested in `deferreds.rs`.
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use callbacks::{
-    Abandoned, Cancelled, Clock, Deferred, Failure, NotPaused, TimedOut, Trigger, WaitsForItself,
-    log,
+    Abandoned, Cancelled, Clock, Deferred, NotPaused, TimedOut, Trigger, WaitsForItself,
 };
 
-fn words(text: &str) -> Failure {
-    Failure::message(text)
-}
-
-fn result<T: 'static>(deferred: Deferred<T>) -> Result<T, String> {
-    deferred
-        .take_result()
-        .expect("a result")
-        .map_err(|failure| failure.to_string())
-}
-
-/// Counts this thread's unhandled failures from here on.
-fn unhandled() -> Rc<Cell<usize>> {
-    let count = Rc::new(Cell::new(0));
-    let counted = Rc::clone(&count);
-    log::set_hook(move |_| counted.set(counted.get() + 1));
-    count
-}
+use common::{on_a_small_stack, result, unhandled, words};
 
 #[test]
 fn d1_a_result_travels_down_one_side_and_handlers_decide_the_next() {
@@ -285,15 +269,6 @@ fn d8_a_failure_dropped_unhandled_is_reported_exactly_once() {
 }
 
 const DEPTH: usize = 1_000_000;
-
-/// Runs on the smallest stack that a thread may be given here.
-fn on_a_small_stack(program: fn()) {
-    let thread = std::thread::Builder::new()
-        .stack_size(64 << 10)
-        .spawn(program)
-        .unwrap();
-    thread.join().unwrap();
-}
 
 #[test]
 fn d9_a_million_callbacks_run_on_a_small_stack() {

@@ -1,5 +1,7 @@
 //! The promises of what is built of Deferreds (D10–D14), each tested by name: lists, turns, queues, coroutines.
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,33 +12,7 @@ use callbacks::{
     Trigger, coroutine, gather_results, log, maybe_deferred, race,
 };
 
-fn words(text: &str) -> Failure {
-    Failure::message(text)
-}
-
-fn result<T: 'static>(deferred: Deferred<T>) -> Result<T, String> {
-    deferred
-        .take_result()
-        .expect("a result")
-        .map_err(|failure| failure.to_string())
-}
-
-/// Counts this thread's unhandled failures from here on.
-fn unhandled() -> Rc<Cell<usize>> {
-    let count = Rc::new(Cell::new(0));
-    let counted = Rc::clone(&count);
-    log::set_hook(move |_| counted.set(counted.get() + 1));
-    count
-}
-
-/// Runs on the smallest stack that a thread may be given here.
-fn on_a_small_stack(program: fn()) {
-    let thread = std::thread::Builder::new()
-        .stack_size(64 << 10)
-        .spawn(program)
-        .unwrap();
-    thread.join().unwrap();
-}
+use common::{on_a_small_stack, result, unhandled, words};
 
 #[test]
 fn d10_of_a_list_s_failures_those_that_are_no_part_of_its_result_are_reported_unless_consumed() {

@@ -1,6 +1,8 @@
 //! The promises of the reactor (R1–R8, and D14's threads), each tested by name, on the test's own clock and network
 //! wherever that will do. R9, and what a panic costs a connection, are in `connections.rs`.
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,26 +12,7 @@ use callbacks::{
     Panicked, Phase, Reactor, defer_to_thread, log,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// Notes names in order.
-#[derive(Clone, Default)]
-struct Journal(Rc<RefCell<Vec<String>>>);
-
-impl Journal {
-    fn note(&self, name: impl Into<String>) {
-        self.0.borrow_mut().push(name.into());
-    }
-
-    fn later(&self, name: &str) -> impl FnOnce() + 'static {
-        let (journal, name) = (self.clone(), name.to_owned());
-        move || journal.note(name)
-    }
-
-    fn take(&self) -> Vec<String> {
-        self.0.take()
-    }
-}
+use common::{Journal, SECOND};
 
 #[test]
 fn r1_calls_run_never_early_and_equal_ones_in_the_order_they_were_made() {

@@ -1,6 +1,8 @@
 //! The servers in memory, on virtual time: paces and deadlines to the nanosecond, back-pressure to the byte, and nobody
 //! waits.
 
+mod common;
+
 use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -13,8 +15,9 @@ use poetry::{
     Clock, Counters, Counts, Limits, Pace, Poem, PoemService, Reporter, Role, TransformService,
 };
 
+use common::SECOND;
+
 const INSTANT: Duration = Duration::from_nanos(1);
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A reactor, a station in it, and what it counts.
 struct House {

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
 use std::rc::{Rc, Weak};
+use std::thread::LocalKey;
 
 use poetry::panics;
 
@@ -305,10 +306,20 @@ thread_local! {
     static ABANDONED: RefCell<Option<Vec<Rc<Chain>>>> = const { RefCell::new(None) };
 }
 
-/// Fails `chain`, since nobody is left to fire it. What this runs may abandon others: they are seen to by the same loop.
+/// Fails `chain`, since nobody is left to fire it. What this runs may abandon others.
 pub(super) fn abandon(chain: Rc<Chain>) {
-    let mut next = Some(chain);
-    let first = ABANDONED.try_with(|abandoned| match &mut *abandoned.borrow_mut() {
+    one_by_one(&ABANDONED, chain, |chain| chain.fire(Err(Abandoned.into())));
+}
+
+/// Sees to `first`, and to what is handed in meanwhile, in one loop and not by recursion: however long a chain is, the
+/// stack is not. When the thread is ending, `first` is dropped here.
+fn one_by_one<T>(
+    waiting: &'static LocalKey<RefCell<Option<Vec<T>>>>,
+    first: T,
+    see_to: impl Fn(T),
+) {
+    let mut next = Some(first);
+    let is_outermost = waiting.try_with(|waiting| match &mut *waiting.borrow_mut() {
         Some(others) => {
             others.extend(next.take());
             false
@@ -318,18 +329,17 @@ pub(super) fn abandon(chain: Rc<Chain>) {
             true
         }
     });
-    if first != Ok(true) {
-        return; // Somebody below on this stack sees to it, or the thread is ending.
+    if is_outermost != Ok(true) {
+        return;
     }
-    while let Some(chain) = next {
-        chain.fire(Err(Abandoned.into()));
-        drop(chain);
-        next = ABANDONED.with_borrow_mut(|abandoned| match abandoned {
-            Some(others) if !others.is_empty() => others.pop(),
-            abandoned => {
-                *abandoned = None;
-                None
+    while let Some(one) = next {
+        see_to(one);
+        next = waiting.with_borrow_mut(|waiting| {
+            let next = waiting.as_mut().and_then(Vec::pop);
+            if next.is_none() {
+                *waiting = None;
             }
+            next
         });
     }
 }
@@ -354,7 +364,7 @@ thread_local! {
     static GRAVES: RefCell<Option<Vec<State>>> = const { RefCell::new(None) };
 }
 
-/// Drops `state`. Its steps may own further chains, which are then dropped by the same loop, not by recursion.
+/// Drops `state`, whose steps may own further chains.
 fn bury(state: State) {
     if state.steps.is_empty()
         && state.result.is_none()
@@ -362,28 +372,5 @@ fn bury(state: State) {
     {
         return;
     }
-    let mut state = Some(state);
-    let first = GRAVES.try_with(|graves| match &mut *graves.borrow_mut() {
-        Some(graves) => {
-            graves.extend(state.take());
-            false
-        }
-        empty => {
-            *empty = Some(Vec::new());
-            true
-        }
-    });
-    if first != Ok(true) {
-        return; // Somebody below on this stack drops it, or the thread is ending and it is dropped here.
-    }
-    while let Some(dead) = state {
-        drop(dead);
-        state = GRAVES.with_borrow_mut(|graves| match graves {
-            Some(left) => left.pop().or_else(|| {
-                *graves = None;
-                None
-            }),
-            None => None,
-        });
-    }
+    one_by_one(&GRAVES, state, drop);
 }

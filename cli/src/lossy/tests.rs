@@ -24,6 +24,17 @@ impl Write for Gate {
     }
 }
 
+/// A gate that stands open, and who hears that it was asked.
+fn open_gate() -> (Gate, Receiver<()>) {
+    let (asked, was_asked) = channel();
+    let gate = Gate {
+        asked,
+        open: channel().1,
+        written: Arc::default(),
+    };
+    (gate, was_asked)
+}
+
 static CLOSED: AtomicBool = AtomicBool::new(true);
 
 #[test]
@@ -57,15 +68,8 @@ fn s22_a_sink_that_takes_nothing_loses_lines_and_says_how_many() {
 
 #[test]
 fn s22_lines_come_out_in_order_and_whole() {
-    let (asked, _was_asked) = channel();
-    let (open, gate) = channel();
-    drop(open);
-    let written = Arc::new(Mutex::new(Vec::new()));
-    let gate = Gate {
-        asked,
-        open: gate,
-        written: Arc::clone(&written),
-    };
+    let (gate, _was_asked) = open_gate();
+    let written = Arc::clone(&gate.written);
     let lossy = Lossy::new(gate, || false);
     let lines: String = (0..1_000).map(|line| format!("{line}\n")).collect();
     for line in 0..1_000 {
@@ -77,15 +81,8 @@ fn s22_lines_come_out_in_order_and_whole() {
 
 #[test]
 fn s22_without_a_thread_what_can_be_written_at_once_is_written_in_the_end() {
-    let (asked, _was_asked) = channel();
-    let (open, gate) = channel();
-    drop(open);
-    let written = Arc::new(Mutex::new(Vec::new()));
-    let gate = Gate {
-        asked,
-        open: gate,
-        written: Arc::clone(&written),
-    };
+    let (gate, _was_asked) = open_gate();
+    let written = Arc::clone(&gate.written);
     let lossy = Lossy::new(gate, || false);
     // As a thread that could not be begun leaves it.
     lossy.shared.lock().pending.extend_from_slice(b"first\n");
@@ -132,14 +129,7 @@ fn a_burst_of_lines_wakes_the_thread_once_a_rest_and_not_once_a_line() {
 
 #[test]
 fn a_line_after_a_pause_is_written_though_nobody_waits_for_it() {
-    let (asked, was_asked) = channel();
-    let (open, gate) = channel();
-    drop(open);
-    let gate = Gate {
-        asked,
-        open: gate,
-        written: Arc::default(),
-    };
+    let (gate, was_asked) = open_gate();
     let lossy = Lossy::new(gate, || false);
     for line in 0..3 {
         lossy.line(line);

@@ -12,6 +12,7 @@ use crate::case::cases;
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal, same_bytes};
+use crate::fetching::Fetcher;
 use crate::fetching::{expect_poem, plain};
 use crate::stands::{Behaviour, NeverAccepts, Refuses, Serves, ServesByteByByte, Stage, Stand};
 use crate::wire::{FOREIGN, text};
@@ -203,11 +204,14 @@ fn no_more_fetches_than_the_limit_are_under_way(context: &Context) -> Check {
 }
 
 fn two_fetches_of_one_client_have_a_limit_each(context: &Context) -> Check {
+    // The first fetch has all that it may have under way, and the second its own.
+    fetches_a_second_while_the_first_waits(&context.client_with(|limits| limits.fetches_max = 1)?)
+}
+
+fn fetches_a_second_while_the_first_waits(client: &Fetcher) -> Check {
     let (one, two) = (Stage::new()?, Stage::new()?);
-    let client = context.client_with(|limits| limits.fetches_max = 1)?;
     let first = client.start(vec![plain(one.address())]);
     let mut to_first = one.accept()?;
-    // The first fetch has all that it may have under way, and the second its own.
     let second = client.start(vec![plain(two.address())]);
     two.accept()?.send(b"the second")?;
     expect_poem(&second.outcome()?, "the second")?;
@@ -286,17 +290,7 @@ fn a_client_can_be_used_again(context: &Context) -> Check {
 }
 
 fn a_client_can_be_used_by_two_threads_at_once(context: &Context) -> Check {
-    let (one, two) = (Stage::new()?, Stage::new()?);
-    let client = context.client()?;
-    let first = client.start(vec![plain(one.address())]);
-    let mut to_first = one.accept()?;
-    // The second is fetched from its beginning to its end while the first waits.
-    let second = client.start(vec![plain(two.address())]);
-    two.accept()?.send(b"the second")?;
-    expect_poem(&second.outcome()?, "the second")?;
-    to_first.send(b"the first")?;
-    drop(to_first);
-    expect_poem(&first.outcome()?, "the first")
+    fetches_a_second_while_the_first_waits(&context.client()?)
 }
 
 fn says_nothing_to_a_poem_server_and_closes_after_it(context: &Context) -> Check {
