@@ -8,6 +8,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`poem_client`] | one poem by calls that block; many in scoped threads |
+//! | `fetching`, [`pace`] | the poems that threads take one after another, and the pace those threads are made at |
 //! | [`context`] | what those calls have in common: bounds, who is told, and who may call them off |
 //! | [`transform_client`] | a poem transformed, or kept as it was |
 //! | [`poem_server`] | a poem, written by a thread that waits for its next chunk in `recv` |
@@ -89,11 +90,13 @@ pub mod buffers;
 pub mod connection;
 pub mod context;
 pub mod deadlines;
+mod fetching;
 pub mod ledger;
 #[cfg(test)]
 mod memory;
 pub mod net;
 pub mod open;
+pub mod pace;
 pub mod poem_client;
 pub mod poem_server;
 pub mod pool;

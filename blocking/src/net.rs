@@ -20,6 +20,11 @@ pub fn now() -> Duration {
     ORIGIN.elapsed()
 }
 
+/// Waits, unless somebody unparks this thread; may return early.
+pub(crate) fn rest(at_most: Duration) {
+    thread::park_timeout(at_most);
+}
+
 /// A send that does not wait, nor raise a signal. Apple's sockets have been told the latter when they were made.
 #[cfg(not(target_vendor = "apple"))]
 const AT_ONCE: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -80,7 +85,7 @@ impl Wire for Socket {
     }
 
     fn pause(&mut self, at_most: Duration) {
-        thread::park_timeout(at_most);
+        rest(at_most);
     }
 
     fn yield_now(&mut self) {

@@ -4,22 +4,20 @@
 //! has each transformed when it has arrived.
 
 use std::panic;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use poetry::error::decode_poem;
 use poetry::{
-    Cancel, Client, Clock, FetchError, FetchFailure, FetchRequest, Observer, Options, Outcome,
-    Peer, Reporter, Role, event::Scene,
+    Cancel, Client, FetchFailure, FetchRequest, Observer, Options, Outcome, Peer, Reporter, Role,
 };
 
 use crate::NAME;
 use crate::buffers::{Buffers, ReadBuffer};
 use crate::context::{Context, Sockets};
 use crate::deadlines::{Timed, Wire};
+use crate::fetching::{Call, Fetches};
 use crate::net;
-use crate::transform_client::transform_or_keep;
 use crate::workers;
 
 // ANCHOR: get_poetry
@@ -73,7 +71,8 @@ impl PoemClient {
 
     // ANCHOR: fetch_all
     /// Fetches all poems at once, each in a thread, as far as there may be threads (S10, S15). The calling thread is
-    /// one of them: where there may be no more, it fetches one poem after another.
+    /// one of them: where there may be no more, it fetches one poem after another. Beyond the first
+    /// [`AT_ONCE`](crate::pace::AT_ONCE) threads the others come at a [pace](crate::pace); until then the kernel keeps what arrives.
     pub fn fetch_all(
         &self,
         requests: &[FetchRequest],
@@ -81,66 +80,35 @@ impl PoemClient {
         cancel: &Cancel,
     ) -> Vec<Outcome> {
         let Options { limits, clock, .. } = &self.options;
-        let reporter = Reporter::new(NAME, Role::PoemClient, clock.clone(), observer);
         let sockets = Arc::new(Sockets::new(requests.len()));
         let hooks = Arc::clone(&sockets);
         let _subscription = cancel.subscribe(move |target| hooks.hang_up(target));
-
-        let context = |index: usize| {
-            let scene = Scene {
-                task: index as u64,
-                ..Scene::default()
-            };
-            let reporter = reporter.clone();
-            let now = net::now();
-            Context::new(
-                scene,
-                now,
-                limits,
-                &self.buffers,
-                reporter,
-                cancel,
-                &sockets,
-            )
-        };
-        let context = |index| (context(index), clock.now());
-        let wanted = limits.fetches_max.max(1).min(requests.len());
-        let begun: Vec<_> = (0..wanted)
-            .map(|index| {
-                let (mut context, now) = context(index);
-                begin(index, &requests[index], &mut context);
-                (context, now)
-            })
-            .collect();
-        let tasks = begun
-            .into_iter()
-            .chain((wanted..requests.len()).map(context));
-        let tasks = Mutex::new(tasks.enumerate());
-        let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
-
-        let outcomes: Vec<OnceLock<Outcome>> = requests.iter().map(|_| OnceLock::new()).collect();
-        let work = &|worker| {
-            while let Some((index, (context, begun))) = next() {
-                let context = context.in_thread(worker);
-                let fetch = || fetch(&requests[index], context, begun, clock);
-                outcomes[index].get_or_init(fetch);
-            }
-        };
+        let fetches = Fetches::begin(Call {
+            requests,
+            limits,
+            clock,
+            buffers: &self.buffers,
+            reporter: Reporter::new(NAME, Role::PoemClient, clock.clone(), observer),
+            cancel,
+            sockets: &sockets,
+        });
+        let fetching = &fetches;
         thread::scope(|scope| {
+            let since = net::now();
             // Where no more threads can be had, those that there are do the work.
-            let spawn = |worker| workers::spawn_scoped(scope, move || work(worker)).ok();
-            let threads: Vec<_> = (1..wanted as u32).map_while(spawn).collect();
-            work(0);
+            let spawn = |worker| workers::spawn_scoped(scope, move || fetching.work(worker)).ok();
+            let threads: Vec<_> = (1..fetching.at_once())
+                .take_while(|&worker| fetching.wants_thread(worker, since))
+                .map_while(spawn)
+                .collect();
+            fetching.work(0);
             for thread in threads {
                 thread
                     .join()
                     .unwrap_or_else(|panic| panic::resume_unwind(panic));
             }
         });
-        outcomes
-            .into_iter()
-            .filter_map(OnceLock::into_inner)
-            .collect()
+        fetches.outcomes()
     }
     // ANCHOR_END: fetch_all
 }
@@ -153,44 +121,5 @@ impl Client for PoemClient {
         cancel: &Cancel,
     ) -> Vec<Outcome> {
         self.fetch_all(requests, observer, cancel)
-    }
-}
-
-/// Connections that are begun in a row. A server that shares our core must accept some before there are more: its
-/// backlog is bounded, and what does not fit waits for a second.
-const BEGUN_IN_A_ROW: usize = 256;
-
-/// Begins to connect before there is a thread to wait for it: so the kernel connects while threads are made, and what
-/// the first of many poems send meanwhile is read at once.
-fn begin(index: usize, request: &FetchRequest, context: &mut Context<'_>) {
-    context.begin(&request.peer);
-    if (index + 1).is_multiple_of(BEGUN_IN_A_ROW) {
-        thread::yield_now();
-    }
-}
-
-/// Fetches one poem, a fetch that has `begun` by `clock`, and has it transformed, if that is asked for.
-fn fetch(
-    request: &FetchRequest,
-    mut context: Context<'_>,
-    begun: Duration,
-    clock: &Clock,
-) -> Outcome {
-    let fetched = get_poetry(&request.peer, &mut context);
-    context.tell(&fetched);
-    let transformed = fetched.and_then(|poem| match &request.via {
-        Some(via) => transform_or_keep(poem, via, context.for_transform())
-            .inspect_err(|failure| context.tell(&Err(failure.clone()))),
-        None => Ok((poem, None)),
-    });
-    let (poem, transform_failure) = match transformed {
-        Ok((poem, failure)) => (Ok(poem), failure),
-        Err(failure) => (Err(FetchError::new(&request.peer, failure)), None),
-    };
-    Outcome {
-        poem,
-        transform_failure,
-        bytes: context.received(),
-        elapsed: clock.now().saturating_sub(begun),
     }
 }
