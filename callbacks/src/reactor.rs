@@ -123,17 +123,9 @@ impl Reactor {
             peer,
             side: Side::Initiated,
         };
-        let dialled = self.core.driver.connect(peer).and_then(|mut socket| {
-            let token = self.core.connections.borrow_mut().reserve();
-            let watched = self.core.driver.register(&mut socket, token, true);
-            if watched.is_err() {
-                self.core.connections.borrow_mut().release(token);
-            }
-            watched.map(|()| (socket, token))
-        });
-        match dialled {
-            Ok((socket, token)) => {
-                let transport = Transport::dial(&self.core, socket, token, address, factory);
+        match self.core.driver.connect(peer) {
+            Ok(socket) => {
+                let transport = Transport::dial(&self.core, socket, address, factory);
                 let turn = self.core.driver.now().saturating_sub(transport.now());
                 transport.set_timeout(Some(timeout.saturating_add(turn)));
                 Some(transport)
@@ -223,6 +215,8 @@ pub(crate) struct Core {
     ports: Ports,
     /// Functions that other threads call, by number.
     inlets: RefCell<Inlets>,
+    /// Connections that this turn has begun: see [`Core::watch_begun`].
+    unwatched: RefCell<Vec<Transport>>,
     /// Connections that were lost, broken or resumed out of turn.
     attention: RefCell<Vec<Transport>>,
     /// When to look at which connection's timeout; see [`Transport::set_timeout`].
@@ -265,6 +259,7 @@ impl Core {
             connections: RefCell::default(),
             ports: Ports::default(),
             inlets: RefCell::default(),
+            unwatched: RefCell::default(),
             attention: RefCell::default(),
             timeouts: RefCell::default(),
             current: Cell::new(WAKE),
@@ -273,11 +268,12 @@ impl Core {
         })
     }
 
-    /// One turn: wait, tell the time, then run calls from threads, and call back what became ready, what asked for
+    /// One turn: watch what the last one began, wait, tell the time, then run calls from threads, and call back what became ready, what asked for
     /// attention, and what is due. `wait` bounds the waiting.
     fn turn(self: &Rc<Self>, work: &mut Work, wait: Option<Duration>) {
         work.ready.clear();
         work.next = 0;
+        self.watch_begun();
         let wait = self.patience().into_iter().chain(wait).min();
         self.driver.poll(wait, &mut work.ready);
         self.tell_time();
@@ -289,6 +285,14 @@ impl Core {
         self.clock.run_due();
         self.contained(|| self.call_timed_out());
         self.lifecycle.turn();
+    }
+
+    /// Has the kernel watch the connections that were begun since it waited last. Not when each is begun: of many begun
+    /// in one turn the last is begun sooner so, and it is the last to end.
+    fn watch_begun(&self) {
+        for transport in self.unwatched.take() {
+            self.calling(transport.token(), || transport.watch());
+        }
     }
 
     /// How long the loop may wait: not at all if there is work, for ever if nothing is due.
@@ -309,6 +313,7 @@ impl Core {
 
     fn has_work(&self) -> bool {
         !self.attention.borrow().is_empty()
+            || !self.unwatched.borrow().is_empty()
             || self.mailbox.has_mail()
             || self.lifecycle.is_stopping()
     }
@@ -417,6 +422,7 @@ impl Core {
             self.calling(transport.token(), || transport.close(Lost::Aborted));
         }
         self.attention.borrow_mut().clear();
+        self.unwatched.borrow_mut().clear();
         self.clock.clear();
     }
 }
@@ -444,70 +450,4 @@ impl fmt::Debug for OpenReactor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::Protocol;
-
-    /// A protocol with a timeout that never comes, and the factory that builds it.
-    #[derive(Default)]
-    struct Patient {
-        failures: Cell<usize>,
-    }
-
-    impl Protocol for Patient {
-        fn connection_made(&mut self, transport: &Transport) {
-            transport.set_timeout(Some(Duration::from_secs(60)));
-        }
-
-        fn data_received(&mut self, _: &Transport, _: &[u8]) {}
-    }
-
-    impl Factory for Patient {
-        fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
-            Some(Box::new(Self::default()))
-        }
-
-        fn connection_failed(&self, _: SocketAddr, _: io::Error) {
-            self.failures.set(self.failures.get() + 1);
-        }
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn r9_a_connection_made_in_time_has_not_failed_though_nobody_has_heard_of_it() {
-        let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
-        for _ in 0..2 {
-            let peer = ([127, 0, 0, 1], 9).into();
-            drop(reactor.connect_tcp(peer, SECOND, Rc::clone(&factory) as _));
-        }
-        reactor.dialled()[0].accept_unheard();
-        reactor.advance(SECOND);
-        assert_eq!((reactor.connections(), factory.failures.get()), (1, 1));
-    }
-
-    #[test]
-    fn r9_the_time_to_connect_counts_from_the_call_and_not_from_the_turn() {
-        let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
-        // In a turn that has taken a second until now.
-        reactor.pass(SECOND);
-        let peer = ([127, 0, 0, 1], 9).into();
-        drop(reactor.connect_tcp(peer, SECOND, Rc::clone(&factory) as _));
-        reactor.settle();
-        assert_eq!((reactor.connections(), factory.failures.get()), (1, 0));
-        reactor.advance(SECOND);
-        assert_eq!((reactor.connections(), factory.failures.get()), (0, 1));
-    }
-
-    #[test]
-    fn a_connection_that_is_gone_leaves_no_timeout_behind_for_long() {
-        let reactor = MemoryReactor::new();
-        let factory: Rc<dyn Factory> = Rc::new(Patient::default());
-        for _ in 0..2_000 {
-            reactor.accept(&factory).finish();
-            reactor.settle();
-        }
-        assert_eq!(reactor.connections(), 0);
-        assert!(reactor.core().timeouts.borrow().len() <= DEAD_TIMEOUTS_MAX + 1);
-    }
-}
+mod tests;

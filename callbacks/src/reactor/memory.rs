@@ -106,6 +106,12 @@ impl MemoryReactor {
         self.settle();
     }
 
+    /// From now on there is no room to watch one more connection, as with Linux's `max_user_watches` reached.
+    #[cfg(test)]
+    pub(super) fn watch_nobody_else(&self) {
+        self.network.shared.borrow_mut().watches_nobody_else = true;
+    }
+
     /// Moves time by `by`; the reactor does not know yet.
     pub(super) fn pass(&self, by: Duration) {
         self.network.shared.borrow_mut().now += by;
@@ -137,6 +143,7 @@ struct Shared {
     now: Duration,
     ready: VecDeque<Ready>,
     dialled: Vec<Peer>,
+    watches_nobody_else: bool,
 }
 
 impl Network {
@@ -262,8 +269,16 @@ impl End {
         self.state.check().map(|()| self.state.connected.get())
     }
 
-    pub(super) fn register(&self, token: usize) {
+    pub(super) fn register(&self, token: usize) -> io::Result<()> {
+        if self.state.network.shared.borrow().watches_nobody_else {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.state.token.set(Some(token));
+        // What has happened before it was watched is announced now, as by the kernel.
+        if self.state.connected.get() || self.state.error_kind().is_some() {
+            self.state.is_ready();
+        }
+        Ok(())
     }
 }
 

@@ -238,10 +238,7 @@ impl Driver {
                     .registry()
                     .register(stream, Token(token), interest(writable))
             }
-            (_, Socket::Memory(end)) => {
-                end.register(token);
-                Ok(())
-            }
+            (_, Socket::Memory(end)) => end.register(token),
             (Self::Memory(_), Socket::Tcp(_)) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

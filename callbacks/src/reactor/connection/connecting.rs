@@ -9,18 +9,31 @@ use crate::reactor::Core;
 use crate::reactor::system::Socket;
 
 impl Transport {
-    /// A connection that has been begun.
+    /// A connection that has been begun, to be [watched](Self::watch) before the reactor waits.
     pub(in crate::reactor) fn dial(
         core: &Rc<Core>,
         socket: Socket,
-        token: usize,
         address: Address,
         factory: Rc<dyn Factory>,
     ) -> Self {
+        let token = core.connections.borrow_mut().reserve();
         let transport = Self::new(core, socket, token, address.peer, CONNECTING);
         transport.with_extra(|extra| extra.factory = Some(factory));
         core.connections.borrow_mut().fill(transport.clone());
+        core.unwatched.borrow_mut().push(transport.clone());
         transport
+    }
+
+    /// Asks the kernel to tell what becomes of it: what that refuses to watch has failed to connect.
+    pub(in crate::reactor) fn watch(&self) {
+        let Some(mut socket) = self.0.socket.take() else {
+            return;
+        };
+        let watched = self.0.core.driver.register(&mut socket, self.0.token, true);
+        self.0.socket.set(Some(socket));
+        if let Err(error) = watched {
+            self.fail_to_connect(error);
+        }
     }
 
     pub(super) fn check_connected(&self) {
