@@ -38,22 +38,25 @@
 //!
 //! # What they cost
 //!
-//! Each line says how it was measured; what counts is how they compare, on one core of a virtual Xeon under Linux 6.18.
+//! Each line says how it was measured; what counts is how they compare, on one core of a virtual Xeon, the poems' line on
+//! one of a virtual EPYC, under Linux 6.18.
 //!
 //! | what | figure | measured by |
 //! |---|---|---|
 //! | a switch to a thread that is ready | 0.7 µs | two threads that yield to each other |
 //! | to sleep and be woken | 1.5–1.8 µs | a value handed from one thread to another and back, halved |
 //! | a thread made and joined | 15–21 µs | one with a small stack that does nothing |
-//! | a request of 600 bytes, in user space | 1,030 instructions (a bare loop on epoll: 760) | `laboratory instructions` |
+//! | a request of 600 bytes, in user space | 1,080 instructions (a bare loop on epoll: 760) | `laboratory instructions` |
 //! | the same, with the kernel | 1.4–1.7 times that loop | `quatrain measure` |
 //! | an idle connection's memory, ours | 11.8 kB, two thirds of it two pages of stack | `laboratory memory` |
-//! | 10,000 slow poems at once | 1.6 times as long as they are served (a bare thread for each: 1.7 to 2.9; mio: 1.1) | `laboratory poems`, and a few lines of std |
+//! | 10,000 slow poems at once | 1.25–1.3 times as long as they are served (a bare thread for each: 1.6–1.7; epoll: 1.15) | `laboratory poems`, and a few lines of std |
 //!
 //! So to sleep and be woken, by another core at that, is the wall; that is why a thread yields before it blocks. The
 //! timer of a socket's timeout, set again by the kernel for every call that blocks, is some 0.1 µs of a request's 4 to 7.
-//! A thread also takes four memory maps, so that no process has more than some 16,000 ([`workers::threads_limit`]). And
-//! to wait for two things at once takes two threads, or patience: see how [`poem_server`] hears a client while it writes.
+//! A thread also takes four memory maps, so that no process has more than some 16,000 ([`workers::threads_limit`]). Ten
+//! thousand made at once would keep the core from the poems they wait for: a client makes those beyond the first
+//! thousand [at a pace](pace), since the kernel keeps what arrives until then. And to wait for two things at once takes
+//! two threads, or patience: see how [`poem_server`] hears a client while it writes.
 //!
 //! [`Blocking::pool`] is the classic alternative, a fixed number of threads over a queue. Its weakness is in [`pool`].
 //!
