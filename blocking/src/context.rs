@@ -1,5 +1,6 @@
 //! What accompanies one connection of a client: its bounds, who is told, and who may call it off.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -139,33 +140,35 @@ impl<'a> Context<'a> {
             if self.is_cancelled() {
                 return Err(FetchFailure::Cancelled);
             }
-            let begun = self.begun.take();
-            if begun.is_none() {
-                self.connecting(address);
-            }
-            let since = if begun.is_none() {
-                net::now()
-            } else {
-                self.since
-            };
-            let late = since.saturating_add(self.limits.connect_timeout);
-            let too_late = self.deadline.filter(|total| *total < late);
-            if too_late.is_some_and(|total| total <= net::now()) {
-                return Err(FetchFailure::TimedOut(Timeout::Total));
-            }
-            let connecting = begun.map_or_else(|| Connecting::begin(address), Ok);
-            match connecting.and_then(|it| it.wait(too_late.unwrap_or(late))) {
+            match self.connect_to(address) {
                 Ok(socket) => return self.connected(socket),
-                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                    if too_late.is_some() {
-                        return Err(FetchFailure::TimedOut(Timeout::Total));
-                    }
-                    failure = Some(FetchFailure::connect_timed_out());
-                }
-                Err(error) => failure = Some(FetchFailure::connection_failed(&error)),
+                Err(late @ FetchFailure::TimedOut(Timeout::Total)) => return Err(late),
+                Err(other) => failure = Some(other),
             }
         }
         Err(self.unless_cancelled(failure.unwrap_or_else(FetchFailure::connect_timed_out)))
+    }
+
+    /// Waits for the connection to `address`, and begins it unless that has been done.
+    fn connect_to(&mut self, address: SocketAddr) -> Result<Socket, FetchFailure> {
+        let (begun, since) = match self.begun.take() {
+            Some(connecting) => (Ok(connecting), self.since),
+            None => {
+                self.connecting(address);
+                (Connecting::begin(address), net::now())
+            }
+        };
+        let timeout = since.saturating_add(self.limits.connect_timeout);
+        let total = self.deadline.filter(|total| *total < timeout);
+        if total.is_some_and(|total| total <= net::now()) {
+            return Err(FetchFailure::TimedOut(Timeout::Total));
+        }
+        let connected = begun.and_then(|connecting| connecting.wait(total.unwrap_or(timeout)));
+        connected.map_err(|error| match (error.kind(), total) {
+            (ErrorKind::TimedOut, Some(_)) => FetchFailure::TimedOut(Timeout::Total),
+            (ErrorKind::TimedOut, None) => FetchFailure::connect_timed_out(),
+            _ => FetchFailure::connection_failed(&error),
+        })
     }
 
     fn connecting(&mut self, address: SocketAddr) {
