@@ -6,11 +6,12 @@
 //! cargo run --release -p quatrain-benches --example laboratory -- target/release/quatrain WHAT [ROUNDS [MODEL...]]
 //! ```
 //!
-//! Beside the models' clients stands the library's bare one, which this program plays when it is started as that.
+//! Beside the models' clients stand the library's bare ones, which this program plays when it is started as one of them.
 //!
 //! WHAT is `memory`, `instructions`, `instructions-pipelined`, `instructions-one-shot`, `poems` or `poems-unpinned`.
 
-use std::io::BufWriter;
+use std::io::{self, BufWriter, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use measure::environment::Environment;
@@ -18,15 +19,19 @@ use measure::exchange::POEM_BYTES;
 use measure::instructions::{self, Instructions};
 use measure::{Exchange, Pinning, Plan, Subject, memory, poems, process, report};
 
-/// What this program is called when it plays the bare client.
+/// What this program is called when it plays the bare client on epoll, or the one of threads.
 const BARE_CLIENT: &str = "bare-client";
+const BARE_THREADS: &str = "bare-threads";
 
 type Ended = Result<String, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let ended = match &args[..] {
-        [bare, addresses @ ..] if bare == BARE_CLIENT => fetch_bare(addresses),
+        [bare, addresses @ ..] if bare == BARE_CLIENT => fetch(poems::fetch_bare, addresses),
+        [bare, addresses @ ..] if bare == BARE_THREADS => {
+            fetch(poems::fetch_in_bare_threads, addresses)
+        }
         [quatrain, what, rest @ ..] => measure(quatrain, what, rest).map(|table| table + "\n"),
         _ => {
             eprintln!("give the path of `quatrain` and what to measure");
@@ -45,15 +50,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Fetches all poems at once, and writes them.
+type Fetch = fn(&[SocketAddr], &mut dyn Write) -> io::Result<()>;
+
 /// The poems it fetched are all that this then prints.
-fn fetch_bare(addresses: &[String]) -> Ended {
+fn fetch(fetch: Fetch, addresses: &[String]) -> Ended {
     process::raise_descriptor_limit()?;
     let addresses: Vec<_> = addresses
         .iter()
         .map(|address| address.parse())
         .collect::<Result<_, _>>()?;
     let mut stdout = BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
-    poems::fetch_bare(&addresses, &mut stdout)?;
+    fetch(&addresses, &mut stdout)?;
     Ok(String::new())
 }
 
@@ -139,9 +147,14 @@ fn slow(quatrain: &str, rounds: usize, models: &[String], pinning: Pinning) -> E
         Subject::new(model, quatrain, words)
     };
     let this = std::env::current_exe()?;
-    let bare = |name| Subject::new(name, &this, [BARE_CLIENT, poems::ADDRESSES]);
-    // Twice: what differs between the two is noise.
-    let clients = ["bare", "bare again"].map(bare).into_iter();
+    let bare = |(name, kind)| Subject::new(name, &this, [kind, poems::ADDRESSES]);
+    // One of them twice: what differs between the two is noise.
+    let bare_ones = [
+        ("bare", BARE_CLIENT),
+        ("bare again", BARE_CLIENT),
+        ("bare threads", BARE_THREADS),
+    ];
+    let clients = bare_ones.map(bare).into_iter();
     let clients = clients.chain(models.iter().map(client));
     let options = poems::Options {
         rounds,

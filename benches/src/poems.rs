@@ -24,7 +24,7 @@ use crate::pinning::Pinning;
 use crate::process::with_affinity;
 use crate::subject::{Subject, names};
 
-pub use client::fetch_bare;
+pub use client::{fetch_bare, fetch_in_bare_threads};
 pub use server::SlowServer;
 
 /// An argument that the server's address takes the place of, once for every poem.

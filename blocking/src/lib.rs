@@ -49,7 +49,7 @@
 //! | a request of 600 bytes, in user space | 1,080 instructions (a bare loop on epoll: 760) | `laboratory instructions` |
 //! | the same, with the kernel | 1.4–1.7 times that loop | `quatrain measure` |
 //! | an idle connection's memory, ours | 11.8 kB, two thirds of it two pages of stack | `laboratory memory` |
-//! | 10,000 slow poems at once | 1.25–1.3 times as long as they are served (a bare thread for each: 1.6–1.7; epoll: 1.15) | `laboratory poems`, and a few lines of std |
+//! | 10,000 slow poems at once | 1.25–1.3 times as long as they are served (a bare thread for each: 1.6–1.7; epoll: 1.15) | `laboratory poems` |
 //!
 //! So to sleep and be woken, by another core at that, is the wall; that is why a thread yields before it blocks. The
 //! timer of a socket's timeout, set again by the kernel for every call that blocks, is some 0.1 µs of a request's 4 to 7.

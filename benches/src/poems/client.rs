@@ -1,9 +1,11 @@
-//! The bare client that the models' clients are measured beside: one thread, epoll through mio, nothing else.
+//! The bare clients that the models' clients are measured beside: one thread, epoll through mio, and nothing else; or a
+//! thread for each poem, and nothing else.
 //!
-//! It has no limits, no timers and no progress, and takes every address as it is given.
+//! They have no limits, no timers and no progress, and take every address as it is given.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::thread;
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -48,6 +50,36 @@ pub fn fetch_bare(addresses: &[SocketAddr], out: &mut dyn Write) -> io::Result<(
     out.flush()
 }
 
+/// What a thread of [`fetch_in_bare_threads`] has for a stack: ten thousand of the default would be 20 GB of addresses.
+const STACK_BYTES: usize = 128 << 10;
+
+/// Does as [`fetch_bare`], with a thread for each poem.
+///
+/// # Errors
+/// What the system says of any connection, or of a thread that it does not give.
+pub fn fetch_in_bare_threads(addresses: &[SocketAddr], out: &mut dyn Write) -> io::Result<()> {
+    let poems: Vec<Vec<u8>> = thread::scope(|scope| {
+        let fetch = |&address: &SocketAddr| {
+            let builder = thread::Builder::new().stack_size(STACK_BYTES);
+            builder.spawn_scoped(scope, move || fetch_one(address))
+        };
+        let threads: Vec<_> = addresses.iter().map(fetch).collect::<io::Result<_>>()?;
+        let poem = |thread: thread::ScopedJoinHandle<'_, _>| {
+            let joined = thread.join();
+            joined.unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
+        };
+        threads.into_iter().map(poem).collect::<io::Result<_>>()
+    })?;
+    poems.iter().try_for_each(|poem| out.write_all(poem))?;
+    out.flush()
+}
+
+fn fetch_one(address: SocketAddr) -> io::Result<Vec<u8>> {
+    let mut poem = Vec::new();
+    std::net::TcpStream::connect(address)?.read_to_end(&mut poem)?;
+    Ok(poem)
+}
+
 /// Takes what is there; whether that was the end. A short read empties the socket, unless FIN is behind it.
 fn read(
     stream: &mut TcpStream,
@@ -81,8 +113,10 @@ mod tests {
     use super::*;
     use crate::poems::SlowServer;
 
+    type Fetch = fn(&[SocketAddr], &mut dyn Write) -> io::Result<()>;
+
     #[test]
-    fn it_prints_the_poems_whole_and_in_order() {
+    fn they_print_the_poems_whole_and_in_order() {
         let pace = Pace::Slow {
             num_bytes: NonZeroUsize::new(3).unwrap(),
             delay: Duration::from_millis(1),
@@ -90,8 +124,10 @@ mod tests {
         let servers = ["first\n", "second\n"]
             .map(|poem| SlowServer::start(Poem::from(poem), pace, None).unwrap());
         let addresses = servers.each_ref().map(SlowServer::address);
-        let mut out = Vec::new();
-        fetch_bare(&addresses, &mut out).unwrap();
-        assert_eq!(out, b"first\nsecond\n");
+        for fetch in [fetch_bare as Fetch, fetch_in_bare_threads] {
+            let mut out = Vec::new();
+            fetch(&addresses, &mut out).unwrap();
+            assert_eq!(out, b"first\nsecond\n");
+        }
     }
 }
