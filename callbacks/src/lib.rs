@@ -1,6 +1,6 @@
 //! **Callbacks**: a reactor on mio, and Deferreds. One thread runs one loop; everything else is called back from it.
 //!
-//! Nothing here blocks and nothing is locked. A program says what is to be done *when* something has happened, and
+//! Nothing here blocks, and nothing is locked but the queue that other threads put their calls into. A program says what is to be done *when* something has happened, and
 //! returns; the reactor calls. It is Twisted's design, in Rust's types: what was a rule there (fire once, do not return
 //! yourself, do not touch the reactor from another thread) is here mostly something that does not compile.
 //!
@@ -31,6 +31,7 @@
 //! | `protocol.rs` | [`Protocol`], [`Factory`], [`Producer`]: what programs implement | R9 |
 //! | `deferred.rs` | [`Deferred`] and [`Trigger`], typed; `deferred/chain.rs` the machinery | D1–D9 |
 //! | `deferred/` | [`coroutine`], [`DeferredList`], [`race`], [`DeferredSemaphore`], [`DeferredQueue`] | D10–D13 |
+//! | `threads.rs`, `failure.rs`, `log.rs` | [`defer_to_thread`], [`Failure`], what nobody handled | D8, D14 |
 //! | `station.rs`, `linger.rs`, `serving.rs` | what servers share, the lingering close, the threads | S7, S16, S21, S23 |
 //! | `poem_server.rs`, `transform_server.rs` | [`serve_poem`], [`serve_transforms`] | S1, S3–S7, S18 |
 //! | `poem_client.rs`, `transform_client.rs` | [`get_poetry`], [`transform`] and its fallback | S10–S15 |
@@ -43,7 +44,8 @@
 //! - Readiness is edge-triggered. A read that did not fill the buffer has emptied the socket, so it is not asked again.
 //! - One read buffer and one scratch for replies serve every connection of a reactor: an idle one owns neither, nor a
 //!   decoder. A request that arrives whole allocates nothing.
-//! - The time is told once a turn. Moving a connection's timeout is one store; the queue of timeouts looks again when the
+//! - What a turn begins is watched when it has ended, so that nothing comes between the first dial of many and the last.
+//! - The time is told once a turn, and again for each call that is to come later. Moving a connection's timeout is one store; the queue of timeouts looks again when the
 //!   earliest it knows of comes up.
 //! - Chains of Deferreds of any depth are fired, cancelled and dropped by loops, never by recursion.
 //! - The [`OpenReactor`] owns everything that its handles refer to. When it is dropped, every socket is closed.

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::rc::Rc;
 
+use poetry::panics;
+
 /// Something that went wrong with nobody there to handle it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
@@ -54,11 +56,19 @@ pub fn set_hook(hook: impl Fn(&Trouble) + 'static) {
     HOOK.set(Some(Rc::new(hook)));
 }
 
-/// Tells the hook; during the end of a thread, when there is none any more, stderr. A closed stderr is no harm (S22).
+/// Tells the hook; during the end of a thread, when there is none any more, stderr. A closed stderr is no harm (S22),
+/// nor is a hook that panics: then, too, stderr is told.
 pub(crate) fn report(trouble: Trouble) {
     let hook = HOOK.try_with(|hook| hook.borrow().clone()).ok().flatten();
-    match hook {
-        Some(hook) => hook(&trouble),
-        None => drop(writeln!(io::stderr().lock(), "{trouble}")),
+    let told = hook.and_then(|hook| panics::contain(|| hook(&trouble)).ok());
+    if told.is_none() {
+        drop(writeln!(io::stderr().lock(), "{trouble}"));
     }
+}
+
+/// Runs `call`; its panic is reported, and goes no further (R4).
+pub(crate) fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
+    panics::contain(call)
+        .map_err(|message| report(Trouble::Panicked { message }))
+        .ok()
 }

@@ -172,4 +172,7 @@ pub trait Producer {
     fn pause_producing(&self);
     /// Go on.
     fn resume_producing(&self);
+
+    /// Nobody takes what is made any more: the connection it went to is gone. A producer that waits would wait for ever.
+    fn stop_producing(&self) {}
 }

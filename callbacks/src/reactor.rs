@@ -100,6 +100,9 @@ impl Reactor {
 
     /// Serves a connection that some port, perhaps in another thread, has accepted.
     pub fn adopt(&self, accepted: Accepted, factory: &dyn Factory) {
+        if self.core.is_closed() {
+            return;
+        }
         let Accepted {
             stream,
             peer,
@@ -119,6 +122,9 @@ impl Reactor {
         timeout: Duration,
         factory: Rc<dyn Factory>,
     ) -> Option<Transport> {
+        if self.core.is_closed() {
+            return None;
+        }
         let address = Address {
             peer,
             side: Side::Initiated,
@@ -171,8 +177,23 @@ impl OpenReactor {
         }
     }
 
-    /// Runs the loop until [`Reactor::stop`]. Then the shutdown triggers run (R5), and connections still there are
-    /// aborted.
+    /// Runs the loop until [`Reactor::stop`]. Then the shutdown triggers run (R5); connections still there are aborted
+    /// among those of the phase in between. Ports stay, and are served again when this is called again.
+    ///
+    /// ```
+    /// use callbacks::{AlreadyRunning, Reactor};
+    /// use std::rc::Rc;
+    ///
+    /// let reactor = Rc::new(Reactor::open()?);
+    /// let inside = Rc::downgrade(&reactor);
+    /// reactor.call_when_running(move || {
+    ///     let reactor = inside.upgrade().unwrap();
+    ///     assert_eq!(reactor.run(), Err(AlreadyRunning));
+    ///     reactor.stop().unwrap();
+    /// });
+    /// assert_eq!(reactor.run(), Ok(()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// It runs already (R6).
@@ -185,8 +206,6 @@ impl OpenReactor {
         while core.is_running() {
             core.turn(&mut work, None);
         }
-        self.reactor.abort_connections();
-        core.turn(&mut work, Some(Duration::ZERO));
         Ok(())
     }
 }
@@ -225,6 +244,8 @@ pub(crate) struct Core {
     current: Cell<usize>,
     lifecycle: Lifecycle,
     mailbox: Mailbox,
+    /// Whether its owner is gone: nothing begins any more.
+    closed: Cell<bool>,
 }
 
 /// Dead timeouts that are not worth a clean-up.
@@ -253,7 +274,7 @@ impl Core {
     fn new(driver: Driver) -> Rc<Self> {
         let mailbox = Mailbox::new(driver.wake());
         Rc::new(Self {
-            clock: Clock::new(),
+            clock: Clock::with_source(driver.clock()),
             driver,
             now: Cell::new(0),
             connections: RefCell::default(),
@@ -265,10 +286,11 @@ impl Core {
             current: Cell::new(WAKE),
             lifecycle: Lifecycle::default(),
             mailbox,
+            closed: Cell::new(false),
         })
     }
 
-    /// One turn: watch what the last one began, wait, tell the time, then run calls from threads, and call back what became ready, what asked for
+    /// One turn: watch what was begun, wait, tell the time, then run calls from threads, and call back what became ready, what asked for
     /// attention, and what is due. `wait` bounds the waiting.
     fn turn(self: &Rc<Self>, work: &mut Work, wait: Option<Duration>) {
         work.ready.clear();
@@ -284,11 +306,34 @@ impl Core {
         self.contained(|| self.call_attentive(work));
         self.clock.run_due();
         self.contained(|| self.call_timed_out());
-        self.lifecycle.turn();
+        if self.lifecycle.turn() {
+            self.wind_up();
+        }
     }
 
-    /// Has the kernel watch the connections that were begun since it waited last. Not when each is begun: of many begun
-    /// in one turn the last is begun sooner so, and it is the last to end.
+    /// The end of a run: nothing is accepted, read or due any more.
+    fn wind_up(&self) {
+        self.lifecycle.run_phase(Phase::During);
+        for transport in self.transports() {
+            self.calling(transport.token(), || transport.end_with_run());
+        }
+        // What those who were told of their end have begun is for nobody.
+        self.close_connections();
+        self.lifecycle.run_phase(Phase::After);
+        self.lifecycle.end();
+    }
+
+    /// Closes every connection; those still being made without a word.
+    fn close_connections(&self) {
+        while self.connections.borrow().len() > 0 {
+            for transport in self.transports() {
+                self.calling(transport.token(), || transport.close(Lost::Aborted));
+            }
+        }
+    }
+
+    /// Has the kernel watch the connections begun since this was called last. Not when each is begun: of many begun in one
+    /// turn the last is begun sooner so, and it is the last to end.
     fn watch_begun(&self) {
         for transport in self.unwatched.take() {
             self.calling(transport.token(), || transport.watch());
@@ -324,11 +369,12 @@ impl Core {
         self.clock.set(now);
     }
 
-    /// Runs `call`, which concerns the connection of `token`: a panic costs that one (R4). `call` is then made again, and
-    /// must find nothing left to do.
+    /// Runs `call`, which concerns the connection of `token`: a panic costs that one (R4), and not the one in whose call
+    /// this may be. `call` is then made again, and must find nothing left to do.
     fn calling(&self, token: usize, call: impl FnMut()) {
-        self.current.set(token);
+        let outer = self.current.replace(token);
         self.contained(call);
+        self.current.set(outer);
     }
 
     /// Runs `calls`, again and again until it comes through: a panic costs the current connection (R4).
@@ -337,7 +383,8 @@ impl Core {
             log::report(Trouble::Panicked { message });
             let current = self.connections.borrow().get(self.current.replace(WAKE));
             if let Some(transport) = current {
-                transport.give_up();
+                // Its protocol may panic over that, too; it is closed all the same.
+                log::contained(|| transport.give_up());
             }
         }
     }
@@ -411,19 +458,22 @@ impl Core {
         self.connections.borrow().iter().collect()
     }
 
-    /// Drops everything that may hold a handle to this.
+    /// Drops everything that may hold a handle to this, and takes in nothing any more.
     fn close(&self) {
-        self.clock.clear();
+        self.closed.set(true);
+        self.clock.stop();
         self.ports.clear();
         drop(self.inlets.take());
         self.lifecycle.clear();
         self.mailbox.close();
-        for transport in self.transports() {
-            self.calling(transport.token(), || transport.close(Lost::Aborted));
-        }
+        self.close_connections();
         self.attention.borrow_mut().clear();
         self.unwatched.borrow_mut().clear();
-        self.clock.clear();
+    }
+
+    /// Whether what is asked of this does not happen any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 }
 

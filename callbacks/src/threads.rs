@@ -43,12 +43,16 @@ pub fn defer_to_thread<T: Send + 'static>(
             trigger.fire(result.map_err(|message| Panicked(message).into()));
         }
     });
+    let unused = inlet.clone();
     let spawned = thread::Builder::new().spawn(move || {
         // A reactor that is gone wants no result.
         let _ = inlet.send_last(panics::contain(work));
     });
     match spawned {
         Ok(_) => deferred,
-        Err(error) => Deferred::fail(error),
+        Err(error) => {
+            reactor.forget_inlet(&unused);
+            Deferred::fail(error)
+        }
     }
 }

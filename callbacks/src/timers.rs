@@ -8,10 +8,9 @@ use std::fmt;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use poetry::panics;
 use slab::Slab;
 
-use crate::log::{self, Trouble};
+use crate::log;
 
 /// A clock, and the calls that wait for it. Clones are the same clock.
 ///
@@ -35,11 +34,21 @@ pub struct Clock {
 
 #[derive(Default)]
 struct Timers {
+    /// The time of this turn.
     now: Duration,
+    /// Asked when a call is made, for a turn may have taken long: else that call would come early (R1).
+    source: Option<Source>,
+    /// Whether calls are dropped: nobody will move this clock any more.
+    stopped: bool,
     made: u64,
+    /// The calls made before this turn: no others run in it.
+    made_before: u64,
     queue: BinaryHeap<Reverse<Entry>>,
     calls: Slab<Call>,
 }
+
+/// Tells the time by a clock that does not stand still during a turn.
+type Source = Box<dyn Fn() -> Duration>;
 
 /// A place in the queue: by time, then in the order the calls were made (R1). It may be out of date: see [`Call`].
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -67,17 +76,28 @@ impl Clock {
         Self::default()
     }
 
+    /// A clock that is moved once a turn, and whose calls are due by what `source` says when they are made.
+    pub(crate) fn with_source(source: Source) -> Self {
+        let clock = Self::new();
+        clock.timers.borrow_mut().source = Some(source);
+        clock
+    }
+
     /// The time since the clock's origin. Under a reactor it moves once per turn.
     pub fn now(&self) -> Duration {
         self.timers.borrow().now
     }
 
-    /// Runs `action` once, `delay` from now: never early, equal times in the order of the calls, and not before
-    /// the next turn (R1).
+    /// Runs `action` once, `delay` from now: never early, however long this turn has taken by now, equal times in the
+    /// order of the calls, and not before the next turn (R1). On the clock of a reactor that is gone it is dropped.
     pub fn call_later(&self, delay: Duration, action: impl FnOnce() + 'static) -> DelayedCall {
         let mut timers = self.timers.borrow_mut();
-        let due = timers.now.saturating_add(delay);
         let made = timers.made;
+        if timers.stopped {
+            drop(timers); // What `action` owns may come back here when it is dropped.
+            return self.delayed_call(usize::MAX, made);
+        }
+        let due = timers.time().saturating_add(delay);
         timers.made += 1;
         let key = timers.calls.insert(Call {
             made,
@@ -86,6 +106,10 @@ impl Clock {
             action: Box::new(action),
         });
         timers.queue.push(Reverse(Entry { due, made, key }));
+        self.delayed_call(key, made)
+    }
+
+    fn delayed_call(&self, key: usize, made: u64) -> DelayedCall {
         DelayedCall {
             timers: Rc::downgrade(&self.timers),
             key,
@@ -105,22 +129,20 @@ impl Clock {
         self.timers.borrow().calls.len()
     }
 
-    /// Moves time to `now`, if that is not in the past.
+    /// Begins a turn: moves time to `now`, if that is not in the past.
     pub(crate) fn set(&self, now: Duration) {
         let mut timers = self.timers.borrow_mut();
         timers.now = timers.now.max(now);
+        timers.made_before = timers.made;
     }
 
-    /// Runs what is due.
+    /// Runs what is due, of the calls made before this turn.
     pub(crate) fn run_due(&self) {
-        let boundary = self.timers.borrow().made;
         loop {
             // A statement of its own: the action must find the timers free.
-            let action = self.timers.borrow_mut().pop_due(boundary);
+            let action = self.timers.borrow_mut().pop_due();
             let Some(action) = action else { return };
-            if let Err(message) = panics::contain(action) {
-                log::report(Trouble::Panicked { message });
-            }
+            log::contained(action);
         }
     }
 
@@ -131,10 +153,11 @@ impl Clock {
         timers.queue.peek().map(|Reverse(entry)| entry.due)
     }
 
-    /// Forgets every call without running it.
-    pub(crate) fn clear(&self) {
+    /// Forgets every call without running it, and drops those that are made from now on.
+    pub(crate) fn stop(&self) {
         let (calls, queue) = {
             let mut timers = self.timers.borrow_mut();
+            timers.stopped = true;
             (
                 std::mem::take(&mut timers.calls),
                 std::mem::take(&mut timers.queue),
@@ -145,11 +168,17 @@ impl Clock {
 }
 
 impl Timers {
-    /// The first call that is due and was made before `boundary`.
-    fn pop_due(&mut self, boundary: u64) -> Option<Box<dyn FnOnce()>> {
+    /// Now, not the time of this turn.
+    fn time(&self) -> Duration {
+        let time = self.source.as_ref().map(|source| source());
+        time.map_or(self.now, |time| time.max(self.now))
+    }
+
+    /// The first call that is due.
+    fn pop_due(&mut self) -> Option<Box<dyn FnOnce()>> {
         self.settle();
         let Reverse(first) = self.queue.peek()?;
-        if first.due > self.now || first.made >= boundary {
+        if first.due > self.now || first.made >= self.made_before {
             return None;
         }
         let key = first.key;
@@ -260,7 +289,7 @@ impl DelayedCall {
     /// It has run, or was cancelled (R2).
     pub fn reset(&self, delay: Duration) -> Result<(), NotPending> {
         self.with(|timers, key| {
-            let due = timers.now.saturating_add(delay);
+            let due = timers.time().saturating_add(delay);
             timers.reschedule(key, due);
         })
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use callbacks::{
     Address, Factory, Lost, MemoryReactor, Producer, Protocol, Reactor, Side, Transport, log,
 };
 
-use common::{Journal, SECOND};
+use common::{Journal, SECOND, unhandled};
 
 /// Notes what it is told; does what its name says.
 #[derive(Clone)]
@@ -149,6 +149,56 @@ fn r9_back_pressure_goes_both_ways() {
     assert_eq!((peer.unread(), peer.received().len()), (0, 200_080));
 }
 
+/// An hour later it would still wait.
+#[test]
+fn r9_a_producer_that_waits_is_stopped_when_its_consumer_is_gone() {
+    let (reactor, journal, factory) = notes(|_, _| ());
+    let transports: Rc<RefCell<Vec<Transport>>> = Rc::default();
+    let keeps = Rc::new(Keeps(Rc::clone(&transports), factory));
+    let [upstream, client] = [(); 2].map(|()| reactor.accept(&(Rc::clone(&keeps) as _)));
+    let (from, to) = (
+        transports.borrow()[0].clone(),
+        transports.borrow()[1].clone(),
+    );
+    to.register_producer(Rc::new(from));
+    client.limit_room(0);
+    to.write(&[0; 100_000]);
+    upstream.send(b"this waits");
+    reactor.settle();
+    assert_eq!(upstream.unread(), 10);
+    journal.take();
+    client.fail(ErrorKind::ConnectionReset);
+    reactor.settle();
+    assert_eq!(journal.take(), ["lost: connection reset", "lost: done"]);
+    assert!(upstream.is_closed());
+}
+
+/// Keeps the transports of the protocols that another factory builds.
+struct Keeps(Rc<RefCell<Vec<Transport>>>, Rc<dyn Factory>);
+
+impl Factory for Keeps {
+    fn build_protocol(&self, address: &Address) -> Option<Box<dyn Protocol>> {
+        let protocol = self.1.build_protocol(address)?;
+        Some(Box::new(Kept(Rc::clone(&self.0), protocol)))
+    }
+}
+
+struct Kept(Rc<RefCell<Vec<Transport>>>, Box<dyn Protocol>);
+
+impl Protocol for Kept {
+    fn connection_made(&mut self, transport: &Transport) {
+        self.0.borrow_mut().push(transport.clone());
+    }
+
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
+        self.1.data_received(transport, data);
+    }
+
+    fn connection_lost(&mut self, transport: &Transport, reason: Lost) {
+        self.1.connection_lost(transport, reason);
+    }
+}
+
 #[test]
 fn no_cycle_keeps_a_socket_open() {
     /// Holds everything it can get hold of.
@@ -197,7 +247,9 @@ impl Factory for PanicsWhen {
 
 impl Protocol for PanicsWhen {
     fn connection_made(&mut self, transport: &Transport) {
-        transport.set_timeout(Some(SECOND));
+        if self.0 == "timed out" {
+            transport.set_timeout(Some(SECOND));
+        }
         self.called("made");
     }
 
@@ -236,7 +288,6 @@ impl Protocol for PanicsWhen {
 
 #[test]
 fn r4_a_panic_in_any_call_drops_only_that_connection() {
-    log::set_hook(|_| ());
     let calls = [
         "built",
         "failed",
@@ -249,6 +300,7 @@ fn r4_a_panic_in_any_call_drops_only_that_connection() {
         "lost",
     ];
     for call in calls {
+        let panics = unhandled();
         let reactor = MemoryReactor::new();
         let good = reactor.accept(&(Rc::new(PanicsWhen("nothing is called")) as Rc<dyn Factory>));
         let address = ([127, 0, 0, 1], 9).into();
@@ -264,18 +316,14 @@ fn r4_a_panic_in_any_call_drops_only_that_connection() {
         reactor.settle();
         bad.limit_room(2);
         reactor.settle();
-        if call == "timed out" {
-            good.send(b"not idle");
-            reactor.advance(SECOND);
-        }
+        reactor.advance(SECOND);
         bad.finish();
         reactor.settle();
+        assert_eq!(panics.get(), 1, "a panic when {call}");
         assert!(bad.is_closed(), "although it panicked when {call}");
-        if call != "timed out" {
-            good.send(b"still here");
-            reactor.settle();
-            assert_eq!(good.received(), b"still here", "a panic when {call}");
-        }
+        good.send(b"still here");
+        reactor.settle();
+        assert_eq!(good.received(), b"still here", "a panic when {call}");
     }
 }
 

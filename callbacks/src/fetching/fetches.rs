@@ -12,6 +12,7 @@ use super::Share;
 use crate::deferred::semaphore::DeferredSemaphore;
 use crate::deferred::{Control, Deferred};
 use crate::failure::{Cancelled, Failure};
+use crate::log;
 use crate::poem_client::get_poetry;
 use crate::reactor::Reactor;
 use crate::task::{Task, fetch_failure};
@@ -93,7 +94,8 @@ impl Fetches {
             Ok((poem, failure)) => (Ok(poem), failure),
             Err(failure) => {
                 let failure = fetch_failure(failure);
-                task.report(Kind::Failed(failure.clone()));
+                // An observer that panics must not keep the others waiting for this one.
+                log::contained(|| task.report(Kind::Failed(failure.clone())));
                 let (_, request) = &self.share.requests[place];
                 (Err(FetchError::new(&request.peer, failure)), None)
             }

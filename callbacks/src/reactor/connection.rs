@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::Core;
 use super::slots::Tokened;
 use super::system::{Ready, Socket};
+use crate::log;
 use crate::protocol::{Factory, Lost, Producer, Protocol};
 
 mod api;
@@ -76,6 +77,8 @@ const CLOSED: u16 = 1 << 11;
 const IN_CALL: u16 = 1 << 12;
 const ATTENTIVE: u16 = 1 << 13;
 const PRODUCER_WAITS: u16 = 1 << 14;
+/// The program ends, and the protocol is to be told when the call it is in has returned.
+const SHUT_DOWN: u16 = 1 << 15;
 
 /// What the core does.
 impl Transport {
@@ -182,6 +185,8 @@ impl Transport {
     pub(super) fn shut_down(&self) {
         if self.is(CONNECTING) {
             self.abort_connection();
+        } else if self.is(IN_CALL) {
+            self.set(SHUT_DOWN);
         } else {
             self.call(|protocol, transport| protocol.shut_down(transport));
             self.finish_up();
@@ -264,7 +269,7 @@ impl Transport {
     /// Does what calls have asked for.
     #[inline]
     fn finish_up(&self) {
-        if self.is(LOSING | LOSING_WRITE | ABORTED) {
+        if self.is(LOSING | LOSING_WRITE | ABORTED | SHUT_DOWN) {
             self.end();
         }
     }
@@ -272,6 +277,10 @@ impl Transport {
     fn end(&self) {
         if self.is(CLOSED) {
             return;
+        }
+        if self.is(SHUT_DOWN) {
+            self.clear(SHUT_DOWN);
+            return self.shut_down();
         }
         if self.is(ABORTED) {
             let error = self.with_extra(|extra| extra.error.take());
@@ -297,8 +306,11 @@ impl Transport {
         self.set(CLOSED);
         self.0.core.connections.borrow_mut().release(self.0.token);
         drop(self.0.socket.take());
-        drop(self.0.extra.take());
+        let extra = self.0.extra.take();
         self.0.core.clean_up_timeouts();
+        if let Some(producer) = extra.and_then(|extra| extra.producer) {
+            log::contained(|| producer.stop_producing());
+        }
         if let Some(mut protocol) = self.0.protocol.take() {
             protocol.connection_lost(self, lost);
         }

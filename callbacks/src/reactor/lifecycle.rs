@@ -4,20 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::mem;
 use std::rc::Rc;
 
-use poetry::panics;
-
 use super::{Core, Reactor};
 use crate::deferred::Deferred;
-use crate::log::{self, Trouble};
+use crate::log;
 
 /// When a shutdown trigger runs: each phase after the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// While everything still works; the next phase waits for the Deferreds that these triggers return.
     Before,
-    /// In between.
+    /// In between: after these triggers, connections that are still there are aborted, and those being made fail.
     During,
-    /// Last.
+    /// Last: nothing is called back any more.
     After,
 }
 
@@ -68,10 +66,13 @@ impl Reactor {
     /// ```
     pub fn call_when_running(&self, hook: impl FnOnce() + 'static) {
         let lifecycle = &self.core().lifecycle;
+        if self.core().is_closed() {
+            return;
+        }
         if lifecycle.state.get() == State::Idle {
             lifecycle.hooks.borrow_mut().push(Box::new(hook));
         } else {
-            contained(hook);
+            log::contained(hook);
         }
     }
 
@@ -116,8 +117,10 @@ impl Reactor {
         phase: Phase,
         trigger: impl FnOnce() -> Deferred<()> + 'static,
     ) {
-        let mut triggers = self.core().lifecycle.triggers.borrow_mut();
-        triggers.push((phase, Box::new(trigger)));
+        if !self.core().is_closed() {
+            let mut triggers = self.core().lifecycle.triggers.borrow_mut();
+            triggers.push((phase, Box::new(trigger)));
+        }
     }
 
     /// Whether the reactor runs.
@@ -136,17 +139,18 @@ impl Lifecycle {
         }
     }
 
-    /// The end of a turn: goes on with stopping, if that is what we do.
-    pub(super) fn turn(&self) {
+    /// The end of a turn: goes on with stopping, if that is what we do. Whether it is time for the phases that end a run.
+    pub(super) fn turn(&self) -> bool {
         if self.state.get() == State::Stopping {
             self.state.set(State::Waiting);
             self.run_phase(Phase::Before);
         }
-        if self.state.get() == State::Waiting && self.awaited.get() == 0 {
-            self.run_phase(Phase::During);
-            self.run_phase(Phase::After);
-            self.state.set(State::Idle);
-        }
+        self.state.get() == State::Waiting && self.awaited.get() == 0
+    }
+
+    /// The run is over.
+    pub(super) fn end(&self) {
+        self.state.set(State::Idle);
     }
 
     pub(super) fn clear(&self) {
@@ -154,25 +158,27 @@ impl Lifecycle {
         drop(self.triggers.take());
     }
 
-    fn run_phase(&self, phase: Phase) {
+    pub(super) fn run_phase(&self, phase: Phase) {
         let all = self.triggers.take();
         let (now, later) = all.into_iter().partition(|(of, _)| *of == phase);
         *self.triggers.borrow_mut() = later;
         let now: Vec<(Phase, Trigger)> = now;
         for (_, trigger) in now {
-            if let Some(ended) = contained(trigger) {
-                self.awaited.set(self.awaited.get() + 1);
-                let awaited = Rc::clone(&self.awaited);
-                // However it ends: a failure is reported when the Deferred is dropped, and must not stop the stop.
-                drop(ended.add_both(move |result| {
-                    awaited.set(awaited.get() - 1);
-                    result
-                }));
+            let ended = log::contained(trigger);
+            if let (Some(ended), Phase::Before) = (ended, phase) {
+                self.wait_for(ended);
             }
         }
-        if phase != Phase::Before {
-            self.awaited.set(0);
-        }
+    }
+
+    fn wait_for(&self, ended: Deferred<()>) {
+        self.awaited.set(self.awaited.get() + 1);
+        let awaited = Rc::clone(&self.awaited);
+        // However it ends: a failure is reported when the Deferred is dropped, and must not stop the stop.
+        drop(ended.add_both(move |result| {
+            awaited.set(awaited.get() - 1);
+            result
+        }));
     }
 }
 
@@ -186,7 +192,7 @@ impl Core {
         self.tell_time();
         let hooks = mem::take(&mut *self.lifecycle.hooks.borrow_mut());
         for hook in hooks {
-            contained(hook);
+            log::contained(hook);
         }
         true
     }
@@ -194,11 +200,4 @@ impl Core {
     pub(super) fn is_running(&self) -> bool {
         self.lifecycle.state.get() != State::Idle
     }
-}
-
-/// Runs a hook; its panic is logged, and the loop goes on (R4).
-fn contained<T>(hook: impl FnOnce() -> T) -> Option<T> {
-    panics::contain(hook)
-        .map_err(|message| log::report(Trouble::Panicked { message }))
-        .ok()
 }

@@ -70,7 +70,10 @@ impl MemoryReactor {
     pub fn accept(&self, factory: &Rc<dyn Factory>) -> Peer {
         let serial = self.accepted.get();
         self.accepted.set(serial + 1);
-        let end = End::new(self.network.clone(), test_address(40_000 + serial as u16));
+        let end = End::new(
+            self.network.clone(),
+            test_address(40_000_u16.wrapping_add(serial as u16)),
+        );
         end.state.connected.set(true);
         let peer = Peer {
             state: Rc::clone(&end.state),
@@ -89,12 +92,17 @@ impl MemoryReactor {
         mem::take(&mut self.network.shared.borrow_mut().dialled)
     }
 
-    /// Lets the reactor do all that can be done at this time.
+    /// Lets the reactor do all that can be done at this time; once it was stopped, nothing. A program that calls itself
+    /// later by nothing, again and again, never settles.
     pub fn settle(&self) {
         let core = self.core();
-        loop {
+        while core.is_running() {
             core.turn(&mut self.work.borrow_mut(), Some(Duration::ZERO));
-            if !core.has_work() && self.network.shared.borrow().ready.is_empty() {
+            let is_due = core
+                .clock
+                .next_due()
+                .is_some_and(|due| due <= core.clock.now());
+            if !is_due && !core.has_work() && self.network.shared.borrow().ready.is_empty() {
                 return;
             }
         }
@@ -186,7 +194,8 @@ struct State {
 }
 
 impl State {
-    fn is_ready(&self) {
+    /// Tells the reactor, if that watches, what can be done with its end.
+    fn announce(&self) {
         if let Some(token) = self.token.get() {
             let ended = self.peer_finished.get() || self.error_kind().is_some();
             let ready = Ready {
@@ -276,7 +285,7 @@ impl End {
         self.state.token.set(Some(token));
         // What has happened before it was watched is announced now, as by the kernel.
         if self.state.connected.get() || self.state.error_kind().is_some() {
-            self.state.is_ready();
+            self.state.announce();
         }
         Ok(())
     }
@@ -303,7 +312,7 @@ impl Peer {
     /// Accepts the connection that was dialled.
     pub fn accept(&self) {
         self.state.connected.set(true);
-        self.state.is_ready();
+        self.state.announce();
     }
 
     /// Accepts it, but the word of that is still on its way, as after a turn that saw more than it could take.
@@ -315,26 +324,26 @@ impl Peer {
     /// Refuses, or resets, the connection with an error of this kind.
     pub fn fail(&self, kind: io::ErrorKind) {
         self.state.error.set(Some(kind));
-        self.state.is_ready();
+        self.state.announce();
     }
 
     /// Sends `bytes`.
     pub fn send(&self, bytes: &[u8]) {
         self.state.to_reactor.borrow_mut().extend(bytes);
-        self.state.is_ready();
+        self.state.announce();
     }
 
     /// Finishes sending: FIN.
     pub fn finish(&self) {
         self.state.peer_finished.set(true);
-        self.state.is_ready();
+        self.state.announce();
     }
 
     /// Takes `room` bytes more from now on, and then none. At first there is room for everything.
     pub fn limit_room(&self, room: usize) {
         self.state.room.set(room);
         if room > 0 {
-            self.state.is_ready();
+            self.state.announce();
         }
     }
 

@@ -5,13 +5,16 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use poetry::error::costs_one_connection;
 use poetry::limits::ACCEPT_RETRY;
 
 use super::system::{Accepted, Listener};
 use super::{Core, Reactor};
+use crate::log;
 use crate::protocol::{Factory, Producer};
+use crate::timers::DelayedCall;
 
 /// Connections accepted in one turn, so that those who are connected have theirs.
 const ACCEPTS_PER_TURN: usize = 256;
@@ -56,17 +59,41 @@ struct State {
     token: usize,
     paused: Cell<bool>,
     serial: Cell<u64>,
+    /// The one call that goes on with accepting, while that waits.
+    again: Cell<Option<DelayedCall>>,
 }
 
-/// The ports of a reactor: few, never forgotten, so that a token is a place.
+/// The ports of a reactor. A token is a place; that of a port which has stopped is taken by the next.
 #[derive(Default)]
 pub(super) struct Ports(RefCell<Vec<Port>>);
 
 impl Ports {
     pub(super) fn ready(&self, token: usize) {
         let port = self.0.borrow().get(token & !PORT).cloned();
-        if let Some(port) = port.filter(|_| token & PORT != 0) {
+        // One that waits for a descriptor knows that somebody is there: a try for each who comes would find none (S17).
+        if let Some(port) = port.filter(|port| token & PORT != 0 && !port.is_waiting()) {
             port.accept();
+        }
+    }
+
+    fn free_place(&self) -> usize {
+        let ports = self.0.borrow();
+        let stopped = ports
+            .iter()
+            .position(|port| port.0.listener.borrow().is_none());
+        stopped.unwrap_or(ports.len())
+    }
+
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    fn put(&self, place: usize, port: Port) {
+        let mut ports = self.0.borrow_mut();
+        match ports.get_mut(place) {
+            Some(stopped) => *stopped = port,
+            None => ports.push(port),
         }
     }
 
@@ -90,8 +117,11 @@ impl Port {
         mut listener: Listener,
         acceptor: Rc<dyn Acceptor>,
     ) -> io::Result<Self> {
-        let mut ports = core.ports.0.borrow_mut();
-        let token = PORT | ports.len();
+        if core.is_closed() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let place = core.ports.free_place();
+        let token = PORT | place;
         core.driver.listen(&mut listener, token)?;
         let port = Self(Rc::new(State {
             core: Rc::downgrade(core),
@@ -101,8 +131,9 @@ impl Port {
             token,
             paused: Cell::new(false),
             serial: Cell::new(0),
+            again: Cell::new(None),
         }));
-        ports.push(port.clone());
+        core.ports.put(place, port.clone());
         Ok(port)
     }
 
@@ -125,7 +156,7 @@ impl Port {
                 return;
             }
         }
-        self.later(std::time::Duration::ZERO);
+        self.later(Duration::ZERO);
     }
 
     /// Whether there may be another.
@@ -134,9 +165,17 @@ impl Port {
         let (Some(acceptor), Some(core)) = (acceptor, self.0.core.upgrade()) else {
             return false;
         };
-        if !acceptor.wants_more() {
-            self.0.paused.set(true);
-            return false;
+        match log::contained(|| acceptor.wants_more()) {
+            Some(true) => {}
+            Some(false) => {
+                self.0.paused.set(true);
+                return false;
+            }
+            // It has panicked: those who wait are asked after again, but not at once.
+            None => {
+                self.later(ACCEPT_RETRY);
+                return false;
+            }
         }
         let accepted = match &*self.0.listener.borrow() {
             Some(listener) => listener.accept(),
@@ -166,19 +205,30 @@ impl Port {
             // The connection died before we had it; the next may be well (S19).
             Err(error) if costs_one_connection(&error) => true,
             Err(error) => {
-                acceptor.accept_failed(error);
+                log::contained(|| acceptor.accept_failed(error));
                 self.later(ACCEPT_RETRY);
                 false
             }
         }
     }
 
-    /// Readiness is announced once: what is left in the backlog must be remembered.
-    fn later(&self, delay: std::time::Duration) {
-        let port = self.clone();
-        if let Some(core) = self.0.core.upgrade() {
-            core.clock.call_later(delay, move || port.accept());
-        }
+    /// Readiness is announced once: what is left in the backlog must be remembered. One call does that, the earlier one.
+    fn later(&self, delay: Duration) {
+        let again = self.0.again.take();
+        let waits = again.filter(|again| !delay.is_zero() || again.cancel().is_err());
+        let again = waits.filter(DelayedCall::is_active).or_else(|| {
+            let port = self.clone();
+            let core = self.0.core.upgrade()?;
+            Some(core.clock.call_later(delay, move || port.accept()))
+        });
+        self.0.again.set(again);
+    }
+
+    fn is_waiting(&self) -> bool {
+        let again = self.0.again.take();
+        let waits = again.as_ref().is_some_and(DelayedCall::is_active);
+        self.0.again.set(again);
+        waits
     }
 }
 
@@ -190,7 +240,7 @@ impl Producer for Port {
 
     fn resume_producing(&self) {
         if self.0.paused.replace(false) {
-            self.later(std::time::Duration::ZERO);
+            self.later(Duration::ZERO);
         }
     }
 }

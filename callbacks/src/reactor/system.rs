@@ -197,6 +197,20 @@ impl Driver {
         }
     }
 
+    /// What tells the time since the reactor was made, without the reactor.
+    pub(super) fn clock(&self) -> Box<dyn Fn() -> Duration> {
+        match self {
+            Self::System(system) => {
+                let origin = system.origin;
+                Box::new(move || origin.elapsed())
+            }
+            Self::Memory(network) => {
+                let network = network.clone();
+                Box::new(move || network.now())
+            }
+        }
+    }
+
     /// The time since the reactor was made.
     pub(super) fn now(&self) -> Duration {
         match self {

@@ -6,6 +6,7 @@ use crate::protocol::Protocol;
 /// A protocol with a timeout that never comes, and the factory that builds it.
 #[derive(Default)]
 struct Patient {
+    built: Cell<usize>,
     failures: Cell<usize>,
     panics: bool,
 }
@@ -20,6 +21,7 @@ impl Protocol for Patient {
 
 impl Factory for Patient {
     fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
+        self.built.set(self.built.get() + 1);
         Some(Box::new(Self::default()))
     }
 
@@ -65,8 +67,8 @@ fn r9_a_connection_that_is_made_before_it_is_watched_is_heard_of() {
     drop(reactor.connect_tcp(somebody(), SECOND, Rc::clone(&factory) as _));
     reactor.dialled()[0].accept();
     reactor.settle();
-    reactor.advance(SECOND);
-    assert_eq!((reactor.connections(), factory.failures.get()), (1, 0));
+    // Before the time to connect is over, at which it would be asked after.
+    assert_eq!((factory.built.get(), factory.failures.get()), (1, 0));
 }
 
 #[test]
@@ -106,6 +108,69 @@ fn a_reactor_that_is_dropped_before_it_runs_closes_what_it_has_begun() {
     drop(reactor);
     assert!(peer.is_closed());
     assert_eq!(Rc::strong_count(&factory), 1);
+}
+
+#[test]
+fn r1_a_call_is_not_early_though_the_turn_that_made_it_had_taken_long() {
+    let (reactor, ran) = (MemoryReactor::new(), Rc::new(Cell::new(0)));
+    let counts = || {
+        let ran = Rc::clone(&ran);
+        move || ran.set(ran.get() + 1)
+    };
+    let reset = reactor.call_later(SECOND, counts());
+    // In a turn that has taken a second until now.
+    reactor.pass(SECOND);
+    drop(reactor.call_later(SECOND, counts()));
+    reset.reset(SECOND).unwrap();
+    reactor.settle();
+    assert_eq!(ran.get(), 0);
+    reactor.advance(SECOND);
+    assert_eq!(ran.get(), 2);
+}
+
+#[test]
+fn r1_a_call_without_delay_waits_for_the_next_turn_wherever_it_was_made() {
+    let (reactor, ran) = (MemoryReactor::new(), Rc::new(Cell::new(false)));
+    let (context, runs) = (Reactor::clone(&reactor), Rc::clone(&ran));
+    // A call from a thread comes before what is due in its turn.
+    let call = reactor.inlet(move |_, ()| {
+        let runs = Rc::clone(&runs);
+        drop(context.call_later(Duration::ZERO, move || runs.set(true)));
+    });
+    call.send(()).unwrap();
+    let core = reactor.core();
+    core.turn(&mut Work::new(), Some(Duration::ZERO));
+    assert!(!ran.get());
+    core.turn(&mut Work::new(), Some(Duration::ZERO));
+    assert!(ran.get());
+}
+
+#[test]
+fn r9_a_connection_that_is_aborted_before_it_cannot_be_watched_tells_nobody() {
+    let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
+    reactor.watch_nobody_else();
+    let begun = reactor.connect_tcp(somebody(), SECOND, Rc::clone(&factory) as _);
+    begun.unwrap().abort_connection();
+    reactor.settle();
+    assert_eq!((reactor.connections(), factory.failures.get()), (0, 0));
+}
+
+#[test]
+fn the_place_of_a_port_that_has_stopped_is_taken_by_the_next() {
+    let reactor = Reactor::open().unwrap();
+    let listener = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for _ in 0..3 {
+        let (one, other) = (listener(), listener());
+        let kept = reactor
+            .listen_tcp(one, Rc::new(Patient::default()))
+            .unwrap();
+        reactor
+            .listen_tcp(other, Rc::new(Patient::default()))
+            .unwrap()
+            .stop_listening();
+        kept.stop_listening();
+    }
+    assert_eq!(reactor.core().ports.places(), 2);
 }
 
 #[test]

@@ -10,12 +10,11 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use poetry::panics;
 use slab::Slab;
 
 use super::system::Wake;
 use super::{Core, Reactor};
-use crate::log::{self, Trouble};
+use crate::log;
 
 type Call = Box<dyn FnOnce(&Reactor) + Send>;
 
@@ -116,9 +115,7 @@ impl Mailbox {
             core: Rc::clone(core),
         };
         for call in calls {
-            if let Err(message) = panics::contain(|| call(&reactor)) {
-                log::report(Trouble::Panicked { message });
-            }
+            log::contained(|| call(&reactor));
         }
     }
 
@@ -164,12 +161,23 @@ impl Reactor {
     /// A way for other threads to call `handler`, which may hold what is not `Send`. It lives as long as the reactor.
     pub fn inlet<T: Send + 'static>(&self, handler: impl Fn(&Reactor, T) + 'static) -> Inlet<T> {
         let handler: Handler<T> = Rc::new(handler);
-        let mut inlets = self.core().inlets.borrow_mut();
+        let core = self.core();
+        // A reactor that is gone keeps nothing: its inlets lead nowhere.
+        let key = match core.is_closed() {
+            true => usize::MAX,
+            false => core.inlets.borrow_mut().insert(Rc::new(handler)),
+        };
         Inlet {
             remote: self.remote(),
-            key: inlets.insert(Rc::new(handler)),
+            key,
             types: PhantomData,
         }
+    }
+
+    /// Drops the handler of `inlet`, which has no clones.
+    pub(crate) fn forget_inlet<T>(&self, inlet: &Inlet<T>) {
+        let handler = self.core().inlets.borrow_mut().try_remove(inlet.key);
+        drop(handler);
     }
 }
 

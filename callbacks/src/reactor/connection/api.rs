@@ -77,13 +77,50 @@ impl Transport {
     }
 
     /// Closes without regard to what was written (R9).
+    ///
+    /// ```
+    /// use callbacks::{Address, Factory, MemoryReactor, Protocol, Transport};
+    /// use std::rc::Rc;
+    ///
+    /// /// Writes, and then ends the connection, in the one way or the other.
+    /// #[derive(Clone)]
+    /// struct Ends(fn(&Transport));
+    ///
+    /// impl Protocol for Ends {
+    ///     fn data_received(&mut self, transport: &Transport, _: &[u8]) {
+    ///         transport.write(b"ahoy");
+    ///         (self.0)(transport);
+    ///     }
+    /// }
+    ///
+    /// impl Factory for Ends {
+    ///     fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
+    ///         Some(Box::new(self.clone()))
+    ///     }
+    /// }
+    ///
+    /// let reactor = MemoryReactor::new();
+    /// let ends = [Transport::lose_connection, Transport::abort_connection];
+    /// let [loses, aborts] = ends.map(|end| reactor.accept(&(Rc::new(Ends(end)) as _)));
+    /// for peer in [&loses, &aborts] {
+    ///     peer.limit_room(2); // It takes two bytes, and the rest has to wait.
+    ///     peer.send(b"x");
+    ///     reactor.settle();
+    ///     peer.limit_room(2);
+    ///     reactor.settle();
+    ///     assert!(peer.is_closed());
+    /// }
+    /// assert_eq!(loses.received(), b"ahoy");
+    /// assert_eq!(aborts.received(), b"ah");
+    /// ```
     pub fn abort_connection(&self) {
         self.set(ABORTED);
         self.ask_attention();
     }
 
-    /// Calls [`timeout_connection`](crate::Protocol::timeout_connection) once, `time` from now, unless this is called again
-    /// before; `None`: not at all. Costs next to nothing, however often it is called.
+    /// Calls [`timeout_connection`](crate::Protocol::timeout_connection) once, `time` from the beginning of this turn, unless
+    /// this is called again before; `None`: not at all. Costs next to nothing, however often it is called: it does not even
+    /// ask what time it is.
     pub fn set_timeout(&self, time: Option<Duration>) {
         let deadline = time.map_or(NEVER, |time| {
             self.0.core.now.get().saturating_add(nanos(time))
@@ -96,7 +133,8 @@ impl Transport {
         }
     }
 
-    /// Tells `producer` to wait while more than 64 KiB are unsent, and to go on when all of it is sent.
+    /// Tells `producer` to wait while more than 64 KiB are unsent, to go on when all of it is sent, and to stop when the
+    /// connection is gone.
     pub fn register_producer(&self, producer: Rc<dyn Producer>) {
         if !self.is(CLOSED) {
             self.with_extra(|extra| extra.producer = Some(producer));
@@ -151,5 +189,10 @@ impl Producer for Transport {
             // In a call too: the reading that this call may be part of has stopped.
             self.queue();
         }
+    }
+
+    /// What its peer sends has nowhere to go: it ends, once all that was written has been taken.
+    fn stop_producing(&self) {
+        self.lose_connection();
     }
 }

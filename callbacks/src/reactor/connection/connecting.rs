@@ -26,6 +26,9 @@ impl Transport {
 
     /// Asks the kernel to tell what becomes of it: what that refuses to watch has failed to connect.
     pub(in crate::reactor) fn watch(&self) {
+        if self.is(ABORTED) {
+            return; // It is about to be closed, without a word.
+        }
         let Some(mut socket) = self.0.socket.take() else {
             return;
         };
@@ -58,6 +61,15 @@ impl Transport {
         self.check_connected();
         if self.is(CONNECTING) && !self.is(CLOSED) {
             self.fail_to_connect(io::ErrorKind::TimedOut.into());
+        }
+    }
+
+    /// The reactor has stopped: what was made is aborted, and what was being made has failed (R5).
+    pub(in crate::reactor) fn end_with_run(&self) {
+        if self.is(CONNECTING) && !self.is(ABORTED) {
+            self.fail_to_connect(io::ErrorKind::ConnectionAborted.into());
+        } else {
+            self.close(Lost::Aborted);
         }
     }
 
