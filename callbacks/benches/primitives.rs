@@ -39,6 +39,23 @@ fn deferreds(criterion: &mut Criterion) {
         };
         bench.iter_batched(build, fire, BatchSize::SmallInput);
     });
+    group.bench_function("fire a chain of a thousand Deferreds", |bench| {
+        let build = || {
+            let (trigger, mut deferred) = Deferred::new();
+            for _ in 0..LENGTH {
+                let inner = deferred;
+                deferred = Deferred::succeed(())
+                    .add_callback(move |()| inner)
+                    .add_callback(|n: u64| Ok(n + 1));
+            }
+            (trigger, deferred)
+        };
+        let fire = |(trigger, deferred): (callbacks::Trigger<u64>, Deferred<u64>)| {
+            trigger.callback(black_box(1));
+            deferred.take_result()
+        };
+        bench.iter_batched(build, fire, BatchSize::SmallInput);
+    });
     group.bench_function("await a thousand ready values", |bench| {
         bench.iter(|| {
             coroutine(async {

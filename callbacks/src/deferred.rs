@@ -37,6 +37,20 @@ pub(crate) mod semaphore;
 /// trigger.callback("Ahoy".to_owned());
 /// assert_eq!(length.take_result().unwrap().unwrap(), 4);
 /// ```
+///
+/// However many callbacks there are, or Deferreds that wait for each other, they need no stack (D9):
+///
+/// ```
+/// use callbacks::Deferred;
+///
+/// let (trigger, mut count) = Deferred::new();
+/// for _ in 0..100_000 {
+///     let inner = count;
+///     count = Deferred::succeed(()).add_callback(move |()| inner).add_callback(|count| Ok(count + 1));
+/// }
+/// trigger.callback(0);
+/// assert_eq!(count.take_result().unwrap().unwrap(), 100_000);
+/// ```
 #[must_use = "a Deferred that is dropped with a failure reports it"]
 pub struct Deferred<T> {
     chain: Rc<Chain>,
@@ -52,7 +66,8 @@ pub struct Deferred<T> {
 /// # drop(deferred);
 /// ```
 ///
-/// Dropped unfired, it fails its Deferred with [`Abandoned`](crate::Abandoned): nobody waits for ever.
+/// Dropped unfired, it fails its Deferred with [`Abandoned`](crate::Abandoned): nobody waits for ever. As that is nobody's
+/// failure, it is not reported when nobody handles it (D8).
 #[must_use = "a Deferred whose trigger is dropped fails"]
 pub struct Trigger<T> {
     chain: Rc<Chain>,
@@ -132,7 +147,22 @@ impl<T: 'static> Deferred<T> {
         Self::of(Chain::settled(Err(failure.into())))
     }
 
-    /// `callback` gets the value and decides what follows; a failure passes by.
+    /// `callback` gets the value and decides what follows; a failure passes by. It runs at once if the value is there
+    /// (D3). What follows may be another Deferred: then what is added behind waits for that one (D4).
+    ///
+    /// ```
+    /// use callbacks::Deferred;
+    ///
+    /// let (trigger, poem) = Deferred::<&str>::new();
+    /// let (arrives, transformed) = Deferred::<String>::new();
+    /// let length = poem
+    ///     .add_callback(move |_| transformed)
+    ///     .add_callback(|transformed| Ok(transformed.len()));
+    /// trigger.callback("Ahoy");
+    /// assert!(!length.is_settled());
+    /// arrives.callback("ahoy!".to_owned());
+    /// assert_eq!(length.take_result().unwrap().unwrap(), 5);
+    /// ```
     pub fn add_callback<O: Outcome>(
         self,
         callback: impl FnOnce(T) -> O + 'static,

@@ -224,15 +224,27 @@ fn d6_a_cancel_after_firing_does_nothing_and_one_while_waiting_goes_to_the_inner
 }
 
 #[test]
-fn d7_a_timeout_covers_what_was_added_before_it() {
-    let clock = Clock::new();
-    let (_trigger, late) = Deferred::<u32>::new();
-    let late = late.timeout(Duration::from_secs(2), &clock);
-    clock.advance(Duration::from_secs(1));
+fn d7_a_timeout_covers_what_was_added_before_it_and_nothing_else() {
+    let (clock, two_seconds) = (Clock::new(), Duration::from_secs(2));
+    let (_never, before) = Deferred::<u32>::new();
+    let (ends, after) = Deferred::new();
+    let timed_out = Rc::new(Cell::new(false));
+    let seen = Rc::clone(&timed_out);
+    let late = Deferred::succeed(1)
+        .add_callback(move |_| before)
+        .timeout(two_seconds, &clock)
+        .add_both(move |result| {
+            seen.set(result.is_err_and(|failure| failure.is::<TimedOut>()));
+            after
+        });
+    clock.advance(two_seconds - Duration::from_nanos(1));
+    assert!(!timed_out.get());
+    clock.advance(Duration::from_nanos(1));
+    assert!(timed_out.get());
+    clock.advance(two_seconds * 10);
     assert!(!late.is_settled());
-    clock.advance(Duration::from_secs(1));
-    let failure = late.take_result().unwrap().unwrap_err();
-    assert!(failure.is::<TimedOut>());
+    ends.callback(2);
+    assert_eq!(result(late), Ok(2));
 }
 
 #[test]

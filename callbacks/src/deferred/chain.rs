@@ -27,9 +27,13 @@ pub enum Next {
     Wait(Rc<Chain>),
 }
 
+type Handler = Box<dyn FnOnce(Settled) -> Next>;
+
 pub(super) enum Step {
     /// A pair of callback and errback.
-    Call(Box<dyn FnOnce(Settled) -> Next>),
+    Call(Handler),
+    /// A coroutine that waits for the result.
+    Await(Handler),
     /// The end of an inner chain: its result goes to the outer one, which waits for it.
     Resume(Rc<Chain>),
 }
@@ -47,8 +51,10 @@ pub(super) enum Canceller {
 
 /// Somebody who passes a cancel on.
 pub(super) trait Delegate {
-    /// What is to be cancelled in its place.
+    /// What it waits for, which is to be cancelled in its place.
     fn awaited(&self) -> Option<Rc<Chain>>;
+    /// It was cancelled while it waited for nothing.
+    fn cancelled(&self);
 }
 
 /// One Deferred, whatever its type.
@@ -104,15 +110,17 @@ impl Chain {
         })
     }
 
-    /// Gives the chain its first result. Only the one trigger calls this, and only once.
+    /// Gives the chain its first result, unless it was cancelled. Only the one trigger calls this, and only once.
     pub(super) fn fire(self: &Rc<Self>, result: Settled) {
-        let mut state = self.state.borrow_mut();
-        if mem::take(&mut state.swallows) {
-            // What the result owns may come back here when it is dropped.
-            drop(state);
-            drop(result);
-            return;
+        let swallows = mem::take(&mut self.state.borrow_mut().swallows);
+        // Without the borrow: what the result owns may come back here when it is dropped.
+        if !swallows {
+            self.settle(result);
         }
+    }
+
+    fn settle(self: &Rc<Self>, result: Settled) {
+        let mut state = self.state.borrow_mut();
         state.fired = true;
         state.result = Some(result);
         let canceller = mem::take(&mut state.canceller);
@@ -193,7 +201,11 @@ impl Chain {
             return Target::Nobody;
         }
         if let Canceller::Delegate(delegate) = &state.canceller {
-            let awaited = delegate.upgrade().and_then(|delegate| delegate.awaited());
+            let delegate = delegate.upgrade();
+            let awaited = delegate.as_ref().and_then(|delegate| delegate.awaited());
+            if let (Some(delegate), None) = (delegate, &awaited) {
+                delegate.cancelled();
+            }
             return awaited.map_or(Target::Nobody, Target::Inner);
         }
         Target::Here(mem::take(&mut state.canceller))
@@ -201,14 +213,16 @@ impl Chain {
 
     fn cancel_here(self: &Rc<Self>, canceller: Canceller) {
         let result = match canceller {
-            Canceller::Once(canceller) => canceller(),
+            Canceller::Once(canceller) => panics::contain(canceller)
+                .unwrap_or_else(|message| Some(Err(Panicked(message).into()))),
             Canceller::None | Canceller::Delegate(_) => None,
         };
         if self.state.borrow().fired {
             return; // The canceller has fired it: that result stands.
         }
-        self.fire(result.unwrap_or_else(|| Err(Cancelled.into())));
+        // First: the errbacks that run now may fire what they have cancelled.
         self.state.borrow_mut().swallows = true;
+        self.settle(result.unwrap_or_else(|| Err(Cancelled.into())));
     }
 
     fn cancel_orphan(self: &Rc<Self>) {
@@ -223,7 +237,7 @@ impl Chain {
             return None;
         }
         let step = state.steps.pop_front()?;
-        state.running = matches!(step, Step::Call(_));
+        state.running = !matches!(step, Step::Resume(_));
         Some((step, state.result.take()?))
     }
 
@@ -255,11 +269,17 @@ impl Chain {
 
     /// Whether `inner` is this chain or waits, through others, for it (D4). Only a chain that is waited for can close a
     /// ring, so the walk is not made while a long chain grows.
-    fn would_wait_for_itself(self: &Rc<Self>, inner: &Rc<Self>) -> bool {
+    pub(super) fn would_wait_for_itself(self: &Rc<Self>, inner: &Rc<Self>) -> bool {
         if Rc::ptr_eq(self, inner) {
             return true;
         }
-        if !matches!(self.state.borrow().steps.back(), Some(Step::Resume(_))) {
+        let last = self
+            .state
+            .borrow()
+            .steps
+            .back()
+            .map(|step| !matches!(step, Step::Call(_)));
+        if last != Some(true) {
             return false;
         }
         let mut next = Some(Rc::clone(inner));
@@ -267,9 +287,18 @@ impl Chain {
             if Rc::ptr_eq(self, &chain) {
                 return true;
             }
-            next = chain.state.borrow().inner.as_ref().and_then(Weak::upgrade);
+            next = chain.waits_for();
         }
         false
+    }
+
+    fn waits_for(&self) -> Option<Rc<Self>> {
+        let state = self.state.borrow();
+        match (&state.inner, &state.canceller) {
+            (Some(inner), _) => inner.upgrade(),
+            (None, Canceller::Delegate(delegate)) => delegate.upgrade()?.awaited(),
+            (None, _) => None,
+        }
     }
 }
 
@@ -288,7 +317,7 @@ enum Target {
 fn run(mut chain: Rc<Chain>) {
     while let Some((step, result)) = chain.next_step() {
         match step {
-            Step::Call(call) => {
+            Step::Call(call) | Step::Await(call) => {
                 let next = panics::contain(|| call(result))
                     .unwrap_or_else(|message| Next::Settled(Err(Panicked(message).into())));
                 chain.accept(next);
@@ -312,7 +341,7 @@ pub(super) fn abandon(chain: Rc<Chain>) {
 }
 
 /// Sees to `first`, and to what is handed in meanwhile, in one loop and not by recursion: however long a chain is, the
-/// stack is not. When the thread is ending, `first` is dropped here.
+/// stack is not. A panic costs the one it comes from. When the thread is ending, `first` is dropped here.
 fn one_by_one<T>(
     waiting: &'static LocalKey<RefCell<Option<Vec<T>>>>,
     first: T,
@@ -333,7 +362,7 @@ fn one_by_one<T>(
         return;
     }
     while let Some(one) = next {
-        see_to(one);
+        log::contained(|| see_to(one));
         next = waiting.with_borrow_mut(|waiting| {
             let next = waiting.as_mut().and_then(Vec::pop);
             if next.is_none() {

@@ -1,5 +1,5 @@
-//! Coroutines (D13, Part 17): an `async` block that awaits Deferreds, and is itself one. There is no executor: whoever
-//! fires the Deferred that is awaited goes on with the block.
+//! Coroutines (D13, Part 17): an `async` block that awaits Deferreds, one at a time, and is itself one. There is no
+//! executor: whoever fires the Deferred that is awaited goes on with the block.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,13 +14,16 @@ use poetry::panics;
 
 use super::chain::{Canceller, Chain, Delegate, Next, Settled, Step};
 use super::{Deferred, Trigger, restore};
-use crate::failure::{Failure, Panicked};
+use crate::failure::{Failure, Panicked, WaitsForItself};
+use crate::log;
 
 /// Runs `block` up to its first wait, and gives back the Deferred of its result.
 ///
-/// A value that is there already is taken without a pause. Cancelling the Deferred cancels what the block awaits: the
-/// failure arrives there, and may be caught, or passed on with `?`; the block's result is the Deferred's, either way.
-/// Only Deferreds can be awaited in it.
+/// A value that is there already is taken without a pause. Cancelling the Deferred cancels what the block awaits, or, if
+/// it is not waiting at that moment, what it awaits next: the failure arrives there, and may be caught, or passed on with
+/// `?`; the block's result is the Deferred's, either way. Only Deferreds can be awaited in it, and one at a time: several
+/// are awaited as one [`DeferredList`](crate::DeferredList). One that waits for the block itself fails with
+/// [`WaitsForItself`].
 ///
 /// ```
 /// use callbacks::{Cancelled, Deferred, coroutine};
@@ -47,26 +50,37 @@ pub fn coroutine<T: 'static>(
         made = Some(deferred);
         Routine {
             block: Cell::new(Some(Box::pin(block))),
+            chain: Rc::downgrade(&trigger.chain),
             trigger: Cell::new(Some(trigger)),
             awaited: RefCell::default(),
+            cancelled: Cell::new(false),
         }
     });
-    go_on(routine);
+    begin(routine);
     made.unwrap_or_else(|| unreachable!("made with the routine"))
 }
 
 /// A block under way. What it awaits owns it; so does nobody else, and when that is dropped, so is the block.
 struct Routine<T, F> {
     block: Cell<Option<Pin<Box<F>>>>,
+    /// That of its result.
+    chain: Weak<Chain>,
     trigger: Cell<Option<Trigger<T>>>,
+    /// Nothing while it runs, or can run.
     awaited: RefCell<Weak<Chain>>,
+    /// Cancelled while it awaited nothing: what it awaits next is to be cancelled.
+    cancelled: Cell<bool>,
 }
 
 trait Resume {
     /// Goes on to the next wait, or to the end.
     fn step(self: Rc<Self>);
-    /// Notes what is awaited now, so that a cancel finds it.
-    fn awaits(&self, chain: Weak<Chain>);
+    /// Notes what is awaited now, so that a cancel finds it; whether one has come before.
+    fn awaits(&self, chain: Weak<Chain>) -> bool;
+    /// What was awaited is there.
+    fn awaits_nothing(&self);
+    /// Whether its result is what `chain` waits for.
+    fn would_wait_for_itself(&self, chain: &Rc<Chain>) -> bool;
 }
 
 impl<T: 'static, F: Future<Output = Result<T, Failure>> + 'static> Resume for Routine<T, F> {
@@ -89,14 +103,28 @@ impl<T: 'static, F: Future<Output = Result<T, Failure>> + 'static> Resume for Ro
         }
     }
 
-    fn awaits(&self, chain: Weak<Chain>) {
+    fn awaits(&self, chain: Weak<Chain>) -> bool {
         self.awaited.replace(chain);
+        self.cancelled.take()
+    }
+
+    fn awaits_nothing(&self) {
+        self.awaited.take();
+    }
+
+    fn would_wait_for_itself(&self, chain: &Rc<Chain>) -> bool {
+        let own = self.chain.upgrade();
+        own.is_some_and(|own| own.would_wait_for_itself(chain))
     }
 }
 
 impl<T, F> Delegate for Routine<T, F> {
     fn awaited(&self) -> Option<Rc<Chain>> {
         self.awaited.borrow().upgrade()
+    }
+
+    fn cancelled(&self) {
+        self.cancelled.set(true);
     }
 }
 
@@ -105,6 +133,15 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<dyn Resume>>> = const { RefCell::new(None) };
     /// Routines that can go on; there while somebody sees to them.
     static READY: RefCell<Option<VecDeque<Rc<dyn Resume>>>> = const { RefCell::new(None) };
+}
+
+/// Begins `routine`: now, even in the midst of another.
+fn begin(routine: Rc<dyn Resume>) {
+    if READY.with_borrow(Option::is_some) {
+        routine.step();
+    } else {
+        go_on(routine);
+    }
 }
 
 /// Lets `routine` go on: now, or, when one that runs has brought this about, as soon as that one waits. So a chain of
@@ -125,7 +162,7 @@ fn go_on(routine: Rc<dyn Resume>) {
     }
     let mut next = Some(routine);
     while let Some(routine) = next {
-        routine.step();
+        log::contained(|| routine.step());
         next = READY.with_borrow_mut(|ready| match ready.as_mut().and_then(VecDeque::pop_front) {
             None => {
                 *ready = None;
@@ -177,26 +214,35 @@ impl<T: 'static> Future for Awaited<T> {
             return Poll::Ready(settled.map(restore));
         }
         if let State::Asked(chain) = &self.state {
-            let slot = wait_for(chain);
-            self.state = State::Waiting(slot);
+            match wait_for(chain) {
+                Ok(slot) => self.state = State::Waiting(slot),
+                Err(failure) => return Poll::Ready(Err(failure.into())),
+            }
         }
         Poll::Pending
     }
 }
 
 /// Has the current routine go on when `chain` has a result.
-fn wait_for(chain: &Rc<Chain>) -> Rc<Cell<Option<Settled>>> {
+fn wait_for(chain: &Rc<Chain>) -> Result<Rc<Cell<Option<Settled>>>, WaitsForItself> {
     let routine = CURRENT.with_borrow(Clone::clone);
     let routine = routine.expect("a Deferred is awaited in a coroutine only");
-    routine.awaits(Rc::downgrade(chain));
+    if routine.would_wait_for_itself(chain) {
+        return Err(WaitsForItself);
+    }
+    let cancelled = routine.awaits(Rc::downgrade(chain));
     let slot = Rc::new(Cell::new(None));
     let filled = Rc::clone(&slot);
-    chain.push(Step::Call(Box::new(move |settled| {
+    chain.push(Step::Await(Box::new(move |settled| {
+        routine.awaits_nothing();
         filled.set(Some(settled));
         go_on(routine);
         Next::Settled(Ok(Box::new(())))
     })));
-    slot
+    if cancelled {
+        chain.cancel();
+    }
+    Ok(slot)
 }
 
 impl<T> fmt::Debug for Awaited<T> {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::failure::Cancelled;
+use crate::failure::{Abandoned, Cancelled};
 
 use super::{Deferred, Outcome, Trigger};
 
@@ -113,13 +113,17 @@ impl DeferredSemaphore {
 
     /// Runs `work` with a permit, which is given back when its result has come.
     pub fn run<O: Outcome>(&self, work: impl FnOnce() -> O + 'static) -> Deferred<O::Value> {
-        let semaphore = self.clone();
         if self.try_acquire() {
             // Nothing to wait for, and so nothing to remember.
-            return semaphore.run_with_permit(work);
+            return self.clone().run_with_permit(work);
         }
+        // The semaphore owns who waits for it, not the other way round.
+        let semaphore = Rc::downgrade(&self.state);
         self.acquire()
-            .add_callback(move |()| semaphore.run_with_permit(work))
+            .add_callback(move |()| match semaphore.upgrade() {
+                Some(state) => Self { state }.run_with_permit(work),
+                None => Deferred::fail(Abandoned),
+            })
     }
 
     fn run_with_permit<O: Outcome>(self, work: impl FnOnce() -> O) -> Deferred<O::Value> {
