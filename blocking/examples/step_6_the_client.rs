@@ -1,5 +1,6 @@
 //! Step 6: the model's own client. It is step 5 that can be cancelled from outside, tells what happens, tells errors
-//! apart, and has poems transformed.
+//! apart, and has poems transformed; that begins all connections before it has threads for them, makes those beyond a
+//! burst at a pace, and no more than the process may have.
 //!
 //! `cargo run -p quatrain-blocking --example step_6_the_client 127.0.0.1:10001 127.0.0.1:10002`
 

@@ -143,7 +143,7 @@ impl<W: Wire> Connection<'_, W> {
     /// Closes so that nothing that was written is lost (S7): closing a socket with unread input would send a reset,
     /// which overtakes the reply. So FIN first, then whatever the peer still sends is read, within bounds.
     pub fn linger(&mut self, reason: CloseReason) -> CloseReason {
-        let deadline = self.wire.now() + self.limits.linger_timeout;
+        let deadline = self.wire.now().saturating_add(self.limits.linger_timeout);
         let mut left = self.limits.linger_bytes_max;
         let mut finished = self.wire.wire().finish().is_err();
         while !finished && left > 0 {

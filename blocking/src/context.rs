@@ -12,7 +12,7 @@ use poetry::{Cancel, FetchFailure, Kind, Limits, Peer, Reporter, Role};
 
 use crate::buffers::{Buffers, ReadBuffer};
 use crate::deadlines::{CutShort, Stop, Timed, Wire, WriteTimeout};
-use crate::net::{self, Connecting, Hook, Socket};
+use crate::net::{Connecting, Hook, Socket};
 
 /// The connections of one fetch, so that a cancel finds them: a slot for each request.
 #[derive(Debug)]
@@ -57,15 +57,15 @@ pub struct Context<'a> {
     index: usize,
     cancel: &'a Cancel,
     sockets: &'a Sockets,
-    since: Duration,
-    deadline: Option<Duration>,
+    total_deadline: Option<Duration>,
     received: u64,
     /// The connection to the first address, if it has been begun beforehand.
     begun: Option<Connecting>,
 }
 
 impl<'a> Context<'a> {
-    /// The context of the task and the worker in `scene`, which begins `now`.
+    /// The context of the task and the worker in `scene`, which begins `now` by the wires' clock ([`now`](crate::net::now)): the
+    /// total deadline counts from then.
     pub fn new(
         scene: Scene,
         now: Duration,
@@ -83,8 +83,7 @@ impl<'a> Context<'a> {
             index: scene.task as usize,
             cancel,
             sockets,
-            since: now,
-            deadline: limits.total_deadline.map(|total| now.saturating_add(total)),
+            total_deadline: limits.total_deadline.map(|total| now.saturating_add(total)),
             received: 0,
             begun: None,
         }
@@ -122,9 +121,8 @@ impl<'a> Context<'a> {
     pub fn begin(&mut self, peer: &Peer) {
         if let Ok(&[address, ..]) = peer.addresses()
             && !self.is_cancelled()
-            && let Ok(connecting) = Connecting::begin(address)
+            && let Ok(connecting) = self.begin_to(address)
         {
-            self.sockets.enter(self.index, connecting.hook());
             self.connecting(address);
             self.begun = Some(connecting);
         }
@@ -142,7 +140,9 @@ impl<'a> Context<'a> {
             }
             match self.connect_to(address) {
                 Ok(socket) => return self.connected(socket),
-                Err(late @ FetchFailure::TimedOut(Timeout::Total)) => return Err(late),
+                Err(FetchFailure::TimedOut(Timeout::Total)) => {
+                    return Err(FetchFailure::TimedOut(Timeout::Total));
+                }
                 Err(other) => failure = Some(other),
             }
         }
@@ -151,24 +151,39 @@ impl<'a> Context<'a> {
 
     /// Waits for the connection to `address`, and begins it unless that has been done.
     fn connect_to(&mut self, address: SocketAddr) -> Result<Socket, FetchFailure> {
-        let (begun, since) = match self.begun.take() {
-            Some(connecting) => (Ok(connecting), self.since),
+        let connecting = match self.begun.take() {
+            Some(connecting) => connecting,
             None => {
                 self.connecting(address);
-                (Connecting::begin(address), net::now())
+                self.begin_to(address)?
             }
         };
-        let timeout = since.saturating_add(self.limits.connect_timeout);
-        let total = self.deadline.filter(|total| *total < timeout);
-        if total.is_some_and(|total| total <= net::now()) {
-            return Err(FetchFailure::TimedOut(Timeout::Total));
-        }
-        let connected = begun.and_then(|connecting| connecting.wait(total.unwrap_or(timeout)));
-        connected.map_err(|error| match (error.kind(), total) {
-            (ErrorKind::TimedOut, Some(_)) => FetchFailure::TimedOut(Timeout::Total),
-            (ErrorKind::TimedOut, None) => FetchFailure::connect_timed_out(),
+        let connect_deadline = connecting
+            .since()
+            .saturating_add(self.limits.connect_timeout);
+        let (deadline, late) = match self.total_deadline {
+            Some(total) if total < connect_deadline => {
+                (total, FetchFailure::TimedOut(Timeout::Total))
+            }
+            _ => (connect_deadline, FetchFailure::connect_timed_out()),
+        };
+        let connected = connecting.wait(deadline);
+        connected.map_err(|error| match error.kind() {
+            ErrorKind::TimedOut => late,
             _ => FetchFailure::connection_failed(&error),
         })
+    }
+
+    /// Begins to connect to `address`; from here on a cancel finds the socket.
+    fn begin_to(&self, address: SocketAddr) -> Result<Connecting, FetchFailure> {
+        let connecting =
+            Connecting::begin(address).map_err(|error| FetchFailure::connection_failed(&error))?;
+        self.sockets.enter(self.index, connecting.hook());
+        // Whoever cancelled before this line found no socket; whoever does after it, finds this one.
+        if self.is_cancelled() {
+            return Err(FetchFailure::Cancelled);
+        }
+        Ok(connecting)
     }
 
     fn connecting(&mut self, address: SocketAddr) {
@@ -200,7 +215,7 @@ impl<'a> Context<'a> {
         buffer: &mut ReadBuffer<'_>,
     ) -> Result<usize, FetchFailure> {
         let idle = self.limits.idle_timeout;
-        let (read, timeout) = match self.deadline {
+        let (read, timeout) = match self.total_deadline {
             Some(deadline) if deadline.saturating_sub(wire.now()) <= idle => {
                 (wire.read_until(buffer.space(), deadline), Timeout::Total)
             }
@@ -225,16 +240,12 @@ impl<'a> Context<'a> {
         wire: &mut Timed<W>,
         bytes: &[u8],
     ) -> Result<(), FetchFailure> {
-        let idle = self.limits.idle_timeout;
-        let left = self
-            .deadline
-            .map(|deadline| deadline.saturating_sub(wire.now()));
-        let (longest, timeout) = match left {
-            Some(left) if left <= idle => (left, Timeout::Total),
-            _ => (idle, Timeout::Idle),
-        };
-        wire.write_all(bytes, WriteTimeout::new(longest, longest), |_, _| {})
-            .map_err(|CutShort { stop, .. }| self.failed(&stop, timeout))
+        let timeout = WriteTimeout::new(self.limits.idle_timeout, Duration::MAX);
+        wire.write_all(bytes, timeout.until(self.total_deadline), |_, _| {})
+            .map_err(|CutShort { stop, .. }| match self.total_deadline {
+                Some(deadline) if deadline <= wire.now() => self.failed(&stop, Timeout::Total),
+                _ => self.failed(&stop, Timeout::Idle),
+            })
     }
 
     /// Says how it ended, with the length of the poem or the failure.

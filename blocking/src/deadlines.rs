@@ -73,11 +73,13 @@ pub struct CutShort {
 /// so a peer may be silent for the timeout and one call more.
 const SLICES: u32 = 16;
 
-/// How long a peer may refuse to take a byte: some blocking calls in a row.
+/// How long a peer may refuse to take a byte: some blocking calls in a row; and when all must have been taken, if that
+/// is bounded too.
 #[derive(Debug, Clone, Copy)]
 pub struct WriteTimeout {
     slice: Duration,
     slices: u32,
+    deadline: Option<Duration>,
 }
 
 impl WriteTimeout {
@@ -86,7 +88,17 @@ impl WriteTimeout {
         let slice = (timeout / SLICES).clamp(SHORTEST, longest.max(SHORTEST));
         let slices = timeout.as_nanos().div_ceil(slice.as_nanos());
         let slices = u32::try_from(slices).unwrap_or(u32::MAX).max(1);
-        Self { slice, slices }
+        Self {
+            slice,
+            slices,
+            deadline: None,
+        }
+    }
+
+    /// The same, and an end at `deadline` however many bytes are taken.
+    #[must_use]
+    pub fn until(self, deadline: Option<Duration>) -> Self {
+        Self { deadline, ..self }
     }
 }
 
@@ -163,7 +175,7 @@ impl<W: Wire> Timed<W> {
     /// before each call that may block, with the number of bytes taken until then.
     ///
     /// # Errors
-    /// Nothing was taken for all of `write_timeout`, or the connection broke.
+    /// Nothing was taken for all of `write_timeout`, its deadline has passed, or the connection broke.
     #[inline]
     pub fn write_all(
         &mut self,
@@ -189,7 +201,14 @@ impl<W: Wire> Timed<W> {
         let mut silent = 0;
         while taken < bytes.len() {
             before_waiting(self, taken);
-            match self.write(&bytes[taken..], write_timeout.slice) {
+            let left = write_timeout.deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_sub(self.now())
+            });
+            if left.is_zero() {
+                let stop = Stop::TimedOut;
+                return Err(CutShort { taken, stop });
+            }
+            match self.write(&bytes[taken..], write_timeout.slice.min(left)) {
                 Ok(more) => {
                     taken += more;
                     silent = 0;

@@ -14,6 +14,7 @@ use crate::net;
 use crate::pace;
 use crate::poem_client::get_poetry;
 use crate::transform_client::transform_or_keep;
+use crate::workers;
 
 /// What all fetches of one call have in common.
 pub(crate) struct Call<'a> {
@@ -45,9 +46,10 @@ struct Begun<'a> {
 }
 
 impl<'a> Fetches<'a> {
-    /// Begins as many fetches as may be under way at once, and waits for none.
+    /// Begins as many fetches as may be under way at once, and can have a thread, and waits for none.
     pub(crate) fn begin(call: Call<'a>) -> Self {
-        let at_once = call.limits.fetches_max.max(1).min(call.requests.len());
+        let at_once = call.limits.fetches_max.min(workers::threads_limit());
+        let at_once = at_once.max(1).min(call.requests.len());
         let begin = |index| Mutex::new(Some(call.begin_to_connect(index)));
         Self {
             begun: (0..at_once).map(begin).collect(),
@@ -58,8 +60,8 @@ impl<'a> Fetches<'a> {
         }
     }
 
-    /// Fetches that may be under way at once: threads there are work for.
-    pub(crate) fn at_once(&self) -> u32 {
+    /// Threads there is work for, the calling one among them: one for each fetch that may be under way.
+    pub(crate) fn threads_max(&self) -> u32 {
         self.begun.len() as u32
     }
 
@@ -72,7 +74,7 @@ impl<'a> Fetches<'a> {
         }
     }
 
-    /// The next fetch that nobody has taken. No lock is shared: the threads that end together would queue for it.
+    /// The next fetch that nobody has taken. Taking shares no lock: the threads that end together would queue for it.
     fn take(&self) -> Option<(usize, Begun<'a>)> {
         let index = self.taken.fetch_add(1, Ordering::Relaxed);
         let requests = self.call.requests.len();
@@ -94,7 +96,7 @@ impl<'a> Fetches<'a> {
             if left.is_zero() {
                 return true;
             }
-            net::rest(left);
+            net::park(left);
         }
         false
     }

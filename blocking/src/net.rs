@@ -20,8 +20,8 @@ pub fn now() -> Duration {
     ORIGIN.elapsed()
 }
 
-/// Waits, unless somebody unparks this thread; may return early.
-pub(crate) fn rest(at_most: Duration) {
+/// Waits until somebody unparks this thread; may return early.
+pub(crate) fn park(at_most: Duration) {
     thread::park_timeout(at_most);
 }
 
@@ -85,7 +85,7 @@ impl Wire for Socket {
     }
 
     fn pause(&mut self, at_most: Duration) {
-        rest(at_most);
+        park(at_most);
     }
 
     fn yield_now(&mut self) {
@@ -98,6 +98,8 @@ impl Wire for Socket {
 #[derive(Debug)]
 pub struct Connecting {
     address: SocketAddr,
+    #[cfg(target_os = "linux")]
+    since: Duration,
     #[cfg(target_os = "linux")]
     stream: Arc<TcpStream>,
 }
@@ -115,9 +117,15 @@ impl Connecting {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => Ok(Self {
                 address,
+                since: now(),
                 stream: Arc::new(socket.into()),
             }),
         }
+    }
+
+    /// When it was begun.
+    pub fn since(&self) -> Duration {
+        self.since
     }
 
     /// What another thread can end it with.
@@ -130,7 +138,9 @@ impl Connecting {
     /// # Errors
     /// Those of the system; `TimedOut` when no answer came.
     pub fn wait(self, deadline: Duration) -> io::Result<Socket> {
-        let Self { address, stream } = self;
+        let Self {
+            address, stream, ..
+        } = self;
         stream.set_nonblocking(false)?;
         stream.set_nodelay(true)?;
         loop {
@@ -160,6 +170,11 @@ impl Connecting {
     /// None.
     pub fn begin(address: SocketAddr) -> io::Result<Self> {
         Ok(Self { address })
+    }
+
+    /// Now: it begins when it is waited for.
+    pub fn since(&self) -> Duration {
+        now()
     }
 
     /// Ends nothing: there is no socket yet.

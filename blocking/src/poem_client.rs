@@ -3,7 +3,6 @@
 //! [`get_poetry`] is the whole of it for one poem; [`PoemClient::fetch_all`] runs many at once in scoped threads, and
 //! has each transformed when it has arrived.
 
-use std::panic;
 use std::sync::Arc;
 use std::thread;
 
@@ -18,7 +17,7 @@ use crate::context::{Context, Sockets};
 use crate::deadlines::{Timed, Wire};
 use crate::fetching::{Call, Fetches};
 use crate::net;
-use crate::workers;
+use crate::workers::{self, Permits};
 
 // ANCHOR: get_poetry
 /// Fetches one poem: connects, reads until FIN, and gives back the text.
@@ -58,21 +57,30 @@ pub(crate) fn read_poem<W: Wire>(
 pub struct PoemClient {
     options: Options,
     buffers: Buffers,
+    permits: &'static Permits,
 }
 
 impl PoemClient {
     /// A client within the bounds of `options`.
     pub fn new(options: &Options) -> Self {
+        Self::within(&workers::PERMITS, options)
+    }
+
+    fn within(permits: &'static Permits, options: &Options) -> Self {
         Self {
             options: options.clone(),
             buffers: Buffers::default(),
+            permits,
         }
     }
 
     // ANCHOR: fetch_all
     /// Fetches all poems at once, each in a thread, as far as there may be threads (S10, S15). The calling thread is
-    /// one of them: where there may be no more, it fetches one poem after another. Beyond the first
-    /// [`AT_ONCE`](crate::pace::AT_ONCE) threads the others come at a [pace](crate::pace); until then the kernel keeps what arrives.
+    /// one of them: where one more cannot be had, those that there are fetch the others, one after another. Beyond a
+    /// [`BURST`](crate::pace::BURST) threads come at a [pace](crate::pace); until then the kernel keeps what arrives.
+    ///
+    /// # Panics
+    /// When `observer` does, after all threads have ended.
     pub fn fetch_all(
         &self,
         requests: &[FetchRequest],
@@ -95,18 +103,18 @@ impl PoemClient {
         let fetching = &fetches;
         thread::scope(|scope| {
             let since = net::now();
-            // Where no more threads can be had, those that there are do the work.
-            let spawn = |worker| workers::spawn_scoped(scope, move || fetching.work(worker)).ok();
-            let threads: Vec<_> = (1..fetching.at_once())
-                .take_while(|&worker| fetching.wants_thread(worker, since))
-                .map_while(spawn)
-                .collect();
+            let spawn = |worker| {
+                let work = move || fetching.work(worker);
+                workers::spawn_scoped_within(self.permits, scope, work).is_ok()
+            };
+            // Where no more threads can be had, those that there are do the work. Nobody keeps their handles: a thread
+            // that has ended would keep its stack until it was joined, and the last poem may take long.
+            let mut workers = 1..fetching.threads_max();
+            while let Some(worker) = workers.next()
+                && fetching.wants_thread(worker, since)
+                && spawn(worker)
+            {}
             fetching.work(0);
-            for thread in threads {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| panic::resume_unwind(panic));
-            }
         });
         fetches.outcomes()
     }
@@ -121,5 +129,40 @@ impl Client for PoemClient {
         cancel: &Cancel,
     ) -> Vec<Outcome> {
         self.fetch_all(requests, observer, cancel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poetry::event::Unobserved;
+    use poetry::{Clock, Peer};
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    #[test]
+    fn t1_where_no_thread_can_be_had_the_calling_one_fetches_one_poem_after_another() {
+        static NONE: Permits = Permits::new(|| 0);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let request = FetchRequest {
+            peer: Peer::from(listener.local_addr().unwrap()),
+            via: None,
+        };
+        let client = PoemClient::within(&NONE, &Options::new(Clock::stopped()));
+        let outcomes = thread::scope(|scope| {
+            scope.spawn(|| {
+                for poem in ["one", "two", "three"] {
+                    let (mut client, _) = listener.accept().unwrap();
+                    client.write_all(poem.as_bytes()).unwrap();
+                }
+            });
+            let observer = Arc::new(Unobserved);
+            client.fetch_all(&vec![request; 3], observer, &Cancel::new())
+        });
+        let poems = outcomes.iter().map(|outcome| outcome.poem.as_deref());
+        assert_eq!(
+            poems.collect::<Vec<_>>(),
+            [Ok("one"), Ok("two"), Ok("three")]
+        );
     }
 }

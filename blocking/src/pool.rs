@@ -22,17 +22,17 @@ pub struct Pool<S: Serve> {
 }
 
 impl<S: Serve> Pool<S> {
-    /// Starts up to `size` threads to serve, as they are needed, and one to accept.
+    /// Starts `size` threads to serve, and one to accept.
     ///
     /// # Errors
-    /// No thread can be had.
+    /// One of them cannot be had.
     pub fn start(shared: Arc<Shared<S>>, size: NonZeroUsize) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let serving = Serving {
             shared: Arc::clone(&shared),
             queue: Arc::clone(&queue),
         };
-        let workers = Workers::start(serving, size.get())?;
+        let workers = Workers::start_all(serving, size.get()).inspect_err(|_| queue.close())?;
         let accepting = Accepting {
             shared,
             queue: Arc::clone(&queue),

@@ -190,6 +190,10 @@ impl<S: Serve> Shared<S> {
     /// Waits for a connection, and enters it among those that are open.
     pub fn accept(&self) -> Next<Accepted> {
         loop {
+            // Where only a connection of our own wakes who accepts, nobody would wake one who comes now.
+            if self.open.is_stopping() {
+                return Next::Over;
+            }
             let (socket, peer) = match self.listener.accept() {
                 Ok(accepted) => accepted,
                 Err(_) if self.open.is_stopping() => return Next::Over,
@@ -251,34 +255,31 @@ impl<S: Serve> Shared<S> {
 
     /// Accepting failed, and will fail again: stays away from it for a while (S17). False when a shutdown has begun.
     pub fn pause_accepting(&self, cause: &io::Error) -> bool {
-        self.trouble(cause.to_string());
+        self.trouble(Kind::AcceptFailed(cause.to_string()));
         self.open.wait_for_stop(ACCEPT_RETRY)
     }
 
     /// Says that connections wait for a thread.
     pub fn short_of_threads(&self, cause: &io::Error) {
-        self.trouble(format!(
+        self.trouble(Kind::ShortOfThreads(format!(
             "no thread for the next connection, which waits: {cause}"
-        ));
+        )));
     }
 
     /// The threads to serve `connections_max`; as many as there may be, which is then said.
     fn threads_max(&self) -> usize {
         let (wanted, wall) = (self.limits.connections_max, workers::threads_limit());
         if wanted > wall {
-            self.trouble(format!(
+            self.trouble(Kind::ShortOfThreads(format!(
                 "{wanted} connections at once would take more threads than the {wall} that the kernel's limit on \
                  memory maps allows: the others wait"
-            ));
+            )));
         }
         wanted.clamp(1, wall)
     }
 
-    fn trouble(&self, words: String) {
-        let say = || {
-            self.reporter
-                .report(Scene::default(), Kind::AcceptFailed(words))
-        };
+    fn trouble(&self, kind: Kind) {
+        let say = || self.reporter.report(Scene::default(), kind);
         // An observer that panics must not cost the thread that accepts.
         let _ = panics::contain(say);
     }

@@ -177,7 +177,8 @@ impl Session<'_> {
         };
         drop(frames);
         if self.decoder.is_mid_frame() && (!begun || count > 0) {
-            self.deadline = connection.wire.now() + connection.limits.request_deadline;
+            let now = connection.wire.now();
+            self.deadline = now.saturating_add(connection.limits.request_deadline);
         }
         Answers { count, then }
     }

@@ -16,7 +16,7 @@ use std::thread::{self, Builder, JoinHandle, Scope, ScopedJoinHandle};
 const STACK_BYTES: usize = 128 << 10;
 /// Threads that stay although nothing waits for them: a burst of so many is met by threads that exist. Each holds a
 /// descriptor number in reserve while it waits to accept, and some 30 KiB of memory.
-const SPARE_MAX: usize = 128;
+pub(crate) const SPARE_MAX: usize = 128;
 
 /// What threads wait for, and do.
 pub trait Work: Send + Sync + 'static {
@@ -66,6 +66,8 @@ struct Inner<W> {
     permits: &'static Permits,
     work: W,
     threads_max: usize,
+    /// Those that stay although nothing waits for them.
+    spare_max: usize,
     registry: Mutex<Registry>,
 }
 
@@ -89,15 +91,37 @@ impl<W: Work> Workers<W> {
     }
 
     fn start_within(permits: &'static Permits, work: W, threads_max: usize) -> io::Result<Self> {
-        let registry = Mutex::default();
-        let inner = Arc::new(Inner {
+        let workers = Self::none(permits, work, threads_max, SPARE_MAX);
+        workers.0.spawn(&mut workers.0.registry())?;
+        Ok(workers)
+    }
+
+    /// Starts `threads` threads, all of which stay.
+    ///
+    /// # Errors
+    /// There are more than a process may have, or one cannot be had. Those that could then wait for [`Work::next`] to
+    /// tell them that it is over.
+    pub fn start_all(work: W, threads: usize) -> io::Result<Self> {
+        let limit = threads_limit();
+        if threads > limit {
+            let words =
+                format!("{threads} are more than the {limit} threads that a process may have");
+            return Err(io::Error::other(words));
+        }
+        let workers = Self::none(&PERMITS, work, threads, threads);
+        let inner = &workers.0;
+        (0..threads).try_for_each(|_| inner.spawn(&mut inner.registry()))?;
+        Ok(workers)
+    }
+
+    fn none(permits: &'static Permits, work: W, threads_max: usize, spare_max: usize) -> Self {
+        Self(Arc::new(Inner {
             permits,
             work,
             threads_max,
-            registry,
-        });
-        inner.spawn(&mut inner.registry())?;
-        Ok(Self(inner))
+            spare_max,
+            registry: Mutex::default(),
+        }))
     }
 
     /// How many there are.
@@ -162,7 +186,7 @@ impl<W: Work> Inner<W> {
     /// The calling thread has done its job. False if there are enough without it.
     fn wait_again(&self) -> bool {
         let mut registry = self.registry();
-        let wanted = registry.waiting < SPARE_MAX;
+        let wanted = registry.waiting < self.spare_max;
         registry.waiting += usize::from(wanted);
         wanted
     }
@@ -189,15 +213,19 @@ impl<W: Work> Inner<W> {
         Ok(())
     }
 
-    /// The calling thread ends. It joins the one that ended before, so that no more than one is ever left over.
+    /// The calling thread ends. It joins the one that ended before, so that no more than one is ever left over, and is
+    /// counted until it has.
     fn end(&self, worker: u32) {
-        let mut registry = self.registry();
-        let Some(me) = registry.threads.remove(&worker) else {
-            return; // Whoever waits in `join` has it.
-        };
-        let earlier = registry.ended.replace(me);
-        drop(registry);
-        earlier.into_iter().for_each(join);
+        loop {
+            let mut registry = self.registry();
+            let Some(earlier) = registry.ended.take() else {
+                // Whoever waits in `join` may have it.
+                registry.ended = registry.threads.remove(&worker);
+                return;
+            };
+            drop(registry);
+            join(earlier);
+        }
     }
 
     /// The registry is whole whenever its lock is free, so a lock poisoned elsewhere is no harm.
@@ -219,7 +247,15 @@ pub fn spawn_scoped<'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() + Send + 'scope,
 ) -> io::Result<ScopedJoinHandle<'scope, ()>> {
-    let permit = PERMITS.take()?;
+    spawn_scoped_within(&PERMITS, scope, work)
+}
+
+pub(crate) fn spawn_scoped_within<'scope>(
+    permits: &'static Permits,
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, ()>> {
+    let permit = permits.take()?;
     builder().spawn_scoped(scope, move || {
         let _permit = permit;
         work();
@@ -250,7 +286,7 @@ fn limit_below(maps_max: usize) -> usize {
 
 /// The permits for threads below a limit.
 #[derive(Debug)]
-struct Permits {
+pub(crate) struct Permits {
     taken: AtomicUsize,
     /// Permits given since memory was last asked after.
     unchecked: AtomicUsize,
@@ -258,14 +294,14 @@ struct Permits {
 }
 
 /// Those of this process.
-static PERMITS: Permits = Permits::new(threads_limit);
+pub(crate) static PERMITS: Permits = Permits::new(threads_limit);
 
 /// One permit; dropping it gives it back.
 #[derive(Debug)]
 struct Permit(&'static Permits);
 
 impl Permits {
-    const fn new(limit: fn() -> usize) -> Self {
+    pub(crate) const fn new(limit: fn() -> usize) -> Self {
         Self {
             taken: AtomicUsize::new(0),
             unchecked: AtomicUsize::new(UNCHECKED_MAX),

@@ -18,7 +18,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 const ATTEMPTS: usize = 100_000;
 const CONNECTIONS_MAX: usize = 1_000;
-const CLIENTS: usize = 6;
+const CLIENTS: usize = 8;
 /// More at once than the bound.
 const AT_ONCE: usize = 1_200 / CLIENTS;
 const DESCRIPTORS: u64 = 4_096;
@@ -55,7 +55,7 @@ fn t1_a_hundred_thousand_attempts_against_a_thousand_never_abort() {
     ask(&TcpStream::connect(address).unwrap());
     let counters = server.shutdown(DEADLINE).counters;
     assert_eq!(counters.check(), Ok(()));
-    assert!(counters.accepted > 0 && counters.accepted <= ATTEMPTS as u64 + 1);
+    assert!((CONNECTIONS_MAX..=ATTEMPTS + 1).contains(&(counters.accepted as usize)));
 }
 
 fn listen() -> std::net::TcpListener {
@@ -67,7 +67,7 @@ fn listen() -> std::net::TcpListener {
     socket.into()
 }
 
-/// Opens many connections at once, asks on one of them, and resets all; again and again.
+/// Opens many connections at once, and resets all; again and again.
 fn attempt(address: SocketAddr) {
     let mut left = ATTEMPTS / CLIENTS;
     while left > 0 {

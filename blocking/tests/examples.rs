@@ -19,7 +19,7 @@ mod step_5;
 #[allow(dead_code)]
 mod step_6;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -58,6 +58,26 @@ fn fetches_all(get_all: fn(&[SocketAddr]) -> Vec<io::Result<String>>) {
     assert!(get_all(&[]).is_empty());
 }
 
+/// Fetches from two servers, the first of which sends nothing until somebody has come to the second: whoever fetches
+/// one poem after another never gets there.
+fn fetches_at_once(get_all: fn(&[SocketAddr]) -> Vec<io::Result<String>>) {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = listeners.each_ref().map(|it| it.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let clients = listeners.map(|listener| listener.accept().unwrap().0);
+        for mut client in clients {
+            client.write_all(POEM.as_bytes()).unwrap();
+        }
+    });
+    let poems = get_all(&addresses);
+    server.join().unwrap();
+    assert!(
+        poems
+            .iter()
+            .all(|poem| matches!(poem, Ok(poem) if poem == POEM))
+    );
+}
+
 #[test]
 fn step_1_one_after_another() {
     fetches_all(step_1::get_all);
@@ -66,24 +86,29 @@ fn step_1_one_after_another() {
 #[test]
 fn step_2_a_thread_each() {
     fetches_all(step_2::get_all);
+    fetches_at_once(step_2::get_all);
 }
 
 #[test]
 fn step_3_scoped_threads() {
     fetches_all(step_3::get_all);
+    fetches_at_once(step_3::get_all);
 }
 
 #[test]
 fn step_4_bounded() {
     fetches_all(step_4::get_all);
+    fetches_at_once(step_4::get_all);
 }
 
 #[test]
 fn step_5_deadlines() {
     fetches_all(step_5::get_all);
+    fetches_at_once(step_5::get_all);
 }
 
 #[test]
 fn step_6_the_client() {
     fetches_all(step_6::get_all);
+    fetches_at_once(step_6::get_all);
 }

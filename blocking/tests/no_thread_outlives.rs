@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use poetry::{
     Cancel, Clock, FetchRequest, Model, Options, Pace, PoemService, Server, Service,
     TransformService,
 };
+use socket2::{Domain, Socket, Type};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 150; // more than a server keeps threads to spare
@@ -29,11 +30,19 @@ fn options() -> Options {
     Options::new(Clock::new(move || origin.elapsed()))
 }
 
+/// With room for all who connect: std's backlog of 128 would make some wait for a second.
+fn listen() -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&address.into()).unwrap();
+    socket.listen(4_096).unwrap();
+    socket.into()
+}
+
 fn serve(model: Blocking, service: Service) -> Box<dyn Server> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let observer = Arc::new(Unobserved);
     model
-        .serve(listener, service, &options(), observer)
+        .serve(listen(), service, &options(), observer)
         .unwrap()
 }
 
@@ -49,7 +58,8 @@ fn slow_poem() -> Service {
         poem: "a poem that takes its time".into(),
         pace: Pace::Slow {
             num_bytes: NonZeroUsize::MIN,
-            delay: DEADLINE,
+            // Or nobody who is not woken would end before.
+            delay: Duration::from_secs(3_600),
         },
     })
 }

@@ -1,22 +1,25 @@
 //! The model as others see it: its servers and its client over real sockets.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use blocking::Blocking;
-use poetry::event::Unobserved;
+use poetry::event::{Interest, Unobserved};
 use poetry::model::Via;
 use poetry::{
-    Cancel, Clock, FetchFailure, FetchRequest, Limits, Model, Options, Pace, Peer, PoemService,
-    Server, Service, TransformService,
+    Cancel, Clock, Event, FetchFailure, FetchRequest, Limits, Model, Observer, Options, Pace, Peer,
+    PoemService, Server, Service, TransformService,
 };
 
 /// Generous: nothing waits so long unless it is broken.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// What nobody waits for.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 fn options(limits: Limits) -> Options {
     let origin = Instant::now();
@@ -139,7 +142,8 @@ fn s21_idle_connections_are_closed_at_once_with_fin() {
 fn s21_what_outlasts_the_grace_is_cut() {
     let pace = Pace::Slow {
         num_bytes: NonZeroUsize::MIN,
-        delay: DEADLINE,
+        // Or who is not woken would end before.
+        delay: HOUR,
     };
     let server = serve(poem("slow", pace), Limits::default());
     let (half_closed, open) = (connect(&*server), connect(&*server));
@@ -221,7 +225,11 @@ fn s14_a_cancelled_fetch_ends_at_once() {
         peer: Peer::from(silent.local_addr().unwrap()),
         via: None,
     };
-    let client = Blocking::NEW.client(&options(Limits::default())).unwrap();
+    let limits = Limits {
+        idle_timeout: HOUR,
+        ..Limits::default()
+    };
+    let client = Blocking::NEW.client(&options(limits)).unwrap();
     let cancel = Cancel::new();
     let outcomes = std::thread::scope(|scope| {
         let fetch = scope.spawn(|| client.fetch(&[request], Arc::new(Unobserved), &cancel));
@@ -229,9 +237,114 @@ fn s14_a_cancelled_fetch_ends_at_once() {
         accepted.write_all(b"half a po").unwrap();
         cancel.task(0);
         accepted.set_read_timeout(Some(DEADLINE)).unwrap();
-        assert!(matches!(accepted.read(&mut [0]), Ok(0) | Err(_)));
+        match accepted.read(&mut [0]) {
+            Ok(count) => assert_eq!(count, 0),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
         fetch.join().unwrap()
     });
     let failure = &outcomes[0].poem.as_ref().unwrap_err().failure;
     assert_eq!(*failure, FetchFailure::Cancelled);
+}
+
+/// Sends the address that somebody begins to connect to.
+struct Connects(mpsc::Sender<SocketAddr>);
+
+impl Observer for Connects {
+    fn interest(&self) -> Interest {
+        Interest::CONNECTING
+    }
+
+    fn observe(&self, event: &Event) {
+        let _ = self.0.send(event.scene.peer.unwrap());
+    }
+}
+
+/// Where nobody listens.
+fn dead() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A listener whose queue is full, so that Linux does not even answer, its address, and what fills it.
+#[cfg(target_os = "linux")]
+fn full() -> (socket2::Socket, SocketAddr, Vec<TcpStream>) {
+    use socket2::{Domain, Socket, Type};
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&anywhere.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(50)) {
+        queued.push(stream);
+        assert!(queued.len() < 5_000, "the queue has no end");
+    }
+    (listener, address, queued)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn s14_a_cancel_ends_a_connect_that_nobody_answers_whichever_it_is() {
+    let (_listener, full, _queued) = full();
+    let fast = serve(poem("Ahoy", Pace::Fast), Limits::default());
+    let via = Some(Via {
+        transform: "shout".to_owned(),
+        peer: Peer::from(full),
+    });
+    let first = (Peer::from(full), None);
+    let second = (Peer::new("two addresses", vec![dead(), full]), None);
+    let transform = (Peer::from(fast.address()), via);
+    for (peer, via) in [first, second, transform] {
+        let limits = Limits {
+            connect_timeout: HOUR,
+            ..Limits::default()
+        };
+        let client = Blocking::NEW.client(&options(limits)).unwrap();
+        let (cancel, (sender, connects)) = (Cancel::new(), mpsc::channel());
+        let outcomes = std::thread::scope(|scope| {
+            let observer = Arc::new(Connects(sender));
+            let request = [FetchRequest { peer, via }];
+            let fetch = scope.spawn(|| client.fetch(&{ request }, observer, &cancel));
+            while connects.recv_timeout(DEADLINE).unwrap() != full {}
+            // It may not have begun yet, or wait already: either way this ends it.
+            cancel.all();
+            fetch.join().unwrap()
+        });
+        let failure = &outcomes[0].poem.as_ref().unwrap_err().failure;
+        assert_eq!(*failure, FetchFailure::Cancelled);
+    }
+}
+
+/// Panics over the first poem that is there.
+struct PanicsOverAPoem;
+
+impl Observer for PanicsOverAPoem {
+    fn interest(&self) -> Interest {
+        Interest::FINISHED
+    }
+
+    fn observe(&self, event: &Event) {
+        assert!(event.scene.task != 0, "the first poem");
+    }
+}
+
+#[test]
+fn t3_an_observer_that_panics_ends_the_fetch_when_all_threads_have_ended() {
+    let fast = serve(poem("Ahoy", Pace::Fast), Limits::default());
+    let request = FetchRequest {
+        peer: Peer::from(fast.address()),
+        via: None,
+    };
+    let client = Blocking::NEW.client(&options(Limits::default())).unwrap();
+    let fetch = || {
+        client.fetch(
+            &vec![request; 20],
+            Arc::new(PanicsOverAPoem),
+            &Cancel::new(),
+        )
+    };
+    assert!(poetry::panics::contain(fetch).is_err());
+    let counters = fast.shutdown(DEADLINE).counters;
+    assert_eq!((counters.accepted, counters.answered), (20, 20));
 }

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::lossy::Lossy;
 use crate::throttle::Throttle;
 
-/// Lines a second that say the server cannot accept (S17).
+/// Lines a second that say the server cannot accept (S17), or that connections wait for a thread.
 const ACCEPT_LINES_PER_SECOND: u32 = 1;
 
 /// Sends what is traced, as far as `filter` lets it, to `stderr`.
@@ -36,6 +36,7 @@ pub(crate) fn start(filter: &str, stderr: &Lossy) -> Result<(), Failure> {
 pub(crate) struct ServerLog {
     refusals: Throttle,
     accepts: Throttle,
+    threads: Throttle,
 }
 
 impl ServerLog {
@@ -48,6 +49,9 @@ impl ServerLog {
             accepts: Throttle::new(ACCEPT_LINES_PER_SECOND, |rest| {
                 debug!("could not accept {rest} more times within the second");
             }),
+            threads: Throttle::new(ACCEPT_LINES_PER_SECOND, |rest| {
+                debug!("was short of threads {rest} more times within the second");
+            }),
         }
     }
 
@@ -55,6 +59,7 @@ impl ServerLog {
     pub(crate) fn finish(&self) {
         self.refusals.finish();
         self.accepts.finish();
+        self.threads.finish();
     }
 }
 
@@ -80,6 +85,11 @@ impl Observer for ServerLog {
             Kind::AcceptFailed(cause) => {
                 if self.accepts.admits(event.at) {
                     warn!("cannot accept, trying again soon: {cause}");
+                }
+            }
+            Kind::ShortOfThreads(words) => {
+                if self.threads.admits(event.at) {
+                    warn!("{words}");
                 }
             }
             Kind::Panicked(message) => error!("a request of {peer} panicked: {message}"),

@@ -129,6 +129,8 @@ pub enum Kind {
     Closed(CloseReason),
     /// A server could not accept, and pauses before it tries again (S17).
     AcceptFailed(String),
+    /// A server has fewer threads than it has, or may have, connections: some wait (T1).
+    ShortOfThreads(String),
 }
 
 impl Kind {
@@ -147,6 +149,7 @@ impl Kind {
             Self::Failed(_) => Interest::FAILED,
             Self::Closed(_) => Interest::CLOSED,
             Self::AcceptFailed(_) => Interest::ACCEPT_FAILED,
+            Self::ShortOfThreads(_) => Interest::SHORT_OF_THREADS,
         }
     }
 }
@@ -184,8 +187,11 @@ impl Interest {
     pub const CLOSED: Self = Self(1 << 10);
     /// [`Kind::AcceptFailed`].
     pub const ACCEPT_FAILED: Self = Self(1 << 11);
+    /// [`Kind::ShortOfThreads`].
+    pub const SHORT_OF_THREADS: Self = Self(1 << 12);
     /// What a server's log is made of: nothing that happens on the hot path.
-    pub const TROUBLE: Self = Self(Self::REFUSED.0 | Self::PANICKED.0 | Self::ACCEPT_FAILED.0);
+    pub const TROUBLE: Self =
+        Self(Self::REFUSED.0 | Self::PANICKED.0 | Self::ACCEPT_FAILED.0 | Self::SHORT_OF_THREADS.0);
 
     /// Whether any kind is in both sets.
     #[inline]

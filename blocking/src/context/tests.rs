@@ -109,3 +109,21 @@ fn s13_a_server_that_takes_no_byte_of_the_request_is_given_up() {
     assert_eq!(failure, FetchFailure::TimedOut(Timeout::Idle));
     assert_eq!(peer.now(), ms(60_000));
 }
+
+/// It takes a byte every second, so silence is not what ends this.
+#[test]
+fn s15_the_total_deadline_bounds_writes_too_however_many_bytes_are_taken() {
+    for deadline in [5_000, 70_000] {
+        let takes = (1..1_000).map(|second| (second * 1_000, Takes(1)));
+        let peer = Memory::new(takes).that_takes(0);
+        let limits = Limits {
+            total_deadline: Some(ms(deadline)),
+            ..Limits::default()
+        };
+        let write =
+            |context: &mut Context<'_>| context.write(&mut Timed::new(peer.clone()), &[b'x'; 500]);
+        let failure = with_context(&limits, write).unwrap_err();
+        assert_eq!(failure, FetchFailure::TimedOut(Timeout::Total));
+        assert_eq!(peer.now(), ms(deadline));
+    }
+}

@@ -90,7 +90,8 @@ fn t2_hanging_up_ends_a_connect_that_nobody_answers() {
     let connecting = Connecting::begin(address).unwrap();
     let hook = connecting.hook();
     thread::scope(|scope| {
-        let blocked = scope.spawn(move || connecting.wait(now() + Duration::from_secs(10)));
+        // Nobody waits for the timeout.
+        let blocked = scope.spawn(move || connecting.wait(now() + Duration::from_secs(3_600)));
         // It may not wait yet; once it does, this ends it.
         while !blocked.is_finished() {
             hook.hang_up();

@@ -7,6 +7,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 
+use crate::workers::SPARE_MAX;
+
 const DEADLINE: Duration = Duration::from_secs(10);
 const SHOUT: &[u8] = b"8:shout.ab,";
 const REPLY: &[u8] = b"2:AB,";
@@ -14,7 +16,7 @@ const REPLY: &[u8] = b"2:AB,";
 type Transforms = Box<Serving<TransformService>>;
 
 fn serve(pool: Option<usize>, limits: Limits, observer: Arc<dyn Observer>) -> Transforms {
-    let listener = Listener::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+    let listener = Listener::new(listen()).unwrap();
     let service = TransformService {
         keep_alive: true,
         lab: Some(Clock::stopped()),
@@ -22,6 +24,15 @@ fn serve(pool: Option<usize>, limits: Limits, observer: Arc<dyn Observer>) -> Tr
     let reporter = Reporter::new("test", Role::TransformServer, Clock::stopped(), observer);
     let pool = pool.and_then(NonZeroUsize::new);
     Box::new(Serving::start(listener, service, pool, limits, reporter).unwrap())
+}
+
+/// With room for all who connect: std's backlog of 128 would make some wait for a second.
+fn listen() -> TcpListener {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&address.into()).unwrap();
+    socket.listen(1_024).unwrap();
+    socket.into()
 }
 
 fn plain(pool: Option<usize>) -> Transforms {
@@ -55,6 +66,7 @@ fn t1_a_slow_peer_holds_a_worker_of_a_pool_and_everybody_waits() {
     ask(&slow);
     hear(&slow);
     ask(&quick);
+    until_queued(&server, 1);
     // The only worker waits for the slow peer's next request, so nothing can have come.
     quick.set_nonblocking(true).unwrap();
     let nothing = (&quick).read(&mut [0]).unwrap_err();
@@ -62,6 +74,54 @@ fn t1_a_slow_peer_holds_a_worker_of_a_pool_and_everybody_waits() {
     quick.set_nonblocking(false).unwrap();
     drop(slow);
     hear(&quick);
+}
+
+/// Waits until so many connections are in the queue of a pool of one thread: each is counted before it is there.
+fn until_queued(server: &Transforms, connections: usize) {
+    let queued = counted(connections, "connection");
+    let wanted = format!("1 thread and one that accepts, {queued} in the queue");
+    let begun = std::time::Instant::now();
+    while server.threads.details() != wanted {
+        assert!(begun.elapsed() < DEADLINE, "{}", server.threads.details());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn t1_a_pool_has_all_its_threads_from_the_start_and_keeps_them() {
+    let size = 2 * SPARE_MAX;
+    let server = plain(Some(size));
+    let Threads::Pool(pool) = &server.threads else {
+        panic!("another shape");
+    };
+    assert_eq!(pool.threads(), size);
+    let peers: Vec<_> = (0..size).map(|_| connect(&server)).collect();
+    peers.iter().for_each(ask);
+    peers.iter().for_each(hear);
+    drop(peers);
+    let late = connect(&server);
+    ask(&late);
+    hear(&late);
+    assert_eq!(pool.threads(), size);
+    assert_eq!(server.shutdown(DEADLINE).counters.answered, size as u64 + 1);
+}
+
+#[test]
+fn t1_a_pool_of_more_threads_than_can_be_had_does_not_start() {
+    let listener = Listener::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+    let size = NonZeroUsize::new(workers::threads_limit() + 1);
+    let service = TransformService {
+        keep_alive: true,
+        lab: None,
+    };
+    let observer = Arc::new(Unobserved);
+    let reporter = Reporter::new("test", Role::TransformServer, Clock::stopped(), observer);
+    let refused = Serving::start(listener, service, size, Limits::default(), reporter);
+    let words = refused.unwrap_err().to_string();
+    assert!(
+        words.ends_with("threads that a process may have"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -97,12 +157,7 @@ fn s21_a_pool_closes_those_in_its_queue() {
     ask(&served);
     hear(&served);
     let queued = [connect(&server), connect(&server)];
-    let begun = std::time::Instant::now();
-    // A connection is counted before it is in the queue.
-    while server.threads.details() != "1 thread and one that accepts, 2 connections in the queue" {
-        assert!(begun.elapsed() < DEADLINE, "{}", server.threads.details());
-        std::thread::yield_now();
-    }
+    until_queued(&server, 2);
     assert_eq!(server.counters().accepted, 3);
     let summary = server.shutdown(DEADLINE);
     assert_eq!((summary.counters.closed.done, summary.cut), (3, 0));
@@ -183,7 +238,7 @@ fn t1_more_connections_than_there_may_be_threads_are_said_at_start() {
         ..Limits::default()
     };
     let server = serve(None, limits, Arc::new(Panics(Interest::NONE, sender)));
-    let Kind::AcceptFailed(words) = events.recv_timeout(DEADLINE).unwrap().kind else {
+    let Kind::ShortOfThreads(words) = events.recv_timeout(DEADLINE).unwrap().kind else {
         panic!("another event");
     };
     assert!(
