@@ -30,20 +30,15 @@ pub fn serve_poem(
 
 /// What serves a poem, for whoever has connections of his own to serve.
 pub fn poem_factory(service: PoemService, station: &Rc<Station>) -> Rc<dyn Factory> {
-    PoemFactory::build(service, station)
+    let station = Rc::clone(station);
+    // Its protocols share the inner one.
+    Rc::new(Rc::new(PoemFactory { service, station }))
 }
 
 /// Builds a [`Protocol`] for each who wants the poem.
-pub(crate) struct PoemFactory {
+struct PoemFactory {
     service: PoemService,
     station: Rc<Station>,
-}
-
-impl PoemFactory {
-    pub(crate) fn build(service: PoemService, station: &Rc<Station>) -> Rc<dyn Factory> {
-        let station = Rc::clone(station);
-        Rc::new(Rc::new(Self { service, station }))
-    }
 }
 
 impl Factory for Rc<PoemFactory> {

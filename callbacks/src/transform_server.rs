@@ -33,25 +33,20 @@ pub fn serve_transforms(
 
 /// What answers transform requests, for whoever has connections of his own to serve.
 pub fn transform_factory(service: TransformService, station: &Rc<Station>) -> Rc<dyn Factory> {
-    TransformFactory::build(service, station)
+    // Its protocols share the inner one.
+    Rc::new(Rc::new(TransformFactory {
+        service,
+        station: Rc::clone(station),
+        replies: RefCell::default(),
+    }))
 }
 
 /// Builds a [`Protocol`] for each who asks, and owns what they share.
-pub(crate) struct TransformFactory {
+struct TransformFactory {
     service: TransformService,
     station: Rc<Station>,
     /// Where replies are written before they are sent: only one connection has its turn at a time.
     replies: RefCell<Vec<u8>>,
-}
-
-impl TransformFactory {
-    pub(crate) fn build(service: TransformService, station: &Rc<Station>) -> Rc<dyn Factory> {
-        Rc::new(Rc::new(Self {
-            service,
-            station: Rc::clone(station),
-            replies: RefCell::default(),
-        }))
-    }
 }
 
 impl Factory for Rc<TransformFactory> {
