@@ -20,7 +20,7 @@
 //!
 //! | file | what it holds | rules |
 //! |---|---|---|
-//! | `reactor.rs` | [`Reactor`], and the loop: wait, tell the time, call back | R1, R4 |
+//! | `reactor.rs`, `reactor/core.rs` | [`Reactor`], and the loop: wait, tell the time, call back | R1, R4 |
 //! | `reactor/connection.rs` | [`Transport`]: a socket, what is unsent, a timeout; `connection/` its ways in and out | R9 |
 //! | `reactor/port.rs` | [`Port`]: accepting, and waiting when there are no descriptors | S16, S17 |
 //! | `reactor/lifecycle.rs` | hooks, [`Reactor::stop`] and the shutdown triggers | R3, R5, R6 |

@@ -1,7 +1,9 @@
 //! What of the reactor is seen from within only.
 
+use super::core::DEAD_TIMEOUTS_MAX;
 use super::*;
 use crate::protocol::Protocol;
+use std::cell::Cell;
 
 /// A protocol with a timeout that never comes, and the factory that builds it.
 #[derive(Default)]
