@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use poetry::cancel::Target;
@@ -10,13 +10,22 @@ use poetry::error::Timeout;
 use poetry::event::{Interest, Scene};
 use poetry::{Cancel, FetchFailure, Kind, Limits, Peer, Reporter, Role};
 
-use crate::buffers::{Buffers, ReadBuffer};
+use crate::buffers::Buffers;
 use crate::deadlines::{CutShort, Stop, Timed, Wire, WriteTimeout};
 use crate::net::{Connecting, Hook, Socket};
 
 /// The connections of one fetch, so that a cancel finds them: a slot for each request.
 #[derive(Debug)]
-pub struct Sockets(Box<[Mutex<Option<Hook>>]>);
+pub struct Sockets(Box<[Mutex<Option<Held>>]>);
+
+/// Who holds a connection.
+#[derive(Debug)]
+enum Held {
+    /// Nobody yet: it was begun beforehand, and waits for a thread.
+    ByNobody(Hook),
+    /// A thread, which may block in its calls.
+    ByThread(Hook),
+}
 
 impl Sockets {
     /// Room for the connections of `requests` requests, one at a time each.
@@ -24,25 +33,41 @@ impl Sockets {
         Self((0..requests).map(|_| Mutex::default()).collect())
     }
 
-    /// Hangs up what `target` names.
+    /// Hangs up what `target` names. When that is everything, those whom no thread holds yet are left to the threads:
+    /// nothing keeps these from taking them at once, and what has come whole has come.
     pub fn hang_up(&self, target: Target) {
         let slots = match target {
             Target::All => &self.0[..],
             Target::Task(index) => self.0.get(index..=index).unwrap_or_default(),
         };
         for slot in slots {
-            // A slot is whole after every statement, so a lock poisoned elsewhere is no harm.
-            if let Some(hook) = &*slot.lock().unwrap_or_else(PoisonError::into_inner) {
-                hook.hang_up();
+            let mut slot = lock(slot);
+            match (&*slot, target) {
+                (None, _) | (Some(Held::ByNobody(_)), Target::All) => {}
+                (Some(Held::ByNobody(hook) | Held::ByThread(hook)), _) => {
+                    hook.hang_up();
+                    *slot = None;
+                }
             }
         }
     }
 
-    fn enter(&self, index: usize, hook: Hook) {
+    fn enter(&self, index: usize, held: Held) {
         if let Some(slot) = self.0.get(index) {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(hook);
+            *lock(slot) = Some(held);
         }
     }
+
+    /// From here on nobody hangs up the connection at `index`; whether nobody has before.
+    fn leave(&self, index: usize) -> bool {
+        let slot = self.0.get(index);
+        slot.is_some_and(|slot| lock(slot).take().is_some())
+    }
+}
+
+/// A slot is whole after every statement, so a lock poisoned elsewhere is no harm.
+fn lock(slot: &Mutex<Option<Held>>) -> MutexGuard<'_, Option<Held>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One request's talk with one server, as all its calls need to know it.
@@ -61,6 +86,8 @@ pub struct Context<'a> {
     received: u64,
     /// The connection to the first address, if it has been begun beforehand.
     begun: Option<Connecting>,
+    /// Whether it reads only what has come by now, and nobody can hang up.
+    drains: bool,
 }
 
 impl<'a> Context<'a> {
@@ -86,6 +113,7 @@ impl<'a> Context<'a> {
             total_deadline: limits.total_deadline.map(|total| now.saturating_add(total)),
             received: 0,
             begun: None,
+            drains: false,
         }
     }
 
@@ -101,6 +129,7 @@ impl<'a> Context<'a> {
             },
             received: 0,
             begun: None,
+            drains: false,
             ..*self
         }
     }
@@ -121,7 +150,7 @@ impl<'a> Context<'a> {
     pub fn begin(&mut self, peer: &Peer) {
         if let Ok(&[address, ..]) = peer.addresses()
             && !self.is_cancelled()
-            && let Ok(connecting) = self.begin_to(address)
+            && let Ok(connecting) = self.begin_to(address, Held::ByNobody)
         {
             self.connecting(address);
             self.begun = Some(connecting);
@@ -136,7 +165,7 @@ impl<'a> Context<'a> {
         let mut failure = None;
         for &address in peer.addresses()? {
             if self.is_cancelled() {
-                return Err(FetchFailure::Cancelled);
+                return self.drain().ok_or(FetchFailure::Cancelled);
             }
             match self.connect_to(address) {
                 Ok(socket) => return self.connected(socket),
@@ -149,13 +178,26 @@ impl<'a> Context<'a> {
         Err(self.unless_cancelled(failure.unwrap_or_else(FetchFailure::connect_timed_out)))
     }
 
+    /// The connection that was begun beforehand, if it is made by now, to see whether the whole poem had come when it was
+    /// called off. Its reads do not wait.
+    fn drain(&mut self) -> Option<Timed<Socket>> {
+        let begun = self.begun.take()?;
+        self.drains = self.sockets.leave(self.index);
+        let socket = begun.made().filter(|_| self.drains)?;
+        self.report(Kind::Connected);
+        Some(Timed::new(socket))
+    }
+
     /// Waits for the connection to `address`, and begins it unless that has been done.
     fn connect_to(&mut self, address: SocketAddr) -> Result<Socket, FetchFailure> {
         let connecting = match self.begun.take() {
-            Some(connecting) => connecting,
+            Some(connecting) => {
+                self.enter(Held::ByThread(connecting.hook()))?;
+                connecting
+            }
             None => {
                 self.connecting(address);
-                self.begin_to(address)?
+                self.begin_to(address, Held::ByThread)?
             }
         };
         let connect_deadline = connecting
@@ -175,15 +217,25 @@ impl<'a> Context<'a> {
     }
 
     /// Begins to connect to `address`; from here on a cancel finds the socket.
-    fn begin_to(&self, address: SocketAddr) -> Result<Connecting, FetchFailure> {
+    fn begin_to(
+        &self,
+        address: SocketAddr,
+        held: fn(Hook) -> Held,
+    ) -> Result<Connecting, FetchFailure> {
         let connecting =
             Connecting::begin(address).map_err(|error| FetchFailure::connection_failed(&error))?;
-        self.sockets.enter(self.index, connecting.hook());
-        // Whoever cancelled before this line found no socket; whoever does after it, finds this one.
+        self.enter(held(connecting.hook()))?;
+        Ok(connecting)
+    }
+
+    /// Notes who holds the connection.
+    fn enter(&self, held: Held) -> Result<(), FetchFailure> {
+        self.sockets.enter(self.index, held);
+        // Whoever cancelled before this line found another socket, or none; whoever does after it, finds this one.
         if self.is_cancelled() {
             return Err(FetchFailure::Cancelled);
         }
-        Ok(connecting)
+        Ok(())
     }
 
     fn connecting(&mut self, address: SocketAddr) {
@@ -192,11 +244,7 @@ impl<'a> Context<'a> {
     }
 
     fn connected(&mut self, socket: Socket) -> Result<Timed<Socket>, FetchFailure> {
-        self.sockets.enter(self.index, socket.hook());
-        // Whoever cancelled before this line found no socket; whoever does after it, finds this one.
-        if self.is_cancelled() {
-            return Err(FetchFailure::Cancelled);
-        }
+        self.enter(Held::ByThread(socket.hook()))?;
         if self.reporter.wants(Interest::ALL) {
             self.scene.local = socket.local(); // A system call, for observers only.
         }
@@ -212,17 +260,18 @@ impl<'a> Context<'a> {
     pub fn read<W: Wire>(
         &mut self,
         wire: &mut Timed<W>,
-        buffer: &mut ReadBuffer<'_>,
+        buffer: &mut [u8],
     ) -> Result<usize, FetchFailure> {
         let idle = self.limits.idle_timeout;
         let (read, timeout) = match self.total_deadline {
             Some(deadline) if deadline.saturating_sub(wire.now()) <= idle => {
-                (wire.read_until(buffer.space(), deadline), Timeout::Total)
+                (wire.read_until(buffer, deadline), Timeout::Total)
             }
-            _ => (wire.read(buffer.space(), idle), Timeout::Idle),
+            _ => (wire.read(buffer, idle), Timeout::Idle),
         };
         match read {
-            Ok(0) if self.is_cancelled() => Err(FetchFailure::Cancelled),
+            // Somebody may have hung up; where nobody can have, it is FIN.
+            Ok(0) if !self.drains && self.is_cancelled() => Err(FetchFailure::Cancelled),
             Ok(length) => {
                 self.heard(length as u64);
                 Ok(length)

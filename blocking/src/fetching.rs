@@ -88,10 +88,11 @@ impl<'a> Fetches<'a> {
     }
 
     /// Waits until it is the [turn](pace) of a thread that has `earlier` others before it, the first of which was made
-    /// `since`; false, and at once, when there is nothing left for it to do.
+    /// `since`; false, and at once, when there is nothing left for it to do, or nothing that takes any time.
     pub(crate) fn wants_thread(&self, earlier: u32, since: Duration) -> bool {
         let due = since.saturating_add(pace::due(earlier));
-        while self.taken.load(Ordering::Relaxed) < self.call.requests.len() {
+        let wanted = self.call.requests.len();
+        while self.taken.load(Ordering::Relaxed) < wanted && !self.call.cancel.is_all() {
             let left = due.saturating_sub(net::now());
             if left.is_zero() {
                 return true;

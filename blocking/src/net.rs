@@ -97,6 +97,7 @@ impl Wire for Socket {
 /// and the kernel connects them meanwhile. Elsewhere than on Linux it begins when it is waited for.
 #[derive(Debug)]
 pub struct Connecting {
+    #[cfg(not(target_os = "linux"))]
     address: SocketAddr,
     #[cfg(target_os = "linux")]
     since: Duration,
@@ -116,7 +117,6 @@ impl Connecting {
         match socket.connect(&address.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => Ok(Self {
-                address,
                 since: now(),
                 stream: Arc::new(socket.into()),
             }),
@@ -133,31 +133,50 @@ impl Connecting {
         Hook(Arc::downgrade(&self.stream))
     }
 
-    /// Waits until the connection is there, or until `deadline`. One that is there already is taken in any case.
+    /// Waits until the connection is there, or until `deadline`. One that is there already is taken in any case, and so is
+    /// one that has ended since: what had come is there to be read.
     ///
     /// # Errors
-    /// Those of the system; `TimedOut` when no answer came.
+    /// Those of the system; `TimedOut` when no answer came; `ConnectionReset` when one did, and then a reset.
     pub fn wait(self, deadline: Duration) -> io::Result<Socket> {
-        let Self {
-            address, stream, ..
-        } = self;
-        stream.set_nonblocking(false)?;
-        stream.set_nodelay(true)?;
+        let socket = Socket(self.stream);
+        socket.0.set_nonblocking(false)?;
+        socket.0.set_nodelay(true)?;
         loop {
-            // To connect once more is to wait; what bounds a write bounds that too.
             let left = deadline.saturating_sub(now());
-            stream.set_write_timeout(Some(left.max(SHORTEST)))?;
-            let Err(error) = SockRef::from(&*stream).connect(&address.into()) else {
-                return Ok(Socket(stream));
-            };
-            match error.raw_os_error() {
-                Some(libc::EISCONN) => return Ok(Socket(stream)),
-                Some(libc::EINTR) if !left.is_zero() => {}
-                Some(libc::EINTR | libc::EALREADY | libc::EINPROGRESS) => {
+            socket.0.set_write_timeout(Some(left.max(SHORTEST)))?;
+            match socket.is_made() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && !left.is_zero() => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                _ => return Err(error),
+                Ok(false) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(true) => return Ok(socket),
+                Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// The connection, if it is there by now. Its reads do not wait either.
+    pub fn made(self) -> Option<Socket> {
+        let socket = Socket(self.stream);
+        matches!(socket.is_made(), Ok(true)).then_some(socket)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Socket {
+    /// To send nothing is to wait for the connection, as long as a write may take. (To connect once more would be, too;
+    /// but where somebody has hung up meanwhile, that begins anew, and nobody hangs up on it again.)
+    fn is_made(&self) -> io::Result<bool> {
+        match (&*self.0).write(&[]) {
+            Ok(sent) => Ok(sent == 0),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(false),
+                // It was made, and has come to its end; or somebody has hung up, and says so.
+                io::ErrorKind::BrokenPipe => Ok(true),
+                _ => Err(error),
+            },
         }
     }
 }
@@ -191,6 +210,11 @@ impl Connecting {
         let stream = TcpStream::connect_timeout(&self.address, left)?;
         stream.set_nodelay(true)?;
         Ok(Socket(Arc::new(stream)))
+    }
+
+    /// None: it is not even begun.
+    pub fn made(self) -> Option<Socket> {
+        None
     }
 }
 

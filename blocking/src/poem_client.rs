@@ -12,7 +12,7 @@ use poetry::{
 };
 
 use crate::NAME;
-use crate::buffers::{Buffers, ReadBuffer};
+use crate::buffers::{Buffers, SMALL_BYTES};
 use crate::context::{Context, Sockets};
 use crate::deadlines::{Timed, Wire};
 use crate::fetching::{Call, Fetches};
@@ -29,25 +29,28 @@ pub fn get_poetry(peer: &Peer, context: &mut Context<'_>) -> Result<String, Fetc
     read_poem(&mut wire, context).and_then(decode_poem)
 }
 
-/// Reads until FIN, which is the end of a poem (S1).
+/// Reads until FIN, which is the end of a poem (S1), each piece behind the last.
 pub(crate) fn read_poem<W: Wire>(
     wire: &mut Timed<W>,
     context: &mut Context<'_>,
 ) -> Result<Vec<u8>, FetchFailure> {
     let limit = context.limits.poem_bytes_max;
-    let mut buffer = ReadBuffer::new(context.buffers);
-    let mut poem = Vec::new();
+    let (mut poem, mut length) = (vec![0; SMALL_BYTES], 0);
     loop {
-        let length = context.read(wire, &mut buffer)?;
-        if length == 0 {
-            return Ok(poem);
-        }
-        if poem.len() + length > limit {
+        let read = context.read(wire, &mut poem[length..])?;
+        length += read;
+        if length > limit {
             let limit = limit as u64;
             return Err(FetchFailure::TooLong { limit });
         }
-        poem.extend_from_slice(buffer.filled(length));
-        buffer.adapt(length);
+        if read == 0 {
+            poem.truncate(length);
+            return Ok(poem);
+        }
+        if length == poem.len() {
+            // As much again, so that what is copied when it grows is no more than it has.
+            poem.resize(2 * length, 0);
+        }
     }
 }
 // ANCHOR_END: get_poetry
@@ -89,8 +92,11 @@ impl PoemClient {
     ) -> Vec<Outcome> {
         let Options { limits, clock, .. } = &self.options;
         let sockets = Arc::new(Sockets::new(requests.len()));
-        let hooks = Arc::clone(&sockets);
-        let _subscription = cancel.subscribe(move |target| hooks.hang_up(target));
+        let (hooks, maker) = (Arc::clone(&sockets), thread::current());
+        let _subscription = cancel.subscribe(move |target| {
+            hooks.hang_up(target);
+            maker.unpark();
+        });
         let fetches = Fetches::begin(Call {
             requests,
             limits,
@@ -163,6 +169,52 @@ mod tests {
         assert_eq!(
             poems.collect::<Vec<_>>(),
             [Ok("one"), Ok("two"), Ok("three")]
+        );
+    }
+
+    /// One poem never comes, and nobody but its thread could take the others: two whole ones, and half a one.
+    #[test]
+    fn s11_when_all_is_called_off_a_poem_that_had_come_whole_has_arrived_and_no_other() {
+        static NONE: Permits = Permits::new(|| 0);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let request = FetchRequest {
+            peer: Peer::from(listener.local_addr().unwrap()),
+            via: None,
+        };
+        let client = PoemClient::within(&NONE, &Options::new(Clock::stopped()));
+        let cancel = Cancel::new();
+        let outcomes = thread::scope(|scope| {
+            let server = scope.spawn(|| {
+                // In the order in which they were begun.
+                let [never, mut whole, mut named, mut half, mut too] =
+                    [(); 5].map(|()| listener.accept().unwrap().0);
+                whole.write_all(b"whole").unwrap();
+                named.write_all(b"called off by its own name").unwrap();
+                half.write_all(b"half a").unwrap();
+                too.write_all(b"too").unwrap();
+                drop((whole, named, too));
+                cancel.task(2);
+                cancel.all();
+                (never, half)
+            });
+            let observer = Arc::new(Unobserved);
+            let outcomes = client.fetch_all(&vec![request; 5], observer, &cancel);
+            drop(server.join());
+            outcomes
+        });
+        let cancelled = Err(FetchFailure::Cancelled);
+        let poems = outcomes
+            .into_iter()
+            .map(|outcome| outcome.poem.map_err(|it| it.failure));
+        assert_eq!(
+            poems.collect::<Vec<_>>(),
+            [
+                cancelled.clone(),
+                Ok("whole".to_owned()),
+                cancelled.clone(),
+                cancelled,
+                Ok("too".to_owned())
+            ]
         );
     }
 }

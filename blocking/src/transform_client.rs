@@ -58,7 +58,7 @@ pub(crate) fn read_reply<W: Wire>(
     let mut decoder = Decoder::new(context.limits.frame_bytes_max);
     let mut buffer = ReadBuffer::new(context.buffers);
     loop {
-        let length = context.read(wire, &mut buffer)?;
+        let length = context.read(wire, buffer.space())?;
         if length == 0 {
             return Err(if decoder.is_mid_frame() {
                 FetchFailure::CutShort

@@ -27,7 +27,7 @@ pub enum Target {
 /// cancel.task(2);
 /// cancel.all();
 /// assert_eq!(heard.try_iter().collect::<Vec<_>>(), [Target::Task(2), Target::All]);
-/// assert!(cancel.is_cancelled(5));
+/// assert!(cancel.is_cancelled(5) && cancel.is_all());
 /// ```
 #[derive(Clone, Default)]
 pub struct Cancel {
@@ -69,6 +69,11 @@ impl Cancel {
     pub fn is_cancelled(&self, index: usize) -> bool {
         let state = self.shared.lock();
         state.all || state.tasks.contains(&index)
+    }
+
+    /// Whether every request has been cancelled at once.
+    pub fn is_all(&self) -> bool {
+        self.shared.lock().all
     }
 
     /// Calls `listener` for every target: at once, in this thread, for what has been cancelled already; later in

@@ -180,10 +180,16 @@ pub enum Timeout {
 }
 
 impl FetchFailure {
-    /// A connection that was never made, because of `cause`.
+    /// A connection that was never made, because of `cause`; or that was made and had broken before anybody looked: then
+    /// it is one that was lost (S11). Whom nobody lets in is refused, not reset.
     pub fn connection_failed(cause: &io::Error) -> Self {
-        Self::ConnectionFailed {
-            cause: cause.to_string(),
+        match cause.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                Self::connection_lost(cause)
+            }
+            _ => Self::ConnectionFailed {
+                cause: cause.to_string(),
+            },
         }
     }
 
@@ -264,6 +270,14 @@ pub fn costs_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s11_a_connection_that_broke_before_anybody_looked_was_lost() {
+        for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe] {
+            let failure = FetchFailure::connection_failed(&kind.into());
+            assert!(matches!(failure, FetchFailure::ConnectionLost { .. }));
+        }
+    }
 
     #[test]
     fn s11_an_error_names_the_address_and_tells_what_happened() {

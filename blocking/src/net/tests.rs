@@ -100,3 +100,52 @@ fn t2_hanging_up_ends_a_connect_that_nobody_answers() {
         assert!(blocked.join().unwrap().is_err());
     });
 }
+
+/// As when a signal interrupts the wait, and somebody hangs up before it goes on.
+#[test]
+fn t2_to_wait_for_a_connect_that_was_hung_up_on_does_not_begin_it_anew() {
+    let (_listener, address, _queued) = full();
+    let connecting = Connecting::begin(address).unwrap();
+    connecting.hook().hang_up();
+    let begun = now();
+    let ended = connecting.wait(begun + Duration::from_secs(3_600));
+    assert!(ended.is_err());
+    assert!(now() - begun < Duration::from_secs(10));
+}
+
+#[test]
+fn s1_what_came_before_a_reset_that_came_after_fin_is_there_to_be_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connecting = Connecting::begin(listener.local_addr().unwrap()).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"a poem").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    SockRef::from(&peer)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(peer);
+    let mut socket = connecting.wait(now() + Duration::from_secs(10)).unwrap();
+    let mut poem = String::new();
+    socket.read_to_string(&mut poem).unwrap();
+    assert_eq!(poem, "a poem");
+}
+
+#[test]
+fn s11_a_connection_that_was_made_and_reset_is_told_from_one_that_was_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connecting = Connecting::begin(address).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"half a po").unwrap();
+    SockRef::from(&peer)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop((peer, listener));
+    let deadline = now() + Duration::from_secs(10);
+    let reset = connecting.wait(deadline).unwrap_err();
+    assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset);
+    let refused = Connecting::begin(address)
+        .and_then(|it| it.wait(deadline))
+        .unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+}
