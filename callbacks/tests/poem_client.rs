@@ -1,11 +1,14 @@
-//! The poem client in memory, on virtual time: how a fetch fails is told apart to the nanosecond, and nobody waits.
+//! The poem client in memory, on virtual time: how a fetch fails is told apart to the nanosecond, and nobody waits. Over
+//! real sockets only what becomes of a reset that comes before the reactor looks.
 
-use std::io::ErrorKind;
+use std::cell::Cell;
+use std::io::{ErrorKind, Write};
+use std::net::{Shutdown, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callbacks::{Deferred, MemoryReactor, Peer, Task, get_poetry};
+use callbacks::{Deferred, Failure, MemoryReactor, Peer, Reactor, Task, get_poetry};
 use poetry::error::Timeout;
 use poetry::event::Unobserved;
 use poetry::{Clock, FetchFailure, Limits, Reporter, Role};
@@ -169,4 +172,44 @@ fn s14_a_cancel_closes_the_socket_at_once_connected_or_not() {
     assert!(peer.is_closed());
     assert_eq!(failure(poem), FetchFailure::Cancelled);
     assert_eq!(reactor.connections(), 0);
+}
+
+/// What comes of a poem whose server is through with it before the reactor looks: it has sent this, with FIN or without,
+/// and reset the connection.
+fn reset_unseen(sent: &[u8], finishes: bool) -> Result<String, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = listener.local_addr().unwrap().into();
+    let reactor = Reactor::open().unwrap();
+    let poem = get_poetry(&reactor, &peer, &Task::quiet(&reactor));
+    let (mut server, _) = listener.accept().unwrap();
+    server.write_all(sent).unwrap();
+    if finishes {
+        server.shutdown(Shutdown::Write).unwrap();
+    }
+    let at_once = Some(Duration::ZERO);
+    socket2::SockRef::from(&server).set_linger(at_once).unwrap();
+    drop(server);
+    let kept = Rc::new(Cell::new(None));
+    let (keeps, context) = (Rc::clone(&kept), reactor.clone());
+    drop(poem.add_both(move |result| {
+        keeps.set(Some(result));
+        Ok(context.stop()?)
+    }));
+    reactor.run().unwrap();
+    kept.take().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn s1_a_poem_that_had_come_whole_before_a_reset_has_arrived_though_nobody_had_looked() {
+    assert_eq!(reset_unseen(b"whole", true).unwrap(), "whole");
+}
+
+#[test]
+fn s11_a_connection_that_was_made_and_reset_before_anybody_looked_was_lost() {
+    for sent in ["", "half a po"] {
+        let failure = reset_unseen(sent.as_bytes(), false).unwrap_err();
+        let failure = failure.downcast_ref::<FetchFailure>();
+        assert!(matches!(failure, Some(FetchFailure::ConnectionLost { .. })));
+    }
 }

@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callbacks::{Admission, Factory, MemoryReactor, Station, poem_factory, transform_factory};
+use callbacks::{
+    Admission, Factory, MemoryReactor, Peer, Station, poem_factory, transform_factory,
+};
 use poetry::event::Unobserved;
 use poetry::{
     Clock, Counters, Counts, Limits, Pace, Poem, PoemService, Reporter, Role, TransformService,
@@ -119,25 +121,28 @@ fn s1_lateness_does_not_accumulate() {
     assert_eq!(peer.received(), b"e");
 }
 
+/// Two peers of `factory` that take nothing; then one of them takes a byte now and then.
+fn one_takes_little_by_little(house: &House, never: &Peer, slow: &Peer) {
+    for _ in 0..3 {
+        house.reactor.advance(SECOND - INSTANT);
+        slow.take_unannounced(1);
+        house.reactor.advance(INSTANT);
+        assert!(never.is_closed() && !slow.is_closed());
+    }
+    let counts = house.counts();
+    assert_eq!((counts.closed.write, counts.in_flight), (1, 1));
+    house.reactor.advance(SECOND);
+    assert!(slow.is_closed());
+    let counts = house.counts();
+    assert_eq!((counts.closed.write, counts.failed), (2, 2));
+}
+
 #[test]
-fn s18_a_peer_that_takes_no_byte_is_closed_and_one_that_takes_some_is_not() {
+fn s18_a_peer_that_takes_no_byte_of_a_reply_is_closed_and_one_that_takes_some_is_not() {
     let house = House::new(Limits {
         write_timeout: SECOND,
         ..Limits::default()
     });
-    let poems = poem_factory(
-        PoemService {
-            poem: Poem::from("a poem"),
-            pace: Pace::Fast,
-        },
-        &house.station,
-    );
-    let (never, slow) = (house.reactor.accept(&poems), house.reactor.accept(&poems));
-    assert_eq!(
-        (never.received(), slow.received()),
-        (b"a poem".to_vec(), b"a poem".to_vec())
-    );
-
     let transforms = house.transforms(true);
     let (never, slow) = (
         house.reactor.accept(&transforms),
@@ -148,16 +153,31 @@ fn s18_a_peer_that_takes_no_byte_is_closed_and_one_that_takes_some_is_not() {
         peer.send(b"10:shout.ahoy,");
     }
     house.reactor.settle();
-    house.reactor.advance(SECOND - INSTANT);
-    slow.limit_room(1);
-    house.reactor.settle();
+    one_takes_little_by_little(&house, &never, &slow);
+    assert_eq!(slow.received(), b"4:AH");
+}
+
+#[test]
+fn s18_a_peer_that_takes_no_byte_of_a_poem_is_closed_and_one_that_takes_some_is_not() {
+    let house = House::new(Limits {
+        write_timeout: SECOND,
+        ..Limits::default()
+    });
+    let service = PoemService {
+        poem: Poem::from("a poem"),
+        pace: Pace::Slow {
+            num_bytes: NonZeroUsize::MIN,
+            delay: INSTANT,
+        },
+    };
+    let poems = poem_factory(service, &house.station);
+    let (never, slow) = (house.reactor.accept(&poems), house.reactor.accept(&poems));
+    for peer in [&never, &slow] {
+        peer.limit_room(0);
+    }
     house.reactor.advance(INSTANT);
-    assert!(never.is_closed() && !slow.is_closed());
-    let counts = house.counts();
-    assert_eq!(
-        (counts.closed.write, counts.failed, counts.in_flight),
-        (1, 1, 1)
-    );
+    one_takes_little_by_little(&house, &never, &slow);
+    assert_eq!(slow.received(), b"a po");
 }
 
 #[test]

@@ -39,7 +39,7 @@ struct Connection {
     /// When the core will look at `deadline`: never later than that, often earlier. So moving a deadline is one store.
     looked_at: Cell<u64>,
     peer: PeerAddress,
-    flags: Cell<u16>,
+    flags: Cell<u32>,
 }
 
 /// What a busy connection has besides.
@@ -60,29 +60,31 @@ enum PeerAddress {
 }
 
 // What is true of a connection.
-const CONNECTING: u16 = 1;
-const READABLE: u16 = 1 << 1;
+const CONNECTING: u32 = 1;
+const READABLE: u32 = 1 << 1;
 /// Reading will come to the end of the stream.
-const ENDED: u16 = 1 << 2;
-const PAUSED: u16 = 1 << 3;
-const READ_END: u16 = 1 << 4;
+const ENDED: u32 = 1 << 2;
+const PAUSED: u32 = 1 << 3;
+const READ_END: u32 = 1 << 4;
 /// Bytes or an offer wait for room.
-const BLOCKED: u16 = 1 << 5;
-const WATCHES_ROOM: u16 = 1 << 6;
-const LOSING: u16 = 1 << 7;
-const LOSING_WRITE: u16 = 1 << 8;
-const WRITE_END: u16 = 1 << 9;
-const ABORTED: u16 = 1 << 10;
-const CLOSED: u16 = 1 << 11;
-const IN_CALL: u16 = 1 << 12;
-const ATTENTIVE: u16 = 1 << 13;
-const PRODUCER_WAITS: u16 = 1 << 14;
+const BLOCKED: u32 = 1 << 5;
+const WATCHES_ROOM: u32 = 1 << 6;
+const LOSING: u32 = 1 << 7;
+const LOSING_WRITE: u32 = 1 << 8;
+const WRITE_END: u32 = 1 << 9;
+const ABORTED: u32 = 1 << 10;
+const CLOSED: u32 = 1 << 11;
+const IN_CALL: u32 = 1 << 12;
+const ATTENTIVE: u32 = 1 << 13;
+const PRODUCER_WAITS: u32 = 1 << 14;
 /// The program ends, and the protocol is to be told when the call it is in has returned.
-const SHUT_DOWN: u16 = 1 << 15;
+const SHUT_DOWN: u32 = 1 << 15;
+/// The kernel has taken something of what had to wait.
+const TAKEN: u32 = 1 << 16;
 
 /// What the core does.
 impl Transport {
-    fn new(core: &Rc<Core>, socket: Socket, token: usize, peer: SocketAddr, flags: u16) -> Self {
+    fn new(core: &Rc<Core>, socket: Socket, token: usize, peer: SocketAddr, flags: u32) -> Self {
         let peer = match peer {
             SocketAddr::V4(address) => PeerAddress::V4(address),
             SocketAddr::V6(address) => PeerAddress::V6(Box::new(address)),
@@ -173,8 +175,21 @@ impl Transport {
         if self.is(CONNECTING) {
             return self.check_connected_in_time();
         }
-        self.call(|protocol, transport| protocol.timeout_connection(transport));
+        if !self.takes_little_by_little() {
+            self.call(|protocol, transport| protocol.timeout_connection(transport));
+        }
         self.finish_up();
+    }
+
+    /// The kernel announces room when a good part of its buffer is free: whoever has taken less by now has taken
+    /// something all the same (S18). Whether that is so, and its protocol waits on.
+    fn takes_little_by_little(&self) -> bool {
+        if !self.is(BLOCKED) {
+            return false;
+        }
+        self.clear(TAKEN);
+        self.flush();
+        self.is(TAKEN) && self.0.deadline.get() != NEVER
     }
 
     /// Whether the core has been told to look at this connection's timeout at `due`.
@@ -347,17 +362,17 @@ impl Transport {
     }
 
     #[inline]
-    fn is(&self, any: u16) -> bool {
+    fn is(&self, any: u32) -> bool {
         self.0.flags.get() & any != 0
     }
 
     #[inline]
-    fn set(&self, flags: u16) {
+    fn set(&self, flags: u32) {
         self.0.flags.set(self.0.flags.get() | flags);
     }
 
     #[inline]
-    fn clear(&self, flags: u16) {
+    fn clear(&self, flags: u32) {
         self.0.flags.set(self.0.flags.get() & !flags);
     }
 }

@@ -339,6 +339,12 @@ impl Peer {
         self.state.announce();
     }
 
+    /// Takes `room` bytes more, which is too little for the reactor to be told of it: a kernel announces room when a good
+    /// part of its buffer is free.
+    pub fn take_unannounced(&self, room: usize) {
+        self.state.room.set(room);
+    }
+
     /// Takes `room` bytes more from now on, and then none. At first there is room for everything.
     pub fn limit_room(&self, room: usize) {
         self.state.room.set(room);

@@ -78,7 +78,12 @@ impl Socket {
                     Ok(_) => stream.set_nodelay(true).map(|()| true),
                     // It failed, and the system says why once; or it is still under way.
                     Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                        stream.take_error()?.map_or(Ok(false), Err)
+                        match stream.take_error()? {
+                            None => Ok(false),
+                            // It was made, and has come to its end: what came is there to be read.
+                            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
+                            Some(error) => Err(error),
+                        }
                     }
                     Err(error) => Err(error),
                 }

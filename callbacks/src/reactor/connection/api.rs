@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     ABORTED, BLOCKED, CLOSED, CONNECTING, LOSING, LOSING_WRITE, NEVER, PAUSED, PeerAddress,
-    READABLE, Transport,
+    READABLE, TAKEN, Transport,
 };
 use crate::protocol::Producer;
 use crate::reactor::{Reactor, nanos};
@@ -38,6 +38,9 @@ impl Transport {
             return 0;
         }
         let taken = self.send(bytes);
+        if taken > 0 {
+            self.set(TAKEN);
+        }
         if taken < bytes.len() && !self.is(ABORTED) {
             self.block();
         }

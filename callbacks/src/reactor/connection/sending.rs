@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{ABORTED, BLOCKED, PRODUCER_WAITS, Transport, UNSENT_BYTES_HIGH, WATCHES_ROOM};
+use super::{ABORTED, BLOCKED, PRODUCER_WAITS, TAKEN, Transport, UNSENT_BYTES_HIGH, WATCHES_ROOM};
 
 impl Transport {
     /// What the kernel takes of `bytes`; nothing if the connection broke.
@@ -79,6 +79,7 @@ impl Transport {
         }
         self.0.extra.set(Some(extra));
         if taken > 0 {
+            self.set(TAKEN);
             self.call(|protocol, transport| protocol.data_sent(transport, taken));
         }
         if all && !self.is(ABORTED) {
