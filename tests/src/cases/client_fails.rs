@@ -21,6 +21,7 @@ cases! { PoemClient:
     a_server_that_never_accepts_is_connection_failed [S11 S15],
     a_reset_in_mid_poem_is_connection_lost_and_not_a_poem [S11],
     a_reset_before_the_first_byte_is_connection_lost [S11],
+    a_reset_before_the_client_may_have_looked_is_connection_lost [S11],
     a_server_that_never_answers_is_timed_out [S11 S15],
     a_server_that_falls_silent_in_mid_poem_is_timed_out [S11 S15],
     a_byte_now_and_then_does_not_move_the_total_deadline [S11 S15],
@@ -114,6 +115,21 @@ fn a_reset_in_mid_poem_is_connection_lost_and_not_a_poem(context: &Context) -> C
 fn a_reset_before_the_first_byte_is_connection_lost(context: &Context) -> Check {
     let (outcome, address) = reset_after(context, b"")?;
     expect_failure(&outcome, "connection lost", &address, LOST)
+}
+
+/// So many that some are reset before their client has heard that they are made.
+fn a_reset_before_the_client_may_have_looked_is_connection_lost(context: &Context) -> Check {
+    const MANY: usize = 50;
+    let stage = Stage::new()?;
+    let address = stage.address().to_string();
+    let fetching = context.client()?.start(vec![plain(stage.address()); MANY]);
+    for _ in 0..MANY {
+        stage.accept()?.reset()?;
+    }
+    for outcome in fetching.outcomes()? {
+        expect_failure(&outcome, "connection lost", &address, LOST)?;
+    }
+    Ok(())
 }
 
 fn a_server_that_never_answers_is_timed_out(context: &Context) -> Check {
