@@ -30,7 +30,7 @@ pub(crate) fn run(args: FetchArgs, stderr: &Lossy) -> Ended {
             ))
         })?;
     let requests = requests(&args, &cancel);
-    let progress = Progress::begin(args.progress, &requests, stderr);
+    let progress = Progress::begin(args.progress, &requests, args.strict_transform, stderr);
     let outcomes = client.fetch(&requests, progress.observer(), &cancel);
     fetched.store(true, Ordering::Release);
     let elapsed = begun.elapsed();

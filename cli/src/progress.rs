@@ -26,8 +26,14 @@ enum Shown {
 }
 
 impl Progress {
-    /// Begins to show the progress of `requests`, as far as it is asked for, on stderr.
-    pub(crate) fn begin(how: args::Progress, requests: &[FetchRequest], stderr: &Lossy) -> Self {
+    /// Begins to show the progress of `requests`, as far as it is asked for, on stderr. With `strict`, no original is kept
+    /// (S13).
+    pub(crate) fn begin(
+        how: args::Progress,
+        requests: &[FetchRequest],
+        strict: bool,
+        stderr: &Lossy,
+    ) -> Self {
         let names = || {
             requests
                 .iter()
@@ -38,7 +44,7 @@ impl Progress {
             args::Progress::Bar => Shown::Bars(Bars::begin(names().collect())),
             args::Progress::Auto if terminal => Shown::Bars(Bars::begin(names().collect())),
             args::Progress::Auto | args::Progress::Lines => {
-                Shown::Lines(Arc::new(Lines::new(requests, stderr)))
+                Shown::Lines(Arc::new(Lines::new(requests, strict, stderr)))
             }
             args::Progress::None => Shown::Failures,
         };
@@ -135,6 +141,7 @@ fn clock(elapsed: Duration) -> String {
 /// Writes a line for whatever happens.
 struct Lines {
     tasks: Vec<Task>,
+    strict: bool,
     stderr: Lossy,
 }
 
@@ -152,7 +159,7 @@ struct Said {
 }
 
 impl Lines {
-    fn new(requests: &[FetchRequest], stderr: &Lossy) -> Self {
+    fn new(requests: &[FetchRequest], strict: bool, stderr: &Lossy) -> Self {
         let task = |request: &FetchRequest| Task {
             peer: request.peer.clone(),
             via: request.via.as_ref().map(|via| via.peer.clone()),
@@ -160,6 +167,7 @@ impl Lines {
         };
         Self {
             tasks: requests.iter().map(task).collect(),
+            strict,
             stderr: stderr.clone(),
         }
     }
@@ -185,6 +193,8 @@ impl Lines {
             }
             // Its fetch is called off with it: there is no original to keep, and the end says so.
             (Role::TransformClient, Kind::Failed(FetchFailure::Cancelled)) => {}
+            // Nor is there here: the end says that the fetch has failed.
+            (Role::TransformClient, Kind::Failed(_)) if self.strict => {}
             (Role::TransformClient, Kind::Failed(failure)) => {
                 said.original.store(true, Ordering::Release);
                 stderr.line(original_kept(index, format_args!("{via}: {failure}")));

@@ -63,6 +63,7 @@ fn s13_strictly_a_poem_that_cannot_be_transformed_has_failed() {
         fetched.stderr.contains(&failed) && fetched.stderr.contains("Got 0 of 1 poem"),
         "{fetched:?}"
     );
+    assert!(!fetched.stderr.contains("original"), "{fetched:?}");
 }
 
 #[test]
