@@ -161,6 +161,25 @@ impl<S: Stream> Connection<S> {
     }
     // ANCHOR_END: serve_poem
 
+    /// The write timeout is over. What the peer took since may only be too little to be announced: it is closed if
+    /// that is nothing (S18).
+    fn send_unannounced(&mut self, me: &mut Me<'_, Self>) -> Next {
+        let PoemService { poem, pace } = &self.service;
+        let poem = poem.as_bytes();
+        let end = pace
+            .chunk(self.chunk, poem.len())
+            .map_or(poem.len(), |chunk| chunk.end);
+        match me.port.write_unannounced(&poem[self.sent..end]) {
+            Err(_) => self.end(CloseReason::Reset),
+            Ok(0) => self.end(CloseReason::Write),
+            Ok(taken) => {
+                self.sent += taken;
+                self.ledger.wrote(taken);
+                self.send_due(me)
+            }
+        }
+    }
+
     /// Sends FIN and reads on for a while: a close on unread input would take the poem back (S7).
     fn linger(&mut self, me: &mut Me<'_, Self>) -> Next {
         if self.peer_finished {
@@ -203,7 +222,7 @@ impl<S: Stream> Connection<S> {
     fn timed_out(&mut self, me: &mut Me<'_, Self>) -> Next {
         match self.stage {
             Stage::Lingering(_) => self.end(CloseReason::Done),
-            _ if self.blocked => self.end(CloseReason::Write),
+            _ if self.blocked => self.send_unannounced(me),
             _ => self.send_due(me),
         }
     }

@@ -32,6 +32,9 @@ pub trait Stream: Unpin + 'static {
     fn poll_read(&mut self, turn: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
     /// Takes what it can of `bytes` without waiting; `Ok(0)` when it can take none now.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// The same, and takes what there is room for even if [`Stream::poll_writable`] has not announced it, as it does
+    /// only when there is much.
+    fn try_write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize>;
     /// Whether [`Stream::try_write`] would take a byte.
     fn poll_writable(&mut self, turn: &mut Context<'_>) -> Poll<()>;
     /// Sends FIN after what was written.
@@ -58,6 +61,8 @@ pub struct Tcp<S> {
     stream: Option<S>,
     active: bool,
     blocked: bool,
+    /// The stream may have room that it has not announced.
+    unannounced: bool,
 }
 
 impl<S> Tcp<S> {
@@ -67,6 +72,7 @@ impl<S> Tcp<S> {
             stream: Some(stream),
             active: true,
             blocked: false,
+            unannounced: false,
         }
     }
 
@@ -76,6 +82,7 @@ impl<S> Tcp<S> {
             stream: None,
             active: false,
             blocked: false,
+            unannounced: false,
         }
     }
 
@@ -101,6 +108,25 @@ impl<S: Stream> Tcp<S> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let taken = stream.try_write(bytes)?;
         self.blocked = taken < bytes.len();
+        if self.blocked && std::mem::take(&mut self.unannounced) && taken == 0 {
+            return self.write_unannounced(bytes);
+        }
+        Ok(taken)
+    }
+
+    /// The same after a short write, without `Writable` having been heard: a peer that reads slowly takes bytes long
+    /// before there is so much room that it is announced. If none are taken, the peer has taken none since.
+    ///
+    /// What room is left then, later writes take; left for the next timeout, it would pass for a sign of life.
+    ///
+    /// # Errors
+    /// The connection broke.
+    #[cold]
+    pub fn write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let taken = stream.try_write_unannounced(bytes)?;
+        self.blocked = taken < bytes.len();
+        self.unannounced = !self.blocked;
         Ok(taken)
     }
 

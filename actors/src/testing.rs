@@ -29,6 +29,8 @@ struct Shared {
     received: Vec<u8>,
     /// Bytes the peer is willing to take.
     window: usize,
+    /// Bytes it would take besides, of which the process has not been told.
+    unannounced: usize,
     /// The process sent FIN.
     fin: bool,
     /// The process has let go of it.
@@ -59,6 +61,11 @@ impl Peer {
     /// Takes `bytes` more.
     pub(crate) fn take(&self, bytes: usize) {
         self.change(|shared| shared.window += bytes);
+    }
+
+    /// Takes `bytes` more, and the process is not told: as a kernel has it that announces only much room.
+    pub(crate) fn take_unannounced(&self, bytes: usize) {
+        lock(&self.0).unannounced += bytes;
     }
 
     /// Has the next `writes` to it panic.
@@ -119,6 +126,16 @@ impl Stream for Pipe {
         shared.window -= count;
         shared.received.extend(&bytes[..count]);
         Ok(count)
+    }
+
+    fn try_write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let announced = self.try_write(bytes)?;
+        let rest = &bytes[announced..];
+        let mut shared = lock(&self.0);
+        let count = rest.len().min(shared.unannounced);
+        shared.unannounced -= count;
+        shared.received.extend(&rest[..count]);
+        Ok(announced + count)
     }
 
     fn poll_writable(&mut self, turn: &mut Context<'_>) -> Poll<()> {

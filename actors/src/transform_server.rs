@@ -121,7 +121,7 @@ impl<S: Stream> Process for Connection<S> {
             Received::Port(TcpEvent::Writable) => self.write_on(me),
             Received::Port(TcpEvent::Closed) => self.finished_sending(me),
             Received::Port(TcpEvent::Error(_)) => self.broken(),
-            Received::Timeout => self.timed_out(),
+            Received::Timeout => self.timed_out(me),
             Received::Exit(exit) => self.shutdown(exit.reason),
             Received::Down(_) => Next::Receive,
             Received::Message(never) => match never {},
@@ -243,7 +243,22 @@ impl<S: Stream> Connection<S> {
 
     /// The peer takes bytes again.
     fn write_on(&mut self, me: &mut Me<'_, Self>) -> Next {
-        let Ok(taken) = me.port.write(&self.unsent[self.taken..]) else {
+        let written = me.port.write(&self.unsent[self.taken..]);
+        self.wrote_on(written, me)
+    }
+
+    /// The write timeout is over. What the peer took since may only be too little to be announced: it is closed if
+    /// that is nothing (S18).
+    fn write_unannounced(&mut self, me: &mut Me<'_, Self>) -> Next {
+        match me.port.write_unannounced(&self.unsent[self.taken..]) {
+            Ok(0) => self.end(CloseReason::Write),
+            written => self.wrote_on(written, me),
+        }
+    }
+
+    /// Counts what the peer took of what waited, and gives it time for the rest.
+    fn wrote_on(&mut self, written: io::Result<usize>, me: &mut Me<'_, Self>) -> Next {
+        let Ok(taken) = written else {
             return self.end(CloseReason::Reset);
         };
         self.ledger.wrote(taken);
@@ -330,10 +345,10 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn timed_out(&mut self) -> Next {
+    fn timed_out(&mut self, me: &mut Me<'_, Self>) -> Next {
         match &self.stage {
             Stage::Lingering(ending, _) => ending.clone().exit(),
-            _ if !self.unsent.is_empty() => self.end(CloseReason::Write),
+            _ if !self.unsent.is_empty() => self.write_unannounced(me),
             _ if self.begun.is_some() => self.end(CloseReason::Deadline),
             _ => self.end(CloseReason::Idle),
         }

@@ -81,6 +81,49 @@ fn s18_a_listener_that_takes_no_byte_is_closed_by_the_write_timeout() {
 }
 
 #[test]
+fn s18_a_listener_that_takes_bytes_unannounced_is_closed_only_when_it_takes_none() {
+    for pace in [Pace::Fast, SLOW] {
+        let it = connected(pace, 0);
+        // Of the slow poem: a part of a chunk, the rest of it exactly, the next and a part of the last.
+        for taken in [3, 4, 9] {
+            it.clock.advance(29 * SECOND);
+            let before = it.peer.received().len();
+            it.peer.take_unannounced(taken - before);
+            it.clock.settle();
+            assert_eq!(it.peer.received().len(), before);
+            it.clock.advance(SECOND);
+            let counts = it.counts();
+            assert_eq!(it.peer.received(), b"Stars fall"[..taken]);
+            assert_eq!(
+                (counts.bytes_out, counts.in_flight, counts.open),
+                (taken as u64, 1, 1)
+            );
+        }
+        it.clock.advance(29 * SECOND);
+        assert_eq!(it.counts().open, 1);
+        it.clock.advance(SECOND);
+        let counts = it.counts();
+        assert_eq!(
+            (counts.closed.write, counts.failed, counts.bytes_out),
+            (1, 1, 9)
+        );
+    }
+}
+
+#[test]
+fn s18_a_poem_taken_unannounced_is_answered_and_ends_as_any_other() {
+    for pace in [Pace::Fast, SLOW] {
+        let it = connected(pace, 0);
+        it.peer.take_unannounced(100);
+        it.clock.advance(30 * SECOND);
+        assert_eq!(it.peer.received(), b"Stars fall");
+        assert_eq!((it.peer.ended(), it.counts().answered), ((true, false), 1));
+        it.clock.advance(Limits::default().linger_timeout);
+        assert_eq!((it.counts().closed.done, it.counts().failed), (1, 0));
+    }
+}
+
+#[test]
 fn s21_a_poem_on_its_way_is_in_flight() {
     let it = connected(SLOW, usize::MAX);
     it.process.exit(Reason::Shutdown);

@@ -88,6 +88,96 @@ fn s18_a_peer_that_takes_no_byte_is_closed_and_each_byte_it_takes_gives_it_time(
 }
 
 #[test]
+fn s18_a_peer_that_takes_bytes_unannounced_is_closed_only_when_it_takes_none() {
+    for keep_alive in [false, true] {
+        let it = connected(keep_alive, 0);
+        it.peer.send(b"11:shout.abcde,");
+        for taken in 1..=3 {
+            it.clock.advance(29 * SECOND);
+            it.peer.take_unannounced(1);
+            it.clock.settle();
+            assert_eq!(it.peer.received().len(), taken - 1);
+            it.clock.advance(SECOND);
+            let counts = it.counts();
+            assert_eq!(it.peer.received(), b"5:ABCDE,"[..taken]);
+            assert_eq!(
+                (counts.bytes_out, counts.in_flight, counts.open),
+                (taken as u64, 1, 1)
+            );
+        }
+        it.clock.advance(29 * SECOND);
+        assert_eq!(it.counts().open, 1);
+        it.clock.advance(SECOND);
+        let counts = it.counts();
+        assert_eq!(
+            (counts.closed.write, counts.failed, counts.bytes_out),
+            (1, 1, 3)
+        );
+    }
+}
+
+#[test]
+fn s18_replies_taken_unannounced_are_answered_and_the_next_request_is_read() {
+    let it = connected(true, 0);
+    it.peer.send(b"7:shout.a,7:shout.b,");
+    it.clock.settle();
+    it.peer.send(b"7:shout.c,");
+    it.peer.take_unannounced(5);
+    it.clock.advance(30 * SECOND);
+    assert_eq!((it.counts().answered, it.counts().in_flight), (1, 1));
+    it.peer.take_unannounced(3);
+    it.clock.advance(30 * SECOND);
+    assert_eq!(
+        (it.peer.received(), it.peer.unread()),
+        (b"1:A,1:B,".to_vec(), 0)
+    );
+    assert_eq!((it.counts().answered, it.counts().in_flight), (2, 1));
+    it.peer.take(4);
+    it.clock.settle();
+    assert_eq!((it.counts().answered, it.counts().bytes_out), (3, 12));
+    it.clock.advance(59 * SECOND);
+    assert_eq!(it.counts().open, 1);
+    it.clock.advance(SECOND);
+    assert_eq!((it.counts().closed.idle, it.counts().failed), (1, 0));
+}
+
+#[test]
+fn s18_room_that_was_left_is_no_sign_of_life() {
+    let it = connected(true, 0);
+    it.peer.send(b"7:shout.a,");
+    it.clock.settle();
+    it.peer.take_unannounced(9);
+    for _ in 0..2 {
+        it.peer.send(b"7:shout.b,");
+        it.clock.settle();
+    }
+    it.clock.advance(30 * SECOND);
+    assert_eq!(it.peer.received(), b"1:A,1:B,1");
+    it.clock.advance(30 * SECOND);
+    assert_eq!((it.counts().closed.write, it.counts().failed), (1, 1));
+}
+
+#[test]
+fn s18_one_shot_and_draining_connections_linger_after_a_reply_taken_unannounced() {
+    for keep_alive in [false, true] {
+        let it = connected(keep_alive, 0);
+        it.peer.send(b"7:shout.a,");
+        it.clock.settle();
+        if keep_alive {
+            it.process.exit(Reason::Shutdown);
+        }
+        it.peer.take_unannounced(100);
+        it.clock.advance(30 * SECOND);
+        assert_eq!((it.peer.ended(), it.counts().answered), ((true, false), 1));
+        it.clock.advance(Limits::default().linger_timeout);
+        assert_eq!(
+            (it.peer.ended(), it.counts().closed.done),
+            ((true, true), 1)
+        );
+    }
+}
+
+#[test]
 fn s5_nothing_is_read_while_a_reply_waits() {
     let it = connected(true, 0);
     it.peer.send(b"7:shout.a,");
