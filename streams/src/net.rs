@@ -2,6 +2,7 @@
 //! which tests can stop and turn.
 
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use poetry::error::costs_one_connection;
 use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
 use poetry::{FetchFailure, Kind, Reporter, panics};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -74,7 +76,7 @@ pub(crate) fn connections(
     });
     Ok(
         (accepted.enumerate()).map(|(number, (socket, permit))| Accepted {
-            socket: Socket(socket),
+            socket: Socket::new(socket),
             number: number as u64,
             permit,
         }),
@@ -99,12 +101,43 @@ pub(crate) type Released = std::net::TcpStream;
 
 /// A server's socket.
 #[derive(Debug)]
-pub(crate) struct Socket(TcpStream);
+pub(crate) struct Socket {
+    stream: TcpStream,
+    /// A write has found no room, and none has been announced since.
+    waits: bool,
+}
 
 impl Socket {
+    fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            waits: false,
+        }
+    }
+
     /// Who is at its two ends, for events.
     pub(crate) fn ends(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        ends(&self.0)
+        ends(&self.stream)
+    }
+
+    /// Waits until room is announced. Linux does so only when a third of its buffer is free, but a peer that takes a few
+    /// bytes now and then is alive (S18): so who calls again before that has the kernel itself asked.
+    #[cold]
+    fn poll_write_waiting(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let announced = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let waited = mem::replace(&mut self.waits, announced.is_pending());
+        if announced.is_ready() || !waited {
+            return announced;
+        }
+        // Past tokio, which asks only when it has heard that there is room.
+        match SockRef::from(&self.stream).send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            written => Poll::Ready(written),
+        }
     }
 }
 
@@ -117,32 +150,36 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Socket {
-    /// There is nearly always room: so write first, and prepare to wait only when there is none.
+    /// There is nearly always room: so write first, and prepare to wait only when there is none. Every call from the
+    /// second that waits has reached the kernel.
     #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.0.try_write(bytes) {
+        match self.stream.try_write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Pin::new(&mut self.0).poll_write(cx, bytes)
+                self.poll_write_waiting(cx, bytes)
             }
-            written => Poll::Ready(written),
+            written => {
+                self.waits = false;
+                Poll::Ready(written)
+            }
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -157,12 +194,12 @@ fn ends(socket: &TcpStream) -> (Option<SocketAddr>, Option<SocketAddr>) {
 
 /// The socket as another runtime can take it over.
 pub(crate) fn release(socket: Socket) -> io::Result<Released> {
-    socket.0.into_std()
+    socket.stream.into_std()
 }
 
 /// A socket that another runtime has released.
 pub(crate) fn take_over(socket: Released) -> io::Result<Socket> {
-    TcpStream::from_std(socket).map(Socket)
+    TcpStream::from_std(socket).map(Socket::new)
 }
 
 /// Connects to the first of `addresses` that accepts, each within `connect_timeout` (S15); `trying` is told of each
@@ -195,3 +232,6 @@ async fn connect_to(address: SocketAddr) -> io::Result<Dialled> {
     socket.set_nodelay(true)?;
     socket.connect(address).await.map(TakesTurns::new)
 }
+
+#[cfg(test)]
+mod tests;

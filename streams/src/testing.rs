@@ -1,12 +1,15 @@
 //! What the tests of this crate share: a worker in memory, on time that stands still until all wait.
 
 use std::future::Future;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
 use poetry::event::{Interest, Scene};
 use poetry::{Clock, Counters, Counts, Event, Kind, Limits, Observer, Reporter, Role};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
 
@@ -77,9 +80,54 @@ impl TestWorker {
         (connection, theirs)
     }
 
+    /// The same, but nobody is told when the pipe has room again.
+    pub(crate) fn connect_unannounced(
+        &self,
+        bytes: usize,
+    ) -> (Connection<NeverAnnounces>, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(bytes);
+        let ours = NeverAnnounces(ours);
+        let connection = Connection::new(ours, &self.shared, |_| Scene::default(), None);
+        (connection, theirs)
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let counts = Counts::from(&*self.shared.counters);
         assert_eq!(counts.check(), Ok(()));
         counts
+    }
+}
+
+/// A pipe that takes what it has room for when it is asked, and never says that it has room again: a kernel whose
+/// send buffer never is free by the third that it announces.
+#[derive(Debug)]
+pub(crate) struct NeverAnnounces(DuplexStream);
+
+impl AsyncRead for NeverAnnounces {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for NeverAnnounces {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut nobody = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.0).poll_write(&mut nobody, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

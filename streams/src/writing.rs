@@ -48,7 +48,8 @@ impl Writing {
         Poll::Ready(Ok(()))
     }
 
-    /// Whoever takes a byte has the whole write timeout for the next.
+    /// Whoever takes a byte has the whole write timeout for the next. When it passes, a write has just been tried once
+    /// more, in vain: so nobody is closed because room was there and had not been announced.
     #[cold]
     fn poll_timeout<S>(
         &mut self,

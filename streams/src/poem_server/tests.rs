@@ -21,13 +21,27 @@ fn serve<T>(
     pipe: usize,
     peer: impl AsyncFnOnce(DuplexStream) -> T,
 ) -> (T, Counts) {
+    serve_over(text, pace, |worker| worker.connect(pipe), peer)
+}
+
+fn serve_over<S, T>(
+    text: &str,
+    pace: Pace,
+    connect: impl FnOnce(&TestWorker) -> (Connection<S>, DuplexStream),
+    peer: impl AsyncFnOnce(DuplexStream) -> T,
+) -> (T, Counts)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let poem = Poem::from(text);
     let service = PoemService { poem, pace };
     on_virtual_time(async {
         let worker = TestWorker::new(Limits::default());
-        let (connection, other_end) = worker.connect(pipe);
-        let served = async move { write_poem(&connection, &service).await };
-        let ((), result) = futures::join!(served, peer(other_end));
+        let (connection, other_end) = connect(&worker);
+        // A task of its own, lest it be woken whenever its peer is.
+        let served = spawn_local(async move { write_poem(&connection, &service).await });
+        let (served, result) = futures::join!(served, peer(other_end));
+        served.unwrap();
         (result, worker.counts())
     })
 }
@@ -106,6 +120,44 @@ fn s18_a_peer_that_takes_nothing_is_closed_by_the_write_timeout() {
     });
     assert_eq!(waited, 50);
     assert_eq!((counts.failed, counts.closed.write), (1, 1));
+}
+
+#[test]
+fn s18_a_peer_that_reads_slowly_but_steadily_gets_the_whole_poem_whoever_announces_room() {
+    let text = "a poem that somebody takes byte by byte".repeat(2);
+    for pace in [Pace::Fast, SLOW] {
+        let connect = |worker: &TestWorker| worker.connect_unannounced(8);
+        let (poem, counts) = serve_over(&text, pace, connect, async |mut socket| {
+            let mut poem = vec![0; text.len()];
+            for byte in &mut poem {
+                sleep(Duration::from_secs(10)).await;
+                *byte = socket.read_u8().await.unwrap();
+            }
+            assert_eq!(socket.read(&mut [0; 1]).await.unwrap(), 0);
+            poem
+        });
+        assert_eq!(poem, text.as_bytes());
+        assert_eq!((counts.answered, counts.closed.done), (1, 1));
+        assert_eq!(counts.bytes_out, text.len() as u64);
+    }
+}
+
+#[test]
+fn s18_bytes_that_were_taken_unannounced_renew_the_write_timeout_once() {
+    let text = "more than ten bytes";
+    let connect = |worker: &TestWorker| worker.connect_unannounced(8);
+    let (_still_open, counts) = serve_over(text, Pace::Fast, connect, async |mut socket| {
+        sleep(Duration::from_secs(10)).await;
+        socket.read_exact(&mut [0; 2]).await.unwrap();
+        // What is said wakes the server, which writes again, in vain: that renews nothing.
+        sleep(Duration::from_secs(49)).await;
+        socket.write_all(b"?").await.unwrap();
+        sleep(Duration::from_secs(2)).await;
+        assert!(socket.write_all(b"?").await.is_err());
+        socket
+    });
+    assert_eq!((counts.failed, counts.closed.write), (1, 1));
+    assert_eq!(counts.bytes_out, 8 + 2);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The transform server against hostile and slow peers, over pipes in memory and on virtual time.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -37,11 +38,24 @@ fn serve<T>(
     pipe: usize,
     peer: impl AsyncFnOnce(DuplexStream) -> T,
 ) -> (T, Counts) {
+    serve_over(service, |worker| worker.connect(pipe), peer)
+}
+
+fn serve_over<S, T>(
+    service: TransformService,
+    connect: impl FnOnce(&TestWorker) -> (Connection<S>, DuplexStream),
+    peer: impl AsyncFnOnce(DuplexStream) -> T,
+) -> (T, Counts)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     on_virtual_time(async {
         let worker = TestWorker::new(limits());
-        let (connection, other_end) = worker.connect(pipe);
-        let served = async move { answer_requests(&connection, &service).await };
-        let ((), result) = futures::join!(served, peer(other_end));
+        let (connection, other_end) = connect(&worker);
+        // A task of its own, lest it be woken whenever its peer is.
+        let served = spawn_local(async move { answer_requests(&connection, &service).await });
+        let (served, result) = futures::join!(served, peer(other_end));
+        served.unwrap();
         (result, worker.counts())
     })
 }
@@ -205,12 +219,64 @@ fn s18_a_request_that_trickles_is_closed_by_its_deadline() {
         let began = Instant::now();
         socket.write_all(b"90:").await.unwrap();
         while socket.write_all(b"a").await.is_ok() {
-            sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_millis(900)).await;
         }
         began.elapsed()
     });
     assert_eq!(waited.as_secs(), 30);
     assert_eq!((counts.closed.deadline, counts.requests), (1, 1));
+}
+
+#[test]
+fn s18_a_peer_that_reads_slowly_but_steadily_gets_every_reply_whoever_announces_room() {
+    for (service, replies) in [(ONE_SHOT, 1), (KEEP_ALIVE, 30)] {
+        let connect = |worker: &TestWorker| worker.connect_unannounced(16);
+        let (reply, counts) = serve_over(service, connect, async |socket| {
+            let requests = b"26:shout.all of them, in turn,".repeat(replies);
+            let (mut reader, mut writer) = tokio::io::split(socket);
+            let send = async {
+                writer.write_all(&requests).await.unwrap();
+                writer.shutdown().await.unwrap();
+            };
+            let read = async {
+                let mut reply = Vec::new();
+                loop {
+                    sleep(Duration::from_secs(7)).await;
+                    match reader.read_u8().await {
+                        Ok(byte) => reply.push(byte),
+                        Err(_) => return reply,
+                    }
+                }
+            };
+            futures::join!(send, read).1
+        });
+        let expected = b"20:ALL OF THEM, IN TURN,".repeat(replies);
+        assert_eq!(reply, expected);
+        assert_eq!((counts.answered, counts.closed.done), (replies as u64, 1));
+        assert_eq!(counts.bytes_out, expected.len() as u64);
+    }
+}
+
+#[test]
+fn s18_bytes_that_were_taken_unannounced_answer_requests_and_renew_the_write_timeout_once() {
+    let connect = |worker: &TestWorker| worker.connect_unannounced(8);
+    let (waited, counts) = serve_over(KEEP_ALIVE, connect, async |mut socket| {
+        let began = Instant::now();
+        socket.write_all(b"7:shout.a").await.unwrap();
+        let rest = b",7:shout.b,7:shout.c,7:shout.d,".repeat(9);
+        let (mut replies, mut requests) = tokio::io::split(socket);
+        let read = async {
+            sleep(Duration::from_secs(15)).await;
+            replies.read_exact(&mut [0; 5]).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let send = async { while requests.write_all(&rest).await.is_ok() {} };
+        futures::future::select(pin!(read), pin!(send)).await;
+        began.elapsed().as_secs()
+    });
+    assert_eq!(waited, 40);
+    assert_eq!((counts.answered, counts.closed.write), (3, 1));
+    assert_eq!(counts.bytes_out, 8 + 5);
 }
 
 #[test]
