@@ -91,8 +91,8 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// The context of the task and the worker in `scene`, which begins `now` by the wires' clock ([`now`](crate::net::now)): the
-    /// total deadline counts from then.
+    /// The context of the task and the worker in `scene`, which begins `now` by the wires' clock,
+    /// [`net::now`](crate::net::now): the total deadline counts from then.
     pub fn new(
         scene: Scene,
         now: Duration,
