@@ -1,8 +1,9 @@
 //! **Callbacks**: a reactor on mio, and Deferreds. One thread runs one loop; everything else is called back from it.
 //!
-//! Nothing here blocks, and nothing is locked but the queue that other threads put their calls into. A program says what is to be done *when* something has happened, and
-//! returns; the reactor calls. It is Twisted's design, in Rust's types: what was a rule there (fire once, do not return
-//! yourself, do not touch the reactor from another thread) is here mostly something that does not compile.
+//! Nothing here blocks, and nothing is locked but the queue that other threads put their calls into. A program says what
+//! is to be done *when* something has happened, and returns; the reactor calls. It is Twisted's design, in Rust's types:
+//! what was a rule there (fire once, do not return yourself, do not touch the reactor from another thread) is here mostly
+//! something that does not compile.
 //!
 //! ```
 //! use callbacks::{Deferred, Failure};
@@ -45,8 +46,8 @@
 //! - One read buffer and one scratch for replies serve every connection of a reactor: an idle one owns neither, nor a
 //!   decoder. A request that arrives whole allocates nothing.
 //! - What a turn begins is watched when it has ended, so that nothing comes between the first dial of many and the last.
-//! - The time is told once a turn, and again for each call that is to come later. Moving a connection's timeout is one store; the queue of timeouts looks again when the
-//!   earliest it knows of comes up.
+//! - The time is told once a turn, and again for each call that is to come later. Moving a connection's timeout is one
+//!   store; the queue of timeouts looks again when the earliest it knows of comes up.
 //! - Chains of Deferreds of any depth are fired, cancelled and dropped by loops, never by recursion.
 //! - The [`OpenReactor`] owns everything that its handles refer to. When it is dropped, every socket is closed.
 //!

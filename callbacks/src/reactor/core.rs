@@ -86,8 +86,8 @@ impl Core {
         })
     }
 
-    /// One turn: watch what was begun, wait, tell the time, then run calls from threads, and call back what became ready, what asked for
-    /// attention, and what is due. `wait` bounds the waiting.
+    /// One turn: watch what was begun, wait, tell the time, then run calls from threads, and call back what became ready,
+    /// what asked for attention, and what is due. `wait` bounds the waiting.
     pub(super) fn turn(self: &Rc<Self>, work: &mut Work, wait: Option<Duration>) {
         work.ready.clear();
         work.next = 0;

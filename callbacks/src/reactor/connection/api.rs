@@ -121,9 +121,9 @@ impl Transport {
         self.ask_attention();
     }
 
-    /// Calls [`timeout_connection`](crate::Protocol::timeout_connection) once, `time` from the beginning of this turn, unless
-    /// this is called again before; `None`: not at all. Costs next to nothing, however often it is called: it does not even
-    /// ask what time it is.
+    /// Calls [`timeout_connection`](crate::Protocol::timeout_connection) once, `time` from the beginning of this turn,
+    /// unless this is called again before; `None`: not at all. Costs next to nothing, however often it is called: it does
+    /// not even ask what time it is.
     pub fn set_timeout(&self, time: Option<Duration>) {
         let deadline = time.map_or(NEVER, |time| {
             self.0.core.now.get().saturating_add(nanos(time))
