@@ -146,13 +146,10 @@ impl Connecting {
             let left = deadline.saturating_sub(now());
             socket.0.set_write_timeout(Some(left.max(SHORTEST)))?;
             match socket.is_made() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted && !left.is_zero() => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                Ok(false) => return Err(io::ErrorKind::TimedOut.into()),
                 Ok(true) => return Ok(socket),
-                Err(error) => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Err(_) if !left.is_zero() => {}
+                Ok(false) | Err(_) => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
     }

@@ -146,8 +146,8 @@ mod tests {
     use std::io::Write;
     use std::net::TcpListener;
 
-    #[test]
-    fn t1_where_no_thread_can_be_had_the_calling_one_fetches_one_poem_after_another() {
+    /// A client that can have no thread, a listener, and the request for its poem.
+    fn without_threads() -> (PoemClient, TcpListener, FetchRequest) {
         static NONE: Permits = Permits::new(|| 0);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let request = FetchRequest {
@@ -155,6 +155,12 @@ mod tests {
             via: None,
         };
         let client = PoemClient::within(&NONE, &Options::new(Clock::stopped()));
+        (client, listener, request)
+    }
+
+    #[test]
+    fn t1_where_no_thread_can_be_had_the_calling_one_fetches_one_poem_after_another() {
+        let (client, listener, request) = without_threads();
         let outcomes = thread::scope(|scope| {
             scope.spawn(|| {
                 for poem in ["one", "two", "three"] {
@@ -175,13 +181,7 @@ mod tests {
     /// One poem never comes, and nobody but its thread could take the others: two whole ones, and half a one.
     #[test]
     fn s11_when_all_is_called_off_a_poem_that_had_come_whole_has_arrived_and_no_other() {
-        static NONE: Permits = Permits::new(|| 0);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let request = FetchRequest {
-            peer: Peer::from(listener.local_addr().unwrap()),
-            via: None,
-        };
-        let client = PoemClient::within(&NONE, &Options::new(Clock::stopped()));
+        let (client, listener, request) = without_threads();
         let cancel = Cancel::new();
         let outcomes = thread::scope(|scope| {
             let server = scope.spawn(|| {

@@ -3,6 +3,8 @@
 
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,10 +13,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use blocking::Blocking;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use poetry::event::Unobserved;
 use poetry::{Clock, Limits, Model, Options, Service, TransformService};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
+
+use common::{has_room_for, listen};
 
 const ATTEMPTS: usize = 100_000;
 const CONNECTIONS_MAX: usize = 1_000;
@@ -26,12 +29,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 #[test]
 fn t1_a_hundred_thousand_attempts_against_a_thousand_never_abort() {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    if hard < DESCRIPTORS {
-        println!("skipped: needs {DESCRIPTORS} descriptors");
+    if !has_room_for(DESCRIPTORS) {
         return;
     }
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let options = Options {
         limits: Limits {
             connections_max: CONNECTIONS_MAX,
@@ -56,15 +56,6 @@ fn t1_a_hundred_thousand_attempts_against_a_thousand_never_abort() {
     let counters = server.shutdown(DEADLINE).counters;
     assert_eq!(counters.check(), Ok(()));
     assert!((CONNECTIONS_MAX..=ATTEMPTS + 1).contains(&(counters.accepted as usize)));
-}
-
-fn listen() -> std::net::TcpListener {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket
-        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-        .unwrap();
-    socket.listen(4_096).unwrap();
-    socket.into()
 }
 
 /// Opens many connections at once, and resets all; again and again.

@@ -3,18 +3,20 @@
 
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use std::fs;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use blocking::{PoemClient, pace};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use poetry::event::Interest;
 use poetry::{Cancel, Clock, Event, FetchFailure, FetchRequest, Observer, Options};
-use socket2::{Domain, Socket, Type};
+
+use common::{has_room_for, listen};
 
 const POEMS: usize = pace::BURST as usize + 200;
 const DESCRIPTORS: u64 = POEMS as u64 + 256;
@@ -35,12 +37,9 @@ impl Observer for Finished {
 
 #[test]
 fn t1_beyond_the_burst_a_poem_gets_its_thread_and_those_that_end_give_back_what_they_had() {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    if hard < DESCRIPTORS {
-        println!("skipped: needs {DESCRIPTORS} descriptors");
+    if !has_room_for(DESCRIPTORS) {
         return;
     }
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let (silent, speaks) = (listen(), listen());
     let request = |listener: &TcpListener| FetchRequest {
         peer: listener.local_addr().unwrap().into(),
@@ -84,13 +83,4 @@ fn maps() -> usize {
         .unwrap()
         .lines()
         .count()
-}
-
-/// With room for all: those whom nobody accepts are connected, and hear nothing.
-fn listen() -> TcpListener {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    socket.bind(&address.into()).unwrap();
-    socket.listen(4_096).unwrap();
-    socket.into()
 }

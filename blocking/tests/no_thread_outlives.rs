@@ -3,9 +3,11 @@
 
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +18,8 @@ use poetry::{
     Cancel, Clock, FetchRequest, Model, Options, Pace, PoemService, Server, Service,
     TransformService,
 };
-use socket2::{Domain, Socket, Type};
+
+use common::listen;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 150; // more than a server keeps threads to spare
@@ -28,15 +31,6 @@ fn threads() -> usize {
 fn options() -> Options {
     let origin = Instant::now();
     Options::new(Clock::new(move || origin.elapsed()))
-}
-
-/// With room for all who connect: std's backlog of 128 would make some wait for a second.
-fn listen() -> TcpListener {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    socket.bind(&address.into()).unwrap();
-    socket.listen(4_096).unwrap();
-    socket.into()
 }
 
 fn serve(model: Blocking, service: Service) -> Box<dyn Server> {

@@ -273,13 +273,11 @@ impl Chain {
         if Rc::ptr_eq(self, inner) {
             return true;
         }
-        let last = self
-            .state
-            .borrow()
-            .steps
-            .back()
-            .map(|step| !matches!(step, Step::Call(_)));
-        if last != Some(true) {
+        let is_waited_for = matches!(
+            self.state.borrow().steps.back(),
+            Some(Step::Resume(_) | Step::Await(_))
+        );
+        if !is_waited_for {
             return false;
         }
         let mut next = Some(Rc::clone(inner));
