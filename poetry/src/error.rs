@@ -207,6 +207,14 @@ impl FetchFailure {
         }
     }
 
+    /// A connection whose two ends are the same socket: connecting to a free ephemeral port can pick that very port as
+    /// the source, and TCP then connects the socket to itself. Nothing else listens there, so it counts as refused (S11).
+    pub fn self_connected() -> Self {
+        Self::ConnectionFailed {
+            cause: "connected to itself: no server listens on this port".to_owned(),
+        }
+    }
+
     /// One word, for machines: the `status` of `fetch --json`.
     pub const fn status(&self) -> &'static str {
         match self {

@@ -31,6 +31,10 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// The size of a read in every model, so that no model makes fewer system calls by a larger buffer. Sixteen
 /// pipelined requests of a long poem fit.
 pub const READ_BUFFER_BYTES: usize = 64 << 10;
+/// Requests that a connection may be answered in one turn, before every other ready connection of its thread has had a
+/// turn (S24). Enough that pipelining clients still get their replies in few writes; little enough that a connection
+/// with one request waits microseconds for each of its neighbours.
+pub const REQUESTS_PER_TURN_MAX: u32 = 64;
 /// Connections the kernel holds for a server that has not accepted them; larger than any burst we send.
 pub const LISTEN_BACKLOG: i32 = 4_096;
 /// How long a server that is out of descriptors waits before it tries to accept again (S17: at most 200 ms after

@@ -1,9 +1,8 @@
 //! The contract: what a model must offer to be served, tested, measured and compared.
 //!
-//! It blocks, is object-safe and takes plain values, so that it favours no model and each owns its runtime. It is a
-//! thin front: behind it every model has a native API, which is what its readers come for.
+//! The contract blocks, is object-safe and takes plain values, so that it favours no model and each model owns its
+//! runtime. It is a thin front: behind it every model has a native API, which is what its readers come for.
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
@@ -14,21 +13,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::cancel::Cancel;
 use crate::counters::Counts;
-use crate::error::{FetchError, FetchFailure};
+use crate::error::FetchError;
 use crate::event::{Clock, Observer};
 use crate::limits::Limits;
+use crate::peer::Peer;
 use crate::service::Service;
 
 /// A concurrency model: one way to write the same servers and clients.
 pub trait Model: Send + Sync {
-    /// The name it is chosen by, such as `callbacks`.
+    /// Returns the name that selects the model, such as `callbacks`.
     fn name(&self) -> &'static str;
 
     /// Serves `service` on a bound `listener`, in threads of the model's own, until the returned server is shut
-    /// down or dropped. Connections are accepted from the moment this returns.
+    /// down or dropped. It accepts connections from the moment this returns.
     ///
     /// # Errors
-    /// What the system refused while the server was set up.
+    /// Fails if the system refuses a resource that the server needs to start.
     fn serve(
         &self,
         listener: TcpListener,
@@ -37,22 +37,23 @@ pub trait Model: Send + Sync {
         observer: Arc<dyn Observer>,
     ) -> io::Result<Box<dyn Server>>;
 
-    /// A client, to be used for any number of fetches.
+    /// Creates a client that can be used for any number of fetches.
     ///
     /// # Errors
-    /// What the system refused while the client was set up.
+    /// Fails if the system refuses a resource that the client needs to start.
     fn client(&self, options: &Options) -> io::Result<Box<dyn Client>>;
 }
 
-/// A server that runs. Dropping it is a shutdown without grace.
+/// A running server. Dropping it shuts it down without grace.
 pub trait Server: Send + Sync {
-    /// Where it listens.
+    /// Returns the address it listens on.
     fn address(&self) -> SocketAddr;
 
-    /// What it has counted by now (S23).
+    /// Returns its counts up to now (S23).
     fn counters(&self) -> Counts;
 
-    /// What a model can show of its inside while it runs, as text for a person: a supervision tree, for one.
+    /// Returns a description of the running server for a person to read, such as a supervision tree, if the model
+    /// has one.
     fn details(&self) -> Option<String> {
         None
     }
@@ -62,12 +63,12 @@ pub trait Server: Send + Sync {
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary;
 }
 
-/// A client that can be used again and again, by several threads at once.
+/// A client that several threads can use, any number of times.
 pub trait Client: Send + Sync {
     /// Fetches all poems at once, as far as [`Limits::fetches_max`] allows, and transforms each as soon as it has
     /// arrived (S10–S15). Blocks until every request has its outcome; they come in the order of the requests.
     ///
-    /// Events carry a request's index as their task. After `cancel`, what it names closes its socket at once (S14).
+    /// Events carry a request's index as their task. A fetch that `cancel` cancels closes its socket at once (S14).
     fn fetch(
         &self,
         requests: &[FetchRequest],
@@ -76,19 +77,19 @@ pub trait Client: Send + Sync {
     ) -> Vec<Outcome>;
 }
 
-/// What servers and clients are given besides their work.
+/// Settings that servers and clients share.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Reactors, arbiters or runtime workers. For threads it bounds nothing.
+    /// The number of reactors, arbiters or runtime workers. `blocking` ignores it.
     pub threads: NonZeroUsize,
     /// The bounds.
     pub limits: Limits,
-    /// What stamps events and measures elapsed time.
+    /// Stamps events and measures elapsed time.
     pub clock: Clock,
 }
 
 impl Options {
-    /// One thread and the default limits.
+    /// Creates options with one thread and the default limits.
     pub fn new(clock: Clock) -> Self {
         Self {
             threads: NonZeroUsize::MIN,
@@ -98,83 +99,23 @@ impl Options {
     }
 }
 
-/// What a server leaves behind.
+/// How a server's shutdown ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Connections with something in flight when the shutdown began, that finished.
+    /// Connections that had something in flight when the shutdown began and finished it.
     pub finished: u64,
-    /// Connections with something in flight, closed because the grace was over.
+    /// Connections that had something in flight and were closed when the grace ended.
     pub cut: u64,
-    /// The last counts.
+    /// The final counts.
     pub counters: Counts,
 }
 
-/// Another program's address: as the user wrote it, and as it was resolved. A clone shares both.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer(Arc<NamedAddresses>);
-
-#[derive(Debug, PartialEq, Eq)]
-struct NamedAddresses {
-    name: String,
-    addresses: Result<Vec<SocketAddr>, String>,
-}
-
-impl Peer {
-    /// A peer by addresses that are tried in order.
-    pub fn new(name: impl Into<String>, addresses: Vec<SocketAddr>) -> Self {
-        Self(Arc::new(NamedAddresses {
-            name: name.into(),
-            addresses: Ok(addresses),
-        }))
-    }
-
-    /// A peer whose name did not resolve, and why; it fails as a connection does (S10).
-    pub fn unresolved(name: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self(Arc::new(NamedAddresses {
-            name: name.into(),
-            addresses: Err(cause.into()),
-        }))
-    }
-
-    /// For messages: what the user wrote, or the address.
-    pub fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    /// The addresses to try in order; at least one.
-    ///
-    /// # Errors
-    /// Connection failed, if there is none.
-    pub fn addresses(&self) -> Result<&[SocketAddr], FetchFailure> {
-        let failed = |cause: &str| FetchFailure::ConnectionFailed {
-            cause: cause.to_owned(),
-        };
-        match &self.0.addresses {
-            Ok(addresses) if addresses.is_empty() => Err(failed("the name has no address")),
-            Ok(addresses) => Ok(addresses),
-            Err(cause) => Err(failed(cause)),
-        }
-    }
-}
-
-impl From<SocketAddr> for Peer {
-    fn from(address: SocketAddr) -> Self {
-        Self::new(address.to_string(), vec![address])
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.name())
-    }
-}
-
-/// One poem to fetch, and what to have done with it.
+/// One poem to fetch and, optionally, to transform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchRequest {
     /// The poem server.
     pub peer: Peer,
-    /// The transform to ask for as soon as the poem has arrived (S13).
+    /// The transform to request as soon as the poem has arrived (S13).
     pub via: Option<Via>,
 }
 
@@ -187,15 +128,15 @@ pub struct Via {
     pub peer: Peer,
 }
 
-/// How one request ended.
+/// The result of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The poem, transformed if that succeeded, or why there is none.
     pub poem: Result<String, FetchError>,
-    /// Why the transform failed, if it did: the poem is then the original (S13).
+    /// Why the transform failed, if it did; the poem is then the original (S13).
     pub transform_failure: Option<FetchError>,
     /// Bytes received from the poem server.
     pub bytes: u64,
-    /// From the beginning of the connection to the end of it all.
+    /// From the start of connecting to the end of the fetch and its transform.
     pub elapsed: Duration,
 }

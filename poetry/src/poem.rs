@@ -1,5 +1,6 @@
 //! Poems as servers hold them, and the pace they are served at (S1).
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,6 +40,18 @@ impl Poem {
 impl From<&str> for Poem {
     fn from(text: &str) -> Self {
         Self { text: text.into() }
+    }
+}
+
+impl From<String> for Poem {
+    fn from(text: String) -> Self {
+        Self { text: text.into() }
+    }
+}
+
+impl fmt::Display for Poem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Values the user writes (times, counts, addresses, names), each with its bounds and an error that says what is right.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use poetry::Model;
+pub(crate) use poetry::peer::Address;
 use poetry::transform::TRANSFORMS;
 use tracing_subscriber::EnvFilter;
 
@@ -99,69 +99,6 @@ pub(crate) fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
-/// Where another program listens: `[host:]port`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address {
-    /// A name, or an address as it is written without brackets; 127.0.0.1 unless given.
-    pub(crate) host: String,
-    /// From 1.
-    pub(crate) port: u16,
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "write [host:]port, such as 10001, localhost:10001 or [::1]:10001";
-        let (host, port) = text.rsplit_once(':').unwrap_or(("127.0.0.1", text));
-        let in_brackets = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        let host = match in_brackets {
-            Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => inner,
-            None if host.parse::<Ipv6Addr>().is_ok() => {
-                return Err(format!(
-                    "write an IPv6 address in brackets: [{host}]:{port}"
-                ));
-            }
-            None if is_name(host) => host,
-            _ => return Err(FORM.to_owned()),
-        };
-        match port.parse() {
-            Ok(number) if number > 0 && !port.starts_with('+') => Ok(Self {
-                host: host.to_owned(),
-                port: number,
-            }),
-            _ if port.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Err("a port is a number from 1 to 65535".to_owned())
-            }
-            _ => Err(FORM.to_owned()),
-        }
-    }
-}
-
-/// Whether `host` may be a name, or an IPv4 address; the resolver knows better.
-fn is_name(host: &str) -> bool {
-    let forbidden = |c: char| c.is_whitespace() || c.is_control() || "/:[]@".contains(c);
-    !host.is_empty() && !host.contains(forbidden)
-}
-
-impl Address {
-    /// The address that needs no resolving, if the host is one.
-    pub(crate) fn ip(&self) -> Option<IpAddr> {
-        self.host.parse().ok()
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(out, "[{}]:{}", self.host, self.port),
-            false => write!(out, "{}:{}", self.host, self.port),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,40 +125,6 @@ mod tests {
             assert_eq!(text.parse::<Seconds>(), Err("longer than a day".to_owned()));
         }
         assert!(some_time("0").is_err() && some_time("0.0000000001").is_err());
-    }
-
-    #[test]
-    fn s10_the_host_of_an_address_may_be_left_out() {
-        let shown = |text: &str| text.parse::<Address>().map(|address| address.to_string());
-        assert_eq!(shown("10001"), Ok("127.0.0.1:10001".to_owned()));
-        assert_eq!(shown("poems.example:1"), Ok("poems.example:1".to_owned()));
-        assert_eq!(shown("[::1]:65535"), Ok("[::1]:65535".to_owned()));
-    }
-
-    #[test]
-    fn s10_what_is_no_address_is_rejected() {
-        for text in [
-            "",
-            ":",
-            ":1",
-            "a",
-            "a:",
-            "a:0",
-            "a:65536",
-            "a:+1",
-            "::1:5",
-            "[::1]",
-            "[a]:1",
-            "a b:1",
-            "-1",
-            "http://a:1",
-        ] {
-            assert!(text.parse::<Address>().is_err(), "{text}");
-        }
-        assert_eq!(
-            "::1:5".parse::<Address>(),
-            Err("write an IPv6 address in brackets: [::1]:5".to_owned())
-        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn s2_a_length_that_overflows_is_over_the_limit() {
 }
 
 #[test]
-fn s2_a_frame_that_arrived_whole_is_held_to_the_same_rules() {
+fn s2_a_frame_that_arrives_whole_obeys_the_same_rules() {
     assert_eq!(flaw(b"01:a,", 9), (1, Flaw::LeadingZero));
     assert_eq!(flaw(b"00:,", 9), (1, Flaw::LeadingZero));
     assert_eq!(flaw(b"3:abc,", 2), (0, Flaw::OverLimit(2)));
@@ -67,7 +67,7 @@ fn s2_the_limit_itself_is_allowed() {
 }
 
 #[test]
-fn s2_after_an_error_it_neither_delivers_nor_buffers() {
+fn s2_neither_delivers_nor_buffers_after_an_error() {
     let mut decoder = Decoder::new(9);
     let error = decoder.feed(b"1:ab").next().expect_err("no comma");
     assert_eq!(decoder.feed(b"1:a,").next(), Err(error));
@@ -75,7 +75,7 @@ fn s2_after_an_error_it_neither_delivers_nor_buffers() {
 }
 
 #[test]
-fn s2_after_a_close_it_neither_delivers_nor_buffers() {
+fn s2_neither_delivers_nor_buffers_after_a_close() {
     let mut decoder = Decoder::new(9);
     assert_eq!(decoder.feed(b"5:he").next(), Ok(None));
     decoder.close();
@@ -97,7 +97,7 @@ fn s2_an_announced_length_allocates_nothing() {
 }
 
 #[test]
-fn a_whole_frame_is_lent_and_a_gathered_one_gives_its_memory_back() {
+fn lends_a_whole_frame_and_frees_the_memory_of_a_gathered_one() {
     let input = b"5:hello,".to_vec();
     let mut decoder = Decoder::new(9);
     let mut frames = decoder.feed(&input);
@@ -113,7 +113,7 @@ fn a_whole_frame_is_lent_and_a_gathered_one_gives_its_memory_back() {
 }
 
 #[test]
-fn what_was_not_consumed_is_left_to_the_caller() {
+fn leaves_what_it_has_not_consumed_to_the_caller() {
     let mut decoder = Decoder::new(9);
     let mut frames = decoder.feed(b"1:a,1:b,2:c");
     assert_eq!(frames.next(), Ok(Some(&b"a"[..])));
@@ -121,7 +121,7 @@ fn what_was_not_consumed_is_left_to_the_caller() {
 }
 
 #[test]
-fn a_failed_or_panicking_write_leaves_the_buffer_as_it_was() {
+fn a_failed_or_panicking_write_leaves_the_buffer_unchanged() {
     let mut out = b"before".to_vec();
     let failed = encode_with(&mut out, 3, |out| {
         out.extend_from_slice(b"half");
@@ -139,7 +139,7 @@ fn a_failed_or_panicking_write_leaves_the_buffer_as_it_was() {
 }
 
 #[test]
-fn a_wrong_expectation_costs_a_move_and_nothing_else() {
+fn a_wrong_expected_length_gives_the_same_netstring() {
     for expected in [0, 9, 10, 11, 100] {
         let mut out = b"x".to_vec();
         encode_with::<()>(&mut out, expected, |out| {
@@ -151,11 +151,28 @@ fn a_wrong_expectation_costs_a_move_and_nothing_else() {
     }
 }
 
+#[test]
+fn s23_counts_the_replies_that_were_taken_whole() {
+    let replies = b"0:,3:a:b,12:twelve bytes,";
+    let within = |taken| {
+        let Whole { frames, bytes } = frames_within(replies, taken);
+        (frames, bytes)
+    };
+    assert_eq!(within(0), (0, 0));
+    assert_eq!(within(2), (0, 0));
+    assert_eq!(within(3), (1, 3));
+    assert_eq!(within(8), (1, 3));
+    assert_eq!(within(9), (2, 9));
+    assert_eq!(within(replies.len() - 1), (2, 9));
+    assert_eq!(within(replies.len()), (3, replies.len()));
+    assert_eq!(within(usize::MAX), (3, replies.len()));
+}
+
 mod properties {
     use super::*;
     use proptest::prelude::*;
 
-    /// Wires that are valid, nearly valid and noise, and places to cut them.
+    /// Valid frames, nearly valid ones and noise, mixed.
     fn wire() -> impl Strategy<Value = Vec<u8>> {
         let frame = proptest::collection::vec(any::<u8>(), 0..40).prop_map(|payload| {
             let mut out = Vec::new();

@@ -12,10 +12,10 @@ use conformance::{cases, pairing};
 use crate::tree::{ROOT, sources};
 
 /// How many rules each letter has, numbered from 1.
-const RULES: &[(char, usize)] = &[('S', 23), ('D', 14), ('R', 9), ('O', 7), ('L', 5), ('T', 3)];
+const RULES: &[(char, usize)] = &[('S', 24), ('D', 14), ('R', 9), ('O', 7), ('L', 5), ('T', 3)];
 
 /// Rules of programs that are yet to come, or that only a process can be tested for.
-const MAY_WAIT: &[&str] = &["S8", "S9", "S17", "S22"];
+const MAY_WAIT: &[&str] = &["S8", "S9", "S17", "S22", "S24"];
 
 fn all_rules() -> Vec<String> {
     let numbered = |&(letter, count): &(char, usize)| {
