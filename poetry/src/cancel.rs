@@ -1,10 +1,10 @@
-//! One way to stop a fetch from outside, whatever runs it (S14).
+//! Cancelling a fetch from outside, the same way in every model (S14).
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is to be cancelled.
+/// What to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// The whole fetch.
@@ -13,20 +13,20 @@ pub enum Target {
     Task(usize),
 }
 
-/// A handle that cancels a fetch, or one of its tasks. Clones are the same handle. Each target fires once;
-/// cancelling again, or what has ended, does nothing.
+/// A handle that cancels a fetch, or one of its tasks. Clones are the same handle. Each target fires once; cancelling it
+/// again, or after it has ended, does nothing.
 ///
 /// ```
 /// use poetry::cancel::{Cancel, Target};
 /// use std::sync::mpsc;
 ///
 /// let cancel = Cancel::new();
-/// let (sender, heard) = mpsc::channel();
+/// let (sender, cancelled) = mpsc::channel();
 /// let _subscription = cancel.subscribe(move |target| sender.send(target).unwrap());
 /// cancel.task(2);
 /// cancel.task(2);
 /// cancel.all();
-/// assert_eq!(heard.try_iter().collect::<Vec<_>>(), [Target::Task(2), Target::All]);
+/// assert_eq!(cancelled.try_iter().collect::<Vec<_>>(), [Target::Task(2), Target::All]);
 /// assert!(cancel.is_cancelled(5) && cancel.is_all());
 /// ```
 #[derive(Clone, Default)]
@@ -50,12 +50,12 @@ struct State {
 }
 
 impl Cancel {
-    /// A handle that has not fired.
+    /// Creates a handle that has not fired.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Cancels every task, those that have not begun too.
+    /// Cancels every task, including those that have not begun.
     pub fn all(&self) {
         self.fire(Target::All);
     }
@@ -65,20 +65,20 @@ impl Cancel {
         self.fire(Target::Task(index));
     }
 
-    /// Whether the request at `index` has been cancelled, alone or with all.
+    /// Returns whether the request at `index` has been cancelled, alone or with all.
     pub fn is_cancelled(&self, index: usize) -> bool {
         let state = self.shared.lock();
         state.all || state.tasks.contains(&index)
     }
 
-    /// Whether every request has been cancelled at once.
+    /// Returns whether all requests have been cancelled together.
     pub fn is_all(&self) -> bool {
         self.shared.lock().all
     }
 
-    /// Calls `listener` for every target: at once, in this thread, for what has been cancelled already; later in
-    /// the thread that cancels. A listener must not block: it wakes whoever does the work. It is not called once
-    /// the returned value has been dropped, except by a cancel under way at that moment.
+    /// Calls `listener` for every cancelled target: at once and in this thread for past ones, later in the thread that
+    /// cancels. A listener must not block. It is not called after the returned value has been dropped, except by a
+    /// cancel that is under way at that moment.
     pub fn subscribe(&self, listener: impl Fn(Target) + Send + Sync + 'static) -> Subscription {
         let listener: Listener = Arc::new(listener);
         let mut state = self.shared.lock();
@@ -102,7 +102,7 @@ impl Cancel {
             Target::Task(task) => !state.all && state.tasks.insert(task),
         };
         if first {
-            // Called without the lock, so that a listener may ask this handle anything.
+            // Called without the lock, so that a listener may use this handle.
             let listeners = state.listeners.clone();
             drop(state);
             listeners.iter().for_each(|(_, listener)| listener(target));
@@ -111,7 +111,7 @@ impl Cancel {
 }
 
 impl Shared {
-    /// The state is whole after every statement, so a lock poisoned elsewhere is no harm.
+    /// Every statement leaves the state consistent, so a poisoned lock can still be used.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,8 +127,8 @@ impl fmt::Debug for Cancel {
     }
 }
 
-/// Keeps a listener subscribed; dropping it ends that.
-#[must_use = "the listener is called only while this lives"]
+/// Keeps a listener subscribed until it is dropped.
+#[must_use = "dropping it unsubscribes the listener"]
 pub struct Subscription {
     shared: Arc<Shared>,
     id: u64,
@@ -137,14 +137,14 @@ pub struct Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        let gone = state
+        let removed = state
             .listeners
             .iter()
             .position(|&(id, _)| id == self.id)
             .map(|at| state.listeners.remove(at));
-        // A listener may own things that call back here when they are dropped.
+        // Dropped without the lock: the listener may own values whose destructors use this handle.
         drop(state);
-        drop(gone);
+        drop(removed);
     }
 }
 
@@ -162,29 +162,29 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn s14_who_comes_late_hears_at_once() {
+    fn s14_a_late_subscriber_is_called_at_once() {
         let cancel = Cancel::new();
         cancel.task(1);
         cancel.all();
-        let (sender, heard) = mpsc::channel();
+        let (sender, cancelled) = mpsc::channel();
         let _subscription = cancel.subscribe(move |target| sender.send(target).unwrap());
         assert_eq!(
-            heard.try_iter().collect::<Vec<_>>(),
+            cancelled.try_iter().collect::<Vec<_>>(),
             [Target::Task(1), Target::All]
         );
     }
 
     #[test]
-    fn who_has_left_hears_nothing() {
+    fn a_dropped_subscription_is_not_called() {
         let cancel = Cancel::new();
-        let (sender, heard) = mpsc::channel();
+        let (sender, cancelled) = mpsc::channel();
         drop(cancel.subscribe(move |target| sender.send(target).unwrap()));
         cancel.all();
-        assert_eq!(heard.try_iter().count(), 0);
+        assert_eq!(cancelled.try_iter().count(), 0);
     }
 
     #[test]
-    fn one_task_is_not_another() {
+    fn cancelling_a_task_leaves_the_others() {
         let cancel = Cancel::new();
         cancel.task(3);
         assert!(cancel.is_cancelled(3) && !cancel.is_cancelled(4));

@@ -1,7 +1,7 @@
-//! What every server counts (S23).
+//! The counters of every server (S23).
 //!
 //! A server has one [`Counters`] for each of its workers, so that no two cores share a cache line on the hot path;
-//! [`Counts::of`] reads them all as one.
+//! [`Counts::of`] adds them up.
 
 use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,35 +10,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Refusal;
 
-/// Why a server's connection is gone. Each is closed for exactly one reason.
+/// Why a server's connection was closed. Each connection is closed for exactly one reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CloseReason {
     /// Everything owed was delivered, or the peer closed between requests.
     Done,
-    /// A request was refused; the reason is that of [`Refusal::reason`].
+    /// A request was refused, for a [`Refusal::reason`].
     Refused,
     /// The peer reset the connection, or the network broke it.
     Reset,
-    /// No request for the idle timeout.
+    /// No request came within the idle timeout.
     Idle,
     /// A request was not complete by its deadline.
     Deadline,
     /// The peer took no byte for the write timeout.
     Write,
-    /// The server was told to stop, and the grace was over while something was in flight. Connections with nothing in
-    /// flight are closed at once, and done (S21).
+    /// The grace of a shutdown ended while something was in flight. Connections with nothing in flight are closed at once
+    /// and count as done (S21).
     Cut,
     /// A handler panicked.
     Panic,
 }
 
 const REASONS: usize = 8;
-/// How often counts are read until nothing ends meanwhile. A reading takes a microsecond, so a few do even on a busy
-/// server; one where they do not is shown with what ended during the last as still open.
+/// The most readings until two in a row agree on what has ended. A reading takes a microsecond, so a few suffice even on
+/// a busy server; after the last one, what ended meanwhile still counts as open.
 const READINGS_MAX: usize = 64;
 
-/// The numbers of one worker, updated without locks.
+/// The counters of one worker, updated without locks.
 ///
 /// A connection is counted in the worker that serves it, by `accepted` and then exactly one `closed`. A request is
 /// counted when its frame is complete, or when its bytes turn out not to be a frame, by `requests` and then
@@ -58,78 +58,78 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// A connection was accepted, and is open.
+    /// Counts a connection that was accepted and is open.
     #[inline]
     pub fn accepted(&self) {
         add(&self.accepted, 1);
     }
 
-    /// An open connection is gone.
+    /// Counts an open connection that was closed.
     #[inline]
     pub fn closed(&self, reason: CloseReason) {
         add(&self.closed[reason as usize], 1);
     }
 
-    /// `count` requests are in flight.
+    /// Counts `count` requests that are now in flight.
     #[inline]
     pub fn requests(&self, count: u64) {
         add(&self.requests, count);
     }
 
-    /// The replies to `count` requests in flight were taken by the kernel, to the last byte.
+    /// Counts `count` requests in flight whose replies the kernel has taken to their last byte.
     #[inline]
     pub fn answered(&self, count: u64) {
         add(&self.answered, count);
     }
 
-    /// A request in flight was refused.
+    /// Counts a request in flight that was refused.
     #[inline]
     pub fn refused(&self, refusal: &Refusal) {
         add(&self.refused[refusal.index()], 1);
     }
 
-    /// `count` requests in flight will not be answered: their connection is gone, or a handler panicked.
+    /// Counts `count` requests in flight that will not be answered: the connection closed, or a handler panicked.
     #[inline]
     pub fn failed(&self, count: u64) {
         add(&self.failed, count);
     }
 
-    /// Bytes were read from a peer.
+    /// Counts bytes read from a peer.
     #[inline]
     pub fn read(&self, bytes: u64) {
         add(&self.bytes_in, bytes);
     }
 
-    /// Bytes were taken by the kernel for a peer.
+    /// Counts bytes that the kernel took for a peer.
     #[inline]
     pub fn wrote(&self, bytes: u64) {
         add(&self.bytes_out, bytes);
     }
 }
 
-/// Ends are counted after beginnings and read before them ([`Counts::of`]), so an end is never seen without its
+/// A beginning is counted before its end and read after it ([`Counts::of`]), so no reading contains an end without its
 /// beginning: hence release here and acquire there.
 #[inline]
 fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Release);
 }
 
-/// What a server has counted, at one instant.
+/// A server's counts at one instant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Connections accepted since the start.
     pub accepted: u64,
-    /// Connections open now, those that linger too.
+    /// Connections open now, including those that linger.
     pub open: u64,
     /// Connections closed, by reason.
     pub closed: Closed,
-    /// Requests begun to be answered since the start.
+    /// Requests since the start.
     pub requests: u64,
     /// Requests whose replies were delivered to the kernel.
     pub answered: u64,
     /// Requests refused, by reason (S4).
     pub refused: Refused,
-    /// Requests that nobody will answer.
+    /// Requests that will not be answered: the connection closed, or a handler panicked.
     pub failed: u64,
     /// Requests neither answered, nor refused, nor failed yet.
     pub in_flight: u64,
@@ -141,7 +141,7 @@ pub struct Counts {
 
 /// Connections closed, by [`CloseReason`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)] // Each is the reason of the same name.
+#[allow(missing_docs)] // Each field counts the reason of the same name.
 pub struct Closed {
     pub done: u64,
     pub refused: u64,
@@ -155,7 +155,7 @@ pub struct Closed {
 
 /// Requests refused, by [`Refusal::reason`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)] // Each is the reason of the same name.
+#[allow(missing_docs)] // Each field counts the reason of the same name.
 pub struct Refused {
     pub no_dot: u64,
     pub unknown_transform: u64,
@@ -167,7 +167,7 @@ pub struct Refused {
 }
 
 impl Closed {
-    /// Connections closed, for whatever reason.
+    /// Returns the connections closed for any reason.
     pub fn total(&self) -> u64 {
         let Self {
             done,
@@ -186,7 +186,7 @@ impl Closed {
 }
 
 impl Refused {
-    /// Requests refused, for whatever reason.
+    /// Returns the requests refused for any reason.
     pub fn total(&self) -> u64 {
         let Self {
             no_dot,
@@ -212,11 +212,11 @@ impl Refused {
 }
 
 impl Counts {
-    /// The counts of all of a server's workers, taken together; the equation of S23 holds in what is returned.
+    /// Adds up the counters of all of a server's workers. The equation of S23 holds in the result.
     ///
-    /// What is open and what is in flight is what has begun and not ended: all ends are read first, then all
-    /// beginnings, so neither can come out negative while workers go on counting. Nor too high: where something ended
-    /// in between, all is read again, a bounded number of times.
+    /// `open` and `in_flight` are beginnings minus ends. All ends are read before all beginnings, so neither is negative
+    /// although workers go on counting. If something ended between two readings, everything is read again, a bounded
+    /// number of times, so that neither is too high.
     pub fn of<'c>(workers: impl Iterator<Item = &'c Counters> + Clone) -> Self {
         let mut counts = Self::read(workers.clone());
         for _ in 1..READINGS_MAX {
@@ -289,10 +289,10 @@ impl Counts {
         }
     }
 
-    /// Why the equation of S23 does not hold, if it does not: for counts that came from somebody else.
+    /// Checks that the equation of S23 holds, for counts that another program reported.
     ///
     /// # Errors
-    /// The equation, with its numbers.
+    /// Returns the equation that fails, with its numbers.
     pub fn check(&self) -> Result<(), String> {
         let connections = self.open + self.closed.total();
         if self.accepted != connections {
@@ -329,99 +329,4 @@ impl From<&Counters> for Counts {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::thread;
-
-    #[test]
-    fn s23_the_equation_holds_and_each_reason_is_kept_apart() {
-        let workers = [Counters::default(), Counters::default()];
-        for worker in &workers {
-            for _ in 0..3 {
-                worker.accepted();
-            }
-            worker.closed(CloseReason::Deadline);
-            worker.requests(4);
-            worker.answered(1);
-            worker.refused(&Refusal::NoDot);
-            worker.failed(1);
-            worker.read(10);
-            worker.wrote(7);
-        }
-        let counts = Counts::of(workers.iter());
-        assert_eq!(
-            (
-                counts.accepted,
-                counts.open,
-                counts.closed.deadline,
-                counts.closed.total()
-            ),
-            (6, 4, 2, 2)
-        );
-        assert_eq!(
-            (counts.requests, counts.in_flight, counts.refused.no_dot),
-            (8, 2, 2)
-        );
-        assert_eq!((counts.bytes_in, counts.bytes_out), (20, 14));
-        assert_eq!(counts.check(), Ok(()));
-    }
-
-    #[test]
-    fn s23_the_equation_holds_at_every_instant_while_workers_count() {
-        const CONNECTIONS: u64 = 20_000;
-        let workers = [Counters::default(), Counters::default()];
-        thread::scope(|scope| {
-            for worker in &workers {
-                scope.spawn(|| {
-                    for _ in 0..CONNECTIONS {
-                        worker.accepted();
-                        worker.requests(2);
-                        worker.answered(2);
-                        worker.closed(CloseReason::Done);
-                    }
-                });
-            }
-            loop {
-                let counts = Counts::of(workers.iter());
-                assert_eq!(counts.check(), Ok(()));
-                if counts.closed.done == 2 * CONNECTIONS {
-                    break;
-                }
-            }
-        });
-    }
-
-    #[test]
-    fn counts_that_do_not_add_up_are_told() {
-        let counts = Counts {
-            accepted: 2,
-            open: 1,
-            ..Counts::default()
-        };
-        assert_eq!(
-            counts.check(),
-            Err("accepted 2 ≠ open 1 + closed 0".to_owned())
-        );
-        let counts = Counts {
-            requests: 2,
-            answered: 1,
-            ..Counts::default()
-        };
-        assert!(counts.check().unwrap_err().starts_with("requests 2"));
-    }
-
-    #[test]
-    fn refusals_are_counted_under_their_own_words() {
-        let json = serde_json::to_value(Refused::default()).unwrap();
-        let mut words: Vec<&str> = json
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
-        let mut reasons = Refusal::REASONS.to_vec();
-        words.sort_unstable();
-        reasons.sort_unstable();
-        assert_eq!(words, reasons);
-    }
-}
+mod tests;

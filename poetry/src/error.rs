@@ -1,4 +1,4 @@
-//! What goes wrong, where, and whose fault it is: the words every model uses.
+//! Errors: what went wrong, where, and whose fault it is, in the same words in every model.
 
 use std::fmt;
 use std::io;
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::netstring::FramingError;
 
-/// Who has to change something.
+/// The party that has to change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
-    /// The other end broke a rule.
+    /// The peer broke a rule.
     Peer,
-    /// Nobody: the way between failed, or took too long.
+    /// The network failed or took too long.
     Network,
-    /// This end: it gave up, or was asked to.
+    /// This program: a limit was reached, or the user cancelled.
     Us,
 }
 
@@ -24,10 +24,10 @@ pub enum Refusal {
     /// The request is not `NAME.POEM`.
     #[error("no dot in the request")]
     NoDot,
-    /// There is no transform of this name.
+    /// No transform has this name.
     #[error("unknown transform '{name}'")]
     UnknownTransform {
-        /// The name asked for, escaped and cut short.
+        /// The requested name, escaped and truncated.
         name: String,
     },
     /// The poem is not UTF-8.
@@ -41,10 +41,10 @@ pub enum Refusal {
     TransformFailed {
         /// The transform's name.
         name: String,
-        /// What it said.
+        /// Its error message.
         cause: String,
     },
-    /// The transform grew the poem beyond what a frame may hold.
+    /// The transformed poem does not fit in a frame.
     #[error("the reply of {length} bytes is over the frame limit of {limit}")]
     ReplyTooLong {
         /// Bytes of the reply.
@@ -56,12 +56,12 @@ pub enum Refusal {
     #[error("framing error at {0}")]
     Framing(FramingError),
     /// The peer finished sending in the middle of a request.
-    #[error("the peer closed in mid-request")]
+    #[error("the peer closed in the middle of a request")]
     Truncated,
 }
 
 impl Refusal {
-    /// The words the refusals are counted under (S23), in the order of [`Refusal::index`].
+    /// The names of the refusals in the counters (S23), in the order of [`Refusal::index`].
     pub const REASONS: [&'static str; 7] = [
         "no_dot",
         "unknown_transform",
@@ -72,7 +72,7 @@ impl Refusal {
         "truncated",
     ];
 
-    /// Where this refusal stands in [`Refusal::REASONS`].
+    /// Returns the index of this refusal in [`Refusal::REASONS`].
     pub const fn index(&self) -> usize {
         match self {
             Self::NoDot => 0,
@@ -85,7 +85,7 @@ impl Refusal {
         }
     }
 
-    /// The word this refusal is counted under.
+    /// Returns the name of this refusal in the counters.
     pub const fn reason(&self) -> &'static str {
         Self::REASONS[self.index()]
     }
@@ -107,7 +107,7 @@ pub struct FetchError {
 }
 
 impl FetchError {
-    /// A failure at `peer`.
+    /// Creates the error for `failure` at `peer`.
     pub fn new(peer: impl fmt::Display, failure: FetchFailure) -> Self {
         Self {
             peer: peer.to_string(),
@@ -124,37 +124,37 @@ impl fmt::Display for FetchError {
 
 impl std::error::Error for FetchError {}
 
-/// What can happen to a fetch (S11); the last three only to the transform after it (S13).
+/// How a fetch fails (S11); the last three happen only to the transform after it (S13).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum FetchFailure {
-    /// The connection was never made: refused, unreachable, not resolved, or no answer in time.
+    /// The connection was never established: refused, unreachable, not resolved, or no answer in time.
     #[error("connection failed: {cause}")]
     ConnectionFailed {
-        /// The last address's error.
+        /// The error of the last address tried.
         cause: String,
     },
-    /// The connection was made and then broken.
+    /// The connection was established and then broke.
     #[error("connection lost: {cause}")]
     ConnectionLost {
         /// What broke it.
         cause: String,
     },
-    /// Nothing came for the idle timeout, or the total deadline passed.
+    /// No byte came within the idle timeout, or the total deadline passed.
     #[error("timed out: {0}")]
     TimedOut(Timeout),
-    /// More bytes than allowed: a poem's, or those of a request that would not fit a frame.
+    /// The poem exceeds its limit, or the request would exceed a frame.
     #[error("too long: over the limit of {limit} bytes")]
     TooLong {
         /// Bytes allowed.
         limit: u64,
     },
-    /// The bytes are not text.
+    /// The poem is not UTF-8.
     #[error("not UTF-8 at byte {at}")]
     NotUtf8 {
         /// Bytes before the first bad one.
         at: u64,
     },
-    /// Somebody asked for it to stop.
+    /// The caller cancelled the fetch.
     #[error("cancelled")]
     Cancelled,
     /// The transform server closed without a reply.
@@ -168,11 +168,11 @@ pub enum FetchFailure {
     CutShort,
 }
 
-/// Which clock ran out.
+/// Which timeout expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Timeout {
-    /// No byte for the idle timeout.
-    #[error("nothing came for too long")]
+    /// The idle timeout between two reads.
+    #[error("no data within the idle timeout")]
     Idle,
     /// The total deadline of the poem.
     #[error("the total deadline passed")]
@@ -180,8 +180,10 @@ pub enum Timeout {
 }
 
 impl FetchFailure {
-    /// A connection that was never made, because of `cause`; or that was made and had broken before anybody looked: then
-    /// it is one that was lost (S11). Whom nobody lets in is refused, not reset.
+    /// Returns the failure for a connect that ended with `cause`.
+    ///
+    /// A reset means that the connection was established and broke before the client looked: it is lost (S11). Connecting
+    /// to a port without a listener is refused, not reset.
     pub fn connection_failed(cause: &io::Error) -> Self {
         match cause.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
@@ -193,21 +195,21 @@ impl FetchFailure {
         }
     }
 
-    /// A connection that broke, because of `cause`.
+    /// Returns the failure for an established connection that broke because of `cause`.
     pub fn connection_lost(cause: &io::Error) -> Self {
         Self::ConnectionLost {
             cause: cause.to_string(),
         }
     }
 
-    /// A connection that was not made within the connect timeout.
+    /// Returns the failure for a connection that was not established within the connect timeout.
     pub fn connect_timed_out() -> Self {
         Self::ConnectionFailed {
             cause: "no answer within the connect timeout".to_owned(),
         }
     }
 
-    /// A connection whose two ends are the same socket: connecting to a free ephemeral port can pick that very port as
+    /// Returns the failure for a connection whose two ends are the same socket. Connecting to a free ephemeral port can pick that very port as
     /// the source, and TCP then connects the socket to itself. Nothing else listens there, so it counts as refused (S11).
     pub fn self_connected() -> Self {
         Self::ConnectionFailed {
@@ -215,7 +217,7 @@ impl FetchFailure {
         }
     }
 
-    /// One word, for machines: the `status` of `fetch --json`.
+    /// Returns the `status` of `fetch --json`.
     pub const fn status(&self) -> &'static str {
         match self {
             Self::ConnectionFailed { .. } => "connection_failed",
@@ -230,7 +232,7 @@ impl FetchFailure {
         }
     }
 
-    /// Whose fault it is.
+    /// Returns whose fault it is.
     pub const fn fault(&self) -> Fault {
         match self {
             Self::ConnectionFailed { .. } | Self::ConnectionLost { .. } | Self::TimedOut(_) => {
@@ -242,25 +244,27 @@ impl FetchFailure {
     }
 }
 
-/// The poem in bytes that have all arrived (S12).
+/// Decodes a poem whose bytes have all arrived (S12).
 ///
 /// # Errors
-/// [`FetchFailure::NotUtf8`] with the first bad byte.
+/// [`FetchFailure::NotUtf8`] with the place of the first bad byte.
 pub fn decode_poem(bytes: Vec<u8>) -> Result<String, FetchFailure> {
     String::from_utf8(bytes).map_err(|error| FetchFailure::NotUtf8 {
         at: error.utf8_error().valid_up_to() as u64,
     })
 }
 
-/// Whether an accept failed only for the connection it would have returned, which is gone or never came about: the next
-/// may be there at once (S19). Anything else is taken for a shortage, and not tried again before
-/// [`ACCEPT_RETRY`](crate::limits::ACCEPT_RETRY), lest the loop be busy (S17).
+/// Returns whether an accept failed only because of the connection it would have returned, so that the next one can be
+/// accepted at once (S19).
+///
+/// Any other error counts as a shortage: the server waits for [`ACCEPT_RETRY`](crate::limits::ACCEPT_RETRY) before it
+/// accepts again, so that its loop is not busy (S17).
 pub fn costs_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
         NetworkUnreachable, PermissionDenied, TimedOut,
     };
-    /// It has no kind of its own.
+    /// `ErrorKind` has no variant for this error.
     const EPROTO: i32 = if cfg!(target_os = "linux") { 71 } else { 100 };
     matches!(
         error.kind(),
@@ -280,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s11_a_connection_that_broke_before_anybody_looked_was_lost() {
+    fn s11_a_connection_that_broke_before_the_client_looked_is_lost() {
         for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe] {
             let failure = FetchFailure::connection_failed(&kind.into());
             assert!(matches!(failure, FetchFailure::ConnectionLost { .. }));
@@ -288,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn s11_an_error_names_the_address_and_tells_what_happened() {
+    fn s11_an_error_names_the_address_and_the_failure() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let failed = FetchError::new("127.0.0.1:1", FetchFailure::connection_failed(&refused));
         assert_eq!(
@@ -311,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn s17_a_shortage_is_waited_out_and_s19_a_lost_connection_is_not() {
+    fn s17_a_shortage_delays_the_next_accept_and_s19_a_lost_connection_does_not() {
         const LOST: [i32; 4] = [4, 71, 103, 113]; // EINTR, EPROTO, ECONNABORTED, EHOSTUNREACH on Linux.
         const SHORT: [i32; 4] = [12, 23, 24, 105]; // ENOMEM, ENFILE, EMFILE, ENOBUFS.
         if cfg!(target_os = "linux") {

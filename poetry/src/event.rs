@@ -1,7 +1,7 @@
-//! What happens, as plain data, and who wants to know.
+//! Events as plain data, and the observers they are reported to.
 //!
-//! A model says what happened through a [`Reporter`]; progress, logs and traces are made from that by an
-//! [`Observer`]. What nobody has asked for costs one comparison.
+//! A model reports events through a [`Reporter`]; an [`Observer`] turns them into progress, logs and traces. An event that
+//! the observer has not asked for costs one comparison.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,22 +15,22 @@ use serde::{Deserialize, Serialize};
 use crate::counters::CloseReason;
 use crate::error::{FetchFailure, Refusal};
 
-/// A monotonic clock (S22): the time since an origin that its maker states. Clones read the same clock.
+/// A monotonic clock (S22): the time since an origin that its creator states. Clones read the same clock.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Duration + Send + Sync>);
 
 impl Clock {
-    /// A clock that reads `now`, which must never go back.
+    /// Creates a clock that reads `now`, which must never go back.
     pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// A clock that stands at its origin, for what needs no time.
+    /// Creates a clock that always shows its origin, for code that needs no time.
     pub fn stopped() -> Self {
         Self::new(|| Duration::ZERO)
     }
 
-    /// The time since the origin.
+    /// Returns the time since the origin.
     pub fn now(&self) -> Duration {
         (self.0)()
     }
@@ -56,34 +56,34 @@ pub enum Role {
     TransformClient,
 }
 
-/// One thing that happened. It can be written down, read back, merged with those of another process, and joined
-/// with those of the other end of the socket by its two addresses.
+/// One event. Events can be serialised, merged with those of another process, and joined with those of the other end of
+/// the socket by the two addresses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// When, since the origin of the clock that the program was given.
+    /// When it happened, since the origin of the program's clock.
     pub at: Duration,
     /// The model it happened in.
     pub model: Cow<'static, str>,
     /// The program it happened in.
     pub role: Role,
-    /// Who did it, for whom, between which addresses.
+    /// The worker, task and addresses it concerns.
     pub scene: Scene,
     /// What happened.
     pub kind: Kind,
 }
 
-/// Where something happens: who does it, for whom, between which addresses.
+/// The place of an event: worker, task and addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Scene {
     /// The reactor, arbiter, worker or thread, counted from 0.
     pub worker: u32,
-    /// A client's request, counted from 0 in the order of the requests; a server's connection, in that of accepts.
+    /// A client's request, counted from 0 in request order; a server's connection, counted from 0 in accept order.
     pub task: u64,
-    /// The task this one serves: the fetch that a transform belongs to.
+    /// The task that this one belongs to: for a transform, the fetch.
     pub parent: Option<u64>,
-    /// This end of the socket.
+    /// The address of this end of the socket.
     pub local: Option<SocketAddr>,
-    /// The other end.
+    /// The address of the other end.
     pub peer: Option<SocketAddr>,
 }
 
@@ -91,50 +91,50 @@ pub struct Scene {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A client begins to connect.
+    /// A client starts to connect.
     Connecting,
-    /// A client's connection is made.
+    /// A client's connection is established.
     Connected,
-    /// A server has a new connection.
+    /// A server accepted a connection.
     Accepted,
-    /// Bytes came.
+    /// Bytes were read from the peer.
     Read {
-        /// How many.
+        /// The number of bytes.
         bytes: u64,
     },
-    /// Bytes were taken by the kernel.
+    /// The kernel took bytes to send to the peer.
     Wrote {
-        /// How many.
+        /// The number of bytes.
         bytes: u64,
     },
-    /// A server's replies, all of them taken by the kernel.
+    /// The kernel took a server's replies to their last byte.
     Answered {
-        /// How many.
+        /// The number of replies.
         requests: u64,
     },
-    /// A server refused a request, and closes (S4).
+    /// A server refused a request and closes the connection (S4).
     Refused(Refusal),
-    /// A handler panicked, with this message (S20).
+    /// A handler panicked with this message (S20).
     Panicked(String),
-    /// A client has its poem, said as soon as that has arrived; or, in the role of the transform client, the
-    /// transformed poem. A fetch that is cancelled during its transform has failed all the same: that is said in the
-    /// role of the poem client, after its `Finished`.
+    /// In the role of the poem client: a poem has arrived. In the role of the transform client: the transformed poem has
+    /// arrived. A fetch that is cancelled during its transform reports `Failed` in the role of the poem client after its
+    /// `Finished`.
     Finished {
-        /// The poem's length.
+        /// The poem's length in bytes.
         bytes: u64,
     },
-    /// A client gave up, or its transform did and the original is kept (S13).
+    /// A fetch failed; or, in the role of the transform client, a transform failed and the original is kept (S13).
     Failed(FetchFailure),
-    /// A connection is gone.
+    /// A server's connection is closed.
     Closed(CloseReason),
-    /// A server could not accept, and pauses before it tries again (S17).
+    /// A server could not accept a connection and pauses before it tries again (S17).
     AcceptFailed(String),
-    /// A server has fewer threads than it has, or may have, connections: some wait (T1).
+    /// A server cannot start a thread that it needs, so connections wait (T1).
     ShortOfThreads(String),
 }
 
 impl Kind {
-    /// The interest that this kind satisfies.
+    /// Returns the interest that contains this kind.
     pub const fn interest(&self) -> Interest {
         match self {
             Self::Connecting => Interest::CONNECTING,
@@ -189,11 +189,11 @@ impl Interest {
     pub const ACCEPT_FAILED: Self = Self(1 << 11);
     /// [`Kind::ShortOfThreads`].
     pub const SHORT_OF_THREADS: Self = Self(1 << 12);
-    /// What a server's log is made of: nothing that happens on the hot path.
+    /// The kinds that a server logs. None of them is on the hot path.
     pub const TROUBLE: Self =
         Self(Self::REFUSED.0 | Self::PANICKED.0 | Self::ACCEPT_FAILED.0 | Self::SHORT_OF_THREADS.0);
 
-    /// Whether any kind is in both sets.
+    /// Returns whether the two sets have a kind in common.
     #[inline]
     pub const fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -208,19 +208,19 @@ impl BitOr for Interest {
     }
 }
 
-/// Somebody who wants to know what happens.
+/// Receives events.
 ///
-/// It is called in the thread where it happens, by any number of threads, and must not block (S22): a sink that
-/// cannot keep up loses what it is told, and counts what it lost.
+/// It is called in the thread where the event happens, by any number of threads, and must not block (S22): a sink that
+/// cannot keep up drops events and counts the drops.
 pub trait Observer: Send + Sync {
-    /// The kinds it is told; asked once, when the program starts.
+    /// Returns the kinds to observe; called once, when the program starts.
     fn interest(&self) -> Interest;
 
-    /// Something of that interest happened.
+    /// Receives one event of those kinds.
     fn observe(&self, event: &Event);
 }
 
-/// Wants to know nothing: the observer of timed figures.
+/// Observes nothing. Timed figures are measured with it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unobserved;
 
@@ -232,7 +232,7 @@ impl Observer for Unobserved {
     fn observe(&self, _: &Event) {}
 }
 
-/// What a model reports through: an observer, the clock that stamps, and the program's name. Cheap to clone.
+/// Reports a program's events to its observer, stamped by a clock. Cheap to clone.
 #[derive(Clone)]
 pub struct Reporter {
     interest: Interest,
@@ -243,7 +243,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Reports what happens in `role` of `model` to `observer`, stamped by `clock`.
+    /// Creates a reporter for the program `role` of `model`.
     pub fn new(model: &'static str, role: Role, clock: Clock, observer: Arc<dyn Observer>) -> Self {
         Self {
             interest: observer.interest(),
@@ -254,7 +254,7 @@ impl Reporter {
         }
     }
 
-    /// The same reporter for another role.
+    /// Returns the same reporter for another role.
     #[must_use]
     pub fn for_role(&self, role: Role) -> Self {
         Self {
@@ -263,27 +263,27 @@ impl Reporter {
         }
     }
 
-    /// The clock that stamps the events.
+    /// Returns the clock that stamps the events.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Whether anybody wants to know of `interest`: to be asked before an event that is dear to make.
+    /// Returns whether the observer wants any kind of `interest`. Ask this before building an event that is expensive.
     #[inline]
     pub fn wants(&self, interest: Interest) -> bool {
         self.interest.meets(interest)
     }
 
-    /// Says that `kind` happened in `scene`, if somebody wants to know.
+    /// Reports that `kind` happened in `scene`, if the observer wants it.
     #[inline]
     pub fn report(&self, scene: Scene, kind: Kind) {
         if self.wants(kind.interest()) {
-            self.tell(scene, kind);
+            self.observe(scene, kind);
         }
     }
 
     #[cold]
-    fn tell(&self, scene: Scene, kind: Kind) {
+    fn observe(&self, scene: Scene, kind: Kind) {
         let model = Cow::Borrowed(self.model);
         self.observer.observe(&Event {
             at: self.clock.now(),
@@ -306,60 +306,4 @@ impl fmt::Debug for Reporter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Mutex;
-
-    struct Listens(Interest, Mutex<Vec<Event>>);
-
-    impl Observer for Listens {
-        fn interest(&self) -> Interest {
-            self.0
-        }
-
-        fn observe(&self, event: &Event) {
-            self.1.lock().unwrap().push(event.clone());
-        }
-    }
-
-    #[test]
-    fn an_observer_hears_what_it_asked_for_and_no_more() {
-        let listens = Arc::new(Listens(Interest::READ | Interest::CLOSED, Mutex::default()));
-        let reporter = Reporter::new(
-            "callbacks",
-            Role::PoemClient,
-            Clock::stopped(),
-            listens.clone(),
-        );
-        reporter.report(Scene::default(), Kind::Connecting);
-        reporter.report(
-            Scene {
-                task: 3,
-                ..Scene::default()
-            },
-            Kind::Read { bytes: 10 },
-        );
-        let heard = listens.1.lock().unwrap();
-        assert_eq!(heard.len(), 1);
-        assert_eq!(
-            (heard[0].scene.task, &heard[0].kind),
-            (3, &Kind::Read { bytes: 10 })
-        );
-    }
-
-    #[test]
-    fn events_can_be_written_down_and_read_back() {
-        let event = Event {
-            at: Duration::from_millis(5),
-            model: "actors".into(),
-            role: Role::TransformServer,
-            scene: Scene {
-                peer: Some(([127, 0, 0, 1], 9).into()),
-                ..Scene::default()
-            },
-            kind: Kind::Refused(Refusal::UnknownTransform { name: "x".into() }),
-        };
-        let line = serde_json::to_string(&event).unwrap();
-        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
-    }
-}
+mod tests;

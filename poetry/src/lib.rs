@@ -1,22 +1,40 @@
-//! What the four models agree on: the bytes of the wire, the rules of a request, the limits, the words for
-//! what goes wrong and what happens, the counters, and the contract every model fulfils.
+//! The vocabulary of the four models: the bytes of the wire, requests, limits, errors, events, counters, and the contract
+//! that every model fulfils.
 //!
-//! There are no sockets, threads, clocks or runtimes in this crate, and no control flow that belongs to a
-//! model: it says *what* is decoded, answered, refused and counted, never *when* or *by whom*.
+//! ```
+//! use poetry::netstring::{self, Decoder};
+//! use poetry::TransformService;
 //!
-//! | module | what it holds | rules |
+//! let mut wire = Vec::new();
+//! netstring::encode(b"cummingsify.AHOY", &mut wire);
+//!
+//! let mut replies = Vec::new();
+//! let mut decoder = Decoder::new(99_999);
+//! let mut frames = decoder.feed(&wire);
+//! while let Some(frame) = frames.next()? {
+//!     TransformService::default().answer(frame, 99_999, &mut replies)?;
+//! }
+//! assert_eq!(replies, b"4:ahoy,");
+//! # Ok::<(), poetry::Refusal>(())
+//! ```
+//!
+//! This crate has no sockets, threads, clocks or runtimes, and no control flow that belongs to a model: it defines *what* is
+//! decoded, answered, refused and counted, and leaves *when* to the models.
+//!
+//! | module | contents | rules |
 //! |---|---|---|
 //! | [`netstring`] | the incremental decoder and the encoder | S2 |
-//! | [`request`] | `NAME.POEM`, parsed and written | S3, S4 |
+//! | [`request`] | transform requests, `NAME.POEM` | S3, S4 |
 //! | [`transform`] | pure functions from poem to poem, found by name | S3, S4, S20 |
-//! | [`poem`] | poems and the pace they are served at | S1 |
-//! | [`service`] | what a server serves, and how a request is answered | S1, S3–S5 |
-//! | [`limits`] | every bound, named, with its reason | S15, S16, S18 |
-//! | [`error`] | whose fault it is, where, and why | S4, S11 |
-//! | [`event`] | what happens, as plain data, and who wants to know | S10, S22 |
-//! | [`counters`] | what a server counts | S23 |
-//! | [`cancel`] | one way to stop a fetch from outside | S14 |
-//! | [`panics`] | a panic that costs one connection | S20 |
+//! | [`poem`] | poems and their pace | S1 |
+//! | [`service`] | what a server serves; answering one request | S1, S3–S5 |
+//! | [`limits`] | every bound, with its reason | S15, S16, S18, S24 |
+//! | [`error`] | refusals and failed fetches | S4, S11 |
+//! | [`event`] | events, observers, the clock | S10, S22 |
+//! | [`counters`] | the counters of a server | S23 |
+//! | [`cancel`] | cancelling a fetch from outside | S14 |
+//! | [`panics`] | containing a panic | S20 |
+//! | [`peer`] | addresses and peers | S10 |
 //! | [`model`] | the contract: model, server, client | |
 
 mod ascii;

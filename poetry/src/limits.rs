@@ -1,54 +1,53 @@
-//! Every bound of every program, in one place, each named and with its reason.
+//! Every bound of every program, each with its name and its reason.
 //!
-//! A [`Limits`] is handed to every server and client explicitly; there is no global. Constants that are not in
-//! [`Limits`] are the same for everybody because fairness asks for it.
+//! Every server and client takes a [`Limits`] explicitly; there is no global. A constant that is not in [`Limits`] is the
+//! same in all models, for a fair comparison.
 
 use std::time::Duration;
 
-/// Connections a server holds at once (S16): the tutorial's problem of ten thousand clients, at one descriptor each.
+/// Connections a server holds at once (S16): ten thousand clients, at one descriptor each.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// The longest frame, as in Twisted's `NetstringReceiver` (S2).
 pub const FRAME_BYTES_MAX: usize = 99_999;
-/// How long a connection may be silent between requests, and a client's peer between bytes (S15, S18).
+/// How long a connection may be silent between requests, and a client's peer between two reads (S15, S18).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// From the first byte of a request to its last; what arrives in between does not extend it (S18).
+/// The time from the first byte of a request to its last. Bytes in between do not extend it (S18).
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a peer may refuse to take a single byte (S18).
+/// How long a peer may take no byte of what is sent to it (S18).
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a lingering close drains (S7): long enough for the reply to cross a slow network.
+/// How long a lingering close drains its input (S7): long enough for the reply to cross a slow network.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How many bytes a lingering close drains (S7): ten of the longest requests.
+/// The bytes that a lingering close drains (S7): ten of the longest requests.
 pub const LINGER_BYTES_MAX: usize = 1_000_000;
 /// How long a client waits for one address to accept (S15).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest poem a client gathers (S15): an endless server must not fill the memory.
+/// The longest poem a client collects (S15): an endless poem must not fill the memory.
 pub const POEM_BYTES_MAX: usize = 64 << 20;
 /// Fetches a client has under way at once; more wait their turn (S15).
 pub const FETCHES_MAX: usize = 10_000;
-/// How long requests in flight may take to finish at shutdown (S21).
+/// How long requests in flight may take to finish after a shutdown begins (S21).
 pub const GRACE: Duration = Duration::from_secs(10);
 
-/// The size of a read in every model, so that no model makes fewer system calls by a larger buffer. Sixteen
-/// pipelined requests of a long poem fit.
+/// The size of a read in every model, so that no model saves system calls by a larger buffer. Sixteen pipelined
+/// requests of a long poem fit.
 pub const READ_BUFFER_BYTES: usize = 64 << 10;
 /// Requests that a connection may be answered in one turn, before every other ready connection of its thread has had a
 /// turn (S24). Enough that pipelining clients still get their replies in few writes; little enough that a connection
 /// with one request waits microseconds for each of its neighbours.
 pub const REQUESTS_PER_TURN_MAX: u32 = 64;
-/// Connections the kernel holds for a server that has not accepted them; larger than any burst we send.
+/// Connections that the kernel holds until the server accepts them: more than the bursts of the benchmarks.
 pub const LISTEN_BACKLOG: i32 = 4_096;
-/// How long a server that is out of descriptors waits before it tries to accept again (S17: at most 200 ms after
-/// one comes free).
+/// How long a server without free descriptors waits before it accepts again (S17 allows 200 ms after one becomes free).
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Log lines a second about refused requests; the rest are counted and said in one line (S22).
+/// Log lines a second about refused requests; further ones are counted and summed up in one line (S22).
 pub const REFUSAL_LINES_PER_SECOND: u32 = 10;
-/// Reactors, arbiters or workers a server may be asked for: more than any machine this is run on has cores.
+/// The most reactors, arbiters or workers of a server: more than the cores of the machines it runs on.
 pub const THREADS_MAX: usize = 256;
 
-/// The bounds of one server or client. Times that do not concern it are not looked at.
+/// The bounds of one server or client. It ignores those that do not concern its role.
 ///
-/// While any byte of a reply waits to be taken by its peer, a server reads nothing more from it (S5). So a
-/// connection holds at most the replies to one read buffer of requests.
+/// A server reads nothing from a peer while a byte of a reply to it is unsent (S5). So a connection holds at most one read
+/// buffer of requests and the replies to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Servers: [`CONNECTIONS_MAX`].

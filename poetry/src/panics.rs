@@ -1,4 +1,4 @@
-//! A panic in a handler costs one connection and nothing else (S20): it is caught, its message kept, and said once.
+//! Contains panics: one in a handler costs its connection and nothing else (S20).
 
 use std::any::Any;
 use std::cell::Cell;
@@ -9,13 +9,13 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `handler`; a panic in it becomes an `Err` with its message.
+/// Runs `handler` and turns a panic in it into an `Err` with its message.
 ///
-/// The caller says it further, once: as an event, and as an error of that connection. What the handler had
-/// borrowed must be fit for use, or thrown away, after it unwound half way.
+/// The caller reports the panic once, as an event, and closes the connection. Whatever the handler has borrowed must
+/// stay valid when the handler unwinds half way, or be discarded.
 ///
 /// # Errors
-/// The panic's message.
+/// Returns the panic's message.
 #[inline]
 pub fn contain<T>(handler: impl FnOnce() -> T) -> Result<T, String> {
     let outer = CONTAINED.replace(true);
@@ -24,7 +24,7 @@ pub fn contain<T>(handler: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|payload| message(&*payload))
 }
 
-/// The words a panic was raised with.
+/// Returns the message of a panic's payload.
 pub fn message(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()
@@ -35,8 +35,8 @@ pub fn message(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Keeps the standard hook from printing a panic that [`contain`] will report; every other panic is printed as
-/// before. Programs call it once at start; libraries do not.
+/// Stops the panic hook from printing panics that [`contain`] catches; other panics are printed as before. Programs call
+/// this once at start; libraries do not.
 pub fn silence_contained() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s20_a_contained_panic_is_its_message() {
+    fn s20_a_contained_panic_becomes_its_message() {
         silence_contained();
         assert_eq!(contain(|| 7), Ok(7));
         assert_eq!(
@@ -65,12 +65,15 @@ mod tests {
             contain(|| panic!("plain")),
             Err::<(), _>("plain".to_owned())
         );
-        let odd = contain(|| std::panic::panic_any(5_u8));
-        assert_eq!(odd, Err::<(), _>("a panic without a message".to_owned()));
+        let no_text = contain(|| std::panic::panic_any(5_u8));
+        assert_eq!(
+            no_text,
+            Err::<(), _>("a panic without a message".to_owned())
+        );
     }
 
     #[test]
-    fn containing_nests() {
+    fn contained_handlers_may_nest() {
         silence_contained();
         let inner = contain(|| {
             assert!(contain(|| panic!("inner")).is_err());

@@ -6,32 +6,32 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes in a chunk of a slowly served poem, unless told otherwise: the tutorial's.
+/// The default bytes in a chunk of a slowly served poem, as in the tutorial.
 pub const NUM_BYTES: NonZeroUsize = NonZeroUsize::new(10).unwrap();
-/// Time between two chunks of a slowly served poem, unless told otherwise: the tutorial's.
+/// The default time between two chunks of a slowly served poem, as in the tutorial.
 pub const DELAY: Duration = Duration::from_millis(700);
 
-/// A poem: UTF-8, shared by all who serve it, never copied.
+/// A poem in UTF-8. Clones share the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poem {
     text: Arc<str>,
 }
 
 impl Poem {
-    /// A poem from the bytes of a file.
+    /// Creates a poem from the bytes of a file.
     ///
     /// # Errors
-    /// The first byte that is not UTF-8.
+    /// Fails at the first byte that is not UTF-8.
     pub fn from_utf8(bytes: &[u8]) -> Result<Self, std::str::Utf8Error> {
         std::str::from_utf8(bytes).map(Self::from)
     }
 
-    /// The poem's text.
+    /// Returns the poem's text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The poem's bytes, as they go over the wire.
+    /// Returns the poem's bytes as they go over the wire.
     pub fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
@@ -55,7 +55,7 @@ impl fmt::Display for Poem {
     }
 }
 
-/// How fast a poem is served.
+/// The pace at which a poem is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// All at once, then FIN.
@@ -76,7 +76,7 @@ impl Pace {
         delay: DELAY,
     };
 
-    /// The bytes of chunk `index` (from 0) in a poem of `length` bytes; `None` after the last.
+    /// Returns the byte range of chunk `index` (from 0) of a poem of `length` bytes; `None` after the last chunk.
     ///
     /// ```
     /// use poetry::Pace;
@@ -94,7 +94,7 @@ impl Pace {
         Some(start..start.saturating_add(step).min(length))
     }
 
-    /// When chunk `index` is due, counted from the accept; for the index after the last chunk, when FIN is due.
+    /// Returns when chunk `index` is due, counted from the accept. For the index after the last chunk, FIN is due then.
     /// Lateness does not accumulate, since every chunk's time is counted from the same moment.
     pub fn due(&self, index: usize) -> Duration {
         match self {
@@ -105,7 +105,7 @@ impl Pace {
         }
     }
 
-    /// The number of chunks in a poem of `length` bytes.
+    /// Returns the number of chunks in a poem of `length` bytes.
     pub fn chunks(&self, length: usize) -> usize {
         match self {
             Self::Fast => usize::from(length > 0),
@@ -113,7 +113,7 @@ impl Pace {
         }
     }
 
-    /// The time from the accept to FIN for a poem of `length` bytes: nobody can fetch it faster.
+    /// Returns the time from the accept to FIN for a poem of `length` bytes. No client can fetch it faster.
     pub fn duration(&self, length: usize) -> Duration {
         self.due(self.chunks(length))
     }

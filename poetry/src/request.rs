@@ -9,17 +9,17 @@ use crate::transform::{self, Transform};
 /// A request for a transform that exists.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The transform asked for.
+    /// The requested transform.
     pub transform: &'static Transform,
-    /// The poem's bytes, still where they were read. The transform checks that they are UTF-8.
+    /// The poem's bytes, borrowed from the frame. The transform checks that they are UTF-8.
     pub poem: &'a [u8],
 }
 
 impl<'a> Request<'a> {
-    /// Parses one frame, copying nothing. Transforms of the laboratory are known only if `lab`.
+    /// Parses one frame without copying. Transforms of the laboratory are known only if `lab`.
     ///
     /// # Errors
-    /// No dot or an unknown transform (S4).
+    /// Fails without a dot or with an unknown transform (S4).
     #[inline]
     pub fn parse(frame: &'a [u8], lab: bool) -> Result<Self, Refusal> {
         let Some((transform, poem)) = transform::named_by(frame, lab) else {
@@ -29,10 +29,10 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Bytes of an unknown name that are kept for the log: no transform has a longer one.
+/// Bytes of an unknown name kept for the log: longer than any transform's name.
 const NAME_BYTES_SHOWN: usize = 32;
 
-/// What is wrong with a frame that names no transform.
+/// Returns why a frame without a known transform is refused.
 #[cold]
 fn refusal(frame: &[u8]) -> Refusal {
     match frame.iter().position(|&byte| byte == b'.') {
@@ -49,7 +49,7 @@ fn unknown(name: &[u8]) -> Refusal {
     }
 }
 
-/// Appends the request for `transform` of `poem` to `out`, as the one netstring it is on the wire.
+/// Appends the request for `transform` of `poem` to `out`, as one netstring.
 pub fn encode(transform: &str, poem: &str, out: &mut Vec<u8>) {
     let written =
         netstring::encode_with::<std::convert::Infallible>(out, len(transform, poem), |out| {
@@ -64,7 +64,7 @@ pub fn encode(transform: &str, poem: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// The length of a request's frame in bytes; what exceeds the frame limit need not be sent.
+/// Returns the length of a request's frame in bytes. A client need not send one that exceeds the frame limit.
 pub fn len(transform: &str, poem: &str) -> usize {
     transform.len() + 1 + poem.len()
 }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_refusals_say_what_is_wrong() {
+    fn s4_a_refusal_gives_its_reason() {
         let refusal = |frame: &[u8]| Request::parse(frame, false).expect_err("a refusal");
         assert_eq!(refusal(b"cummingsify"), Refusal::NoDot);
         assert_eq!(refusal(b""), Refusal::NoDot);

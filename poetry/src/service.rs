@@ -1,5 +1,4 @@
-//! What a server serves. How one request is answered is said here, once; who reads it, when, and how its reply
-//! reaches the peer is each model's own.
+//! What a server serves, and how it answers one request. Reading requests and delivering replies is up to each model.
 
 use crate::error::Refusal;
 use crate::event::Clock;
@@ -8,42 +7,42 @@ use crate::poem::{Pace, Poem};
 use crate::request::Request;
 use crate::transform::TransformError;
 
-/// What a server does for those who connect.
+/// What a server does for its peers.
 #[derive(Debug, Clone)]
 pub enum Service {
-    /// Writes one poem to everybody (S1).
+    /// Writes one poem to every peer (S1).
     Poem(PoemService),
     /// Answers transform requests (S3–S5).
     Transform(TransformService),
 }
 
-/// A poem, and the pace it is served at.
+/// A poem and the pace at which it is served.
 #[derive(Debug, Clone)]
 pub struct PoemService {
-    /// What is served.
+    /// The poem.
     pub poem: Poem,
-    /// How fast.
+    /// The pace.
     pub pace: Pace,
 }
 
-/// How transform requests are answered.
+/// Answers transform requests.
 #[derive(Debug, Clone, Default)]
 pub struct TransformService {
-    /// Whether a connection may ask more than once (S5). One-shot otherwise: exactly the first request is answered.
+    /// Whether a connection may send more than one request (S5). If not, exactly the first is answered.
     pub keep_alive: bool,
-    /// With a clock, the laboratory's transforms are served too (S20).
+    /// The clock of the laboratory's transforms, which are served only if it is set (S20).
     pub lab: Option<Clock>,
 }
 
 impl TransformService {
-    /// Appends to `replies` the reply, a netstring of at most `frame_bytes_max` payload bytes, to the request in
-    /// `frame`.
+    /// Answers the request in `frame`: appends the reply, a netstring with a payload of at most `frame_bytes_max` bytes,
+    /// to `replies`.
     ///
     /// # Errors
-    /// Why the request is refused (S4). `replies` is then as it was before.
+    /// Returns why the request is refused (S4). `replies` is then unchanged.
     ///
     /// # Panics
-    /// When the transform does, as `crash` always does. `replies` is then as it was before (S20).
+    /// Panics when the transform does, as `crash` always does. `replies` is then unchanged (S20).
     #[inline]
     pub fn answer(
         &self,
@@ -100,12 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn s4_an_empty_poem_is_answered_by_an_empty_one() {
+    fn s4_the_reply_to_an_empty_poem_is_empty() {
         assert_eq!(answer(b"cummingsify.").unwrap(), b"3:old,0:,");
     }
 
     #[test]
-    fn s4_a_reply_over_the_frame_limit_is_refused() {
+    fn s4_refuses_a_reply_over_the_frame_limit() {
         assert!(
             answer("cummingsify.ȺȺȺ123".as_bytes()).is_err_and(|refusal| {
                 refusal
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_a_transform_that_fails_is_refused() {
+    fn s4_refuses_a_request_whose_transform_fails() {
         assert_eq!(answer(b"shout.ab\xff"), Err(Refusal::NotUtf8 { at: 2 }));
         assert!(matches!(
             answer(b"gibberish.x"),
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn s20_a_panic_leaves_earlier_replies_whole() {
+    fn s20_a_panic_leaves_earlier_replies_unchanged() {
         let service = TransformService {
             lab: Some(Clock::stopped()),
             ..Default::default()

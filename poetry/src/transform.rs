@@ -1,14 +1,14 @@
 //! Transforms: pure functions from poem to poem, found by name (S3).
 //!
-//! A transform says itself that a poem is not UTF-8, because most poems are all ASCII, which can be found out on the
-//! way; the result is the same.
+//! Each transform checks by itself that the poem is UTF-8: most poems are ASCII, which the case transforms find out while
+//! they work. The result is the same as if the poem were checked first.
 
 use std::time::Duration;
 
 use crate::ascii;
 use crate::event::Clock;
 
-/// Why there is no transformed poem; the request is refused (S4).
+/// Why a transform failed; the request is refused (S4).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransformError {
     /// The poem is not UTF-8.
@@ -22,7 +22,7 @@ pub enum TransformError {
     Failed(&'static str),
 }
 
-/// The poem as text.
+/// Returns the poem as text.
 fn text(poem: &[u8]) -> Result<&str, TransformError> {
     str::from_utf8(poem).map_err(|error| TransformError::NotUtf8 {
         at: error.valid_up_to(),
@@ -32,13 +32,13 @@ fn text(poem: &[u8]) -> Result<&str, TransformError> {
 /// A named function from poem to poem.
 #[derive(Debug, Clone, Copy)]
 pub struct Transform {
-    /// How requests name it: ASCII `[a-z0-9-]+`.
+    /// Its name in requests: ASCII `[a-z0-9-]+`.
     pub name: &'static str,
-    /// What it does, in a few words, for `--help`.
+    /// A short description for `--help`.
     pub about: &'static str,
-    /// Whether it computes so long that a model which shares a thread may want to run it elsewhere.
+    /// Whether it computes so long that a model may want to run it outside its event loop.
     pub heavy: bool,
-    /// Only served when asked for (`serve transform --lab`).
+    /// Whether it is served only with `serve transform --lab`.
     pub lab: bool,
     apply: Apply,
 }
@@ -52,11 +52,10 @@ enum Apply {
 }
 
 impl Transform {
-    /// Appends the transformed `poem` to `out`. The poem need not have been checked. A transform that takes a certain
-    /// time reads `clock`.
+    /// Appends the transformed `poem` to `out`. The poem may be any bytes. `burn` needs `clock` to know when to stop.
     ///
     /// # Errors
-    /// A poem that is not UTF-8, a failure of the transform, the want of a clock; `out` may then hold a part.
+    /// Fails if the poem is not UTF-8, the transform fails, or the clock is missing; `out` may then hold a part.
     #[inline]
     pub fn apply(&self, poem: &[u8], out: &mut Vec<u8>, clock: Option<&Clock>) -> Applied {
         match (self.apply, clock) {
@@ -69,7 +68,7 @@ impl Transform {
     }
 }
 
-/// Every transform, the tutorial's first; those of the laboratory last.
+/// Every transform: the tutorial's first, the laboratory's last.
 pub const TRANSFORMS: [Transform; 6] = [
     pure(
         "cummingsify",
@@ -88,7 +87,7 @@ pub const TRANSFORMS: [Transform; 6] = [
     },
     Transform {
         name: "burn",
-        about: "computes for 10 ms, to show whom that delays",
+        about: "computes for 10 ms, to show which clients that delays",
         heavy: true,
         lab: true,
         apply: Apply::Timed(burn),
@@ -109,8 +108,8 @@ const fn pure(
     }
 }
 
-/// The transform whose name stands before the first dot of `request`, and what stands behind that; those of the laboratory
-/// only if `lab`. Names have no dots, so it is enough to compare each with the beginning.
+/// Splits `request` at its first dot and returns the transform of that name and the poem after the dot. Transforms of the
+/// laboratory are found only if `lab`. Names have no dots, so comparing each with the beginning is enough.
 #[inline]
 pub(crate) fn named_by(request: &[u8], lab: bool) -> Option<(&'static Transform, &[u8])> {
     TRANSFORMS.iter().find_map(|transform| {
@@ -138,7 +137,7 @@ fn shout(poem: &[u8], out: &mut Vec<u8>) -> Applied {
     Ok(())
 }
 
-/// Appends the poem as `change` makes it, or nothing if that finds that it is not all ASCII.
+/// Appends the poem as changed by `change`, or nothing if it is not ASCII.
 #[inline]
 fn append_if_ascii(poem: &[u8], out: &mut Vec<u8>, change: fn(&mut [u8]) -> bool) -> bool {
     let start = out.len();
@@ -150,7 +149,7 @@ fn append_if_ascii(poem: &[u8], out: &mut Vec<u8>, change: fn(&mut [u8]) -> bool
     is_ascii
 }
 
-/// The lines in reverse order. A poem that ends with a newline, as files do, still does; the others get none added.
+/// The lines in reverse order. A final newline stays at the end, and none is added.
 fn reverse(poem: &[u8], out: &mut Vec<u8>) -> Applied {
     let poem = text(poem)?.as_bytes();
     let (body, newline) = match poem.strip_suffix(b"\n") {
@@ -177,13 +176,13 @@ fn gibberish(poem: &[u8], _: &mut Vec<u8>) -> Applied {
     ))
 }
 
-/// A bug in a handler, on demand (S20).
+/// Panics, as a handler with a bug would (S20).
 fn crash(poem: &[u8], _: &mut Vec<u8>) -> Applied {
     text(poem)?;
-    panic!("the crash transform was asked for")
+    panic!("the crash transform was requested")
 }
 
-/// Keeps its thread computing for [`BURN`], then returns the poem as it was.
+/// Keeps its thread busy for [`BURN`], then returns the poem unchanged.
 fn burn(poem: &[u8], out: &mut Vec<u8>, clock: &Clock) -> Applied {
     text(poem)?;
     let end = clock.now() + BURN;
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn s3_names_are_ascii_and_each_finds_its_own() {
+    fn s3_names_are_ascii_and_find_their_transforms() {
         for transform in &TRANSFORMS {
             let plain =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn s3_a_name_that_another_begins_with_or_that_begins_another_is_not_it() {
+    fn s3_a_prefix_or_an_extension_of_a_name_is_unknown() {
         for name in ["", "shou", "shouts", "Shout", "shout ", "s\0", "crash-"] {
             assert!(find(name, true).is_none(), "{name:?}");
         }
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn s20_crash_and_burn_are_served_only_in_the_lab() {
+    fn s20_crash_and_burn_are_served_only_in_the_laboratory() {
         for name in ["crash", "burn"] {
             assert!(find(name, false).is_none());
             assert!(find(name, true).is_some());
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_no_transform_takes_a_poem_that_is_not_utf8() {
+    fn s4_every_transform_rejects_a_poem_that_is_not_utf8() {
         for transform in &TRANSFORMS {
             let mut out = Vec::new();
             let error = transform.apply(b"ab\xff", &mut out, Some(&Clock::stopped()));
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn lower_case_may_be_longer_than_the_poem_and_knows_the_final_sigma() {
+    fn lower_case_follows_unicode_in_length_and_final_sigma() {
         assert_eq!(run("cummingsify", "İZ").unwrap(), "i\u{307}z");
         assert_eq!(run("cummingsify", "ΟΔΟΣ ΣΟΦΟΣ").unwrap(), "οδος σοφος");
     }

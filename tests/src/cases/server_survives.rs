@@ -188,7 +188,7 @@ fn a_panic_is_told_once_with_its_message(context: &Context) -> Check {
     equal(
         "what was told of panics",
         &messages,
-        &vec!["the crash transform was asked for"],
+        &vec!["the crash transform was requested"],
     )
 }
 
