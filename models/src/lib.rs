@@ -1,7 +1,27 @@
-//! The one list of the four models, the one place that binds a listener, and the one real clock for events.
+//! The list of the models, the function that binds their listeners, and the real clock for events.
 //!
-//! Whoever brings a fifth model adds a line to [`ALL`] (and the crate to this one's `Cargo.toml`): the command, the
-//! conformance suite and the benchmarks take their models from here.
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use poetry::event::Unobserved;
+//! use poetry::{Cancel, FetchRequest, Options, Pace, PoemService, Service};
+//!
+//! let options = Options::new(models::clock());
+//! let poem = PoemService { poem: "Ahoy!\n".into(), pace: Pace::Fast };
+//! for model in models::ALL {
+//!     let listener = models::listen(([127, 0, 0, 1], 0).into())?;
+//!     let service = Service::Poem(poem.clone());
+//!     let server = model.serve(listener, service, &options, Arc::new(Unobserved))?;
+//!     let request = FetchRequest { peer: server.address().into(), via: None };
+//!     let outcomes = model.client(&options)?.fetch(&[request], Arc::new(Unobserved), &Cancel::new());
+//!     assert_eq!(outcomes[0].poem.as_deref(), Ok("Ahoy!\n"), "{}", model.name());
+//!     server.shutdown(Duration::from_secs(1));
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! The command, the conformance suite and the benchmarks take their models from [`ALL`]. A fifth model is one more line
+//! in it, and a dependency of this crate.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,29 +41,29 @@ pub const ALL: &[&dyn Model] = &[
     &blocking::Blocking::NEW,
 ];
 
-/// The model called `name`.
+/// Returns the model called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Model> {
     ALL.iter().copied().find(|model| model.name() == name)
 }
 
-/// The one model that has a second shape, in that shape: its servers serve with at most `size` threads over a queue,
-/// instead of one for each connection (`serve --pool`). As many slow peers as there are threads hold up everybody.
+/// Returns the blocking model with a fixed pool: its servers serve with at most `size` threads over a queue, instead of
+/// one thread for each connection (`serve --pool`). `size` slow peers hold up every other one.
 pub fn pooled(size: NonZeroUsize) -> Box<dyn Model> {
     Box::new(blocking::Blocking { pool: Some(size) })
 }
 
-/// Binds `address` as every server of every model is bound: a backlog of [`LISTEN_BACKLOG`], and `TCP_NODELAY`,
-/// which accepted sockets inherit.
+/// Binds the listener of a server of any model, with a backlog of [`LISTEN_BACKLOG`] and `TCP_NODELAY`, which accepted
+/// sockets inherit.
 ///
 /// # Errors
-/// What the system says: the address is in use, may not be bound, or is not of this machine.
+/// Fails if the address is in use, forbidden, or not of this machine.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // A server that restarts must not wait for the connections it left in TIME_WAIT.
+    // A server can then restart while its old connections are in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
@@ -51,7 +71,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// The process's monotonic clock; its origin is the first time this is called.
+/// Returns the process's monotonic clock. Its origin is the first call of this function.
 pub fn clock() -> Clock {
     static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
     LazyLock::force(&ORIGIN);
@@ -63,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_four_are_found_by_their_names() {
+    fn finds_each_model_by_its_name() {
         for model in ALL {
             assert_eq!(
                 find(model.name()).map(|found| found.name()),
@@ -74,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_the_blocking_model() {
+    fn a_pooled_model_is_the_blocking_model() {
         assert_eq!(pooled(NonZeroUsize::MIN).name(), "blocking");
     }
 
@@ -86,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_does_not_go_back() {
+    fn the_clock_never_goes_back() {
         let clock = clock();
         let earlier = clock.now();
         assert!(clock.now() >= earlier);
