@@ -1,36 +1,35 @@
-//! What processes cost, one operation at a time: a message, a call and its reply, a process from spawn to `Down`, a
-//! restart by a supervisor. Each is repeated inside one arbiter, and only the whole is timed from outside, so that
-//! no other thread's waking is in it.
+//! The cost of one message, of a call and its reply, of a process from spawn to `Down`, and of a restart by a supervisor.
+//! Each is repeated inside one arbiter and timed from outside as a whole, so that no wake of another thread is included.
 
 use std::hint::black_box;
 use std::io;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use actors::monitor::Reason;
-use actors::port::NoPort;
-use actors::process::{Me, Name, Next, Node, Pid, Process, Received, Reply};
-use actors::supervisor::{Intensity, Restart, Shutdown, Spec, Strategy, Supervisor};
+use actors::{
+    Intensity, Me, Name, Next, NoPort, Node, Pid, Process, Reason, Received, Reply, Restart,
+    Shutdown, Spec, Strategy, Supervisor,
+};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-/// One measurement is over long before that.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of one measurement.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the driver is told.
+/// An order to the driver. It replies when the work is done.
 enum Order {
-    /// Send so many messages.
+    /// Send this many messages.
     Send(u64, Reply<()>),
-    /// Make so many calls, one after another.
+    /// Make this many calls, one after another.
     Call(u64, Reply<()>),
-    /// Start and monitor so many processes, one after another, that exit at once.
+    /// Start and monitor this many processes, one after another, which exit at once.
     Spawn(u64, Reply<()>),
-    /// Have the supervised process crash so often.
+    /// Crash the supervised process this many times.
     Restart(u64, Reply<()>),
-    /// It runs, again.
+    /// The supervised process runs.
     Running(Pid<Task>),
 }
 
-/// What the other processes understand.
+/// A message to the other processes.
 enum Task {
     Note(u64),
     Echo(Reply<u64>),
@@ -38,7 +37,7 @@ enum Task {
     Crash,
 }
 
-/// Does what is ordered, and answers when it is done.
+/// Carries out the orders.
 struct Driver {
     echo: Pid<Task>,
     left: u64,
@@ -52,7 +51,7 @@ impl Driver {
         self.done = Some(done);
     }
 
-    /// Whether there is one more to do; answers if not.
+    /// Returns whether one more is to be done; replies if not.
     fn one_more(&mut self) -> bool {
         if self.left == 0 {
             self.done.take().into_iter().for_each(|done| done.send(()));
@@ -64,7 +63,7 @@ impl Driver {
 
     fn call(&mut self, me: &mut Me<'_, Self>) -> Next {
         if self.one_more() {
-            me.call(&self.echo, PATIENCE, Task::Echo, |driver, answer, me| {
+            me.call(&self.echo, TIMEOUT, Task::Echo, |driver, answer, me| {
                 let _ = black_box(answer);
                 driver.call(me)
             });
@@ -124,7 +123,7 @@ impl Process for Driver {
     }
 }
 
-/// Takes notes, echoes, crashes.
+/// Receives the driver's messages.
 struct Echo(Option<Pid<Order>>);
 
 impl Process for Echo {
@@ -152,7 +151,7 @@ impl Process for Echo {
     }
 }
 
-/// Exits as soon as it runs.
+/// Exits at once.
 struct Brief;
 
 impl Process for Brief {
@@ -168,7 +167,7 @@ impl Process for Brief {
     }
 }
 
-/// A node with a driver, and what it drives.
+/// Starts a node with a driver and the processes it drives.
 fn stage() -> io::Result<(Node, Pid<Order>)> {
     let node = Node::start(NonZeroUsize::MIN)?;
     let arbiter = node.arbiter(0);
@@ -182,21 +181,21 @@ fn stage() -> io::Result<(Node, Pid<Order>)> {
         };
         Ok((driver, NoPort))
     });
-    let told = driver.clone();
+    let for_child = driver.clone();
     arbiter.spawn(Name::new("supervisor"), move || {
         let child = Spec {
             name: Name::new("supervised"),
             restart: Restart::Permanent,
             shutdown: Shutdown::Kill,
             start: Box::new(move |me| {
-                let child = Echo(Some(told.clone()));
+                let child = Echo(Some(for_child.clone()));
                 Ok(me
                     .spawn_link(Name::new("supervised"), child, NoPort)
                     .process()
                     .into())
             }),
         };
-        // As many restarts as are asked for: what one costs is the question.
+        // Any number of restarts.
         let intensity = Intensity {
             restarts: 1_000,
             period: Duration::ZERO,
@@ -228,7 +227,7 @@ fn processes(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|times| {
                 let begun = Instant::now();
-                let done = node.call(&driver, PATIENCE, move |reply| order(times, reply));
+                let done = node.call(&driver, TIMEOUT, move |reply| order(times, reply));
                 done.expect("the driver answers");
                 begun.elapsed()
             });

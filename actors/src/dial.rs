@@ -1,5 +1,4 @@
-//! A client's port: it dials, then it is a stream. The process hears whom it dials, how that
-//! ended, then the stream.
+//! The port of a client: it connects to the first address that accepts, then it is a stream.
 
 use std::future::Future;
 use std::io;
@@ -14,40 +13,43 @@ use poetry::FetchFailure;
 use crate::port::{Port, Stream, Tcp, TcpEvent};
 use crate::process;
 
-/// A stream that can be connected: a socket, or a test's pipe.
-pub trait Connect: Stream + Sized {
+/// A stream that connects to an address: a socket, or a pipe in tests.
+pub(crate) trait Connect: Stream + Sized {
     /// Connects to `address`.
     fn connect(address: SocketAddr) -> impl Future<Output = io::Result<Self>>;
-    /// This end's address.
+    /// Returns the address of this end.
     fn local(&self) -> Option<SocketAddr>;
+    /// Returns whether both ends are this one socket. TCP can connect a socket to itself if its ephemeral port is the one
+    /// it connects to.
+    fn is_self_connected(&self) -> bool;
 }
 
 /// The port of a process that connects first.
-pub struct Dial<S> {
-    /// Those left to try.
+pub(crate) struct Dial<S> {
+    /// The addresses left to try.
     addresses: vec::IntoIter<SocketAddr>,
-    /// How long each may take.
+    /// How long each address may take.
     patience: Duration,
-    /// The one that is being tried.
+    /// The connect under way.
     trying: Option<(SocketAddr, Trying<S>)>,
-    /// What was dialled, once it is connected.
-    pub tcp: Tcp<S>,
+    /// The connected stream.
+    pub(crate) tcp: Tcp<S>,
 }
 
 type Trying<S> = Pin<Box<dyn Future<Output = Result<S, FetchFailure>>>>;
 
-/// What is heard from a [`Dial`].
+/// An event of a [`Dial`].
 #[derive(Debug)]
-pub enum DialEvent<'a> {
-    /// It begins to connect to this address.
+pub(crate) enum DialEvent<'a> {
+    /// The port starts to connect to this address.
     Dialling(SocketAddr),
-    /// The connection to this address is made, or none was to be had.
+    /// The port is connected to this address, or every address has failed.
     Dialled(Result<SocketAddr, FetchFailure>),
-    /// What the stream says.
+    /// An event of the connected stream.
     Tcp(TcpEvent<'a>),
 }
 
-/// A port that does nothing until it is told to dial.
+/// A port that is not connected and does not connect yet.
 impl<S> Default for Dial<S> {
     fn default() -> Self {
         Self {
@@ -60,28 +62,30 @@ impl<S> Default for Dial<S> {
 }
 
 impl<S: Connect> Dial<S> {
-    /// Tries `addresses` in order, each for at most `patience`; it is told of every one. If there are none, nothing
-    /// is heard.
-    pub fn dial(&mut self, addresses: Vec<SocketAddr>, patience: Duration) {
+    /// Connects to the first of `addresses` that accepts within `patience`. Without addresses there is no event.
+    pub(crate) fn dial(&mut self, addresses: Vec<SocketAddr>, patience: Duration) {
         self.addresses = addresses.into_iter();
         self.patience = patience;
     }
 
-    /// This end's address, once it is connected.
-    pub fn local(&self) -> Option<SocketAddr> {
+    /// Returns the address of this end, once it is connected.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.tcp.stream().and_then(S::local)
     }
 
-    /// Closes whatever it has.
-    pub fn close(&mut self) {
+    /// Closes the stream or gives up the connect under way.
+    pub(crate) fn close(&mut self) {
         *self = Self::default();
     }
 
-    /// Begins to connect to the next address, if there is one left.
+    /// Starts to connect to the next address, if one is left.
     fn try_next(&mut self) -> Option<SocketAddr> {
         let (address, patience) = (self.addresses.next()?, self.patience);
         let trying = Box::pin(async move {
             match process::timeout(patience, pin!(S::connect(address))).await {
+                Some(Ok(stream)) if stream.is_self_connected() => {
+                    Err(FetchFailure::self_connected())
+                }
                 Some(Ok(stream)) => Ok(stream),
                 Some(Err(error)) => Err(FetchFailure::connection_failed(&error)),
                 None => Err(FetchFailure::connect_timed_out()),

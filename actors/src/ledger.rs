@@ -1,4 +1,4 @@
-//! What one connection counts and reports (S23): a beginning, what happened in between, exactly one end.
+//! What one connection counts and reports (S23): exactly one beginning and exactly one end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,51 +8,56 @@ use poetry::{CloseReason, Counters, Kind, Limits, Refusal, Reporter};
 
 /// What the connections of one arbiter share.
 #[derive(Debug)]
-pub(crate) struct Serving {
+pub(crate) struct ConnectionContext {
     pub(crate) worker: u32,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) reporter: Reporter,
-    /// Where the server listens.
+    /// The address the server listens on.
     pub(crate) address: SocketAddr,
 }
 
-/// The books of one connection.
-#[derive(Debug)]
+/// The counters and events of one connection. A clone continues the same connection; only one of the two may close it.
+#[derive(Debug, Clone)]
 pub(crate) struct Ledger {
-    serving: Arc<Serving>,
+    context: Arc<ConnectionContext>,
     number: u64,
     local: Option<SocketAddr>,
     peer: SocketAddr,
 }
 
 impl Ledger {
-    /// Opens the books: a connection was accepted. `local` is asked only if the listener's address does not tell,
-    /// and somebody wants to know.
+    /// Counts an accepted connection. `local` is called only if the observer wants the address and the listener is bound
+    /// to all addresses.
     pub(crate) fn open(
-        serving: Arc<Serving>,
+        context: Arc<ConnectionContext>,
         number: u64,
         peer: SocketAddr,
         local: impl FnOnce() -> Option<SocketAddr>,
     ) -> Self {
-        let local = match serving.address {
+        let local = match context.address {
             address if !address.ip().is_unspecified() => Some(address),
-            _ if serving.reporter.wants(Interest::ALL) => local(),
+            _ if context.reporter.wants(Interest::ALL) => local(),
             _ => None,
         };
         let ledger = Self {
-            serving,
+            context,
             number,
             local,
             peer,
         };
         ledger.counters().accepted();
-        ledger.tell(Kind::Accepted);
+        ledger.report(Kind::Accepted);
         ledger
     }
 
+    /// Returns the connection's number in accept order, from 0.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
-        &self.serving.limits
+        &self.context.limits
     }
 
     #[inline]
@@ -60,7 +65,7 @@ impl Ledger {
         let bytes = bytes as u64;
         self.counters().read(bytes);
         if self.wants(Interest::READ) {
-            self.tell(Kind::Read { bytes });
+            self.report(Kind::Read { bytes });
         }
     }
 
@@ -70,7 +75,7 @@ impl Ledger {
             let bytes = bytes as u64;
             self.counters().wrote(bytes);
             if self.wants(Interest::WROTE) {
-                self.tell(Kind::Wrote { bytes });
+                self.report(Kind::Wrote { bytes });
             }
         }
     }
@@ -85,14 +90,14 @@ impl Ledger {
         if requests > 0 {
             self.counters().answered(requests);
             if self.wants(Interest::ANSWERED) {
-                self.tell(Kind::Answered { requests });
+                self.report(Kind::Answered { requests });
             }
         }
     }
 
     pub(crate) fn refused(&self, refusal: Refusal) {
         self.counters().refused(&refusal);
-        self.tell(Kind::Refused(refusal));
+        self.report(Kind::Refused(refusal));
     }
 
     pub(crate) fn failed(&self, requests: u64) {
@@ -100,34 +105,34 @@ impl Ledger {
     }
 
     pub(crate) fn panicked(&self, message: &str) {
-        self.tell(Kind::Panicked(message.to_owned()));
+        self.report(Kind::Panicked(message.to_owned()));
     }
 
-    /// Closes the books.
+    /// Counts the end of the connection.
     pub(crate) fn closed(&self, reason: CloseReason) {
         self.counters().closed(reason);
-        self.tell(Kind::Closed(reason));
+        self.report(Kind::Closed(reason));
     }
 
     fn counters(&self) -> &Counters {
-        &self.serving.counters
+        &self.context.counters
     }
 
-    /// Asked on the hot path before an event is made.
+    /// Checked on the hot path before an event is built.
     #[inline]
     fn wants(&self, interest: Interest) -> bool {
-        self.serving.reporter.wants(interest)
+        self.context.reporter.wants(interest)
     }
 
     #[cold]
-    fn tell(&self, kind: Kind) {
+    fn report(&self, kind: Kind) {
         let scene = Scene {
-            worker: self.serving.worker,
+            worker: self.context.worker,
             task: self.number,
             parent: None,
             local: self.local,
             peer: Some(self.peer),
         };
-        self.serving.reporter.report(scene, kind);
+        self.context.reporter.report(scene, kind);
     }
 }

@@ -1,81 +1,111 @@
-//! The model *actors*: Erlang's processes in Rust, on actix, and the four programs written in them.
+//! The model *actors*: Erlang's processes in Rust, on actix, and the four programs written with them.
 //!
-//! # The idea
+//! ```
+//! use actors::{Fetched, Me, Next, NoPort, Node, Process, Reason, Received, serve_poem};
+//! use poetry::{Pace, Peer, PoemService, Server};
+//! use std::net::TcpListener;
 //!
-//! Everything that happens is done by a **process**. It has a state that nobody else can reach, a bounded mailbox, and
-//! a function that handles one message at a time. Processes share nothing, so one that fails takes nothing with it;
-//! others hear that it ended, and why. A connection is a process, and so are whoever accepts connections, whoever
-//! watches over them, and whoever fetches a poem. What a socket has to say is a message like any other.
-//! How each of Erlang's words is said here, and what is not as it is there, stands in [`process`].
+//! struct Reader(Peer);
 //!
-//! # Let it crash
+//! impl Process for Reader {
+//!     type Message = Fetched;
+//!     type Port = NoPort;
 //!
-//! A panic in a process is an exit with the reason [`Crash`](monitor::Reason::Crash) and the panic's message, and ends
-//! that process only. Nobody defends against it: the connection that was asked to `crash` hands over the replies it
-//! owed before, and is gone; its supervisor counts one exit more. A permanent child that crashes is started anew in a
-//! known state; when that does not help, its supervisor gives up, and *its* supervisor decides.
+//!     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+//!         me.fetch(self.0.clone()); // A poet, a linked process, fetches the poem …
+//!         Next::Receive
+//!     }
 //!
-//! # A server
+//!     fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+//!         if let Received::Message(fetched) = received { // … and sends one message.
+//!             assert_eq!(fetched.outcome.poem.as_deref(), Ok("Stars fall."));
+//!         }
+//!         Next::Exit(Reason::Normal)
+//!     }
+//! }
 //!
-//! A listener has the shape that Ranch gave it. The acceptor takes a connection only while a connection supervisor has
-//! told it that there is room; so the limit on connections is nothing but messages, and what is beyond it waits in the
-//! kernel's backlog. One arbiter is one thread with one connection supervisor; the acceptor deals them sockets in turn.
+//! let service = PoemService { poem: "Stars fall.".into(), pace: Pace::Fast };
+//! let server = serve_poem(TcpListener::bind("127.0.0.1:0")?, service)?;
+//! let node = Node::start_one()?;
+//! let reader = node.spawn("reader", Reader(server.address().into()));
+//! assert_eq!(node.join(&reader.process()), Reason::Normal);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! A [`Process`] has a state that no other process can reach, a bounded mailbox, and a handler for one message at a time.
+//! A panic ends its process only: processes that are linked to it or monitor it learn why, and a [`Supervisor`] restarts
+//! it. A connection is a process, and so is the acceptor; [`RunningServer`] draws the tree of them:
 //!
 //! ```text
 //! listener (supervisor, rest_for_one)
-//! ├─ connections-0 (connection supervisor, 2 of at most 5000)
-//! │  ├─ connection-0
-//! │  └─ connection-2
-//! ├─ connections-1 (connection supervisor, 1 of at most 5000)
-//! │  └─ connection-1
+//! ├─ connections-0 (connection supervisor, 1 of at most 5000)
+//! │  └─ connection-0
+//! ├─ connections-1 (connection supervisor, 0 of at most 5000)
 //! └─ acceptor
 //! ```
 //!
-//! A client is one process that sends out a poet for every poem and collects one message from each. A poet that has
-//! its poem starts a transformer it is linked to, so that a fetch which is cancelled takes both with it.
+//! actix provides the mailboxes' queues, the dispatch of messages, the contexts in which actors run, and the threads
+//! (arbiters). Ours are bounded mailboxes (actix's `do_send` ignores the bound), signals, links, monitors, exit reasons,
+//! calls with timeouts, ports that lend bytes, and one timer queue for each thread (`run_later` makes a timer for each actor).
+//! Supervisors are ours too: actix's calls `restarting` on the *same* value after `stop`, and a panic drops actor and
+//! supervisor together; Erlang starts a new state, also after a crash.
 //!
-//! # Where to look
-//!
-//! | file | what it is |
-//! |---|---|
-//! | [`process`] | processes, pids, nodes; alone in knowing actix |
-//! | [`monitor`] | exit reasons, and the notices of an exit |
-//! | [`supervisor`], [`tree`] | supervisors, and the tree drawn |
-//! | [`messages`] | what the programs' processes say to each other |
-//! | [`port`], [`dial`], [`net`] | what a process owns of the outside world; alone in knowing sockets and the clock |
-//! | [`listener`] | acceptor, connection supervisors, the server |
-//! | [`transform_server`], [`poem_server`] | one connection each |
-//! | [`poem_client`], [`transform_client`] | fetcher, poets, transformers |
-//!
-//! The examples (`step_1_process` … `step_6_poet`) grow from the smallest process to the supervised server and its
-//! client, each a small difference from the one before.
+//! Read `process.rs` first, then `transform_server.rs` and `listener.rs`. The examples `actors_01_process` to
+//! `actors_06_poet` grow from one process to a supervised server and its client.
 
-pub mod dial;
+mod dial;
 mod ledger;
-pub mod listener;
-pub mod messages;
-pub mod monitor;
-pub mod net;
-pub mod poem_client;
-pub mod poem_server;
-pub mod port;
-pub mod process;
-pub mod supervisor;
+mod linger;
+mod listener;
+mod messages;
+mod monitor;
+mod net;
+mod poem_client;
+mod poem_server;
+mod port;
+mod process;
+mod replies;
+mod supervisor;
 #[cfg(test)]
 mod testing;
 mod timers;
-pub mod transform_client;
-pub mod transform_server;
-pub mod tree;
+mod transform_client;
+mod transform_server;
+mod tree;
+
+// Processes.
+pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason};
+pub use port::{NoPort, Port};
+pub use process::{
+    Answer, Arbiter, CallError, MAILBOX_CAPACITY, Me, Name, Next, Node, Pid, Process, ProcessRef,
+    Received, Reply, SendError, TestClock,
+};
+// Supervisors.
+pub use supervisor::{
+    Intensity, KILL_TIMEOUT, Restart, Shutdown, Spec, Start, Started, Strategy, Supervisor,
+    ToSupervisor,
+};
+pub use tree::{ChildInfo, Children, WhichChildren, draw_tree};
+// Clients and servers.
+pub use listener::RunningServer;
+pub use messages::Fetched;
+pub use poem_client::FetchSettings;
+pub use poem_server::{serve_poem, serve_poem_with};
+pub use transform_server::{serve_transforms, serve_transforms_with};
 
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use poetry::{Client, Model, Observer, Options, Server, Service};
+use poetry::{Client, Clock, Model, Observer, Options, Server, Service};
 
-/// The name this model is chosen by.
+/// The name by which this model is chosen.
 pub(crate) const NAME: &str = "actors";
+
+/// One thread, the default limits, and the real clock.
+pub(crate) fn default_options() -> Options {
+    Options::new(Clock::new(net::now))
+}
 
 /// The model.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,9 +124,11 @@ impl Model for Actors {
         observer: Arc<dyn Observer>,
     ) -> io::Result<Box<dyn Server>> {
         Ok(Box::new(match service {
-            Service::Poem(service) => poem_server::serve_poem(listener, service, options, observer),
+            Service::Poem(service) => {
+                poem_server::serve_poem_with(listener, service, options, observer)
+            }
             Service::Transform(service) => {
-                transform_server::serve_transforms(listener, service, options, observer)
+                transform_server::serve_transforms_with(listener, service, options, observer)
             }
         }?))
     }

@@ -1,18 +1,11 @@
-//! A listener's processes, in the shape that Ranch gave them: an acceptor, and for each arbiter a connection
-//! supervisor that starts a process for every connection and holds the acceptor back when there are enough (O6).
-//!
-//! ```text
-//! listener ─┬─ connections-0 ─┬─ connection-0
-//!           │                 └─ connection-2 …
-//!           ├─ connections-1 ─── connection-1 …
-//!           └─ acceptor
-//! ```
+//! The processes of a server, as in Erlang's Ranch: an acceptor, and for each arbiter a connection supervisor (O6). The
+//! supervisor starts a process for every connection and stops granting room to the acceptor when there are enough.
 
 mod acceptor;
 mod connections;
 mod server;
 
-pub use server::Serve;
+pub use server::RunningServer;
 pub(crate) use server::serve;
 
 use std::convert::Infallible;
@@ -21,11 +14,11 @@ use crate::ledger::Ledger;
 use crate::port::{Stream, Tcp};
 use crate::process::Process;
 
-/// What is spoken on a connection.
+/// A protocol that a server speaks.
 pub(crate) trait Protocol: Clone + Send + 'static {
-    /// The process that speaks it.
+    /// The process of one connection.
     type Connection<S: Stream>: Process<Message = Infallible, Port = Tcp<S>>;
 
-    /// A process for a connection that has just been accepted.
+    /// Creates the process for an accepted connection.
     fn connection<S: Stream>(&self, ledger: Ledger) -> Self::Connection<S>;
 }

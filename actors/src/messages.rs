@@ -1,48 +1,45 @@
-//! What the processes of the programs say to each other. A connection hears nothing but its port, its timeout and
-//! its supervisor's exit signal, so it has no messages.
+//! The messages of the programs' processes. A connection has none: it receives only events of its port, its timeout, and
+//! its supervisor's exit signal.
 
 use std::iter::Sum;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use poetry::cancel::Target;
-use poetry::{FetchFailure, Outcome};
+use poetry::{FetchFailure, Outcome, Peer};
 
 use crate::net::Handed;
 use crate::process::{Pid, Reply};
 use crate::tree::Children;
 
 /// To a connection supervisor.
-pub enum ToConnections {
-    /// This is the acceptor: it hands over sockets as far as it is told that there is room.
+pub(crate) enum ToConnections {
+    /// Sent by a new acceptor: grant it room from now on.
     Meet(Pid<ToAcceptor>),
-    /// Serve this socket, the `number`th of the server, whose other end is `peer`.
+    /// Serve this socket, the `number`th connection of the server.
     Serve {
-        /// The socket.
         socket: Handed,
-        /// Its place in the order of accepts, from 0.
+        /// The connection's number in accept order, from 0.
         number: u64,
-        /// The other end.
         peer: SocketAddr,
     },
-    /// Stop: idle connections at once, the others when they are done or `grace` is over (S21).
+    /// Close idle connections at once and the others when they finish or `grace` is over (S21). The reply comes when all
+    /// are closed.
     Drain {
-        /// How long those in flight may take.
         grace: Duration,
-        /// Told when all are gone.
         reply: Reply<Drained>,
     },
-    /// Say what is supervised: `supervisor:which_children`.
+    /// List the children: `supervisor:which_children`.
     WhichChildren(Reply<Children>),
 }
 
-/// How a connection supervisor's connections ended in a shutdown: those that had something in flight.
+/// How the connections in flight ended during a shutdown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Drained {
+pub(crate) struct Drained {
     /// They finished.
-    pub finished: u64,
-    /// The grace was over first.
-    pub cut: u64,
+    pub(crate) finished: u64,
+    /// They were killed when the grace was over.
+    pub(crate) cut: u64,
 }
 
 impl Sum for Drained {
@@ -55,31 +52,38 @@ impl Sum for Drained {
 }
 
 /// To the acceptor.
-pub enum ToAcceptor {
+pub(crate) enum ToAcceptor {
     /// The connection supervisor at `index` has room for `connections` more.
-    Room {
-        /// Which supervisor.
-        index: usize,
-        /// How many.
-        connections: usize,
-    },
+    Room { index: usize, connections: usize },
 }
 
-/// To the process that fetches.
-pub enum ToFetcher {
+/// From a poet to the process that started it: how the fetch of one poem ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The number given to [`Me::fetch_with`](crate::Me::fetch_with); 0 after [`Me::fetch`](crate::Me::fetch).
+    pub task: usize,
+    /// The poem server.
+    pub peer: Peer,
+    /// The poem, or the error.
+    pub outcome: Outcome,
+}
+
+/// To the process that fetches many poems.
+pub(crate) enum ToFetcher {
     /// A poet is done.
-    Poem {
-        /// Which request's.
-        task: usize,
-        /// What came of it.
-        outcome: Outcome,
-    },
-    /// Stop fetching this.
+    Fetched(Fetched),
+    /// Cancel this task, or all of them.
     Cancel(Target),
 }
 
+impl From<Fetched> for ToFetcher {
+    fn from(fetched: Fetched) -> Self {
+        Self::Fetched(fetched)
+    }
+}
+
 /// To a poet.
-pub enum ToPoet {
-    /// Its poem was transformed, or not.
+pub(crate) enum ToPoet {
+    /// The transformed poem, or why there is none.
     Transformed(Result<String, FetchFailure>),
 }

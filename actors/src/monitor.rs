@@ -1,5 +1,4 @@
-//! How processes end, and how others learn of it: exit reasons, and the two notices of an exit, the `Down` of a
-//! monitor and the `Exit` of a link (O2–O4). Who delivers them is `process`'s affair.
+//! Exit reasons, and the two notices of an exit: the `Down` of a monitor and the `Exit` of a link (O2–O4).
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,25 +6,25 @@ use std::sync::Arc;
 /// Why a process ended (O4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// It had nothing more to do.
+    /// It was done.
     Normal,
-    /// It was told to stop, and did.
+    /// It was asked to stop.
     Shutdown,
-    /// It was stopped between two messages without being asked.
+    /// It was killed between two handlers.
     Killed,
     /// It panicked, with this message.
     Crash(Arc<str>),
-    /// There was no such process when it was asked about.
+    /// It had ended before it was linked or monitored, or it never started.
     NoProcess,
 }
 
 impl Reason {
-    /// A crash with a message: what a panic becomes.
+    /// Returns the reason for a crash with `message`.
     pub fn crash(message: impl Into<Arc<str>>) -> Self {
         Self::Crash(message.into())
     }
 
-    /// Whether a transient child is restarted after it. (A link carries on every exit but `Normal`.)
+    /// Returns whether a transient child is restarted after it. (A link propagates every exit but `Normal`.)
     pub fn is_abnormal(&self) -> bool {
         match self {
             Self::Normal | Self::Shutdown => false,
@@ -46,30 +45,30 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Names one process for ever: a number is never used again.
+/// A process's serial number, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcessId(pub(crate) u64);
 
-/// Names one monitor for ever.
+/// A monitor's serial number, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MonitorId(pub(crate) u64);
 
-/// What a monitor delivers, exactly once, after what the process held is released (O2).
+/// The notice of a monitor, delivered exactly once, after the process has released everything it owned (O2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Down {
-    /// The monitor that was set.
+    /// The monitor.
     pub monitor: MonitorId,
-    /// The process it was set on.
+    /// The process that ended.
     pub process: ProcessId,
-    /// Why that ended.
+    /// Why it ended.
     pub reason: Reason,
 }
 
-/// What a link, or [`ProcessRef::exit`](crate::process::ProcessRef::exit), delivers to a process that traps exits (O3).
+/// The notice of a link, or of [`ProcessRef::exit`](crate::ProcessRef::exit), to a process that traps exits (O3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// The linked process that ended, or `None` if somebody asked this process to exit.
+    /// The linked process that ended, or `None` if this process was asked to exit.
     pub from: Option<ProcessId>,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }

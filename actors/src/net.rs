@@ -1,5 +1,5 @@
-//! The real sockets and the real clock: the only file that names them. Above it there are streams, listeners and
-//! times of the crate's own kind, so that everything else can be tested in memory and on virtual time.
+//! The real sockets and the real clock; no other file names them. Everything above uses the crate's own streams, listeners
+//! and times, so that it can be tested in memory and on virtual time.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,21 +19,21 @@ use crate::timers::Timers;
 
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Later than anybody waits. `Duration::MAX`, the bound of those who want none, is beyond what an [`Instant`] can say.
+/// The longest wait. A process that wants no bound sets `Duration::MAX`, which an [`Instant`] cannot represent.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The monotonic time since the first call.
+/// Returns the monotonic time since the first call.
 pub(crate) fn now() -> Duration {
     ORIGIN.elapsed()
 }
 
-/// Fires an arbiter's deadlines as they come due; never ends.
+/// Fires an arbiter's deadlines as they come due; never returns.
 pub(crate) async fn drive(timers: &Timers) {
     let mut sleep = pin!(tokio::time::sleep_until(Instant::now().into()));
     loop {
         poll_fn(|turn| {
             let first = timers.first(turn.waker());
-            // Nothing to wait for: an earlier first entry wakes us.
+            // Without a deadline, the first one inserted wakes this task.
             let Some(due) = first else {
                 return Poll::Pending::<()>;
             };
@@ -53,10 +53,10 @@ pub(crate) async fn drive(timers: &Timers) {
 
 /// A connected socket.
 #[derive(Debug)]
-pub struct Socket(TcpStream);
+pub(crate) struct Socket(TcpStream);
 
 impl Socket {
-    /// Takes the socket out of this arbiter, to be sent to another.
+    /// Takes the socket out of this arbiter, to send it to another.
     pub(crate) fn release(self) -> io::Result<Released> {
         self.0.into_std().map(Released)
     }
@@ -64,10 +64,10 @@ impl Socket {
 
 /// A connected socket that belongs to no arbiter.
 #[derive(Debug)]
-pub struct Released(net::TcpStream);
+pub(crate) struct Released(net::TcpStream);
 
 impl Released {
-    /// Makes the socket this arbiter's.
+    /// Registers the socket with this arbiter.
     pub(crate) fn adopt(self) -> io::Result<Socket> {
         TcpStream::from_std(self.0).map(Socket)
     }
@@ -86,12 +86,19 @@ impl Connect for Socket {
     fn local(&self) -> Option<SocketAddr> {
         self.0.local_addr().ok()
     }
+
+    fn is_self_connected(&self) -> bool {
+        match (self.0.local_addr(), self.0.peer_addr()) {
+            (Ok(local), Ok(peer)) => local == peer,
+            _ => false,
+        }
+    }
 }
 
 impl Stream for Socket {
     #[inline]
     fn poll_read(&mut self, turn: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        // Not `try_read`: after a short read this one knows, without asking the system, that nothing is left.
+        // Unlike `try_read`, this knows without a system call that nothing is left after a short read.
         let mut buffer = ReadBuf::new(buffer);
         let read = Pin::new(&mut self.0).poll_read(turn, &mut buffer);
         read.map_ok(|()| buffer.filled().len())
@@ -106,8 +113,8 @@ impl Stream for Socket {
     }
 
     fn try_write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Past tokio, which asks the system for nothing until that has announced the socket writable. Linux does so
-        // only when a third of the send buffer is free.
+        // Bypasses tokio, which makes no system call until the socket is announced writable. Linux announces it only when
+        // a third of the send buffer is free.
         match SockRef::from(&self.0).send(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             taken => taken,
@@ -115,22 +122,22 @@ impl Stream for Socket {
     }
 
     fn poll_writable(&mut self, turn: &mut Context<'_>) -> Poll<()> {
-        // What is wrong with the socket, the next write says.
+        // The next write returns the error, if there is one.
         self.0.poll_write_ready(turn).map(|_| ())
     }
 
     fn finish(&mut self) {
-        // It fails only when the connection is gone, which the next read says.
+        // This fails only if the connection is gone, which the next read reports.
         let _ = SockRef::from(&self.0).shutdown(net::Shutdown::Write);
     }
 }
 
 /// A listening socket.
 #[derive(Debug)]
-pub struct Listener(TcpListener);
+pub(crate) struct Listener(TcpListener);
 
 impl Listener {
-    /// Makes a bound listener this arbiter's.
+    /// Registers a bound listener with this arbiter.
     pub(crate) fn adopt(listener: net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener).map(Self)
@@ -148,15 +155,15 @@ impl Listen for Listener {
 
 /// A socket on its way from the acceptor to a connection supervisor.
 #[derive(Debug)]
-pub enum Handed {
-    /// Both are in the same arbiter.
+pub(crate) enum Handed {
+    /// Both run in the same arbiter.
     Here(Socket),
-    /// It goes to another.
+    /// The socket goes to another arbiter.
     Released(Released),
 }
 
 impl Handed {
-    /// Makes the socket this arbiter's.
+    /// Registers the socket with this arbiter.
     pub(crate) fn adopt(self) -> io::Result<Socket> {
         match self {
             Self::Here(socket) => Ok(socket),

@@ -1,5 +1,5 @@
-//! The poem client (Parts 2 to 8): a poet process for each poem, and one process that sends them out and collects
-//! their messages (S10–S15).
+//! The poem client (Parts 2 to 8): a poet process for each poem. Any process starts one with [`Me::fetch`] and receives
+//! one message; `fetcher` does that for many poems at once (S10–S15).
 
 mod fetcher;
 mod poet;
@@ -9,69 +9,130 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use poetry::event::Unobserved;
 use poetry::{
     Cancel, Client, FetchError, FetchFailure, FetchRequest, Limits, Observer, Options, Outcome,
-    Reporter, Role,
+    Peer, Reporter, Role,
 };
 
 use crate::NAME;
 use crate::dial::Connect;
-use crate::messages::{ToFetcher, ToPoet};
+use crate::messages::{Fetched, ToFetcher, ToPoet};
 use crate::net::Socket;
 use crate::port::NoPort;
-use crate::process::{Arbiter, Name, Node, Pid};
+use crate::process::{Arbiter, Me, Name, Node, Pid, Process, ProcessRef};
 use fetcher::Fetcher;
 use poet::Poet;
 
-/// What all poets of one fetch share.
-pub struct Fetch {
-    pub(crate) requests: Vec<FetchRequest>,
+/// Fetching poems.
+impl<P> Me<'_, P>
+where
+    P: Process,
+    P::Message: From<Fetched>,
+{
+    /// Fetches a poem with the default limits. A poet, a process linked to this one, sends one [`Fetched`] and exits.
+    ///
+    /// ```
+    /// use actors::{Fetched, Me, Next, NoPort, Process, Reason, Received};
+    /// use std::net::SocketAddr;
+    ///
+    /// struct Reader(SocketAddr);
+    ///
+    /// impl Process for Reader {
+    ///     type Message = Fetched;
+    ///     type Port = NoPort;
+    ///
+    ///     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+    ///         me.fetch(self.0);
+    ///         Next::Receive
+    ///     }
+    ///
+    ///     fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+    ///         if let Received::Message(Fetched { outcome, .. }) = received {
+    ///             println!("{:?}", outcome.poem);
+    ///         }
+    ///         Next::Exit(Reason::Normal)
+    ///     }
+    /// }
+    /// ```
+    pub fn fetch(&mut self, from: impl Into<Peer>) -> ProcessRef {
+        let request = FetchRequest {
+            peer: from.into(),
+            via: None,
+        };
+        self.fetch_with(0, request, &Arc::new(FetchSettings::default()))
+    }
+
+    /// Fetches a poem, and has it transformed if `request` asks for it. [`Fetched`] and the observer's events carry the
+    /// number `task`.
+    ///
+    /// A poet that is asked to exit sends [`FetchFailure::Cancelled`]. If this process ends first, the poet closes its
+    /// socket and exits (S14).
+    pub fn fetch_with(
+        &mut self,
+        task: usize,
+        request: FetchRequest,
+        settings: &Arc<FetchSettings>,
+    ) -> ProcessRef {
+        let arbiter = self.arbiter();
+        let poet = get_poetry::<Socket, _>(&arbiter, settings, (task, request), self.pid());
+        let poet = poet.process();
+        self.link(&poet);
+        poet
+    }
+}
+
+/// What the fetches of one client share: limits, clock and observer.
+pub struct FetchSettings {
     pub(crate) limits: Limits,
     pub(crate) reporter: Reporter,
 }
 
-impl Fetch {
-    /// A fetch of `requests` within the limits of `options`, whose events `observer` is told of. Its tasks are the
-    /// places in `requests`.
-    pub fn new(
-        requests: Vec<FetchRequest>,
-        options: &Options,
-        observer: Arc<dyn Observer>,
-    ) -> Self {
+impl FetchSettings {
+    /// Takes the limits and the clock of `options` and reports events to `observer`.
+    pub fn new(options: &Options, observer: Arc<dyn Observer>) -> Self {
         Self {
-            requests,
             limits: options.limits.clone(),
             reporter: Reporter::new(NAME, Role::PoemClient, options.clock.clone(), observer),
         }
     }
 }
 
+/// The default limits, the real clock, and no observer.
+impl Default for FetchSettings {
+    fn default() -> Self {
+        Self::new(&crate::default_options(), Arc::new(Unobserved))
+    }
+}
+
 // ANCHOR: get_poetry
-/// Sends out a poet for the request at `task`. It tells `parent` once what came of it, and exits; asked to exit
-/// before that, it says that it was cancelled. `S` is what it connects by: a [`Socket`], or a test's pipe.
-///
-/// If `fetch` has no request at `task` the poet crashes, and whoever monitors it hears why.
+/// Starts a poet. It fetches one poem, sends `parent` one message, and exits. `S` is the stream it connects: a [`Socket`],
+/// or a pipe in tests.
 ///
 /// ```erlang
-/// get_poetry(Fetch, Task) ->
+/// get_poetry(Task, Request) ->
 ///     Parent = self(),
-///     spawn(fun() -> Parent ! {poem, Task, fetch(Fetch, Task)} end).
+///     spawn(fun() -> Parent ! {fetched, Task, fetch(Request)} end).
 /// ```
-pub fn get_poetry<S: Connect>(
+pub(crate) fn get_poetry<S, M>(
     arbiter: &Arbiter,
-    fetch: &Arc<Fetch>,
-    task: usize,
-    parent: Pid<ToFetcher>,
-) -> Pid<ToPoet> {
-    let fetch = Arc::clone(fetch);
+    settings: &Arc<FetchSettings>,
+    (task, request): (usize, FetchRequest),
+    parent: Pid<M>,
+) -> Pid<ToPoet>
+where
+    S: Connect,
+    M: From<Fetched> + Send + 'static,
+{
+    let settings = Arc::clone(settings);
     arbiter.spawn(Name::numbered("poet", task as u64), move || {
-        Ok(Poet::<S>::new(fetch, task, parent))
+        Ok(Poet::<S, M>::new(settings, task, request, parent))
     })
 }
 // ANCHOR_END: get_poetry
 
-/// A node of arbiters in which poets live.
-pub struct Poets {
+/// A client of the model: a node in which poets run.
+pub(crate) struct Poets {
     node: Node,
     options: Options,
 }
@@ -80,8 +141,8 @@ impl Poets {
     /// Starts the node.
     ///
     /// # Errors
-    /// The system had no thread or no descriptor to spare.
-    pub fn start(options: &Options) -> io::Result<Self> {
+    /// The system is out of threads or descriptors.
+    pub(crate) fn start(options: &Options) -> io::Result<Self> {
         Ok(Self {
             node: Node::start(options.threads)?,
             options: options.clone(),
@@ -96,23 +157,24 @@ impl Client for Poets {
         observer: Arc<dyn Observer>,
         cancel: &Cancel,
     ) -> Vec<Outcome> {
-        let fetch = Arc::new(Fetch::new(requests.to_vec(), &self.options, observer));
+        let settings = Arc::new(FetchSettings::new(&self.options, observer));
         let (sender, outcomes) = mpsc::channel();
-        let asked = cancel.clone();
-        let fetcher = self.node.arbiter(0).spawn("fetcher".into(), move || {
-            Ok((Fetcher::<Socket>::new(fetch, asked, sender), NoPort))
-        });
+        let fetcher = Fetcher::<Socket>::new(settings, requests.to_vec(), cancel.clone(), sender);
+        let fetcher = self
+            .node
+            .arbiter(0)
+            .spawn("fetcher", move || Ok((fetcher, NoPort)));
         let node = self.node.clone();
         let _subscription =
             cancel.subscribe(move |target| node.send(&fetcher, ToFetcher::Cancel(target)));
         outcomes.recv().unwrap_or_else(|_| {
-            let lost = |request| crashed(request, "the fetching process is gone");
+            let lost = |request| crashed(request, "the fetching process has ended");
             requests.iter().map(lost).collect()
         })
     }
 }
 
-/// What is said of a poem whose process ended without a word.
+/// Returns the outcome for a poet that ended without a message.
 fn crashed(request: &FetchRequest, cause: &str) -> Outcome {
     let cause = cause.to_owned();
     failed(request, FetchFailure::ConnectionLost { cause })

@@ -1,5 +1,5 @@
-//! The poem server (Parts 2 and 11): the poem's bytes, at their pace, then FIN. One process for each connection;
-//! the poem is shared by all (S1).
+//! The poem server (Parts 2 and 11): the poem's bytes at their pace, then FIN (S1). One process for each connection; all
+//! share the poem.
 
 use std::convert::Infallible;
 use std::io;
@@ -8,31 +8,48 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use poetry::event::Unobserved;
 use poetry::{CloseReason, Observer, Options, PoemService, Role};
 
 use crate::ledger::Ledger;
-use crate::listener::{self, Protocol, Serve};
+use crate::linger::Linger;
+use crate::listener::{self, Protocol, RunningServer};
 use crate::monitor::Reason;
 use crate::port::{Stream, Tcp, TcpEvent};
 use crate::process::{Me, Next, Process, Received};
 
-/// Serves the poem on `listener` until the server is shut down.
+/// Serves a poem on `listener` until the server is shut down or dropped: in one thread, with the default limits.
+///
+/// ```
+/// use actors::serve_poem;
+/// use poetry::{Pace, PoemService, Server};
+/// use std::net::TcpListener;
+///
+/// let service = PoemService { poem: "Stars fall.".into(), pace: Pace::SLOW };
+/// let server = serve_poem(TcpListener::bind("127.0.0.1:0")?, service)?;
+/// println!("Serving a poem on {}", server.address());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
-/// What the system refused while the server was set up.
-pub fn serve_poem(
+/// The system refused a thread or a descriptor.
+pub fn serve_poem(listener: TcpListener, service: PoemService) -> io::Result<RunningServer> {
+    let options = crate::default_options();
+    serve_poem_with(listener, service, &options, Arc::new(Unobserved))
+}
+
+/// Serves a poem with the given threads, limits and clock, and reports events to `observer`.
+///
+/// # Errors
+/// As [`serve_poem`].
+pub fn serve_poem_with(
     listener: TcpListener,
     service: PoemService,
     options: &Options,
     observer: Arc<dyn Observer>,
-) -> io::Result<Serve> {
-    listener::serve(
-        listener,
-        Poems(service),
-        Role::PoemServer,
-        options,
-        observer,
-    )
+) -> io::Result<RunningServer> {
+    let protocol = Poems(service);
+    listener::serve(listener, protocol, Role::PoemServer, options, observer)
 }
 
 #[derive(Clone)]
@@ -45,7 +62,7 @@ impl Protocol for Poems {
         Connection {
             service: self.0.clone(),
             ledger,
-            stage: Stage::Sending,
+            phase: Phase::Sending,
             accepted: Duration::ZERO,
             chunk: 0,
             sent: 0,
@@ -57,29 +74,29 @@ impl Protocol for Poems {
     }
 }
 
-/// One listener to the poem.
+/// The state of one connection.
 struct Connection<S> {
     service: PoemService,
     ledger: Ledger,
-    stage: Stage,
+    phase: Phase,
     accepted: Duration,
-    /// The chunk that is due next.
+    /// The index of the next chunk.
     chunk: usize,
-    /// Bytes of the poem that were taken.
+    /// Bytes of the poem that the kernel has taken.
     sent: usize,
-    /// The peer does not take what is due.
+    /// Whether a due chunk waits for the peer.
     blocked: bool,
     answered: bool,
     peer_finished: bool,
     stream: PhantomData<fn() -> S>,
 }
 
-enum Stage {
-    /// Some of the poem is not taken yet, or FIN not due.
+enum Phase {
+    /// The poem is not sent to its end, or FIN is not due.
     Sending,
-    /// FIN is sent; so many more bytes are drained (S7).
-    Lingering(usize),
-    /// Nothing is left to do.
+    /// FIN is sent and the peer's input drained (S7).
+    Lingering(Linger),
+    /// The connection closes.
     Ended(CloseReason),
 }
 
@@ -99,11 +116,12 @@ impl<S: Stream> Process for Connection<S> {
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
             Received::Port(TcpEvent::Writable) => self.send_due(me),
+            Received::Port(TcpEvent::Kept(_)) => Next::Receive,
             Received::Port(TcpEvent::Data(bytes)) => self.discard(bytes.len()),
-            Received::Port(TcpEvent::Closed) => self.finished_sending(),
+            Received::Port(TcpEvent::Closed) => self.peer_finished(),
             Received::Port(TcpEvent::Error(_)) => self.broken(),
-            Received::Timeout => self.timed_out(me),
-            // A poem on its way is in flight (S21): only a kill ends it.
+            Received::Timeout => self.time_out(me),
+            // The poem is in flight (S21); only a kill cuts it.
             Received::Exit(exit) if exit.reason == Reason::Shutdown => Next::Receive,
             Received::Exit(_) => Next::Exit(Reason::Killed),
             Received::Down(_) => Next::Receive,
@@ -118,18 +136,18 @@ impl<S: Stream> Process for Connection<S> {
         if let Reason::Crash(message) = reason {
             self.ledger.panicked(message);
         }
-        self.ledger.closed(match (reason, &self.stage) {
+        self.ledger.closed(match (reason, &self.phase) {
             (Reason::Killed, _) => CloseReason::Cut,
             (Reason::Crash(_), _) => CloseReason::Panic,
-            (_, Stage::Ended(reason)) => *reason,
-            (_, Stage::Sending | Stage::Lingering(_)) => CloseReason::Done,
+            (_, Phase::Ended(reason)) => *reason,
+            (_, Phase::Sending | Phase::Lingering(_)) => CloseReason::Done,
         });
     }
 }
 
 impl<S: Stream> Connection<S> {
     // ANCHOR: serve_poem
-    /// Writes every chunk that is due, then waits for the next to be due, or for the peer to take this one.
+    /// Writes every chunk that is due, then waits until the next is due or the peer takes the rest of this one.
     fn send_due(&mut self, me: &mut Me<'_, Self>) -> Next {
         let PoemService { poem, pace } = &self.service;
         let (poem, waited) = (poem.as_bytes(), me.now() - self.accepted);
@@ -138,12 +156,12 @@ impl<S: Stream> Connection<S> {
             && let Some(chunk) = pace.chunk(self.chunk, poem.len())
         {
             let Ok(taken) = me.port.write(&poem[self.sent..chunk.end]) else {
-                return self.end(CloseReason::Reset);
+                return self.close(CloseReason::Reset);
             };
             self.sent += taken;
             self.ledger.wrote(taken);
             if self.sent < chunk.end {
-                // The port says when to go on; until then nothing is held for this peer but a place in the poem.
+                // The port announces when to continue. Until then this connection holds only its place in the poem.
                 self.blocked = true;
                 me.after(self.ledger.limits().write_timeout);
                 return Next::Receive;
@@ -161,8 +179,8 @@ impl<S: Stream> Connection<S> {
     }
     // ANCHOR_END: serve_poem
 
-    /// The write timeout is over. What the peer took since may only be too little to be announced: it is closed if
-    /// that is nothing (S18).
+    /// The write timeout is over. The peer may have made too little room to be announced; it is closed if it made none
+    /// (S18).
     fn send_unannounced(&mut self, me: &mut Me<'_, Self>) -> Next {
         let PoemService { poem, pace } = &self.service;
         let poem = poem.as_bytes();
@@ -170,8 +188,8 @@ impl<S: Stream> Connection<S> {
             .chunk(self.chunk, poem.len())
             .map_or(poem.len(), |chunk| chunk.end);
         match me.port.write_unannounced(&poem[self.sent..end]) {
-            Err(_) => self.end(CloseReason::Reset),
-            Ok(0) => self.end(CloseReason::Write),
+            Err(_) => self.close(CloseReason::Reset),
+            Ok(0) => self.close(CloseReason::Write),
             Ok(taken) => {
                 self.sent += taken;
                 self.ledger.wrote(taken);
@@ -180,55 +198,50 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Sends FIN and reads on for a while: a close on unread input would take the poem back (S7).
     fn linger(&mut self, me: &mut Me<'_, Self>) -> Next {
         if self.peer_finished {
-            return self.end(CloseReason::Done);
+            return self.close(CloseReason::Done);
         }
-        me.port.finish();
-        me.after(self.ledger.limits().linger_timeout);
-        self.stage = Stage::Lingering(self.ledger.limits().linger_bytes_max);
+        self.phase = Phase::Lingering(Linger::start(self.ledger.limits(), me));
         Next::Receive
     }
 
-    /// What listeners say is read and not heard.
+    /// Discards what the client sends.
     fn discard(&mut self, bytes: usize) -> Next {
         self.ledger.read(bytes);
-        if let Stage::Lingering(room) = &mut self.stage {
-            match room.checked_sub(bytes) {
-                Some(left) => *room = left,
-                None => return self.end(CloseReason::Done),
-            }
+        match &mut self.phase {
+            Phase::Lingering(linger) => linger.drain(bytes),
+            Phase::Sending | Phase::Ended(_) => Next::Receive,
         }
-        Next::Receive
     }
 
-    /// The peer's FIN does not end the poem (S1).
-    fn finished_sending(&mut self) -> Next {
+    /// FIN arrived. It does not end the poem (S1).
+    fn peer_finished(&mut self) -> Next {
         self.peer_finished = true;
-        match self.stage {
-            Stage::Lingering(_) => self.end(CloseReason::Done),
-            Stage::Sending | Stage::Ended(_) => Next::Receive,
+        match self.phase {
+            Phase::Lingering(_) => self.close(CloseReason::Done),
+            Phase::Sending | Phase::Ended(_) => Next::Receive,
         }
     }
 
     fn broken(&mut self) -> Next {
-        self.end(match self.stage {
-            Stage::Lingering(_) => CloseReason::Done,
-            Stage::Sending | Stage::Ended(_) => CloseReason::Reset,
+        self.close(match self.phase {
+            Phase::Lingering(_) => CloseReason::Done,
+            Phase::Sending | Phase::Ended(_) => CloseReason::Reset,
         })
     }
 
-    fn timed_out(&mut self, me: &mut Me<'_, Self>) -> Next {
-        match self.stage {
-            Stage::Lingering(_) => self.end(CloseReason::Done),
+    fn time_out(&mut self, me: &mut Me<'_, Self>) -> Next {
+        match self.phase {
+            Phase::Lingering(_) => self.close(CloseReason::Done),
             _ if self.blocked => self.send_unannounced(me),
             _ => self.send_due(me),
         }
     }
 
-    fn end(&mut self, reason: CloseReason) -> Next {
-        self.stage = Stage::Ended(reason);
+    /// Closes immediately, without lingering.
+    fn close(&mut self, reason: CloseReason) -> Next {
+        self.phase = Phase::Ended(reason);
         Next::Exit(Reason::Normal)
     }
 }

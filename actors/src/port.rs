@@ -1,20 +1,20 @@
-//! Ports: what a process owns of the outside world. What happens there becomes a message to the process, with the
-//! bytes lent to it; Erlang calls a port that does so *active*. The sockets themselves are `net`'s.
+//! Ports: a process's connection to the outside world. Events at a port are received like messages, with their bytes
+//! lent; in Erlang such a port is *active*. The real sockets are in `net`.
 
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
-/// Something outside that a process owns and hears of.
+/// Something outside a process that the process owns and receives events from.
 pub trait Port: 'static {
-    /// What the process hears. It may borrow from the arbiter's read buffer.
+    /// An event. It may borrow from the arbiter's read buffer.
     type Event<'a>;
 
-    /// The next event. `buffer` belongs to the arbiter and is shared by all ports in it.
+    /// Returns the next event. The ports of an arbiter share `buffer`.
     fn poll<'b>(&mut self, turn: &mut Context<'_>, buffer: &'b mut [u8]) -> Poll<Self::Event<'b>>;
 }
 
-/// What a process has that owns no port.
+/// The port of a process that has none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoPort;
 
@@ -26,85 +26,133 @@ impl Port for NoPort {
     }
 }
 
-/// A stream of bytes in both directions: a socket, or a test's pipe.
-pub trait Stream: Unpin + 'static {
-    /// Reads what there is. `Ok(0)`: the other end has finished sending.
+/// A stream of bytes in both directions: a socket, or a pipe in tests.
+pub(crate) trait Stream: Unpin + 'static {
+    /// Reads the available bytes. `Ok(0)` means that the peer has finished sending.
     fn poll_read(&mut self, turn: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
-    /// Takes what it can of `bytes` without waiting; `Ok(0)` when it can take none now.
+    /// Writes a prefix of `bytes` without waiting. `Ok(0)` means that nothing can be written now.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// The same, and takes what there is room for even if [`Stream::poll_writable`] has not announced it, as it does
-    /// only when there is much.
+    /// Writes like [`Stream::try_write`], but also into room that [`Stream::poll_writable`] has not announced. The kernel
+    /// announces only much room.
     fn try_write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// Whether [`Stream::try_write`] would take a byte.
+    /// Waits until [`Stream::try_write`] can write a byte.
     fn poll_writable(&mut self, turn: &mut Context<'_>) -> Poll<()>;
-    /// Sends FIN after what was written.
+    /// Sends FIN after the bytes written so far.
     fn finish(&mut self);
 }
 
-/// What is heard from a [`Tcp`] port: Erlang's `{tcp, Socket, Data}`, `{tcp_closed, Socket}` and
-/// `{tcp_error, Socket, Reason}`, and that an unfinished write may go on.
+/// An event of a [`Tcp`] port: Erlang's `{tcp, Socket, Data}`, `{tcp_closed, Socket}` and `{tcp_error, Socket, Reason}`,
+/// and two of our own.
 #[derive(Debug)]
-pub enum TcpEvent<'a> {
-    /// Bytes came.
+pub(crate) enum TcpEvent<'a> {
+    /// Bytes were read.
     Data(&'a [u8]),
-    /// The other end has finished sending; it may still read.
+    /// These bytes, read earlier, were [kept](Tcp::keep) for this turn.
+    Kept(Box<Kept>),
+    /// The peer has finished sending. It may still read.
     Closed,
     /// The connection broke.
     Error(io::Error),
-    /// A write that was cut short may go on.
+    /// An incomplete write can continue.
     Writable,
 }
 
-/// A port over a stream. It reads while it is active, which it is to begin with.
+/// Bytes that were read and not used yet.
 #[derive(Debug)]
-pub struct Tcp<S> {
+pub(crate) struct Kept {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Kept {
+    /// Returns the unused bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.used..]
+    }
+
+    /// Marks all but the last `left` bytes as used.
+    pub(crate) fn leave(&mut self, left: usize) {
+        self.used = self.bytes.len() - left;
+    }
+}
+
+impl From<&[u8]> for Kept {
+    fn from(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            used: 0,
+        }
+    }
+}
+
+/// A port over a stream. It reads while it is active, as it is at first.
+#[derive(Debug)]
+pub(crate) struct Tcp<S> {
     stream: Option<S>,
+    kept: Option<Box<Kept>>,
     active: bool,
     blocked: bool,
-    /// The stream may have room that it has not announced.
+    /// Whether the stream may have room that it has not announced.
     unannounced: bool,
 }
 
 impl<S> Tcp<S> {
-    /// A port on a stream that is open.
-    pub fn open(stream: S) -> Self {
+    /// Opens a port on a connected stream.
+    pub(crate) fn open(stream: S) -> Self {
         Self {
             stream: Some(stream),
             active: true,
-            blocked: false,
-            unannounced: false,
+            ..Self::closed()
         }
     }
 
-    /// A port that is not yet, or no longer, connected: nothing is heard from it.
-    pub fn closed() -> Self {
+    /// Returns a port without a stream. It has no events.
+    pub(crate) fn closed() -> Self {
         Self {
             stream: None,
+            kept: None,
             active: false,
             blocked: false,
             unannounced: false,
         }
     }
 
-    /// What it is a port on, while that is open.
+    /// Takes the port away from its process, which is left with a closed one.
+    pub(crate) fn release(&mut self) -> Self {
+        std::mem::replace(self, Self::closed())
+    }
+
+    /// Returns the stream, unless the port is closed.
     pub(crate) fn stream(&self) -> Option<&S> {
         self.stream.as_ref()
     }
 
-    /// Whether what comes is read (Erlang's `{active, true}`). What is not read waits in the kernel.
-    pub fn set_active(&mut self, active: bool) {
+    /// Sets whether the port reads: `{active, true}` or `{active, false}`. Unread bytes wait in the kernel.
+    pub(crate) fn set_active(&mut self, active: bool) {
         self.active = active;
+    }
+
+    /// Keeps bytes that this turn has not used (S24). The next event while the port is active is [`TcpEvent::Kept`];
+    /// nothing more is read before it.
+    pub(crate) fn keep(&mut self, kept: Box<Kept>) {
+        self.kept = Some(kept);
+    }
+
+    /// Returns whether bytes are kept.
+    #[inline]
+    pub(crate) fn has_kept(&self) -> bool {
+        self.kept.is_some()
     }
 }
 
 impl<S: Stream> Tcp<S> {
-    /// Writes what the stream takes now, and says how much. After a short write `Writable` is heard once more can
-    /// be taken.
+    /// Writes what the stream takes now and returns the number of bytes. After a short write the port announces with
+    /// [`TcpEvent::Writable`] that it can take more.
     ///
     /// # Errors
     /// The connection broke.
     #[inline]
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let taken = stream.try_write(bytes)?;
         self.blocked = taken < bytes.len();
@@ -114,15 +162,16 @@ impl<S: Stream> Tcp<S> {
         Ok(taken)
     }
 
-    /// The same after a short write, without `Writable` having been heard: a peer that reads slowly takes bytes long
-    /// before there is so much room that it is announced. If none are taken, the peer has taken none since.
+    /// Writes after a short write without waiting for [`TcpEvent::Writable`]. A peer that reads slowly makes room long
+    /// before there is enough to announce; if this takes no byte, the peer has read none since.
     ///
-    /// What room is left then, later writes take; left for the next timeout, it would pass for a sign of life.
+    /// Later writes use what room remains. Otherwise the next write timeout would find that room and take it for
+    /// progress.
     ///
     /// # Errors
     /// The connection broke.
     #[cold]
-    pub fn write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let taken = stream.try_write_unannounced(bytes)?;
         self.blocked = taken < bytes.len();
@@ -130,8 +179,8 @@ impl<S: Stream> Tcp<S> {
         Ok(taken)
     }
 
-    /// Sends FIN after what was written.
-    pub fn finish(&mut self) {
+    /// Sends FIN after the bytes written so far.
+    pub(crate) fn finish(&mut self) {
         if let Some(stream) = &mut self.stream {
             stream.finish();
         }
@@ -153,6 +202,9 @@ impl<S: Stream> Port for Tcp<S> {
         if !self.active {
             return Poll::Pending;
         }
+        if let Some(kept) = self.kept.take() {
+            return Poll::Ready(TcpEvent::Kept(kept));
+        }
         Poll::Ready(match ready!(stream.poll_read(turn, buffer)) {
             Ok(0) => {
                 self.active = false;
@@ -167,30 +219,30 @@ impl<S: Stream> Port for Tcp<S> {
     }
 }
 
-/// Where connections come from: a listening socket, or a test's.
-pub trait Listen: 'static {
-    /// What it hands out.
+/// A source of connections: a listening socket, or a test's.
+pub(crate) trait Listen: 'static {
+    /// The type of its connections.
     type Socket;
 
-    /// The next connection and the address of its other end.
+    /// Accepts the next connection; returns it with the peer's address.
     fn poll_accept(
         &mut self,
         turn: &mut Context<'_>,
     ) -> Poll<io::Result<(Self::Socket, SocketAddr)>>;
 }
 
-/// A port over a listener. It accepts as many connections as it was given room for, then waits for more room
-/// (Erlang's `{active, N}`).
+/// A port over a listener. It accepts as many connections as it was given room for, then waits for more room: Erlang's
+/// `{active, N}`.
 #[derive(Debug)]
-pub struct Listening<L> {
+pub(crate) struct Listening<L> {
     listener: L,
     room: usize,
     paused: bool,
 }
 
 impl<L> Listening<L> {
-    /// A port without room.
-    pub fn new(listener: L) -> Self {
+    /// Creates a port without room.
+    pub(crate) fn new(listener: L) -> Self {
         Self {
             listener,
             room: 0,
@@ -198,13 +250,13 @@ impl<L> Listening<L> {
         }
     }
 
-    /// Makes room for `connections` more.
-    pub fn add_room(&mut self, connections: usize) {
+    /// Adds room for `connections` more.
+    pub(crate) fn add_room(&mut self, connections: usize) {
         self.room += connections;
     }
 
-    /// Whether to accept nothing although there is room.
-    pub fn set_paused(&mut self, paused: bool) {
+    /// Sets whether accepting pauses although there is room.
+    pub(crate) fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
     }
 }

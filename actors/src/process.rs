@@ -1,109 +1,92 @@
-//! Processes: isolated state, a bounded mailbox, messages taken one at a time, and exits that others can hear of
-//! (O1–O4, O7). This module is the only one that knows actix: a process is an actor whose context also drives its
-//! port; everybody else names the words below.
+//! Processes: isolated state, a bounded mailbox, one message at a time, and an exit that other processes can observe
+//! (O1–O4, O7). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
 //!
-//! What a process *is* stands in `cell` and `context`; what it can do while it handles something, in `me`;
-//! what others can do to it, in `pid` and `record`; where it runs, in `node`.
-//!
-//! # Erlang, and here
-//!
-//! A process is a loop around `receive`. Here the loop is the runtime's, and what it calls is
-//! [`Process::receive`]:
-//!
-//! ```text
-//! loop(Lines) ->                                        impl Process for Poem {
-//!     receive                                             fn receive(&mut self, received, me) -> Next {
-//!         {line, Line} -> loop([Line | Lines]);             match received {
-//!         {recite, From} ->                                     Message(Line(line)) => self.lines.push(line),
-//!             From ! {poem, Lines}, loop(Lines);                Message(Recite(reply)) => reply.send(self.text()),
-//!         stop -> ok                                            Message(Stop) => return Next::Exit(Reason::Normal),
-//!     end.                                                  }
-//!                                                           Next::Receive
-//! ```
-//!
-//! | Erlang | here | rule |
-//! |---|---|---|
-//! | `spawn(fun () -> … end)` | [`Me::spawn`], [`Arbiter::spawn`] | O1 |
-//! | `Pid ! Message` | [`Me::send`]; a full mailbox holds the sender back | O1 |
-//! | `gen_server:call(Pid, Question, 5000)` | [`Me::call`], from outside [`Node::call`] | O7 |
-//! | `gen_server:reply(From, Answer)` | [`Reply::send`] | O7 |
-//! | `receive … after 5000 -> …` | [`Me::after`], then [`Received::Timeout`] | |
-//! | `monitor(process, Pid)`, `{'DOWN', Ref, process, Pid, Reason}` | [`Me::monitor`], [`Received::Down`] | O2 |
-//! | `spawn_link`, `process_flag(trap_exit, true)`, `{'EXIT', Pid, Reason}` | [`Me::spawn_link`], [`Me::trap_exits`], [`Received::Exit`] | O3 |
-//! | `exit(Reason)`, `exit(Pid, shutdown)`, `exit(Pid, kill)` | [`Next::Exit`], [`ProcessRef::exit`], [`ProcessRef::kill`] | O4 |
-//! | `terminate(Reason, State)` | [`Process::crashed`], [`Process::terminate`] | O4 |
-//! | `register(poem, Pid)`, `whereis(poem)` | [`Node::register`], [`Node::whereis`] | |
-//! | `#{id => poem, start => …, restart => permanent, shutdown => 5000}` | [`Spec`](crate::supervisor::Spec) | O5 |
-//! | `#{strategy => rest_for_one, intensity => 1, period => 5}` | [`Strategy`](crate::supervisor::Strategy), [`Intensity`](crate::supervisor::Intensity) | O5 |
-//! | `supervisor:which_children(Sup)` | [`ToSupervisor::WhichChildren`](crate::supervisor::ToSupervisor::WhichChildren), drawn by [`tree::draw`](crate::tree::draw) | O6 |
-//! | `{tcp, Socket, Data}`, `{active, true}` | [`TcpEvent::Data`](crate::port::TcpEvent::Data), [`Tcp::set_active`](crate::port::Tcp::set_active) | S5 |
-//! | `{active, N}` | [`Listening::add_room`](crate::port::Listening::add_room) | S16 |
-//!
-//! The end of a process is received like a message:
-//!
-//! ```text
-//! Ref = monitor(process, Poem),                         me.monitor(&poem.process());
-//! receive                                               …
-//!     {'DOWN', Ref, process, Poem, Reason} ->           Received::Down(Down { monitor, process, reason }) =>
-//!         io:format("ended: ~p~n", [Reason])                self.ended(reason),
-//! end.
-//! ```
-//!
-//! # What is not as in Erlang
-//!
-//! - Mailboxes are bounded, and whoever sends to a full one waits, in order; `!` in Erlang never does.
-//! - A mailbox takes one type, so there is nothing a process could receive and not understand, and messages are
-//!   handled in the order they come: there is no selective receive. While a process waits for a reply
-//!   ([`Me::call`]) everything else waits, except a kill.
-//! - Nothing is pre-empted. A process that computes for 10 ms delays its arbiter by that much, and a kill takes effect
-//!   between two messages; a supervisor leaves behind what cannot be stopped, and shows it.
-//! - [`Process::terminate`] runs also after a kill: it keeps the books (S23).
-//! - A start is over when the process has a pid: what it does first, a supervisor does not wait for, and it ends like
-//!   any other if that fails. A supervisor that is asked to stop while it restarts children starts none any more.
+//! The files depend on each other in one direction, each only on those after it: `test_clock`, `start`, `spawn`, `actor`,
+//! `me`, `control`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `name`. The trait and [`Me`] name each other.
 
-mod arbiter;
+mod actor;
 mod by_id;
-mod cell;
-mod context;
+mod call;
+mod control;
+mod local;
 mod me;
 mod name;
 mod node;
 mod pid;
-mod record;
-mod time;
+mod process_ref;
+mod rounds;
+mod spawn;
+mod start;
+mod test_clock;
 
-pub use arbiter::Arbiter;
 pub(crate) use by_id::ById;
+pub use call::{Answer, CallError, Reply};
+pub(crate) use local::timeout;
 pub use me::Me;
 pub use name::Name;
-pub use node::{Answer, Node};
-pub use pid::{CallError, Pid, ProcessRef, Reply, SendError};
-pub use time::TestClock;
-pub(crate) use time::timeout;
+pub use node::Node;
+pub use pid::{Pid, SendError};
+pub use process_ref::ProcessRef;
+pub use spawn::Arbiter;
+pub use test_clock::TestClock;
 
 use crate::monitor::{Down, Exit, Reason};
 use crate::port::Port;
 
-/// Messages a mailbox holds unless told otherwise: enough that a burst from a few processes does not stop them,
-/// little enough that nobody queues behind much.
+/// The default capacity of a mailbox: a burst from a few processes fits, and no message waits behind many.
 pub const MAILBOX_CAPACITY: usize = 64;
 
-/// The behaviour of a process: its state is `self`, and nobody else can reach it.
+/// The behaviour of a process. Its state is `self`, which no other process can reach.
+///
+/// In Erlang a process is a loop around `receive`. Here the runtime owns the loop and calls [`Process::receive`]:
 ///
 /// ```text
-/// loop(State) ->
-///     receive
-///         Message -> loop(handle(Message, State))
-///     end.
+/// loop(Lines) ->                                        impl Process for Poem {
+///     receive                                             fn receive(&mut self, received, me) -> Next {
+///         {line, Line} -> loop([Line | Lines]);             match received {
+///         {recite, From} ->                                     Message(Line(line)) => self.lines.push(line),
+///             From ! {poem, Lines}, loop(Lines);                Message(Recite(reply)) => reply.send(self.text()),
+///         stop -> ok                                            Message(Stop) => return Next::Exit(Reason::Normal),
+///     end.                                                  }
+///                                                           Next::Receive
 /// ```
+///
+/// | Erlang | here | rule |
+/// |---|---|---|
+/// | `spawn(fun () -> … end)` | [`Me::spawn`], [`Node::spawn`], [`Arbiter::spawn`] | O1 |
+/// | `Pid ! Message` | [`Me::send`]; waits while the mailbox is full | O1 |
+/// | `gen_server:call(Pid, Question, 5000)` | [`Me::call`], from outside [`Node::call`] | O7 |
+/// | `gen_server:reply(From, Answer)` | [`Reply::send`] | O7 |
+/// | `receive … after 5000 -> …` | [`Me::after`], then [`Received::Timeout`] | |
+/// | `monitor(process, Pid)`, `{'DOWN', Ref, process, Pid, Reason}` | [`Me::monitor`], [`Received::Down`] | O2 |
+/// | `spawn_link`, `process_flag(trap_exit, true)`, `{'EXIT', Pid, Reason}` | [`Me::spawn_link`], [`Me::trap_exits`], [`Received::Exit`] | O3 |
+/// | `exit(Reason)`, `exit(Pid, shutdown)`, `exit(Pid, kill)` | [`Next::Exit`], [`ProcessRef::exit`], [`ProcessRef::kill`] | O4 |
+/// | `terminate(Reason, State)` | [`Process::terminate`] | O4 |
+/// | `gen_tcp:controlling_process(Socket, Heir)` in `terminate` | [`Me::hand_over`] | S20 |
+/// | 4,000 reductions, then another process runs | [`Me::use_turn`] | S24 |
+/// | `register(poem, Pid)`, `whereis(poem)` | [`Node::register`], [`Node::whereis`] | |
+/// | `#{id => poem, start => …, restart => permanent, shutdown => 5000}` | [`Spec`](crate::Spec) | O5 |
+/// | `#{strategy => rest_for_one, intensity => 1, period => 5}` | [`Strategy`](crate::Strategy), [`Intensity`](crate::Intensity) | O5 |
+/// | `supervisor:which_children(Sup)` | [`ToSupervisor::WhichChildren`](crate::ToSupervisor::WhichChildren), drawn by [`draw_tree`](crate::draw_tree) | O6 |
+///
+/// # Differences from Erlang
+///
+/// - Mailboxes are bounded. A sender to a full mailbox waits its turn; in Erlang `!` never waits.
+/// - A mailbox takes one type of message and delivers in order; there is no selective receive. While a process waits for
+///   a reply ([`Me::call`]), everything but a kill waits too.
+/// - Nothing is pre-empted. A handler that computes for 10 ms delays its arbiter by 10 ms, and a kill takes effect
+///   between two handlers. A supervisor abandons a child that cannot be stopped and lists it in the tree.
+/// - [`Process::terminate`] also runs after a kill, so that the counters stay exact (S23).
+/// - A start is complete when the process has a pid. A supervisor does not wait for [`Process::started`]; a failure there
+///   is an ordinary exit. A supervisor that must stop during a restart starts no further children.
 pub trait Process: Sized + 'static {
-    /// What its mailbox takes.
+    /// The type of its messages.
     type Message: Send + 'static;
-    /// What it owns of the outside world; [`NoPort`](crate::port::NoPort) if nothing.
+    /// Its connection to the outside world, or [`NoPort`](crate::NoPort).
     type Port: Port;
-    /// How many messages its mailbox holds.
+    /// The capacity of its mailbox, in messages.
     const MAILBOX: usize = MAILBOX_CAPACITY;
-    /// Whether it says itself that it crashed; otherwise the node's crash hook does ([`Node::on_crash`]).
+    /// Whether it reports its own crashes, in [`Process::terminate`]. By default the hook set by [`Node::on_crash`] does.
     const REPORTS_CRASHES: bool = false;
 
     /// Called once, before anything is received.
@@ -112,30 +95,26 @@ pub trait Process: Sized + 'static {
         Next::Receive
     }
 
-    /// Handles one thing received.
+    /// Handles one message, event or signal. A panic here is a crash: nothing is received after it.
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next;
 
-    /// Called when another function of this process panicked with `message`: what it owes others it may still
-    /// hand over before it exits. The state is as the panic left it.
-    fn crashed(&mut self, message: &str, me: &mut Me<'_, Self>) -> Next {
-        let _ = me;
-        Next::Exit(Reason::crash(message))
-    }
-
-    /// Called once, last, however the process ends; then its state and its port are dropped, then those who
-    /// watch it are told.
+    /// Called once, last, however the process ends. Afterwards its state and port are dropped, then the processes that
+    /// are linked to it or monitor it are notified.
+    ///
+    /// After a crash the state is as the panic left it. To deliver what it still owes, the process hands its port over to
+    /// a fresh one ([`Me::hand_over`]); it cannot receive again itself.
     fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {
         let _ = (reason, me);
     }
 }
 
-/// What a process does after it has handled something.
+/// What a process does after a handler returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Next {
-    /// It receives again.
+    /// Receives again.
     Receive,
-    /// It exits, once what it has sent is in its receivers' mailboxes.
+    /// Exits, as soon as its sent messages are in their mailboxes.
     Exit(Reason),
 }
 
@@ -143,12 +122,12 @@ pub enum Next {
 pub enum Received<'a, P: Process> {
     /// A message from its mailbox.
     Message(P::Message),
-    /// Something happened at its port.
+    /// An event of its port.
     Port(<P::Port as Port>::Event<'a>),
-    /// A linked process ended, or somebody asked this one to exit; only if it traps exits.
+    /// A linked process ended, or [`ProcessRef::exit`] was called on this one. Received only by a process that traps exits.
     Exit(Exit),
-    /// A process it monitors ended.
+    /// A monitored process ended.
     Down(Down),
-    /// The time it gave to [`Me::after`] is over.
+    /// The time set by [`Me::after`] or [`Me::until`] has come.
     Timeout,
 }

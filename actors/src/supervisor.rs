@@ -1,54 +1,84 @@
-//! Supervisors: processes that start other processes, hear of their exits, and restart them by a strategy, until
-//! there were too many restarts (O5). What a supervisor hears and is asked is here; what it does then, one child after
-//! another, in `work`; which children an exit concerns, and how many restarts are too many, in `strategy`.
+//! Supervisors: processes that start others and restart them by a strategy until there are too many restarts (O5). This
+//! file receives exits and requests; `steps` stops and starts children, one after another; `strategy` decides which
+//! children a restart affects and how many restarts are too many.
 
 mod child;
+mod steps;
 mod strategy;
-mod work;
 
 use std::collections::VecDeque;
 use std::fmt;
 
 pub use child::{Restart, Shutdown, Spec, Start, Started};
+pub use steps::KILL_TIMEOUT;
 pub use strategy::{Intensity, Strategy};
-pub use work::KILL_PATIENCE;
 
 use crate::monitor::{Exit, ProcessId, Reason};
 use crate::port::NoPort;
 use crate::process::{Me, Name, Next, Process, ProcessRef, Received, Reply};
 use crate::tree::{ChildInfo, Children};
 use child::{Child, Key};
-use strategy::{Concerned, Restarts};
-use work::{Happened, Then, Work};
+use steps::{Event, Stopping, Then};
+use strategy::{Affected, Restarts};
 
-/// What a supervisor can be asked for.
+/// A request to a supervisor.
 pub enum ToSupervisor {
-    /// Start a child and keep it; answered with whether it started.
+    /// Start a child and keep it. The reply is whether it started.
     Start(Spec, Reply<bool>),
-    /// Stop the child of this name and forget it; answered with whether there was one.
+    /// Stop the child of this name and remove it. The reply is whether there was one.
     Remove(Name, Reply<bool>),
-    /// Say what children there are, and what has become of them: `supervisor:which_children`.
+    /// List the children: `supervisor:which_children`.
     WhichChildren(Reply<Children>),
 }
 
-/// A supervisor's state.
+/// A supervisor.
+///
+/// ```
+/// use actors::{Intensity, Me, Name, Next, NoPort, Node, Process, Received, Reply};
+/// use actors::{Restart, Shutdown, Spec, Strategy, Supervisor};
+///
+/// struct Echo;
+///
+/// impl Process for Echo {
+///     type Message = Reply<&'static str>;
+///     type Port = NoPort;
+///
+///     fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+///         if let Received::Message(reply) = received {
+///             reply.send("echo");
+///         }
+///         Next::Receive
+///     }
+/// }
+///
+/// let echo = Spec {
+///     name: Name::new("echo"),
+///     restart: Restart::Permanent,
+///     shutdown: Shutdown::Kill,
+///     start: Box::new(|me| Ok(me.spawn_link("echo", Echo, NoPort).process().into())),
+/// };
+/// let node = Node::start_one()?;
+/// node.spawn("supervisor", Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![echo]));
+/// node.stop();
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Supervisor {
     strategy: Strategy,
     restarts: Restarts,
     children: Vec<Child>,
     next_key: Key,
-    /// Whoever it was linked to before it started anything itself.
+    /// The processes it was linked to before it started any child.
     parents: Vec<ProcessId>,
-    /// What it is doing; until that is done, what happens and what it is asked waits below.
-    work: Option<Work>,
-    happened: VecDeque<Happened>,
-    asked: VecDeque<ToSupervisor>,
-    /// Children that did not start, to be tried again, one for each time it has told itself so.
-    again: VecDeque<Key>,
+    /// The children being stopped. Until they are, events and requests wait.
+    stopping: Option<Stopping>,
+    events: VecDeque<Event>,
+    requests: VecDeque<ToSupervisor>,
+    /// Failed starts to try again, one for each exit the supervisor has sent to itself.
+    retries: VecDeque<Key>,
 }
 
 impl Supervisor {
-    /// A supervisor that will start `children` in order.
+    /// Creates a supervisor that starts `children` in order.
     pub fn new(strategy: Strategy, intensity: Intensity, children: Vec<Spec>) -> Self {
         let mut supervisor = Self {
             strategy,
@@ -56,10 +86,10 @@ impl Supervisor {
             children: Vec::new(),
             next_key: 0,
             parents: Vec::new(),
-            work: None,
-            happened: VecDeque::new(),
-            asked: VecDeque::new(),
-            again: VecDeque::new(),
+            stopping: None,
+            events: VecDeque::new(),
+            requests: VecDeque::new(),
+            retries: VecDeque::new(),
         };
         for spec in children {
             supervisor.add(spec);
@@ -85,20 +115,20 @@ impl Supervisor {
         child.start(me)
     }
 
-    /// A child ended that nobody stopped: O5's rules.
+    /// A child ended that was not being stopped.
     fn ended(&mut self, key: Key, reason: &Reason, me: &mut Me<'_, Self>) {
         let Some(child) = self.child(key) else { return };
         if child.spec.restart.restarts_after(reason) {
             self.restart(key, me);
         } else {
-            self.forget_if_temporary(key);
+            self.remove_if_temporary(key);
         }
     }
 
-    /// A restart that failed is another restart: the intensity bounds how often it is tried. One whose siblings'
-    /// restart has started it meanwhile is not tried.
+    /// Tries a failed restart again. It counts as another restart, so the intensity bounds the tries. A sibling's restart
+    /// may have started the child meanwhile.
     fn try_again(&mut self, key: Key, me: &mut Me<'_, Self>) {
-        if self.child(key).is_some_and(|child| child.did_not_start) {
+        if self.child(key).is_some_and(|child| child.start_failed) {
             self.restart(key, me);
         }
     }
@@ -106,58 +136,57 @@ impl Supervisor {
     fn restart(&mut self, key: Key, me: &mut Me<'_, Self>) {
         let Some(child) = self.child(key) else { return };
         child.restarts += 1;
-        child.did_not_start = false;
+        child.start_failed = false;
         if self.restarts.are_too_many(me.now()) {
-            self.give_up(Reason::Shutdown);
+            self.stop_all(Reason::Shutdown);
             return;
         }
         let children = self
             .children
             .iter()
             .map(|child| (child.key, child.spec.restart));
-        let Concerned { stop, start } = self.strategy.concerned(key, children);
-        // Those that have ended at the same time are restarted with this one, not once more for themselves.
-        self.happened
-            .retain(|happened| !matches!(happened, Happened::Ended(key, _) if stop.contains(key)));
-        // A temporary child that is stopped for its siblings' sake is not started again.
-        self.work = Some(Work {
-            stop,
-            stopping: None,
+        let Affected { stop, start } = self.strategy.affected(key, children);
+        // Children that ended at the same time are restarted together with this one, once.
+        self.events
+            .retain(|event| !matches!(event, Event::Ended(key, _) if stop.contains(key)));
+        self.stopping = Some(Stopping {
+            left: stop,
+            current: None,
             then: Then::Start(start),
         });
     }
 
-    fn heard_exit(&mut self, exit: Exit, me: &Me<'_, Self>) {
+    fn exited(&mut self, exit: Exit, me: &Me<'_, Self>) {
         let child = self.children.iter_mut().find(|child| child.is(exit.from));
         let Some(child) = child else {
             match exit.from {
-                // Somebody asks it to go, or whoever started it is gone.
-                None => self.give_up(exit.reason),
-                Some(from) if self.parents.contains(&from) => self.give_up(exit.reason),
+                // It is asked to exit, or its parent has ended.
+                None => self.stop_all(exit.reason),
+                Some(from) if self.parents.contains(&from) => self.stop_all(exit.reason),
                 Some(from) if from == me.process().id() => {
-                    let again = self.again.pop_front();
-                    self.happened.extend(again.map(Happened::DidNotStart));
+                    let retry = self.retries.pop_front();
+                    self.events.extend(retry.map(Event::StartFailed));
                 }
-                // A child that was left behind, or one of a start that failed.
+                // An abandoned child, or a process of a failed start.
                 Some(_) => {}
             }
             return;
         };
         child.process = None;
         let key = child.key;
-        match &mut self.work {
-            Some(work) if work.stopping == Some(key) => {
-                work.stopping = None;
-                self.forget_if_temporary(key);
+        match &mut self.stopping {
+            Some(stopping) if stopping.current == Some(key) => {
+                stopping.current = None;
+                self.remove_if_temporary(key);
             }
-            // It was to be stopped anyhow.
-            Some(work) if work.stop.contains(&key) => self.forget_if_temporary(key),
-            _ => self.happened.push_back(Happened::Ended(key, exit.reason)),
+            // It was about to be stopped.
+            Some(stopping) if stopping.left.contains(&key) => self.remove_if_temporary(key),
+            _ => self.events.push_back(Event::Ended(key, exit.reason)),
         }
     }
 
-    fn asked(&mut self, question: ToSupervisor, me: &mut Me<'_, Self>) {
-        match question {
+    fn handle(&mut self, request: ToSupervisor, me: &mut Me<'_, Self>) {
+        match request {
             ToSupervisor::Start(spec, reply) => {
                 let key = self.add(spec);
                 let started = self.start(key, me);
@@ -170,10 +199,10 @@ impl Supervisor {
                 match self.children.iter().find(|child| child.spec.name == name) {
                     None => reply.send(false),
                     Some(child) => {
-                        self.work = Some(Work {
-                            stop: vec![child.key],
-                            stopping: None,
-                            then: Then::Forget(child.key, reply),
+                        self.stopping = Some(Stopping {
+                            left: vec![child.key],
+                            current: None,
+                            then: Then::Remove(child.key, reply),
                         });
                     }
                 }
@@ -201,29 +230,29 @@ impl Process for Supervisor {
         let keys: Vec<Key> = self.children.iter().map(|child| child.key).collect();
         for key in keys {
             if !self.start(key, me) {
-                self.give_up(Reason::crash("a child did not start"));
+                self.stop_all(Reason::crash("a child did not start"));
                 break;
             }
         }
-        self.work(me)
+        self.step(me)
     }
 
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
-            // It can be looked at while it works.
+            // Answered also while children are being stopped.
             Received::Message(ToSupervisor::WhichChildren(reply)) => {
                 reply.send(self.which_children())
             }
-            Received::Message(question) => self.asked.push_back(question),
-            Received::Exit(exit) => self.heard_exit(exit, me),
-            Received::Timeout => self.timed_out(me),
+            Received::Message(request) => self.requests.push_back(request),
+            Received::Exit(exit) => self.exited(exit, me),
+            Received::Timeout => self.time_out(me),
             Received::Down(_) => {}
             Received::Port(never) => match never {},
         }
-        self.work(me)
+        self.step(me)
     }
 
-    /// Whatever ends a supervisor, its children do not outlive it.
+    /// Children do not outlive their supervisor.
     fn terminate(&mut self, _: &Reason, _: &mut Me<'_, Self>) {
         for child in self.children.iter().rev() {
             child.process.iter().for_each(ProcessRef::kill);

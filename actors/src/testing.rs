@@ -1,4 +1,4 @@
-//! A stream in memory, and connections on it on a test clock: what the programs' own tests stand on.
+//! Streams in memory, and connections over them on a test clock, for the programs' own tests.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -7,19 +7,20 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use poetry::event::Unobserved;
-use poetry::{Clock, Counters, Counts, Limits, Reporter, Role};
+use poetry::{Clock, Counters, Counts, Limits, Observer, Reporter, Role};
 
 use crate::NAME;
 use crate::dial::Connect;
-use crate::ledger::{Ledger, Serving};
+use crate::ledger::{ConnectionContext, Ledger};
 use crate::listener::Protocol;
 use crate::port::{Stream, Tcp};
-use crate::process::{Name, Node, ProcessRef, TestClock};
+use crate::process::{Node, ProcessRef, TestClock};
 
 /// The end of a pipe that a process owns.
 pub(crate) struct Pipe(Arc<Mutex<Shared>>);
 
-/// The other end, which a test owns.
+/// The end of a pipe that a test owns.
+#[derive(Clone)]
 pub(crate) struct Peer(Arc<Mutex<Shared>>);
 
 #[derive(Default)]
@@ -27,20 +28,24 @@ struct Shared {
     sent: VecDeque<u8>,
     finished: bool,
     received: Vec<u8>,
-    /// Bytes the peer is willing to take.
+    /// Bytes the peer takes.
     window: usize,
-    /// Bytes it would take besides, of which the process has not been told.
+    /// More bytes the peer takes, which are not announced to the process.
     unannounced: usize,
-    /// The process sent FIN.
+    /// Whether the process sent FIN.
     fin: bool,
-    /// The process has let go of it.
+    /// Whether the process closed it.
     closed: bool,
-    /// So many writes more panic.
+    /// The next writes that panic.
     traps: usize,
+    /// Whether the process reads an error instead of bytes.
+    broken: bool,
+    /// Whether both ends are the same socket.
+    is_self_connected: bool,
     waker: Option<Waker>,
 }
 
-/// A pipe whose peer takes so many bytes.
+/// Returns a pipe whose peer takes `window` bytes.
 pub(crate) fn pipe(window: usize) -> (Pipe, Peer) {
     let shared = Arc::new(Mutex::new(Shared {
         window,
@@ -63,26 +68,31 @@ impl Peer {
         self.change(|shared| shared.window += bytes);
     }
 
-    /// Takes `bytes` more, and the process is not told: as a kernel has it that announces only much room.
+    /// Takes `bytes` more without announcing it, like a kernel that announces only much room.
     pub(crate) fn take_unannounced(&self, bytes: usize) {
         lock(&self.0).unannounced += bytes;
     }
 
-    /// Has the next `writes` to it panic.
+    /// Makes the next `writes` panic.
     pub(crate) fn trap(&self, writes: usize) {
         lock(&self.0).traps = writes;
+    }
+
+    /// Resets the connection.
+    pub(crate) fn reset(&self) {
+        self.change(|shared| shared.broken = true);
     }
 
     pub(crate) fn received(&self) -> Vec<u8> {
         lock(&self.0).received.clone()
     }
 
-    /// Bytes sent that nobody has read.
+    /// Returns the number of bytes that the process has not read.
     pub(crate) fn unread(&self) -> usize {
         lock(&self.0).sent.len()
     }
 
-    /// Whether FIN came, and whether the other end is gone altogether.
+    /// Returns whether the process sent FIN, and whether it closed the stream.
     pub(crate) fn ended(&self) -> (bool, bool) {
         let shared = lock(&self.0);
         (shared.fin, shared.closed)
@@ -97,7 +107,7 @@ impl Peer {
     }
 }
 
-/// Poisoned by a trap, it is no worse.
+/// A panic of a trap leaves the state consistent, so a poisoned lock can still be used.
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -105,6 +115,9 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 impl Stream for Pipe {
     fn poll_read(&mut self, turn: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut shared = lock(&self.0);
+        if shared.broken {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         let count = shared.sent.len().min(buffer.len());
         if count == 0 && !shared.finished {
             shared.waker = Some(turn.waker().clone());
@@ -158,12 +171,24 @@ impl Drop for Pipe {
     }
 }
 
+/// Returns a listener on loopback.
+pub(crate) fn real_listener() -> std::net::TcpListener {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
 static LISTENING: LazyLock<Mutex<HashMap<SocketAddr, Pipe>>> = LazyLock::new(Mutex::default);
 
-/// Has the next connection to `address` be a pipe to the returned peer.
+/// Makes the next connection to `address` a pipe to the returned peer.
 pub(crate) fn listen(address: SocketAddr) -> Peer {
     let (pipe, peer) = pipe(usize::MAX);
     LISTENING.lock().unwrap().insert(address, pipe);
+    peer
+}
+
+/// Makes the next connection to `address` one whose two ends are the same socket.
+pub(crate) fn listen_to_itself(address: SocketAddr) -> Peer {
+    let peer = listen(address);
+    lock(&peer.0).is_self_connected = true;
     peer
 }
 
@@ -172,13 +197,17 @@ impl Connect for Pipe {
         let pipe = LISTENING.lock().unwrap().remove(&address);
         match pipe {
             Some(pipe) => Ok(pipe),
-            // Nobody answers.
+            // No answer, ever.
             None => std::future::pending().await,
         }
     }
 
     fn local(&self) -> Option<SocketAddr> {
         None
+    }
+
+    fn is_self_connected(&self) -> bool {
+        lock(&self.0).is_self_connected
     }
 }
 
@@ -192,16 +221,43 @@ pub(crate) struct Connected {
 }
 
 impl Connected {
-    /// A connection that speaks `protocol` to a peer that takes `window` bytes.
+    /// Connects to `protocol` a peer that takes `window` bytes.
     pub(crate) fn new<P: Protocol>(protocol: P, limits: Limits, window: usize) -> Self {
         poetry::panics::silence_contained();
         let (node, clock) = Node::start_on_test_clock().unwrap();
-        Self::in_node(&node, &clock, protocol, limits, window)
+        Self::in_node(
+            &node,
+            &clock,
+            protocol,
+            limits,
+            window,
+            (0, Arc::new(Unobserved)),
+        )
     }
 
-    /// Another, in the same arbiter.
+    /// Connects another peer in the same arbiter.
     pub(crate) fn beside<P: Protocol>(&self, protocol: P, window: usize) -> Self {
-        Self::in_node(&self.node, &self.clock, protocol, Limits::default(), window)
+        let limits = Limits::default();
+        let observed = (0, Arc::new(Unobserved) as _);
+        Self::in_node(&self.node, &self.clock, protocol, limits, window, observed)
+    }
+
+    /// Connects to `protocol` the connection `number` of a node, in the arbiter of the clock.
+    pub(crate) fn observed<P: Protocol>(
+        (node, clock): &(Node, TestClock),
+        protocol: P,
+        number: u64,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let limits = Limits::default();
+        Self::in_node(
+            node,
+            clock,
+            protocol,
+            limits,
+            usize::MAX,
+            (number, observer),
+        )
     }
 
     fn in_node<P: Protocol>(
@@ -210,25 +266,22 @@ impl Connected {
         protocol: P,
         limits: Limits,
         window: usize,
+        (number, observer): (u64, Arc<dyn Observer>),
     ) -> Self {
         let (pipe, peer) = pipe(window);
         let counters = Arc::new(Counters::default());
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let reporter = Reporter::new(
-            NAME,
-            Role::TransformServer,
-            Clock::stopped(),
-            Arc::new(Unobserved),
-        );
-        let serving = Arc::new(Serving {
+        let role = Role::TransformServer;
+        let reporter = Reporter::new(NAME, role, Clock::stopped(), observer);
+        let context = Arc::new(ConnectionContext {
             worker: 0,
             limits,
             counters: Arc::clone(&counters),
             reporter,
             address,
         });
-        let connection = node.arbiter(0).spawn(Name::new("connection"), move || {
-            let ledger = Ledger::open(serving, 0, address, || None);
+        let connection = node.arbiter(0).spawn("connection", move || {
+            let ledger = Ledger::open(context, number, address, || None);
             Ok((protocol.connection::<Pipe>(ledger), Tcp::open(pipe)))
         });
         clock.settle();

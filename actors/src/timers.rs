@@ -1,6 +1,5 @@
-//! An arbiter's deadlines: one queue for all its processes, one entry for each that has a deadline, so that an idle
-//! connection holds no timer of its own. What the time is, and what waits for it, is given: the real clock of
-//! `net`, or a test's.
+//! An arbiter's deadlines: one queue for all its processes with at most one entry for each, so that an idle connection
+//! owns no timer. The clock is the real one of `net` or a test's.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -8,26 +7,26 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
-/// Where an entry stands in the queue: when it is due, and which of those due at that time it is.
+/// An entry's place in the queue: when it is due, and a serial number.
 pub(crate) type Key = (Duration, u64);
 
-/// What the time is: the process's monotonic clock (S22), or a time that moves only when a test says so.
+/// A clock: monotonic (S22), or moved by a test.
 #[derive(Debug, Clone)]
 pub(crate) enum Time {
     /// Reads a monotonic clock.
     Real(fn() -> Duration),
-    /// Stands still until [`Timers::move_to`].
+    /// Stands still until [`Timers::move_to`] moves it.
     Virtual(Rc<Cell<Duration>>),
 }
 
-/// The deadlines of one arbiter. Times count from an origin that the clock states.
+/// The deadlines of one arbiter, as times since the clock's origin.
 pub(crate) struct Timers {
     time: Time,
     next: Cell<u64>,
     /// When [`Timers::fire`] was last called.
     fired: Cell<Duration>,
     queue: RefCell<BTreeMap<Key, Waker>>,
-    /// Who waits for the first entry, and until when.
+    /// The task that waits for the first entry, and until when.
     driver: RefCell<Option<(Duration, Waker)>>,
 }
 
@@ -42,7 +41,7 @@ impl Timers {
         }
     }
 
-    /// The time now.
+    /// Returns the current time.
     #[inline]
     pub(crate) fn now(&self) -> Duration {
         match &self.time {
@@ -51,11 +50,11 @@ impl Timers {
         }
     }
 
-    /// Wakes `waker` once at `due`, unless the returned key is cancelled before.
+    /// Wakes `waker` at `due`, unless the returned key is cancelled before.
     pub(crate) fn insert(&self, due: Duration, waker: Waker) -> Key {
         let key = (due, self.next.replace(self.next.get() + 1));
         self.queue.borrow_mut().insert(key, waker);
-        // The driver sleeps until the entry that was first; it need not know of later ones.
+        // The driver sleeps until the first entry; a later one need not wake it.
         let sleeping = self.driver.borrow_mut().take_if(|(until, _)| due < *until);
         if let Some((_, driver)) = sleeping {
             driver.wake();
@@ -63,12 +62,12 @@ impl Timers {
         key
     }
 
-    /// Forgets an entry; what has fired is no longer there.
+    /// Removes an entry, if it has not fired.
     pub(crate) fn cancel(&self, key: Key) {
         self.queue.borrow_mut().remove(&key);
     }
 
-    /// Wakes all that are due, in the order of their deadlines.
+    /// Wakes all entries that are due, in the order of their deadlines.
     pub(crate) fn fire(&self) {
         let now = self.now();
         self.fired.set(now);
@@ -84,18 +83,18 @@ impl Timers {
         }
     }
 
-    /// Whether an entry has fired, without reading the clock.
+    /// Returns whether an entry has fired, without reading the clock.
     #[inline]
     pub(crate) fn has_fired(&self, key: Key) -> bool {
         key.0 <= self.fired.get()
     }
 
-    /// Up to when deadlines have fired.
+    /// Returns the time up to which deadlines have fired.
     pub(crate) fn fired(&self) -> Duration {
         self.fired.get()
     }
 
-    /// When the first entry is due, counted from the origin; `waker` is woken when an earlier one comes.
+    /// Returns when the first entry is due. `waker` is woken when an earlier one is inserted.
     pub(crate) fn first(&self, waker: &Waker) -> Option<Duration> {
         let first = self.queue.borrow().first_key_value().map(|(key, _)| key.0);
         let until = first.unwrap_or(Duration::MAX);
@@ -103,8 +102,8 @@ impl Timers {
         first
     }
 
-    /// Moves a virtual time to `now`, or to the first deadline before it, and fires what is due then. Whether `now`
-    /// is reached. A real time is not moved.
+    /// Moves a virtual time to `now`, or to the first deadline before it, and fires the entries due then. Returns whether
+    /// `now` is reached. Real time is not moved.
     pub(crate) fn move_to(&self, now: Duration) -> bool {
         let Time::Virtual(time) = &self.time else {
             return true;

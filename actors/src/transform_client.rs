@@ -1,5 +1,5 @@
-//! The transform client (Parts 10 and 13): a process that takes one poem to a transform server and brings the
-//! answer to the poet it is linked to.
+//! The transform client (Parts 10 and 13): a process that has one poem transformed by a server and sends the answer to the
+//! poet it is linked to.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,45 +14,45 @@ use poetry::{FetchFailure, Kind, Peer, Reporter, Role, request};
 use crate::dial::{Connect, Dial, DialEvent};
 use crate::messages::ToPoet;
 use crate::monitor::Reason;
-use crate::poem_client::Fetch;
+use crate::poem_client::FetchSettings;
 use crate::port::TcpEvent;
 use crate::process::{Me, Name, Next, Pid, Process, Received};
 
-/// What a transformer is sent for.
-pub struct Job {
-    /// The transform's name.
-    pub transform: String,
+/// What a transformer has to do.
+pub(crate) struct Job {
+    /// The name of the transform.
+    pub(crate) transform: String,
     /// The transform server.
-    pub server: Peer,
-    /// The fetch it serves.
-    pub task: usize,
-    /// When that must be done.
-    pub deadline: Option<Duration>,
-    /// What that shares with others.
-    pub fetch: Arc<Fetch>,
+    pub(crate) server: Peer,
+    /// The number of the fetch.
+    pub(crate) task: usize,
+    /// The total deadline of the fetch.
+    pub(crate) deadline: Option<Duration>,
+    /// The settings of the fetch.
+    pub(crate) settings: Arc<FetchSettings>,
 }
 
 // ANCHOR: transform
-/// Starts a transformer linked to the calling poet; it answers with [`ToPoet::Transformed`] and exits. If the poet
-/// ends first, so does the transformer, and its socket with it (S14).
-pub fn transform<S, P>(job: Job, poem: &str, me: &Me<'_, P>) -> Pid<std::convert::Infallible>
+/// Starts a transformer linked to the calling poet. It answers with [`ToPoet::Transformed`] and exits. If the poet ends
+/// first, the transformer closes its socket and exits too (S14).
+pub(crate) fn transform<S, P>(job: Job, poem: &str, me: &Me<'_, P>) -> Pid<std::convert::Infallible>
 where
     S: Connect,
     P: Process<Message = ToPoet>,
 {
-    let frame_bytes_max = job.fetch.limits.frame_bytes_max;
+    let frame_bytes_max = job.settings.limits.frame_bytes_max;
     let too_long = request::len(&job.transform, poem) > frame_bytes_max;
     let mut request = Vec::new();
     if !too_long {
         request::encode(&job.transform, poem, &mut request);
     }
     let transformer = Transformer::<S> {
-        reporter: job.fetch.reporter.for_role(Role::TransformClient),
+        reporter: job.settings.reporter.for_role(Role::TransformClient),
         decoder: Decoder::new(frame_bytes_max),
         too_long,
         request,
         sent: 0,
-        heard: false,
+        has_reply: false,
         answered: false,
         poet: me.pid(),
         scene: Scene {
@@ -75,12 +75,12 @@ struct Transformer<S> {
     reporter: Reporter,
     decoder: Decoder,
     request: Vec<u8>,
-    /// The request would be; it was not even made.
+    /// Whether the request exceeds a frame and was not built.
     too_long: bool,
-    /// Bytes of the request that were taken.
+    /// Bytes of the request that the kernel has taken.
     sent: usize,
     /// Whether a byte of the reply has come.
-    heard: bool,
+    has_reply: bool,
     answered: bool,
     scene: Scene,
     stream: std::marker::PhantomData<fn() -> S>,
@@ -88,7 +88,7 @@ struct Transformer<S> {
 
 impl<S: Connect> Transformer<S> {
     fn dial(&mut self, me: &mut Me<'_, Self>) -> Next {
-        let limits = &self.job.fetch.limits;
+        let limits = &self.job.settings.limits;
         if self.too_long {
             let limit = limits.frame_bytes_max as u64;
             return self.answer(Err(FetchFailure::TooLong { limit }), me);
@@ -139,7 +139,7 @@ impl<S: Connect> Transformer<S> {
     }
 
     fn read(&mut self, bytes: &[u8], me: &mut Me<'_, Self>) -> Next {
-        self.heard = true;
+        self.has_reply = true;
         let count = bytes.len() as u64;
         self.report(Kind::Read { bytes: count });
         let reply = match self.decoder.feed(bytes).next() {
@@ -153,8 +153,8 @@ impl<S: Connect> Transformer<S> {
         }
     }
 
-    fn finished_sending(&mut self, me: &mut Me<'_, Self>) -> Next {
-        let failure = if self.heard {
+    fn peer_finished(&mut self, me: &mut Me<'_, Self>) -> Next {
+        let failure = if self.has_reply {
             FetchFailure::CutShort
         } else {
             FetchFailure::Refused
@@ -166,7 +166,7 @@ impl<S: Connect> Transformer<S> {
         self.answer(Err(FetchFailure::connection_lost(error)), me)
     }
 
-    /// The one message to the poet.
+    /// Sends the one message to the poet.
     fn answer(&mut self, answer: Result<String, FetchFailure>, me: &mut Me<'_, Self>) -> Next {
         me.port.close();
         self.answered = true;
@@ -180,9 +180,11 @@ impl<S: Connect> Transformer<S> {
         Next::Exit(Reason::Normal)
     }
 
-    /// For the next byte, but not beyond the poem's total deadline.
+    /// Waits for the next byte, but not beyond the total deadline.
     fn wait(&self, me: &mut Me<'_, Self>) -> Next {
-        let idle = me.now().saturating_add(self.job.fetch.limits.idle_timeout);
+        let idle = me
+            .now()
+            .saturating_add(self.job.settings.limits.idle_timeout);
         me.until(
             self.job
                 .deadline
@@ -191,7 +193,7 @@ impl<S: Connect> Transformer<S> {
         Next::Receive
     }
 
-    fn timed_out(&mut self, me: &mut Me<'_, Self>) -> Next {
+    fn time_out(&mut self, me: &mut Me<'_, Self>) -> Next {
         let now = me.now();
         let which = match self.job.deadline {
             Some(deadline) if deadline <= now => Timeout::Total,
@@ -220,15 +222,17 @@ impl<S: Connect> Process for Transformer<S> {
             Received::Port(DialEvent::Dialled(dialled)) => self.dialled(dialled, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Data(bytes))) => self.read(bytes, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Writable)) => self.write(me),
-            Received::Port(DialEvent::Tcp(TcpEvent::Closed)) => self.finished_sending(me),
+            Received::Port(DialEvent::Tcp(TcpEvent::Closed)) => self.peer_finished(me),
             Received::Port(DialEvent::Tcp(TcpEvent::Error(error))) => self.lost(&error, me),
-            Received::Timeout => self.timed_out(me),
-            Received::Exit(_) | Received::Down(_) => Next::Receive,
+            Received::Timeout => self.time_out(me),
+            Received::Port(DialEvent::Tcp(TcpEvent::Kept(_)))
+            | Received::Exit(_)
+            | Received::Down(_) => Next::Receive,
             Received::Message(never) => match never {},
         }
     }
 
-    /// Of a cancel the poet tells, for both (S14); of a crash, nobody else would.
+    /// Reports a crash. A cancel is reported by the poet, for both (S14).
     fn terminate(&mut self, reason: &Reason, _: &mut Me<'_, Self>) {
         if !self.answered && matches!(reason, Reason::Crash(_)) {
             let cause = reason.to_string();

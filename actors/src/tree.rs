@@ -1,5 +1,5 @@
-//! The supervision tree as text, while it runs (O6). Every supervisor is asked for its own children by a message; one
-//! that does not answer in time is shown as such, and does not hold up the rest.
+//! Draws the supervision tree while it runs (O6). Every supervisor is asked for its children by a message; one that does
+//! not answer in time is marked, and the rest is drawn.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -7,30 +7,30 @@ use std::time::Duration;
 
 use crate::process::{CallError, Name, Node, Pid, ProcessRef, Reply};
 
-/// How long a supervisor may take to say what children it has: it is a person who waits.
+/// How long a supervisor may take to list its children, while a person waits.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What a supervisor says when it is asked which children it has.
+/// A supervisor's answer to `which_children`.
 #[derive(Debug)]
 pub struct Children {
-    /// What it is.
+    /// A description of the supervisor.
     pub about: String,
-    /// Its children, or some of them.
+    /// Its children, possibly not all.
     pub children: Vec<ChildInfo>,
-    /// How many it has besides.
+    /// The number of children left out.
     pub more: usize,
 }
 
-/// One child.
+/// A child as it is drawn.
 #[derive(Debug)]
 pub struct ChildInfo {
-    /// What it is called.
+    /// Its name.
     pub name: Name,
     /// Its process, if it runs.
     pub process: Option<ProcessRef>,
-    /// What there is to say of it.
+    /// Remarks, such as the number of restarts.
     pub notes: String,
-    /// How to ask it for its own children.
+    /// How to ask it for its own children, if it is a supervisor.
     pub which_children: Option<WhichChildren>,
 }
 
@@ -41,7 +41,7 @@ pub struct WhichChildren(Arc<Ask>);
 type Ask = dyn Fn(&Node) -> Result<Children, CallError> + Send + Sync;
 
 impl WhichChildren {
-    /// Asks `pid` by the message that `ask` makes.
+    /// Asks `pid` with the message that `ask` builds.
     pub fn new<M: Send + 'static>(pid: Pid<M>, ask: fn(Reply<Children>) -> M) -> Self {
         Self(Arc::new(move |node| node.call(&pid, PATIENCE, ask)))
     }
@@ -53,14 +53,14 @@ impl std::fmt::Debug for WhichChildren {
     }
 }
 
-/// Draws the tree under `root`. Blocks; not to be called by a process.
-pub fn draw(node: &Node, root: ChildInfo) -> String {
+/// Draws the tree under `root`. Blocks, so a process must not call it.
+pub fn draw_tree(node: &Node, root: ChildInfo) -> String {
     let mut drawing = String::new();
     child(node, &root, ["", ""], &mut drawing);
     drawing
 }
 
-/// Draws one child: `first` stands before its own line, `rest` before those of its children.
+/// Draws one child: `first` is the prefix of its own line, `rest` that of its children's lines.
 fn child(node: &Node, child: &ChildInfo, [first, rest]: [&str; 2], drawing: &mut String) {
     let asked = child.which_children.as_ref().map(|ask| ask.0(node));
     let about = match &asked {
@@ -77,7 +77,7 @@ fn child(node: &Node, child: &ChildInfo, [first, rest]: [&str; 2], drawing: &mut
     };
     let parts = [about.as_str(), child.notes.as_str(), mailbox.as_str()];
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(drawing, "{first}{} ({})", child.name, parts.join(", "));
     if let Some(Ok(supervised)) = asked {
         children(node, &supervised, rest, drawing);

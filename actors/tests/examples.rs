@@ -1,44 +1,65 @@
-//! Every step of the examples, run, with what it has to show.
+//! Runs every example of the ladder and checks what it prints and its exit status.
+// Every example has `start` as a module of its own.
+#![allow(clippy::duplicate_mod)]
 
 #[allow(dead_code)]
-#[path = "../examples/step_1_process.rs"]
-mod step_1_process;
+#[path = "../examples/actors_01_process.rs"]
+mod actors_01_process;
 #[allow(dead_code)]
-#[path = "../examples/step_2_call.rs"]
-mod step_2_call;
+#[path = "../examples/actors_02_call.rs"]
+mod actors_02_call;
 #[allow(dead_code)]
-#[path = "../examples/step_3_monitor.rs"]
-mod step_3_monitor;
+#[path = "../examples/actors_03_monitor.rs"]
+mod actors_03_monitor;
 #[allow(dead_code)]
-#[path = "../examples/step_4_supervisor.rs"]
-mod step_4_supervisor;
+#[path = "../examples/actors_04_supervisor.rs"]
+mod actors_04_supervisor;
 #[allow(dead_code)]
-#[path = "../examples/step_5_server.rs"]
-mod step_5_server;
+#[path = "../examples/actors_05_server.rs"]
+mod actors_05_server;
 #[allow(dead_code)]
-#[path = "../examples/step_6_poet.rs"]
-mod step_6_poet;
+#[path = "../examples/actors_06_poet.rs"]
+mod actors_06_poet;
+#[path = "../examples/start/mod.rs"]
+mod start;
+
+use std::net::TcpListener;
+
+use actors::serve_poem;
+use poetry::{Pace, PoemService, Server};
+
+use start::{addresses, no_arguments, outcome};
 
 const POEM: &str = "The lamp is out,\nthe harbour is not.";
 
+fn prints(text: &str) -> (u8, String) {
+    (0, text.to_owned())
+}
+
 #[test]
 fn o1_step_1_a_process_has_its_state_to_itself() {
-    assert_eq!(step_1_process::run().unwrap(), POEM);
+    let printed = outcome(&[], no_arguments, actors_01_process::run);
+    assert_eq!(printed, prints(POEM));
 }
 
 #[test]
 fn o7_step_2_a_call_has_a_reply() {
-    assert_eq!(step_2_call::run().unwrap(), POEM);
+    let printed = outcome(&[], no_arguments, actors_02_call::run);
+    assert_eq!(printed, prints(POEM));
 }
 
 #[test]
-fn o4_step_3_a_crash_ends_one_process_and_its_monitor_hears_why() {
-    let shown = "The lamp is out,\ncrash: a line without words";
-    assert_eq!(step_3_monitor::run().unwrap(), shown);
+fn o4_step_3_a_crash_ends_one_process_and_its_monitor_receives_the_reason() {
+    let printed = outcome(&[], no_arguments, actors_03_monitor::run);
+    assert_eq!(
+        printed,
+        prints("The lamp is out,\ncrash: a line without words")
+    );
 }
 
 #[test]
-fn o5_step_4_what_crashed_is_started_anew_under_its_name() {
+fn o5_step_4_a_crashed_process_is_restarted_under_its_name() {
+    let printed = outcome(&[], no_arguments, actors_04_supervisor::run);
     let shown = "\
 supervisor (supervisor, one_for_one, mailbox 0/64)
 └─ poem (0 restarts, mailbox 0/64)
@@ -46,13 +67,14 @@ crashed: true
 supervisor (supervisor, one_for_one, mailbox 0/64)
 └─ poem (1 restarts, mailbox 0/64)
 the harbour is not.";
-    assert_eq!(step_4_supervisor::run().unwrap(), shown);
+    assert_eq!(printed, prints(shown));
 }
 
 #[test]
 fn o6_step_5_the_server_is_a_tree_of_processes() {
-    let shown = step_5_server::run().unwrap();
+    let (status, shown) = outcome(&[], no_arguments, actors_05_server::run);
     let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(status, 0);
     assert_eq!(lines[..3], ["5:AHOY?,", "5:AHOY!,", "1 crashed"]);
     assert!(lines[3].starts_with("listener (supervisor, rest_for_one"));
     assert!(
@@ -63,6 +85,31 @@ fn o6_step_5_the_server_is_a_tree_of_processes() {
 }
 
 #[test]
-fn s12_step_6_a_poet_brings_one_poem_home() {
-    assert_eq!(step_6_poet::run().unwrap(), POEM);
+fn s12_step_6_a_poet_sends_its_parent_one_poem() {
+    let printed = outcome(&[], addresses, actors_06_poet::run);
+    assert_eq!(printed, prints(POEM));
+}
+
+#[test]
+fn s10_step_6_fetches_from_the_ports_it_is_given() {
+    let service = PoemService {
+        poem: "Stars fall.".into(),
+        pace: Pace::Fast,
+    };
+    let server = serve_poem(TcpListener::bind("127.0.0.1:0").unwrap(), service).unwrap();
+    let port = server.address().port().to_string();
+    let printed = outcome(&[port.clone(), port], addresses, actors_06_poet::run);
+    assert_eq!(printed, prints("Stars fall.\nStars fall."));
+}
+
+#[test]
+fn s11_examples_report_wrong_arguments_with_status_2_and_failures_with_status_1() {
+    let wrong = ["nonsense".to_owned()];
+    let (status, message) = outcome(&wrong, no_arguments, actors_01_process::run);
+    assert_eq!((status, message.contains("nonsense")), (2, true));
+    let (status, message) = outcome(&wrong, addresses, actors_06_poet::run);
+    assert_eq!((status, message.is_empty()), (2, false));
+    let refused = ["1".to_owned()];
+    let (status, message) = outcome(&refused, addresses, actors_06_poet::run);
+    assert_eq!((status, message.contains("connection failed")), (1, true));
 }

@@ -1,5 +1,5 @@
-//! Let it crash, shown: one request in a hundred panics, and nobody else notices (S20, O2, O4). Alone in its process,
-//! because it counts the process's descriptors and memory.
+//! Let it crash: one request in a hundred panics, and no other connection is affected (S20, O2, O4). The only test of its
+//! process, because it counts the process's descriptors and memory.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const CRASHES_ONE_IN: u64 = 100;
 const WARM_UP: u64 = 2_000;
 const REQUESTS: u64 = 8_000;
-/// What an allocator keeps that has seen it all before; a leak of a connection's memory for each crash is more.
+/// What an allocator may retain. A leak of a connection's memory for each crash would be more.
 const GROWTH_BYTES_MAX: usize = 2 << 20;
 
 #[derive(Default)]
@@ -48,9 +48,9 @@ fn s20_one_crash_in_a_hundred_costs_only_itself() {
         .unwrap();
 
     let crashed = ask(server.address(), WARM_UP);
-    let quiet = until(&*server, |counts| counts.open == 0);
+    let warm = until(&*server, |counts| counts.open == 0);
     assert_eq!(
-        (quiet.closed.panic, quiet.answered),
+        (warm.closed.panic, warm.answered),
         (crashed, WARM_UP - crashed)
     );
     let (descriptors, memory) = (descriptors(), memory());
@@ -61,16 +61,16 @@ fn s20_one_crash_in_a_hundred_costs_only_itself() {
     assert_eq!(counts.answered, WARM_UP + REQUESTS - crashed);
     assert_eq!((counts.failed, counts.closed.panic), (crashed, crashed));
     assert_eq!(panics.0.load(Ordering::Relaxed), crashed);
-    // The connection supervisor heard of each of them once.
+    // The connection supervisor has counted each of them once.
     let tree = server.details().unwrap();
     assert!(tree.contains(&format!(" {crashed} crashed,")), "{tree}");
-    // A connection is counted closed a moment before its socket is, now as when they were counted first.
+    // A connection is counted as closed just before its socket is closed.
     until(&*server, |_| self::descriptors() <= descriptors);
     let growth = self::memory().saturating_sub(memory);
     assert!(growth <= GROWTH_BYTES_MAX, "{growth} bytes more");
 }
 
-/// Asks one request after another, over one connection until that is lost; how many crashed.
+/// Sends one request after another, over one connection until it is lost. Returns how many crashed.
 fn ask(address: SocketAddr, requests: u64) -> u64 {
     let mut crashed = 0;
     let mut stream = connect(address);
@@ -109,12 +109,12 @@ fn until(server: &dyn Server, wanted: impl Fn(&Counts) -> bool) -> Counts {
     }
 }
 
-/// Descriptors this process has open; none to be seen elsewhere than on Linux.
+/// Returns the number of descriptors this process has open; 0 if not on Linux.
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// Bytes this process has in memory; none to be seen elsewhere than on Linux.
+/// Returns the bytes this process has in memory; 0 if not on Linux.
 fn memory() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let resident = pages.and_then(|pages| pages.split(' ').nth(1)?.parse::<usize>().ok());

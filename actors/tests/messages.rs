@@ -1,5 +1,4 @@
-//! What OTP promises of messages and calls (O1, O7), and what processes have besides: timeouts, names, an end with
-//! their node. On virtual time.
+//! Messages and calls (O1, O7), timeouts, names, and the end of a node, on virtual time.
 
 mod common;
 
@@ -7,23 +6,22 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use actors::monitor::Reason;
-use actors::process::{CallError, Name, Next, Node, Pid, SendError};
+use actors::{CallError, Name, Next, Node, Pid, Reason, SendError};
 
-use common::{DEADLINE, Do, Heard, TestNode, act, all, enter, unanswered, word};
+use common::{Action, DEADLINE, Seen, TestNode, act, all, enter, unanswered, word};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn o1_a_full_mailbox_holds_its_sender_back_and_nothing_is_lost_or_reordered() {
+fn o1_a_sender_to_a_full_mailbox_waits_and_no_message_is_lost_or_reordered() {
     let test = TestNode::new();
-    let (slow, heard) = test.puppet("slow");
+    let (slow, seen) = test.puppet("slow");
     let (sender, _) = test.puppet("sender");
     test.make(&slow, |_, me| {
         me.call(&me.pid(), SECOND, unanswered, |_, _, _| Next::Receive);
         Next::Receive
     });
-    // `slow` now waits for itself; its mailbox holds its own call and one more.
+    // `slow` now waits for itself. Its mailbox holds its own call and has room for one more message.
     let to = slow.clone();
     test.make(&sender, move |_, me| {
         for number in 0..9 {
@@ -32,23 +30,23 @@ fn o1_a_full_mailbox_holds_its_sender_back_and_nothing_is_lost_or_reordered() {
         Next::Receive
     });
     assert_eq!(slow.process().mailbox(), (2, 2));
-    assert_eq!(all(&heard), []);
-    // Another sender without patience is told.
+    assert_eq!(all(&seen), []);
+    // A sender that does not wait gets an error.
     assert!(matches!(
         slow.try_send(act(|_, _| Next::Receive)),
         Err(SendError::Full(_))
     ));
     test.clock.advance(SECOND);
-    let said: Vec<_> = (0..9).map(|word| Heard::Said(word.to_string())).collect();
-    assert_eq!(all(&heard), said);
+    let said: Vec<_> = (0..9).map(|word| Seen::Said(word.to_string())).collect();
+    assert_eq!(all(&seen), said);
 }
 
 #[test]
-fn o1_two_that_call_each_other_through_full_mailboxes_end_by_the_timeout() {
+fn o1_two_processes_that_call_each_other_through_full_mailboxes_time_out() {
     let test = TestNode::new();
-    let (one, one_heard) = test.puppet("one");
-    let (two, two_heard) = test.puppet("two");
-    let calls = |other: Pid<Do>| {
+    let (one, one_seen) = test.puppet("one");
+    let (two, two_seen) = test.puppet("two");
+    let calls = |other: Pid<Action>| {
         act(move |_, me| {
             for _ in 0..3 {
                 me.call(&other, SECOND, unanswered, |puppet, answer, _| {
@@ -59,27 +57,27 @@ fn o1_two_that_call_each_other_through_full_mailboxes_end_by_the_timeout() {
             Next::Receive
         })
     };
-    // One process tells both, so that neither can have called before the other was told to.
-    let (teller, _) = test.puppet("teller");
-    let told = [(one.clone(), calls(two.clone())), (two, calls(one))];
-    test.make(&teller, move |_, me| {
-        for (pid, calls) in told {
+    // One process sends to both, so that neither calls before both have their message.
+    let (sender, _) = test.puppet("sender");
+    let messages = [(one.clone(), calls(two.clone())), (two, calls(one))];
+    test.make(&sender, move |_, me| {
+        for (pid, calls) in messages {
             me.send(&pid, calls);
         }
         Next::Receive
     });
-    assert_eq!((all(&one_heard), all(&two_heard)), (vec![], vec![]));
+    assert_eq!((all(&one_seen), all(&two_seen)), (vec![], vec![]));
     test.clock.advance(4 * SECOND);
-    for heard in [one_heard, two_heard] {
-        assert_eq!(all(&heard)[0], Heard::Said(CallError::Timeout.to_string()));
+    for seen in [one_seen, two_seen] {
+        assert_eq!(all(&seen)[0], Seen::Said(CallError::Timeout.to_string()));
     }
 }
 
 #[test]
-fn o7_a_call_has_a_timeout_and_a_late_answer_disturbs_nobody() {
+fn o7_a_call_times_out_and_a_late_reply_is_ignored() {
     let test = TestNode::new();
     let (callee, _) = test.puppet("callee");
-    let (caller, heard) = test.puppet("caller");
+    let (caller, seen) = test.puppet("caller");
     let (keep, kept) = mpsc::channel();
     let to = callee.clone();
     test.make(&caller, move |_, me| {
@@ -100,19 +98,19 @@ fn o7_a_call_has_a_timeout_and_a_late_answer_disturbs_nobody() {
         Next::Receive
     });
     test.clock.advance(SECOND / 2);
-    assert_eq!(all(&heard), []);
+    assert_eq!(all(&seen), []);
     test.clock.advance(SECOND / 2);
-    assert_eq!(all(&heard), [Heard::Said(CallError::Timeout.to_string())]);
+    assert_eq!(all(&seen), [Seen::Said(CallError::Timeout.to_string())]);
     kept.recv_timeout(DEADLINE).unwrap().send(7);
     test.clock.settle();
-    assert_eq!(all(&heard), []);
+    assert_eq!(all(&seen), []);
 }
 
 #[test]
-fn o7_calling_the_dead_is_an_error_at_once_and_so_is_one_that_dies_without_answering() {
+fn o7_a_call_fails_at_once_if_the_process_has_ended_or_ends_without_replying() {
     let test = TestNode::new();
     let (callee, _) = test.puppet("callee");
-    let (caller, heard) = test.puppet("caller");
+    let (caller, seen) = test.puppet("caller");
     for _ in 0..2 {
         let to = callee.clone();
         test.make(&caller, move |_, me| {
@@ -128,14 +126,14 @@ fn o7_calling_the_dead_is_an_error_at_once_and_so_is_one_that_dies_without_answe
             });
             Next::Receive
         });
-        assert_eq!(all(&heard), [Heard::Said(CallError::NoProcess.to_string())]);
+        assert_eq!(all(&seen), [Seen::Said(CallError::NoProcess.to_string())]);
     }
 }
 
 #[test]
-fn a_timeout_comes_once_and_only_for_the_last_wish() {
+fn a_timeout_comes_once_at_the_time_that_was_set_last() {
     let test = TestNode::new();
-    let (puppet, heard) = test.puppet("puppet");
+    let (puppet, seen) = test.puppet("puppet");
     test.make(&puppet, |_, me| {
         me.after(5 * SECOND);
         me.after(SECOND);
@@ -143,41 +141,41 @@ fn a_timeout_comes_once_and_only_for_the_last_wish() {
         Next::Receive
     });
     test.clock.advance(2 * SECOND);
-    assert_eq!(all(&heard), []);
+    assert_eq!(all(&seen), []);
     test.clock.advance(20 * SECOND);
-    assert_eq!(all(&heard), [Heard::Timeout]);
+    assert_eq!(all(&seen), [Seen::Timeout]);
     test.make(&puppet, |_, me| {
         me.after(SECOND);
         me.forever();
         Next::Receive
     });
     test.clock.advance(20 * SECOND);
-    assert_eq!(all(&heard), []);
+    assert_eq!(all(&seen), []);
 }
 
-/// On the real clock, which cannot say so late a time.
+/// On the real clock, which cannot represent so late a time.
 #[test]
-fn who_waits_for_ever_does_not_stop_the_clock_of_others() {
+fn a_process_that_waits_for_ever_does_not_stop_the_timeouts_of_others() {
     let node = Node::start(NonZeroUsize::MIN).unwrap();
     let (patient, _) = enter(&node, "patient", false);
-    let (other, heard) = enter(&node, "other", false);
+    let (other, seen) = enter(&node, "other", false);
     let wait = |puppet, wait| {
-        let deed = act(move |_, me| {
+        let action = act(move |_, me| {
             me.after(wait);
             Next::Receive
         });
-        node.send(puppet, deed);
+        node.send(puppet, action);
     };
     wait(&patient, Duration::MAX);
     for _ in 0..2 {
         wait(&other, Duration::from_millis(1));
-        assert_eq!(heard.recv_timeout(DEADLINE), Ok(Heard::Timeout));
+        assert_eq!(seen.recv_timeout(DEADLINE), Ok(Seen::Timeout));
     }
     node.stop();
 }
 
 #[test]
-fn a_name_belongs_to_the_living() {
+fn a_name_is_free_again_once_its_process_has_ended() {
     let test = TestNode::new();
     let (first, _) = test.puppet("first");
     let (second, _) = test.puppet("second");
@@ -186,29 +184,29 @@ fn a_name_belongs_to_the_living() {
     assert!(!test.node.register(name, &second));
     assert!(test.node.whereis::<u8>(name).is_none());
     test.make(&first, |_, _| Next::Exit(Reason::Normal));
-    assert!(test.node.whereis::<common::Do>(name).is_none());
+    assert!(test.node.whereis::<common::Action>(name).is_none());
     assert!(test.node.register(name, &second));
-    let found = test.node.whereis::<common::Do>(name).unwrap();
+    let found = test.node.whereis::<common::Action>(name).unwrap();
     assert_eq!(found.process().id(), second.process().id());
 }
 
 #[test]
-fn a_node_that_stops_ends_its_processes_and_tells_those_who_wait_outside() {
+fn stopping_a_node_kills_its_processes_and_fails_calls_from_outside() {
     let test = TestNode::new();
-    let (puppet, heard) = test.puppet("puppet");
+    let (puppet, seen) = test.puppet("puppet");
     test.node.stop();
-    assert_eq!(all(&heard), [Heard::Ended(Reason::Killed)]);
+    assert_eq!(all(&seen), [Seen::Ended(Reason::Killed)]);
     let answer = test.node.call(&puppet, SECOND, unanswered);
     assert_eq!(answer, Err(CallError::NoProcess));
 }
 
 #[test]
-fn o1_a_process_that_never_runs_out_of_mail_lets_others_have_their_turn() {
+fn o1_a_process_that_always_has_mail_does_not_starve_the_others() {
     let test = TestNode::new();
     let (busy, _) = test.puppet("busy");
-    let (other, heard) = test.puppet("other");
-    // It sends itself the next message while it handles this one.
-    fn again(busy: &Pid<Do>) -> Do {
+    let (other, seen) = test.puppet("other");
+    // Each message sends the next one.
+    fn again(busy: &Pid<Action>) -> Action {
         let to = busy.clone();
         act(move |_, me| {
             me.send(&to, again(&to));
@@ -216,8 +214,8 @@ fn o1_a_process_that_never_runs_out_of_mail_lets_others_have_their_turn() {
         })
     }
     test.node.send(&busy, again(&busy));
-    test.node.send(&other, word("heard"));
-    let said = heard.recv_timeout(DEADLINE).unwrap();
-    assert_eq!(said, Heard::Said("heard".to_owned()));
+    test.node.send(&other, word("seen"));
+    let said = seen.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(said, Seen::Said("seen".to_owned()));
     busy.process().kill();
 }

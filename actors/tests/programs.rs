@@ -1,5 +1,4 @@
-//! The four programs over real sockets on loopback, in the ways that matter to this model; the whole behaviour is
-//! the conformance suite's.
+//! The four programs over real sockets on loopback: what is particular to this model. The conformance suite tests the rest.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -72,7 +71,7 @@ fn until(server: &dyn Server, wanted: impl Fn(&Counts) -> bool) -> Counts {
 }
 
 #[test]
-fn s1_a_fast_poem_comes_whole() {
+fn s1_a_fast_poem_arrives_complete() {
     let server = serve(poem("Stars\nfall.\n", Pace::Fast), &options(1));
     assert_eq!(ask(server.address(), b""), b"Stars\nfall.\n");
     let counts = until(&*server, |counts| counts.closed.done == 1);
@@ -80,7 +79,7 @@ fn s1_a_fast_poem_comes_whole() {
 }
 
 #[test]
-fn s1_a_slow_poem_comes_in_its_own_time() {
+fn s1_a_slow_poem_arrives_complete() {
     let pace = Pace::Slow {
         num_bytes: NonZeroUsize::new(3).unwrap(),
         delay: Duration::from_millis(2),
@@ -107,7 +106,7 @@ fn s5_keep_alive_answers_in_order() {
 }
 
 #[test]
-fn s20_a_crash_delivers_what_came_before_and_costs_its_connection() {
+fn s20_a_crash_delivers_the_replies_before_it_and_costs_its_connection() {
     poetry::panics::silence_contained();
     let server = serve(transforms(true), &options(1));
     let reply = ask(server.address(), b"7:shout.a,7:crash.b,7:shout.c,");
@@ -118,7 +117,7 @@ fn s20_a_crash_delivers_what_came_before_and_costs_its_connection() {
 }
 
 #[test]
-fn s21_shutdown_closes_the_idle_at_once() {
+fn s21_shutdown_closes_idle_connections_at_once() {
     let server = serve(transforms(true), &options(2));
     let mut idle = connect(server.address());
     until(&*server, |counts| counts.open == 1);
@@ -129,7 +128,7 @@ fn s21_shutdown_closes_the_idle_at_once() {
 }
 
 #[test]
-fn s16_at_the_limit_the_next_waits_until_one_ends() {
+fn s16_at_the_limit_the_next_connection_waits_until_one_ends() {
     let mut options = options(1);
     options.limits.connections_max = 1;
     let server = serve(transforms(true), &options);
@@ -145,7 +144,7 @@ fn s16_at_the_limit_the_next_waits_until_one_ends() {
 }
 
 #[test]
-fn s10_and_s13_poems_are_fetched_transformed_and_kept_when_that_fails() {
+fn s10_and_s13_poems_are_fetched_and_transformed_and_kept_if_the_transform_fails() {
     let poems = serve(poem("Ahoy.", Pace::Fast), &options(1));
     let transforms = serve(transforms(false), &options(1));
     let request = |transform: &str| FetchRequest {
@@ -159,12 +158,12 @@ fn s10_and_s13_poems_are_fetched_transformed_and_kept_when_that_fails() {
         peer: poems.address().into(),
         via: None,
     };
-    let nobody = FetchRequest {
+    let refused = FetchRequest {
         peer: SocketAddr::from(([127, 0, 0, 1], 1)).into(),
         via: None,
     };
     let client = Actors.client(&options(2)).unwrap();
-    let requests = [request("shout"), plain, request("gibberish"), nobody];
+    let requests = [request("shout"), plain, request("gibberish"), refused];
     let outcomes = client.fetch(&requests, Arc::new(Unobserved), &Cancel::new());
     let poems: Vec<_> = outcomes
         .iter()
@@ -197,7 +196,7 @@ fn s14_a_cancelled_fetch_ends_at_once_and_closes_its_socket() {
 }
 
 #[test]
-fn o6_the_supervision_tree_is_shown_while_it_runs() {
+fn o6_the_supervision_tree_is_drawn_while_the_server_runs() {
     let server = serve(transforms(true), &options(1));
     let _open = connect(server.address());
     shows(
@@ -212,7 +211,7 @@ listener (supervisor, rest_for_one, mailbox 0/64)
 }
 
 #[test]
-fn o6_every_arbiter_has_a_supervisor_of_its_connections() {
+fn o6_every_arbiter_has_a_connection_supervisor() {
     let server = serve(transforms(true), &options(2));
     shows(
         &*server,
@@ -225,7 +224,7 @@ listener (supervisor, rest_for_one, mailbox 0/64)
     );
 }
 
-/// Once nothing is under way in it any more.
+/// Waits until the tree is as expected.
 fn shows(server: &dyn Server, expected: &str) {
     let begun = std::time::Instant::now();
     loop {
@@ -238,7 +237,7 @@ fn shows(server: &dyn Server, expected: &str) {
 }
 
 #[test]
-fn s16_many_come_and_go_at_a_limit_that_is_always_reached() {
+fn s16_many_connections_come_and_go_at_the_limit() {
     let mut options = options(2);
     options.limits.connections_max = 3;
     let server = serve(transforms(false), &options);

@@ -1,4 +1,4 @@
-//! What OTP promises of how processes end, and of who hears of it (O2–O4), on virtual time.
+//! Exits, links, monitors and crashes (O2–O4), on virtual time.
 
 mod common;
 
@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use actors::monitor::{Exit, Reason};
-use actors::process::{Name, Next};
+use actors::{Exit, Me, Name, Next, NoPort, Process, Reason, Received};
 
-use common::{Heard, Puppet, TestNode, all, downs, unanswered, word};
+use common::{Puppet, Seen, TestNode, all, downs, unanswered, word};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn o2_a_monitor_delivers_exactly_one_down_after_what_the_process_held_is_released() {
+fn o2_a_monitor_delivers_exactly_one_down_after_the_process_has_released_what_it_owned() {
     struct Held(Arc<AtomicBool>);
     impl Drop for Held {
         fn drop(&mut self) {
@@ -22,10 +21,10 @@ fn o2_a_monitor_delivers_exactly_one_down_after_what_the_process_held_is_release
         }
     }
     let test = TestNode::new();
-    let (watched, _, heard) = test.monitored();
+    let (watched, _, seen) = test.monitored();
     let released = Arc::new(AtomicBool::new(false));
     let held = Held(Arc::clone(&released));
-    // It holds something in a wait that never ends.
+    // The process owns a value in a wait that never ends.
     test.make(&watched, move |_, me| {
         let wait = async move {
             let _held = held;
@@ -34,37 +33,37 @@ fn o2_a_monitor_delivers_exactly_one_down_after_what_the_process_held_is_release
         me.wait(wait, |_, (), _| Next::Receive);
         Next::Receive
     });
-    assert_eq!(all(&heard), []);
+    assert_eq!(all(&seen), []);
     watched.process().exit(Reason::Shutdown);
     test.clock.settle();
     assert!(released.load(Ordering::SeqCst));
-    assert_eq!(downs(&heard), [Reason::Shutdown]);
+    assert_eq!(downs(&seen), [Reason::Shutdown]);
 }
 
 #[test]
-fn o2_monitoring_the_dead_delivers_at_once_and_every_monitor_delivers_its_own() {
+fn o2_monitoring_an_ended_process_delivers_at_once_for_every_monitor() {
     let test = TestNode::new();
-    let (dead, watcher, heard) = test.monitored();
+    let (dead, watcher, seen) = test.monitored();
     test.exit(&dead, Reason::Normal);
-    assert_eq!(downs(&heard), [Reason::Normal]);
+    assert_eq!(downs(&seen), [Reason::Normal]);
     let target = dead.process();
     test.make(&watcher, move |_, me| {
         assert_ne!(me.monitor(&target), me.monitor(&target));
         Next::Receive
     });
-    assert_eq!(downs(&heard), [Reason::NoProcess, Reason::NoProcess]);
+    assert_eq!(downs(&seen), [Reason::NoProcess, Reason::NoProcess]);
 }
 
 #[test]
-fn o2_demonitor_stops_a_down_that_is_in_the_mailbox_already() {
+fn o2_demonitor_stops_a_down_that_is_already_in_the_mailbox() {
     let test = TestNode::new();
     let (watched, _) = test.puppet("watched");
-    let (watcher, heard) = test.puppet("watcher");
+    let (watcher, seen) = test.puppet("watcher");
     let target = watched.process();
     test.make(&watcher, move |_, me| {
         let monitor = me.monitor(&target);
         target.kill();
-        // While it calls itself, which nobody answers, the process dies and the Down arrives.
+        // During a call that is not answered, the other process ends and the Down arrives.
         me.call(&me.pid(), SECOND, unanswered, move |_, _, me| {
             assert!(!target.is_alive());
             me.demonitor(monitor, &target);
@@ -73,118 +72,118 @@ fn o2_demonitor_stops_a_down_that_is_in_the_mailbox_already() {
         Next::Receive
     });
     test.clock.advance(2 * SECOND);
-    assert_eq!(downs(&heard), []);
+    assert_eq!(downs(&seen), []);
 }
 
 #[test]
-fn o2_what_a_process_sent_before_it_ended_comes_before_its_down() {
+fn o2_the_messages_of_a_process_arrive_before_its_down() {
     let test = TestNode::new();
-    let (watched, watcher, heard) = test.monitored();
+    let (watched, watcher, seen) = test.monitored();
     test.make(&watched, move |_, me| {
-        // More than the mailbox holds: it stays until all of it is sent.
+        // More than the mailbox holds: the process exits after all of it is sent.
         for number in 0..5 {
             me.send(&watcher, word(number));
         }
         Next::Exit(Reason::Normal)
     });
-    let heard = all(&heard);
-    assert_eq!(heard.len(), 6);
-    assert_eq!(heard[4], Heard::Said("4".to_owned()));
-    assert!(matches!(&heard[5], Heard::Down(down) if down.reason == Reason::Normal));
+    let seen = all(&seen);
+    assert_eq!(seen.len(), 6);
+    assert_eq!(seen[4], Seen::Said("4".to_owned()));
+    assert!(matches!(&seen[5], Seen::Down(down) if down.reason == Reason::Normal));
 }
 
 #[test]
-fn o3_an_abnormal_exit_takes_the_linked_with_it_and_a_normal_one_does_not() {
+fn o3_an_abnormal_exit_ends_linked_processes_and_a_normal_one_does_not() {
     let test = TestNode::new();
     for (reason, ended) in [
         (Reason::Normal, vec![]),
-        (Reason::Shutdown, vec![Heard::Ended(Reason::Shutdown)]),
-        (Reason::crash("x"), vec![Heard::Ended(Reason::crash("x"))]),
+        (Reason::Shutdown, vec![Seen::Ended(Reason::Shutdown)]),
+        (Reason::crash("x"), vec![Seen::Ended(Reason::crash("x"))]),
     ] {
         let (one, _) = test.puppet("one");
-        let (other, heard) = test.puppet("other");
+        let (other, seen) = test.puppet("other");
         test.link(&one, &other);
         test.exit(&one, reason);
         assert_eq!(other.process().is_alive(), ended.is_empty());
-        assert_eq!(all(&heard), ended);
+        assert_eq!(all(&seen), ended);
     }
 }
 
 #[test]
-fn o3_one_that_traps_exits_receives_them_as_messages() {
+fn o3_a_process_that_traps_exits_receives_them_as_messages() {
     let test = TestNode::new();
     let (one, _) = test.puppet("one");
-    let (trapper, heard) = test.trapper("trapper");
+    let (trapper, seen) = test.trapper("trapper");
     test.link(&one, &trapper);
     test.make(&one, |_, _| panic!("no rhyme"));
     let from = Some(one.process().id());
     let reason = Reason::crash("no rhyme");
-    assert_eq!(all(&heard), [Heard::Exit(Exit { from, reason })]);
+    assert_eq!(all(&seen), [Seen::Exit(Exit { from, reason })]);
     trapper.process().exit(Reason::Shutdown);
     test.clock.settle();
     let (from, reason) = (None, Reason::Shutdown);
-    assert_eq!(all(&heard), [Heard::Exit(Exit { from, reason })]);
+    assert_eq!(all(&seen), [Seen::Exit(Exit { from, reason })]);
 }
 
 #[test]
-fn o3_unlinked_processes_do_not_hear_of_each_other_and_a_link_to_the_dead_is_an_exit() {
+fn o3_unlinking_stops_exits_and_linking_to_an_ended_process_is_an_exit() {
     let test = TestNode::new();
     let (one, _) = test.puppet("one");
-    let (trapper, heard) = test.trapper("trapper");
+    let (trapper, seen) = test.trapper("trapper");
     test.link(&one, &trapper);
     let other = trapper.process();
     test.make(&one, move |_, me| {
         me.unlink(&other);
         Next::Exit(Reason::crash("alone"))
     });
-    assert_eq!(all(&heard), []);
+    assert_eq!(all(&seen), []);
     test.link(&trapper, &one);
     let (from, reason) = (Some(one.process().id()), Reason::NoProcess);
-    assert_eq!(all(&heard), [Heard::Exit(Exit { from, reason })]);
+    assert_eq!(all(&seen), [Seen::Exit(Exit { from, reason })]);
 }
 
 #[test]
-fn o3_a_kill_is_not_trapped_and_reaches_one_that_waits() {
+fn o3_a_kill_is_not_trapped_and_ends_a_process_that_waits() {
     let test = TestNode::new();
-    let (trapper, heard) = test.trapper("trapper");
+    let (trapper, seen) = test.trapper("trapper");
     test.make(&trapper, |_, me| {
         me.wait(std::future::pending::<()>(), |_, (), _| Next::Receive);
         Next::Receive
     });
     trapper.process().kill();
     test.clock.settle();
-    assert_eq!(all(&heard), [Heard::Ended(Reason::Killed)]);
+    assert_eq!(all(&seen), [Seen::Ended(Reason::Killed)]);
 }
 
 #[test]
 fn o4_a_panic_is_a_crash_of_that_process_only_and_keeps_its_message() {
     let test = TestNode::new();
-    let (watched, watcher, heard) = test.monitored();
+    let (watched, watcher, seen) = test.monitored();
     test.make(&watched, |_, _| panic!("line {} does not scan", 3));
-    assert_eq!(downs(&heard), [Reason::crash("line 3 does not scan")]);
+    assert_eq!(downs(&seen), [Reason::crash("line 3 does not scan")]);
     test.make(&watcher, |watcher, _| {
         watcher.say("alive");
         Next::Receive
     });
-    assert_eq!(all(&heard), [Heard::Said("alive".to_owned())]);
+    assert_eq!(all(&seen), [Seen::Said("alive".to_owned())]);
 }
 
 #[test]
-fn o4_a_crash_is_told_once_with_the_name_of_the_process() {
+fn o4_a_crash_is_reported_once_with_the_name_of_the_process() {
     let test = TestNode::new();
-    let (told, heard) = mpsc::channel();
+    let (report, reports) = mpsc::channel();
     test.node.on_crash(move |name, message| {
-        let _ = told.send(format!("{name}: {message}"));
+        let _ = report.send(format!("{name}: {message}"));
     });
     let (puppet, _) = test.puppet("puppet");
     test.make(&puppet, |_, _| panic!("no rhyme"));
-    assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["puppet: no rhyme"]);
+    assert_eq!(reports.try_iter().collect::<Vec<_>>(), ["puppet: no rhyme"]);
 }
 
 #[test]
-fn o4_a_process_that_cannot_be_made_has_ended_before_it_began() {
+fn o4_a_process_that_cannot_be_created_ends_with_the_error() {
     let test = TestNode::new();
-    let (watcher, heard) = test.trapper("watcher");
+    let (watcher, seen) = test.trapper("watcher");
     test.make(&watcher, |_, me| {
         let arbiter = me.arbiter();
         let unborn = Name::new("unborn");
@@ -193,11 +192,11 @@ fn o4_a_process_that_cannot_be_made_has_ended_before_it_began() {
         me.spawn_link_in::<Puppet>(&arbiter, unborn, || panic!("no paper"));
         Next::Receive
     });
-    let reason = |heard| match heard {
-        Heard::Exit(exit) => exit.reason,
+    let reason = |seen| match seen {
+        Seen::Exit(exit) => exit.reason,
         other => panic!("{other:?}"),
     };
-    let reasons: Vec<_> = all(&heard).into_iter().map(reason).collect();
+    let reasons: Vec<_> = all(&seen).into_iter().map(reason).collect();
     assert_eq!(
         reasons,
         [Reason::crash("no ink"), Reason::crash("no paper")]
@@ -205,14 +204,84 @@ fn o4_a_process_that_cannot_be_made_has_ended_before_it_began() {
 }
 
 #[test]
-fn o4_one_that_cannot_be_made_is_heard_of_by_who_monitors_it_after_it_was_spawned() {
+fn o4_a_process_that_cannot_be_created_can_be_monitored_after_it_was_spawned() {
     let test = TestNode::new();
-    let (watcher, heard) = test.puppet("watcher");
+    let (watcher, seen) = test.puppet("watcher");
     test.make(&watcher, |_, me| {
         let no_ink = || Err::<(Puppet, _), _>(std::io::Error::other("no ink"));
         let unborn = me.arbiter().spawn(Name::new("unborn"), no_ink);
         me.monitor(&unborn.process());
         Next::Receive
     });
-    assert_eq!(downs(&heard), [Reason::crash("no ink")]);
+    assert_eq!(downs(&seen), [Reason::crash("no ink")]);
+}
+
+#[test]
+fn o4_a_crashed_process_receives_nothing_more_but_what_it_had_sent_arrives() {
+    let test = TestNode::new();
+    let (watched, watcher, seen) = test.monitored();
+    let to = watched.clone();
+    test.make(&watched, move |_, me| {
+        // More than the mailbox holds, then a call, a message to itself, and a crash.
+        for number in 0..5 {
+            me.send(&watcher, word(number));
+        }
+        me.call(&to, SECOND, unanswered, |_, _, _| {
+            unreachable!("it has crashed")
+        });
+        me.send(&to, word("never"));
+        panic!("no rhyme");
+    });
+    test.clock.advance(2 * SECOND);
+    let seen = all(&seen);
+    let said = (0..5).map(|number| Seen::Said(number.to_string()));
+    assert_eq!(seen[..5], said.collect::<Vec<_>>());
+    assert!(matches!(&seen[5..], [Seen::Down(down)] if down.reason == Reason::crash("no rhyme")));
+}
+
+/// Hands over to a puppet when it crashes.
+struct Testator(Option<Puppet>);
+
+impl Process for Testator {
+    type Message = ();
+    type Port = NoPort;
+
+    fn receive(&mut self, _: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+        panic!("no ink");
+    }
+
+    fn terminate(&mut self, _: &Reason, me: &mut Me<'_, Self>) {
+        if let Some(heir) = self.0.take() {
+            me.hand_over("heir", heir, NoPort);
+        }
+    }
+}
+
+#[test]
+fn o4_a_crashed_process_can_hand_over_to_an_heir_with_its_links() {
+    let test = TestNode::new();
+    let (linked, seen) = test.trapper("linked");
+    let (heir, _) = Puppet::new(false);
+    let testator = test.node.spawn("testator", Testator(Some(heir)));
+    let other = testator.process();
+    test.make(&linked, move |_, me| {
+        me.link(&other);
+        Next::Receive
+    });
+    assert!(testator.process().heir().is_none());
+    testator.try_send(()).unwrap();
+    test.clock.settle();
+    let heir = testator.process().heir().unwrap();
+    assert!(heir.is_alive() && !testator.process().is_alive());
+    heir.exit(Reason::Shutdown);
+    test.clock.settle();
+    let exit = |process: &actors::ProcessRef, reason| {
+        let from = Some(process.id());
+        Seen::Exit(Exit { from, reason })
+    };
+    let exits = [
+        exit(&testator.process(), Reason::crash("no ink")),
+        exit(&heir, Reason::Shutdown),
+    ];
+    assert_eq!(all(&seen), exits);
 }

@@ -1,5 +1,4 @@
-//! The acceptor: takes connections from the listener as long as there is room for them, and deals them in turn to
-//! the connection supervisors that have some.
+//! The acceptor: accepts connections while connection supervisors have room, and hands them to those in turn.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +8,7 @@ use poetry::event::Scene;
 use poetry::limits::{ACCEPT_RETRY, THREADS_MAX};
 use poetry::{Kind, Reporter};
 
-use super::connections::PROMISED_MAX;
+use super::connections::GRANTED_MAX;
 use crate::messages::{ToAcceptor, ToConnections};
 use crate::net::{Handed, Listener, Socket};
 use crate::port::Listening;
@@ -17,22 +16,22 @@ use crate::process::{Me, Next, Pid, Process, Received};
 
 pub(super) struct Acceptor {
     supervisors: Vec<ConnectionSupervisor>,
-    /// Whose turn it is.
+    /// The index of the supervisor whose turn is next.
     turn: usize,
     accepted: u64,
     reporter: Reporter,
 }
 
-/// A connection supervisor, and the room it has said it has.
+/// A connection supervisor, and the room it has granted.
 struct ConnectionSupervisor {
     connections: Pid<ToConnections>,
-    /// Whether it runs in the acceptor's own arbiter.
+    /// Whether it runs in the acceptor's arbiter.
     here: bool,
     room: usize,
 }
 
 impl Acceptor {
-    /// Deals to `supervisors`, one for each arbiter in their order; it runs in the first itself.
+    /// Creates an acceptor for `supervisors`, which are in the order of their arbiters. It runs in the first arbiter.
     pub(super) fn new(supervisors: Vec<Pid<ToConnections>>, reporter: Reporter) -> Self {
         let supervisors =
             (0..)
@@ -50,8 +49,13 @@ impl Acceptor {
         }
     }
 
-    /// Hands a socket to the next supervisor that has room; the port accepts no more than there is.
-    fn deal(&mut self, socket: Socket, peer: SocketAddr, me: &mut Me<'_, Self>) -> io::Result<()> {
+    /// Hands a socket to the next supervisor that has room. The port accepts no more sockets than there is room for.
+    fn hand_on(
+        &mut self,
+        socket: Socket,
+        peer: SocketAddr,
+        me: &mut Me<'_, Self>,
+    ) -> io::Result<()> {
         let supervisors = self.supervisors.len();
         let turn = (self.turn..self.turn + supervisors)
             .map(|turn| turn % supervisors)
@@ -78,7 +82,7 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Out of descriptors or memory, mostly: a pause, so that the loop does not spin (S17).
+    /// Pauses after an error that is a shortage, of descriptors for example, so that accepting does not spin (S17).
     fn failed(&mut self, error: &io::Error, me: &mut Me<'_, Self>) {
         if costs_one_connection(error) {
             return;
@@ -93,8 +97,8 @@ impl Acceptor {
 impl Process for Acceptor {
     type Message = ToAcceptor;
     type Port = Listening<Listener>;
-    /// All the promises there can be, one to a message: a connection supervisor never has to wait for room here.
-    const MAILBOX: usize = THREADS_MAX * PROMISED_MAX;
+    /// Room for one message for each place that can be granted, so that a connection supervisor never waits here.
+    const MAILBOX: usize = THREADS_MAX * GRANTED_MAX;
 
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         for supervisor in &self.supervisors {
@@ -106,7 +110,7 @@ impl Process for Acceptor {
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
             Received::Port(Ok((socket, peer))) => {
-                if let Err(error) = self.deal(socket, peer, me) {
+                if let Err(error) = self.hand_on(socket, peer, me) {
                     me.port.add_room(1);
                     self.failed(&error, me);
                 }

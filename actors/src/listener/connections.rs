@@ -1,12 +1,12 @@
-//! A connection supervisor: one for each arbiter. It starts a process for every socket it is handed, is linked to
-//! all of them, counts them, and tells the acceptor when there is room for more (S16).
+//! The connection supervisor, one for each arbiter. It starts a linked process for every socket it is handed and grants
+//! the acceptor room for more (S16).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Protocol;
 use crate::dial::Connect;
-use crate::ledger::{Ledger, Serving};
+use crate::ledger::{ConnectionContext, Ledger};
 use crate::messages::{Drained, ToAcceptor, ToConnections};
 use crate::monitor::{Exit, Reason};
 use crate::net::Handed;
@@ -16,25 +16,25 @@ use crate::process::{
 };
 use crate::tree::{ChildInfo, Children};
 
-/// Connections that it may be handed at once: half its mailbox, so that the acceptor never has to wait for room in
-/// that. Were both to wait for each other, nothing would ever go on.
-pub(super) const PROMISED_MAX: usize = MAILBOX_CAPACITY / 2;
-/// Connections that are shown by name, at most.
+/// Room granted to the acceptor at once: half this process's mailbox, so that the acceptor never waits for it. If each
+/// waited for the other, neither would continue.
+pub(super) const GRANTED_MAX: usize = MAILBOX_CAPACITY / 2;
+/// Connections listed by name in the tree.
 const NAMED_MAX: usize = 10;
 
 /// Supervises the connections of one arbiter.
 pub(crate) struct Connections<P> {
     protocol: P,
-    serving: Arc<Serving>,
-    /// Which of the connection supervisors this is.
+    context: Arc<ConnectionContext>,
+    /// Its index among the connection supervisors.
     index: usize,
-    /// Its part of `connections_max`.
+    /// Its share of `connections_max`.
     max: usize,
-    /// Connections it has told the acceptor it would take, and not been handed yet.
-    promised: usize,
+    /// Room granted to the acceptor and not used yet.
+    granted: usize,
     acceptor: Option<Pid<ToAcceptor>>,
     open: ById<ProcessRef>,
-    /// Those that crashed.
+    /// The number of connections that crashed.
     crashed: u64,
     drain: Option<Drain>,
 }
@@ -43,16 +43,23 @@ pub(crate) struct Connections<P> {
 struct Drain {
     reply: Option<Reply<Drained>>,
     drained: Drained,
+    /// Whether the grace is over.
+    is_over: bool,
 }
 
 impl<P: Protocol> Connections<P> {
-    pub(super) fn new(protocol: P, serving: Arc<Serving>, index: usize, max: usize) -> Self {
+    pub(super) fn new(
+        protocol: P,
+        context: Arc<ConnectionContext>,
+        index: usize,
+        max: usize,
+    ) -> Self {
         Self {
             protocol,
-            serving,
+            context,
             index,
             max,
-            promised: 0,
+            granted: 0,
             acceptor: None,
             open: ById::default(),
             crashed: 0,
@@ -67,27 +74,27 @@ impl<P: Protocol> Connections<P> {
         peer: std::net::SocketAddr,
         me: &mut Me<'_, Self>,
     ) {
-        self.promised = self.promised.saturating_sub(1);
+        self.granted = self.granted.saturating_sub(1);
         if let Ok(socket) = socket.adopt() {
-            let ledger = Ledger::open(Arc::clone(&self.serving), number, peer, || socket.local());
+            let ledger = Ledger::open(Arc::clone(&self.context), number, peer, || socket.local());
             let connection = self.protocol.connection(ledger);
             let name = Name::numbered("connection", number);
             let connection = me.spawn_link(name, connection, Tcp::open(socket)).process();
             self.open.insert(connection.id(), connection);
         }
-        self.offer_room(me);
+        self.grant_room(me);
     }
 
-    /// Tells the acceptor of free places, several at a time.
-    fn offer_room(&mut self, me: &mut Me<'_, Self>) {
-        let free = self.max.saturating_sub(self.open.len() + self.promised);
-        let more = free.min(PROMISED_MAX - self.promised);
+    /// Grants the acceptor room for more connections, several at a time.
+    fn grant_room(&mut self, me: &mut Me<'_, Self>) {
+        let free = self.max.saturating_sub(self.open.len() + self.granted);
+        let more = free.min(GRANTED_MAX - self.granted);
         if more > 0
-            && self.promised <= PROMISED_MAX / 2
+            && self.granted <= GRANTED_MAX / 2
             && self.drain.is_none()
             && let Some(acceptor) = &self.acceptor
         {
-            self.promised += more;
+            self.granted += more;
             me.send(
                 acceptor,
                 ToAcceptor::Room {
@@ -98,26 +105,38 @@ impl<P: Protocol> Connections<P> {
         }
     }
 
-    fn gone(&mut self, exit: &Exit, me: &mut Me<'_, Self>) -> Next {
-        let Some(from) = exit.from else {
+    fn exited(&mut self, exit: &Exit, me: &mut Me<'_, Self>) -> Next {
+        let ended = exit.from.and_then(|from| self.open.remove(&from));
+        let Some(connection) = ended else {
+            // The listener's supervisor has ended or asks this one to exit.
             return Next::Exit(exit.reason.clone());
         };
-        if self.open.remove(&from).is_none() {
-            // Not a connection: whoever started this process is gone.
-            return Next::Exit(exit.reason.clone());
+        if let Reason::Crash(_) = exit.reason {
+            self.crashed += 1;
+            if let Some(heir) = connection.heir() {
+                self.adopt(heir);
+                return Next::Receive;
+            }
         }
-        self.crashed += u64::from(matches!(exit.reason, Reason::Crash(_)));
         if let Some(drain) = &mut self.drain {
             match exit.reason {
-                // It had nothing in flight and went when it was asked.
+                // It had nothing in flight.
                 Reason::Shutdown => {}
                 Reason::Killed => drain.drained.cut += 1,
                 _ => drain.drained.finished += 1,
             }
             self.finish_drain();
         }
-        self.offer_room(me);
+        self.grant_room(me);
         Next::Receive
+    }
+
+    /// Keeps the process that took over the socket of a connection that crashed, in the crashed one's place.
+    fn adopt(&mut self, heir: ProcessRef) {
+        if self.drain.as_ref().is_some_and(|drain| drain.is_over) {
+            heir.kill();
+        }
+        self.open.insert(heir.id(), heir);
     }
 
     fn which_children(&self) -> Children {
@@ -140,12 +159,21 @@ impl<P: Protocol> Connections<P> {
         self.drain = Some(Drain {
             reply: Some(reply),
             drained: Drained::default(),
+            is_over: false,
         });
         for connection in self.open.values() {
             connection.exit(Reason::Shutdown);
         }
         me.after(grace);
         self.finish_drain();
+    }
+
+    /// The grace is over.
+    fn cut(&mut self) {
+        if let Some(drain) = &mut self.drain {
+            drain.is_over = true;
+        }
+        self.open.values().for_each(ProcessRef::kill);
     }
 
     fn finish_drain(&mut self) {
@@ -167,7 +195,7 @@ impl<P: Protocol> Process for Connections<P> {
         Next::Receive
     }
 
-    /// Its connections do not outlive it.
+    /// Connections do not outlive their supervisor.
     fn terminate(&mut self, _: &Reason, _: &mut Me<'_, Self>) {
         self.open.values().for_each(ProcessRef::kill);
     }
@@ -181,8 +209,8 @@ impl<P: Protocol> Process for Connections<P> {
             }) => self.serve(socket, number, peer, me),
             Received::Message(ToConnections::Meet(acceptor)) => {
                 self.acceptor = Some(acceptor);
-                self.promised = 0;
-                self.offer_room(me);
+                self.granted = 0;
+                self.grant_room(me);
             }
             Received::Message(ToConnections::Drain { grace, reply }) => {
                 self.drain(grace, reply, me);
@@ -190,8 +218,8 @@ impl<P: Protocol> Process for Connections<P> {
             Received::Message(ToConnections::WhichChildren(reply)) => {
                 reply.send(self.which_children())
             }
-            Received::Exit(exit) => return self.gone(&exit, me),
-            Received::Timeout => self.open.values().for_each(ProcessRef::kill),
+            Received::Exit(exit) => return self.exited(&exit, me),
+            Received::Timeout => self.cut(),
             Received::Down(_) => {}
             Received::Port(never) => match never {},
         }

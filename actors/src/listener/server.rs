@@ -1,4 +1,4 @@
-//! A server as others hold it: starts the listener's supervisor, counts, shows the tree, and shuts down (S21, S23).
+//! A running server: starts the supervision tree, counts, draws the tree, and shuts down (S21, S23).
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use super::Protocol;
 use super::acceptor::Acceptor;
 use super::connections::Connections;
 use crate::NAME;
-use crate::ledger::Serving;
+use crate::ledger::ConnectionContext;
 use crate::messages::{Drained, ToConnections};
 use crate::net::Listener;
 use crate::port::{Listening, NoPort};
@@ -25,33 +25,33 @@ use crate::tree::{self, ChildInfo, WhichChildren};
 
 const ACCEPTOR: Name = Name::new("acceptor");
 
-/// How long the processes of a server may take to stop, besides the grace of their connections: they only have to
-/// come to the end of the message they handle.
+/// How long the processes of a server may take to stop, in addition to the grace of the connections. Each only has to
+/// finish the handler it is in.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A running server.
-pub struct Serve {
+/// A running server. Its methods are those of [`Server`]; dropping it shuts it down without grace.
+pub struct RunningServer {
     node: Node,
     address: SocketAddr,
     counters: Vec<Arc<Counters>>,
     root: Pid<ToSupervisor>,
 }
 
-/// Starts a node and a listener's processes in it.
+/// Starts a node and the server's processes in it.
 pub(crate) fn serve<P: Protocol>(
     listener: TcpListener,
     protocol: P,
     role: Role,
     options: &Options,
     observer: Arc<dyn Observer>,
-) -> io::Result<Serve> {
+) -> io::Result<RunningServer> {
     let address = listener.local_addr()?;
     let node = Node::start(options.threads)?;
     let reporter = Reporter::new(NAME, role, options.clock.clone(), observer);
-    // Connections report their crashes themselves, with their addresses.
-    let told = reporter.clone();
+    // Connections report their own crashes, with their addresses.
+    let crashes = reporter.clone();
     node.on_crash(move |name, message| {
-        told.report(
+        crashes.report(
             Scene::default(),
             Kind::Panicked(format!("{name}: {message}")),
         );
@@ -68,12 +68,12 @@ pub(crate) fn serve<P: Protocol>(
         .map(|index| plan.connections(index))
         .collect();
     children.push(plan.acceptor(listener));
-    let root = node.arbiter(0).spawn("listener".into(), move || {
-        // The acceptor is last: a new connection supervisor needs a new acceptor, but not the other way round.
+    let root = node.arbiter(0).spawn("listener", move || {
+        // The acceptor comes last: a restarted connection supervisor needs a new acceptor, but not the other way round.
         let supervisor = Supervisor::new(Strategy::RestForOne, Intensity::default(), children);
         Ok((supervisor, NoPort))
     });
-    Ok(Serve {
+    Ok(RunningServer {
         node,
         address,
         counters,
@@ -81,7 +81,7 @@ pub(crate) fn serve<P: Protocol>(
     })
 }
 
-/// What the children of a listener are made from.
+/// Creates the children of the listener's supervisor.
 struct Plan<P> {
     protocol: P,
     limits: Limits,
@@ -91,9 +91,9 @@ struct Plan<P> {
 }
 
 impl<P: Protocol> Plan<P> {
-    /// The connection supervisor of the arbiter at `index`.
+    /// Returns the spec of the connection supervisor in the arbiter at `index`.
     fn connections(&self, index: usize) -> Spec {
-        let serving = Arc::new(Serving {
+        let context = Arc::new(ConnectionContext {
             worker: u32::try_from(index).unwrap_or(u32::MAX),
             limits: self.limits.clone(),
             counters: Arc::clone(&self.counters[index]),
@@ -108,10 +108,10 @@ impl<P: Protocol> Plan<P> {
             restart: Restart::Permanent,
             shutdown: Shutdown::After(PATIENCE),
             start: Box::new(move |me| {
-                let (protocol, serving) = (protocol.clone(), Arc::clone(&serving));
+                let (protocol, context) = (protocol.clone(), Arc::clone(&context));
                 let arbiter = me.node().arbiter(index);
                 let connections = me.spawn_link_in(&arbiter, name, move || {
-                    Ok((Connections::new(protocol, serving, index, max), NoPort))
+                    Ok((Connections::new(protocol, context, index, max), NoPort))
                 });
                 me.node().register(name, &connections);
                 Ok(Started {
@@ -125,7 +125,7 @@ impl<P: Protocol> Plan<P> {
         }
     }
 
-    /// The acceptor, in the first arbiter. Its listener is kept for the next one.
+    /// Returns the spec of the acceptor, in the first arbiter. The listener is kept for a restart.
     fn acceptor(&self, listener: TcpListener) -> Spec {
         let reporter = self.reporter.clone();
         let arbiters = self.counters.len();
@@ -153,13 +153,13 @@ fn connections_name(index: usize) -> Name {
     Name::numbered("connections", index as u64)
 }
 
-/// A part of `max` that, with the others', adds up to it.
+/// Returns the share of `max` at `index`; the shares add up to `max`.
 fn share(max: usize, index: usize, parts: usize) -> usize {
     max / parts + usize::from(index < max % parts)
 }
 
-impl Serve {
-    /// Stops accepting, then lets every connection supervisor drain, then stops the rest (S21).
+impl RunningServer {
+    /// Stops the acceptor, then drains every connection supervisor, then stops the node (S21).
     fn stop(&self, grace: Duration) -> Drained {
         let _ = self.node.call(&self.root, PATIENCE, |reply| {
             ToSupervisor::Remove(ACCEPTOR, reply)
@@ -172,7 +172,7 @@ impl Serve {
                     .ask(&connections, grace.saturating_add(PATIENCE), drain),
             )
         });
-        // All are asked before the first is waited for.
+        // All supervisors are asked before the first answer is awaited.
         let draining: Vec<_> = draining.collect();
         let drained = draining
             .into_iter()
@@ -183,7 +183,7 @@ impl Serve {
     }
 }
 
-impl Server for Serve {
+impl Server for RunningServer {
     fn address(&self) -> SocketAddr {
         self.address
     }
@@ -192,7 +192,7 @@ impl Server for Serve {
         Counts::of(self.counters.iter().map(|counters| &**counters))
     }
 
-    /// The supervision tree (O6).
+    /// Draws the supervision tree (O6).
     fn details(&self) -> Option<String> {
         let root = ChildInfo {
             name: self.root.process().name(),
@@ -203,7 +203,7 @@ impl Server for Serve {
                 ToSupervisor::WhichChildren,
             )),
         };
-        Some(tree::draw(&self.node, root))
+        Some(tree::draw_tree(&self.node, root))
     }
 
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary {
@@ -216,16 +216,16 @@ impl Server for Serve {
     }
 }
 
-/// A shutdown without grace; after a shutdown there is nothing left to stop.
-impl Drop for Serve {
+/// Stops the node without grace; does nothing after a shutdown.
+impl Drop for RunningServer {
     fn drop(&mut self) {
         self.node.stop();
     }
 }
 
-impl fmt::Debug for Serve {
+impl fmt::Debug for RunningServer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Serve")
+        out.debug_struct("RunningServer")
             .field("address", &self.address)
             .finish_non_exhaustive()
     }

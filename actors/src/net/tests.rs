@@ -1,18 +1,18 @@
-//! What the kernel takes and does not announce, on real sockets.
+//! Real sockets: room that the kernel does not announce, and self-connects.
 
 use std::io::Read;
 use std::thread;
 
 use super::*;
 
-/// Whatever a test waits for comes sooner.
+/// The timeout of every wait in these tests.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A socket that the kernel buffers little for and takes nothing more from, its peer, and how many bytes are on the
-/// way. The runtime has no turn from then on in which it could hear that the socket is writable again.
+/// Returns a socket with a small and full send buffer, its peer, and the number of bytes under way. The runtime does not
+/// run afterwards, so it cannot learn that the socket is writable again.
 fn full(system: &actix::SystemRunner) -> (Socket, net::TcpStream, usize) {
     let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
-    // What is accepted inherits it.
+    // Accepted sockets inherit it.
     let small = SockRef::from(&listener).set_send_buffer_size(16 << 10);
     small.unwrap();
     let peer = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -32,14 +32,14 @@ fn full(system: &actix::SystemRunner) -> (Socket, net::TcpStream, usize) {
 }
 
 #[test]
-fn s18_room_that_is_not_announced_is_asked_of_the_kernel_and_counted() {
+fn s18_a_write_into_unannounced_room_is_made_and_counted() {
     let system = actix::System::new();
     let (mut socket, mut peer, taken) = full(&system);
     let mut buffer = [0; 1 << 10];
     let (mut read, begun) = (0, Instant::now());
     let more = loop {
         assert!(begun.elapsed() < DEADLINE);
-        // As long as its kernel has no room the peer reads on.
+        // The peer reads until its kernel has room.
         if read < taken {
             read += peer.read(&mut buffer).unwrap();
         }
@@ -56,14 +56,29 @@ fn s18_room_that_is_not_announced_is_asked_of_the_kernel_and_counted() {
 }
 
 #[test]
-fn s18_a_connection_that_is_gone_is_not_one_that_takes_nothing() {
+fn s18_a_write_to_a_reset_connection_is_an_error_and_not_a_peer_that_reads_nothing() {
     let system = actix::System::new();
     let (mut socket, peer, _) = full(&system);
-    // With unread input: it resets.
+    // Dropped with unread input, the peer resets the connection.
     drop(peer);
     let begun = Instant::now();
     while socket.try_write_unannounced(b"more").is_ok() {
         assert!(begun.elapsed() < DEADLINE);
         thread::yield_now();
     }
+}
+
+#[test]
+fn s11_a_socket_that_is_connected_to_itself_is_recognised() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    socket.connect(&socket.local_addr().unwrap()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let (ordinary, _peer, _) = full(&actix::System::new());
+    assert!(!ordinary.is_self_connected());
+    actix::System::new().block_on(async {
+        let socket = Released(socket.into()).adopt().unwrap();
+        assert!(socket.is_self_connected());
+    });
 }

@@ -1,42 +1,49 @@
-//! The process that sends out poets, at most so many at once, and collects what they bring.
+//! The process that fetches many poems: it starts poets, up to a limit at once, and collects their messages.
 
 use std::marker::PhantomData;
 use std::sync::{Arc, mpsc};
 
 use poetry::cancel::Target;
 use poetry::event::Scene;
-use poetry::{Cancel, FetchFailure, Kind, Outcome};
+use poetry::{Cancel, FetchFailure, FetchRequest, Kind, Outcome};
 
-use super::{Fetch, crashed, failed, get_poetry};
+use super::{FetchSettings, crashed, failed, get_poetry};
 use crate::dial::Connect;
-use crate::messages::ToFetcher;
+use crate::messages::{Fetched, ToFetcher};
 use crate::monitor::{Down, Reason};
 use crate::port::NoPort;
 use crate::process::{ById, Me, Next, Process, ProcessRef, Received};
 
 pub(super) struct Fetcher<S> {
-    fetch: Arc<Fetch>,
-    /// Asked before a poet is sent out: the message about it may still be on its way.
+    settings: Arc<FetchSettings>,
+    requests: Vec<FetchRequest>,
+    /// Checked before a poet is started: the message about a cancel may not have arrived yet.
     cancel: Cancel,
     outcomes: Vec<Option<Outcome>>,
-    /// The request whose turn is next.
+    /// The index of the next request.
     next: usize,
-    /// Requests without an outcome.
+    /// The number of requests without an outcome.
     left: usize,
     poets: ById<(usize, ProcessRef)>,
-    /// Whoever waits outside.
+    /// Where the outcomes go.
     done: mpsc::Sender<Vec<Outcome>>,
     stream: PhantomData<fn() -> S>,
 }
 
 impl<S: Connect> Fetcher<S> {
-    pub(super) fn new(fetch: Arc<Fetch>, cancel: Cancel, done: mpsc::Sender<Vec<Outcome>>) -> Self {
+    pub(super) fn new(
+        settings: Arc<FetchSettings>,
+        requests: Vec<FetchRequest>,
+        cancel: Cancel,
+        done: mpsc::Sender<Vec<Outcome>>,
+    ) -> Self {
         Self {
-            outcomes: vec![None; fetch.requests.len()],
+            outcomes: vec![None; requests.len()],
             next: 0,
-            left: fetch.requests.len(),
+            left: requests.len(),
             poets: ById::default(),
-            fetch,
+            settings,
+            requests,
             cancel,
             done,
             stream: PhantomData,
@@ -44,18 +51,19 @@ impl<S: Connect> Fetcher<S> {
     }
 
     // ANCHOR: fetch_all
-    /// Sends out poets until as many are under way as may be (S15).
-    fn send_out(&mut self, me: &mut Me<'_, Self>) -> Next {
-        let under_way_max = self.fetch.limits.fetches_max.max(1);
-        while self.poets.len() < under_way_max && self.next < self.outcomes.len() {
+    /// Starts poets until the limit is reached (S15). Exits once every request has its outcome.
+    fn start_poets(&mut self, me: &mut Me<'_, Self>) -> Next {
+        let poets_max = self.settings.limits.fetches_max.max(1);
+        while self.poets.len() < poets_max && self.next < self.requests.len() {
             let task = self.next;
             self.next += 1;
             if self.cancel.is_cancelled(task) {
-                self.never_sent_out(task);
+                self.cancel_before_start(task);
                 continue;
             }
             let arbiter = me.node().arbiter(task);
-            let poet = get_poetry::<S>(&arbiter, &self.fetch, task, me.pid()).process();
+            let request = (task, self.requests[task].clone());
+            let poet = get_poetry::<S, _>(&arbiter, &self.settings, request, me.pid()).process();
             me.monitor(&poet);
             self.poets.insert(poet.id(), (task, poet));
         }
@@ -67,18 +75,17 @@ impl<S: Connect> Fetcher<S> {
         Next::Exit(Reason::Normal)
     }
 
-    /// A poet's place is free once it is down, so its message has come before.
+    /// A poet has ended, and its message, if there was one, has arrived before.
     fn poet_is_down(&mut self, down: &Down, me: &mut Me<'_, Self>) -> Next {
         if let Some((task, _)) = self.poets.remove(&down.process) {
-            // One that ended without a word still has its outcome.
-            let request = &self.fetch.requests[task];
-            let outcome = crashed(request, &down.reason.to_string());
+            let outcome = crashed(&self.requests[task], &down.reason.to_string());
             self.keep(task, outcome);
         }
-        self.send_out(me)
+        self.start_poets(me)
     }
     // ANCHOR_END: fetch_all
 
+    /// Keeps the first outcome of a request.
     fn keep(&mut self, task: usize, outcome: Outcome) {
         let kept = &mut self.outcomes[task];
         if kept.is_none() {
@@ -87,29 +94,27 @@ impl<S: Connect> Fetcher<S> {
         }
     }
 
-    /// Poets under way say themselves that they were cancelled (S14).
+    /// Asks poets to exit, who report the cancel themselves (S14), and cancels requests that have not begun.
     fn cancel(&mut self, target: Target) {
-        let named = |task: usize| target == Target::All || target == Target::Task(task);
-        for (_, poet) in self.poets.values().filter(|(task, _)| named(*task)) {
+        let is_meant = |task: usize| target == Target::All || target == Target::Task(task);
+        for (_, poet) in self.poets.values().filter(|(task, _)| is_meant(*task)) {
             poet.exit(Reason::Shutdown);
         }
-        for task in (self.next..self.outcomes.len()).filter(|&task| named(task)) {
-            self.never_sent_out(task);
+        for task in (self.next..self.requests.len()).filter(|&task| is_meant(task)) {
+            self.cancel_before_start(task);
         }
     }
 
-    /// A request that was cancelled before its turn.
-    fn never_sent_out(&mut self, task: usize) {
+    fn cancel_before_start(&mut self, task: usize) {
         if self.outcomes[task].is_none() {
             let scene = Scene {
                 task: task as u64,
                 ..Scene::default()
             };
             let cancelled = FetchFailure::Cancelled;
-            self.fetch
-                .reporter
-                .report(scene, Kind::Failed(cancelled.clone()));
-            self.keep(task, failed(&self.fetch.requests[task], cancelled));
+            let reporter = &self.settings.reporter;
+            reporter.report(scene, Kind::Failed(cancelled.clone()));
+            self.keep(task, failed(&self.requests[task], cancelled));
         }
     }
 }
@@ -119,18 +124,18 @@ impl<S: Connect> Process for Fetcher<S> {
     type Port = NoPort;
 
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
-        self.send_out(me)
+        self.start_poets(me)
     }
 
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
-            Received::Message(ToFetcher::Poem { task, outcome }) => {
+            Received::Message(ToFetcher::Fetched(Fetched { task, outcome, .. })) => {
                 self.keep(task, outcome);
                 Next::Receive
             }
             Received::Message(ToFetcher::Cancel(target)) => {
                 self.cancel(target);
-                self.send_out(me)
+                self.start_poets(me)
             }
             Received::Down(down) => self.poet_is_down(&down, me),
             Received::Exit(_) | Received::Timeout => Next::Receive,

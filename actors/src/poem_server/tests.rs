@@ -24,13 +24,13 @@ fn connected(pace: Pace, window: usize) -> Connected {
 #[test]
 fn s1_chunk_k_comes_k_delays_after_the_accept_and_fin_one_after_the_last() {
     let it = connected(SLOW, usize::MAX);
-    for (heard, fin) in [
+    for (received, fin) in [
         ("Star", false),
         ("Stars fa", false),
         ("Stars fall", false),
         ("Stars fall", true),
     ] {
-        assert_eq!(it.peer.received(), heard.as_bytes());
+        assert_eq!(it.peer.received(), received.as_bytes());
         assert_eq!(it.peer.ended().0, fin);
         it.clock.advance(SECOND);
     }
@@ -52,7 +52,7 @@ fn s1_lateness_does_not_accumulate() {
 }
 
 #[test]
-fn s1_what_the_listener_says_is_discarded_and_its_fin_ends_nothing() {
+fn s1_input_is_discarded_and_fin_does_not_end_the_poem() {
     let it = connected(SLOW, usize::MAX);
     it.peer.send(b"louder!");
     it.peer.finish();
@@ -70,7 +70,7 @@ fn s1_what_the_listener_says_is_discarded_and_its_fin_ends_nothing() {
 }
 
 #[test]
-fn s18_a_listener_that_takes_no_byte_is_closed_by_the_write_timeout() {
+fn s18_a_client_that_reads_nothing_is_closed_by_the_write_timeout() {
     let it = connected(Pace::Fast, 3);
     it.clock.advance(29 * SECOND);
     it.peer.take(3);
@@ -81,10 +81,10 @@ fn s18_a_listener_that_takes_no_byte_is_closed_by_the_write_timeout() {
 }
 
 #[test]
-fn s18_a_listener_that_takes_bytes_unannounced_is_closed_only_when_it_takes_none() {
+fn s18_a_slow_but_steady_reader_is_not_closed() {
     for pace in [Pace::Fast, SLOW] {
         let it = connected(pace, 0);
-        // Of the slow poem: a part of a chunk, the rest of it exactly, the next and a part of the last.
+        // For the slow poem: part of a chunk, exactly the rest of it, then the next and part of the last.
         for taken in [3, 4, 9] {
             it.clock.advance(29 * SECOND);
             let before = it.peer.received().len();
@@ -111,7 +111,7 @@ fn s18_a_listener_that_takes_bytes_unannounced_is_closed_only_when_it_takes_none
 }
 
 #[test]
-fn s18_a_poem_taken_unannounced_is_answered_and_ends_as_any_other() {
+fn s18_a_poem_read_slowly_to_its_end_is_answered() {
     for pace in [Pace::Fast, SLOW] {
         let it = connected(pace, 0);
         it.peer.take_unannounced(100);
@@ -124,7 +124,7 @@ fn s18_a_poem_taken_unannounced_is_answered_and_ends_as_any_other() {
 }
 
 #[test]
-fn s21_a_poem_on_its_way_is_in_flight() {
+fn s21_a_poem_that_is_being_sent_is_in_flight() {
     let it = connected(SLOW, usize::MAX);
     it.process.exit(Reason::Shutdown);
     it.peer.finish();

@@ -1,13 +1,12 @@
-//! Maps by process, and sets of monitors. Their keys count up and nobody outside chooses them, so a multiplication
-//! hashes well enough; the standard hash, made for keys that an adversary picks, was a fourteenth of a one-shot
-//! connection.
+//! Maps keyed by process and sets of monitors. The keys are serial numbers that no peer chooses, so one multiplication is
+//! hash enough; std's hash defends against chosen keys and costs several times as much.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::monitor::{MonitorId, ProcessId};
 
-/// A map from processes.
+/// A map keyed by process.
 pub(crate) type ById<V> = HashMap<ProcessId, V, BuildHasherDefault<IdHasher>>;
 
 /// A set of monitors.
@@ -16,7 +15,7 @@ pub(crate) type Monitors = HashSet<MonitorId, BuildHasherDefault<IdHasher>>;
 #[derive(Default)]
 pub(crate) struct IdHasher(u64);
 
-/// Two to the 64th, divided by the golden ratio: neighbours end up far apart.
+/// 2^64 divided by the golden ratio, which spreads neighbouring numbers far apart.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Hasher for IdHasher {

@@ -1,107 +1,115 @@
-//! What a process can do while it handles something: send, call, wait, spawn, link, monitor, set its timeout, use
-//! its port.
+//! What a process can do while it handles something: send, call, wait, link, monitor, set its timeout, use its port.
+//! Starting other processes is in `spawn`, fetching a poem in `poem_client`.
 
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::arbiter::{self, Arbiter};
-use super::context::{Core, Resume};
+use super::call::{self, CallError, Reply};
+use super::control::{Control, Resume, Wait};
 use super::name::Name;
 use super::node::Node;
-use super::pid::{CallError, Pid, ProcessRef, Reply, SendError, Signal};
+use super::pid::{Pid, SendError};
+use super::process_ref::{ProcessRef, Signal};
 use super::{Next, Process};
 use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason};
 
-/// A process's hold on its runtime, lent to it while it handles something.
+/// A process's access to its runtime, lent to it while it handles something.
 pub struct Me<'a, P: Process> {
-    /// What the process owns of the outside world.
+    /// The process's port.
     pub port: &'a mut P::Port,
-    pub(super) core: &'a mut Core<P>,
+    pub(super) control: &'a mut Control<P>,
 }
 
 impl<P: Process> Me<'_, P> {
-    /// Its own pid.
+    /// Returns this process's pid.
     pub fn pid(&self) -> Pid<P::Message> {
-        Pid(Arc::clone(&self.core.inbox) as _)
+        self.control.pid.clone()
     }
 
-    /// Itself, without its language.
+    /// A type-erased reference to this process.
     pub fn process(&self) -> ProcessRef {
-        ProcessRef(Arc::clone(&self.core.inbox) as _)
+        self.control.pid.process()
     }
 
-    /// Its name.
+    /// Returns this process's name.
     pub fn name(&self) -> Name {
-        self.core.inbox.record.name
+        self.control.pid.record().name
     }
 
-    /// The arbiter it runs in, counted from 0.
+    /// Returns the index of the arbiter it runs in.
     pub fn worker(&self) -> u32 {
-        self.core.local.worker
+        self.control.local.worker
     }
 
-    /// The node it belongs to.
+    /// Returns the node it belongs to.
     pub fn node(&self) -> &Node {
-        &self.core.local.node
+        &self.control.local.node
     }
 
-    /// The arbiter it runs in.
-    pub fn arbiter(&self) -> Arbiter {
-        self.node().arbiter(self.core.local.worker as usize)
-    }
-
-    /// The time, as it was when this process was first asked for it in this turn.
+    /// Returns the time of the first call in this turn, so that a turn reads the clock once.
     #[inline]
     pub fn now(&mut self) -> Duration {
-        let timers = &self.core.local.timers;
-        *self.core.now.get_or_insert_with(|| timers.now())
+        let timers = &self.control.local.timers;
+        *self.control.now.get_or_insert_with(|| timers.now())
     }
 
-    /// Receives [`Timeout`](super::Received::Timeout) `wait` from now, instead of any earlier wish.
+    /// Sets the timeout to `wait` from now, replacing the earlier one: [`Timeout`](super::Received::Timeout) is then
+    /// received once.
     #[inline]
     pub fn after(&mut self, wait: Duration) {
         let now = self.now();
         self.until(now.saturating_add(wait));
     }
 
-    /// Receives [`Timeout`](super::Received::Timeout) at `due`, instead of any earlier wish.
+    /// Sets the timeout to the time `due`, replacing the earlier one.
     #[inline]
     pub fn until(&mut self, due: Duration) {
-        self.core.due = Some(due);
+        self.control.due = Some(due);
     }
 
-    /// Wants no timeout.
+    /// Removes the timeout.
     pub fn forever(&mut self) {
-        self.core.due = None;
+        self.control.due = None;
     }
 
-    /// Lends an empty buffer, for what is to be written at once, so that no process has to own one of that size.
-    /// It is the caller's alone until it is [given back](Self::give_scratch); one that is not is not missed.
+    /// Returns how many requests this process may still answer in this turn (S24).
+    #[inline]
+    pub fn turn_left(&self) -> u32 {
+        self.control.turn_left
+    }
+
+    /// Counts `requests` as answered in this turn. When none are left, the turn ends with this handler: the next event of
+    /// the port is received after every other ready process of the arbiter has had a turn.
+    #[inline]
+    pub fn use_turn(&mut self, requests: u32) {
+        self.control.turn_left = self.control.turn_left.saturating_sub(requests);
+    }
+
+    /// Borrows the arbiter's empty scratch buffer, for bytes that are written before the handler returns. Failing to
+    /// [return it](Self::give_scratch) is harmless.
     #[inline]
     pub fn take_scratch(&mut self) -> Vec<u8> {
-        self.core.local.scratch.take()
+        self.control.local.scratch.take()
     }
 
-    /// Gives a buffer back, for the next process of this arbiter that wants one. What is in it is forgotten.
+    /// Returns the scratch buffer and clears it.
     #[inline]
     pub fn give_scratch(&mut self, mut scratch: Vec<u8>) {
         scratch.clear();
-        self.core.local.scratch.set(scratch);
+        self.control.local.scratch.set(scratch);
     }
 
-    /// Receives exits as messages (O3): `process_flag(trap_exit, true)`.
+    /// Receives exits as messages from now on (O3): `process_flag(trap_exit, true)`.
     pub fn trap_exits(&mut self) {
-        self.core.traps_exits = true;
+        self.control.traps_exits = true;
     }
 
-    /// Sends `message`. If the mailbox is full this process receives nothing more until there is room (O1); what it
-    /// sends meanwhile keeps its order. What is sent to the dead is lost.
+    /// Sends `message`. If the mailbox is full, this process receives nothing until there is room (O1); what it sends
+    /// meanwhile keeps its order. A message to a process that has ended is dropped.
     ///
-    /// Two processes that send to each other through full mailboxes wait for ever, and so does one that sends too
-    /// much to itself: let messages flow one way, promise room before it is used, or [call](Self::call), which ends.
+    /// Two processes that send to each other through full mailboxes wait for ever, and so does a process that sends too
+    /// much to itself. Let messages flow one way, reserve room before sending, or [call](Self::call), which times out.
     pub fn send<M: Send + 'static>(&mut self, to: &Pid<M>, message: M) {
-        let message = if self.core.waits() {
+        let message = if self.control.waits() {
             message
         } else {
             match to.try_send(message) {
@@ -110,13 +118,12 @@ impl<P: Process> Me<'_, P> {
             }
         };
         let to = to.clone();
-        self.core.wait(Box::pin(async move {
+        self.control.wait(Wait::Send(Box::pin(async move {
             let _ = to.send(message).await;
-            None
-        }));
+        })));
     }
 
-    /// Asks `to` and receives nothing else until it has replied, has ended, or `timeout` is over (O7).
+    /// Calls `to` and receives nothing else until it has replied, has ended, or `timeout` is over (O7).
     pub fn call<M: Send + 'static, R: 'static>(
         &mut self,
         to: &Pid<M>,
@@ -125,50 +132,31 @@ impl<P: Process> Me<'_, P> {
         then: impl FnOnce(&mut P, Result<R, CallError>, &mut Me<'_, P>) -> Next + 'static,
     ) {
         let to = to.clone();
-        self.wait(async move { to.call(ask, timeout).await }, then);
+        self.wait(async move { call::call(&to, timeout, ask).await }, then);
     }
 
-    /// Receives nothing until `future` has come to its end, then goes on with `then`.
+    /// Receives nothing until `future` is ready, then calls `then` with its output.
     pub fn wait<F: Future + 'static>(
         &mut self,
         future: F,
         then: impl FnOnce(&mut P, F::Output, &mut Me<'_, P>) -> Next + 'static,
     ) {
-        self.core.wait(Box::pin(async move {
+        self.control.wait(Wait::Then(Box::pin(async move {
             let output = future.await;
-            let resume: Resume<P> =
-                Box::new(move |state: &mut P, me: &mut Me<'_, P>| then(state, output, me));
-            Some(resume)
-        }));
+            let resume: Resume<P> = Box::new(
+                move |state: &mut P, port: &mut P::Port, control: &mut Control<P>| {
+                    then(state, output, &mut Me { port, control })
+                },
+            );
+            resume
+        })));
     }
 
-    /// Starts a process in this arbiter.
-    pub fn spawn<Q: Process>(&self, name: Name, process: Q, port: Q::Port) -> Pid<Q::Message> {
-        arbiter::spawn_here(&self.core.local, name, process, port)
-    }
-
-    /// Starts a process linked to this one.
-    pub fn spawn_link<Q: Process>(&self, name: Name, process: Q, port: Q::Port) -> Pid<Q::Message> {
-        let pid = self.spawn(name, process, port);
-        self.link(&pid.process());
-        pid
-    }
-
-    /// Starts a process in any arbiter of the node, linked to this one.
-    pub fn spawn_link_in<Q: Process>(
-        &self,
-        arbiter: &Arbiter,
-        name: Name,
-        make: impl FnOnce() -> io::Result<(Q, Q::Port)> + Send + 'static,
-    ) -> Pid<Q::Message> {
-        arbiter.spawn_linked(name, Some(self.process()), make)
-    }
-
-    /// Ties two processes: when one ends, the other hears of it or ends too (O3). Linking to the dead is as if it
-    /// had ended just now.
+    /// Links this process with `other`: when one ends abnormally, the other exits too or receives the exit (O3). Linking
+    /// to a process that has ended counts as its exit.
     pub fn link(&self, other: &ProcessRef) {
         if other.record().link(self.process()) {
-            self.core.inbox.record.link(other.clone());
+            self.control.pid.record().link(other.clone());
         } else {
             self.process().signal(Signal::Exit(Exit {
                 from: Some(other.id()),
@@ -177,13 +165,20 @@ impl<P: Process> Me<'_, P> {
         }
     }
 
-    /// Those it is linked to: `process_info(self(), links)`.
-    pub fn links(&self) -> Vec<ProcessId> {
-        self.core.inbox.record.links()
+    /// Removes the link.
+    pub fn unlink(&self, other: &ProcessRef) {
+        other.record().unlink(self.process().id());
+        self.control.pid.record().unlink(other.id());
     }
 
-    /// Receives a normal exit of its own, behind what is in its mailbox already; only if it traps exits. What a
-    /// supervisor's `gen_server:cast(self(), ...)` is for.
+    /// Returns the processes linked to this one: `process_info(self(), links)`.
+    pub fn links(&self) -> Vec<ProcessId> {
+        let links = self.control.pid.record().links();
+        links.iter().map(ProcessRef::id).collect()
+    }
+
+    /// Sends this process a normal exit of its own, behind the mail it already has. It must trap exits. A supervisor uses
+    /// it where OTP's calls `gen_server:cast(self(), …)`.
     pub(crate) fn exit_to_itself(&self) {
         let process = self.process();
         process.signal(Signal::Exit(Exit {
@@ -192,16 +187,10 @@ impl<P: Process> Me<'_, P> {
         }));
     }
 
-    /// Unties them.
-    pub fn unlink(&self, other: &ProcessRef) {
-        other.record().unlink(self.process().id());
-        self.core.inbox.record.unlink(other.id());
-    }
-
-    /// Receives [`Down`](super::Received::Down) once when `other` has ended; at once if it has (O2).
+    /// Monitors `other`: [`Down`](super::Received::Down) is received once when it ends, or at once if it has (O2).
     pub fn monitor(&mut self, other: &ProcessRef) -> MonitorId {
         let (monitor, ended) = other.record().monitor(self.process());
-        self.core.monitors().insert(monitor);
+        self.control.monitors().insert(monitor);
         if let Some(reason) = ended {
             self.process().signal(Signal::Down(Down {
                 monitor,
@@ -212,9 +201,9 @@ impl<P: Process> Me<'_, P> {
         monitor
     }
 
-    /// Ends a monitor: its `Down` will not be received, not even one that is in the mailbox already (O2).
+    /// Ends a monitor. Its `Down` will not be received, even if it is already in the mailbox (O2).
     pub fn demonitor(&mut self, monitor: MonitorId, other: &ProcessRef) {
         other.record().demonitor(monitor);
-        self.core.monitors().remove(&monitor);
+        self.control.monitors().remove(&monitor);
     }
 }

@@ -1,8 +1,8 @@
-//! What a process is called in messages for people.
+//! Names of processes, for people to read.
 
 use std::fmt;
 
-/// A process's name: a word, and a number where there are several of a kind.
+/// A process's name: a word, and a number if several processes share the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
     word: &'static str,
@@ -10,12 +10,12 @@ pub struct Name {
 }
 
 impl Name {
-    /// The name of the only one of its kind.
+    /// Names the only process of its kind.
     pub const fn new(word: &'static str) -> Self {
         Self { word, number: None }
     }
 
-    /// The name of one of several, such as `connection-7`.
+    /// Names one process of several, such as `connection-7`.
     pub const fn numbered(word: &'static str, number: u64) -> Self {
         Self {
             word,

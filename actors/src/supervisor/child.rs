@@ -1,4 +1,4 @@
-//! A supervisor's children: what it is told of each, and what it knows.
+//! The children of a supervisor: their specs and their state.
 
 use std::fmt;
 use std::io;
@@ -11,17 +11,17 @@ use crate::monitor::{ProcessId, Reason};
 use crate::process::{Me, Name, ProcessRef};
 use crate::tree::{ChildInfo, WhichChildren};
 
-/// Names one child of a supervisor for ever.
+/// The serial number of a child, unique in its supervisor.
 pub(super) type Key = u64;
 
-/// Which exits a child is restarted after.
+/// After which exits a child is restarted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
-    /// Any.
+    /// After any exit.
     Permanent,
-    /// Abnormal ones: it was killed or crashed.
+    /// After an abnormal exit: a kill or a crash.
     Transient,
-    /// None; it is forgotten.
+    /// Never; the child is removed.
     Temporary,
 }
 
@@ -38,38 +38,38 @@ impl Restart {
 /// How a child is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
-    /// It is asked to, and killed if that takes longer.
+    /// It is asked to exit, and killed if it takes longer than this.
     After(Duration),
-    /// It is killed.
+    /// It is killed at once.
     Kill,
-    /// It is asked to, and waited for: for supervisors, whose own children bound the time.
+    /// It is asked to exit and waited for. For supervisors, whose own children bound the time.
     Infinity,
 }
 
-/// What a supervisor is told of a child.
+/// The specification of a child.
 ///
 /// ```erlang
 /// #{id => acceptor, start => {acceptor, start_link, []}, restart => permanent, shutdown => 5000}
 /// ```
 pub struct Spec {
-    /// What the child is called.
+    /// The child's name.
     pub name: Name,
-    /// Which exits it is restarted after.
+    /// After which exits it is restarted.
     pub restart: Restart,
     /// How it is stopped.
     pub shutdown: Shutdown,
-    /// Starts it, again and again, linked to the supervisor that calls this.
+    /// Starts it, linked to the supervisor that calls this. Called again for every restart.
     pub start: Start,
 }
 
-/// Starts a child.
+/// The function that starts a child.
 pub type Start = Box<dyn FnMut(&mut Me<'_, Supervisor>) -> io::Result<Started> + Send>;
 
-/// A child that was started.
+/// A started child.
 pub struct Started {
     /// Its process.
     pub process: ProcessRef,
-    /// How to ask it for its own children, if it has any.
+    /// How to ask it for its own children, if it is a supervisor.
     pub which_children: Option<WhichChildren>,
 }
 
@@ -82,17 +82,18 @@ impl From<ProcessRef> for Started {
     }
 }
 
-/// A child, and what has become of it.
+/// A child and its state.
 pub(super) struct Child {
     pub(super) key: Key,
     pub(super) spec: Spec,
     pub(super) process: Option<ProcessRef>,
     pub(super) restarts: u64,
-    /// It was to start, and did not.
-    pub(super) did_not_start: bool,
+    /// Whether its last start failed.
+    pub(super) start_failed: bool,
     which_children: Option<WhichChildren>,
     killed: bool,
-    left_behind: u64,
+    /// The number of its processes that could not be stopped.
+    abandoned: u64,
 }
 
 impl Child {
@@ -102,35 +103,37 @@ impl Child {
             spec,
             process: None,
             restarts: 0,
-            did_not_start: false,
+            start_failed: false,
             which_children: None,
             killed: false,
-            left_behind: 0,
+            abandoned: 0,
         }
     }
 
+    /// Starts the child; returns whether that succeeded.
     pub(super) fn start(&mut self, me: &mut Me<'_, Supervisor>) -> bool {
         let started = contain(|| (self.spec.start)(me));
         self.killed = false;
         let (process, which_children) = match started {
             Ok(Ok(started)) => (Some(started.process), started.which_children),
             Ok(Err(_)) => (None, None),
-            // It did not start, and its supervisor does not go with it: OTP's catches this too.
+            // The start failed; the supervisor catches the panic, as OTP's does.
             Err(message) => {
                 me.node().crashed(self.spec.name, &message);
                 (None, None)
             }
         };
-        self.did_not_start = process.is_none();
+        self.start_failed = process.is_none();
         (self.process, self.which_children) = (process, which_children);
-        !self.did_not_start
+        !self.start_failed
     }
 
+    /// Returns whether `process` is the child's.
     pub(super) fn is(&self, process: Option<ProcessId>) -> bool {
         self.process.as_ref().map(ProcessRef::id) == process && process.is_some()
     }
 
-    /// Kills it, if that has not been done.
+    /// Kills it; returns `false` if that has been done before.
     pub(super) fn kill(&mut self) -> bool {
         let first = !std::mem::replace(&mut self.killed, true);
         if first && self.spec.shutdown != Shutdown::Kill {
@@ -140,9 +143,9 @@ impl Child {
         false
     }
 
-    /// It handles something for so long that not even a kill reaches it.
-    pub(super) fn leave_behind(&mut self) -> Option<ProcessRef> {
-        self.left_behind += 1;
+    /// Gives up on its process, which is in one handler for so long that even a kill does not take effect.
+    pub(super) fn abandon(&mut self) -> Option<ProcessRef> {
+        self.abandoned += 1;
         self.process.take()
     }
 }
@@ -150,8 +153,8 @@ impl Child {
 impl From<&Child> for ChildInfo {
     fn from(child: &Child) -> Self {
         let mut notes = vec![format!("{} restarts", child.restarts)];
-        if child.left_behind > 0 {
-            notes.push(format!("{} could not be stopped", child.left_behind));
+        if child.abandoned > 0 {
+            notes.push(format!("{} could not be stopped", child.abandoned));
         }
         Self {
             name: child.spec.name,

@@ -1,4 +1,4 @@
-//! The rules of restarting, as pure functions (O5): which children an exit concerns, and when restarts are too many.
+//! The rules of restarting, as pure functions (O5): which children a restart affects, and how many restarts are too many.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::child::{Key, Restart};
 
-/// Whom a restart concerns besides the child that ended.
+/// Which children are restarted together with the one that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
-    /// Nobody.
+    /// No other.
     OneForOne,
-    /// All its siblings.
+    /// All others.
     OneForAll,
-    /// Those that were started after it.
+    /// The children started after it.
     RestForOne,
 }
 
@@ -27,24 +27,24 @@ impl fmt::Display for Strategy {
     }
 }
 
-/// What a restart does.
+/// The children that a restart affects.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Concerned {
-    /// To be stopped, the last first.
+pub(super) struct Affected {
+    /// The children to stop, the last first.
     pub(super) stop: Vec<Key>,
-    /// To be started then, in this order.
+    /// The children to start then, in this order.
     pub(super) start: Vec<Key>,
 }
 
 impl Strategy {
-    /// Whom the restart of `ended` concerns; `children` are in the order they were started in.
-    pub(super) fn concerned(
+    /// Returns the children that the restart of `ended` affects. `children` are in the order they were started in.
+    pub(super) fn affected(
         self,
         ended: Key,
         children: impl Iterator<Item = (Key, Restart)>,
-    ) -> Concerned {
+    ) -> Affected {
         let mut after = false;
-        let concerned: Vec<_> = children
+        let affected: Vec<_> = children
             .filter(|(key, _)| {
                 after |= *key == ended;
                 match self {
@@ -54,27 +54,27 @@ impl Strategy {
                 }
             })
             .collect();
-        let others = concerned.iter().filter(|(key, _)| *key != ended);
-        let lasting = concerned
+        let others = affected.iter().filter(|(key, _)| *key != ended);
+        let lasting = affected
             .iter()
             .filter(|(_, restart)| *restart != Restart::Temporary);
-        Concerned {
+        Affected {
             stop: others.map(|(key, _)| *key).collect(),
             start: lasting.map(|(key, _)| *key).collect(),
         }
     }
 }
 
-/// More than `restarts` within `period` are too many.
+/// The limit of restarts: more than `restarts` within `period` are too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intensity {
-    /// How many are bearable.
+    /// How many restarts are allowed.
     pub restarts: usize,
-    /// In which time.
+    /// Within which time.
     pub period: Duration,
 }
 
-/// OTP's: one restart in five seconds. Something that fails twice as fast will not be mended by a third try.
+/// OTP's default: one restart in five seconds.
 impl Default for Intensity {
     fn default() -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Default for Intensity {
     }
 }
 
-/// When there were restarts, as far back as matters.
+/// The times of the restarts within the period.
 #[derive(Debug)]
 pub(super) struct Restarts {
     intensity: Intensity,
@@ -99,7 +99,7 @@ impl Restarts {
         }
     }
 
-    /// Counts a restart at `now`; whether that makes too many.
+    /// Counts a restart at `now` and returns whether there are too many.
     pub(super) fn are_too_many(&mut self, now: Duration) -> bool {
         let Intensity { restarts, period } = self.intensity;
         self.times.push_back(now);

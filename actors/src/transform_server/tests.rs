@@ -1,4 +1,6 @@
-//! One connection in memory, on a test clock: what takes time, and what takes none.
+//! Connections in memory, on a test clock.
+
+mod turns;
 
 use std::time::Duration;
 
@@ -22,7 +24,7 @@ fn transforms(keep_alive: bool) -> Transforms {
 }
 
 #[test]
-fn s18_silence_between_requests_is_borne_for_the_idle_timeout_and_data_refreshes_it() {
+fn s18_a_connection_idles_out_between_requests_and_data_refreshes_the_timeout() {
     let it = connected(true, usize::MAX);
     it.clock.advance(59 * SECOND);
     it.peer.send(b"7:shout.a,");
@@ -37,7 +39,7 @@ fn s18_silence_between_requests_is_borne_for_the_idle_timeout_and_data_refreshes
 }
 
 #[test]
-fn s18_a_request_that_trickles_is_closed_by_its_deadline() {
+fn s18_a_trickling_request_is_closed_by_its_deadline() {
     let it = connected(true, usize::MAX);
     it.peer.send(b"90:");
     for _ in 0..29 {
@@ -51,7 +53,7 @@ fn s18_a_request_that_trickles_is_closed_by_its_deadline() {
 }
 
 #[test]
-fn s18_a_deadline_of_all_the_time_there_is_never_comes() {
+fn s18_a_deadline_of_the_longest_duration_never_passes() {
     let limits = Limits {
         request_deadline: Duration::MAX,
         ..Limits::default()
@@ -69,7 +71,7 @@ fn s18_a_deadline_of_all_the_time_there_is_never_comes() {
 }
 
 #[test]
-fn s18_a_peer_that_takes_no_byte_is_closed_and_each_byte_it_takes_gives_it_time() {
+fn s18_a_peer_that_reads_nothing_is_closed_and_each_byte_read_refreshes_the_timeout() {
     let it = connected(true, 0);
     it.peer.send(b"7:shout.a,");
     it.clock.advance(29 * SECOND);
@@ -88,7 +90,7 @@ fn s18_a_peer_that_takes_no_byte_is_closed_and_each_byte_it_takes_gives_it_time(
 }
 
 #[test]
-fn s18_a_peer_that_takes_bytes_unannounced_is_closed_only_when_it_takes_none() {
+fn s18_a_slow_but_steady_reader_is_not_closed() {
     for keep_alive in [false, true] {
         let it = connected(keep_alive, 0);
         it.peer.send(b"11:shout.abcde,");
@@ -117,7 +119,7 @@ fn s18_a_peer_that_takes_bytes_unannounced_is_closed_only_when_it_takes_none() {
 }
 
 #[test]
-fn s18_replies_taken_unannounced_are_answered_and_the_next_request_is_read() {
+fn s18_replies_read_slowly_are_answered_and_the_next_request_is_read() {
     let it = connected(true, 0);
     it.peer.send(b"7:shout.a,7:shout.b,");
     it.clock.settle();
@@ -142,7 +144,7 @@ fn s18_replies_taken_unannounced_are_answered_and_the_next_request_is_read() {
 }
 
 #[test]
-fn s18_room_that_was_left_is_no_sign_of_life() {
+fn s18_room_left_from_before_is_not_progress() {
     let it = connected(true, 0);
     it.peer.send(b"7:shout.a,");
     it.clock.settle();
@@ -158,7 +160,7 @@ fn s18_room_that_was_left_is_no_sign_of_life() {
 }
 
 #[test]
-fn s18_one_shot_and_draining_connections_linger_after_a_reply_taken_unannounced() {
+fn s18_one_shot_and_draining_connections_linger_after_a_reply_read_slowly() {
     for keep_alive in [false, true] {
         let it = connected(keep_alive, 0);
         it.peer.send(b"7:shout.a,");
@@ -197,7 +199,7 @@ fn s5_nothing_is_read_while_a_reply_waits() {
 #[test]
 fn s7_a_lingering_close_drains_for_a_bounded_time() {
     let it = connected(false, usize::MAX);
-    it.peer.send(b"7:shout.a,and much that nobody asked for");
+    it.peer.send(b"7:shout.a,and much more than one request");
     it.clock.settle();
     assert_eq!((it.peer.ended(), it.counts().open), ((true, false), 1));
     it.clock.advance(Limits::default().linger_timeout);
@@ -226,7 +228,7 @@ fn s7_a_lingering_close_drains_a_bounded_number_of_bytes() {
 }
 
 #[test]
-fn s23_replies_taken_to_their_last_byte_are_answered_and_only_the_rest_fails() {
+fn s23_replies_taken_to_their_last_byte_are_answered_and_only_the_others_fail() {
     let it = connected(true, 6);
     it.peer.send(b"7:shout.a,7:shout.b,7:shout.c,8:shout.de,");
     it.clock.settle();
@@ -247,14 +249,17 @@ fn s23_replies_taken_to_their_last_byte_are_answered_and_only_the_rest_fails() {
 }
 
 #[test]
-fn s20_a_crash_hands_over_what_was_owed_and_then_is_one() {
+fn s20_the_heir_of_a_crashed_connection_delivers_the_replies_it_owed() {
     let it = connected(true, 1);
     it.peer.send(b"7:shout.a,7:crash.b,7:shout.c,");
     it.clock.settle();
-    assert!(it.process.is_alive());
+    let heir = it.process.heir().unwrap();
+    assert_eq!((it.process.is_alive(), heir.is_alive()), (false, true));
+    assert_eq!(it.counts().open, 1);
     it.peer.take(100);
     it.peer.finish();
     it.clock.settle();
+    assert!(!heir.is_alive());
     assert_eq!(it.peer.received(), b"1:A,");
     let counts = it.counts();
     assert_eq!(
@@ -264,11 +269,11 @@ fn s20_a_crash_hands_over_what_was_owed_and_then_is_one() {
 }
 
 #[test]
-fn s20_a_crash_hands_over_nobody_elses_replies() {
+fn s20_a_crash_delivers_no_other_connection_s_replies() {
     let it = connected(true, 0);
     it.peer.send(b"8:shout.me,");
     let other = it.beside(transforms(true), usize::MAX);
-    // With a reply in hand, and once more should it try to hand that over.
+    // The write panics, and so does a second one, should there be one.
     other.peer.trap(2);
     other.peer.send(b"9:shout.you,");
     it.clock.settle();
@@ -280,7 +285,7 @@ fn s20_a_crash_hands_over_nobody_elses_replies() {
 }
 
 #[test]
-fn s21_what_is_in_flight_is_finished_and_then_it_closes() {
+fn s21_a_request_in_flight_is_finished_before_the_connection_closes() {
     let it = connected(true, usize::MAX);
     it.peer.send(b"7:sho");
     it.clock.settle();
@@ -309,7 +314,7 @@ fn s21_a_kill_cuts_what_is_in_flight() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn s2_any_cut_of_the_requests_and_any_window_give_the_same_replies(
+    fn s2_the_replies_do_not_depend_on_how_requests_and_replies_are_cut(
         cuts in prop::collection::vec(0_usize..64, 0..6),
         window in 0_usize..20,
     ) {

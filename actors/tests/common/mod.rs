@@ -1,52 +1,52 @@
-//! A process that does what it is told, and one node to put such processes in, on a clock that only tests move.
+//! Puppets, processes that run the closures they receive, in a node on a test clock.
 #![allow(dead_code)]
 
 use std::fmt;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use actors::monitor::{Down, Exit, Reason};
-use actors::port::NoPort;
-use actors::process::{Me, Name, Next, Node, Pid, Process, Received, Reply, TestClock};
+use actors::{
+    Down, Exit, Me, Next, NoPort, Node, Pid, Process, Reason, Received, Reply, TestClock,
+};
 
-/// Whatever a test waits for comes sooner.
+/// The timeout of every wait in these tests.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Something for a [`Puppet`] to do.
-pub(crate) type Do = Box<dyn FnOnce(&mut Puppet, &mut Me<'_, Puppet>) -> Next + Send>;
+/// A closure that a [`Puppet`] runs.
+pub(crate) type Action = Box<dyn FnOnce(&mut Puppet, &mut Me<'_, Puppet>) -> Next + Send>;
 
-/// Boxes what a puppet is to do.
+/// Boxes a closure for a puppet.
 pub(crate) fn act(
     act: impl FnOnce(&mut Puppet, &mut Me<'_, Puppet>) -> Next + Send + 'static,
-) -> Do {
+) -> Action {
     Box::new(act)
 }
 
-/// What a call carries that is never answered.
-pub(crate) fn unanswered(reply: Reply<()>) -> Do {
+/// Drops the address of a reply, so that the call fails.
+pub(crate) fn unanswered(reply: Reply<()>) -> Action {
     act(move |_, _| {
         drop(reply);
         Next::Receive
     })
 }
 
-/// Something for a puppet to say.
-pub(crate) fn word(word: impl fmt::Display + Send + 'static) -> Do {
+/// Makes a puppet say `word`.
+pub(crate) fn word(word: impl fmt::Display + Send + 'static) -> Action {
     act(move |puppet, _| {
         puppet.say(word);
         Next::Receive
     })
 }
 
-/// A process that runs its messages, and tells the test what else it hears.
+/// A process that runs its messages and sends everything else it receives to the test.
 pub(crate) struct Puppet {
-    heard: Sender<Heard>,
+    log: Sender<Seen>,
     traps_exits: bool,
 }
 
-/// What a puppet heard, or a word it was told to say.
+/// What a puppet has received or said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum Seen {
     Exit(Exit),
     Down(Down),
     Timeout,
@@ -55,13 +55,18 @@ pub(crate) enum Heard {
 }
 
 impl Puppet {
+    pub(crate) fn new(traps_exits: bool) -> (Self, Receiver<Seen>) {
+        let (log, seen) = mpsc::channel();
+        (Self { log, traps_exits }, seen)
+    }
+
     pub(crate) fn say(&self, word: impl fmt::Display) {
-        let _ = self.heard.send(Heard::Said(word.to_string()));
+        let _ = self.log.send(Seen::Said(word.to_string()));
     }
 }
 
 impl Process for Puppet {
-    type Message = Do;
+    type Message = Action;
     type Port = NoPort;
     const MAILBOX: usize = 2;
 
@@ -73,19 +78,19 @@ impl Process for Puppet {
     }
 
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
-        let heard = match received {
+        let seen = match received {
             Received::Message(act) => return act(self, me),
-            Received::Exit(exit) => Heard::Exit(exit),
-            Received::Down(down) => Heard::Down(down),
-            Received::Timeout => Heard::Timeout,
+            Received::Exit(exit) => Seen::Exit(exit),
+            Received::Down(down) => Seen::Down(down),
+            Received::Timeout => Seen::Timeout,
             Received::Port(never) => match never {},
         };
-        let _ = self.heard.send(heard);
+        let _ = self.log.send(seen);
         Next::Receive
     }
 
     fn terminate(&mut self, reason: &Reason, _: &mut Me<'_, Self>) {
-        let _ = self.heard.send(Heard::Ended(reason.clone()));
+        let _ = self.log.send(Seen::Ended(reason.clone()));
     }
 }
 
@@ -102,35 +107,35 @@ impl TestNode {
         Self { node, clock }
     }
 
-    pub(crate) fn puppet(&self, name: &'static str) -> (Pid<Do>, Receiver<Heard>) {
+    pub(crate) fn puppet(&self, name: &'static str) -> (Pid<Action>, Receiver<Seen>) {
         self.enter(name, false)
     }
 
-    /// One that traps exits.
-    pub(crate) fn trapper(&self, name: &'static str) -> (Pid<Do>, Receiver<Heard>) {
+    /// Starts a puppet that traps exits.
+    pub(crate) fn trapper(&self, name: &'static str) -> (Pid<Action>, Receiver<Seen>) {
         self.enter(name, true)
     }
 
-    fn enter(&self, name: &'static str, traps_exits: bool) -> (Pid<Do>, Receiver<Heard>) {
+    fn enter(&self, name: &'static str, traps_exits: bool) -> (Pid<Action>, Receiver<Seen>) {
         let entered = enter(&self.node, name, traps_exits);
         self.clock.settle();
         entered
     }
 
-    /// A watcher that monitors a process, and that process.
-    pub(crate) fn monitored(&self) -> (Pid<Do>, Pid<Do>, Receiver<Heard>) {
+    /// Starts a process and a watcher that monitors it; returns both.
+    pub(crate) fn monitored(&self) -> (Pid<Action>, Pid<Action>, Receiver<Seen>) {
         let (watched, _) = self.puppet("watched");
-        let (watcher, heard) = self.puppet("watcher");
+        let (watcher, seen) = self.puppet("watcher");
         let target = watched.process();
         self.make(&watcher, move |_, me| {
             me.monitor(&target);
             Next::Receive
         });
-        (watched, watcher, heard)
+        (watched, watcher, seen)
     }
 
-    /// Has `one` link itself to `other`.
-    pub(crate) fn link(&self, one: &Pid<Do>, other: &Pid<Do>) {
+    /// Makes `one` link itself to `other`.
+    pub(crate) fn link(&self, one: &Pid<Action>, other: &Pid<Action>) {
         let other = other.process();
         self.make(one, move |_, me| {
             me.link(&other);
@@ -138,19 +143,19 @@ impl TestNode {
         });
     }
 
-    /// Has `puppet` exit.
-    pub(crate) fn exit(&self, puppet: &Pid<Do>, reason: Reason) {
+    /// Makes `puppet` exit.
+    pub(crate) fn exit(&self, puppet: &Pid<Action>, reason: Reason) {
         self.make(puppet, |_, _| Next::Exit(reason));
     }
 
-    /// Has `puppet` do something, and waits until all is quiet.
+    /// Makes `puppet` run a closure, and waits until all processes are idle.
     pub(crate) fn make(
         &self,
-        puppet: &Pid<Do>,
-        deed: impl FnOnce(&mut Puppet, &mut Me<'_, Puppet>) -> Next + Send + 'static,
+        puppet: &Pid<Action>,
+        action: impl FnOnce(&mut Puppet, &mut Me<'_, Puppet>) -> Next + Send + 'static,
     ) {
         puppet
-            .try_send(act(deed))
+            .try_send(act(action))
             .ok()
             .expect("room in its mailbox");
         self.clock.settle();
@@ -163,29 +168,26 @@ impl Drop for TestNode {
     }
 }
 
-/// A puppet in any node.
+/// Starts a puppet in any node.
 pub(crate) fn enter(
     node: &Node,
     name: &'static str,
     traps_exits: bool,
-) -> (Pid<Do>, Receiver<Heard>) {
-    let (heard, ear) = mpsc::channel();
-    let pid = node.arbiter(0).spawn(Name::new(name), move || {
-        Ok((Puppet { heard, traps_exits }, NoPort))
-    });
-    (pid, ear)
+) -> (Pid<Action>, Receiver<Seen>) {
+    let (puppet, seen) = Puppet::new(traps_exits);
+    (node.spawn(name, puppet), seen)
 }
 
-/// All that was heard by now.
-pub(crate) fn all(ear: &Receiver<Heard>) -> Vec<Heard> {
-    ear.try_iter().collect()
+/// Returns everything seen since the last call.
+pub(crate) fn all(seen: &Receiver<Seen>) -> Vec<Seen> {
+    seen.try_iter().collect()
 }
 
-/// The reasons among them that monitors delivered.
-pub(crate) fn downs(ear: &Receiver<Heard>) -> Vec<Reason> {
-    let reason = |heard| match heard {
-        Heard::Down(down) => Some(down.reason),
+/// Returns the reasons in the `Down`s seen since the last call.
+pub(crate) fn downs(seen: &Receiver<Seen>) -> Vec<Reason> {
+    let reason = |seen| match seen {
+        Seen::Down(down) => Some(down.reason),
         _ => None,
     };
-    ear.try_iter().filter_map(reason).collect()
+    seen.try_iter().filter_map(reason).collect()
 }

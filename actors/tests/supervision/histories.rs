@@ -1,17 +1,16 @@
-//! Random histories of what happens to a supervisor's children, several things at the same instant and some while it
-//! restarts others, against an independent [`otp`](crate::otp) (O5).
+//! Random histories of a supervisor's children, with several events at one instant and during restarts, compared with the
+//! independent implementation in [`otp`](crate::otp) (O5).
 
 use std::time::Duration;
 
-use actors::monitor::Reason;
-use actors::supervisor::{Intensity, Restart, Strategy};
+use actors::{Intensity, Reason, Restart, Strategy};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Some;
 
 use crate::otp::Otp;
 use crate::supervised::{Act, SECOND, Supervised};
 
-/// Half seconds pass, then all this happens at once.
+/// Half seconds that pass, and then the events of one instant.
 type Instant = (u32, Vec<Act>);
 
 fn restarts() -> impl Some<Value = Restart> {
@@ -50,7 +49,7 @@ fn acts() -> impl Some<Value = Act> {
     ]
 }
 
-/// The supervisor is told last, so that no child hears of a stop before what happens to it at the same instant.
+/// The stop comes last, so that no child is asked to stop before the other events of the instant.
 fn instants() -> impl Some<Value = Instant> {
     let acts = prop::collection::vec(acts(), 1..5).prop_map(|mut acts| {
         acts.sort_by_key(|act| *act == Act::Stop);
@@ -62,13 +61,13 @@ fn instants() -> impl Some<Value = Instant> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn o5_random_histories_of_exits_end_as_otp_would_have_them(
+    fn o5_random_histories_of_exits_end_as_in_otp(
         strategy in strategies(),
-        bearable in 0_usize..6,
+        restarts_max in 0_usize..6,
         children in prop::collection::vec((restarts(), prop::bool::weighted(0.3)), 1..5),
         history in prop::collection::vec(instants(), 1..12),
     ) {
-        let intensity = Intensity { restarts: bearable, period: 5 * SECOND };
+        let intensity = Intensity { restarts: restarts_max, period: 5 * SECOND };
         let supervised = Supervised::new(strategy, intensity, &children);
         let mut otp = Otp::new(strategy, intensity, &children);
         for (halves, acts) in history {
@@ -78,7 +77,7 @@ proptest! {
             supervised.at_once(acts.clone());
             otp.at_once(&acts);
         }
-        // Long enough for whatever is being stopped.
+        // Long enough for every child to stop.
         supervised.clock().advance(Duration::from_secs(60));
         otp.advance(Duration::from_secs(60));
         prop_assert_eq!(supervised.notes(), otp.notes);

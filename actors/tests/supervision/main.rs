@@ -1,5 +1,4 @@
-//! What OTP promises of supervisors (O5), and the cases that a history of exits does not reach. Time is a test
-//! clock's.
+//! Supervisors (O5) on a test clock: random histories against a second implementation, and the cases they do not reach.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -11,14 +10,12 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use actors::monitor::Reason;
-use actors::port::NoPort;
-use actors::process::{Me, Name, Next, Node, Process, Received};
-use actors::supervisor::{
-    Intensity, KILL_PATIENCE, Restart, Shutdown, Spec, Strategy, Supervisor, ToSupervisor,
+use actors::{
+    Intensity, KILL_TIMEOUT, Me, Name, Next, NoPort, Node, Process, Reason, Received, Restart,
+    Shutdown, Spec, Strategy, Supervisor, ToSupervisor,
 };
 
-use common::{Heard, TestNode, all};
+use common::{Seen, TestNode, all};
 use supervised::{Act, Child, Known, Note, SECOND, Supervised, spec};
 
 #[test]
@@ -95,7 +92,7 @@ fn o5_too_many_restarts_stop_the_supervisor_and_its_parent_decides() {
         test.clock.settle();
     };
     let crashed = || Note::Ended(0, Reason::crash("again"));
-    // One restart is bearable, the second in five seconds is not: then the parent starts all of it anew.
+    // The second restart in five seconds is too many, so the parent restarts the supervisor.
     crash();
     crash();
     assert_eq!(
@@ -109,22 +106,22 @@ fn o5_too_many_restarts_stop_the_supervisor_and_its_parent_decides() {
         ]
     );
     assert!(root.process().is_alive());
-    // And in the end the parent has had enough too.
+    // In the end the parent has restarted too often as well.
     crash();
     crash();
     assert!(!root.process().is_alive());
 }
 
 #[test]
-fn o5_what_ends_while_the_supervisor_restarts_others_is_restarted_once() {
+fn o5_a_child_that_ends_while_others_are_restarted_is_restarted_once() {
     let stubborn = [false, false, false, true].map(|stubborn| (Restart::Permanent, stubborn));
-    let bearable = Intensity {
+    let intensity = Intensity {
         restarts: 2,
         ..Intensity::default()
     };
-    let supervised = Supervised::new(Strategy::RestForOne, bearable, &stubborn);
+    let supervised = Supervised::new(Strategy::RestForOne, intensity, &stubborn);
     supervised.notes();
-    // The last takes its second to stop; the first two end meanwhile.
+    // The last child takes a second to stop; the first two end meanwhile.
     supervised.at_once(vec![Act::End(2, Reason::Normal)]);
     supervised.at_once(vec![
         Act::End(0, Reason::Normal),
@@ -154,18 +151,18 @@ fn o5_what_ends_while_the_supervisor_restarts_others_is_restarted_once() {
 }
 
 #[test]
-fn o5_a_supervisor_goes_with_its_parent_and_with_nobody_else() {
+fn o5_a_supervisor_ends_with_its_parent_and_with_no_other_linked_process() {
     let test = TestNode::new();
     let (parent, _) = test.puppet("parent");
     let (stranger, _) = test.puppet("stranger");
-    let (tell, told) = mpsc::channel();
+    let (sender, started) = mpsc::channel();
     test.make(&parent, move |_, me| {
         let supervisor = Supervisor::new(Strategy::OneForOne, Intensity::default(), Vec::new());
         let supervisor = me.spawn_link(Name::new("supervisor"), supervisor, NoPort);
-        tell.send(supervisor.process()).unwrap();
+        sender.send(supervisor.process()).unwrap();
         Next::Receive
     });
-    let supervisor = told.try_recv().unwrap();
+    let supervisor = started.try_recv().unwrap();
     let linked = supervisor.clone();
     test.make(&stranger, move |_, me| {
         me.link(&linked);
@@ -177,13 +174,13 @@ fn o5_a_supervisor_goes_with_its_parent_and_with_nobody_else() {
 }
 
 #[test]
-fn o5_a_restart_that_fails_or_panics_is_tried_again_until_that_is_too_often() {
+fn o5_a_restart_that_fails_or_panics_is_tried_again_until_there_are_too_many() {
     let test = TestNode::new();
     let tries = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&tries);
-    let (told, crashes) = mpsc::channel();
+    let (report, crashes) = mpsc::channel();
     test.node.on_crash(move |name, message| {
-        let _ = told.send(format!("{name}: {message}"));
+        let _ = report.send(format!("{name}: {message}"));
     });
     let child = Name::new("child");
     let spec = Spec {
@@ -257,7 +254,7 @@ fn o5_children_can_be_added_and_removed_while_it_runs() {
         &supervised.note,
         &supervised.known,
     );
-    let (puppet, heard) = supervised.test.puppet("manager");
+    let (puppet, seen) = supervised.test.puppet("manager");
     let supervisor = supervised.supervisor.clone();
     supervised.test.make(&puppet, move |_, me| {
         me.call(
@@ -269,7 +266,7 @@ fn o5_children_can_be_added_and_removed_while_it_runs() {
                 Next::Receive
             },
         );
-        for name in [Name::numbered("child", 7), Name::new("nobody")] {
+        for name in [Name::numbered("child", 7), Name::new("stranger")] {
             me.call(
                 &supervisor,
                 SECOND,
@@ -282,8 +279,8 @@ fn o5_children_can_be_added_and_removed_while_it_runs() {
         }
         Next::Receive
     });
-    let said = ["true", "true", "false"].map(|word| Heard::Said(word.to_owned()));
-    assert_eq!(all(&heard), said);
+    let said = ["true", "true", "false"].map(|word| Seen::Said(word.to_owned()));
+    assert_eq!(all(&seen), said);
     let notes = [
         Note::Started(0),
         Note::Started(7),
@@ -309,22 +306,22 @@ fn o5_a_supervisor_that_is_killed_leaves_no_children_behind() {
 }
 
 #[test]
-fn o5_a_child_that_not_even_a_kill_reaches_is_left_behind_and_counted() {
+fn o5_a_child_that_cannot_be_killed_is_abandoned_and_counted() {
     let test = TestNode::new();
-    // Its arbiter is another node's, on a clock of its own: it sits in one message until it is let go.
+    // The child runs in another node and blocks in one handler until it is released.
     let (elsewhere, _clock) = Node::start_on_test_clock().unwrap();
-    let (let_go, sits) = mpsc::channel::<()>();
+    let (release, blocks) = mpsc::channel::<()>();
     let (began, begun) = mpsc::channel();
-    let sits = Arc::new(Mutex::new(sits));
+    let blocks = Arc::new(Mutex::new(blocks));
     let arbiter = elsewhere.arbiter(0);
     let spec = Spec {
-        name: Name::new("sitter"),
+        name: Name::new("blocker"),
         restart: Restart::Permanent,
         shutdown: Shutdown::After(SECOND),
         start: Box::new(move |me| {
-            let (sits, began) = (Arc::clone(&sits), began.clone());
-            let pid = me.spawn_link_in(&arbiter, Name::new("sitter"), move || {
-                Ok((Sitter { sits, began }, NoPort))
+            let (blocks, began) = (Arc::clone(&blocks), began.clone());
+            let pid = me.spawn_link_in(&arbiter, Name::new("blocker"), move || {
+                Ok((Blocker { blocks, began }, NoPort))
             });
             Ok(pid.process().into())
         }),
@@ -343,24 +340,24 @@ fn o5_a_child_that_not_even_a_kill_reaches_is_left_behind_and_counted() {
     supervisor.process().exit(Reason::Shutdown);
     test.clock.advance(SECOND);
     assert!(supervisor.process().is_alive());
-    test.clock.advance(KILL_PATIENCE);
+    test.clock.advance(KILL_TIMEOUT);
     assert!(!supervisor.process().is_alive());
-    drop(let_go);
+    drop(release);
     elsewhere.stop();
 }
 
-struct Sitter {
-    sits: Arc<Mutex<mpsc::Receiver<()>>>,
+struct Blocker {
+    blocks: Arc<Mutex<mpsc::Receiver<()>>>,
     began: mpsc::Sender<()>,
 }
 
-impl Process for Sitter {
+impl Process for Blocker {
     type Message = ();
     type Port = NoPort;
 
     fn started(&mut self, _: &mut Me<'_, Self>) -> Next {
         let _ = self.began.send(());
-        let _ = self.sits.lock().unwrap().recv();
+        let _ = self.blocks.lock().unwrap().recv();
         Next::Receive
     }
 

@@ -1,11 +1,10 @@
-//! OTP's supervisor, written down a second time and otherwise: it blocks while it stops a child, and what happens
-//! meanwhile waits in its mailbox.
+//! A second implementation of OTP's supervisor, in another style: it blocks while it stops a child, and events that happen
+//! meanwhile wait in its mailbox.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use actors::monitor::Reason;
-use actors::supervisor::{Intensity, Restart, Strategy};
+use actors::{Intensity, Reason, Restart, Strategy};
 
 use crate::supervised::{Act, Note, SECOND};
 
@@ -15,7 +14,7 @@ pub(crate) struct Otp {
     intensity: Intensity,
     now: Duration,
     restarts: Vec<Duration>,
-    /// In the order they were started in; those that are forgotten are taken out.
+    /// In the order they were started in, without removed ones.
     children: Vec<Child>,
     /// Starts that fail before the next one succeeds.
     refusals: HashMap<u64, usize>,
@@ -35,7 +34,7 @@ struct Child {
 #[derive(Clone, Copy, PartialEq)]
 enum Pid {
     Undefined,
-    /// It did not start and is tried again.
+    /// Its start failed and is tried again.
     Restarting,
     Alive,
     /// Its `'EXIT'` is in the supervisor's mailbox.
@@ -47,13 +46,13 @@ enum Mail {
     TryAgain(u64),
 }
 
-/// It terminates children.
+/// The supervisor is stopping children.
 struct Blocked {
-    /// The last is stopped first.
+    /// The children left to stop, the last first.
     left: Vec<u64>,
-    /// Until when the last of them has time, once it was asked.
+    /// When the last of them is killed, once it was asked to stop.
     until: Option<Duration>,
-    /// What is started then; nothing if it exits.
+    /// The children to start then; `None` if the supervisor exits.
     then: Option<Vec<u64>>,
 }
 
@@ -87,7 +86,7 @@ impl Otp {
         }
     }
 
-    /// Time passes.
+    /// Moves the time forward.
     pub(crate) fn advance(&mut self, wait: Duration) {
         let then = self.now + wait;
         while let Some(until) = self.blocked.as_ref().and_then(|blocked| blocked.until)
@@ -99,7 +98,7 @@ impl Otp {
         self.now = then;
     }
 
-    /// All this happens before the supervisor looks: to one child after another, as they are woken.
+    /// Applies all acts before the supervisor runs, grouped by child in the order in which the children are woken.
     pub(crate) fn at_once(&mut self, acts: &[Act]) {
         for act in acts {
             if let Act::Refuse(number, starts) = act {
@@ -115,7 +114,7 @@ impl Otp {
                 .filter(to_it)
                 .for_each(|act| self.undergo(number, act));
         }
-        // OTP would hear of this after a restart that is under way; here the restart is given up.
+        // OTP would handle this after a restart under way; ours abandons the restart.
         if acts.contains(&Act::Stop) && self.is_alive {
             self.shut_down();
         }
@@ -126,7 +125,7 @@ impl Otp {
         match act {
             Act::End(_, reason) => self.dies(number, reason),
             Act::Exit(_, reason) => {
-                // What is asked to exit normally does not hear of it.
+                // A request to exit normally is ignored.
                 let obeys = self.child(number).is_some_and(|child| !child.stubborn);
                 if obeys && *reason != Reason::Normal {
                     self.dies(number, reason);
@@ -153,7 +152,7 @@ impl Otp {
         }
     }
 
-    /// The supervisor's loop, until it has to wait.
+    /// Runs the supervisor's loop until it has to wait.
     fn run(&mut self) {
         while self.is_alive {
             if let Some(blocked) = self.blocked.take() {
@@ -182,7 +181,7 @@ impl Otp {
         }
     }
 
-    /// Goes on with the last of those to be stopped.
+    /// Continues to stop the last of the children left.
     fn terminate(&mut self, mut blocked: Blocked) -> Option<Blocked> {
         let Some(&number) = blocked.left.last() else {
             match blocked.then {
@@ -207,7 +206,7 @@ impl Otp {
                 None => self.dies(number, &Reason::Shutdown),
             }
         }
-        // Its exit is taken out of the mailbox, whatever it died of.
+        // Its exit is removed from the mailbox, whatever the reason.
         self.mailbox
             .retain(|mail| !matches!(mail, Mail::Exit(exited, _) if *exited == number));
         self.gone(number);
@@ -216,7 +215,7 @@ impl Otp {
         Some(blocked)
     }
 
-    /// A child that is not restarted now.
+    /// Marks a child that is not restarted now.
     fn gone(&mut self, number: u64) {
         if let Some(child) = self.child(number) {
             child.pid = Pid::Undefined;
@@ -276,7 +275,7 @@ impl Otp {
         });
     }
 
-    /// Starts those that are still its children, up to the first that does not start.
+    /// Starts those that are still children, up to the first whose start fails.
     fn start(&mut self, numbers: &[u64]) {
         for &number in numbers {
             let refusals = self.refusals.entry(number).or_default();

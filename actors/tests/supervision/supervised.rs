@@ -1,42 +1,42 @@
-//! A supervisor on a test clock, whose children end when they are told to and note what happens to them.
+//! A supervisor on a test clock, with children that end on request and note their starts and ends.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use actors::monitor::Reason;
-use actors::port::NoPort;
-use actors::process::{Me, Name, Next, Pid, Process, ProcessRef, Received, TestClock};
-use actors::supervisor::{Intensity, Restart, Shutdown, Spec, Strategy, Supervisor, ToSupervisor};
+use actors::{
+    Intensity, Me, Name, Next, NoPort, Pid, Process, ProcessRef, Reason, Received, Restart,
+    Shutdown, Spec, Strategy, Supervisor, TestClock, ToSupervisor,
+};
 
 use crate::common::TestNode;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// What happened to a child, in the order in which things happened to all.
+/// The start or end of a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Note {
     Started(u64),
     Ended(u64, Reason),
 }
 
-/// Something done to a supervisor's children, or to itself.
+/// An act of the test on a child or on the supervisor.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Act {
-    /// The child ends of itself.
+    /// The child ends by itself.
     End(u64, Reason),
-    /// Somebody asks it to exit.
+    /// The child is asked to exit.
     Exit(u64, Reason),
     Kill(u64),
-    /// The next so many starts of the child fail.
+    /// The next starts of the child fail, this many.
     Refuse(u64, usize),
-    /// Somebody asks the supervisor to shut down.
+    /// The supervisor is asked to shut down.
     Stop,
 }
 
 impl Act {
-    /// The child that hears of it.
+    /// Returns the child that the act wakes.
     pub(crate) fn wakes(&self) -> Option<u64> {
         match self {
             Self::End(number, _) | Self::Exit(number, _) | Self::Kill(number) => Some(*number),
@@ -45,7 +45,7 @@ impl Act {
     }
 }
 
-/// A child that ends when it is told to, or also when its supervisor asks.
+/// A child that ends when a message says so. A stubborn one ignores its supervisor's request to stop.
 pub(crate) struct Child {
     pub(crate) number: u64,
     pub(crate) stubborn: bool,
@@ -78,15 +78,15 @@ impl Process for Child {
 
 pub(crate) type Known = Arc<Mutex<Children>>;
 
-/// What the test knows of a supervisor's children.
+/// What the test knows about a supervisor's children.
 #[derive(Default)]
 pub(crate) struct Children {
     pub(crate) pids: HashMap<u64, Pid<Reason>>,
-    /// Starts that fail before the next one succeeds.
+    /// The number of starts that fail before the next one succeeds.
     refusals: HashMap<u64, usize>,
 }
 
-/// A supervisor on a test clock, its children, and what happened to them.
+/// A supervisor on a test clock, its children, and their notes.
 pub(crate) struct Supervised {
     pub(crate) test: TestNode,
     pub(crate) supervisor: Pid<ToSupervisor>,
@@ -124,11 +124,11 @@ impl Supervised {
         }
     }
 
-    /// Has one process do all of it in one turn, so that nobody hears of any before everything has happened.
+    /// Does all acts in one turn of one process, so that no process reacts before the last act.
     pub(crate) fn at_once(&self, acts: Vec<Act>) {
-        let (teller, _) = self.test.puppet("teller");
+        let (actor, _) = self.test.puppet("actor");
         let (supervisor, known) = (self.supervisor.process(), Arc::clone(&self.known));
-        self.test.make(&teller, move |_, _| {
+        self.test.make(&actor, move |_, _| {
             let mut known = known.lock().unwrap();
             for act in acts {
                 known.undergo(act, &supervisor);
@@ -174,7 +174,7 @@ impl Children {
     }
 }
 
-/// Stubborn children are given one second to stop.
+/// Returns the spec of a child, which has one second to stop.
 pub(crate) fn spec(
     number: u64,
     restart: Restart,
@@ -199,7 +199,7 @@ pub(crate) fn spec(
                 notes: note.clone(),
             };
             let pid = me.spawn_link(name, child, NoPort);
-            // Here, and not by the child: it may be asked to stop before its first turn.
+            // Not noted by the child, which may be asked to stop before its first turn.
             let _ = note.send(Note::Started(number));
             known.pids.insert(number, pid.clone());
             Ok(pid.process().into())

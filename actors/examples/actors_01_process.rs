@@ -1,12 +1,13 @@
-//! Step 1, a process: a poem that grows by a line with every message. Its state is its own; whoever wants to see it
-//! asks by a message, and puts into that message where the answer goes.
+//! Step 1, a process: a poem that grows by a line with every message. No other process can reach its state. To read it,
+//! send a message that says where the answer goes.
+
+mod start;
 
 use std::io;
-use std::num::NonZeroUsize;
+use std::process::ExitCode;
 use std::sync::mpsc;
 
-use actors::port::NoPort;
-use actors::process::{Me, Name, Next, Node, Process, Received};
+use actors::{Me, Next, NoPort, Node, Process, Received};
 
 /// A poem.
 #[derive(Default)]
@@ -14,11 +15,11 @@ struct Poem {
     lines: Vec<String>,
 }
 
-/// What a poem understands.
+/// A message to a poem.
 enum Message {
-    /// One more line.
+    /// Add a line.
     Line(&'static str),
-    /// The whole of it, please, to this address.
+    /// Send the whole poem to this channel.
     Recite(mpsc::Sender<String>),
 }
 
@@ -38,22 +39,19 @@ impl Process for Poem {
     }
 }
 
-fn main() -> io::Result<()> {
-    println!("{}", run()?);
-    Ok(())
+fn main() -> ExitCode {
+    start::start("actors_01_process", start::no_arguments, run)
 }
 
-/// What the step has to show.
-pub(crate) fn run() -> io::Result<String> {
-    let node = Node::start(NonZeroUsize::MIN)?;
-    let poem = node
-        .arbiter(0)
-        .spawn(Name::new("poem"), || Ok((Poem::default(), NoPort)));
+/// Returns the poem that the process has gathered.
+pub(crate) fn run((): ()) -> io::Result<String> {
+    let node = Node::start_one()?;
+    let poem = node.spawn("poem", Poem::default());
     node.send(&poem, Message::Line("The lamp is out,"));
     node.send(&poem, Message::Line("the harbour is not."));
-    let (reader, read) = mpsc::channel();
+    let (reader, recited) = mpsc::channel();
     node.send(&poem, Message::Recite(reader));
-    let shown = read.recv().map_err(io::Error::other)?;
+    let recited = recited.recv().map_err(io::Error::other)?;
     node.stop();
-    Ok(shown)
+    Ok(recited)
 }

@@ -1,14 +1,16 @@
-//! Step 4, a supervisor: what crashes is started anew, with the state it began with, under the name it had. Whoever
-//! finds it by that name need not know that it crashed.
+//! Step 4, a supervisor: it restarts a poem that crashed, with a fresh state and under the same name. A client that looks
+//! the poem up by its name need not know about the crash.
+
+mod start;
 
 use std::io;
-use std::num::NonZeroUsize;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use actors::port::NoPort;
-use actors::process::{CallError, Me, Name, Next, Node, Pid, Process, Received, Reply};
-use actors::supervisor::{Intensity, Restart, Shutdown, Spec, Strategy, Supervisor, ToSupervisor};
-use actors::tree::{self, ChildInfo, WhichChildren};
+use actors::{
+    CallError, ChildInfo, Intensity, Me, Name, Next, NoPort, Node, Pid, Process, Received, Reply,
+    Restart, Shutdown, Spec, Strategy, Supervisor, ToSupervisor, WhichChildren, draw_tree,
+};
 
 /// A poem.
 #[derive(Default)]
@@ -16,11 +18,11 @@ struct Poem {
     lines: Vec<String>,
 }
 
-/// What a poem understands.
+/// A message to a poem.
 enum Message {
-    /// One more line.
+    /// Add a line.
     Line(&'static str),
-    /// The whole of it, please.
+    /// Reply with the whole poem.
     Recite(Reply<String>),
 }
 
@@ -41,12 +43,12 @@ impl Process for Poem {
 
 const POEM: Name = Name::new("poem");
 
-/// What the supervisor is told of the poem.
+/// The supervisor's specification of the poem.
 fn poem() -> Spec {
     Spec {
         name: POEM,
         restart: Restart::Permanent,
-        shutdown: Shutdown::After(PATIENCE),
+        shutdown: Shutdown::After(TIMEOUT),
         start: Box::new(|me| {
             let poem = me.spawn_link(POEM, Poem::default(), NoPort);
             me.node().register(POEM, &poem);
@@ -55,36 +57,33 @@ fn poem() -> Spec {
     }
 }
 
-/// How long a process may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process may take to reply or to stop.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-fn main() -> io::Result<()> {
-    println!("{}", run()?);
-    Ok(())
+fn main() -> ExitCode {
+    start::start("actors_04_supervisor", start::no_arguments, run)
 }
 
-/// What the step has to show.
-pub(crate) fn run() -> io::Result<String> {
+/// Returns the tree before and after a crash, and what the restarted poem has gathered.
+pub(crate) fn run((): ()) -> io::Result<String> {
     poetry::panics::silence_contained();
-    let node = Node::start(NonZeroUsize::MIN)?;
-    let supervisor = node.arbiter(0).spawn(Name::new("supervisor"), || {
-        let supervisor = Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![poem()]);
-        Ok((supervisor, NoPort))
-    });
-    let begun = draw(&node, &supervisor);
+    let node = Node::start_one()?;
+    let supervisor = Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![poem()]);
+    let supervisor = node.spawn("supervisor", supervisor);
+    let before = draw(&node, &supervisor);
     let first = find(&node)?;
     node.send(&first, Message::Line("The lamp is out,"));
     node.send(&first, Message::Line(""));
     let crashed = recite(&node, &first).is_err();
-    let mended = draw(&node, &supervisor);
+    let after = draw(&node, &supervisor);
     let second = find(&node)?;
     node.send(&second, Message::Line("the harbour is not."));
-    let left = recite(&node, &second).map_err(io::Error::other)?;
+    let recited = recite(&node, &second).map_err(io::Error::other)?;
     node.stop();
-    Ok(format!("{begun}crashed: {crashed}\n{mended}{left}"))
+    Ok(format!("{before}crashed: {crashed}\n{after}{recited}"))
 }
 
-/// Draws the tree; the supervisor answers once it has done what it had to do.
+/// Draws the tree. The supervisor answers after it has restarted the poem.
 fn draw(node: &Node, supervisor: &Pid<ToSupervisor>) -> String {
     let root = ChildInfo {
         name: Name::new("supervisor"),
@@ -95,15 +94,15 @@ fn draw(node: &Node, supervisor: &Pid<ToSupervisor>) -> String {
             ToSupervisor::WhichChildren,
         )),
     };
-    tree::draw(node, root)
+    draw_tree(node, root)
 }
 
-/// Whoever is called the poem now.
+/// Looks up the process named poem.
 fn find(node: &Node) -> io::Result<Pid<Message>> {
     let found = node.whereis::<Message>(POEM);
-    found.ok_or_else(|| io::Error::other("nobody is called the poem"))
+    found.ok_or_else(|| io::Error::other("no process is named poem"))
 }
 
 fn recite(node: &Node, poem: &Pid<Message>) -> Result<String, CallError> {
-    node.call(poem, PATIENCE, Message::Recite)
+    node.call(poem, TIMEOUT, Message::Recite)
 }

@@ -1,0 +1,70 @@
+//! Step 6, a client: a reader has a poet fetch each poem, a linked process that sends it one message. Without arguments it
+//! fetches from a server of its own.
+
+mod start;
+
+use std::io;
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::mpsc;
+
+use actors::{Fetched, Me, Next, NoPort, Node, Process, Reason, Received, serve_poem};
+use poetry::{Pace, Peer, PoemService, Server};
+
+/// Fetches poems.
+struct Reader {
+    peers: Vec<Peer>,
+    /// The number of poems still to come.
+    left: usize,
+    poems: mpsc::Sender<Result<String, String>>,
+}
+
+impl Process for Reader {
+    type Message = Fetched;
+    type Port = NoPort;
+
+    fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+        for peer in &self.peers {
+            me.fetch(peer.clone());
+        }
+        Next::Receive
+    }
+
+    fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+        if let Received::Message(Fetched { outcome, .. }) = received {
+            let _ = self
+                .poems
+                .send(outcome.poem.map_err(|error| error.to_string()));
+            self.left -= 1;
+        }
+        match self.left {
+            0 => Next::Exit(Reason::Normal),
+            _ => Next::Receive,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    start::start("actors_06_poet [[HOST:]PORT ...]", start::addresses, run)
+}
+
+/// Returns the poems of `peers`, or of a server started for this, in the order in which they arrive.
+pub(crate) fn run(mut peers: Vec<Peer>) -> io::Result<String> {
+    let service = PoemService {
+        poem: "The lamp is out,\nthe harbour is not.".into(),
+        pace: Pace::Fast,
+    };
+    let server = serve_poem(TcpListener::bind("127.0.0.1:0")?, service)?;
+    if peers.is_empty() {
+        peers.push(server.address().into());
+    }
+    let node = Node::start_one()?;
+    let (poems, fetched) = mpsc::channel();
+    let left = peers.len();
+    node.spawn("reader", Reader { peers, left, poems });
+    let poems: Result<Vec<String>, String> = fetched.iter().collect();
+    node.stop();
+    poems
+        .map(|poems| poems.join("\n"))
+        .map_err(io::Error::other)
+}

@@ -1,0 +1,329 @@
+//! A process as actix runs it: an actor that handles its mail and, in one future of its context, its port and its
+//! deadline. Every handler of the behaviour is called from here, with panics contained.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+use actix::dev::channel::{AddressReceiver, channel};
+use actix::{Actor, ActorContext, ActorFuture, Addr, AsyncContext, Context, Handler, Message};
+use poetry::limits::REQUESTS_PER_TURN_MAX;
+use poetry::panics::contain;
+
+use super::control::{Control, Wait};
+use super::local::Local;
+use super::me::Me;
+use super::name::Name;
+use super::pid::{Mail, Mailbox, Pid};
+use super::process_ref::{AnyMailbox, Record, Signal};
+use super::{MAILBOX_CAPACITY, Next, Process, Received};
+use crate::monitor::Reason;
+use crate::port::Port;
+
+/// Messages a process handles before it gives way to the others of its arbiter. Senders in other threads could refill its
+/// mailbox for ever.
+const MAIL_PER_TURN: usize = 2 * MAILBOX_CAPACITY;
+/// Events of its port a process handles in one turn.
+const EVENTS_PER_TURN: usize = 8;
+
+/// A process's mailbox: actix's queue, and the record that bounds it.
+struct ActixMailbox<P: Process> {
+    record: Record,
+    addr: Addr<ProcessActor<P>>,
+}
+
+impl<P: Process> AnyMailbox for ActixMailbox<P> {
+    fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.addr.do_send(Mail::Signal(signal));
+    }
+}
+
+impl<P: Process> Mailbox<P::Message> for ActixMailbox<P> {
+    /// `do_send` ignores actix's own capacity, so the permit is what bounds the queue.
+    fn put(&self, message: P::Message) -> Result<(), P::Message> {
+        if self.addr.connected() {
+            self.addr.do_send(Mail::Message(message));
+            Ok(())
+        } else {
+            Err(message)
+        }
+    }
+}
+
+impl<M: Send + 'static> Message for Mail<M> {
+    type Result = ();
+}
+
+/// The receiving end of a mailbox.
+pub(super) type Inbox<P> = AddressReceiver<ProcessActor<P>>;
+
+/// Creates a mailbox, reached by the returned pid.
+pub(super) fn mailbox<P: Process>(name: Name) -> (Pid<P::Message>, Inbox<P>) {
+    let (sender, inbox) = channel(0);
+    let mailbox = ActixMailbox {
+        record: Record::new(name, P::MAILBOX),
+        addr: Addr::new(sender),
+    };
+    (Pid(Arc::new(mailbox)), inbox)
+}
+
+/// Runs a process in this arbiter.
+pub(super) fn launch<P: Process>(
+    local: Rc<Local>,
+    (pid, inbox): (Pid<P::Message>, Inbox<P>),
+    (state, port): (P, P::Port),
+) {
+    let actor = ProcessActor {
+        life: Some(Life { state, port }),
+        control: Control::new(pid, local),
+    };
+    // `Context::run` would create an address only to drop it.
+    actix::spawn(Context::with_receiver(inbox).into_future(actor));
+}
+
+/// One process.
+pub(super) struct ProcessActor<P: Process> {
+    /// `None` once the process has ended.
+    life: Option<Life<P>>,
+    control: Control<P>,
+}
+
+struct Life<P: Process> {
+    state: P,
+    port: P::Port,
+}
+
+impl<P: Process> ProcessActor<P> {
+    /// Runs one handler of the behaviour.
+    #[inline]
+    fn run(&mut self, handler: impl FnOnce(&mut P, &mut P::Port, &mut Control<P>) -> Next) {
+        let Some(life) = &mut self.life else { return };
+        let control = &mut self.control;
+        match contain(|| handler(&mut life.state, &mut life.port, control)) {
+            Ok(Next::Receive) => {}
+            Ok(Next::Exit(reason)) => self.end_with(reason),
+            Err(message) => self.crash(message),
+        }
+    }
+
+    #[inline]
+    fn receive(&mut self, received: Received<'_, P>) {
+        self.run(|state, port, control| state.receive(received, &mut Me { port, control }));
+    }
+
+    /// A handler panicked: the process exits as soon as what it had sent has arrived, and receives nothing more.
+    #[cold]
+    fn crash(&mut self, message: String) {
+        if !P::REPORTS_CRASHES {
+            let name = self.control.pid.record().name;
+            self.control.local.node.crashed(name, &message);
+        }
+        self.control.keep_sends();
+        self.end_with(Reason::crash(message));
+    }
+
+    fn end_with(&mut self, reason: Reason) {
+        if self.control.waits() {
+            self.control.ending.get_or_insert(reason);
+        } else {
+            self.end(reason);
+        }
+    }
+
+    /// Ends the process now: releases its state and its port, then notifies the processes that watch it (O2).
+    fn end(&mut self, reason: Reason) {
+        let Some(mut life) = self.life.take() else {
+            return;
+        };
+        let (port, control) = (&mut life.port, &mut self.control);
+        let _ = contain(|| life.state.terminate(&reason, &mut Me { port, control }));
+        let _ = contain(move || drop(life));
+        self.control.disarm();
+        self.control.wait_state = None;
+        self.control.pid.record().end(&reason);
+    }
+
+    fn take(&mut self, mail: Mail<P::Message>) {
+        match mail {
+            Mail::Message(message) => {
+                self.control.pid.record().room.add_permits(1);
+                self.receive(Received::Message(message));
+            }
+            Mail::Signal(Signal::Exit(exit)) => self.receive(Received::Exit(exit)),
+            Mail::Signal(Signal::Down(down)) => {
+                if self.control.monitors().remove(&down.monitor) {
+                    self.receive(Received::Down(down));
+                }
+            }
+            Mail::Signal(Signal::Kill) => self.end(Reason::Killed),
+        }
+    }
+
+    /// Continues what the process waits for, then hands out the mail that arrived meanwhile. Returns whether the process
+    /// is free to receive.
+    #[inline]
+    fn resume(&mut self, turn: &mut task::Context<'_>) -> bool {
+        while let Some(state) = &mut self.control.wait_state {
+            if let Some(wait) = state.waits.front_mut() {
+                let resume = match wait {
+                    Wait::Send(sent) => sent.as_mut().poll(turn).map(|()| None),
+                    Wait::Then(ready) => ready.as_mut().poll(turn).map(Some),
+                };
+                let Poll::Ready(resume) = resume else {
+                    return false;
+                };
+                state.waits.pop_front();
+                if let Some(resume) = resume {
+                    self.run(resume);
+                }
+            } else if let Some(reason) = self.control.ending.take() {
+                self.end(reason);
+            } else if let Some(mail) = state.later.pop_front() {
+                self.take(mail);
+            } else {
+                break;
+            }
+        }
+        self.life.is_some()
+    }
+
+    /// One turn: the deadline, then the port, as far as the process is free to receive.
+    #[inline]
+    fn turn(&mut self, turn: &mut task::Context<'_>) {
+        if self.resume(turn)
+            && self
+                .control
+                .entry
+                .is_some_and(|entry| self.control.local.timers.has_fired(entry))
+        {
+            self.time_out();
+        }
+        if self.control.has_turn() {
+            self.receive_from_port(turn);
+        }
+        if self.life.is_some() {
+            self.control.arm(turn);
+        }
+        self.control.now = None;
+        self.control.mail = 0;
+    }
+
+    #[cold]
+    fn time_out(&mut self) {
+        self.control.disarm();
+        let fired = self.control.local.timers.fired();
+        if self.control.due.take_if(|due| *due <= fired).is_some() {
+            self.receive(Received::Timeout);
+        }
+    }
+
+    #[inline]
+    fn receive_from_port(&mut self, turn: &mut task::Context<'_>) {
+        let local = Rc::clone(&self.control.local);
+        let mut buffer = local.read_buffer.borrow_mut();
+        self.control.turn_left = REQUESTS_PER_TURN_MAX;
+        for _ in 0..EVENTS_PER_TURN {
+            if !self.resume(turn) {
+                return;
+            }
+            let Some(life) = &mut self.life else { return };
+            let Poll::Ready(event) = life.port.poll(turn, &mut buffer) else {
+                return;
+            };
+            self.receive(Received::Port(event));
+            if self.control.turn_left == 0 {
+                break;
+            }
+        }
+        self.control.give_way(turn);
+    }
+}
+
+impl<P: Process> Actor for ProcessActor<P> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.run(|state, port, control| state.started(&mut Me { port, control }));
+        ctx.spawn(Turns);
+    }
+
+    /// Called also when the arbiter stops under a live process.
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.end(Reason::Killed);
+    }
+}
+
+/// No field is pinned.
+impl<P: Process> Unpin for ProcessActor<P> {}
+
+impl<P: Process> Handler<Mail<P::Message>> for ProcessActor<P> {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<P::Message>, ctx: &mut Self::Context) {
+        match mail {
+            Mail::Signal(Signal::Kill) => self.end(Reason::Killed),
+            Mail::Signal(Signal::Exit(exit)) if !self.control.traps_exits => {
+                if exit.reason != Reason::Normal {
+                    self.end(exit.reason);
+                }
+            }
+            mail if self.control.waits() => self.control.wait_state_mut().later.push_back(mail),
+            mail => self.take(mail),
+        }
+        self.control.mail += 1;
+        if self.life.is_none() {
+            ctx.stop();
+        } else if self.control.mail >= MAIL_PER_TURN {
+            self.control.mail = 0;
+            ctx.wait(GiveWay { gave: false });
+        }
+    }
+}
+
+/// Gives way to the other processes of the arbiter once.
+struct GiveWay {
+    gave: bool,
+}
+
+impl<P: Process> ActorFuture<ProcessActor<P>> for GiveWay {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        _: &mut ProcessActor<P>,
+        _: &mut Context<ProcessActor<P>>,
+        turn: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        if std::mem::replace(&mut self.gave, true) {
+            return Poll::Ready(());
+        }
+        turn.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// The future in a process's context. It is polled whenever the process is woken, and gives it a turn.
+struct Turns;
+
+impl<P: Process> ActorFuture<ProcessActor<P>> for Turns {
+    type Output = ();
+
+    #[inline]
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut ProcessActor<P>,
+        ctx: &mut Context<ProcessActor<P>>,
+        turn: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        actor.turn(turn);
+        if actor.life.is_none() {
+            ctx.stop();
+        }
+        Poll::Pending
+    }
+}

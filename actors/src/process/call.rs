@@ -1,0 +1,119 @@
+//! Calls: a request that carries the address of its reply (O7), between processes and from outside a node.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::local::timeout;
+use super::node::Node;
+use super::pid::Pid;
+
+/// The address of the reply to a call, carried by the request. If it is dropped unused, the call fails at once.
+#[derive(Debug)]
+pub struct Reply<R>(oneshot::Sender<R>);
+
+impl<R> Reply<R> {
+    /// Sends the reply. Does nothing if the caller no longer waits.
+    pub fn send(self, answer: R) {
+        let _ = self.0.send(answer);
+    }
+}
+
+/// Why a call has no reply (O7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallError {
+    /// No reply came in time.
+    Timeout,
+    /// The process had ended, or ended without replying.
+    NoProcess,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Timeout => "no answer in time",
+            Self::NoProcess => "no such process",
+        })
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// Sends the message that `ask` builds and waits for the reply, for at most `wait` in all.
+pub(super) async fn call<M: 'static, R: 'static>(
+    to: &Pid<M>,
+    wait: Duration,
+    ask: impl FnOnce(Reply<R>) -> M,
+) -> Result<R, CallError> {
+    let (reply, answer) = oneshot::channel();
+    let message = ask(Reply(reply));
+    let exchange = pin!(async {
+        to.send(message).await.map_err(|_| CallError::NoProcess)?;
+        answer.await.map_err(|_| CallError::NoProcess)
+    });
+    match timeout(wait, exchange).await {
+        Some(replied) => replied,
+        None => Err(CallError::Timeout),
+    }
+}
+
+/// Messages from outside the node.
+impl Node {
+    /// Calls a process from outside the node and blocks this thread until it replies, ends, or `timeout` is over. A
+    /// process must use [`Me::call`](super::Me::call) instead.
+    ///
+    /// # Errors
+    /// The process has ended or did not reply in time.
+    pub fn call<M: Send + 'static, R: Send + 'static>(
+        &self,
+        to: &Pid<M>,
+        timeout: Duration,
+        ask: impl FnOnce(Reply<R>) -> M + Send + 'static,
+    ) -> Result<R, CallError> {
+        self.ask(to, timeout, ask).wait()
+    }
+
+    /// Starts a call and returns at once; the returned value waits for the reply.
+    pub fn ask<M: Send + 'static, R: Send + 'static>(
+        &self,
+        to: &Pid<M>,
+        timeout: Duration,
+        ask: impl FnOnce(Reply<R>) -> M + Send + 'static,
+    ) -> Answer<R> {
+        let (sender, answer) = mpsc::channel();
+        let to = to.clone();
+        self.run_in(0, move || {
+            actix::spawn(async move {
+                let _ = sender.send(call(&to, timeout, ask).await);
+            });
+        });
+        Answer(answer)
+    }
+
+    /// Sends a message from outside the node without blocking; the node waits for room in a full mailbox. Messages and
+    /// calls from one thread arrive in order.
+    pub fn send<M: Send + 'static>(&self, to: &Pid<M>, message: M) {
+        let to = to.clone();
+        self.run_in(0, move || {
+            actix::spawn(async move {
+                let _ = to.send(message).await;
+            });
+        });
+    }
+}
+
+/// The pending reply to [`Node::ask`].
+pub struct Answer<R>(mpsc::Receiver<Result<R, CallError>>);
+
+impl<R> Answer<R> {
+    /// Blocks until the call has ended.
+    ///
+    /// # Errors
+    /// The process has ended or did not reply in time.
+    pub fn wait(self) -> Result<R, CallError> {
+        self.0.recv().unwrap_or(Err(CallError::NoProcess))
+    }
+}

@@ -1,0 +1,154 @@
+//! A process's control block: what the runtime keeps for a live process besides its state and its port.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task;
+use std::time::Duration;
+
+use poetry::limits::REQUESTS_PER_TURN_MAX;
+
+use super::by_id::Monitors;
+use super::local::Local;
+use super::pid::{Mail, Pid};
+use super::rounds::Round;
+use super::{Next, Process};
+use crate::monitor::Reason;
+use crate::timers::Key;
+
+/// What the runtime keeps for a live process.
+pub(super) struct Control<P: Process> {
+    pub(super) pid: Pid<P::Message>,
+    pub(super) local: Rc<Local>,
+    pub(super) traps_exits: bool,
+    /// Messages handled since the process last gave way.
+    pub(super) mail: usize,
+    /// Requests that may still be answered in this turn (S24).
+    pub(super) turn_left: u32,
+    /// The round of the next turn, if this one is used up.
+    pub(super) next_turn: Option<Round>,
+    /// The time at the first call of [`Me::now`](super::Me::now) in this turn.
+    pub(super) now: Option<Duration>,
+    /// The process's deadline.
+    pub(super) due: Option<Duration>,
+    /// The process's entry among the arbiter's deadlines; never later than `due`.
+    pub(super) entry: Option<Key>,
+    /// The reason to exit for as soon as everything the process sent has arrived.
+    pub(super) ending: Option<Reason>,
+    pub(super) wait_state: Option<Box<WaitState<P>>>,
+}
+
+/// The part of a control block that most processes never need.
+pub(super) struct WaitState<P: Process> {
+    /// What the process waits for, in order. Until all of it has come, the process receives nothing.
+    pub(super) waits: VecDeque<Wait<P>>,
+    /// Mail that arrived meanwhile.
+    pub(super) later: VecDeque<Mail<P::Message>>,
+    monitors: Monitors,
+}
+
+/// Something a process waits for.
+pub(super) enum Wait<P: Process> {
+    /// Room for a message in a full mailbox.
+    Send(Pin<Box<dyn Future<Output = ()>>>),
+    /// A future whose output is handled by a function of the process.
+    Then(Pin<Box<dyn Future<Output = Resume<P>>>>),
+}
+
+/// Continues a process after a wait.
+pub(super) type Resume<P> =
+    Box<dyn FnOnce(&mut P, &mut <P as Process>::Port, &mut Control<P>) -> Next>;
+
+impl<P: Process> Control<P> {
+    pub(super) fn new(pid: Pid<P::Message>, local: Rc<Local>) -> Self {
+        Self {
+            pid,
+            local,
+            traps_exits: false,
+            mail: 0,
+            turn_left: REQUESTS_PER_TURN_MAX,
+            next_turn: None,
+            now: None,
+            due: None,
+            entry: None,
+            ending: None,
+            wait_state: None,
+        }
+    }
+
+    /// Returns whether the process waits for something and therefore receives nothing.
+    #[inline]
+    pub(super) fn waits(&self) -> bool {
+        self.wait_state
+            .as_ref()
+            .is_some_and(|state| !state.waits.is_empty())
+    }
+
+    pub(super) fn wait(&mut self, wait: Wait<P>) {
+        self.wait_state_mut().waits.push_back(wait);
+    }
+
+    pub(super) fn wait_state_mut(&mut self) -> &mut WaitState<P> {
+        self.wait_state.get_or_insert_with(|| {
+            Box::new(WaitState {
+                waits: VecDeque::new(),
+                later: VecDeque::new(),
+                monitors: Monitors::default(),
+            })
+        })
+    }
+
+    pub(super) fn monitors(&mut self) -> &mut Monitors {
+        &mut self.wait_state_mut().monitors
+    }
+
+    /// Keeps the sends that were waiting before the process waited for anything else.
+    pub(super) fn keep_sends(&mut self) {
+        if let Some(state) = &mut self.wait_state {
+            let sends = state
+                .waits
+                .iter()
+                .take_while(|wait| matches!(wait, Wait::Send(_)));
+            let sends = sends.count();
+            state.waits.truncate(sends);
+            state.later.clear();
+        }
+    }
+
+    /// Has the process woken for its deadline. A deadline that moved back keeps its early entry, so that refreshing a
+    /// timeout costs nothing.
+    #[inline]
+    pub(super) fn arm(&mut self, turn: &task::Context<'_>) {
+        if let Some(due) = self.due
+            && self.entry.is_none_or(|entry| due < entry.0)
+        {
+            self.disarm();
+            self.entry = Some(self.local.timers.insert(due, turn.waker().clone()));
+        }
+    }
+
+    pub(super) fn disarm(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.local.timers.cancel(entry);
+        }
+    }
+
+    /// Ends this turn: the port's next event is received in the next round (S24).
+    pub(super) fn give_way(&mut self, turn: &task::Context<'_>) {
+        let next = self.local.rounds.wait_for_next(turn.waker().clone());
+        self.next_turn = Some(next);
+    }
+
+    /// Returns whether the process may receive from its port: its turn is not used up, or the next round has come.
+    #[inline]
+    pub(super) fn has_turn(&mut self) -> bool {
+        match self.next_turn {
+            None => true,
+            Some(round) if self.local.rounds.has_come(round) => {
+                self.next_turn = None;
+                true
+            }
+            Some(_) => false,
+        }
+    }
+}
