@@ -7,11 +7,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use callbacks::{
-    Admission, Clock, Deferred, MemoryReactor, Reactor, Station, coroutine, transform_factory,
+    Clock, Deferred, MemoryReactor, Reactor, ServerState, coroutine, transform_factory,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use poetry::event::Unobserved;
-use poetry::{Counters, Limits, Reporter, Role, TransformService};
+use poetry::{Limits, Reporter, Role, TransformService};
 
 fn deferreds(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("deferred");
@@ -122,15 +122,13 @@ fn requests(criterion: &mut Criterion) {
         clock,
         Arc::new(Unobserved),
     );
-    let (counters, admission) = (Arc::new(Counters::default()), Admission::new(10));
-    let here = ([127, 0, 0, 1], 1).into();
-    let station = Station::new(Limits::default(), counters, reporter, admission, 0, here);
+    let state = ServerState::new(Limits::default(), reporter);
     let service = TransformService {
         keep_alive: true,
         lab: None,
     };
     let reactor = MemoryReactor::new();
-    let peer = reactor.accept(&transform_factory(service, &station));
+    let peer = reactor.accept(&transform_factory(service, &state));
     let mut group = criterion.benchmark_group("request");
     group.throughput(Throughput::Bytes(request.len() as u64));
     group.bench_function("decode and answer, in memory", |bench| {

@@ -1,5 +1,5 @@
-//! Clients behind the contract: all poems of a fetch at once, in one reactor of the calling thread, or shared out among
-//! several.
+//! Clients behind the contract: all poems of a fetch at once, in one reactor on the calling thread, or divided among
+//! several reactors.
 
 use std::io;
 use std::iter;
@@ -54,11 +54,11 @@ impl Client for ReactorClient {
         if others.is_empty() {
             return own.fetch();
         }
-        in_turn(fetch_in_threads(own, others))
+        in_request_order(fetch_in_threads(own, others))
     }
 }
 
-/// Fetches its own share in this thread, and each of the others in one of its own.
+/// Fetches `own` on this thread, and each of `others` on a thread of its own.
 fn fetch_in_threads(own: Share, others: Vec<Share>) -> Vec<Vec<Outcome>> {
     thread::scope(|scope| {
         let others: Vec<_> = others
@@ -66,7 +66,7 @@ fn fetch_in_threads(own: Share, others: Vec<Share>) -> Vec<Vec<Outcome>> {
             .map(|share| scope.spawn(move || share.fetch()))
             .collect();
         let own = own.fetch();
-        // A thread cannot panic outside of callbacks; if one does, its poems are missed.
+        // No thread panics outside of callbacks; if one did, its outcomes would be missing.
         let others = others
             .into_iter()
             .map(|other| other.join().unwrap_or_default());
@@ -74,8 +74,8 @@ fn fetch_in_threads(own: Share, others: Vec<Share>) -> Vec<Vec<Outcome>> {
     })
 }
 
-/// One of each, again and again: as the requests were shared out.
-fn in_turn(shares: Vec<Vec<Outcome>>) -> Vec<Outcome> {
+/// Merges the outcomes of the shares, one of each in turn, as the requests were divided.
+fn in_request_order(shares: Vec<Vec<Outcome>>) -> Vec<Outcome> {
     let wanted: usize = shares.iter().map(Vec::len).sum();
     let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
     let mut outcomes = Vec::with_capacity(wanted);
@@ -85,7 +85,7 @@ fn in_turn(shares: Vec<Vec<Outcome>>) -> Vec<Outcome> {
     outcomes
 }
 
-/// The part of a fetch that one reactor does.
+/// The part of a fetch that one reactor runs.
 struct Share {
     worker: u32,
     limits: poetry::Limits,
@@ -95,7 +95,7 @@ struct Share {
 }
 
 impl Share {
-    /// Every `reactors`-th request, and as large a part of what may be under way at once.
+    /// Takes every `reactors`-th request, and the same part of the limit on simultaneous fetches.
     fn new(
         worker: usize,
         reactors: usize,
@@ -122,7 +122,7 @@ impl Share {
         }
     }
 
-    /// The outcomes, in the order of its requests.
+    /// Fetches all of it; the outcomes are in the order of its requests.
     fn fetch(self) -> Vec<Outcome> {
         let reactor = match Reactor::open() {
             Ok(reactor) => reactor,
@@ -131,7 +131,7 @@ impl Share {
         fetch_all(&reactor, self)
     }
 
-    /// The system had no descriptor for the reactor itself.
+    /// Returns the outcomes when the system has no descriptor for the reactor.
     fn all_failed(self, error: &io::Error) -> Vec<Outcome> {
         let outcome = |(_, request): (usize, FetchRequest)| Outcome {
             poem: Err(FetchError::new(
@@ -147,26 +147,26 @@ impl Share {
 }
 
 // ANCHOR: fetch_all
-/// Fetches every poem of `share`, as many at once as its limits allow, and runs the reactor until all have ended.
+/// Fetches every poem of `share`, as many at once as its limits allow. Runs the reactor until all have ended.
 fn fetch_all(reactor: &OpenReactor, share: Share) -> Vec<Outcome> {
     let fetches = Fetches::new(reactor, share);
     begin(&fetches, 0);
     let _subscription = fetches.share.cancel.subscribe(fetches.canceller());
     if !fetches.is_over() {
-        // It cannot be running already: it was made for this.
+        // It cannot be running already: it was created for this fetch.
         let _ = reactor.run();
     }
     fetches.outcomes()
 }
 
-/// Begins the fetches from `first` on, and leaves to the next turn what would make this one too long.
+/// Begins the fetches from `first` on, up to a turn's bound; the next turn begins the others.
 fn begin(fetches: &Rc<Fetches>, first: usize) {
     let wanted = fetches.share.requests.len();
     let next = wanted.min(first + BEGUN_PER_TURN);
     for place in first..next {
         let (begins, ends) = (Rc::clone(fetches), Rc::clone(fetches));
         let fetch = fetches
-            .turns
+            .slots
             .run(move || begins.fetch(place))
             .add_both(move |result| {
                 ends.end(place, result);
@@ -181,8 +181,7 @@ fn begin(fetches: &Rc<Fetches>, first: usize) {
 }
 // ANCHOR_END: fetch_all
 
-/// Fetches begun in one turn. Dialling comes before reading: the last poem to be begun is the last to end, and what
-/// arrives meanwhile waits in the kernel. It is also how long a turn may get: dialling as many as may be under way by
-/// default takes 0.15 s or so, by which calls that are due may be late. A cancel is not: each fetch looks for it, and
-/// the time to connect is counted from each connection's own beginning.
+/// Fetches begun in one turn. Dialling comes before reading, because the last poem begun is the last to end, and the
+/// kernel keeps what arrives meanwhile. This also bounds the length of a turn, which delays other calls; a cancel is not
+/// delayed, since each fetch checks for it, and connect timeouts count from each connection's own start.
 const BEGUN_PER_TURN: usize = FETCHES_MAX;

@@ -1,57 +1,55 @@
-//! **Callbacks**: a reactor on mio, and Deferreds. One thread runs one loop; everything else is called back from it.
-//!
-//! Nothing here blocks, and nothing is locked but the queue that other threads put their calls into. A program says what
-//! is to be done *when* something has happened, and returns; the reactor calls. It is Twisted's design, in Rust's types:
-//! what was a rule there (fire once, do not return yourself, do not touch the reactor from another thread) is here mostly
-//! something that does not compile.
+//! **Callbacks**: a reactor on mio, and Deferreds, after Twisted's design. One thread runs one loop and calls everything.
 //!
 //! ```
-//! use callbacks::{Deferred, Failure};
+//! use callbacks::{Failure, Pace, Poem, PoemService, Reactor, get_poetry, serve_poem};
+//! use std::net::TcpListener;
 //!
-//! // A result that will come, and what is to be done with it.
-//! let (trigger, poem) = Deferred::new();
-//! let shown = poem
-//!     .add_callback(|poem: String| if poem.is_empty() { Err(Failure::message("no poem")) } else { Ok(poem) })
-//!     .add_errback(|failure| Ok(format!("({failure})")));
-//! trigger.callback(String::new());
-//! assert_eq!(shown.take_result().unwrap().unwrap(), "(no poem)");
+//! fn main() -> Result<(), Failure> {
+//!     let reactor = Reactor::open()?;
+//!
+//!     // A server: its port accepts while the reactor runs.
+//!     let service = PoemService { poem: Poem::from("Ahoy\n"), pace: Pace::Fast };
+//!     let port = serve_poem(&reactor, TcpListener::bind("127.0.0.1:0")?, service)?;
+//!
+//!     // A client: the poem will come, and this is what is done with it then.
+//!     let context = reactor.clone();
+//!     let shown = get_poetry(&reactor, port.address())
+//!         .add_callback(|poem| Ok(print!("{poem}")))
+//!         .add_errback(|failure| Ok(eprintln!("no poem: {failure}")))
+//!         .add_both(move |_| Ok(context.stop()?));
+//!
+//!     reactor.run()?; // Until `stop`.
+//!     drop(shown);
+//!     Ok(())
+//! }
 //! ```
 //!
-//! # The tour
+//! A function that would block returns a [`Deferred`] instead. What several Twisted rules demand (fire once, do not touch
+//! the reactor from another thread) does not compile here if it is broken. `examples/` has the tutorial's steps.
 //!
-//! | file | what it holds | rules |
+//! | file | contents | rules |
 //! |---|---|---|
-//! | `reactor.rs`, `reactor/core.rs` | [`Reactor`], and the loop: wait, tell the time, call back | R1, R4 |
-//! | `reactor/connection.rs` | [`Transport`]: a socket, what is unsent, a timeout; `connection/` its ways in and out | R9 |
-//! | `reactor/port.rs` | [`Port`]: accepting, and waiting when there are no descriptors | S16, S17 |
-//! | `reactor/lifecycle.rs` | hooks, [`Reactor::stop`] and the shutdown triggers | R3, R5, R6 |
-//! | `reactor/threads.rs` | [`RemoteReactor`] and [`Inlet`]: the way in from other threads | R7 |
-//! | `reactor/system.rs` | the one file that names the real socket and the real clock | |
-//! | `reactor/memory.rs` | [`MemoryReactor`]: the same surface for tests | R8 |
-//! | `timers.rs` | [`Clock`]: calls that run later, in order | R1, R2, R8 |
-//! | `protocol.rs` | [`Protocol`], [`Factory`], [`Producer`]: what programs implement | R9 |
-//! | `deferred.rs` | [`Deferred`] and [`Trigger`], typed; `deferred/chain.rs` the machinery | D1–D9 |
-//! | `deferred/` | [`coroutine`], [`DeferredList`], [`race`], [`DeferredSemaphore`], [`DeferredQueue`] | D10–D13 |
-//! | `threads.rs`, `failure.rs`, `log.rs` | [`defer_to_thread`], [`Failure`], what nobody handled | D8, D14 |
-//! | `station.rs`, `linger.rs`, `serving.rs` | what servers share, the lingering close, the threads | S7, S16, S21, S23 |
+//! | `poem_client.rs`, `transform_client.rs` | [`get_poetry`]; [`transform`] and its fallback | S10–S15 |
 //! | `poem_server.rs`, `transform_server.rs` | [`serve_poem`], [`serve_transforms`] | S1, S3–S7, S18 |
-//! | `poem_client.rs`, `transform_client.rs` | [`get_poetry`], [`transform`] and its fallback | S10–S15 |
-//! | `task.rs`, `fetching.rs`, `fetching/` | [`Task`]: what one fetch carries with it; many of them at once | S10, S14 |
+//! | `deferred.rs`, `deferred/` | [`Deferred`], [`Trigger`], [`coroutine`], [`DeferredList`], locks and queues | D1–D13 |
+//! | `protocol.rs` | [`Protocol`], [`Factory`], [`Producer`]: the traits that programs implement | R9 |
+//! | `reactor.rs`, `reactor/core.rs` | [`Reactor`]; the loop: wait, update the time, call back | R1, R4, S24 |
+//! | `reactor/connection.rs`, `reactor/port.rs` | [`Transport`]: a socket and its unsent bytes; [`Port`]: accepting | R9, S17 |
+//! | `reactor/lifecycle.rs`, `reactor/threads.rs` | [`Reactor::stop`], triggers; [`RemoteReactor`], [`Inlet`] | R3, R5–R7 |
+//! | `reactor/system.rs`, `reactor/memory.rs` | the real socket and clock; [`MemoryReactor`], the same for tests | R8 |
+//! | `timers.rs`, `threads.rs`, `log.rs` | [`Clock`]; [`defer_to_thread`]; failures that no handler has seen | R1, D8, D14 |
+//! | `server_state.rs`, `connection_guard.rs` | [`ServerState`]: limits and counters; one connection's part in them | S21, S23 |
+//! | `connection_limit.rs`, `linger.rs` | the limit on connections; the lingering close | S16, S7 |
+//! | `task.rs`, `fetching.rs`, `serving.rs` | [`Task`]: one fetch; clients and servers behind the shared contract | S10, S21 |
 //!
-//! # How it keeps out of the way
+//! # Why it is cheap
 //!
-//! - A protocol is taken out of its connection while it is called, so it may do anything to anybody, and is never called
-//!   while another of its calls runs. What cannot be done on the spot is done when the call has returned.
-//! - Readiness is edge-triggered. A read that did not fill the buffer has emptied the socket, so it is not asked again.
-//! - One read buffer and one scratch for replies serve every connection of a reactor: an idle one owns neither, nor a
-//!   decoder. A request that arrives whole allocates nothing.
-//! - What a turn begins is watched when it has ended, so that nothing comes between the first dial of many and the last.
-//! - The time is told once a turn, and again for each call that is to come later. Moving a connection's timeout is one
-//!   store; the queue of timeouts looks again when the earliest it knows of comes up.
-//! - Chains of Deferreds of any depth are fired, cancelled and dropped by loops, never by recursion.
-//! - The [`OpenReactor`] owns everything that its handles refer to. When it is dropped, every socket is closed.
-//!
-//! The steps of the tutorial are in `examples/`, each a program that differs little from the one before.
+//! - A protocol is taken out of its connection while it is called. So it may use any transport, and is never called twice
+//!   at once; what cannot be done during the call is done after it.
+//! - Readiness is edge-triggered. A read that did not fill the buffer has emptied the socket, so no second read follows.
+//! - All connections of a reactor share one read buffer and one buffer for replies. An idle one owns neither, nor a decoder.
+//! - Moving a connection's timeout is one store; the queue of timeouts is corrected when its first entry comes up.
+//! - Loops, never recursion, fire, cancel and drop chains of Deferreds of any depth.
 
 use std::io;
 use std::net::TcpListener;
@@ -59,6 +57,8 @@ use std::sync::Arc;
 
 use poetry::{Client, Model, Observer, Options, Server, Service};
 
+mod connection_guard;
+mod connection_limit;
 mod deferred;
 mod failure;
 mod fetching;
@@ -68,8 +68,8 @@ mod poem_client;
 mod poem_server;
 mod protocol;
 mod reactor;
+mod server_state;
 mod serving;
-mod station;
 mod task;
 mod threads;
 mod timers;
@@ -82,21 +82,25 @@ pub use deferred::queue::{DeferredQueue, QueueError};
 pub use deferred::semaphore::{DeferredLock, DeferredSemaphore, ReleasedTooOften};
 pub use deferred::{Control, Deferred, NotPaused, Outcome, Trigger, maybe_deferred};
 pub use failure::{Abandoned, Cancelled, Failure, Panicked, TimedOut, WaitsForItself};
-pub use poem_client::get_poetry;
-pub use poem_server::{poem_factory, serve_poem};
+pub use poem_client::{get_poetry, get_poetry_with};
+pub use poem_server::{poem_factory, serve_poem, serve_poem_with};
+pub use poetry::{FetchFailure, Limits, Pace, Peer, Poem, PoemService, TransformService, Via};
 pub use protocol::{Address, Factory, Lost, Producer, Protocol, Side};
 pub use reactor::{
-    Accepted, Acceptor, AlreadyRunning, Inlet, MemoryReactor, NotRunning, OpenReactor, Peer, Phase,
-    Port, Reactor, RemoteReactor, Transport,
+    Accepted, Acceptor, AlreadyRunning, Inlet, MemoryPeer, MemoryReactor, NotRunning, OpenReactor,
+    Phase, Port, Reactor, RemoteReactor, Transport,
 };
-pub use station::{Admission, Station};
+pub use server_state::ServerState;
 pub use task::Task;
 pub use threads::defer_to_thread;
 pub use timers::{Clock, DelayedCall, NotPending};
-pub use transform_client::{Transformed, transform, transform_in_coroutine, transform_or_keep};
-pub use transform_server::{serve_transforms, transform_factory};
+pub use transform_client::{
+    Transformed, transform, transform_in_coroutine, transform_or_keep, transform_or_keep_with,
+    transform_with,
+};
+pub use transform_server::{serve_transforms, serve_transforms_with, transform_factory};
 
-/// The model.
+/// The model, behind the contract that all models share.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Callbacks;
 

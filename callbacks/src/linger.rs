@@ -1,12 +1,12 @@
-//! The lingering close (S7): a socket closed with unread input sends a reset, which may overtake the last reply. So the
-//! write side ends first, and what still comes is drained, for a while and to an amount.
+//! The lingering close (S7). Closing a socket with unread input sends a reset, which may overtake the last reply. So the
+//! write side ends first, and input is drained for a bounded time and number of bytes.
 
 use poetry::Limits;
 
 use crate::protocol::Producer;
 use crate::reactor::Transport;
 
-/// What a lingering connection has still to drain.
+/// How many bytes a lingering connection still drains.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Linger {
     bytes_left: usize,
@@ -14,7 +14,7 @@ pub(crate) struct Linger {
 
 // ANCHOR: linger
 impl Linger {
-    /// Everything has been sent: says so to the peer, and waits for the peer to say the same.
+    /// Sends FIN and waits for the peer's.
     pub(crate) fn begin(transport: &Transport, limits: &Limits) -> Self {
         transport.lose_write_connection();
         transport.resume_producing();
@@ -24,7 +24,7 @@ impl Linger {
         }
     }
 
-    /// Discards what came; a peer that goes on for too long is closed.
+    /// Discards `bytes` of input. A peer that sends too many is closed.
     pub(crate) fn drain(&mut self, transport: &Transport, bytes: usize) {
         match self.bytes_left.checked_sub(bytes) {
             Some(left) => self.bytes_left = left,

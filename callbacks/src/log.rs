@@ -1,5 +1,5 @@
-//! What nobody handled: failures that were dropped and panics that were contained. They are told to a hook of the
-//! thread; without one, a line goes to stderr.
+//! Failures dropped unhandled, and panics that were contained. They go to the thread's hook; without one, to stderr, one
+//! line each.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -8,12 +8,12 @@ use std::rc::Rc;
 
 use poetry::panics;
 
-/// Something that went wrong with nobody there to handle it.
+/// A failure or panic that no handler has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// A Deferred was dropped with a failure that no errback had seen (D8).
     Unhandled {
-        /// What the failure said.
+        /// The failure's message.
         failure: String,
     },
     /// A timer, hook, thread call or protocol panicked (R4).
@@ -40,33 +40,33 @@ thread_local! {
     static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
 }
 
-/// Tells this thread's troubles to `hook` from now on, in place of stderr.
+/// Reports this thread's troubles to `hook` from now on, instead of stderr.
 ///
 /// ```
 /// use callbacks::{Deferred, Failure, log};
 /// use std::{cell::Cell, rc::Rc};
 ///
-/// let heard = Rc::new(Cell::new(0));
-/// let count = Rc::clone(&heard);
+/// let reported = Rc::new(Cell::new(0));
+/// let count = Rc::clone(&reported);
 /// log::set_hook(move |_| count.set(count.get() + 1));
-/// drop(Deferred::<()>::fail(Failure::message("nobody looks at this")));
-/// assert_eq!(heard.get(), 1);
+/// drop(Deferred::<()>::fail(Failure::message("no poem")));
+/// assert_eq!(reported.get(), 1);
 /// ```
 pub fn set_hook(hook: impl Fn(&Trouble) + 'static) {
     HOOK.set(Some(Rc::new(hook)));
 }
 
-/// Tells the hook; during the end of a thread, when there is none any more, stderr. A closed stderr is no harm (S22),
-/// nor is a hook that panics: then, too, stderr is told.
+/// Reports `trouble` to the hook, or to stderr if there is no hook, the hook panics, or the thread is ending. A closed
+/// stderr is ignored (S22).
 pub(crate) fn report(trouble: Trouble) {
     let hook = HOOK.try_with(|hook| hook.borrow().clone()).ok().flatten();
-    let told = hook.and_then(|hook| panics::contain(|| hook(&trouble)).ok());
-    if told.is_none() {
+    let reported = hook.and_then(|hook| panics::contain(|| hook(&trouble)).ok());
+    if reported.is_none() {
         drop(writeln!(io::stderr().lock(), "{trouble}"));
     }
 }
 
-/// Runs `call`; its panic is reported, and goes no further (R4).
+/// Runs `call`. A panic in it is reported and goes no further (R4).
 pub(crate) fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
     panics::contain(call)
         .map_err(|message| report(Trouble::Panicked { message }))

@@ -1,4 +1,4 @@
-//! The poem client (S10–S12): a Deferred for each poem, any number at once in one reactor.
+//! The poem client (S10–S12): one Deferred for each poem, any number at once in one reactor.
 
 use std::cell::Cell;
 use std::io;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use poetry::error::{Timeout, decode_poem};
-use poetry::{FetchFailure, Peer};
+use poetry::{FetchFailure, Peer, Poem, Role};
 
 use crate::deferred::{Deferred, Trigger};
 use crate::failure::Failure;
@@ -16,32 +16,41 @@ use crate::reactor::{Reactor, Transport};
 use crate::task::{Task, connection_failed, connection_lost, is_connection_failed, no_address};
 
 // ANCHOR: get_poetry
-/// The poem that `peer` serves, or a [`FetchFailure`](poetry::FetchFailure). Cancelling it closes its socket at once
-/// (S14).
+/// Fetches the poem that `peer` serves; fails with a [`FetchFailure`](poetry::FetchFailure). Cancelling it closes the
+/// socket at once (S14).
 ///
 /// ```
-/// use callbacks::{MemoryReactor, Task, get_poetry};
-/// use std::net::SocketAddr;
+/// use callbacks::{MemoryReactor, Peer, get_poetry};
 ///
 /// let reactor = MemoryReactor::new();
-/// let address = SocketAddr::from(([127, 0, 0, 1], 10_001));
-/// let poem = get_poetry(&reactor, &address.into(), &Task::quiet(&reactor));
+/// let poem = get_poetry(&reactor, "10001".parse::<Peer>()?);
+///
 /// let server = reactor.dialled().remove(0);
 /// server.accept();
 /// server.send(b"Ahoy");
 /// server.finish();
 /// reactor.settle();
-/// assert_eq!(poem.take_result().unwrap().unwrap(), "Ahoy");
+/// assert_eq!(poem.take_result().unwrap().unwrap().as_str(), "Ahoy");
+/// # Ok::<(), String>(())
 /// ```
-pub fn get_poetry(reactor: &Reactor, peer: &Peer, task: &Rc<Task>) -> Deferred<String> {
-    match peer.addresses() {
+pub fn get_poetry(reactor: &Reactor, peer: impl Into<Peer>) -> Deferred<Poem> {
+    get_poetry_with(reactor, peer, &Task::unobserved(reactor, Role::PoemClient))
+}
+
+/// As [`get_poetry`], with the limits and the observer of `task`.
+pub fn get_poetry_with(
+    reactor: &Reactor,
+    peer: impl Into<Peer>,
+    task: &Rc<Task>,
+) -> Deferred<Poem> {
+    match peer.into().addresses() {
         Ok(addresses) => task.bound(reactor, try_in_order(reactor, addresses, task)),
         Err(failure) => Deferred::fail(failure),
     }
 }
 
-/// The poem from the first address that lets us connect.
-fn try_in_order(reactor: &Reactor, addresses: &[SocketAddr], task: &Rc<Task>) -> Deferred<String> {
+/// Fetches the poem from the first address that accepts a connection.
+fn try_in_order(reactor: &Reactor, addresses: &[SocketAddr], task: &Rc<Task>) -> Deferred<Poem> {
     let (first, others) = match addresses {
         [] => return Deferred::fail(no_address()),
         [last] => return fetch_from(reactor, *last, task),
@@ -57,9 +66,9 @@ fn try_in_order(reactor: &Reactor, addresses: &[SocketAddr], task: &Rc<Task>) ->
     })
 }
 
-/// What comes from `address` until FIN.
-fn fetch_from(reactor: &Reactor, address: SocketAddr, task: &Rc<Task>) -> Deferred<String> {
-    task.connecting(address);
+/// Fetches from `address` until FIN.
+fn fetch_from(reactor: &Reactor, address: SocketAddr, task: &Rc<Task>) -> Deferred<Poem> {
+    task.on_connecting(address);
     let factory = Rc::new(PoetryFactory::new(task));
     let transport = reactor.connect_tcp(
         address,
@@ -75,10 +84,10 @@ fn fetch_from(reactor: &Reactor, address: SocketAddr, task: &Rc<Task>) -> Deferr
 }
 // ANCHOR_END: get_poetry
 
-/// Builds the protocol of one fetch, or hears that there will be none.
+/// Builds the protocol of one fetch, or fails the fetch if the connection is never established.
 struct PoetryFactory {
     task: Rc<Task>,
-    trigger: Cell<Option<Trigger<String>>>,
+    trigger: Cell<Option<Trigger<Poem>>>,
 }
 
 impl PoetryFactory {
@@ -108,10 +117,10 @@ impl Factory for PoetryFactory {
     }
 }
 
-/// Gathers a poem until FIN.
+/// Collects a poem until FIN.
 struct PoetryProtocol {
     task: Rc<Task>,
-    trigger: Option<Trigger<String>>,
+    trigger: Option<Trigger<Poem>>,
     poem: Vec<u8>,
     finished: bool,
     failure: Option<FetchFailure>,
@@ -126,12 +135,12 @@ impl PoetryProtocol {
 
 impl Protocol for PoetryProtocol {
     fn connection_made(&mut self, transport: &Transport) {
-        self.task.connected(transport);
+        self.task.on_connected(transport);
         transport.set_timeout(Some(self.task.limits.idle_timeout));
     }
 
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        self.task.read(data.len());
+        self.task.on_bytes_read(data.len());
         transport.set_timeout(Some(self.task.limits.idle_timeout));
         let limit = self.task.limits.poem_bytes_max;
         if self.poem.len() + data.len() > limit {
@@ -157,9 +166,10 @@ impl Protocol for PoetryProtocol {
         };
         match self.failure.take() {
             Some(failure) => trigger.errback(failure),
-            // Whole: a character that the network cut in two is a character again (S12).
+            // Decoded whole, so that a character cut by the network is one again (S12).
             None if self.finished => {
-                trigger.fire(decode_poem(mem::take(&mut self.poem)).map_err(Failure::from))
+                let poem = decode_poem(mem::take(&mut self.poem));
+                trigger.fire(poem.map(Poem::from).map_err(Failure::from));
             }
             None => trigger.errback(connection_lost(lost)),
         }

@@ -1,44 +1,58 @@
-//! The poem server, fast and slow (S1): to each who connects it writes the poem at its pace, and then ends. All
-//! connections write out of the one poem.
+//! The poem server, fast and slow (S1): it writes the poem to every peer at the poem's pace, and then ends. All
+//! connections share the one poem.
 
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 
-use poetry::{CloseReason, Kind, PoemService};
+use poetry::{CloseReason, Kind, PoemService, Role};
 
+use crate::connection_guard::{ConnectionGuard, reason_of};
+use crate::connection_limit::LimitedAcceptor;
 use crate::linger::Linger;
 use crate::protocol::{Address, Factory, Lost, Protocol, Side};
 use crate::reactor::{Port, Reactor, Transport};
-use crate::serving::Doorkeeper;
-use crate::station::{Seat, Station, reason_of};
+use crate::server_state::ServerState;
 
-/// Serves `service` to all who connect to `listener`, in this reactor.
+/// Serves a poem on `listener` in this reactor, with the default limits.
 ///
 /// # Errors
-/// The system does not let us watch the listener.
+/// Fails if the system cannot watch the listener.
 pub fn serve_poem(
     reactor: &Reactor,
     listener: TcpListener,
     service: PoemService,
-    station: &Rc<Station>,
 ) -> io::Result<Port> {
-    let factory = poem_factory(service, station);
-    reactor.listen_with(listener, Doorkeeper::alone(reactor, factory, station))
+    let state = ServerState::unobserved(Role::PoemServer);
+    serve_poem_with(reactor, listener, service, &state)
 }
 
-/// What serves a poem, for whoever has connections of his own to serve.
-pub fn poem_factory(service: PoemService, station: &Rc<Station>) -> Rc<dyn Factory> {
-    let station = Rc::clone(station);
-    // Its protocols share the inner one.
-    Rc::new(Rc::new(PoemFactory { service, station }))
+/// As [`serve_poem`], with limits and an observer of your own.
+///
+/// # Errors
+/// Fails if the system cannot watch the listener.
+pub fn serve_poem_with(
+    reactor: &Reactor,
+    listener: TcpListener,
+    service: PoemService,
+    state: &Rc<ServerState>,
+) -> io::Result<Port> {
+    let factory = poem_factory(service, state);
+    LimitedAcceptor::listen(reactor, listener, factory, state, Vec::new())
 }
 
-/// Builds a [`Protocol`] for each who wants the poem.
+/// Returns the factory of the server's protocols, to serve connections that another port has accepted.
+pub fn poem_factory(service: PoemService, state: &Rc<ServerState>) -> Rc<dyn Factory> {
+    let state = Rc::clone(state);
+    // The protocols share the inner `Rc`.
+    Rc::new(Rc::new(PoemFactory { service, state }))
+}
+
+/// Builds the protocol of each connection.
 struct PoemFactory {
     service: PoemService,
-    station: Rc<Station>,
+    state: Rc<ServerState>,
 }
 
 impl Factory for Rc<PoemFactory> {
@@ -46,11 +60,11 @@ impl Factory for Rc<PoemFactory> {
         let Side::Accepted { serial } = address.side else {
             return None;
         };
-        let mut seat = Seat::take(&self.station, serial);
-        seat.owe(1);
+        let mut guard = ConnectionGuard::new(&self.state, serial);
+        guard.on_requests(1);
         Some(Box::new(PoemProtocol {
             factory: Rc::clone(self),
-            seat,
+            guard,
             began: Duration::ZERO,
             chunk: 0,
             sent: 0,
@@ -63,44 +77,45 @@ impl Factory for Rc<PoemFactory> {
 
 struct PoemProtocol {
     factory: Rc<PoemFactory>,
-    seat: Seat,
-    /// The time of the accept, from which every chunk's time is counted.
+    guard: ConnectionGuard,
+    /// The time of the accept, from which the time of every chunk is counted.
     began: Duration,
     chunk: usize,
     sent: usize,
     peer_finished: bool,
     linger: Option<Linger>,
+    /// Why the connection ends, once that is known.
     reason: Option<CloseReason>,
 }
 
 // ANCHOR: serve_poem
 impl PoemProtocol {
-    /// Writes the chunks that are due, until the kernel takes no more or the next has to wait for its time.
+    /// Writes the chunks that are due, until the kernel takes no more or the next chunk is not due yet.
     fn produce(&mut self, transport: &Transport) {
         let PoemService { poem, pace } = &self.factory.service;
         let poem = poem.as_bytes();
         while let Some(chunk) = pace.chunk(self.chunk, poem.len()) {
-            if self.waits(transport, pace.due(self.chunk)) {
+            if self.waits_until(transport, pace.due(self.chunk)) {
                 return;
             }
             let taken = transport.offer(&poem[self.sent..chunk.end]);
             self.sent += taken;
-            self.seat.wrote(transport, taken);
+            self.guard.on_bytes_written(transport, taken);
             if self.sent < chunk.end {
-                return transport.set_timeout(Some(self.seat.station.limits.write_timeout));
+                return transport.set_timeout(Some(self.guard.state.limits.write_timeout));
             }
             self.chunk += 1;
         }
-        if self.seat.owes() {
-            self.seat.answered(transport, 1);
+        if self.guard.has_unanswered() {
+            self.guard.on_answered(transport, 1);
         }
-        if !self.waits(transport, pace.due(self.chunk)) {
+        if !self.waits_until(transport, pace.due(self.chunk)) {
             self.finish(transport);
         }
     }
 
-    /// Whether `due`, counted from the accept, is still to come; then we are called again at that time.
-    fn waits(&self, transport: &Transport, due: Duration) -> bool {
+    /// Returns whether `due`, counted from the accept, is still to come; if so, the timeout continues then.
+    fn waits_until(&self, transport: &Transport, due: Duration) -> bool {
         let elapsed = transport.now().saturating_sub(self.began);
         let waits = due > elapsed;
         if waits {
@@ -110,7 +125,7 @@ impl PoemProtocol {
     }
 
     fn finish(&mut self, transport: &Transport) {
-        self.linger = Some(Linger::begin(transport, &self.seat.station.limits));
+        self.linger = Some(Linger::begin(transport, &self.guard.state.limits));
         if self.peer_finished {
             transport.lose_connection();
         }
@@ -120,16 +135,16 @@ impl PoemProtocol {
 
 impl Protocol for PoemProtocol {
     fn connection_made(&mut self, transport: &Transport) {
-        self.seat.report(transport, Kind::Accepted);
+        self.guard.report(transport, Kind::Accepted);
         self.began = transport.now();
-        if self.seat.station.is_stopping() {
-            self.seat.hold();
+        if self.guard.state.is_shutting_down() {
+            self.guard.delay_shutdown();
         }
         self.produce(transport);
     }
 
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        self.seat.read(transport, data.len());
+        self.guard.on_bytes_read(transport, data.len());
         if let Some(linger) = &mut self.linger {
             linger.drain(transport, data.len());
         }
@@ -141,7 +156,7 @@ impl Protocol for PoemProtocol {
         }
     }
 
-    /// The peer has nothing to say; that does not end the poem (S1).
+    /// The peer has finished sending, which does not end the poem (S1).
     fn read_connection_lost(&mut self, transport: &Transport) {
         self.peer_finished = true;
         if self.linger.is_some() {
@@ -161,15 +176,17 @@ impl Protocol for PoemProtocol {
     }
 
     fn shut_down(&mut self, _: &Transport) {
-        self.seat.hold();
+        self.guard.delay_shutdown();
     }
 
     fn connection_lost(&mut self, transport: &Transport, lost: Lost) {
         let reason = match lost {
-            // The poem and FIN were sent; what the peer made of them is its own affair.
-            Lost::Broken(_) if self.linger.is_some() && !self.seat.owes() => CloseReason::Done,
+            // The poem and FIN were sent, so a reset after them is no failure of ours.
+            Lost::Broken(_) if self.linger.is_some() && !self.guard.has_unanswered() => {
+                CloseReason::Done
+            }
             lost => self.reason.unwrap_or_else(|| reason_of(&lost)),
         };
-        self.seat.leave(transport, reason);
+        self.guard.on_closed(transport, reason);
     }
 }

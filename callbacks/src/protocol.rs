@@ -1,15 +1,15 @@
-//! What a program says about its connections: protocols, the factories that build them, and producers. Who calls them,
-//! and when, is the reactor's business.
+//! The traits that programs implement for their connections: protocols, the factories that build them, and producers. The
+//! reactor calls them.
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::reactor::Transport;
 
-/// One end of one connection: what is to be done when something happens on it (R9).
+/// One end of one connection: its methods say what to do when something happens on it (R9).
 ///
-/// Its methods are called by the reactor only, never while another one of them runs, so they may do anything to their
-/// transport, to others and to the reactor. A panic in one drops this connection and nothing else (R4).
+/// Only the reactor calls them, and never while another one runs, so they may use their transport, other transports and
+/// the reactor freely. A panic in one drops this connection and nothing else (R4).
 ///
 /// ```
 /// use callbacks::{Address, Factory, Lost, MemoryReactor, Protocol, Transport};
@@ -50,49 +50,54 @@ use crate::reactor::Transport;
 /// assert!(matches!(lost.borrow()[..], [Lost::Done]));
 /// ```
 pub trait Protocol {
-    /// The connection is made.
+    /// The connection is established.
     fn connection_made(&mut self, transport: &Transport) {
         let _ = transport;
     }
 
-    /// Bytes came; at least one, and at most a read buffer of them. They are lent for the time of the call.
+    /// Bytes have arrived: at least one, and at most a read buffer.
     fn data_received(&mut self, transport: &Transport, data: &[u8]);
 
-    /// The kernel has taken `bytes` more of what [`Transport::write`] had to keep; [`Transport::unsent`] are left.
+    /// The connection's next turn: `data` is what [`Transport::end_turn_at`] kept in an earlier one (S24).
+    fn next_turn(&mut self, transport: &Transport, data: &[u8]) {
+        self.data_received(transport, data);
+    }
+
+    /// The kernel has taken `bytes` more of what [`Transport::write`] kept; [`Transport::unsent`] are left.
     fn data_sent(&mut self, transport: &Transport, bytes: usize) {
         let _ = (transport, bytes);
     }
 
-    /// There is room again for somebody whose [`Transport::offer`] was not taken whole.
+    /// The kernel has room again, after it did not take all of a [`Transport::offer`] or [`Transport::write`].
     fn resume_producing(&mut self, transport: &Transport) {
         let _ = transport;
     }
 
-    /// The peer has finished sending (FIN). Unless a protocol knows better, the connection ends.
+    /// The peer has finished sending (FIN). By default the connection is closed.
     fn read_connection_lost(&mut self, transport: &Transport) {
         transport.lose_connection();
     }
 
-    /// The time given to [`Transport::set_timeout`] is over.
+    /// The time given to [`Transport::set_timeout`] has passed.
     fn timeout_connection(&mut self, transport: &Transport) {
         transport.abort_connection();
     }
 
-    /// The program shuts down: finish what is in flight, then lose the connection (S21).
+    /// The program is shutting down: finish what is in flight, then close the connection (S21).
     fn shut_down(&mut self, transport: &Transport) {
         transport.lose_connection();
     }
 
-    /// The connection is gone. This is the last call; the protocol is dropped after it.
+    /// The connection is closed. This is the last call; the protocol is dropped after it.
     fn connection_lost(&mut self, transport: &Transport, reason: Lost) {
         let _ = (transport, reason);
     }
 }
 
-/// Why a connection is gone.
+/// Why a connection was closed.
 #[derive(Debug)]
 pub enum Lost {
-    /// It was closed in order, after all that had been written was taken.
+    /// It was closed in order, after everything written was taken.
     Done,
     /// This end aborted it, or the reactor ended.
     Aborted,
@@ -100,21 +105,21 @@ pub enum Lost {
     Broken(io::Error),
 }
 
-/// Builds a protocol for each connection; used again and again.
+/// Builds a protocol for each connection.
 pub trait Factory {
-    /// A protocol for the connection at `address`, or `None` to close it at once.
+    /// Returns a protocol for the connection at `address`, or `None` to close it at once.
     fn build_protocol(&self, address: &Address) -> Option<Box<dyn Protocol>>;
 
-    /// A connection that was to be made to `peer` was not (R9): what was made and lost is told to its protocol.
+    /// A connection to `peer` was never established (R9). The loss of an established connection goes to its protocol.
     fn connection_failed(&self, peer: SocketAddr, error: io::Error) {
         let _ = (peer, error);
     }
 }
 
-/// Where a connection leads, and who made it.
+/// A connection's peer, and which end initiated it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
-    /// The other end.
+    /// The peer's address.
     pub peer: SocketAddr,
     /// Whether this end accepted or initiated it.
     pub side: Side,
@@ -123,23 +128,23 @@ pub struct Address {
 /// Which end of a connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The other end connected. Its port's connections are counted from 0.
+    /// The peer connected to a port here.
     Accepted {
-        /// The number of this one.
+        /// The number of this connection among the port's, from 0.
         serial: u64,
     },
     /// This end connected.
     Initiated,
 }
 
-/// Somebody who makes bytes, and can be asked to wait: a transport, for one, whose bytes come from its peer. Registered
-/// with the transport its bytes go to, it waits while that one's peer does not take them:
+/// A source of bytes that can be paused, such as a transport, whose bytes come from its peer. A producer registered with
+/// the transport that sends its bytes is paused while that transport's peer does not take them:
 ///
 /// ```
 /// use callbacks::{Address, Factory, MemoryReactor, Protocol, Transport};
 /// use std::rc::Rc;
 ///
-/// /// Sends back everything many times over.
+/// /// Sends everything back many times over.
 /// struct Echoes;
 ///
 /// impl Protocol for Echoes {
@@ -160,19 +165,19 @@ pub enum Side {
 ///
 /// let reactor = MemoryReactor::new();
 /// let peer = reactor.accept(&(Rc::new(Echoes) as Rc<dyn Factory>));
-/// peer.limit_room(10); // It takes ten bytes, and then no more.
+/// peer.limit_room(10); // The peer takes ten bytes, and then no more.
 /// peer.send(b"x");
 /// reactor.settle();
 /// peer.send(b"y");
 /// reactor.settle();
-/// assert_eq!(peer.unread(), 1); // What it sends now waits in the kernel, not here.
+/// assert_eq!(peer.unread(), 1); // The second byte waits in the kernel, unread.
 /// ```
 pub trait Producer {
-    /// Make no more, until told otherwise.
+    /// Stops producing until [`resume_producing`](Self::resume_producing).
     fn pause_producing(&self);
-    /// Go on.
+    /// Continues producing.
     fn resume_producing(&self);
 
-    /// Nobody takes what is made any more: the connection it went to is gone. A producer that waits would wait for ever.
+    /// Ends production: the connection that took the bytes is closed, so a paused producer would never be resumed.
     fn stop_producing(&self) {}
 }

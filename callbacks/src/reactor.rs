@@ -1,5 +1,5 @@
-//! The reactor: one thread, one loop, everything else is called back. Here are the handles that programs hold; the loop
-//! is in `core.rs`, the sockets' side in `connection.rs`, `port.rs`, `threads.rs` and `lifecycle.rs` beside it.
+//! The reactor: one thread runs one loop, and the loop calls everything else. This file has the handles that programs
+//! hold; `core.rs` has the loop, and `connection.rs`, `port.rs`, `threads.rs` and `lifecycle.rs` what it serves.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
-use self::core::{Core, Work, nanos};
+use self::core::{Buffers, Core, nanos};
 use self::system::{Driver, Listener, System};
 use crate::protocol::{Address, Factory, Side};
 use crate::timers::{Clock, DelayedCall};
@@ -24,37 +24,37 @@ mod threads;
 
 pub use connection::Transport;
 pub use lifecycle::{AlreadyRunning, NotRunning, Phase};
-pub use memory::{MemoryReactor, Peer};
+pub use memory::{MemoryPeer, MemoryReactor};
 pub use port::{Acceptor, Port};
 pub use system::Accepted;
+pub(crate) use system::SelfConnected;
 pub use threads::{Inlet, RemoteReactor};
 
-/// A handle to a reactor, for everybody in its thread. Clones are the same reactor.
+/// A handle to a reactor, for use in its thread. Clones are the same reactor.
 ///
-/// It is made by [`Reactor::open`], and lives as long as the [`OpenReactor`] that this returns: what is asked of it
-/// afterwards does not happen.
+/// [`Reactor::open`] creates the reactor and its [`OpenReactor`]. Once that is dropped, calls on a handle do nothing.
 #[derive(Clone)]
 pub struct Reactor {
     core: Rc<Core>,
 }
 
-/// Owns what its [`Reactor`] handles refer to, and runs it. When this is dropped, so are its sockets, calls and
-/// protocols, whoever else holds a handle: no cycle keeps a socket open.
+/// Owns a reactor and runs it. Dropping this drops the reactor's sockets, calls and protocols, whatever handles are left:
+/// no cycle of handles keeps a socket open.
 pub struct OpenReactor {
     reactor: Reactor,
 }
 
 impl Reactor {
-    /// A reactor of its own, with the system's sockets and clock.
+    /// Creates a reactor with the system's sockets and clock.
     ///
     /// # Errors
-    /// The system has no descriptor for it.
+    /// Fails if the system has no descriptor for it.
     pub fn open() -> io::Result<OpenReactor> {
         let driver = Driver::System(System::new()?);
         Ok(OpenReactor::of(Core::new(driver)))
     }
 
-    /// The reactor's time, and its delayed calls.
+    /// Returns the reactor's clock, which has its time and its delayed calls.
     pub fn clock(&self) -> &Clock {
         &self.core.clock
     }
@@ -64,22 +64,22 @@ impl Reactor {
         self.core.clock.call_later(delay, action)
     }
 
-    /// Accepts connections from `listener`; each gets a protocol from `factory`.
+    /// Accepts connections from `listener`; `factory` builds a protocol for each.
     ///
     /// # Errors
-    /// The system does not let us watch the listener.
+    /// Fails if the system cannot watch the listener.
     pub fn listen_tcp(
         &self,
         listener: std::net::TcpListener,
         factory: Rc<dyn Factory>,
     ) -> io::Result<Port> {
-        self.listen_with(listener, Rc::new(port::Here(factory)))
+        self.listen_with(listener, Rc::new(port::ServesHere(factory)))
     }
 
-    /// Accepts connections from `listener` as `acceptor` says.
+    /// Accepts connections from `listener` and gives them to `acceptor`.
     ///
     /// # Errors
-    /// The system does not let us watch the listener.
+    /// Fails if the system cannot watch the listener.
     pub fn listen_with(
         &self,
         listener: std::net::TcpListener,
@@ -88,7 +88,7 @@ impl Reactor {
         Port::open(&self.core, Listener::new(listener)?, acceptor)
     }
 
-    /// Serves a connection that some port, perhaps in another thread, has accepted.
+    /// Serves a connection that a port, perhaps of another thread, has accepted.
     pub fn adopt(&self, accepted: Accepted, factory: &dyn Factory) {
         if self.core.is_closed() {
             return;
@@ -103,9 +103,8 @@ impl Reactor {
             .adopt(stream.into(), Address { peer, side }, factory);
     }
 
-    /// Connects to `peer` within `timeout`, counted from now and not from the beginning of this turn, in which much may
-    /// have been begun. `factory` builds the protocol, or is told that the connection failed, in a later turn; aborting
-    /// the returned transport gives up without telling it.
+    /// Connects to `peer` within `timeout` from now. In a later turn `factory` either builds the protocol or learns that
+    /// the connection failed. Aborting the returned transport gives up without calling the factory.
     pub fn connect_tcp(
         &self,
         peer: SocketAddr,
@@ -122,6 +121,7 @@ impl Reactor {
         match self.core.driver.connect(peer) {
             Ok(socket) => {
                 let transport = Transport::dial(&self.core, socket, address, factory);
+                // Timeouts count from the start of the turn, and this turn may have taken long.
                 let turn = self.core.driver.now().saturating_sub(transport.now());
                 transport.set_timeout(Some(timeout.saturating_add(turn)));
                 Some(transport)
@@ -135,7 +135,7 @@ impl Reactor {
         }
     }
 
-    /// Tells every connection to finish what is in flight and to end ([`crate::Protocol::shut_down`]).
+    /// Has every connection finish what is in flight and end ([`crate::Protocol::shut_down`]).
     pub fn shut_down_connections(&self) {
         for transport in self.core.transports() {
             self.core
@@ -150,7 +150,7 @@ impl Reactor {
         }
     }
 
-    /// Connections there are, those that are being made too.
+    /// Returns the number of connections, including those being made.
     pub fn connections(&self) -> usize {
         self.core.connections.borrow().len()
     }
@@ -167,8 +167,8 @@ impl OpenReactor {
         }
     }
 
-    /// Runs the loop until [`Reactor::stop`]. Then the shutdown triggers run (R5); connections still there are aborted
-    /// among those of the phase in between. Ports stay, and are served again when this is called again.
+    /// Runs the loop until [`Reactor::stop`], and then the shutdown triggers (R5). Connections still open are aborted after
+    /// the triggers of [`Phase::During`]. Ports stay, and accept again when `run` is called again.
     ///
     /// ```
     /// use callbacks::{AlreadyRunning, Reactor};
@@ -186,15 +186,15 @@ impl OpenReactor {
     /// ```
     ///
     /// # Errors
-    /// It runs already (R6).
+    /// Fails if the reactor is already running (R6).
     pub fn run(&self) -> Result<(), AlreadyRunning> {
         let core = &self.reactor.core;
         if !core.start() {
             return Err(AlreadyRunning);
         }
-        let mut work = Work::new();
+        let mut buffers = Buffers::new();
         while core.is_running() {
-            core.turn(&mut work, None);
+            core.turn(&mut buffers, None);
         }
         Ok(())
     }

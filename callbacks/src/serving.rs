@@ -1,7 +1,6 @@
-//! Servers behind the contract: one reactor to a thread, the first of which accepts and deals in turn, and a shutdown
-//! that waits for what is in flight (S21).
+//! Servers behind the contract: one reactor for each thread, the first of which accepts, and a shutdown that waits for
+//! what is in flight (S21).
 
-use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -12,11 +11,12 @@ use std::time::Duration;
 
 use poetry::{Counters, Counts, Kind, Observer, Options, Reporter, Role, Server, Service, Summary};
 
+use crate::connection_limit::{ConnectionLimit, LimitedAcceptor};
 use crate::log;
 use crate::poem_server::poem_factory;
 use crate::protocol::Factory;
-use crate::reactor::{Accepted, Acceptor, Inlet, Phase, Port, Reactor, RemoteReactor};
-use crate::station::{Admission, Station};
+use crate::reactor::{Accepted, Inlet, Phase, Port, Reactor, RemoteReactor};
+use crate::server_state::ServerState;
 use crate::transform_server::transform_factory;
 
 /// Serves with as many reactors as `options` asks for.
@@ -35,49 +35,51 @@ pub(crate) fn serve(
         service,
         limits: options.limits.clone(),
         reporter: Reporter::new("callbacks", role, options.clock.clone(), observer),
-        admission: Admission::new(options.limits.connections_max),
+        connection_limit: ConnectionLimit::new(options.limits.connections_max),
         grace: Arc::new(AtomicU64::new(0)),
         address,
     };
-    let mut server = ReactorServer {
+    let mut server = RunningServer {
         address,
         grace: Arc::clone(&plan.grace),
         accepts: false,
         workers: Vec::new(),
     };
-    // The others first, so that the one that accepts has somebody to deal to. If one fails to start, dropping the
-    // server ends those that have.
+    // The helpers start first, because the first worker deals connections to them. If one fails to start, dropping the
+    // server ends those that have started.
     let mut helpers = Vec::new();
     for worker in 1..options.threads.get() {
-        let (worker, intake) = Worker::spawn(worker, plan.clone(), Work::Helps)?;
+        let (worker, inlet) = Worker::spawn(worker, plan.clone(), Job::Help)?;
         server.workers.push(worker);
-        helpers.extend(intake);
+        helpers.extend(inlet);
     }
-    let (first, _) = Worker::spawn(0, plan, Work::Accepts(listener, helpers))?;
+    let (first, _) = Worker::spawn(0, plan, Job::Accept(listener, helpers))?;
     server.workers.insert(0, first);
     server.accepts = true;
     Ok(Box::new(server))
 }
 
-/// What every worker is told.
+/// What every worker of a server needs.
 #[derive(Clone)]
 struct Plan {
     service: Service,
     limits: poetry::Limits,
     reporter: Reporter,
-    admission: Arc<Admission>,
-    /// Milliseconds that a shutdown waits; written before the reactors are stopped.
+    connection_limit: Arc<ConnectionLimit>,
+    /// The grace of the shutdown in milliseconds, written before the reactors are stopped.
     grace: Arc<AtomicU64>,
     address: SocketAddr,
 }
 
-/// What a worker does besides serving its connections.
-enum Work {
-    Accepts(TcpListener, Vec<Inlet<Accepted>>),
-    Helps,
+/// Where a worker's connections come from.
+enum Job {
+    /// From its own port, which also deals connections to the helpers.
+    Accept(TcpListener, Vec<Inlet<Accepted>>),
+    /// From the worker that accepts.
+    Help,
 }
 
-/// One reactor's thread, seen from outside.
+/// The thread of one reactor, seen from other threads.
 struct Worker {
     remote: RemoteReactor,
     counters: Arc<Counters>,
@@ -85,22 +87,22 @@ struct Worker {
 }
 
 impl Worker {
-    /// Starts a reactor in a thread of its own, and waits until it is ready or has failed.
-    fn spawn(index: usize, plan: Plan, work: Work) -> io::Result<(Self, Option<Inlet<Accepted>>)> {
+    /// Starts a reactor in a new thread, and waits until it is ready or has failed.
+    fn spawn(index: usize, plan: Plan, job: Job) -> io::Result<(Self, Option<Inlet<Accepted>>)> {
         let counters = Arc::new(Counters::default());
         let (ready, started) = mpsc::channel();
         let counts = Arc::clone(&counters);
         let thread = thread::Builder::new()
             .name(format!("reactor-{index}"))
-            .spawn(move || run_reactor(index as u32, plan, work, counts, &ready))?;
+            .spawn(move || run_reactor(index as u32, plan, job, counts, &ready))?;
         match started.recv() {
-            Ok(Ok((remote, intake))) => Ok((
+            Ok(Ok((remote, inlet))) => Ok((
                 Self {
                     remote,
                     counters,
                     thread,
                 },
-                intake,
+                inlet,
             )),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::Error::other(
@@ -112,11 +114,11 @@ impl Worker {
 
 type Started = io::Result<(RemoteReactor, Option<Inlet<Accepted>>)>;
 
-/// A reactor's thread: returns how many connections finished, and how many were cut, at its shutdown.
+/// The body of a reactor's thread. Returns how many connections finished, and how many were cut, at its shutdown.
 fn run_reactor(
     worker: u32,
     plan: Plan,
-    work: Work,
+    job: Job,
     counters: Arc<Counters>,
     ready: &mpsc::Sender<Started>,
 ) -> (u64, u64) {
@@ -127,94 +129,92 @@ fn run_reactor(
             return (0, 0);
         }
     };
-    let station = Station::new(
-        plan.limits,
-        counters,
-        plan.reporter,
-        plan.admission,
+    let state = ServerState::of_worker(
         worker,
-        plan.address,
+        plan.limits,
+        plan.reporter,
+        counters,
+        plan.connection_limit,
     );
-    tell_of_troubles(&station);
+    state.listens_at(plan.address);
+    report_troubles(&state);
     let factory = match plan.service {
-        Service::Poem(service) => poem_factory(service, &station),
-        Service::Transform(service) => transform_factory(service, &station),
+        Service::Poem(service) => poem_factory(service, &state),
+        Service::Transform(service) => transform_factory(service, &state),
     };
-    let started = begin(&reactor, &station, factory, work, plan.grace);
+    let started = prepare(&reactor, &state, factory, job, plan.grace);
     let failed = started.is_err();
     if ready.send(started).is_ok() && !failed {
-        // It cannot be running already: it was made above.
+        // It cannot be running already: it was created above.
         let _ = reactor.run();
     }
-    station.summary()
+    state.finished_and_cut()
 }
 
-/// Handlers' panics are the server's own; what else goes wrong unseen is told the same way, and nothing is printed.
-fn tell_of_troubles(station: &Rc<Station>) {
-    let station = Rc::clone(station);
+/// Reports this thread's unhandled failures and panics as events of the server; nothing is printed.
+fn report_troubles(state: &Rc<ServerState>) {
+    let state = Rc::clone(state);
     log::set_hook(move |trouble| {
         let kind = Kind::Panicked(trouble.to_string());
-        station.reporter.report(station.scene(), kind);
+        state.reporter.report(state.scene(), kind);
     });
 }
 
-/// Takes up the work of a reactor that does not run yet.
-fn begin(
+/// Sets up a reactor for its job before it runs.
+fn prepare(
     reactor: &Reactor,
-    station: &Rc<Station>,
+    state: &Rc<ServerState>,
     factory: Rc<dyn Factory>,
-    work: Work,
+    job: Job,
     grace: Arc<AtomicU64>,
 ) -> Started {
-    match work {
-        Work::Helps => {
-            shut_down_with(reactor, station, None, Vec::new(), grace);
+    match job {
+        Job::Help => {
+            shut_down_with(reactor, state, None, Vec::new(), grace);
             let inlet = reactor.inlet(move |reactor, accepted| reactor.adopt(accepted, &*factory));
             Ok((reactor.remote(), Some(inlet)))
         }
-        Work::Accepts(listener, helpers) => {
-            let others = helpers
+        Job::Accept(listener, helpers) => {
+            let remotes = helpers
                 .iter()
                 .map(|helper| helper.remote().clone())
                 .collect();
-            let doorkeeper = Doorkeeper::dealing(factory, station, helpers);
-            station.admission.set_door(reactor.remote());
-            let port = reactor.listen_with(listener, doorkeeper)?;
-            shut_down_with(reactor, station, Some(port), others, grace);
+            let port = LimitedAcceptor::listen(reactor, listener, factory, state, helpers)?;
+            shut_down_with(reactor, state, Some(port), remotes, grace);
             Ok((reactor.remote(), None))
         }
     }
 }
 
-/// One that is stopping already needs no telling.
+/// Stops the reactor, unless it is stopping already.
 fn stop(reactor: &Reactor) {
     let _ = reactor.stop();
 }
 
 // ANCHOR: shutdown
-/// Arranges what happens when the reactor is stopped: the port closes, the reactors it dealt to are told, idle
-/// connections end, those with something in flight have the grace, and then the rest is cut.
+/// Arranges the shutdown that follows [`Reactor::stop`]: the port closes, the helpers stop too, idle connections close,
+/// those with something in flight get the grace, and then the rest are cut.
 fn shut_down_with(
     reactor: &Reactor,
-    station: &Rc<Station>,
+    state: &Rc<ServerState>,
     port: Option<Port>,
-    others: Vec<RemoteReactor>,
+    helpers: Vec<RemoteReactor>,
     grace: Arc<AtomicU64>,
 ) {
-    let (context, station) = (reactor.clone(), Rc::clone(station));
+    let (context, state) = (reactor.clone(), Rc::clone(state));
     reactor.add_system_event_trigger(Phase::Before, move || {
-        station.stop();
+        state.begin_shutdown();
         port.iter().for_each(Port::stop_listening);
-        for other in &others {
-            // Behind every connection that was dealt to it. One that has ended needs no telling.
-            let _ = other.call_from_thread(stop);
+        for helper in &helpers {
+            // Queued behind every connection dealt to the helper. It fails if the helper has ended.
+            let _ = helper.call_from_thread(stop);
         }
         context.shut_down_connections();
         let grace = Duration::from_millis(grace.load(Ordering::SeqCst));
         let aborting = context.clone();
         let cut = context.call_later(grace, move || aborting.abort_connections());
-        station.quiet().add_callback(move |()| {
-            // It has run if something was cut.
+        state.all_ended().add_callback(move |()| {
+            // It fails if the grace is over.
             let _ = cut.cancel();
             Ok(())
         })
@@ -222,80 +222,22 @@ fn shut_down_with(
 }
 // ANCHOR_END: shutdown
 
-/// Lets connections in while there is room, and deals them to the reactors in turn.
-pub(crate) struct Doorkeeper {
-    factory: Rc<dyn Factory>,
-    station: Rc<Station>,
-    helpers: Vec<Inlet<Accepted>>,
-    next: Cell<usize>,
-}
-
-impl Doorkeeper {
-    /// All connections are served in this reactor.
-    pub(crate) fn alone(
-        reactor: &Reactor,
-        factory: Rc<dyn Factory>,
-        station: &Rc<Station>,
-    ) -> Rc<dyn Acceptor> {
-        station.admission.set_door(reactor.remote());
-        Self::dealing(factory, station, Vec::new())
-    }
-
-    fn dealing(
-        factory: Rc<dyn Factory>,
-        station: &Rc<Station>,
-        helpers: Vec<Inlet<Accepted>>,
-    ) -> Rc<dyn Acceptor> {
-        Rc::new(Self {
-            factory,
-            station: Rc::clone(station),
-            helpers,
-            next: Cell::new(0),
-        })
-    }
-}
-
-impl Acceptor for Doorkeeper {
-    fn wants_more(&self) -> bool {
-        self.station.admission.has_room()
-    }
-
-    fn accepted(&self, reactor: &Reactor, accepted: Accepted) {
-        self.station.admission.enter();
-        let turn = self.next.get();
-        self.next.set((turn + 1) % (self.helpers.len() + 1));
-        match turn.checked_sub(1) {
-            None => reactor.adopt(accepted, &*self.factory),
-            Some(helper) => {
-                if self.helpers[helper].send(accepted).is_err() {
-                    self.station.admission.leave();
-                }
-            }
-        }
-    }
-
-    fn accept_failed(&self, error: io::Error) {
-        let kind = Kind::AcceptFailed(error.to_string());
-        self.station.reporter.report(self.station.scene(), kind);
-    }
-}
-
-/// A server of this model, behind the contract.
-struct ReactorServer {
+/// A running server of this model, behind the contract.
+struct RunningServer {
     address: SocketAddr,
     grace: Arc<AtomicU64>,
-    /// Whether the first worker accepts; it then stops the others, once it deals no more.
+    /// Whether the first worker accepts. It then stops the others once it deals no more connections.
     accepts: bool,
     workers: Vec<Worker>,
 }
 
-impl ReactorServer {
+impl RunningServer {
     /// Stops the reactors and waits for their threads.
     fn end(&mut self, grace: Duration) -> Summary {
         let millis = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         self.grace.store(millis, Ordering::SeqCst);
-        let told = if self.accepts { 1 } else { self.workers.len() };
-        for worker in self.workers.iter().take(told) {
+        let stopped_here = if self.accepts { 1 } else { self.workers.len() };
+        for worker in self.workers.iter().take(stopped_here) {
             let _ = worker.remote.call_from_thread(stop);
         }
         let mut summary = Summary::default();
@@ -312,7 +254,7 @@ impl ReactorServer {
     }
 }
 
-impl Server for ReactorServer {
+impl Server for RunningServer {
     fn address(&self) -> SocketAddr {
         self.address
     }
@@ -326,7 +268,7 @@ impl Server for ReactorServer {
     }
 }
 
-impl Drop for ReactorServer {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         if !self.workers.is_empty() {
             self.end(Duration::ZERO);

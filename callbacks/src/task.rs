@@ -1,5 +1,4 @@
-//! A task: what one fetch carries with it, which is its bounds, its place in the events, its deadline. And the words for
-//! how it fails.
+//! A task: the limits, the deadline and the place in the events of one fetch; and how its failures are worded.
 
 use std::cell::Cell;
 use std::io;
@@ -10,30 +9,54 @@ use std::time::Duration;
 
 use poetry::error::Timeout;
 use poetry::event::{Interest, Scene, Unobserved};
-use poetry::{FetchFailure, Kind, Limits, Reporter, Role};
+use poetry::{FetchFailure, Kind, Limits, Poem, Reporter, Role};
 
 use crate::deferred::Deferred;
 use crate::failure::{Cancelled, Failure, TimedOut};
 use crate::protocol::Lost;
-use crate::reactor::{Reactor, Transport};
+use crate::reactor::{Reactor, SelfConnected, Transport};
 
-/// One fetch, or the transform after it: what its steps have in common. Events call it by its number, and so does the
-/// tutorial (`Task 1: got 10 bytes of poetry`).
+/// One fetch or transform: its limits, its deadline, and its number, under which events report it (`Task 1: got 10 bytes
+/// of poetry`).
+///
+/// ```
+/// use callbacks::{Limits, MemoryReactor, Task, get_poetry_with};
+/// use poetry::{Clock, Reporter, Role, event::Unobserved};
+/// use std::sync::Arc;
+///
+/// let reactor = MemoryReactor::new();
+/// let limits = Limits { poem_bytes_max: 3, ..Limits::default() };
+/// let observer = Arc::new(Unobserved); // Or an observer of your own.
+/// let reporter = Reporter::new("callbacks", Role::PoemClient, Clock::stopped(), observer);
+///
+/// let task = Task::new(&reactor, limits, &reporter);
+/// let poem = get_poetry_with(&reactor, "10001".parse::<poetry::Peer>()?, &task);
+/// let server = reactor.dialled().remove(0);
+/// server.accept();
+/// server.send(b"Ahoy");
+/// reactor.settle();
+/// let failure = poem.take_result().unwrap().unwrap_err();
+/// assert_eq!(failure.to_string(), "too long: over the limit of 3 bytes");
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug)]
 pub struct Task {
-    /// The bounds.
-    pub limits: Rc<Limits>,
+    pub(crate) limits: Rc<Limits>,
     reporter: Reporter,
-    /// Its number, between which ends.
     scene: Cell<Scene>,
-    /// When the poem, and its transform, must be there, on the reactor's clock.
+    /// When the poem and its transform must have arrived, on the reactor's clock.
     deadline: Option<Duration>,
     received: Cell<u64>,
 }
 
 impl Task {
-    /// The task of fetching the request of this number, which begins now.
-    pub fn begin(
+    /// Begins a task with limits and an observer. Its deadline, if `limits` has one, counts from now.
+    pub fn new(reactor: &Reactor, limits: Limits, reporter: &Reporter) -> Rc<Self> {
+        Self::begin(reactor, &Rc::new(limits), reporter, 0, 0)
+    }
+
+    /// Begins the task of request `number`, fetched by reactor `worker` of a client.
+    pub(crate) fn begin(
         reactor: &Reactor,
         limits: &Rc<Limits>,
         reporter: &Reporter,
@@ -54,14 +77,14 @@ impl Task {
         })
     }
 
-    /// A task with the default bounds that nobody is told about: enough to fetch a poem.
-    pub fn quiet(reactor: &Reactor) -> Rc<Self> {
+    /// Begins a task with the default limits and without an observer.
+    pub(crate) fn unobserved(reactor: &Reactor, role: Role) -> Rc<Self> {
         let clock = poetry::Clock::stopped();
-        let reporter = Reporter::new("callbacks", Role::PoemClient, clock, Arc::new(Unobserved));
-        Self::begin(reactor, &Rc::new(Limits::default()), &reporter, 0, 0)
+        let reporter = Reporter::new("callbacks", role, clock, Arc::new(Unobserved));
+        Self::new(reactor, Limits::default(), &reporter)
     }
 
-    /// The task of having this one's poem transformed: the same deadline, a role of its own.
+    /// Returns the task of transforming this task's poem: it has the same deadline, and a role of its own.
     pub(crate) fn for_transform(&self) -> Rc<Self> {
         Rc::new(Self {
             limits: Rc::clone(&self.limits),
@@ -77,12 +100,12 @@ impl Task {
         })
     }
 
-    /// Bytes of the poem received so far.
+    /// Returns the bytes of the poem received so far.
     pub fn received(&self) -> u64 {
         self.received.get()
     }
 
-    pub(crate) fn connecting(&self, peer: SocketAddr) {
+    pub(crate) fn on_connecting(&self, peer: SocketAddr) {
         self.scene.set(Scene {
             local: None,
             peer: Some(peer),
@@ -91,7 +114,8 @@ impl Task {
         self.report(Kind::Connecting);
     }
 
-    pub(crate) fn connected(&self, transport: &Transport) {
+    /// Asks the system for the local address only if an observer wants the event.
+    pub(crate) fn on_connected(&self, transport: &Transport) {
         if self.reporter.wants(Interest::ALL) {
             self.scene.set(Scene {
                 local: transport.host(),
@@ -101,7 +125,7 @@ impl Task {
         }
     }
 
-    pub(crate) fn read(&self, bytes: usize) {
+    pub(crate) fn on_bytes_read(&self, bytes: usize) {
         let bytes = bytes as u64;
         self.received.set(self.received.get() + bytes);
         self.report(Kind::Read { bytes });
@@ -111,12 +135,12 @@ impl Task {
         self.reporter.report(self.scene.get(), kind);
     }
 
-    /// Bounds `fetch` by the deadline, says when its poem is there, and puts its failures into the words of S11.
+    /// Bounds `fetch` by the deadline, reports its poem, and turns its failures into those of S11.
     pub(crate) fn bound(
         self: &Rc<Self>,
         reactor: &Reactor,
-        fetch: Deferred<String>,
-    ) -> Deferred<String> {
+        fetch: Deferred<Poem>,
+    ) -> Deferred<Poem> {
         let clock = reactor.clock();
         let fetch = match self.deadline {
             Some(deadline) => fetch.timeout(deadline.saturating_sub(clock.now()), clock),
@@ -125,7 +149,7 @@ impl Task {
         let task = Rc::clone(self);
         fetch.add_callbacks(
             move |poem| {
-                let bytes = poem.len() as u64;
+                let bytes = poem.as_bytes().len() as u64;
                 task.report(Kind::Finished { bytes });
                 Ok(poem)
             },
@@ -134,7 +158,7 @@ impl Task {
     }
 }
 
-/// A failure in the words of S11.
+/// Turns a failure into one of S11.
 pub(crate) fn fetch_failure(failure: Failure) -> FetchFailure {
     if failure.is::<Cancelled>() {
         return FetchFailure::Cancelled;
@@ -149,14 +173,14 @@ pub(crate) fn fetch_failure(failure: Failure) -> FetchFailure {
         })
 }
 
-/// There is nowhere to connect to.
+/// The failure of a peer without addresses.
 pub(crate) fn no_address() -> FetchFailure {
     FetchFailure::ConnectionFailed {
         cause: "no address".to_owned(),
     }
 }
 
-/// Whether another address may do better.
+/// Returns whether the peer's next address should be tried.
 pub(crate) fn is_connection_failed(failure: &Failure) -> bool {
     matches!(
         failure.downcast_ref(),
@@ -164,16 +188,19 @@ pub(crate) fn is_connection_failed(failure: &Failure) -> bool {
     )
 }
 
-/// A connection that was never made.
+/// The failure of a connection that was never established.
 pub(crate) fn connection_failed(error: &io::Error) -> FetchFailure {
-    if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
+    let cause = error.get_ref();
+    if cause.is_some_and(|cause| cause.is::<SelfConnected>()) {
+        FetchFailure::self_connected()
+    } else if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
         FetchFailure::connect_timed_out()
     } else {
         FetchFailure::connection_failed(error)
     }
 }
 
-/// A connection that ended before its time.
+/// The failure of a connection that ended early.
 pub(crate) fn connection_lost(lost: Lost) -> FetchFailure {
     match lost {
         Lost::Broken(error) => FetchFailure::connection_lost(&error),

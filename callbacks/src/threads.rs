@@ -1,4 +1,4 @@
-//! Work that blocks, done where it holds up nobody: in a thread, with its result back in the reactor (D14).
+//! Blocking work in a thread of its own, with its result back in the reactor (D14).
 
 use std::cell::Cell;
 use std::thread;
@@ -9,11 +9,10 @@ use crate::deferred::Deferred;
 use crate::failure::Panicked;
 use crate::reactor::Reactor;
 
-/// Runs `work` in a thread of its own; the Deferred fires in the reactor's. A cancel does not stop the thread: its
-/// result is dropped. A panic in `work` is a failure, [`Panicked`].
+/// Runs `work` in a new thread; the Deferred fires in the reactor's thread. Cancelling does not stop the thread, but drops
+/// its result. A panic in `work` is a [`Panicked`] failure.
 ///
-/// There are as many threads as there is work: to bound them, let it take turns
-/// ([`DeferredSemaphore::run`](crate::DeferredSemaphore::run)).
+/// Every call starts a thread. Bound their number with [`DeferredSemaphore::run`](crate::DeferredSemaphore::run).
 ///
 /// ```
 /// use callbacks::{Reactor, defer_to_thread};
@@ -36,7 +35,7 @@ pub fn defer_to_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Deferred<T> {
     let (trigger, deferred) = Deferred::new();
-    // The trigger cannot leave this thread; what leads to it can.
+    // The trigger cannot leave this thread; the inlet that leads to it can.
     let trigger = Cell::new(Some(trigger));
     let inlet = reactor.inlet(move |_, result: Result<T, String>| {
         if let Some(trigger) = trigger.take() {
@@ -45,7 +44,7 @@ pub fn defer_to_thread<T: Send + 'static>(
     });
     let unused = inlet.clone();
     let spawned = thread::Builder::new().spawn(move || {
-        // A reactor that is gone wants no result.
+        // It fails if the reactor is gone.
         let _ = inlet.send_last(panics::contain(work));
     });
     match spawned {

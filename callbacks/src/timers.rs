@@ -1,5 +1,5 @@
-//! Time as the reactor knows it: calls that run later, in order. The same code runs under the reactor, which moves
-//! time once per turn, and in tests, which move it by hand ([`Clock::advance`], R8). No real clock is named here.
+//! Delayed calls, in order. The same code runs under the reactor, which moves time once per turn, and in tests, which move
+//! it by hand ([`Clock::advance`], R8). This file names no real clock.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -12,7 +12,7 @@ use slab::Slab;
 
 use crate::log;
 
-/// A clock, and the calls that wait for it. Clones are the same clock.
+/// A clock and its delayed calls. Clones are the same clock.
 ///
 /// ```
 /// use callbacks::Clock;
@@ -34,23 +34,23 @@ pub struct Clock {
 
 #[derive(Default)]
 struct Timers {
-    /// The time of this turn.
+    /// The time at the start of this turn.
     now: Duration,
-    /// Asked when a call is made, for a turn may have taken long: else that call would come early (R1).
+    /// Read when a call is made: counted from the start of a long turn, the call would be early (R1).
     source: Option<Source>,
-    /// Whether calls are dropped: nobody will move this clock any more.
+    /// Whether the clock has stopped for good, so that new calls are dropped.
     stopped: bool,
     made: u64,
-    /// The calls made before this turn: no others run in it.
+    /// The number of calls made before this turn; only these run in it.
     made_before: u64,
     queue: BinaryHeap<Reverse<Entry>>,
     calls: Slab<Call>,
 }
 
-/// Tells the time by a clock that does not stand still during a turn.
+/// Reads a clock that moves during a turn.
 type Source = Box<dyn Fn() -> Duration>;
 
-/// A place in the queue: by time, then in the order the calls were made (R1). It may be out of date: see [`Call`].
+/// An entry of the queue, sorted by time and then in the order of the calls (R1). It may be stale; see [`Call`].
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     due: Duration,
@@ -58,8 +58,8 @@ struct Entry {
     key: usize,
 }
 
-/// A call that waits. Its entry in the queue is the one of time `queued`; when that comes up and `due` has been moved
-/// to later, it is queued again. So moving a call costs nothing, and cancelling leaves a dead entry behind.
+/// A call that waits. Its entry in the queue is the one for time `queued`. When that entry comes up and `due` is later, the
+/// call is queued again, so postponing a call is one store. Cancelling a call leaves a stale entry behind.
 struct Call {
     made: u64,
     due: Duration,
@@ -67,34 +67,34 @@ struct Call {
     action: Box<dyn FnOnce()>,
 }
 
-/// Dead entries that are not worth a clean-up.
-const DEAD_ENTRIES_MAX: usize = 64;
+/// Stale entries that are too few for a clean-up.
+const STALE_ENTRIES_MAX: usize = 64;
 
 impl Clock {
-    /// A clock that stands at zero until it is advanced.
+    /// Creates a clock that stands at zero until it is advanced.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A clock that is moved once a turn, and whose calls are due by what `source` says when they are made.
+    /// Creates a clock that moves once per turn; delays count from the time that `source` returns.
     pub(crate) fn with_source(source: Source) -> Self {
         let clock = Self::new();
         clock.timers.borrow_mut().source = Some(source);
         clock
     }
 
-    /// The time since the clock's origin. Under a reactor it moves once per turn.
+    /// Returns the time since the clock's origin. Under a reactor it moves once per turn.
     pub fn now(&self) -> Duration {
         self.timers.borrow().now
     }
 
-    /// Runs `action` once, `delay` from now: never early, however long this turn has taken by now, equal times in the
-    /// order of the calls, and not before the next turn (R1). On the clock of a reactor that is gone it is dropped.
+    /// Runs `action` once, `delay` from now: never early, not before the next turn, and equal times in the order of the
+    /// calls (R1). On the clock of a closed reactor, `action` is dropped.
     pub fn call_later(&self, delay: Duration, action: impl FnOnce() + 'static) -> DelayedCall {
         let mut timers = self.timers.borrow_mut();
         let made = timers.made;
         if timers.stopped {
-            drop(timers); // What `action` owns may come back here when it is dropped.
+            drop(timers); // Dropping `action` may call this clock.
             return self.delayed_call(usize::MAX, made);
         }
         let due = timers.time().saturating_add(delay);
@@ -117,43 +117,43 @@ impl Clock {
         }
     }
 
-    /// Moves time by `by`, then runs once what is due. What these calls ask to be called waits for the next
-    /// advance, be it by nothing (R1, R8).
+    /// Moves time by `by`, then runs the calls that are due. Calls made by these wait for the next advance, even one by
+    /// zero (R1, R8).
     pub fn advance(&self, by: Duration) {
         self.set(self.now().saturating_add(by));
         self.run_due();
     }
 
-    /// How many calls wait.
+    /// Returns how many calls wait.
     pub fn pending(&self) -> usize {
         self.timers.borrow().calls.len()
     }
 
-    /// Begins a turn: moves time to `now`, if that is not in the past.
+    /// Begins a turn: moves time to `now`, but never back.
     pub(crate) fn set(&self, now: Duration) {
         let mut timers = self.timers.borrow_mut();
         timers.now = timers.now.max(now);
         timers.made_before = timers.made;
     }
 
-    /// Runs what is due, of the calls made before this turn.
+    /// Runs the due calls made before this turn.
     pub(crate) fn run_due(&self) {
         loop {
-            // A statement of its own: the action must find the timers free.
+            // A statement of its own, so that the timers are not borrowed during the call.
             let action = self.timers.borrow_mut().pop_due();
             let Some(action) = action else { return };
             log::contained(action);
         }
     }
 
-    /// When the next call is due.
+    /// Returns when the next call is due.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let mut timers = self.timers.borrow_mut();
         timers.settle();
         timers.queue.peek().map(|Reverse(entry)| entry.due)
     }
 
-    /// Forgets every call without running it, and drops those that are made from now on.
+    /// Drops every call without running it, and every call made from now on.
     pub(crate) fn stop(&self) {
         let (calls, queue) = {
             let mut timers = self.timers.borrow_mut();
@@ -168,13 +168,13 @@ impl Clock {
 }
 
 impl Timers {
-    /// Now, not the time of this turn.
+    /// Returns the time now, not at the start of this turn.
     fn time(&self) -> Duration {
         let time = self.source.as_ref().map(|source| source());
         time.map_or(self.now, |time| time.max(self.now))
     }
 
-    /// The first call that is due.
+    /// Removes and returns the first call that is due.
     fn pop_due(&mut self) -> Option<Box<dyn FnOnce()>> {
         self.settle();
         let Reverse(first) = self.queue.peek()?;
@@ -186,7 +186,7 @@ impl Timers {
         Some(self.calls.remove(key).action)
     }
 
-    /// Removes dead entries from the front of the queue, and queues again what was moved to later.
+    /// Removes stale entries from the front of the queue, and queues postponed calls again.
     fn settle(&mut self) {
         while let Some(Reverse(first)) = self.queue.peek() {
             let Entry { due, made, key } = *first;
@@ -205,7 +205,7 @@ impl Timers {
         }
     }
 
-    /// Moves a call; one that comes earlier than it is queued needs a new entry.
+    /// Moves a call; if it is now due before its entry, it gets a new one.
     fn reschedule(&mut self, key: usize, due: Duration) {
         let call = &mut self.calls[key];
         call.due = due;
@@ -217,9 +217,9 @@ impl Timers {
         }
     }
 
-    /// Drops dead entries once they outnumber the living.
+    /// Drops stale entries once they outnumber the others.
     fn clean_up(&mut self) {
-        if self.queue.len() > 2 * self.calls.len() + DEAD_ENTRIES_MAX {
+        if self.queue.len() > 2 * self.calls.len() + STALE_ENTRIES_MAX {
             let calls = &self.calls;
             self.queue.retain(|Reverse(entry)| {
                 calls
@@ -239,7 +239,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// A call that was asked for with `call_later`. Dropping it changes nothing.
+/// A call made with [`Clock::call_later`]. Dropping this does not cancel it.
 ///
 /// ```
 /// use callbacks::{Clock, NotPending};
@@ -263,16 +263,16 @@ pub struct DelayedCall {
     made: u64,
 }
 
-/// The call has run, or was cancelled (R2).
+/// The call has run or was cancelled (R2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the call has run already, or was cancelled")]
+#[error("the call has already run or was cancelled")]
 pub struct NotPending;
 
 impl DelayedCall {
-    /// The call will not run; what it owns is dropped now.
+    /// Cancels the call and drops its action at once.
     ///
     /// # Errors
-    /// It has run, or was cancelled (R2).
+    /// Fails if the call has run or was cancelled (R2).
     pub fn cancel(&self) -> Result<(), NotPending> {
         let action = self.with(|timers, key| {
             let call = timers.calls.remove(key);
@@ -283,10 +283,10 @@ impl DelayedCall {
         Ok(())
     }
 
-    /// The call will run `delay` from now.
+    /// Moves the call to `delay` from now.
     ///
     /// # Errors
-    /// It has run, or was cancelled (R2).
+    /// Fails if the call has run or was cancelled (R2).
     pub fn reset(&self, delay: Duration) -> Result<(), NotPending> {
         self.with(|timers, key| {
             let due = timers.time().saturating_add(delay);
@@ -294,10 +294,10 @@ impl DelayedCall {
         })
     }
 
-    /// The call will run `delay` later than it would have.
+    /// Moves the call to `delay` after the time it was due.
     ///
     /// # Errors
-    /// It has run, or was cancelled (R2).
+    /// Fails if the call has run or was cancelled (R2).
     pub fn delay(&self, delay: Duration) -> Result<(), NotPending> {
         self.with(|timers, key| {
             let due = timers.calls[key].due.saturating_add(delay);
@@ -305,7 +305,7 @@ impl DelayedCall {
         })
     }
 
-    /// Whether the call still waits.
+    /// Returns whether the call still waits.
     pub fn is_active(&self) -> bool {
         self.with(|_, _| ()).is_ok()
     }

@@ -1,4 +1,4 @@
-//! The transform client (S13): a poem goes out as a request, its transform comes back; if not, the original is kept.
+//! The transform client (S13): sends a poem as a request and receives its transform; if that fails, keeps the original.
 
 use std::cell::Cell;
 use std::io;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use poetry::error::{Timeout, decode_poem};
 use poetry::netstring::Decoder;
-use poetry::{FetchError, FetchFailure, Kind, Via, request};
+use poetry::{FetchError, FetchFailure, Kind, Poem, Role, Via, request};
 
 use crate::deferred::coroutine::coroutine;
 use crate::deferred::{Deferred, Trigger};
@@ -18,59 +18,67 @@ use crate::task::{
 };
 
 // ANCHOR: transform
-/// The transform that `via` makes of `poem`, or a [`FetchFailure`]. Cancelling it closes its socket at once (S14).
-pub fn transform(reactor: &Reactor, via: &Via, poem: &str, task: &Rc<Task>) -> Deferred<String> {
-    let limit = task.limits.frame_bytes_max;
-    if request::len(&via.transform, poem) > limit {
-        return Deferred::fail(FetchFailure::TooLong {
-            limit: limit as u64,
-        });
-    }
-    let addresses = match via.peer.addresses() {
-        Ok(addresses) => addresses,
+/// Has the server at `via` transform `poem`; fails with a [`FetchFailure`]. Cancelling it closes the socket at once (S14).
+pub fn transform(reactor: &Reactor, via: &Via, poem: &Poem) -> Deferred<Poem> {
+    let task = Task::unobserved(reactor, Role::TransformClient);
+    transform_with(reactor, via, poem, &task)
+}
+
+/// As [`transform`], with the limits and the observer of `task`.
+pub fn transform_with(
+    reactor: &Reactor,
+    via: &Via,
+    poem: &Poem,
+    task: &Rc<Task>,
+) -> Deferred<Poem> {
+    let request = match encode_request(via, poem, task) {
+        Ok(request) => request,
         Err(failure) => return Deferred::fail(failure),
     };
-    let mut request = Vec::new();
-    request::encode(&via.transform, poem, &mut request);
-    task.bound(
-        reactor,
-        try_in_order(reactor, addresses, request.into(), task),
-    )
+    match via.peer.addresses() {
+        Ok(addresses) => task.bound(reactor, try_in_order(reactor, addresses, request, task)),
+        Err(failure) => Deferred::fail(failure),
+    }
 }
 // ANCHOR_END: transform
 
-/// A poem that has arrived, transformed or not, and why not.
-pub type Transformed = (String, Option<FetchError>);
+/// A poem that has arrived, transformed or not, and if not, why.
+pub type Transformed = (Poem, Option<FetchError>);
 
 // ANCHOR: fallback
-/// The transform of `poem`; if that fails, `poem` itself and the failure, which is reported here, once (S13). A cancel
-/// is no failure of the transform, and is passed on.
+/// The transform of `poem`; if that fails, `poem` itself and the failure (S13). Only a cancel fails the Deferred.
 ///
 /// ```
-/// use callbacks::{MemoryReactor, Task, transform_or_keep};
-/// use poetry::{FetchFailure, Via};
-/// use std::net::SocketAddr;
+/// use callbacks::{FetchFailure, MemoryReactor, Poem, Via, transform_or_keep};
 ///
 /// let reactor = MemoryReactor::new();
-/// let peer = SocketAddr::from(([127, 0, 0, 1], 10_002)).into();
-/// let via = Via { transform: "shout".to_owned(), peer };
-/// let kept = transform_or_keep(&reactor, &via, "Ahoy".to_owned(), &Task::quiet(&reactor));
+/// let via = Via { transform: "shout".to_owned(), peer: "10002".parse()? };
+/// let kept = transform_or_keep(&reactor, &via, Poem::from("Ahoy"));
+///
 /// let server = reactor.dialled().remove(0);
 /// server.accept();
 /// server.finish(); // Without a reply.
 /// reactor.settle();
 /// let (poem, failure) = kept.take_result().unwrap().unwrap();
 /// assert_eq!((poem.as_str(), failure.unwrap().failure), ("Ahoy", FetchFailure::Refused));
+/// # Ok::<(), String>(())
 /// ```
-pub fn transform_or_keep(
+pub fn transform_or_keep(reactor: &Reactor, via: &Via, poem: Poem) -> Deferred<Transformed> {
+    let task = Task::unobserved(reactor, Role::PoemClient);
+    transform_or_keep_with(reactor, via, poem, &task)
+}
+
+/// As [`transform_or_keep`], with the limits and the observer of the task that fetched the poem. The failure is reported
+/// as an event.
+pub fn transform_or_keep_with(
     reactor: &Reactor,
     via: &Via,
-    poem: String,
+    poem: Poem,
     task: &Task,
 ) -> Deferred<Transformed> {
     let task = task.for_transform();
     let peer = via.peer.clone();
-    transform(reactor, via, &poem, &task).add_callbacks(
+    transform_with(reactor, via, &poem, &task).add_callbacks(
         |transformed| Ok((transformed, None)),
         move |failure| match fetch_failure(failure) {
             FetchFailure::Cancelled => Err(FetchFailure::Cancelled.into()),
@@ -83,29 +91,20 @@ pub fn transform_or_keep(
 }
 // ANCHOR_END: fallback
 
-/// [`transform`] as a coroutine (Part 17): the same program, with its waits where they are read.
+/// [`transform_with`] as a coroutine (Part 17): the same program, with each wait where it is read.
 pub fn transform_in_coroutine(
     reactor: &Reactor,
     via: &Via,
-    poem: &str,
+    poem: &Poem,
     task: &Rc<Task>,
-) -> Deferred<String> {
+) -> Deferred<Poem> {
     let (context, task_inside) = (reactor.clone(), Rc::clone(task));
-    let (via, poem) = (via.clone(), poem.to_owned());
+    let (via, poem) = (via.clone(), poem.clone());
     let transformed = coroutine(async move {
-        let limit = task_inside.limits.frame_bytes_max;
-        if request::len(&via.transform, &poem) > limit {
-            return Err(FetchFailure::TooLong {
-                limit: limit as u64,
-            }
-            .into());
-        }
-        let mut bytes = Vec::new();
-        request::encode(&via.transform, &poem, &mut bytes);
-        let request = bytes.into();
+        let request = encode_request(&via, &poem, &task_inside)?;
         let mut addresses = via.peer.addresses()?.iter();
         while let Some(&address) = addresses.next() {
-            match ask(&context, address, &request, &task_inside).await {
+            match request_from(&context, address, &request, &task_inside).await {
                 Err(failure) if addresses.len() > 0 && is_connection_failed(&failure) => {}
                 transformed => return transformed,
             }
@@ -115,20 +114,32 @@ pub fn transform_in_coroutine(
     task.bound(reactor, transformed)
 }
 
-/// The transform from the first address that lets us connect.
+fn encode_request(via: &Via, poem: &Poem, task: &Task) -> Result<Rc<[u8]>, FetchFailure> {
+    let limit = task.limits.frame_bytes_max;
+    if request::len(&via.transform, poem.as_str()) > limit {
+        return Err(FetchFailure::TooLong {
+            limit: limit as u64,
+        });
+    }
+    let mut request = Vec::new();
+    request::encode(&via.transform, poem.as_str(), &mut request);
+    Ok(request.into())
+}
+
+/// Requests the transform from the first address that accepts a connection.
 fn try_in_order(
     reactor: &Reactor,
     addresses: &[SocketAddr],
     request: Rc<[u8]>,
     task: &Rc<Task>,
-) -> Deferred<String> {
+) -> Deferred<Poem> {
     let (first, others) = match addresses {
         [] => return Deferred::fail(no_address()),
-        [last] => return ask(reactor, *last, &request, task),
+        [last] => return request_from(reactor, *last, &request, task),
         [first, others @ ..] => (*first, others.to_vec()),
     };
     let (context, task) = (reactor.clone(), Rc::clone(task));
-    ask(reactor, first, &request, &task).add_errback(move |failure| {
+    request_from(reactor, first, &request, &task).add_errback(move |failure| {
         if is_connection_failed(&failure) {
             try_in_order(&context, &others, request, &task)
         } else {
@@ -137,14 +148,14 @@ fn try_in_order(
     })
 }
 
-/// What the server at `address` replies to `request`.
-fn ask(
+/// Sends `request` to `address` and receives one reply.
+fn request_from(
     reactor: &Reactor,
     address: SocketAddr,
     request: &Rc<[u8]>,
     task: &Rc<Task>,
-) -> Deferred<String> {
-    task.connecting(address);
+) -> Deferred<Poem> {
+    task.on_connecting(address);
     let factory = Rc::new(TransformClientFactory {
         task: Rc::clone(task),
         request: Rc::clone(request),
@@ -163,11 +174,11 @@ fn ask(
     reply
 }
 
-/// Builds the protocol of one request, or hears that there will be none.
+/// Builds the protocol of one request, or fails the request if the connection is never established.
 struct TransformClientFactory {
     task: Rc<Task>,
     request: Rc<[u8]>,
-    trigger: Cell<Option<Trigger<String>>>,
+    trigger: Cell<Option<Trigger<Poem>>>,
 }
 
 impl Factory for TransformClientFactory {
@@ -189,19 +200,19 @@ impl Factory for TransformClientFactory {
     }
 }
 
-/// Sends one request, and waits for one netstring.
+/// Sends one request and receives one netstring.
 struct TransformClientProtocol {
     decoder: Decoder,
     task: Rc<Task>,
     request: Rc<[u8]>,
-    trigger: Option<Trigger<String>>,
+    trigger: Option<Trigger<Poem>>,
     received: bool,
-    /// How it ended, once that is known: the rest is closing.
-    result: Option<Result<String, FetchFailure>>,
+    /// How the request ended, once that is known; the connection then closes.
+    result: Option<Result<Poem, FetchFailure>>,
 }
 
 impl TransformClientProtocol {
-    fn end(&mut self, transport: &Transport, result: Result<String, FetchFailure>) {
+    fn end(&mut self, transport: &Transport, result: Result<Poem, FetchFailure>) {
         self.result = Some(result);
         transport.abort_connection();
     }
@@ -209,18 +220,18 @@ impl TransformClientProtocol {
 
 impl Protocol for TransformClientProtocol {
     fn connection_made(&mut self, transport: &Transport) {
-        self.task.connected(transport);
+        self.task.on_connected(transport);
         transport.set_timeout(Some(self.task.limits.idle_timeout));
         transport.write(&self.request);
     }
 
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        self.task.read(data.len());
+        self.task.on_bytes_read(data.len());
         self.received = true;
         transport.set_timeout(Some(self.task.limits.idle_timeout));
         let result = match self.decoder.feed(data).next() {
             Ok(None) => return,
-            Ok(Some(reply)) => decode_poem(reply.to_vec()),
+            Ok(Some(reply)) => decode_poem(reply.to_vec()).map(Poem::from),
             Err(error) => Err(FetchFailure::Garbled(error)),
         };
         self.end(transport, result);

@@ -1,51 +1,70 @@
 //! The transform server (S3–S5): netstrings in, netstrings out, one-shot or keep-alive. Requests are decoded where they
-//! were read, and the replies to one read are one write.
+//! were read; the replies of one turn go out in one write.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::time::Duration;
 
-use poetry::netstring::{Decoder, FramingError};
-use poetry::{CloseReason, Kind, Refusal, TransformService, panics};
+use poetry::limits::REQUESTS_PER_TURN_MAX;
+use poetry::netstring::Frames;
+use poetry::{CloseReason, Kind, Refusal, Role, TransformService, panics};
 
+use crate::connection_guard::{ConnectionGuard, reason_of};
+use crate::connection_limit::LimitedAcceptor;
 use crate::linger::Linger;
 use crate::protocol::{Address, Factory, Lost, Producer, Protocol, Side};
 use crate::reactor::{Port, Reactor, Transport};
-use crate::serving::Doorkeeper;
-use crate::station::{Seat, Station, reason_of};
+use crate::server_state::ServerState;
 
-/// Answers the transform requests of all who connect to `listener`, in this reactor.
+mod partial;
+mod unsent;
+
+use partial::Partial;
+use unsent::Unsent;
+
+/// Answers transform requests on `listener` in this reactor, with the default limits.
 ///
 /// # Errors
-/// The system does not let us watch the listener.
+/// Fails if the system cannot watch the listener.
 pub fn serve_transforms(
     reactor: &Reactor,
     listener: TcpListener,
     service: TransformService,
-    station: &Rc<Station>,
 ) -> io::Result<Port> {
-    let factory = transform_factory(service, station);
-    reactor.listen_with(listener, Doorkeeper::alone(reactor, factory, station))
+    let state = ServerState::unobserved(Role::TransformServer);
+    serve_transforms_with(reactor, listener, service, &state)
 }
 
-/// What answers transform requests, for whoever has connections of his own to serve.
-pub fn transform_factory(service: TransformService, station: &Rc<Station>) -> Rc<dyn Factory> {
-    // Its protocols share the inner one.
+/// As [`serve_transforms`], with limits and an observer of your own.
+///
+/// # Errors
+/// Fails if the system cannot watch the listener.
+pub fn serve_transforms_with(
+    reactor: &Reactor,
+    listener: TcpListener,
+    service: TransformService,
+    state: &Rc<ServerState>,
+) -> io::Result<Port> {
+    let factory = transform_factory(service, state);
+    LimitedAcceptor::listen(reactor, listener, factory, state, Vec::new())
+}
+
+/// Returns the factory of the server's protocols, to serve connections that another port has accepted.
+pub fn transform_factory(service: TransformService, state: &Rc<ServerState>) -> Rc<dyn Factory> {
+    // The protocols share the inner `Rc`.
     Rc::new(Rc::new(TransformFactory {
         service,
-        station: Rc::clone(station),
+        state: Rc::clone(state),
         replies: RefCell::default(),
     }))
 }
 
-/// Builds a [`Protocol`] for each who asks, and owns what they share.
+/// Builds the protocol of each connection, and owns what they share.
 struct TransformFactory {
     service: TransformService,
-    station: Rc<Station>,
-    /// Where replies are written before they are sent: only one connection has its turn at a time.
+    state: Rc<ServerState>,
+    /// The replies of the current turn: only one connection has its turn at a time.
     replies: RefCell<Vec<u8>>,
 }
 
@@ -56,8 +75,8 @@ impl Factory for Rc<TransformFactory> {
         };
         Some(Box::new(TransformProtocol {
             factory: Rc::clone(self),
-            seat: Seat::take(&self.station, serial),
-            stream: 0,
+            guard: ConnectionGuard::new(&self.state, serial),
+            position: 0,
             partial: None,
             unsent: None,
             state: State::Serving,
@@ -67,14 +86,13 @@ impl Factory for Rc<TransformFactory> {
     }
 }
 
+/// One connection. An idle one owns neither a decoder nor a buffer.
 struct TransformProtocol {
     factory: Rc<TransformFactory>,
-    seat: Seat,
-    /// Bytes of the stream so far.
-    stream: u64,
-    /// What only a connection in the middle of a request has.
+    guard: ConnectionGuard,
+    /// Bytes of the stream decoded so far.
+    position: u64,
     partial: Option<Box<Partial>>,
-    /// What only a connection whose replies were not all taken at once has.
     unsent: Option<Box<Unsent>>,
     state: State,
     peer_finished: bool,
@@ -86,229 +104,126 @@ struct TransformProtocol {
 enum State {
     /// Answering requests.
     Serving,
-    /// Answering no more; the last replies are on their way.
+    /// Answering no more; the last replies are being sent.
     Finishing,
     /// Waiting for the peer to finish (S7).
     Lingering(Linger),
 }
 
-/// The reading of a request that the network has cut.
-struct Partial {
-    decoder: Decoder,
-    /// Where in the stream the decoder began.
-    start: u64,
-    /// When the request must be complete (S18).
-    due: Duration,
-}
-
-/// Replies on their way: where each ends, counted from the first one's beginning, and how far the kernel has come.
-struct Unsent {
-    ends: VecDeque<usize>,
-    taken: usize,
-}
-
-/// How the requests in one read ended.
-enum Verdict {
-    /// More bytes, please.
-    More,
-    /// The only request has been answered (S5).
-    Enough,
-    Garbled(FramingError),
-    Refused(Box<Refusal>),
-    Panicked(String),
+/// What a connection does after a turn's requests.
+enum Next {
+    /// Waits for more bytes.
+    Read,
+    /// Goes on with the bytes left in its next turn (S24).
+    TakeTurns,
+    /// Ends: its only request has been answered (S5).
+    Close,
 }
 
 // ANCHOR: answer_requests
 impl TransformProtocol {
-    /// Answers every request that `data` completes, with one write. A connection owns a decoder only while it is in the
-    /// middle of a request.
+    /// Answers the requests that `data` completes, at most a turn's (S24), with one write.
     fn answer_requests(&mut self, transport: &Transport, data: &[u8]) {
-        let start = self.stream;
-        self.stream += data.len() as u64;
-        if let Some(partial) = self.partial.take() {
-            return self.answer_partial(transport, data, partial);
-        }
-        let mut decoder = Decoder::new(self.seat.station.limits.frame_bytes_max);
-        if let Some(answered) = self.answer_from(transport, data, &mut decoder, start) {
-            if decoder.is_mid_frame() {
-                let due = self.request_due(transport);
-                self.partial = Some(Box::new(Partial {
-                    decoder,
-                    start,
-                    due,
-                }));
-            }
-            self.go_on(transport, answered);
-        }
-    }
-
-    /// Answers what `decoder`, which began at `start` of the stream, finds in `data`: how many requests, if there may be
-    /// more.
-    #[inline]
-    fn answer_from(
-        &mut self,
-        transport: &Transport,
-        data: &[u8],
-        decoder: &mut Decoder,
-        start: u64,
-    ) -> Option<u32> {
         let factory = Rc::clone(&self.factory);
         let mut replies = factory.replies.borrow_mut();
         replies.clear();
+        let (mut decoder, due) = self.take_decoder();
+        let mut frames = decoder.feed(data);
         let mut answered = 0;
-        let verdict =
-            panics::contain(|| factory.answer(decoder, data, &mut replies, &mut answered))
-                .unwrap_or_else(Verdict::Panicked);
+        let next = panics::contain(|| factory.answer(&mut frames, &mut replies, &mut answered));
+        let consumed = data.len() - frames.rest().len();
+        drop(frames);
+        self.position = decoder.position();
         self.reply(transport, &replies, answered);
-        drop(replies);
-        match verdict {
-            Verdict::More => return Some(answered),
-            Verdict::Enough => self.finish(transport, CloseReason::Done),
-            Verdict::Garbled(error) => self.refuse(transport, in_stream(error, start)),
-            Verdict::Refused(refusal) => self.refuse(transport, *refusal),
-            Verdict::Panicked(message) => self.apologise(transport, message),
+        match next {
+            Ok(Ok(Next::Read)) => self.await_request(transport, decoder, due, answered),
+            Ok(Ok(Next::TakeTurns)) => self.end_turn(transport, consumed),
+            Ok(Ok(Next::Close)) => self.finish(transport, CloseReason::Done),
+            Ok(Err(refusal)) => self.refuse(transport, refusal),
+            Err(message) => self.handler_panicked(transport, message),
         }
-        None
     }
 
-    /// Writes the replies; what the kernel does not take waits in the transport, and requests in the kernel (S5).
+    /// Sends the replies. While the kernel does not take all of them, nothing more is read (S5).
     fn reply(&mut self, transport: &Transport, replies: &[u8], answered: u32) {
         if answered == 0 {
             return;
         }
-        self.seat.owe(answered);
-        let taken = transport.write(replies);
-        self.seat.wrote(transport, taken);
+        self.guard.on_requests(answered);
+        let taken = transport.offer(replies);
+        self.guard.on_bytes_written(transport, taken);
         if taken == replies.len() {
-            self.seat.answered(transport, answered);
+            self.guard.on_answered(transport, answered);
         } else {
-            transport.pause_producing();
-            let ends = ends_of(replies);
-            self.unsent = Some(Box::new(Unsent { ends, taken: 0 }));
-            self.took(transport, taken);
+            self.keep_unsent(transport, replies, taken);
         }
     }
 }
 
 impl TransformFactory {
-    /// Answers the requests in `data`, in order, into `replies`.
+    /// Answers the requests in `frames` into `replies`. An `Err` is a refusal, which ends the connection (S4).
     fn answer(
         &self,
-        decoder: &mut Decoder,
-        data: &[u8],
+        frames: &mut Frames<'_, '_>,
         replies: &mut Vec<u8>,
         answered: &mut u32,
-    ) -> Verdict {
-        let mut frames = decoder.feed(data);
-        loop {
-            let frame = match frames.next() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return Verdict::More,
-                Err(error) => return Verdict::Garbled(error),
-            };
-            if let Err(refusal) =
-                self.service
-                    .answer(frame, self.station.limits.frame_bytes_max, replies)
-            {
-                return Verdict::Refused(refusal.into());
-            }
+    ) -> Result<Next, Refusal> {
+        let limit = self.state.limits.frame_bytes_max;
+        while let Some(request) = frames.next()? {
+            self.service.answer(request, limit, replies)?;
             *answered += 1;
             if !self.service.keep_alive {
-                return Verdict::Enough;
+                return Ok(Next::Close);
             }
-            if frames.rest().is_empty() {
-                return Verdict::More;
+            if *answered == REQUESTS_PER_TURN_MAX && !frames.rest().is_empty() {
+                return Ok(Next::TakeTurns);
             }
         }
+        Ok(Next::Read)
     }
 }
 // ANCHOR_END: answer_requests
 
 impl TransformProtocol {
-    /// Goes on with a request that was begun. It keeps its deadline, however many bytes of it come.
+    /// Keeps the bytes after the first `consumed` for the next turn (S24).
     #[cold]
-    fn answer_partial(&mut self, transport: &Transport, data: &[u8], mut partial: Box<Partial>) {
-        let start = partial.start;
-        if let Some(answered) = self.answer_from(transport, data, &mut partial.decoder, start) {
-            if partial.decoder.is_mid_frame() {
-                if answered > 0 {
-                    partial.due = self.request_due(transport);
-                }
-                self.partial = Some(partial);
-            }
-            self.go_on(transport, answered);
-        }
-    }
-
-    /// The kernel has taken `bytes` more of the replies: those taken to their last byte are answered.
-    fn took(&mut self, transport: &Transport, bytes: usize) {
-        let Some(unsent) = &mut self.unsent else {
-            return;
-        };
-        unsent.taken += bytes;
-        let answered = unsent.ends.partition_point(|&end| end <= unsent.taken);
-        unsent.ends.drain(..answered);
-        if unsent.ends.is_empty() {
-            self.unsent = None;
-        }
-        self.seat.answered(transport, answered as u32);
-    }
-
-    fn request_due(&self, transport: &Transport) -> Duration {
-        transport
-            .now()
-            .saturating_add(self.seat.station.limits.request_deadline)
-    }
-
-    /// All is answered that came whole.
-    #[inline]
-    fn go_on(&mut self, transport: &Transport, answered: u32) {
-        if answered > 0 && self.partial.is_none() && self.seat.station.is_stopping() {
-            return self.finish(transport, CloseReason::Done);
-        }
-        self.wait(transport);
-    }
-
-    /// Sets the time for what is awaited now.
-    fn wait(&self, transport: &Transport) {
-        let limits = &self.seat.station.limits;
-        let time = if transport.is_blocked() {
-            limits.write_timeout
-        } else if let Some(partial) = &self.partial {
-            partial.due.saturating_sub(transport.now())
-        } else {
-            limits.idle_timeout
-        };
-        transport.set_timeout(Some(time));
+    fn end_turn(&self, transport: &Transport, consumed: usize) {
+        transport.end_turn_at(consumed);
+        self.set_timeout(transport);
     }
 
     #[cold]
     fn refuse(&mut self, transport: &Transport, refusal: Refusal) {
-        self.seat.station.counters.requests(1);
-        self.seat.refused(transport, refusal);
+        self.guard.on_refused(transport, refusal);
         self.finish(transport, CloseReason::Refused);
     }
 
     #[cold]
-    fn apologise(&mut self, transport: &Transport, message: String) {
-        self.seat.station.counters.requests(1);
-        self.seat.station.counters.failed(1);
-        self.seat.report(transport, Kind::Panicked(message));
+    fn handler_panicked(&mut self, transport: &Transport, message: String) {
+        self.guard.on_panic(transport, message);
         self.finish(transport, CloseReason::Panic);
     }
 
-    /// No more requests. Replies on their way are delivered first, then the connection lingers.
+    /// Answers no more requests. Unsent replies are sent first, then the connection lingers.
     fn finish(&mut self, transport: &Transport, reason: CloseReason) {
         self.reason = Some(reason);
         self.partial = None;
         if transport.is_blocked() {
             self.state = State::Finishing;
-            return self.wait(transport);
+            return self.set_timeout(transport);
         }
-        self.state = State::Lingering(Linger::begin(transport, &self.seat.station.limits));
+        self.state = State::Lingering(Linger::begin(transport, &self.guard.state.limits));
         if self.peer_finished {
             transport.lose_connection();
         }
+    }
+
+    /// Whether no request has begun or waits for its turn, and no reply waits to be sent.
+    fn is_idle(&self, transport: &Transport) -> bool {
+        matches!(self.state, State::Serving)
+            && self.partial.is_none()
+            && !transport.keeps_bytes()
+            && !transport.is_blocked()
     }
 
     fn close_reason(&self, lost: &Lost) -> CloseReason {
@@ -316,7 +231,7 @@ impl TransformProtocol {
             (Lost::Aborted, Some(CloseReason::Write)) => CloseReason::Write,
             (Lost::Done, Some(reason)) => reason,
             (Lost::Broken(_), Some(reason))
-                if matches!(self.state, State::Lingering(_)) && !self.seat.owes() =>
+                if matches!(self.state, State::Lingering(_)) && !self.guard.has_unanswered() =>
             {
                 reason
             }
@@ -327,15 +242,19 @@ impl TransformProtocol {
 
 impl Protocol for TransformProtocol {
     fn connection_made(&mut self, transport: &Transport) {
-        self.seat.report(transport, Kind::Accepted);
-        if self.seat.station.is_stopping() {
+        self.guard.report(transport, Kind::Accepted);
+        if self.guard.state.is_shutting_down() {
             return transport.lose_connection();
         }
-        self.wait(transport);
+        self.set_timeout(transport);
     }
 
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        self.seat.read(transport, data.len());
+        self.guard.on_bytes_read(transport, data.len());
+        self.next_turn(transport, data);
+    }
+
+    fn next_turn(&mut self, transport: &Transport, data: &[u8]) {
         match &mut self.state {
             State::Serving => self.answer_requests(transport, data),
             State::Finishing => {}
@@ -343,21 +262,20 @@ impl Protocol for TransformProtocol {
         }
     }
 
-    fn data_sent(&mut self, transport: &Transport, bytes: usize) {
-        self.seat.wrote(transport, bytes);
-        self.took(transport, bytes);
-        self.wait(transport);
-    }
-
-    /// The last reply has been taken.
+    /// The kernel has room for unsent replies.
     fn resume_producing(&mut self, transport: &Transport) {
+        if !self.send_unsent(transport) {
+            return self.set_timeout(transport);
+        }
         match (self.state, self.reason) {
             (State::Finishing, Some(reason)) => self.finish(transport, reason),
-            (State::Serving, _) if self.partial.is_none() && self.seat.station.is_stopping() => {
+            (State::Serving, _)
+                if self.guard.state.is_shutting_down() && self.is_idle(transport) =>
+            {
                 self.finish(transport, CloseReason::Done);
             }
             (State::Serving, _) => {
-                self.wait(transport);
+                self.set_timeout(transport);
                 transport.resume_producing();
             }
             _ => {}
@@ -388,35 +306,15 @@ impl Protocol for TransformProtocol {
     }
 
     fn shut_down(&mut self, transport: &Transport) {
-        let idle = matches!(self.state, State::Serving)
-            && self.partial.is_none()
-            && !transport.is_blocked();
-        if idle {
+        if self.is_idle(transport) {
             transport.lose_connection();
         } else {
-            self.seat.hold();
+            self.guard.delay_shutdown();
         }
     }
 
     fn connection_lost(&mut self, transport: &Transport, lost: Lost) {
         let reason = self.close_reason(&lost);
-        self.seat.leave(transport, reason);
+        self.guard.on_closed(transport, reason);
     }
-}
-
-/// Where each of `replies`, which are netstrings, ends.
-fn ends_of(replies: &[u8]) -> VecDeque<usize> {
-    let mut decoder = Decoder::new(usize::MAX);
-    let mut frames = decoder.feed(replies);
-    let mut ends = VecDeque::new();
-    while let Ok(Some(_)) = frames.next() {
-        ends.push_back(replies.len() - frames.rest().len());
-    }
-    ends
-}
-
-/// An error's place counted from the beginning of the stream, not from that of the decoder.
-fn in_stream(error: FramingError, start: u64) -> Refusal {
-    let at = start + error.at;
-    FramingError { at, ..error }.into()
 }

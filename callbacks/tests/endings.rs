@@ -1,5 +1,4 @@
-//! How a reactor ends (R5), what is left of one that is gone, and what panics in odd places cost (R4): what programs do
-//! at the worst of times, and what then holds all the same.
+//! How a reactor ends (R5), what its handles do afterwards, and what panics in unusual places cost (R4).
 
 mod common;
 
@@ -19,14 +18,14 @@ use poetry::{Cancel, Event, FetchRequest, Kind, Model, Observer, Options};
 
 use common::{Journal, SECOND};
 
-/// Notes in a journal what happens to its connections, each under the factory's name.
+/// Notes what happens to its connections in a journal, under the factory's name.
 #[derive(Clone)]
 struct Notes {
     name: &'static str,
     journal: Journal,
     /// What `data_received` does.
     act: fn(&Transport),
-    /// Dials whom it lost, again and again.
+    /// Whether it dials each peer it has lost again.
     redials: bool,
 }
 
@@ -51,7 +50,7 @@ impl Protocol for Notes {
     }
 
     fn shut_down(&mut self, _: &Transport) {
-        self.note("told to end");
+        self.note("shut down");
     }
 
     fn connection_lost(&mut self, transport: &Transport, _: Lost) {
@@ -79,16 +78,16 @@ impl Factory for Notes {
 
 fn nothing(_: &Transport) {}
 
-fn somebody() -> SocketAddr {
+fn peer_address() -> SocketAddr {
     ([127, 0, 0, 1], 9).into()
 }
 
 #[test]
-fn r5_connections_end_before_the_last_phase_and_nothing_is_called_back_after_it() {
+fn r5_connections_end_before_the_last_phase_and_nothing_is_called_after_it() {
     let (reactor, journal) = (MemoryReactor::new(), Journal::default());
     let made = reactor.accept(&(Notes::new("made", &journal, nothing) as _));
     let being_made = Notes::new("being made", &journal, nothing);
-    drop(reactor.connect_tcp(somebody(), SECOND, being_made));
+    drop(reactor.connect_tcp(peer_address(), SECOND, being_made));
     for (phase, name) in [(Phase::After, "after"), (Phase::During, "during")] {
         let (journal, context) = (journal.clone(), Reactor::clone(&reactor));
         reactor.add_system_event_trigger(phase, move || {
@@ -107,7 +106,7 @@ fn r5_connections_end_before_the_last_phase_and_nothing_is_called_back_after_it(
 }
 
 #[test]
-fn r5_what_is_due_in_the_turn_of_a_stop_runs_before_the_triggers_whoever_stops_it() {
+fn r5_calls_due_in_the_turn_of_a_stop_run_before_the_triggers() {
     let (reactor, journal) = (MemoryReactor::new(), Journal::default());
     let stops = Notes::new("peer", &journal, |transport| {
         transport.reactor().stop().unwrap()
@@ -125,7 +124,7 @@ fn r5_what_is_due_in_the_turn_of_a_stop_runs_before_the_triggers_whoever_stops_i
 }
 
 #[test]
-fn r5_who_dials_again_when_all_is_ended_dials_nobody() {
+fn r5_a_connection_begun_while_the_run_ends_is_closed() {
     let (reactor, journal) = (MemoryReactor::new(), Journal::default());
     let redials = Rc::new(Notes {
         redials: true,
@@ -135,12 +134,18 @@ fn r5_who_dials_again_when_all_is_ended_dials_nobody() {
     reactor.stop().unwrap();
     reactor.settle();
     assert_eq!(journal.take(), ["peer lost"]);
-    assert!(peer.is_closed() && reactor.dialled().iter().all(callbacks::Peer::is_closed));
+    assert!(
+        peer.is_closed()
+            && reactor
+                .dialled()
+                .iter()
+                .all(callbacks::MemoryPeer::is_closed)
+    );
     assert_eq!(reactor.connections(), 0);
 }
 
 #[test]
-fn r5_a_trigger_that_is_not_waited_for_may_end_after_the_run_and_the_next_run_ends_too() {
+fn r5_later_triggers_may_end_after_the_run_and_do_not_hold_up_the_next() {
     let reactor = Reactor::open().unwrap();
     let kept: Rc<RefCell<Vec<Trigger<()>>>> = Rc::default();
     for phase in [Phase::During, Phase::After] {
@@ -161,9 +166,9 @@ fn r5_a_trigger_that_is_not_waited_for_may_end_after_the_run_and_the_next_run_en
     }
 }
 
-/// A protocol that dials whom it lost while the reactor is being dropped would else keep that alive, and so itself.
+/// Without this, a protocol that redials while its reactor is dropped would keep the reactor, and itself, alive.
 #[test]
-fn a_reactor_that_is_gone_does_nothing_any_more_and_keeps_nothing() {
+fn handles_of_a_dropped_reactor_do_nothing_and_keep_nothing() {
     let (reactor, journal) = (MemoryReactor::new(), Journal::default());
     let factory = Rc::new(Notes {
         redials: true,
@@ -176,7 +181,7 @@ fn a_reactor_that_is_gone_does_nothing_any_more_and_keeps_nothing() {
 
     assert!(
         handle
-            .connect_tcp(somebody(), SECOND, Rc::clone(&factory) as _)
+            .connect_tcp(peer_address(), SECOND, Rc::clone(&factory) as _)
             .is_none()
     );
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -211,39 +216,39 @@ fn a_reactor_that_is_gone_does_nothing_any_more_and_keeps_nothing() {
 }
 
 #[test]
-fn r4_a_panic_costs_the_connection_in_whose_call_it_was_though_others_were_called_from_it() {
+fn r4_a_panic_drops_the_calling_connection_and_not_those_called_from_it() {
     let (reactor, journal) = (MemoryReactor::new(), Journal::default());
-    let ends_all = |transport: &Transport| {
+    let shuts_all_down = |transport: &Transport| {
         transport.reactor().shut_down_connections();
-        panic!("after telling all");
+        panic!("after shutting all down");
     };
     log::set_hook(|_| ());
-    let guilty = reactor.accept(&(Notes::new("guilty", &journal, ends_all) as _));
+    let panicking = reactor.accept(&(Notes::new("panicking", &journal, shuts_all_down) as _));
     let other = reactor.accept(&(Notes::new("other", &journal, nothing) as _));
-    guilty.send(b"x");
+    panicking.send(b"x");
     reactor.settle();
-    assert!(guilty.is_closed() && !other.is_closed());
-    assert_eq!(journal.take(), ["other told to end"]);
+    assert!(panicking.is_closed() && !other.is_closed());
+    assert_eq!(journal.take(), ["other shut down"]);
 }
 
 #[test]
-fn s21_the_connection_in_whose_call_all_are_told_to_end_is_told_too() {
+fn s21_the_connection_that_shuts_all_down_is_shut_down_after_its_call() {
     let (reactor, journal) = (MemoryReactor::new(), Journal::default());
-    let ends_all = |transport: &Transport| transport.reactor().shut_down_connections();
-    let caller = reactor.accept(&(Notes::new("caller", &journal, ends_all) as _));
+    let shuts_all_down = |transport: &Transport| transport.reactor().shut_down_connections();
+    let caller = reactor.accept(&(Notes::new("caller", &journal, shuts_all_down) as _));
     reactor.accept(&(Notes::new("other", &journal, nothing) as _));
     caller.send(b"x");
     reactor.settle();
-    assert_eq!(journal.take(), ["other told to end", "caller told to end"]);
+    assert_eq!(journal.take(), ["other shut down", "caller shut down"]);
 }
 
-/// Panics whenever it is asked anything.
-struct PanicsTwice(Cell<u32>, Rc<Notes>);
+/// Panics at the second call of `has_room`.
+struct PanicsOnce(Cell<u32>, Rc<Notes>);
 
-impl Acceptor for PanicsTwice {
-    fn wants_more(&self) -> bool {
+impl Acceptor for PanicsOnce {
+    fn has_room(&self) -> bool {
         self.0.set(self.0.get() + 1);
-        assert!(self.0.get() != 2, "asked for the second time");
+        assert!(self.0.get() != 2, "the second call");
         true
     }
 
@@ -256,43 +261,40 @@ impl Acceptor for PanicsTwice {
 }
 
 #[test]
-fn r4_an_acceptor_that_panics_costs_no_connection_and_the_port_goes_on() {
+fn r4_a_port_keeps_accepting_after_its_acceptor_panics() {
     let journal = Journal::default();
-    let panics = panics_heard();
+    let panics = reported_panics();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = listener.local_addr().unwrap();
     let peers = [(); 3].map(|()| TcpStream::connect(to).unwrap());
     let reactor = Reactor::open().unwrap();
-    let acceptor = PanicsTwice(Cell::new(0), Notes::new("peer", &journal, nothing));
+    let acceptor = PanicsOnce(Cell::new(0), Notes::new("peer", &journal, nothing));
     reactor.listen_with(listener, Rc::new(acceptor)).unwrap();
-    reactor.run().unwrap(); // Until all three are there.
+    reactor.run().unwrap(); // Until all three are accepted.
     assert_eq!(journal.take(), ["peer lost"; 3]);
-    assert_eq!(
-        *panics.borrow(),
-        ["a callback panicked: asked for the second time"]
-    );
+    assert_eq!(*panics.borrow(), ["a callback panicked: the second call"]);
     drop(peers);
 }
 
-fn panics_heard() -> Rc<RefCell<Vec<String>>> {
-    let heard: Rc<RefCell<Vec<String>>> = Rc::default();
-    let hears = Rc::clone(&heard);
-    log::set_hook(move |trouble| hears.borrow_mut().push(trouble.to_string()));
-    heard
+fn reported_panics() -> Rc<RefCell<Vec<String>>> {
+    let reported: Rc<RefCell<Vec<String>>> = Rc::default();
+    let panics = Rc::clone(&reported);
+    log::set_hook(move |trouble| panics.borrow_mut().push(trouble.to_string()));
+    reported
 }
 
-/// A producer, and a protocol over whose end it panics too.
+/// A producer and a protocol that panic when they are resumed, stopped or lost.
 struct PanicsAtTheEnd;
 
 impl Producer for PanicsAtTheEnd {
     fn pause_producing(&self) {}
 
     fn resume_producing(&self) {
-        panic!("asked to go on");
+        panic!("resumed");
     }
 
     fn stop_producing(&self) {
-        panic!("asked to stop");
+        panic!("stopped");
     }
 }
 
@@ -306,7 +308,7 @@ impl Protocol for PanicsAtTheEnd {
     }
 
     fn connection_lost(&mut self, _: &Transport, _: Lost) {
-        panic!("told that it is lost");
+        panic!("lost");
     }
 }
 
@@ -317,8 +319,8 @@ impl Factory for PanicsAtTheEnd {
 }
 
 #[test]
-fn r4_one_panic_on_top_of_another_costs_that_connection_too_and_no_more() {
-    let (reactor, panics) = (MemoryReactor::new(), panics_heard());
+fn r4_panics_that_follow_a_panic_drop_the_same_connection_only() {
+    let (reactor, panics) = (MemoryReactor::new(), reported_panics());
     let factory: Rc<dyn Factory> = Rc::new(PanicsAtTheEnd);
     let (peer, other) = (reactor.accept(&factory), reactor.accept(&factory));
     peer.limit_room(1);
@@ -327,17 +329,17 @@ fn r4_one_panic_on_top_of_another_costs_that_connection_too_and_no_more() {
     peer.limit_room(usize::MAX);
     reactor.settle();
     assert!(peer.is_closed() && !other.is_closed());
-    let heard = ["asked to go on", "asked to stop", "told that it is lost"];
+    let messages = ["resumed", "stopped", "lost"];
     assert_eq!(
         *panics.borrow(),
-        heard.map(|said| format!("a callback panicked: {said}"))
+        messages.map(|message| format!("a callback panicked: {message}"))
     );
 }
 
 #[test]
-fn r4_a_hook_that_panics_over_a_panic_does_not_end_the_loop() {
+fn r4_a_panic_in_the_log_hook_does_not_end_the_loop() {
     let (reactor, journal) = (MemoryReactor::new(), Journal::default());
-    log::set_hook(|_| panic!("the hook too"));
+    log::set_hook(|_| panic!("the hook"));
     reactor.call_later(SECOND, || panic!("a timer"));
     reactor.call_later(SECOND, journal.later("the next"));
     reactor.advance(SECOND);
@@ -345,28 +347,25 @@ fn r4_a_hook_that_panics_over_a_panic_does_not_end_the_loop() {
 }
 
 #[test]
-fn r4_a_value_that_panics_when_it_is_dropped_keeps_no_other_from_being_dropped() {
+fn r4_after_a_value_panics_in_its_drop_others_are_still_dropped() {
     struct PanicsWhenDropped;
     impl Drop for PanicsWhenDropped {
         fn drop(&mut self) {
-            panic!("while it was dropped");
+            panic!("in drop");
         }
     }
-    let panics = panics_heard();
+    let panics = reported_panics();
     drop(Deferred::succeed(PanicsWhenDropped));
     let held = Rc::new(());
     drop(Deferred::succeed(Rc::clone(&held)));
     assert_eq!(Rc::strong_count(&held), 1);
-    assert_eq!(
-        *panics.borrow(),
-        ["a callback panicked: while it was dropped"]
-    );
+    assert_eq!(*panics.borrow(), ["a callback panicked: in drop"]);
 }
 
-/// Panics over every failure.
-struct PanicsOverFailures;
+/// Panics when it observes a failure.
+struct PanicsAtFailures;
 
-impl Observer for PanicsOverFailures {
+impl Observer for PanicsAtFailures {
     fn interest(&self) -> Interest {
         Interest::FAILED
     }
@@ -376,22 +375,22 @@ impl Observer for PanicsOverFailures {
     }
 }
 
-/// Or this would never end.
+/// If the panic kept a fetch from ending, `fetch` would never return.
 #[test]
-fn s20_an_observer_that_panics_costs_no_fetch_its_outcome() {
+fn s20_every_fetch_has_its_outcome_although_the_observer_panics() {
     log::set_hook(|_| ());
-    let nobody = TcpListener::bind("127.0.0.1:0")
+    let refusing = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap();
     let request = FetchRequest {
-        peer: nobody.into(),
+        peer: refusing.into(),
         via: None,
     };
     let client = Callbacks
         .client(&Options::new(poetry::Clock::stopped()))
         .unwrap();
-    let observer = Arc::new(PanicsOverFailures);
+    let observer = Arc::new(PanicsAtFailures);
     let outcomes = client.fetch(&[request.clone(), request], observer, &Cancel::new());
     assert_eq!(outcomes.len(), 2);
     assert!(outcomes.iter().all(|outcome| outcome.poem.is_err()));

@@ -1,18 +1,23 @@
-//! The tutorial's ladder: each step is run as a program, and prints what it says it does.
+//! The tutorial's ladder: each step runs as a program, without arguments and with them, and prints what it should.
 
 use std::env::consts::EXE_SUFFIX;
+use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::Once;
+use std::process::{Command, Output};
+use std::sync::{Arc, Once};
 
-/// Runs a step and gives what it prints on stdout; it must print nothing else, and succeed.
+use callbacks::{Callbacks, Pace, Poem, PoemService, TransformService};
+use poetry::event::Unobserved;
+use poetry::{Clock, Model, Options, Server, Service};
+
+/// Runs a step without arguments; it starts the servers it needs. See [`run_with`].
 fn run(step: &str) -> String {
-    static BUILT: Once = Once::new();
-    BUILT.call_once(build);
-    let program = target()
-        .join("examples")
-        .join(format!("{step}{EXE_SUFFIX}"));
-    let output = Command::new(program).output().expect("the step can be run");
+    run_with(step, &[])
+}
+
+/// Runs a step and returns its stdout. The step must succeed and print nothing on stderr.
+fn run_with(step: &str, arguments: &[String]) -> String {
+    let output = output(step, arguments);
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success() && complaints.is_empty(),
@@ -21,7 +26,35 @@ fn run(step: &str) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// `cargo test` has built the examples already, unless it was asked for this test alone.
+fn output(step: &str, arguments: &[String]) -> Output {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(build);
+    let program = target()
+        .join("examples")
+        .join(format!("callbacks_{step}{EXE_SUFFIX}"));
+    let mut command = Command::new(program);
+    command.args(arguments).output().expect("the step runs")
+}
+
+/// Serves until it is dropped; also returns the port, as users write it.
+fn serve(service: Service) -> (Box<dyn Server>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = Options::new(Clock::stopped());
+    let server = Callbacks
+        .serve(listener, service, &options, Arc::new(Unobserved))
+        .unwrap();
+    let port = server.address().port().to_string();
+    (server, port)
+}
+
+fn serve_poem(poem: &str) -> (Box<dyn Server>, String) {
+    serve(Service::Poem(PoemService {
+        poem: Poem::from(poem),
+        pace: Pace::Fast,
+    }))
+}
+
+/// `cargo test` has built the examples already, unless it builds this test alone.
 fn build() {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
@@ -38,7 +71,7 @@ fn build() {
     assert!(cargo.status().expect("cargo runs").success());
 }
 
-/// Where cargo puts what it builds: this test is in `deps` there.
+/// The folder that cargo builds into; this test is in its `deps`.
 fn target() -> PathBuf {
     let test = std::env::current_exe().expect("this test has a path");
     test.ancestors()
@@ -50,39 +83,39 @@ fn target() -> PathBuf {
 const POEM: &str = "THIS IS JUST A POEM\nOF TWO LINES\n";
 
 #[test]
-fn step00_a_loop_by_hand_gathers_the_poem() {
-    assert_eq!(run("step00_raw_loop"), POEM);
+fn step_00_a_loop_by_hand_collects_the_poem() {
+    assert_eq!(run("00_raw_loop"), POEM);
 }
 
 #[test]
-fn step01_hello_is_called_back_and_stops() {
+fn step_01_the_hook_runs_and_stops_the_reactor() {
     let printed = "Starting the reactor.\nHello from the reactor loop!\nLately I feel like I'm stuck in a rut.\nReactor stopped.\n";
-    assert_eq!(run("step01_hello"), printed);
+    assert_eq!(run("01_hello"), printed);
 }
 
 #[test]
-fn step02_countdown_counts_down() {
+fn step_02_counts_down() {
     assert_eq!(
-        run("step02_countdown"),
+        run("02_countdown"),
         "Start!\n5 ...\n4 ...\n3 ...\n2 ...\n1 ...\nStop!\n"
     );
 }
 
 #[test]
-fn step03_a_raising_hook_does_not_end_the_loop() {
+fn step_03_a_panic_does_not_end_the_loop() {
     let printed =
         "Starting the reactor.\nLogged: a callback panicked: I fall down.\nBut I get up again.\n";
-    assert_eq!(run("step03_raising_hook"), printed);
+    assert_eq!(run("03_raising_hook"), printed);
 }
 
 #[test]
-fn step04_a_protocol_gathers_the_poem() {
-    assert_eq!(run("step04_protocol"), POEM);
+fn step_04_the_protocol_collects_the_poem() {
+    assert_eq!(run("04_protocol"), POEM);
 }
 
 #[test]
-fn step05_one_of_callback_and_errback_is_called_for_each_poem() {
-    let printed = run("step05_callback_errback");
+fn step_05_either_callback_or_errback_is_called_for_each_poem() {
+    let printed = run("05_callback_errback");
     assert!(
         printed.contains(POEM) && printed.contains("Poem download failed: connection refused\n"),
         "{printed}"
@@ -90,30 +123,75 @@ fn step05_one_of_callback_and_errback_is_called_for_each_poem() {
 }
 
 #[test]
-fn step06_a_deferred_brings_the_poem() {
-    assert_eq!(run("step06_deferred"), POEM);
+fn step_06_the_deferred_fires_with_the_poem() {
+    assert_eq!(run("06_deferred"), POEM);
 }
 
 #[test]
-fn step07_the_chain_waits_for_the_transform() {
-    assert_eq!(run("step07_transform"), POEM.to_lowercase());
+fn step_07_the_chain_waits_for_the_transform() {
+    assert_eq!(run("07_transform"), POEM.to_lowercase());
 }
 
 #[test]
-fn step08_the_coroutine_is_the_same_program() {
-    assert_eq!(run("step08_coroutine"), POEM.to_lowercase());
+fn step_08_the_coroutine_is_the_same_program() {
+    assert_eq!(run("08_coroutine"), POEM.to_lowercase());
 }
 
 #[test]
-fn step09_a_list_has_its_results_in_the_order_of_its_members() {
+fn step_09_the_results_are_in_the_order_of_the_members() {
     assert_eq!(
-        run("step09_deferred_list"),
+        run("09_deferred_list"),
         "Task 0: 33 bytes\nTask 1: failed\nTask 2: 33 bytes\n"
     );
 }
 
 #[test]
-fn step10_cancelled_and_timed_out_are_told_apart() {
-    let printed = "The poem: cancelled\nThe canceller was asked.\nThe other: timed out (timeout)\n";
-    assert_eq!(run("step10_cancel"), printed);
+fn step_10_cancels_and_timeouts_are_distinguished() {
+    let printed = "The poem: cancelled\nThe canceller is called.\nThe other: timed out (timeout)\n";
+    assert_eq!(run("10_cancel"), printed);
+}
+
+#[test]
+fn the_steps_fetch_from_the_ports_they_are_given() {
+    let (_poem_server, poem) = serve_poem("ANOTHER POEM\n");
+    let one = [poem.clone()];
+    for step in [
+        "00_raw_loop",
+        "04_protocol",
+        "05_callback_errback",
+        "06_deferred",
+    ] {
+        assert_eq!(run_with(step, &one), "ANOTHER POEM\n", "{step}");
+    }
+    let localhost = format!("localhost:{poem}");
+    let two = run_with("09_deferred_list", &[poem.clone(), localhost]);
+    assert_eq!(two, "Task 0: 13 bytes\nTask 1: 13 bytes\n");
+    let (_transform_server, transforms) = serve(Service::Transform(TransformService::default()));
+    let both = [poem.clone(), transforms];
+    for step in ["07_transform", "08_coroutine"] {
+        assert_eq!(run_with(step, &both), "another poem\n", "{step}");
+    }
+    assert!(run_with("10_cancel", &one).starts_with("The poem: cancelled\n"));
+}
+
+#[test]
+fn bad_arguments_end_a_step_with_status_2_and_a_message() {
+    let bad: [(&str, &[&str]); 6] = [
+        ("00_raw_loop", &["no-port"]),
+        ("01_hello", &["10001"]),
+        ("04_protocol", &["0"]),
+        ("06_deferred", &["10001", "10002"]),
+        ("07_transform", &["10001"]),
+        ("09_deferred_list", &["10001", "70000"]),
+    ];
+    for (step, arguments) in bad {
+        let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
+        let output = output(step, &arguments);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{step} {arguments:?}");
+        assert!(
+            message.starts_with("error: ") && message.contains("usage: "),
+            "{step}: {message}"
+        );
+    }
 }

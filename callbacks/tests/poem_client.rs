@@ -1,5 +1,5 @@
-//! The poem client in memory, on virtual time: how a fetch fails is told apart to the nanosecond, and nobody waits. Over
-//! real sockets only what becomes of a reset that comes before the reactor looks.
+//! The poem client in memory, on virtual time: every failure is distinguished, to the nanosecond, without waiting. Only
+//! resets that arrive before the reactor polls need real sockets.
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Write};
@@ -8,10 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callbacks::{Deferred, Failure, MemoryReactor, Peer, Reactor, Task, get_poetry};
+use callbacks::{
+    Deferred, Failure, FetchFailure, Limits, MemoryPeer, MemoryReactor, Peer, Poem, Reactor, Task,
+    get_poetry, get_poetry_with,
+};
 use poetry::error::Timeout;
 use poetry::event::Unobserved;
-use poetry::{Clock, FetchFailure, Limits, Reporter, Role};
+use poetry::{Clock, Reporter, Role};
 
 const INSTANT: Duration = Duration::from_nanos(1);
 
@@ -25,8 +28,8 @@ fn limits() -> Limits {
     }
 }
 
-/// A fetch from a peer of two addresses, under way in memory.
-fn begin() -> (MemoryReactor, Deferred<String>) {
+/// Begins a fetch, in memory, from a peer with two addresses.
+fn begin() -> (MemoryReactor, Deferred<Poem>) {
     let reactor = MemoryReactor::new();
     let reporter = Reporter::new(
         "callbacks",
@@ -34,22 +37,22 @@ fn begin() -> (MemoryReactor, Deferred<String>) {
         Clock::stopped(),
         Arc::new(Unobserved),
     );
-    let task = Task::begin(&reactor, &Rc::new(limits()), &reporter, 0, 0);
+    let task = Task::new(&reactor, limits(), &reporter);
     let addresses = vec![([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()];
-    let peer = poetry::Peer::new("somewhere", addresses);
-    let poem = get_poetry(&reactor, &peer, &task);
+    let peer = Peer::new("somewhere", addresses);
+    let poem = get_poetry_with(&reactor, peer, &task);
     (reactor, poem)
 }
 
-/// The server at the first address, connected.
-fn connected(reactor: &MemoryReactor) -> Peer {
+/// Returns the server at the first address, connected.
+fn connected(reactor: &MemoryReactor) -> MemoryPeer {
     let peer = reactor.dialled().remove(0);
     peer.accept();
     reactor.settle();
     peer
 }
 
-fn failure(poem: Deferred<String>) -> FetchFailure {
+fn failure(poem: Deferred<Poem>) -> FetchFailure {
     let failure = poem.take_result().expect("a result").unwrap_err();
     failure.trap().unwrap()
 }
@@ -67,7 +70,7 @@ fn s11_a_reset_in_mid_poem_is_connection_lost() {
 }
 
 #[test]
-fn s11_a_poem_too_long_is_given_up_as_soon_as_that_is_known() {
+fn s11_a_poem_over_the_limit_fails_at_the_first_byte_too_many() {
     let (reactor, poem) = begin();
     let peer = connected(&reactor);
     peer.send(b"0123456789");
@@ -80,7 +83,7 @@ fn s11_a_poem_too_long_is_given_up_as_soon_as_that_is_known() {
 }
 
 #[test]
-fn s11_silence_is_one_timeout_and_slowness_another() {
+fn s11_idle_and_total_timeouts_are_distinguished() {
     let (reactor, poem) = begin();
     let peer = connected(&reactor);
     reactor.advance(limits().idle_timeout - INSTANT);
@@ -103,7 +106,7 @@ fn s11_silence_is_one_timeout_and_slowness_another() {
 }
 
 #[test]
-fn s11_a_connection_that_is_never_made_has_failed_and_the_next_address_is_tried() {
+fn s11_after_a_failed_connection_the_next_address_is_tried() {
     let (reactor, poem) = begin();
     reactor.dialled()[0].fail(ErrorKind::ConnectionRefused);
     reactor.settle();
@@ -119,7 +122,7 @@ fn s11_a_connection_that_is_never_made_has_failed_and_the_next_address_is_tried(
 }
 
 #[test]
-fn s11_no_other_address_is_tried_once_a_connection_was_made() {
+fn s11_no_other_address_is_tried_after_an_established_connection() {
     let (reactor, poem) = begin();
     connected(&reactor).fail(ErrorKind::ConnectionReset);
     reactor.settle();
@@ -128,7 +131,7 @@ fn s11_no_other_address_is_tried_once_a_connection_was_made() {
 }
 
 #[test]
-fn s12_a_character_cut_in_two_is_a_character_and_what_is_none_is_an_error() {
+fn s12_a_character_cut_in_two_is_decoded_and_invalid_utf8_is_an_error() {
     let (reactor, poem) = begin();
     let peer = connected(&reactor);
     for half in "Ü".as_bytes().chunks(1) {
@@ -137,7 +140,7 @@ fn s12_a_character_cut_in_two_is_a_character_and_what_is_none_is_an_error() {
     }
     peer.finish();
     reactor.settle();
-    assert_eq!(poem.take_result().unwrap().unwrap(), "Ü");
+    assert_eq!(poem.take_result().unwrap().unwrap().as_str(), "Ü");
 
     let (reactor, poem) = begin();
     let peer = connected(&reactor);
@@ -152,11 +155,11 @@ fn s1_an_empty_poem_is_a_poem() {
     let (reactor, poem) = begin();
     connected(&reactor).finish();
     reactor.settle();
-    assert_eq!(poem.take_result().unwrap().unwrap(), "");
+    assert_eq!(poem.take_result().unwrap().unwrap().as_str(), "");
 }
 
 #[test]
-fn s14_a_cancel_closes_the_socket_at_once_connected_or_not() {
+fn s14_a_cancel_closes_the_socket_at_once_before_and_after_connecting() {
     let (reactor, poem) = begin();
     let peer = reactor.dialled().remove(0);
     poem.cancel();
@@ -174,20 +177,18 @@ fn s14_a_cancel_closes_the_socket_at_once_connected_or_not() {
     assert_eq!(reactor.connections(), 0);
 }
 
-/// What comes of a poem whose server is through with it before the reactor looks: it has sent this, with FIN or without,
-/// and reset the connection.
-fn reset_unseen(sent: &[u8], finishes: bool) -> Result<String, Failure> {
+/// Fetches from a server that sends `sent`, then FIN if it `finishes`, and resets the connection before the reactor polls.
+fn fetch_from_resetting_server(sent: &[u8], finishes: bool) -> Result<Poem, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = listener.local_addr().unwrap().into();
     let reactor = Reactor::open().unwrap();
-    let poem = get_poetry(&reactor, &peer, &Task::quiet(&reactor));
+    let poem = get_poetry(&reactor, listener.local_addr().unwrap());
     let (mut server, _) = listener.accept().unwrap();
     server.write_all(sent).unwrap();
     if finishes {
         server.shutdown(Shutdown::Write).unwrap();
     }
-    let at_once = Some(Duration::ZERO);
-    socket2::SockRef::from(&server).set_linger(at_once).unwrap();
+    let reset = Some(Duration::ZERO);
+    socket2::SockRef::from(&server).set_linger(reset).unwrap();
     drop(server);
     let kept = Rc::new(Cell::new(None));
     let (keeps, context) = (Rc::clone(&kept), reactor.clone());
@@ -201,14 +202,15 @@ fn reset_unseen(sent: &[u8], finishes: bool) -> Result<String, Failure> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn s1_a_poem_that_had_come_whole_before_a_reset_has_arrived_though_nobody_had_looked() {
-    assert_eq!(reset_unseen(b"whole", true).unwrap(), "whole");
+fn s1_a_poem_that_ended_before_an_unseen_reset_has_arrived() {
+    let poem = fetch_from_resetting_server(b"whole", true).unwrap();
+    assert_eq!(poem.as_str(), "whole");
 }
 
 #[test]
-fn s11_a_connection_that_was_made_and_reset_before_anybody_looked_was_lost() {
+fn s11_a_connection_established_and_reset_before_the_reactor_polls_is_lost() {
     for sent in ["", "half a po"] {
-        let failure = reset_unseen(sent.as_bytes(), false).unwrap_err();
+        let failure = fetch_from_resetting_server(sent.as_bytes(), false).unwrap_err();
         let failure = failure.downcast_ref::<FetchFailure>();
         assert!(matches!(failure, Some(FetchFailure::ConnectionLost { .. })));
     }

@@ -1,37 +1,129 @@
-//! What the steps need besides what they show: a poem server of their own, in a thread.
+//! What the steps share: their arguments, and the servers that a step starts when it is given no addresses.
+#![allow(dead_code)] // Each step uses a part of it.
 
+use std::env;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::process;
 use std::sync::Arc;
 
-use callbacks::Callbacks;
+use callbacks::{Callbacks, Pace, Peer, Poem, PoemService, TransformService};
 use poetry::event::Unobserved;
-use poetry::{Clock, Model, Options, Pace, Poem, PoemService, Server, Service, TransformService};
+use poetry::{Clock, Model, Options, Server, Service};
 
-/// What is served.
+/// The poem of the servers that a step starts.
 pub(crate) const POEM: &str = "THIS IS JUST A POEM\nOF TWO LINES\n";
 
-/// Serves the poem until it is dropped.
-pub(crate) fn poem_server() -> std::io::Result<Box<dyn Server>> {
-    serve(Service::Poem(PoemService {
+/// The peers of a step, and the servers among them that it has started, which run until this is dropped.
+pub(crate) struct Peers {
+    pub(crate) all: Vec<Peer>,
+    _servers: Vec<Box<dyn Server>>,
+}
+
+impl Peers {
+    /// Returns the first peer's address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses()[0]
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let first = |peer: &Peer| peer.addresses().ok()?.first().copied();
+        self.all.iter().filter_map(first).collect()
+    }
+}
+
+/// Returns the poem server named on the command line, or starts one.
+pub(crate) fn poem_server() -> io::Result<Peers> {
+    let named = arguments("[[HOST:]PORT]", |count| count == 1);
+    if named.is_empty() {
+        start(vec![poem_service()])
+    } else {
+        Ok(only(named))
+    }
+}
+
+/// Returns the poem server and the transform server named on the command line, or starts both.
+pub(crate) fn poem_and_transform_servers() -> io::Result<Peers> {
+    let named = arguments("[POEM-PORT TRANSFORM-PORT]", |count| count == 2);
+    if named.is_empty() {
+        let transforms = Service::Transform(TransformService::default());
+        start(vec![poem_service(), transforms])
+    } else {
+        Ok(only(named))
+    }
+}
+
+/// Returns the poem servers named on the command line; or starts two, with an address that refuses connections between
+/// them.
+pub(crate) fn poem_servers() -> io::Result<Peers> {
+    let named = arguments("[[HOST:]PORT]...", |_| true);
+    if named.is_empty() {
+        let mut peers = start(vec![poem_service(), poem_service()])?;
+        peers.all.insert(1, refusing_address()?.into());
+        Ok(peers)
+    } else {
+        Ok(only(named))
+    }
+}
+
+/// Ends the program if it was given arguments.
+pub(crate) fn no_arguments() {
+    arguments("", |_| false);
+}
+
+/// Parses the arguments as peers. Ends the program with status 2 if one is not an address or their number is wrong.
+fn arguments(usage: &str, is_right: fn(usize) -> bool) -> Vec<Peer> {
+    let mut arguments = env::args();
+    let program = arguments.next().unwrap_or_default();
+    let refuse = |problem: String| -> ! {
+        eprintln!("error: {problem}\nusage: {program} {usage}");
+        process::exit(2)
+    };
+    let texts: Vec<String> = arguments.collect();
+    if !texts.is_empty() && !is_right(texts.len()) {
+        refuse(format!("this takes other arguments than {texts:?}"));
+    }
+    texts
+        .iter()
+        .map(|text| match text.parse() {
+            Ok(peer) => peer,
+            Err(problem) => refuse(format!("'{text}': {problem}")),
+        })
+        .collect()
+}
+
+fn only(all: Vec<Peer>) -> Peers {
+    Peers {
+        all,
+        _servers: Vec::new(),
+    }
+}
+
+fn poem_service() -> Service {
+    Service::Poem(PoemService {
         poem: Poem::from(POEM),
         pace: Pace::Fast,
-    }))
+    })
 }
 
-/// Serves transforms until it is dropped.
-#[allow(dead_code)] // Not every step transforms.
-pub(crate) fn transform_server() -> std::io::Result<Box<dyn Server>> {
-    serve(Service::Transform(TransformService::default()))
+/// Starts a server for each service, in threads of their own.
+fn start(services: Vec<Service>) -> io::Result<Peers> {
+    let mut servers = Vec::new();
+    for service in services {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let options = Options::new(Clock::stopped());
+        servers.push(Callbacks.serve(listener, service, &options, Arc::new(Unobserved))?);
+    }
+    Ok(Peers {
+        all: servers
+            .iter()
+            .map(|server| server.address().into())
+            .collect(),
+        _servers: servers,
+    })
 }
 
-fn serve(service: Service) -> std::io::Result<Box<dyn Server>> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let options = Options::new(Clock::stopped());
-    Callbacks.serve(listener, service, &options, Arc::new(Unobserved))
-}
-
-/// An address that nobody listens at.
-#[allow(dead_code)] // Not every step fails.
-pub(crate) fn nobody() -> std::io::Result<SocketAddr> {
+/// An address where no server listens.
+fn refusing_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }

@@ -1,5 +1,5 @@
-//! The fetches of one reactor: each a chain of Deferreds, from its turn to its outcome, and what can still be cancelled.
-//! Who begins them, and how many at a time, is said in `fetching.rs`.
+//! The fetches of one reactor: each is a chain of Deferreds, from its place in the queue to its outcome, and can be
+//! cancelled until then. `fetching.rs` begins them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,22 +13,23 @@ use crate::deferred::semaphore::DeferredSemaphore;
 use crate::deferred::{Control, Deferred};
 use crate::failure::{Cancelled, Failure};
 use crate::log;
-use crate::poem_client::get_poetry;
+use crate::poem_client::get_poetry_with;
 use crate::reactor::Reactor;
 use crate::task::{Task, fetch_failure};
-use crate::transform_client::{Transformed, transform_or_keep};
+use crate::transform_client::{Transformed, transform_or_keep_with};
 
-/// The fetches of one reactor. A place is where a request stands in its share; an index, where in the whole fetch.
+/// The fetches of one reactor. A place is a request's position in its share; an index is its position in the whole fetch.
 pub(super) struct Fetches {
     pub(super) share: Share,
     limits: Rc<poetry::Limits>,
-    pub(super) turns: DeferredSemaphore,
+    /// One for each fetch that may be under way.
+    pub(super) slots: DeferredSemaphore,
     pub(super) reactor: Reactor,
-    /// By place, as far as they have come: memory is touched when there is something to keep.
+    /// By place, up to the last that has ended: memory is touched only when an outcome is kept.
     outcomes: RefCell<Vec<Option<Outcome>>>,
-    /// Outcomes that are still to come.
+    /// The number of fetches that have not ended.
     missing: Cell<usize>,
-    /// What can still be cancelled, by place.
+    /// The fetches that can still be cancelled, by place.
     controls: RefCell<Vec<Option<Control>>>,
 }
 
@@ -37,7 +38,7 @@ impl Fetches {
         let wanted = share.requests.len();
         Rc::new(Self {
             limits: Rc::new(share.limits.clone()),
-            turns: DeferredSemaphore::new(share.limits.fetches_max),
+            slots: DeferredSemaphore::new(share.limits.fetches_max),
             reactor: reactor.clone(),
             outcomes: RefCell::new(Vec::with_capacity(wanted)),
             missing: Cell::new(wanted),
@@ -46,16 +47,16 @@ impl Fetches {
         })
     }
 
-    /// One poem, and its transform if there is to be one: that fails only if it was not begun.
+    /// Fetches one poem and, if requested, its transform. Fails only if the fetch was cancelled before it began.
     pub(super) fn fetch(self: Rc<Self>, place: usize) -> Deferred<Outcome> {
         let (index, request) = &self.share.requests[place];
         if self.share.cancel.is_cancelled(*index) {
-            // The word of it is still on its way here.
+            // The cancel has not reached this reactor yet.
             return Deferred::fail(Cancelled);
         }
         let task = self.task(*index);
         let began = self.share.reporter.clock().now();
-        let poem = get_poetry(&self.reactor, &request.peer, &task);
+        let poem = get_poetry_with(&self.reactor, request.peer.clone(), &task);
         match request.via.clone() {
             None => poem.add_both(move |poem| {
                 let kept = poem.map(|poem| (poem, None));
@@ -64,7 +65,7 @@ impl Fetches {
             Some(via) => {
                 let (reactor, transforming) = (self.reactor.clone(), Rc::clone(&task));
                 poem.add_callback(move |poem| {
-                    transform_or_keep(&reactor, &via, poem, &transforming)
+                    transform_or_keep_with(&reactor, &via, poem, &transforming)
                 })
                 .add_both(move |result| Ok(self.conclude(place, &task, result, self.since(began))))
             }
@@ -82,7 +83,7 @@ impl Fetches {
         self.share.reporter.clock().now().saturating_sub(began)
     }
 
-    /// How a fetch ended; that it failed is said in an event too.
+    /// Returns the outcome of a fetch that has ended; reports a failure as an event.
     fn conclude(
         &self,
         place: usize,
@@ -91,10 +92,10 @@ impl Fetches {
         elapsed: Duration,
     ) -> Outcome {
         let (poem, transform_failure) = match result {
-            Ok((poem, failure)) => (Ok(poem), failure),
+            Ok((poem, failure)) => (Ok(poem.as_str().to_owned()), failure),
             Err(failure) => {
                 let failure = fetch_failure(failure);
-                // An observer that panics must not keep the others waiting for this one.
+                // A panic of the observer must not keep this fetch from ending.
                 log::contained(|| task.report(Kind::Failed(failure.clone())));
                 let (_, request) = &self.share.requests[place];
                 (Err(FetchError::new(&request.peer, failure)), None)
@@ -108,26 +109,26 @@ impl Fetches {
         }
     }
 
-    /// Notes how to cancel a fetch that has not ended on the spot.
+    /// Keeps the control of a fetch, unless it has ended already.
     pub(super) fn watch(&self, place: usize, fetch: &Deferred<()>) {
         if !fetch.is_settled() {
             self.controls.borrow_mut()[place] = Some(fetch.control());
         }
     }
 
-    /// A fetch has its outcome, or was cancelled while it waited for its turn.
+    /// Ends a fetch: with its outcome, or with a failure if it was cancelled before it began.
     pub(super) fn end(&self, place: usize, result: Result<Outcome, Failure>) {
         let outcome = result.unwrap_or_else(|failure| {
             let (index, _) = self.share.requests[place];
             self.conclude(place, &self.task(index), Err(failure), Duration::ZERO)
         });
-        // A statement of its own: what is dropped must find the controls free.
+        // A statement of its own, so that the controls are not borrowed during the drop.
         let control = self.controls.borrow_mut()[place].take();
         drop(control);
         self.keep(place, outcome);
         self.missing.set(self.missing.get() - 1);
         if self.is_over() {
-            // Before the reactor runs there is nothing to stop.
+            // It fails if the reactor does not run yet.
             let _ = self.reactor.stop();
         }
     }
@@ -140,22 +141,22 @@ impl Fetches {
         outcomes[place] = Some(outcome);
     }
 
-    /// The outcomes, by place, once it is over.
+    /// Returns the outcomes, by place, once all fetches have ended.
     pub(super) fn outcomes(&self) -> Vec<Outcome> {
         self.outcomes.take().into_iter().flatten().collect()
     }
 
-    /// Whether every fetch has its outcome.
+    /// Returns whether every fetch has ended.
     pub(super) fn is_over(&self) -> bool {
         self.missing.get() == 0
     }
 
-    /// What passes a cancel from any thread on to the fetches here.
+    /// Returns a function that passes a cancel from any thread on to these fetches.
     pub(super) fn canceller(self: &Rc<Self>) -> impl Fn(Target) + Send + Sync + 'static {
         let fetches = Rc::clone(self);
         let inlet = self.reactor.inlet(move |_, target| fetches.cancel(target));
         move |target| {
-            // Once the reactor is gone, everything has ended.
+            // It fails once the reactor is gone; every fetch has ended then.
             let _ = inlet.send(target);
         }
     }
@@ -173,7 +174,7 @@ impl Fetches {
             };
             cancelled.iter().flatten().cloned().collect()
         };
-        // Without the borrow: a cancelled fetch ends here and now.
+        // Without the borrow, because a cancelled fetch ends at once.
         controls.iter().for_each(Control::cancel);
     }
 }

@@ -1,8 +1,7 @@
-//! A connection: its socket, its protocol, what it has still to send, and its timeout. All of it is behind cells, so
-//! that whoever is called back may do anything; what cannot be done on the spot is done when the call has returned.
+//! A connection: its socket, its protocol, its unsent bytes and its timeout. All state is in cells, so a callback may use
+//! any transport; what has to wait is done when the call has returned. `connection/` holds the details of each part.
 
 use std::cell::Cell;
-use std::cmp::Reverse;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -16,14 +15,14 @@ use crate::protocol::{Factory, Lost, Producer, Protocol};
 
 mod api;
 mod connecting;
+mod receiving;
 mod sending;
+mod timeouts;
 
-/// Unsent bytes at which a registered producer is asked to wait.
-const UNSENT_BYTES_HIGH: usize = 64 << 10;
-/// No timeout.
-const NEVER: u64 = u64::MAX;
+use timeouts::NEVER;
 
-/// A protocol's way to its connection. Clones are the same connection; one that is gone takes nothing any more.
+/// A protocol's handle to its connection. Clones are the same connection. Once the connection is closed, writes are
+/// ignored.
 #[derive(Clone)]
 pub struct Transport(Rc<Connection>);
 
@@ -31,60 +30,86 @@ pub struct Transport(Rc<Connection>);
 struct Connection {
     core: Rc<Core>,
     token: usize,
+    /// Taken out while it is called.
     protocol: Cell<Option<Box<dyn Protocol>>>,
     socket: Cell<Option<Socket>>,
     extra: Cell<Option<Box<Extra>>>,
-    /// When the protocol wants to be told that time is over, in the core's nanoseconds.
+    /// When `timeout_connection` is called, in the core's nanoseconds.
     deadline: Cell<u64>,
-    /// When the core will look at `deadline`: never later than that, often earlier. So moving a deadline is one store.
-    looked_at: Cell<u64>,
+    /// When the core next checks `deadline`: never later than it, often earlier, so that moving a deadline is one store.
+    next_check: Cell<u64>,
     peer: PeerAddress,
-    flags: Cell<u32>,
+    phase: Cell<Phase>,
+    input: Cell<Input>,
+    /// Whether the protocol has paused reading.
+    paused: Cell<bool>,
+    /// Whether [`Extra::kept`] holds bytes that were read and wait for the next turn (S24).
+    keeps_bytes: Cell<bool>,
+    /// Whether bytes or an offer wait for room in the kernel.
+    blocked: Cell<bool>,
+    /// Whether the kernel announces room; most connections never need it.
+    watches_room: Cell<bool>,
+    /// Whether the kernel has taken bytes since the last write timeout (S18).
+    made_progress: Cell<bool>,
+    in_call: Cell<bool>,
+    /// Whether the connection waits for its turn in the next round.
+    queued: Cell<bool>,
+    /// Whether `shut_down` must be called once the current call has returned.
+    shutdown_due: Cell<bool>,
 }
 
-/// What a busy connection has besides.
+/// How far a connection has come. A phase is never followed by an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Connecting,
+    Open,
+    /// FIN goes out once everything written has been taken.
+    FinPending,
+    FinSent,
+    /// Closes once everything written has been taken.
+    Losing,
+    /// Closes as soon as no call runs.
+    Aborted,
+    Closed,
+}
+
+/// What the next read will find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// Nothing; the kernel announces the next byte, or FIN.
+    Drained,
+    Readable,
+    /// Perhaps bytes, and then the end of the stream or an error.
+    Ending,
+    /// The end of the stream has been read.
+    Ended,
+}
+
+/// What only a busy connection needs.
 #[derive(Default)]
 struct Extra {
     unsent: Vec<u8>,
+    /// Bytes of `unsent` that the kernel has taken.
     sent: usize,
     producer: Option<Rc<dyn Producer>>,
-    /// For a connection that is being made.
+    producer_paused: bool,
+    /// Bytes for the next turn, from `kept_from` on.
+    kept: Vec<u8>,
+    kept_from: usize,
+    /// The factory of a connection that is being made.
     factory: Option<Rc<dyn Factory>>,
     error: Option<io::Error>,
 }
 
-/// A `SocketAddr` in half the memory; IPv6 pays for it.
+/// A `SocketAddr` in half the memory; only IPv6 allocates.
 enum PeerAddress {
     V4(SocketAddrV4),
     V6(Box<SocketAddrV6>),
 }
 
-// What is true of a connection.
-const CONNECTING: u32 = 1;
-const READABLE: u32 = 1 << 1;
-/// Reading will come to the end of the stream.
-const ENDED: u32 = 1 << 2;
-const PAUSED: u32 = 1 << 3;
-const READ_END: u32 = 1 << 4;
-/// Bytes or an offer wait for room.
-const BLOCKED: u32 = 1 << 5;
-const WATCHES_ROOM: u32 = 1 << 6;
-const LOSING: u32 = 1 << 7;
-const LOSING_WRITE: u32 = 1 << 8;
-const WRITE_END: u32 = 1 << 9;
-const ABORTED: u32 = 1 << 10;
-const CLOSED: u32 = 1 << 11;
-const IN_CALL: u32 = 1 << 12;
-const ATTENTIVE: u32 = 1 << 13;
-const PRODUCER_WAITS: u32 = 1 << 14;
-/// The program ends, and the protocol is to be told when the call it is in has returned.
-const SHUT_DOWN: u32 = 1 << 15;
-/// The kernel has taken something of what had to wait.
-const TAKEN: u32 = 1 << 16;
-
-/// What the core does.
+/// What the core calls.
 impl Transport {
-    fn new(core: &Rc<Core>, socket: Socket, token: usize, peer: SocketAddr, flags: u32) -> Self {
+    fn new(core: &Rc<Core>, socket: Socket, token: usize, peer: SocketAddr, phase: Phase) -> Self {
         let peer = match peer {
             SocketAddr::V4(address) => PeerAddress::V4(address),
             SocketAddr::V6(address) => PeerAddress::V6(Box::new(address)),
@@ -96,13 +121,23 @@ impl Transport {
             socket: Cell::new(Some(socket)),
             extra: Cell::new(None),
             deadline: Cell::new(NEVER),
-            looked_at: Cell::new(NEVER),
+            next_check: Cell::new(NEVER),
             peer,
-            flags: Cell::new(flags),
+            phase: Cell::new(phase),
+            input: Cell::new(Input::Drained),
+            paused: Cell::new(false),
+            keeps_bytes: Cell::new(false),
+            blocked: Cell::new(false),
+            watches_room: Cell::new(false),
+            made_progress: Cell::new(false),
+            in_call: Cell::new(false),
+            queued: Cell::new(false),
+            shutdown_due: Cell::new(false),
         }))
     }
 
-    /// A connection that is made, with its protocol; broken at once if it could not be `watched`.
+    /// Adds an accepted connection and calls its protocol. If the socket could not be `watched`, the connection breaks at
+    /// once.
     pub(super) fn establish(
         core: &Rc<Core>,
         socket: Socket,
@@ -111,7 +146,7 @@ impl Transport {
         protocol: Box<dyn Protocol>,
         watched: io::Result<()>,
     ) {
-        let transport = Self::new(core, socket, token, peer, 0);
+        let transport = Self::new(core, socket, token, peer, Phase::Open);
         transport.0.protocol.set(Some(protocol));
         core.connections.borrow_mut().fill(transport.clone());
         core.calling(token, || {
@@ -123,202 +158,110 @@ impl Transport {
         transport.finish_up();
     }
 
-    /// The kernel says that something can be done.
+    /// Handles readiness that the kernel has announced. A connection that waits for its turn in the round reads there: it
+    /// must not have two turns (S24).
     #[inline]
     pub(super) fn ready(&self, ready: Ready, buffer: &mut [u8]) {
-        if self.is(CONNECTING) {
+        if self.phase() == Phase::Connecting {
             self.check_connected();
             // What is readable by now is announced only this once.
-            if self.is(CONNECTING | CLOSED) {
+            if matches!(self.phase(), Phase::Connecting | Phase::Closed) {
                 return;
             }
         }
-        if ready.writable && self.is(BLOCKED) {
+        if ready.writable && self.is_blocked() {
             self.flush();
         }
         if ready.readable || ready.ended {
-            self.set(if ready.ended {
-                READABLE | ENDED
-            } else {
-                READABLE
-            });
-            self.read(buffer);
-        }
-        self.finish_up();
-    }
-
-    /// Something was asked for while no call of this connection was on.
-    pub(super) fn attend(&self, buffer: &mut [u8]) {
-        self.clear(ATTENTIVE);
-        if self.is(READABLE) {
-            self.read(buffer);
-        }
-        self.finish_up();
-    }
-
-    /// The time that `due` stood for has come: is the deadline over?
-    pub(super) fn check_timeout(&self, due: u64, now: u64) {
-        if self.0.looked_at.get() != due {
-            return;
-        }
-        self.0.looked_at.set(NEVER);
-        let deadline = self.0.deadline.get();
-        if deadline > now {
-            if deadline != NEVER {
-                self.0.looked_at.set(deadline);
-                let entry = Reverse((deadline, self.0.token));
-                self.0.core.timeouts.borrow_mut().push(entry);
+            self.input_announced(ready.ended);
+            if !self.0.queued.get() {
+                self.read(buffer);
             }
-            return;
-        }
-        self.0.deadline.set(NEVER);
-        if self.is(CONNECTING) {
-            return self.check_connected_in_time();
-        }
-        if !self.takes_little_by_little() {
-            self.call(|protocol, transport| protocol.timeout_connection(transport));
         }
         self.finish_up();
     }
 
-    /// The kernel announces room when a good part of its buffer is free: whoever has taken less by now has taken
-    /// something all the same (S18). Whether that is so, and its protocol waits on.
-    fn takes_little_by_little(&self) -> bool {
-        if !self.is(BLOCKED) {
-            return false;
+    /// This connection's turn in a round.
+    pub(super) fn take_turn(&self, buffer: &mut [u8]) {
+        self.0.queued.set(false);
+        if self.0.keeps_bytes.get() {
+            self.handle_kept();
+        } else if self.0.input.get() != Input::Drained {
+            self.read(buffer);
         }
-        self.clear(TAKEN);
-        self.flush();
-        self.is(TAKEN) && self.0.deadline.get() != NEVER
+        self.finish_up();
     }
 
-    /// Whether the core has been told to look at this connection's timeout at `due`.
-    pub(super) fn is_looked_at(&self, due: u64) -> bool {
-        self.0.looked_at.get() == due
-    }
-
+    /// Tells the protocol that the program shuts down (S21); after the current call, if one runs.
     pub(super) fn shut_down(&self) {
-        if self.is(CONNECTING) {
+        if self.phase() == Phase::Connecting {
             self.abort_connection();
-        } else if self.is(IN_CALL) {
-            self.set(SHUT_DOWN);
+        } else if self.0.in_call.get() {
+            self.0.shutdown_due.set(true);
         } else {
             self.call(|protocol, transport| protocol.shut_down(transport));
             self.finish_up();
         }
     }
 
-    /// Its protocol panicked: there is nobody left to be told anything.
+    /// Closes the connection after its protocol has panicked and is gone.
     pub(super) fn give_up(&self) {
-        self.clear(IN_CALL);
+        self.0.in_call.set(false);
         self.close(Lost::Aborted);
-    }
-
-    /// One read. A full buffer means that there may be more, later, when others had their turn; a short one that there
-    /// is not: the next byte, or FIN, will be announced.
-    fn read(&self, buffer: &mut [u8]) {
-        while !self.is(PAUSED | READ_END | LOSING | ABORTED | CLOSED) {
-            match self.receive(buffer) {
-                Ok(0) => {
-                    self.set(READ_END);
-                    self.clear(READABLE);
-                    self.call(|protocol, transport| protocol.read_connection_lost(transport));
-                }
-                Ok(count) => {
-                    let full = count == buffer.len();
-                    if !full && !self.is(ENDED) {
-                        self.clear(READABLE);
-                    }
-                    self.call(|protocol, transport| {
-                        protocol.data_received(transport, &buffer[..count]);
-                    });
-                    if full {
-                        return self.queue();
-                    }
-                    if !self.is(READABLE) {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.clear(READABLE);
-                }
-                Err(error) => self.break_down(error),
-            }
-        }
-    }
-
-    #[inline(always)] // On the hot path once; measured.
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(mut socket) = self.0.socket.take() else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let received = loop {
-            match socket.receive(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                received => break received,
-            }
-        };
-        self.0.socket.set(Some(socket));
-        received
     }
 
     #[cold]
     fn break_down(&self, error: io::Error) {
         self.with_extra(|extra| extra.error = Some(error));
-        self.set(ABORTED);
-        self.ask_attention();
+        self.advance_to(Phase::Aborted);
+        self.request_turn();
     }
 
-    /// Calls the protocol, which is taken out for that time: whatever it does, it is not called again meanwhile.
+    /// Calls the protocol, which is taken out meanwhile: no other call reaches it before this one returns.
     #[inline(always)] // On the hot path once; measured.
     fn call(&self, call: impl FnOnce(&mut dyn Protocol, &Self)) {
         let Some(mut protocol) = self.0.protocol.take() else {
             return;
         };
-        self.set(IN_CALL);
+        self.0.in_call.set(true);
         call(&mut *protocol, self);
-        self.clear(IN_CALL);
+        self.0.in_call.set(false);
         self.0.protocol.set(Some(protocol));
     }
 
     /// Does what calls have asked for.
     #[inline]
     fn finish_up(&self) {
-        if self.is(LOSING | LOSING_WRITE | ABORTED | SHUT_DOWN) {
-            self.end();
+        if self.phase() != Phase::Open || self.0.shutdown_due.get() {
+            self.finish_phase();
         }
     }
 
-    fn end(&self) {
-        if self.is(CLOSED) {
-            return;
-        }
-        if self.is(SHUT_DOWN) {
-            self.clear(SHUT_DOWN);
+    fn finish_phase(&self) {
+        if self.0.shutdown_due.take() {
             return self.shut_down();
         }
-        if self.is(ABORTED) {
-            let error = self.with_extra(|extra| extra.error.take());
-            return self.close(error.map_or(Lost::Aborted, Lost::Broken));
-        }
-        if self.is(BLOCKED) {
-            return;
-        }
-        if self.is(LOSING) {
-            return self.close(Lost::Done);
-        }
-        if !self.is(WRITE_END) {
-            self.set(WRITE_END);
-            self.finish_writing();
+        match self.phase() {
+            Phase::Aborted => {
+                let error = self.with_extra(|extra| extra.error.take());
+                self.close(error.map_or(Lost::Aborted, Lost::Broken));
+            }
+            Phase::FinPending | Phase::Losing if self.is_blocked() => {}
+            Phase::Losing => self.close(Lost::Done),
+            Phase::FinPending => {
+                self.advance_to(Phase::FinSent);
+                self.send_fin();
+            }
+            Phase::Connecting | Phase::Open | Phase::FinSent | Phase::Closed => {}
         }
     }
 
-    /// The connection is gone from here on.
+    /// Closes the socket, then calls the protocol for the last time.
     pub(super) fn close(&self, lost: Lost) {
-        if self.is(CLOSED) {
+        if self.phase() == Phase::Closed {
             return;
         }
-        self.set(CLOSED);
+        self.advance_to(Phase::Closed);
         self.0.core.connections.borrow_mut().release(self.0.token);
         drop(self.0.socket.take());
         let extra = self.0.extra.take();
@@ -331,16 +274,16 @@ impl Transport {
         }
     }
 
-    fn ask_attention(&self) {
-        if !self.is(IN_CALL) {
+    /// Asks for a turn in the next round, unless a call runs: [`finish_up`](Self::finish_up) follows that.
+    fn request_turn(&self) {
+        if !self.0.in_call.get() {
             self.queue();
         }
     }
 
     fn queue(&self) {
-        if !self.is(ATTENTIVE | CLOSED) {
-            self.set(ATTENTIVE);
-            self.0.core.attention.borrow_mut().push(self.clone());
+        if self.phase() != Phase::Closed && !self.0.queued.replace(true) {
+            self.0.core.round.borrow_mut().push_back(self.clone());
         }
     }
 
@@ -355,6 +298,7 @@ impl Transport {
         let extra = self.0.extra.take();
         self.0.extra.set(extra.filter(|extra| {
             !extra.unsent.is_empty()
+                || !extra.kept.is_empty()
                 || extra.producer.is_some()
                 || extra.factory.is_some()
                 || extra.error.is_some()
@@ -362,18 +306,14 @@ impl Transport {
     }
 
     #[inline]
-    fn is(&self, any: u32) -> bool {
-        self.0.flags.get() & any != 0
+    fn phase(&self) -> Phase {
+        self.0.phase.get()
     }
 
+    /// Moves on to `phase`, unless the connection has come further already.
     #[inline]
-    fn set(&self, flags: u32) {
-        self.0.flags.set(self.0.flags.get() | flags);
-    }
-
-    #[inline]
-    fn clear(&self, flags: u32) {
-        self.0.flags.set(self.0.flags.get() & !flags);
+    fn advance_to(&self, phase: Phase) {
+        self.0.phase.set(self.phase().max(phase));
     }
 }
 
@@ -395,7 +335,7 @@ impl fmt::Debug for Transport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Transport")
             .field("peer", &self.peer())
-            .field("closed", &self.is(CLOSED))
+            .field("phase", &self.phase())
             .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,9 @@
-//! The loop: wait, tell the time, call back whoever is concerned (R1, R4, R5).
+//! The loop: wait, update the time, call back (R1, R4, R5). Each turn of the loop gives every ready connection one turn,
+//! and then those that are not finished another one in a round (S24).
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,54 +15,59 @@ use super::connection::Transport;
 use super::lifecycle::{Lifecycle, Phase};
 use super::port::Ports;
 use super::slots::Slots;
-use super::system::{Driver, Ready, Socket, WAKE};
+use super::system::{Driver, EVENTS_MAX, Ready, Socket, WAKE};
 use super::threads::{Inlets, Mailbox};
 use crate::log::{self, Trouble};
 use crate::protocol::{Address, Factory, Lost};
 use crate::timers::Clock;
 
-/// What the handles share.
+/// The state that all handles share.
 pub(crate) struct Core {
     pub(super) clock: Clock,
     pub(super) driver: Driver,
-    /// The clock's time in nanoseconds, for what must not cost anything.
+    /// The clock's time in nanoseconds, for the hot path.
     pub(super) now: Cell<u64>,
     pub(super) connections: RefCell<Slots<Transport>>,
     pub(super) ports: Ports,
     /// Functions that other threads call, by number.
     pub(super) inlets: RefCell<Inlets>,
-    /// Connections that this turn has begun: see [`Core::watch_begun`].
+    /// Connections that this turn has begun; see [`Core::watch_begun`].
     pub(super) unwatched: RefCell<Vec<Transport>>,
-    /// Connections that were lost, broken or resumed out of turn.
-    pub(super) attention: RefCell<Vec<Transport>>,
-    /// When to look at which connection's timeout; see [`Transport::set_timeout`].
+    /// Connections with a turn in the next round: they may have more to read, keep bytes, or were lost, broken or resumed
+    /// outside of their own calls.
+    pub(super) round: RefCell<VecDeque<Transport>>,
+    /// When to check which connection's timeout; see [`Transport::set_timeout`].
     pub(super) timeouts: RefCell<BinaryHeap<Reverse<(u64, usize)>>>,
-    /// The connection whose protocol is being called: if that panics, it is the one to go (R4).
+    /// The connection whose protocol is being called. If that panics, this connection is dropped (R4).
     pub(super) current: Cell<usize>,
     pub(super) lifecycle: Lifecycle,
     pub(super) mailbox: Mailbox,
-    /// Whether its owner is gone: nothing begins any more.
+    /// Whether the reactor's owner is gone: nothing begins any more.
     pub(super) closed: Cell<bool>,
 }
 
-/// Dead timeouts that are not worth a clean-up.
-pub(super) const DEAD_TIMEOUTS_MAX: usize = 256;
+/// Stale entries in the queue of timeouts that are too few for a clean-up.
+pub(super) const STALE_TIMEOUTS_MAX: usize = 256;
 
-/// What one loop reuses from turn to turn.
-pub(super) struct Work {
+/// Buffers that one loop uses again in every turn.
+pub(super) struct Buffers {
     ready: Vec<Ready>,
+    /// The next of `ready` to handle.
     next: usize,
-    round: Vec<Transport>,
-    buffer: Box<[u8]>,
+    round: VecDeque<Transport>,
+    /// Events handled since the last round.
+    events_since_round: usize,
+    read: Box<[u8]>,
 }
 
-impl Work {
+impl Buffers {
     pub(super) fn new() -> Self {
         Self {
             ready: Vec::new(),
             next: 0,
-            round: Vec::new(),
-            buffer: vec![0; READ_BUFFER_BYTES].into(),
+            round: VecDeque::new(),
+            events_since_round: 0,
+            read: vec![0; READ_BUFFER_BYTES].into(),
         }
     }
 }
@@ -77,7 +83,7 @@ impl Core {
             ports: Ports::default(),
             inlets: RefCell::default(),
             unwatched: RefCell::default(),
-            attention: RefCell::default(),
+            round: RefCell::default(),
             timeouts: RefCell::default(),
             current: Cell::new(WAKE),
             lifecycle: Lifecycle::default(),
@@ -86,20 +92,19 @@ impl Core {
         })
     }
 
-    /// One turn: watch what was begun, wait, tell the time, then run calls from threads, and call back what became ready,
-    /// what asked for attention, and what is due. `wait` bounds the waiting.
-    pub(super) fn turn(self: &Rc<Self>, work: &mut Work, wait: Option<Duration>) {
-        work.ready.clear();
-        work.next = 0;
+    /// One turn of the loop: wait, for at most `wait_max` if that is given, then call everything that is ready or due.
+    pub(super) fn turn(self: &Rc<Self>, buffers: &mut Buffers, wait_max: Option<Duration>) {
+        buffers.ready.clear();
+        buffers.next = 0;
         self.watch_begun();
-        let wait = self.patience().into_iter().chain(wait).min();
-        self.driver.poll(wait, &mut work.ready);
-        self.tell_time();
-        // First: what another thread asked for before it sent something comes before that is read.
+        let wait = self.time_to_wait().into_iter().chain(wait_max).min();
+        self.driver.poll(wait, &mut buffers.ready);
+        self.update_time();
+        // First, so that a thread's call comes before the bytes that the thread sent after it.
         self.mailbox.run(self);
-        self.contained(|| self.call_ready(work));
-        mem::swap(&mut *self.attention.borrow_mut(), &mut work.round);
-        self.contained(|| self.call_attentive(work));
+        self.begin_round(buffers);
+        self.contained(|| self.call_ready(buffers));
+        self.contained(|| self.call_round(buffers));
         self.clock.run_due();
         self.contained(|| self.call_timed_out());
         if self.lifecycle.turn() {
@@ -107,19 +112,32 @@ impl Core {
         }
     }
 
-    /// The end of a run: nothing is accepted, read or due any more.
+    /// Takes the connections that wait for a round, if every ready connection has had a turn since the last one, or has
+    /// one before this round (S24). After a poll that was full more sockets may be ready; but the kernel reports each
+    /// ready socket before it reports another for the second time, so as many events as there are connections will do.
+    fn begin_round(&self, buffers: &mut Buffers) {
+        buffers.events_since_round += buffers.ready.len();
+        let all_reported = buffers.ready.len() < EVENTS_MAX
+            || buffers.events_since_round >= self.connections.borrow().len();
+        if all_reported {
+            buffers.events_since_round = 0;
+            mem::swap(&mut *self.round.borrow_mut(), &mut buffers.round);
+        }
+    }
+
+    /// Ends a run: nothing is accepted, read or due any more.
     fn wind_up(&self) {
         self.lifecycle.run_phase(Phase::During);
         for transport in self.transports() {
             self.calling(transport.token(), || transport.end_with_run());
         }
-        // What those who were told of their end have begun is for nobody.
+        // Connections that the calls above have begun.
         self.close_connections();
         self.lifecycle.run_phase(Phase::After);
         self.lifecycle.end();
     }
 
-    /// Closes every connection; those still being made without a word.
+    /// Closes every connection; the factories of those still being made are not called.
     fn close_connections(&self) {
         while self.connections.borrow().len() > 0 {
             for transport in self.transports() {
@@ -128,16 +146,16 @@ impl Core {
         }
     }
 
-    /// Has the kernel watch the connections begun since this was called last. Not when each is begun: of many begun in one
-    /// turn the last is begun sooner so, and it is the last to end.
+    /// Has the kernel watch the connections begun since the last call. If each were watched as it is begun, the last of
+    /// many begun in one turn would be begun later, and it is the last to end.
     fn watch_begun(&self) {
         for transport in self.unwatched.take() {
             self.calling(transport.token(), || transport.watch());
         }
     }
 
-    /// How long the loop may wait: not at all if there is work, for ever if nothing is due.
-    fn patience(&self) -> Option<Duration> {
+    /// Returns how long the loop may wait: not at all if it has work, without bound if nothing is due.
+    fn time_to_wait(&self) -> Option<Duration> {
         if self.has_work() {
             return Some(Duration::ZERO);
         }
@@ -153,58 +171,58 @@ impl Core {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.attention.borrow().is_empty()
+        !self.round.borrow().is_empty()
             || !self.unwatched.borrow().is_empty()
             || self.mailbox.has_mail()
             || self.lifecycle.is_stopping()
     }
 
-    pub(super) fn tell_time(&self) {
+    pub(super) fn update_time(&self) {
         let now = self.driver.now();
         self.now.set(nanos(now));
         self.clock.set(now);
     }
 
-    /// Runs `call`, which concerns the connection of `token`: a panic costs that one (R4), and not the one in whose call
-    /// this may be. `call` is then made again, and must find nothing left to do.
+    /// Runs `call`, which concerns the connection of `token`. A panic drops that connection (R4), and not the one in
+    /// whose call this may run. `call` is then run again, and must find nothing left to do.
     pub(super) fn calling(&self, token: usize, call: impl FnMut()) {
         let outer = self.current.replace(token);
         self.contained(call);
         self.current.set(outer);
     }
 
-    /// Runs `calls`, again and again until it comes through: a panic costs the current connection (R4).
+    /// Runs `calls` until it returns without a panic; each panic drops the current connection (R4).
     fn contained(&self, mut calls: impl FnMut()) {
         while let Err(message) = panics::contain(&mut calls) {
             log::report(Trouble::Panicked { message });
             let current = self.connections.borrow().get(self.current.replace(WAKE));
             if let Some(transport) = current {
-                // Its protocol may panic over that, too; it is closed all the same.
+                // What this calls may panic too; the connection is closed all the same.
                 log::contained(|| transport.give_up());
             }
         }
     }
 
-    fn call_ready(self: &Rc<Self>, work: &mut Work) {
-        while let Some(&ready) = work.ready.get(work.next) {
-            work.next += 1;
+    fn call_ready(self: &Rc<Self>, buffers: &mut Buffers) {
+        while let Some(&ready) = buffers.ready.get(buffers.next) {
+            buffers.next += 1;
             if ready.token == WAKE {
                 continue;
             }
             self.current.set(ready.token);
-            // A statement of its own: what is called must find the connections free.
+            // A statement of its own, so that the connections are not borrowed during the call.
             let transport = self.connections.borrow().get(ready.token);
             match transport {
-                Some(transport) => transport.ready(ready, &mut work.buffer),
+                Some(transport) => transport.ready(ready, &mut buffers.read),
                 None => self.ports.ready(ready.token),
             }
         }
     }
 
-    fn call_attentive(&self, work: &mut Work) {
-        while let Some(transport) = work.round.pop() {
+    fn call_round(&self, buffers: &mut Buffers) {
+        while let Some(transport) = buffers.round.pop_front() {
             self.current.set(transport.token());
-            transport.attend(&mut work.buffer);
+            transport.take_turn(&mut buffers.read);
         }
     }
 
@@ -219,15 +237,15 @@ impl Core {
         }
     }
 
-    /// Drops the timeouts of connections that are gone, and those that were replaced, once they outnumber the rest: a
-    /// connection that lives for a moment must not leave something behind for a minute.
+    /// Drops stale timeouts, of closed connections or replaced by earlier ones, once they outnumber the others: a
+    /// short-lived connection must not leave an entry behind for a minute.
     pub(super) fn clean_up_timeouts(&self) {
         let mut timeouts = self.timeouts.borrow_mut();
         let connections = self.connections.borrow();
-        if timeouts.len() > 3 * connections.len() + DEAD_TIMEOUTS_MAX {
+        if timeouts.len() > 3 * connections.len() + STALE_TIMEOUTS_MAX {
             timeouts.retain(|&Reverse((due, token))| {
                 let transport = connections.get(token);
-                transport.is_some_and(|transport| transport.is_looked_at(due))
+                transport.is_some_and(|transport| transport.is_check_scheduled(due))
             });
         }
     }
@@ -259,7 +277,7 @@ impl Core {
         self.connections.borrow().iter().collect()
     }
 
-    /// Drops everything that may hold a handle to this, and takes in nothing any more.
+    /// Drops everything that may hold a handle to this reactor; nothing new begins.
     pub(super) fn close(&self) {
         self.closed.set(true);
         self.clock.stop();
@@ -268,17 +286,17 @@ impl Core {
         self.lifecycle.clear();
         self.mailbox.close();
         self.close_connections();
-        self.attention.borrow_mut().clear();
+        self.round.borrow_mut().clear();
         self.unwatched.borrow_mut().clear();
     }
 
-    /// Whether what is asked of this does not happen any more.
+    /// Returns whether the reactor's owner is gone, so that requests are ignored.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.get()
     }
 }
 
-/// As nanoseconds; the clock starts at zero, so the limit is 584 years away.
+/// Returns `time` in nanoseconds. The clock starts at zero, so the limit is 584 years away.
 #[inline]
 pub(super) fn nanos(time: Duration) -> u64 {
     let whole = time.as_secs().saturating_mul(1_000_000_000);

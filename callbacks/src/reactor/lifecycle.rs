@@ -1,4 +1,4 @@
-//! Starting and stopping: hooks for when the reactor runs (R3), and the triggers of its end (R5, R6).
+//! Starting and stopping: hooks that run when the reactor starts (R3), and shutdown triggers (R5, R6).
 
 use std::cell::{Cell, RefCell};
 use std::mem;
@@ -8,25 +8,25 @@ use super::{Core, Reactor};
 use crate::deferred::Deferred;
 use crate::log;
 
-/// When a shutdown trigger runs: each phase after the one before it.
+/// When a shutdown trigger runs. The phases follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// While everything still works; the next phase waits for the Deferreds that these triggers return.
+    /// While the reactor still serves everything. The next phase waits for the Deferreds that these triggers return.
     Before,
-    /// In between: after these triggers, connections that are still there are aborted, and those being made fail.
+    /// In between. After these triggers, open connections are aborted and those being made fail.
     During,
-    /// Last: nothing is called back any more.
+    /// Last. Nothing is called back after these.
     After,
 }
 
-/// The reactor runs already (R6).
+/// The reactor is already running (R6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the reactor runs already")]
+#[error("the reactor is already running")]
 pub struct AlreadyRunning;
 
-/// The reactor does not run, or is stopping (R6).
+/// The reactor is not running, or is already stopping (R6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the reactor does not run")]
+#[error("the reactor is not running")]
 pub struct NotRunning;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +36,7 @@ enum State {
     Running,
     /// `stop` was called in this turn.
     Stopping,
-    /// The first phase's Deferreds are awaited.
+    /// The Deferreds of the first phase have not all fired.
     Waiting,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Lifecycle {
 }
 
 impl Reactor {
-    /// Runs `hook` when the reactor runs: at once if it does, else first thing (R3).
+    /// Runs `hook` at once if the reactor is running, else as soon as it starts (R3).
     ///
     /// ```
     /// use callbacks::{NotRunning, Reactor};
@@ -76,10 +76,10 @@ impl Reactor {
         }
     }
 
-    /// Stops the reactor: what is due in this turn still runs, then the shutdown triggers, then `run` returns (R5).
+    /// Stops the reactor. Calls due in this turn still run, then the shutdown triggers, then `run` returns (R5).
     ///
     /// # Errors
-    /// It does not run, or is stopping already (R6).
+    /// Fails if the reactor is not running or is already stopping (R6).
     pub fn stop(&self) -> Result<(), NotRunning> {
         let state = &self.core().lifecycle.state;
         match state.get() {
@@ -91,25 +91,25 @@ impl Reactor {
         }
     }
 
-    /// Runs `trigger` in `phase` of the next stop (R5). The reactor goes on until the Deferreds of the first phase have
-    /// fired; those of the others are not waited for.
+    /// Runs `trigger` in `phase` of the next stop (R5). The reactor keeps running until the Deferreds of the first phase
+    /// have fired; it does not wait for those of the others.
     ///
     /// ```
     /// use callbacks::{Deferred, Phase, Reactor};
     /// use std::{cell::RefCell, rc::Rc};
     ///
-    /// let (reactor, said) = (Reactor::open()?, Rc::new(RefCell::new(Vec::new())));
+    /// let (reactor, words) = (Reactor::open()?, Rc::new(RefCell::new(Vec::new())));
     /// for (phase, word) in [(Phase::After, "bye"), (Phase::Before, "closing")] {
-    ///     let said = Rc::clone(&said);
+    ///     let words = Rc::clone(&words);
     ///     reactor.add_system_event_trigger(phase, move || {
-    ///         said.borrow_mut().push(word);
+    ///         words.borrow_mut().push(word);
     ///         Deferred::succeed(())
     ///     });
     /// }
     /// let context = reactor.clone();
     /// reactor.call_when_running(move || context.stop().unwrap());
     /// reactor.run().unwrap();
-    /// assert_eq!(*said.borrow(), ["closing", "bye"]);
+    /// assert_eq!(*words.borrow(), ["closing", "bye"]);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn add_system_event_trigger(
@@ -123,14 +123,14 @@ impl Reactor {
         }
     }
 
-    /// Whether the reactor runs.
+    /// Returns whether the reactor is running.
     pub fn is_running(&self) -> bool {
         self.core().is_running()
     }
 }
 
 impl Lifecycle {
-    /// Whether the next turn must not wait.
+    /// Returns whether the next turn must not wait.
     pub(super) fn is_stopping(&self) -> bool {
         match self.state.get() {
             State::Stopping => true,
@@ -139,7 +139,8 @@ impl Lifecycle {
         }
     }
 
-    /// The end of a turn: goes on with stopping, if that is what we do. Whether it is time for the phases that end a run.
+    /// Called at the end of a turn. If the reactor is stopping, runs the first phase; returns whether its Deferreds have
+    /// fired, so that the others follow.
     pub(super) fn turn(&self) -> bool {
         if self.state.get() == State::Stopping {
             self.state.set(State::Waiting);
@@ -148,7 +149,7 @@ impl Lifecycle {
         self.state.get() == State::Waiting && self.awaited.get() == 0
     }
 
-    /// The run is over.
+    /// Ends the run.
     pub(super) fn end(&self) {
         self.state.set(State::Idle);
     }
@@ -174,7 +175,7 @@ impl Lifecycle {
     fn wait_for(&self, ended: Deferred<()>) {
         self.awaited.set(self.awaited.get() + 1);
         let awaited = Rc::clone(&self.awaited);
-        // However it ends: a failure is reported when the Deferred is dropped, and must not stop the stop.
+        // With a value or a failure: a failure is reported when the Deferred is dropped, and does not hold up the stop.
         drop(ended.add_both(move |result| {
             awaited.set(awaited.get() - 1);
             result
@@ -183,13 +184,13 @@ impl Lifecycle {
 }
 
 impl Core {
-    /// Whether it was not running before.
+    /// Starts the run and calls the hooks; returns false if the reactor was running.
     pub(super) fn start(&self) -> bool {
         if self.lifecycle.state.get() != State::Idle {
             return false;
         }
         self.lifecycle.state.set(State::Running);
-        self.tell_time();
+        self.update_time();
         let hooks = mem::take(&mut *self.lifecycle.hooks.borrow_mut());
         for hook in hooks {
             log::contained(hook);

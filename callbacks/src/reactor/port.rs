@@ -1,4 +1,4 @@
-//! Listening: a port accepts as long as its acceptor wants more, and waits a while when the system has no descriptor.
+//! Listening: a port accepts as long as its acceptor has room, and pauses for a while when the system has no descriptor.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -16,31 +16,32 @@ use crate::log;
 use crate::protocol::{Factory, Producer};
 use crate::timers::DelayedCall;
 
-/// Connections accepted in one turn, so that those who are connected have theirs.
+/// Connections accepted in one turn, so that a burst does not delay the connections served.
 const ACCEPTS_PER_TURN: usize = 256;
-/// The topmost bit of a token says that it is a port's.
+/// The topmost bit of a token marks a port.
 const PORT: usize = 1 << (usize::BITS - 1);
 
-/// Decides what becomes of a port's connections.
+/// Decides what happens to a port's connections.
 pub trait Acceptor {
-    /// Whether one more is wanted. After a no the port is paused until [`Port::resume_producing`](Producer).
-    fn wants_more(&self) -> bool {
+    /// Returns whether there is room for one more connection. If not, the port is paused until
+    /// [`Port::resume_producing`](Producer).
+    fn has_room(&self) -> bool {
         true
     }
 
-    /// Here is one.
+    /// Serves the connection, or sends it to another reactor.
     fn accepted(&self, reactor: &Reactor, accepted: Accepted);
 
-    /// The system had none to give, for want of descriptors or memory; the port tries again in a while (S17).
+    /// Accepting failed for lack of descriptors or memory. The port tries again after [`ACCEPT_RETRY`] (S17).
     fn accept_failed(&self, error: io::Error) {
         let _ = error;
     }
 }
 
-/// Every connection is served here, by what the factory builds.
-pub(super) struct Here(pub(super) Rc<dyn Factory>);
+/// Serves every connection in the port's own reactor.
+pub(super) struct ServesHere(pub(super) Rc<dyn Factory>);
 
-impl Acceptor for Here {
+impl Acceptor for ServesHere {
     fn accepted(&self, reactor: &Reactor, accepted: Accepted) {
         reactor.adopt(accepted, &*self.0);
     }
@@ -59,19 +60,19 @@ struct State {
     token: usize,
     paused: Cell<bool>,
     serial: Cell<u64>,
-    /// The one call that goes on with accepting, while that waits.
-    again: Cell<Option<DelayedCall>>,
+    /// The delayed call that continues accepting, if one waits.
+    retry: Cell<Option<DelayedCall>>,
 }
 
-/// The ports of a reactor. A token is a place; that of a port which has stopped is taken by the next.
+/// The ports of a reactor. A token is a place; the place of a stopped port is reused.
 #[derive(Default)]
 pub(super) struct Ports(RefCell<Vec<Port>>);
 
 impl Ports {
     pub(super) fn ready(&self, token: usize) {
         let port = self.0.borrow().get(token & !PORT).cloned();
-        // One that waits for a descriptor knows that somebody is there: a try for each who comes would find none (S17).
-        if let Some(port) = port.filter(|port| token & PORT != 0 && !port.is_waiting()) {
+        // A port that waits for descriptors retries by itself: an attempt for every arrival would fail each time (S17).
+        if let Some(port) = port.filter(|port| token & PORT != 0 && !port.has_retry()) {
             port.accept();
         }
     }
@@ -104,7 +105,7 @@ impl Ports {
 }
 
 impl Reactor {
-    /// Lets every paused port go on.
+    /// Resumes every paused port.
     pub fn resume_ports(&self) {
         let ports = self.core().ports.0.borrow().clone();
         ports.iter().for_each(Port::resume_producing);
@@ -131,49 +132,49 @@ impl Port {
             token,
             paused: Cell::new(false),
             serial: Cell::new(0),
-            again: Cell::new(None),
+            retry: Cell::new(None),
         }));
         core.ports.put(place, port.clone());
         Ok(port)
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.0.address
     }
 
-    /// Closes the socket at once; connections it has accepted stay.
+    /// Closes the socket at once. Connections it has accepted stay.
     pub fn stop_listening(&self) {
         let acceptor = self.0.acceptor.take();
         drop(self.0.listener.take());
         drop(acceptor);
     }
 
-    /// Accepts what waits, up to a number; then the rest has its turn, and this goes on in the next.
+    /// Accepts the connections that wait, up to a bound; the rest are accepted in the next turn.
     fn accept(&self) {
         for _ in 0..ACCEPTS_PER_TURN {
             if self.0.paused.get() || !self.accept_one() {
                 return;
             }
         }
-        self.later(Duration::ZERO);
+        self.accept_later(Duration::ZERO);
     }
 
-    /// Whether there may be another.
+    /// Accepts one connection; returns whether there may be another.
     fn accept_one(&self) -> bool {
         let acceptor = self.0.acceptor.borrow().clone();
         let (Some(acceptor), Some(core)) = (acceptor, self.0.core.upgrade()) else {
             return false;
         };
-        match log::contained(|| acceptor.wants_more()) {
+        match log::contained(|| acceptor.has_room()) {
             Some(true) => {}
             Some(false) => {
                 self.0.paused.set(true);
                 return false;
             }
-            // It has panicked: those who wait are asked after again, but not at once.
+            // It panicked. The connections that wait are accepted later, to keep a faulty acceptor from spinning.
             None => {
-                self.later(ACCEPT_RETRY);
+                self.accept_later(ACCEPT_RETRY);
                 return false;
             }
         }
@@ -193,7 +194,7 @@ impl Port {
                 let reactor = Reactor {
                     core: Rc::clone(&core),
                 };
-                // A panic costs this one, and neither those that wait behind it nor the one accepted before.
+                // A panic drops this connection only: neither those behind it nor the one before.
                 core.calling(self.0.token, || {
                     if let Some(accepted) = accepted.take() {
                         acceptor.accepted(&reactor, accepted);
@@ -202,37 +203,38 @@ impl Port {
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            // The connection died before we had it; the next may be well (S19).
+            // The connection ended before it was accepted; the next may be fine (S19).
             Err(error) if costs_one_connection(&error) => true,
             Err(error) => {
                 log::contained(|| acceptor.accept_failed(error));
-                self.later(ACCEPT_RETRY);
+                self.accept_later(ACCEPT_RETRY);
                 false
             }
         }
     }
 
-    /// Readiness is announced once: what is left in the backlog must be remembered. One call does that, the earlier one.
-    fn later(&self, delay: Duration) {
-        let again = self.0.again.take();
+    /// Continues accepting after `delay`. The kernel announces readiness once, so a backlog that is left needs a call of
+    /// its own; of two such calls, the earlier one stays.
+    fn accept_later(&self, delay: Duration) {
+        let again = self.0.retry.take();
         let waits = again.filter(|again| !delay.is_zero() || again.cancel().is_err());
         let again = waits.filter(DelayedCall::is_active).or_else(|| {
             let port = self.clone();
             let core = self.0.core.upgrade()?;
             Some(core.clock.call_later(delay, move || port.accept()))
         });
-        self.0.again.set(again);
+        self.0.retry.set(again);
     }
 
-    fn is_waiting(&self) -> bool {
-        let again = self.0.again.take();
+    fn has_retry(&self) -> bool {
+        let again = self.0.retry.take();
         let waits = again.as_ref().is_some_and(DelayedCall::is_active);
-        self.0.again.set(again);
+        self.0.retry.set(again);
         waits
     }
 }
 
-/// A port makes connections.
+/// A port produces connections.
 impl Producer for Port {
     fn pause_producing(&self) {
         self.0.paused.set(true);
@@ -240,7 +242,7 @@ impl Producer for Port {
 
     fn resume_producing(&self) {
         if self.0.paused.replace(false) {
-            self.later(Duration::ZERO);
+            self.accept_later(Duration::ZERO);
         }
     }
 }

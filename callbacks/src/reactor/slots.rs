@@ -1,7 +1,8 @@
-//! Where the reactor keeps its connections: a token finds one in two steps, and a token whose connection is gone finds
-//! nothing, though its place has been taken by another.
+//! The reactor's connections by token. A token of a closed connection finds nothing, even when its place has been reused.
 
-/// Values by token. A token is a place and the number of its use.
+/// Values by token: a place, and the number of its use.
+///
+/// Written by hand because a slot here is the 8 bytes of an `Rc`; a slot of `slotmap` or `slab` has 16.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     slots: Vec<Option<T>>,
@@ -10,13 +11,13 @@ pub(super) struct Slots<T> {
     len: usize,
 }
 
-/// Half of a token is the place; the other half tells this use of the place from the last.
+/// The lower half of a token is the place, the upper half the number of its use.
 const PLACE_BITS: u32 = usize::BITS / 2;
 const PLACE: usize = (1 << PLACE_BITS) - 1;
-/// Uses wrap here: the topmost tokens are for what is not a connection.
+/// Uses wrap here: tokens with the topmost bit are for ports and wakes.
 const USES_MAX: usize = PLACE >> 1;
 
-/// Something that knows its token.
+/// A value that knows its token.
 pub(super) trait Tokened: Clone {
     fn token(&self) -> usize;
 }
@@ -33,7 +34,7 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T: Tokened> Slots<T> {
-    /// A token for a value that is about to come.
+    /// Reserves a place and returns its token, for the next call of [`fill`](Self::fill).
     pub(super) fn reserve(&mut self) -> usize {
         let place = match self.free.pop() {
             Some(place) => place as usize,
@@ -46,14 +47,14 @@ impl<T: Tokened> Slots<T> {
         self.uses << PLACE_BITS | place
     }
 
-    /// Puts a value in its reserved place.
+    /// Puts a value into its reserved place.
     pub(super) fn fill(&mut self, value: T) {
         let place = value.token() & PLACE;
         self.slots[place] = Some(value);
         self.len += 1;
     }
 
-    /// The value of `token`, if it is still there.
+    /// Returns the value of `token`, if it is still there.
     #[inline]
     pub(super) fn get(&self, token: usize) -> Option<T> {
         match self.slots.get(token & PLACE) {
@@ -62,7 +63,7 @@ impl<T: Tokened> Slots<T> {
         }
     }
 
-    /// Takes the value of `token` out, and frees its place.
+    /// Removes the value of `token` and frees its place.
     pub(super) fn release(&mut self, token: usize) {
         let place = token & PLACE;
         if self.slots[place].take().is_some() {

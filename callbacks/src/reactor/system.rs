@@ -1,5 +1,5 @@
-//! The real thing: the one file that names the system's sockets, its poll and its clock. `memory.rs` stands beside it
-//! with the same surface for tests; everything above takes either.
+//! The system's sockets, its poll and its clock: the one file that names them. `memory.rs` offers the same for tests;
+//! everything above uses either.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -12,18 +12,18 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::memory::{End, Network};
 
-/// A token that is no connection and no port: calls from threads wait.
+/// The token of the waker: calls from other threads wait.
 pub(super) const WAKE: usize = usize::MAX;
-/// Events taken from the kernel at once.
-const EVENTS_MAX: usize = 1_024;
+/// Events taken from the kernel in one poll: 12 KiB of them.
+pub(super) const EVENTS_MAX: usize = 1_024;
 
-/// What can be done with a socket now.
+/// Readiness of one socket.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ready {
     pub(super) token: usize,
     pub(super) readable: bool,
     pub(super) writable: bool,
-    /// The peer has finished, or the connection is broken: reading will come to the end.
+    /// The peer has finished, or the connection is broken: reading reaches the end.
     pub(super) ended: bool,
 }
 
@@ -51,7 +51,7 @@ impl Socket {
         }
     }
 
-    /// Sends FIN behind what was sent.
+    /// Sends FIN behind the bytes sent.
     pub(super) fn finish(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
@@ -69,18 +69,23 @@ impl Socket {
         }
     }
 
-    /// Whether the connection that was begun is made by now; an error if it never will be.
+    /// Returns whether the connection that was begun is established.
+    ///
+    /// # Errors
+    /// It never will be, or it is connected to itself.
     pub(super) fn is_connected(&self) -> io::Result<bool> {
         match self {
             Self::Tcp(stream) => {
                 match stream.peer_addr() {
-                    // What is written goes out at once.
+                    Ok(peer) if is_same_end(stream.local_addr()?, peer) => {
+                        Err(io::Error::other(SelfConnected))
+                    }
                     Ok(_) => stream.set_nodelay(true).map(|()| true),
-                    // It failed, and the system says why once; or it is still under way.
+                    // Still connecting, or failed: the system reports the error once.
                     Err(error) if error.kind() == io::ErrorKind::NotConnected => {
                         match stream.take_error()? {
                             None => Ok(false),
-                            // It was made, and has come to its end: what came is there to be read.
+                            // Established and ended since: what the peer sent can still be read.
                             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
                             Some(error) => Err(error),
                         }
@@ -93,17 +98,26 @@ impl Socket {
     }
 }
 
+/// A socket that TCP has connected to itself: the free port that was dialled is also the source port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("connected to itself")]
+pub(crate) struct SelfConnected;
+
+fn is_same_end(local: SocketAddr, peer: SocketAddr) -> bool {
+    local.port() == peer.port() && local.ip() == peer.ip()
+}
+
 /// A listening socket.
 #[derive(Debug)]
 pub(super) struct Listener(TcpListener);
 
-/// A connection that a port has accepted and that no reactor has taken yet: it may go to another thread.
+/// A connection that a port has accepted and no reactor serves yet. It may be sent to another thread.
 #[derive(Debug)]
 pub struct Accepted {
     pub(super) stream: Stream,
-    /// The peer.
+    /// The peer's address.
     pub peer: SocketAddr,
-    /// Its number among the port's connections, from 0.
+    /// The number of this connection among the port's, from 0.
     pub serial: u64,
 }
 
@@ -132,7 +146,7 @@ impl Listener {
     }
 }
 
-/// Where readiness, wakes and the time come from.
+/// The source of readiness, wakes and time.
 #[derive(Debug)]
 pub(super) enum Driver {
     System(System),
@@ -162,16 +176,16 @@ impl System {
 #[derive(Debug, Clone)]
 pub(super) enum Wake {
     System(Arc<Waker>),
-    /// A reactor in memory is turned by its test.
-    Nobody,
+    /// A test turns its reactor itself.
+    Unneeded,
 }
 
 impl Wake {
     pub(super) fn wake(&self) {
         match self {
-            // It fails only if the kernel has no memory for eight bytes; the reactor's next event does as well.
+            // This fails only if the kernel has no memory for eight bytes; the reactor's next event wakes it as well.
             Self::System(waker) => drop(waker.wake()),
-            Self::Nobody => {}
+            Self::Unneeded => {}
         }
     }
 }
@@ -180,11 +194,11 @@ impl Driver {
     pub(super) fn wake(&self) -> Wake {
         match self {
             Self::System(system) => Wake::System(Arc::clone(&system.waker)),
-            Self::Memory(_) => Wake::Nobody,
+            Self::Memory(_) => Wake::Unneeded,
         }
     }
 
-    /// Waits for readiness for up to `timeout`, for ever without one, and writes it to `ready`.
+    /// Waits up to `timeout`, or without bound, and appends what is ready to `ready`.
     pub(super) fn poll(&self, timeout: Option<Duration>, ready: &mut Vec<Ready>) {
         match self {
             Self::System(system) => {
@@ -202,7 +216,7 @@ impl Driver {
         }
     }
 
-    /// What tells the time since the reactor was made, without the reactor.
+    /// Returns a function that reads the time since the reactor was created, without the reactor.
     pub(super) fn clock(&self) -> Box<dyn Fn() -> Duration> {
         match self {
             Self::System(system) => {
@@ -216,7 +230,7 @@ impl Driver {
         }
     }
 
-    /// The time since the reactor was made.
+    /// Returns the time since the reactor was created.
     pub(super) fn now(&self) -> Duration {
         match self {
             Self::System(system) => system.origin.elapsed(),
@@ -224,7 +238,7 @@ impl Driver {
         }
     }
 
-    /// Begins to make a connection.
+    /// Begins to connect to `peer`.
     pub(super) fn connect(&self, peer: SocketAddr) -> io::Result<Socket> {
         match self {
             Self::System(_) => TcpStream::connect(peer).map(Socket::Tcp),
@@ -243,7 +257,7 @@ impl Driver {
         }
     }
 
-    /// Watches `socket` for what comes, and for room to write if `writable`.
+    /// Watches `socket` for input, and for room to write if `writable`.
     pub(super) fn register(
         &self,
         socket: &mut Socket,
@@ -262,8 +276,8 @@ impl Driver {
         }
     }
 
-    /// Watches for room to write, too.
-    pub(super) fn want_room(&self, socket: &mut Socket, token: usize) -> io::Result<()> {
+    /// Watches `socket` for room to write too.
+    pub(super) fn watch_room(&self, socket: &mut Socket, token: usize) -> io::Result<()> {
         match (self, socket) {
             (Self::System(system), Socket::Tcp(stream)) => {
                 let poll = system.poll.borrow();

@@ -1,11 +1,11 @@
-//! What of the reactor is seen from within only.
+//! Promises of the reactor that can only be tested from inside the crate.
 
-use super::core::DEAD_TIMEOUTS_MAX;
+use super::core::STALE_TIMEOUTS_MAX;
 use super::*;
 use crate::protocol::Protocol;
 use std::cell::Cell;
 
-/// A protocol with a timeout that never comes, and the factory that builds it.
+/// A protocol with a timeout that never passes, and its own factory.
 #[derive(Default)]
 struct Patient {
     built: Cell<usize>,
@@ -29,24 +29,24 @@ impl Factory for Patient {
 
     fn connection_failed(&self, _: SocketAddr, _: io::Error) {
         self.failures.set(self.failures.get() + 1);
-        assert!(!self.panics, "as it was told to");
+        assert!(!self.panics, "a factory that panics");
     }
 }
 
-fn somebody() -> SocketAddr {
+fn peer_address() -> SocketAddr {
     ([127, 0, 0, 1], 9).into()
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn r9_a_connection_made_in_time_has_not_failed_though_nobody_has_heard_of_it() {
+fn r9_a_connection_made_in_time_has_not_failed_although_the_reactor_has_not_seen_it() {
     let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
     for _ in 0..2 {
-        drop(reactor.connect_tcp(somebody(), SECOND, Rc::clone(&factory) as _));
+        drop(reactor.connect_tcp(peer_address(), SECOND, Rc::clone(&factory) as _));
     }
     reactor.settle();
-    reactor.dialled()[0].accept_unheard();
+    reactor.dialled()[0].connect_silently();
     reactor.advance(SECOND);
     assert_eq!((reactor.connections(), factory.failures.get()), (1, 1));
 }
@@ -54,9 +54,9 @@ fn r9_a_connection_made_in_time_has_not_failed_though_nobody_has_heard_of_it() {
 #[test]
 fn r9_the_time_to_connect_counts_from_the_call_and_not_from_the_turn() {
     let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
-    // In a turn that has taken a second until now.
+    // During a turn that has taken a second so far.
     reactor.pass(SECOND);
-    drop(reactor.connect_tcp(somebody(), SECOND, Rc::clone(&factory) as _));
+    drop(reactor.connect_tcp(peer_address(), SECOND, Rc::clone(&factory) as _));
     reactor.settle();
     assert_eq!((reactor.connections(), factory.failures.get()), (1, 0));
     reactor.advance(SECOND);
@@ -64,38 +64,38 @@ fn r9_the_time_to_connect_counts_from_the_call_and_not_from_the_turn() {
 }
 
 #[test]
-fn r9_a_connection_that_is_made_before_it_is_watched_is_heard_of() {
+fn r9_a_connection_made_before_it_is_watched_is_noticed() {
     let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
-    drop(reactor.connect_tcp(somebody(), SECOND, Rc::clone(&factory) as _));
+    drop(reactor.connect_tcp(peer_address(), SECOND, Rc::clone(&factory) as _));
     reactor.dialled()[0].accept();
     reactor.settle();
-    // Before the time to connect is over, at which it would be asked after.
+    // Before the connect timeout, which would check the socket.
     assert_eq!((factory.built.get(), factory.failures.get()), (1, 0));
 }
 
 #[test]
-fn r9_connections_that_cannot_be_watched_have_failed_whatever_that_is_met_with() {
+fn r9_connections_that_cannot_be_watched_fail_even_if_the_factory_panics() {
     for panics in [false, true] {
         let factory = Rc::new(Patient {
             panics,
             ..Patient::default()
         });
         let reactor = MemoryReactor::new();
-        reactor.watch_nobody_else();
+        reactor.refuse_watches();
         for _ in 0..3 {
-            drop(reactor.connect_tcp(somebody(), SECOND, Rc::clone(&factory) as _));
+            drop(reactor.connect_tcp(peer_address(), SECOND, Rc::clone(&factory) as _));
         }
         assert_eq!(factory.failures.get(), 0, "not before the next turn");
         reactor.settle();
         assert_eq!((reactor.connections(), factory.failures.get()), (0, 3));
-        assert!(reactor.dialled().iter().all(Peer::is_closed));
+        assert!(reactor.dialled().iter().all(MemoryPeer::is_closed));
     }
 }
 
 #[test]
-fn r9_a_connection_that_was_given_up_before_it_was_watched_is_closed() {
+fn r9_a_connection_aborted_before_it_is_watched_is_closed() {
     let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
-    let begun = reactor.connect_tcp(somebody(), SECOND, Rc::clone(&factory) as _);
+    let begun = reactor.connect_tcp(peer_address(), SECOND, Rc::clone(&factory) as _);
     begun.unwrap().abort_connection();
     reactor.settle();
     assert_eq!((reactor.connections(), factory.failures.get()), (0, 0));
@@ -103,9 +103,9 @@ fn r9_a_connection_that_was_given_up_before_it_was_watched_is_closed() {
 }
 
 #[test]
-fn a_reactor_that_is_dropped_before_it_runs_closes_what_it_has_begun() {
+fn dropping_a_reactor_before_it_runs_closes_the_connections_it_has_begun() {
     let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
-    drop(reactor.connect_tcp(somebody(), SECOND, Rc::clone(&factory) as _));
+    drop(reactor.connect_tcp(peer_address(), SECOND, Rc::clone(&factory) as _));
     let peer = reactor.dialled().remove(0);
     drop(reactor);
     assert!(peer.is_closed());
@@ -113,14 +113,14 @@ fn a_reactor_that_is_dropped_before_it_runs_closes_what_it_has_begun() {
 }
 
 #[test]
-fn r1_a_call_is_not_early_though_the_turn_that_made_it_had_taken_long() {
+fn r1_a_call_made_late_in_a_long_turn_is_not_early() {
     let (reactor, ran) = (MemoryReactor::new(), Rc::new(Cell::new(0)));
     let counts = || {
         let ran = Rc::clone(&ran);
         move || ran.set(ran.get() + 1)
     };
     let reset = reactor.call_later(SECOND, counts());
-    // In a turn that has taken a second until now.
+    // During a turn that has taken a second so far.
     reactor.pass(SECOND);
     drop(reactor.call_later(SECOND, counts()));
     reset.reset(SECOND).unwrap();
@@ -131,34 +131,34 @@ fn r1_a_call_is_not_early_though_the_turn_that_made_it_had_taken_long() {
 }
 
 #[test]
-fn r1_a_call_without_delay_waits_for_the_next_turn_wherever_it_was_made() {
+fn r1_a_call_without_delay_from_a_thread_call_waits_for_the_next_turn() {
     let (reactor, ran) = (MemoryReactor::new(), Rc::new(Cell::new(false)));
     let (context, runs) = (Reactor::clone(&reactor), Rc::clone(&ran));
-    // A call from a thread comes before what is due in its turn.
+    // Thread calls run before the calls that are due in the same turn.
     let call = reactor.inlet(move |_, ()| {
         let runs = Rc::clone(&runs);
         drop(context.call_later(Duration::ZERO, move || runs.set(true)));
     });
     call.send(()).unwrap();
     let core = reactor.core();
-    core.turn(&mut Work::new(), Some(Duration::ZERO));
+    core.turn(&mut Buffers::new(), Some(Duration::ZERO));
     assert!(!ran.get());
-    core.turn(&mut Work::new(), Some(Duration::ZERO));
+    core.turn(&mut Buffers::new(), Some(Duration::ZERO));
     assert!(ran.get());
 }
 
 #[test]
-fn r9_a_connection_that_is_aborted_before_it_cannot_be_watched_tells_nobody() {
+fn r9_a_connection_aborted_before_watching_it_fails_calls_nothing() {
     let (reactor, factory) = (MemoryReactor::new(), Rc::new(Patient::default()));
-    reactor.watch_nobody_else();
-    let begun = reactor.connect_tcp(somebody(), SECOND, Rc::clone(&factory) as _);
+    reactor.refuse_watches();
+    let begun = reactor.connect_tcp(peer_address(), SECOND, Rc::clone(&factory) as _);
     begun.unwrap().abort_connection();
     reactor.settle();
     assert_eq!((reactor.connections(), factory.failures.get()), (0, 0));
 }
 
 #[test]
-fn the_place_of_a_port_that_has_stopped_is_taken_by_the_next() {
+fn the_next_port_reuses_the_place_of_a_stopped_one() {
     let reactor = Reactor::open().unwrap();
     let listener = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for _ in 0..3 {
@@ -176,7 +176,7 @@ fn the_place_of_a_port_that_has_stopped_is_taken_by_the_next() {
 }
 
 #[test]
-fn a_connection_that_is_gone_leaves_no_timeout_behind_for_long() {
+fn closed_connections_leave_few_stale_timeouts() {
     let reactor = MemoryReactor::new();
     let factory: Rc<dyn Factory> = Rc::new(Patient::default());
     for _ in 0..2_000 {
@@ -184,5 +184,51 @@ fn a_connection_that_is_gone_leaves_no_timeout_behind_for_long() {
         reactor.settle();
     }
     assert_eq!(reactor.connections(), 0);
-    assert!(reactor.core().timeouts.borrow().len() <= DEAD_TIMEOUTS_MAX + 1);
+    assert!(reactor.core().timeouts.borrow().len() <= STALE_TIMEOUTS_MAX + 1);
+}
+
+/// Both ends of the connection are one socket, as when the kernel picks the dialled port as the source port.
+fn self_connected_socket() -> (system::Socket, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    let own = socket.local_addr().unwrap();
+    socket.connect(&own).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let stream = mio::net::TcpStream::from_std(socket.into());
+    let address = own.as_socket().unwrap();
+    (system::Socket::Tcp(stream), address)
+}
+
+#[test]
+fn s11_a_socket_connected_to_itself_is_closed_at_once_and_has_failed() {
+    struct Fails(Cell<Option<io::Error>>, Reactor);
+    impl Factory for Fails {
+        fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
+            panic!("a socket connected to itself is no connection");
+        }
+
+        fn connection_failed(&self, _: SocketAddr, error: io::Error) {
+            self.0.set(Some(error));
+            self.1.stop().unwrap();
+        }
+    }
+    let reactor = Reactor::open().unwrap();
+    let (socket, peer) = self_connected_socket();
+    let factory = Rc::new(Fails(Cell::new(None), reactor.clone()));
+    let address = Address {
+        peer,
+        side: Side::Initiated,
+    };
+    drop(Transport::dial(
+        reactor.core(),
+        socket,
+        address,
+        Rc::clone(&factory) as _,
+    ));
+    reactor.run().unwrap();
+    let failure = crate::task::connection_failed(&factory.0.take().unwrap());
+    assert_eq!(failure, poetry::FetchFailure::self_connected());
+    assert_eq!(reactor.connections(), 0);
 }

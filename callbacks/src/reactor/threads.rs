@@ -1,4 +1,4 @@
-//! The way into a reactor from other threads: calls queue up, and the loop is woken to run them.
+//! Calls from other threads: they queue up, and wake the loop to run them.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ pub struct RemoteReactor {
 
 struct Shared {
     calls: Mutex<Option<VecDeque<Call>>>,
-    /// Whether there are calls; read once a turn, without the lock.
+    /// Whether calls wait; read once a turn, without the lock.
     any: AtomicBool,
     wake: Wake,
 }
@@ -37,13 +37,13 @@ impl Shared {
     }
 }
 
-/// The reactor's end.
+/// The reactor's end of its [`RemoteReactor`]s.
 pub(super) struct Mailbox {
     shared: Arc<Shared>,
 }
 
 impl RemoteReactor {
-    /// Runs `call` in the reactor's thread, after those that this thread has asked for before (R7).
+    /// Runs `call` in the reactor's thread, after all earlier calls of this thread (R7).
     ///
     /// ```
     /// use callbacks::Reactor;
@@ -53,13 +53,13 @@ impl RemoteReactor {
     /// let thread = std::thread::spawn(move || {
     ///     remote.call_from_thread(|reactor| reactor.stop().unwrap())
     /// });
-    /// reactor.run().unwrap(); // Nothing but the call could end this.
+    /// reactor.run().unwrap(); // Until the call stops it.
     /// thread.join().unwrap()?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
     /// # Errors
-    /// The reactor is gone; `call` was dropped.
+    /// Fails if the reactor is gone; `call` is then dropped.
     pub fn call_from_thread(&self, call: impl FnOnce(&Reactor) + Send + 'static) -> io::Result<()> {
         let first = {
             let mut calls = self.shared.lock();
@@ -77,7 +77,7 @@ impl RemoteReactor {
 }
 
 impl Reactor {
-    /// A handle for other threads.
+    /// Returns a handle for other threads.
     pub fn remote(&self) -> RemoteReactor {
         RemoteReactor {
             shared: Arc::clone(&self.core().mailbox.shared),
@@ -101,7 +101,7 @@ impl Mailbox {
         self.shared.any.load(Ordering::Acquire)
     }
 
-    /// Runs the calls there are by now; those they make themselves are for the next turn.
+    /// Runs the calls that wait. Calls made by these wait for the next turn.
     pub(super) fn run(&self, core: &Rc<Core>) {
         if !self.has_mail() {
             return;
@@ -119,21 +119,21 @@ impl Mailbox {
         }
     }
 
-    /// Takes no more calls, and drops those that wait.
+    /// Accepts no more calls, and drops those that wait.
     pub(super) fn close(&self) {
         let calls = self.shared.lock().take();
         drop(calls);
     }
 }
 
-/// Passes values from any thread to a function that never leaves the reactor's. Clones are the same inlet.
+/// Passes values from any thread to a function that stays in the reactor's thread. Clones are the same inlet.
 ///
 /// ```
 /// use callbacks::Reactor;
 /// use std::{cell::Cell, rc::Rc};
 ///
 /// let (reactor, sum) = (Reactor::open()?, Rc::new(Cell::new(0)));
-/// let sums = Rc::clone(&sum); // An `Rc`, which no other thread may touch.
+/// let sums = Rc::clone(&sum); // An `Rc`, which is not `Send`.
 /// let inlet = reactor.inlet(move |reactor, number: u32| {
 ///     sums.set(sums.get() + number);
 ///     if number == 3 {
@@ -152,17 +152,17 @@ pub struct Inlet<T> {
     types: PhantomData<fn(T)>,
 }
 
-/// The functions behind inlets, by number, each of a type of its own.
+/// The functions behind inlets, by number; each has its own type.
 pub(super) type Inlets = Slab<Rc<dyn Any>>;
 /// A function behind an inlet.
 type Handler<T> = Rc<dyn Fn(&Reactor, T)>;
 
 impl Reactor {
-    /// A way for other threads to call `handler`, which may hold what is not `Send`. It lives as long as the reactor.
+    /// Creates a way for other threads to call `handler`, which need not be `Send`. It lives as long as the reactor.
     pub fn inlet<T: Send + 'static>(&self, handler: impl Fn(&Reactor, T) + 'static) -> Inlet<T> {
         let handler: Handler<T> = Rc::new(handler);
         let core = self.core();
-        // A reactor that is gone keeps nothing: its inlets lead nowhere.
+        // A closed reactor keeps no handlers; sending to the inlet fails.
         let key = match core.is_closed() {
             true => usize::MAX,
             false => core.inlets.borrow_mut().insert(Rc::new(handler)),
@@ -174,7 +174,7 @@ impl Reactor {
         }
     }
 
-    /// Drops the handler of `inlet`, which has no clones.
+    /// Drops the handler of `inlet`, which must have no clones.
     pub(crate) fn forget_inlet<T>(&self, inlet: &Inlet<T>) {
         let handler = self.core().inlets.borrow_mut().try_remove(inlet.key);
         drop(handler);
@@ -185,12 +185,12 @@ impl<T: Send + 'static> Inlet<T> {
     /// Calls the handler with `value` in the reactor's thread, in the order of [`RemoteReactor::call_from_thread`].
     ///
     /// # Errors
-    /// The reactor is gone; `value` was dropped.
+    /// Fails if the reactor is gone; `value` is then dropped.
     pub fn send(&self, value: T) -> io::Result<()> {
         self.call(value, |inlets, key| inlets.get(key).cloned())
     }
 
-    /// As [`send`](Self::send), and the handler is dropped then. There must be no clones.
+    /// As [`send`](Self::send), and drops the handler after the call. There must be no clones.
     pub(crate) fn send_last(self, value: T) -> io::Result<()> {
         self.call(value, Slab::try_remove)
     }
@@ -212,7 +212,7 @@ impl<T: Send + 'static> Inlet<T> {
         })
     }
 
-    /// The reactor it leads to.
+    /// Returns the reactor it leads to.
     pub fn remote(&self) -> &RemoteReactor {
         &self.remote
     }

@@ -77,12 +77,22 @@ pub struct Decoder {
 impl Decoder {
     /// Creates a decoder for frames of up to `limit` bytes. It allocates nothing until a frame arrives in pieces.
     pub const fn new(limit: usize) -> Self {
+        Self::at(limit, 0)
+    }
+
+    /// Creates a decoder that begins at byte `position` of its stream, from which errors count their place.
+    pub const fn at(limit: usize, position: u64) -> Self {
         Self {
             limit,
-            consumed: 0,
+            consumed: position,
             state: START,
             buffer: Vec::new(),
         }
+    }
+
+    /// Returns the bytes of the stream consumed so far.
+    pub const fn position(&self) -> u64 {
+        self.consumed
     }
 
     /// Lends the frames that `input` completes, one at a time.

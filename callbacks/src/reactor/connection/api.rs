@@ -1,91 +1,104 @@
-//! What a protocol, or anybody who has a transport, may ask of it.
+//! What protocols, and other holders of a transport, may do with it.
 
-use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{
-    ABORTED, BLOCKED, CLOSED, CONNECTING, LOSING, LOSING_WRITE, NEVER, PAUSED, PeerAddress,
-    READABLE, TAKEN, Transport,
-};
+use super::{Input, PeerAddress, Phase, Transport};
 use crate::protocol::Producer;
-use crate::reactor::{Reactor, nanos};
+use crate::reactor::Reactor;
 
-/// What a protocol may do.
 impl Transport {
-    /// Sends `bytes` behind all that was written before, and says how many of them the kernel has taken at once. The
-    /// rest is kept, and [`data_sent`](crate::Protocol::data_sent) tells how it goes. After the write side was lost: nothing.
+    /// Sends `bytes` behind everything written before, and returns how many of them the kernel took at once. The rest is
+    /// kept, and [`data_sent`](crate::Protocol::data_sent) reports its progress. After the write side was lost, this does
+    /// nothing.
     pub fn write(&self, bytes: &[u8]) -> usize {
-        if self.is(CONNECTING | LOSING | LOSING_WRITE | ABORTED | CLOSED) {
+        if self.phase() != Phase::Open {
             return 0;
         }
-        let taken = if self.is(BLOCKED) {
+        let taken = if self.is_blocked() {
             0
         } else {
             self.send(bytes)
         };
-        if taken < bytes.len() && !self.is(ABORTED) {
-            self.keep(&bytes[taken..]);
+        if taken < bytes.len() && self.phase() == Phase::Open {
+            self.keep_unsent(&bytes[taken..]);
         }
         taken
     }
 
-    /// As [`write`](Self::write), but keeps nothing: what is not taken stays the caller's to offer again when
-    /// [`resume_producing`](crate::Protocol::resume_producing) is called. For bytes that are shared by many.
+    /// As [`write`](Self::write), but keeps nothing: the caller offers the rest again when
+    /// [`resume_producing`](crate::Protocol::resume_producing) is called. For bytes that the caller holds anyway.
+    #[inline]
     pub fn offer(&self, bytes: &[u8]) -> usize {
-        if self.is(CONNECTING | BLOCKED | LOSING | LOSING_WRITE | ABORTED | CLOSED) {
+        if self.phase() != Phase::Open || self.is_blocked() {
             return 0;
         }
         let taken = self.send(bytes);
         if taken > 0 {
-            self.set(TAKEN);
+            self.0.made_progress.set(true);
         }
-        if taken < bytes.len() && !self.is(ABORTED) {
+        if taken < bytes.len() && self.phase() == Phase::Open {
             self.block();
         }
         taken
     }
 
-    /// Bytes written and not taken yet.
+    /// Returns the bytes written and not taken yet.
     pub fn unsent(&self) -> usize {
-        if !self.is(BLOCKED) {
+        if !self.is_blocked() {
             return 0;
         }
         self.with_extra(|extra| extra.unsent.len() - extra.sent)
     }
 
-    /// Whether something written or offered waits for the kernel to take it.
+    /// Returns whether something written or offered waits for room in the kernel.
     #[inline]
     pub fn is_blocked(&self) -> bool {
-        self.is(BLOCKED)
+        self.0.blocked.get()
     }
 
-    /// The reactor's time: that of this turn.
+    /// Ends this connection's turn (S24): of the current [`data_received`](crate::Protocol::data_received) or
+    /// [`next_turn`](crate::Protocol::next_turn), the bytes after the first `consumed` are kept and come again in the
+    /// connection's next turn, after every other ready connection has had one. Nothing is read before that.
+    pub fn end_turn_at(&self, consumed: usize) {
+        self.with_extra(|extra| extra.kept_from = consumed);
+        self.0.keeps_bytes.set(true);
+    }
+
+    /// Returns whether bytes that were read wait for the next turn.
+    #[inline]
+    pub fn keeps_bytes(&self) -> bool {
+        self.0.keeps_bytes.get()
+    }
+
+    /// Returns the reactor's time at the start of this turn.
     #[inline]
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.0.core.now.get())
     }
 
-    /// Closes once all that was written has been taken. Nothing more is read (R9).
+    /// Closes the connection once everything written has been taken. Nothing more is read (R9).
     pub fn lose_connection(&self) {
-        self.set(LOSING);
-        self.ask_attention();
+        self.advance_to(Phase::Losing);
+        self.request_turn();
     }
 
-    /// Sends FIN once all that was written has been taken, and goes on reading.
+    /// Sends FIN once everything written has been taken, and goes on reading.
     pub fn lose_write_connection(&self) {
-        self.set(LOSING_WRITE);
-        self.ask_attention();
+        if self.phase() == Phase::Open {
+            self.advance_to(Phase::FinPending);
+            self.request_turn();
+        }
     }
 
-    /// Closes without regard to what was written (R9).
+    /// Closes the connection and drops what was not taken (R9).
     ///
     /// ```
     /// use callbacks::{Address, Factory, MemoryReactor, Protocol, Transport};
     /// use std::rc::Rc;
     ///
-    /// /// Writes, and then ends the connection, in the one way or the other.
+    /// /// Writes, then ends the connection in the given way.
     /// #[derive(Clone)]
     /// struct Ends(fn(&Transport));
     ///
@@ -106,7 +119,7 @@ impl Transport {
     /// let ends = [Transport::lose_connection, Transport::abort_connection];
     /// let [loses, aborts] = ends.map(|end| reactor.accept(&(Rc::new(Ends(end)) as _)));
     /// for peer in [&loses, &aborts] {
-    ///     peer.limit_room(2); // It takes two bytes, and the rest has to wait.
+    ///     peer.limit_room(2); // The peer takes two bytes; the others have to wait.
     ///     peer.send(b"x");
     ///     reactor.settle();
     ///     peer.limit_room(2);
@@ -117,29 +130,14 @@ impl Transport {
     /// assert_eq!(aborts.received(), b"ah");
     /// ```
     pub fn abort_connection(&self) {
-        self.set(ABORTED);
-        self.ask_attention();
+        self.advance_to(Phase::Aborted);
+        self.request_turn();
     }
 
-    /// Calls [`timeout_connection`](crate::Protocol::timeout_connection) once, `time` from the beginning of this turn,
-    /// unless this is called again before; `None`: not at all. Costs next to nothing, however often it is called: it does
-    /// not even ask what time it is.
-    pub fn set_timeout(&self, time: Option<Duration>) {
-        let deadline = time.map_or(NEVER, |time| {
-            self.0.core.now.get().saturating_add(nanos(time))
-        });
-        self.0.deadline.set(deadline);
-        if deadline < self.0.looked_at.get() && !self.is(CLOSED) {
-            self.0.looked_at.set(deadline);
-            let entry = Reverse((deadline, self.0.token));
-            self.0.core.timeouts.borrow_mut().push(entry);
-        }
-    }
-
-    /// Tells `producer` to wait while more than 64 KiB are unsent, to go on when all of it is sent, and to stop when the
-    /// connection is gone.
+    /// Pauses `producer` while more than 64 KiB are unsent, resumes it when all of it is sent, and stops it when the
+    /// connection is closed.
     pub fn register_producer(&self, producer: Rc<dyn Producer>) {
-        if !self.is(CLOSED) {
+        if self.phase() != Phase::Closed {
             self.with_extra(|extra| extra.producer = Some(producer));
         }
     }
@@ -151,7 +149,7 @@ impl Transport {
         drop(producer);
     }
 
-    /// The other end's address.
+    /// Returns the peer's address.
     pub fn peer(&self) -> SocketAddr {
         match &self.0.peer {
             PeerAddress::V4(address) => SocketAddr::V4(*address),
@@ -159,7 +157,7 @@ impl Transport {
         }
     }
 
-    /// This end's address, asked of the system.
+    /// Asks the system for this end's address.
     pub fn host(&self) -> Option<SocketAddr> {
         let socket = self.0.socket.take()?;
         let address = socket.local().ok();
@@ -167,12 +165,12 @@ impl Transport {
         address
     }
 
-    /// Whether the connection is gone.
+    /// Returns whether the connection is closed.
     pub fn is_closed(&self) -> bool {
-        self.is(CLOSED)
+        self.phase() == Phase::Closed
     }
 
-    /// The reactor that calls.
+    /// Returns the reactor of this connection.
     pub fn reactor(&self) -> Reactor {
         Reactor {
             core: Rc::clone(&self.0.core),
@@ -180,21 +178,22 @@ impl Transport {
     }
 }
 
-/// Reading is producing: a transport can be the producer of another, and then back-pressure goes through (R9).
+/// A transport produces what its peer sends. Registered as the producer of another transport, it passes back-pressure on
+/// (R9).
 impl Producer for Transport {
     fn pause_producing(&self) {
-        self.set(PAUSED);
+        self.0.paused.set(true);
     }
 
     fn resume_producing(&self) {
-        self.clear(PAUSED);
-        if self.is(READABLE) {
-            // In a call too: the reading that this call may be part of has stopped.
+        self.0.paused.set(false);
+        if self.0.input.get() != Input::Drained || self.0.keeps_bytes.get() {
+            // During a call too: the read that made the call stopped when the connection was paused.
             self.queue();
         }
     }
 
-    /// What its peer sends has nowhere to go: it ends, once all that was written has been taken.
+    /// Nothing takes what this peer sends any more, so its connection ends once everything written has been taken.
     fn stop_producing(&self) {
         self.lose_connection();
     }

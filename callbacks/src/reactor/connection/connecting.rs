@@ -3,13 +3,13 @@
 use std::io;
 use std::rc::Rc;
 
-use super::{ABORTED, CLOSED, CONNECTING, Transport, WATCHES_ROOM};
+use super::{Phase, Transport};
 use crate::protocol::{Address, Factory, Lost, Side};
 use crate::reactor::Core;
 use crate::reactor::system::Socket;
 
 impl Transport {
-    /// A connection that has been begun, to be [watched](Self::watch) before the reactor waits.
+    /// Adds a connection that has been begun. The reactor [watches](Self::watch) it before it waits.
     pub(in crate::reactor) fn dial(
         core: &Rc<Core>,
         socket: Socket,
@@ -17,17 +17,17 @@ impl Transport {
         factory: Rc<dyn Factory>,
     ) -> Self {
         let token = core.connections.borrow_mut().reserve();
-        let transport = Self::new(core, socket, token, address.peer, CONNECTING);
+        let transport = Self::new(core, socket, token, address.peer, Phase::Connecting);
         transport.with_extra(|extra| extra.factory = Some(factory));
         core.connections.borrow_mut().fill(transport.clone());
         core.unwatched.borrow_mut().push(transport.clone());
         transport
     }
 
-    /// Asks the kernel to tell what becomes of it: what that refuses to watch has failed to connect.
+    /// Has the kernel announce how connecting ends. A socket that cannot be watched has failed to connect.
     pub(in crate::reactor) fn watch(&self) {
-        if self.is(ABORTED) {
-            return; // It is about to be closed, without a word.
+        if self.phase() != Phase::Connecting {
+            return; // Given up: the next round closes it, without calling the factory.
         }
         let Some(mut socket) = self.0.socket.take() else {
             return;
@@ -40,9 +40,6 @@ impl Transport {
     }
 
     pub(super) fn check_connected(&self) {
-        if self.is(ABORTED) {
-            return self.finish_up();
-        }
         let Some(socket) = self.0.socket.take() else {
             return;
         };
@@ -55,18 +52,18 @@ impl Transport {
         }
     }
 
-    /// The time to connect is over. It may have been enough all the same: after a turn in which much happened, the word
-    /// of it is still on its way.
-    pub(super) fn check_connected_in_time(&self) {
+    /// The connect timeout has passed. The connection may have been made in time all the same: after a long turn the
+    /// kernel's announcement has not been read yet.
+    pub(super) fn connect_timed_out(&self) {
         self.check_connected();
-        if self.is(CONNECTING) && !self.is(CLOSED) {
+        if self.phase() == Phase::Connecting {
             self.fail_to_connect(io::ErrorKind::TimedOut.into());
         }
     }
 
-    /// The reactor has stopped: what was made is aborted, and what was being made has failed (R5).
+    /// The reactor has stopped: aborts an established connection, and fails one that is being made (R5).
     pub(in crate::reactor) fn end_with_run(&self) {
-        if self.is(CONNECTING) && !self.is(ABORTED) {
+        if self.phase() == Phase::Connecting {
             self.fail_to_connect(io::ErrorKind::ConnectionAborted.into());
         } else {
             self.close(Lost::Aborted);
@@ -74,8 +71,8 @@ impl Transport {
     }
 
     fn connected(&self) {
-        self.clear(CONNECTING);
-        self.set(WATCHES_ROOM);
+        self.advance_to(Phase::Open);
+        self.0.watches_room.set(true);
         self.set_timeout(None);
         let factory = self.with_extra(|extra| extra.factory.take());
         self.drop_idle_extra();

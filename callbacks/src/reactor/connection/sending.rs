@@ -1,11 +1,14 @@
-//! The way out of a connection: what the kernel does not take at once is kept, and the room for it is watched.
+//! A connection's output: what the kernel does not take at once is kept, and the kernel announces room for it.
 
 use std::io;
 
-use super::{ABORTED, BLOCKED, PRODUCER_WAITS, TAKEN, Transport, UNSENT_BYTES_HIGH, WATCHES_ROOM};
+use super::{Phase, Transport};
+
+/// Unsent bytes above which a registered producer is paused: one read buffer.
+const UNSENT_BYTES_HIGH: usize = 64 << 10;
 
 impl Transport {
-    /// What the kernel takes of `bytes`; nothing if the connection broke.
+    /// Offers `bytes` to the kernel and returns how many it took; none if the connection broke.
     #[inline]
     pub(super) fn send(&self, bytes: &[u8]) -> usize {
         let Some(mut socket) = self.0.socket.take() else {
@@ -29,41 +32,45 @@ impl Transport {
     }
 
     #[cold]
-    pub(super) fn keep(&self, bytes: &[u8]) {
+    pub(super) fn keep_unsent(&self, bytes: &[u8]) {
         let producer = self.with_extra(|extra| {
             extra.unsent.extend_from_slice(bytes);
             let high = extra.unsent.len() - extra.sent > UNSENT_BYTES_HIGH;
-            extra.producer.clone().filter(|_| high)
+            let pauses = high && !extra.producer_paused && extra.producer.is_some();
+            extra.producer_paused |= pauses;
+            extra.producer.clone().filter(|_| pauses)
         });
         self.block();
-        if let Some(producer) = producer.filter(|_| !self.is(PRODUCER_WAITS)) {
-            self.set(PRODUCER_WAITS);
+        if let Some(producer) = producer {
             producer.pause_producing();
         }
     }
 
-    /// Waits for room in the kernel. Most connections never do, so it is only now that this is watched.
+    /// Waits for room in the kernel. Most connections never do, so room is watched only from now on.
     pub(super) fn block(&self) {
-        self.set(BLOCKED);
-        if self.is(WATCHES_ROOM) {
+        self.0.blocked.set(true);
+        if self.0.watches_room.replace(true) {
             return;
         }
-        self.set(WATCHES_ROOM);
         let Some(mut socket) = self.0.socket.take() else {
             return;
         };
-        let watched = self.0.core.driver.want_room(&mut socket, self.0.token);
+        let watched = self.0.core.driver.watch_room(&mut socket, self.0.token);
         self.0.socket.set(Some(socket));
         if let Err(error) = watched {
             self.break_down(error);
         }
     }
 
-    /// There may be room: sends what waits, and says so.
+    /// There may be room: sends what is unsent, and calls the protocol if the kernel took any of it.
     pub(super) fn flush(&self) {
         let Some(mut extra) = self.0.extra.take() else {
-            return self.unblocked();
+            return self.resume_protocol();
         };
+        if extra.unsent.is_empty() {
+            self.0.extra.set(Some(extra));
+            return self.unblock();
+        }
         let taken = self.send(&extra.unsent[extra.sent..]);
         extra.sent += taken;
         let all = extra.sent == extra.unsent.len();
@@ -79,32 +86,37 @@ impl Transport {
         }
         self.0.extra.set(Some(extra));
         if taken > 0 {
-            self.set(TAKEN);
+            self.0.made_progress.set(true);
             self.call(|protocol, transport| protocol.data_sent(transport, taken));
         }
-        if all && !self.is(ABORTED) {
-            self.unblocked();
+        if all && self.phase() < Phase::Aborted {
+            self.unblock();
         }
     }
 
-    pub(super) fn unblocked(&self) {
+    /// Everything unsent has been taken.
+    fn unblock(&self) {
         // The call to `data_sent` may have written more.
         if self.with_extra(|extra| extra.unsent.len()) > 0 {
             return;
         }
-        self.clear(BLOCKED);
-        if self.is(PRODUCER_WAITS) {
-            self.clear(PRODUCER_WAITS);
-            let producer = self.with_extra(|extra| extra.producer.clone());
-            if let Some(producer) = producer {
-                producer.resume_producing();
-            }
+        let paused = self.with_extra(|extra| {
+            let paused = std::mem::take(&mut extra.producer_paused);
+            extra.producer.clone().filter(|_| paused)
+        });
+        if let Some(producer) = paused {
+            producer.resume_producing();
         }
         self.drop_idle_extra();
+        self.resume_protocol();
+    }
+
+    fn resume_protocol(&self) {
+        self.0.blocked.set(false);
         self.call(|protocol, transport| protocol.resume_producing(transport));
     }
 
-    pub(super) fn finish_writing(&self) {
+    pub(super) fn send_fin(&self) {
         let Some(socket) = self.0.socket.take() else {
             return;
         };

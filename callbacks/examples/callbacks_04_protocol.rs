@@ -1,4 +1,4 @@
-//! Parts 4 and 5: one protocol for each connection, built by a factory; the reactor calls them when something happens.
+//! Parts 4 and 5: a factory builds one protocol for each connection, and the reactor calls it when something happens.
 
 mod common;
 

@@ -1,15 +1,14 @@
-//! Parts 7 to 9: a Deferred is the promise that one of the two is called, once; and it can be returned.
+//! Parts 7 to 9: a Deferred promises that one of the two functions is called, once; and a function can return it.
 
 mod common;
 
-use callbacks::{Failure, Reactor, Task, get_poetry};
+use callbacks::{Failure, Reactor, get_poetry};
 
 fn main() -> Result<(), Failure> {
     let server = common::poem_server()?;
     let reactor = Reactor::open()?;
     let context = reactor.clone();
-    let task = Task::quiet(&reactor);
-    let poem = get_poetry(&reactor, &server.address().into(), &task)
+    let shown = get_poetry(&reactor, server.address())
         .add_callbacks(
             |poem| {
                 print!("{poem}");
@@ -22,6 +21,6 @@ fn main() -> Result<(), Failure> {
         )
         .add_both(move |_| Ok(context.stop()?));
     reactor.run()?;
-    drop(poem);
+    drop(shown);
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Part 6: the caller hands over two functions, one for the poem and one for what went wrong. The asynchronous program
-//! begins to have an interface; but who makes sure that exactly one of the two is called, once?
+//! Part 6: the caller passes two functions, one for the poem and one for the error. This is an asynchronous interface; but
+//! nothing makes sure that exactly one of the two is called, once.
 
 mod common;
 
@@ -60,13 +60,14 @@ fn get_poetry(reactor: &Reactor, address: SocketAddr, callback: Callback, errbac
 }
 
 fn main() -> Result<(), Failure> {
-    let server = common::poem_server()?;
+    let servers = common::poem_servers()?;
     let reactor = Reactor::open()?;
-    let missing = Rc::new(Cell::new(2));
-    for address in [server.address(), common::nobody()?] {
+    let addresses = servers.addresses();
+    let missing = Rc::new(Cell::new(addresses.len()));
+    for address in addresses {
         let (poems, errors) = (Rc::clone(&missing), Rc::clone(&missing));
         let (poem_done, error_done) = (reactor.clone(), reactor.clone());
-        let done = |missing: Rc<Cell<u32>>, reactor: Reactor| {
+        let done = |missing: Rc<Cell<usize>>, reactor: Reactor| {
             missing.set(missing.get() - 1);
             if missing.get() == 0 {
                 let _ = reactor.stop();

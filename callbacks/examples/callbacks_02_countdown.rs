@@ -1,4 +1,6 @@
-//! Part 3: a call that asks to be called again. Between two calls the loop is free for others.
+//! Part 3: a call that schedules itself again. Between its calls the loop serves others.
+
+mod common;
 
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ fn count(reactor: Reactor, left: u32) {
 }
 
 fn main() -> Result<(), Failure> {
+    common::no_arguments();
     let reactor = Reactor::open()?;
     let context = reactor.clone();
     reactor.call_when_running(move || count(context, 5));

@@ -1,5 +1,5 @@
-//! Parts 2 and 4, before there is a reactor: the loop by hand. Wait until a socket has something to say, read what there
-//! is, go on. The steps that follow give this loop away, and keep what is said inside it.
+//! Parts 2 and 4, without a reactor: the loop by hand. Wait until a socket is readable, read what has arrived, repeat. In
+//! the next steps the reactor owns this loop, and the program keeps only what happens inside it.
 
 mod common;
 
@@ -15,7 +15,7 @@ struct PoetrySocket {
 }
 
 impl PoetrySocket {
-    /// Reads until there is nothing more for now; whether the poem is complete.
+    /// Reads until the socket is empty; returns whether the poem is complete.
     fn do_read(&mut self) -> std::io::Result<bool> {
         let mut bytes = [0; 1_024];
         loop {

@@ -1,8 +1,11 @@
-//! Part 3: the reactor runs; something is called back; the reactor is told to stop, for it would run for ever.
+//! Part 3: the reactor runs and calls a hook, which stops it. Without that it would run for ever.
+
+mod common;
 
 use callbacks::{Failure, Reactor};
 
 fn main() -> Result<(), Failure> {
+    common::no_arguments();
     let reactor = Reactor::open()?;
     let context = reactor.clone();
     reactor.call_when_running(move || {

@@ -1,10 +1,13 @@
-//! Part 3: what a callback does wrong does not end the loop. It is told to the log's hook, and the loop goes on (R4).
+//! Part 3: a panic in a callback does not end the loop. The log's hook reports it, and the loop continues (R4).
+
+mod common;
 
 use std::time::Duration;
 
 use callbacks::{Failure, Reactor, log};
 
 fn main() -> Result<(), Failure> {
+    common::no_arguments();
     poetry::panics::silence_contained();
     log::set_hook(|trouble| println!("Logged: {trouble}"));
     let reactor = Reactor::open()?;

@@ -1,0 +1,65 @@
+//! A request that arrives in pieces: its decoder and its deadline, kept only while it is incomplete; and the timeouts of
+//! the connection (S18).
+
+use std::time::Duration;
+
+use poetry::CloseReason;
+use poetry::netstring::Decoder;
+
+use super::TransformProtocol;
+use crate::reactor::Transport;
+
+/// A request that has begun and not ended.
+pub(super) struct Partial {
+    decoder: Decoder,
+    /// When it must be complete (S18).
+    due: Duration,
+}
+
+impl TransformProtocol {
+    /// Returns the decoder of the request that has begun, with the request's deadline, or a new one.
+    #[inline]
+    pub(super) fn take_decoder(&mut self) -> (Decoder, Option<Duration>) {
+        match self.partial.take() {
+            Some(partial) => (partial.decoder, Some(partial.due)),
+            None => {
+                let limit = self.guard.state.limits.frame_bytes_max;
+                (Decoder::at(limit, self.position), None)
+            }
+        }
+    }
+
+    /// Waits for the next request, or for the rest of one. Bytes of the same request do not extend its deadline.
+    #[inline]
+    pub(super) fn await_request(
+        &mut self,
+        transport: &Transport,
+        decoder: Decoder,
+        due: Option<Duration>,
+        answered: u32,
+    ) {
+        if decoder.is_mid_frame() {
+            let due = due.filter(|_| answered == 0).unwrap_or_else(|| {
+                let deadline = self.guard.state.limits.request_deadline;
+                transport.now().saturating_add(deadline)
+            });
+            self.partial = Some(Box::new(Partial { decoder, due }));
+        } else if answered > 0 && self.guard.state.is_shutting_down() {
+            return self.finish(transport, CloseReason::Done);
+        }
+        self.set_timeout(transport);
+    }
+
+    /// Bounds the wait for what comes next.
+    pub(super) fn set_timeout(&self, transport: &Transport) {
+        let limits = &self.guard.state.limits;
+        let time = if transport.is_blocked() {
+            limits.write_timeout
+        } else if let Some(partial) = &self.partial {
+            partial.due.saturating_sub(transport.now())
+        } else {
+            limits.idle_timeout
+        };
+        transport.set_timeout(Some(time));
+    }
+}

@@ -1,0 +1,56 @@
+//! Replies that the kernel did not take at once: kept until it has, and counted as answered reply by reply (S23).
+
+use poetry::netstring::frames_within;
+
+use super::TransformProtocol;
+use crate::protocol::Producer;
+use crate::reactor::Transport;
+
+/// Replies that the kernel did not take at once.
+pub(super) struct Unsent {
+    replies: Vec<u8>,
+    /// Bytes taken by the kernel.
+    taken: usize,
+    /// Bytes of the replies that were taken whole and are counted as answered.
+    answered: usize,
+}
+
+impl TransformProtocol {
+    #[cold]
+    pub(super) fn keep_unsent(&mut self, transport: &Transport, replies: &[u8], taken: usize) {
+        transport.pause_producing();
+        self.unsent = Some(Box::new(Unsent {
+            replies: replies.to_vec(),
+            taken,
+            answered: 0,
+        }));
+        self.count_answered(transport);
+        self.set_timeout(transport);
+    }
+
+    /// Offers unsent replies again; returns whether all have been taken.
+    pub(super) fn send_unsent(&mut self, transport: &Transport) -> bool {
+        let Some(unsent) = &mut self.unsent else {
+            return true;
+        };
+        let taken = transport.offer(&unsent.replies[unsent.taken..]);
+        unsent.taken += taken;
+        self.guard.on_bytes_written(transport, taken);
+        self.count_answered(transport);
+        self.unsent.is_none()
+    }
+
+    /// Counts the replies that have been taken to the last byte.
+    fn count_answered(&mut self, transport: &Transport) {
+        let Some(unsent) = &mut self.unsent else {
+            return;
+        };
+        let uncounted = &unsent.replies[unsent.answered..];
+        let whole = frames_within(uncounted, unsent.taken - unsent.answered);
+        unsent.answered += whole.bytes;
+        if unsent.answered == unsent.replies.len() {
+            self.unsent = None;
+        }
+        self.guard.on_answered(transport, whole.frames as u32);
+    }
+}
