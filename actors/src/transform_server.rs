@@ -123,9 +123,17 @@ impl<S: Stream> Process for Connection<S> {
         match received {
             Received::Port(TcpEvent::Data(bytes)) => self.data(bytes, me),
             Received::Port(TcpEvent::Kept(kept)) => self.kept(kept, me),
-            Received::Port(TcpEvent::Writable) => self.write_more(me),
+            Received::Port(TcpEvent::Writable) => {
+                let written = self.replies.write_more(&self.ledger, me);
+                self.on_written(written, me)
+            }
+            Received::Port(TcpEvent::Closed | TcpEvent::Error(_)) | Received::Timeout
+                if matches!(self.phase, Phase::Lingering(..)) =>
+            {
+                Next::Exit(Reason::Normal)
+            }
             Received::Port(TcpEvent::Closed) => self.peer_finished(me),
-            Received::Port(TcpEvent::Error(_)) => self.broken(),
+            Received::Port(TcpEvent::Error(_)) => self.close(CloseReason::Reset),
             Received::Timeout => self.time_out(me),
             Received::Exit(exit) => self.shut_down(exit.reason, me),
             Received::Down(_) => Next::Receive,
@@ -261,12 +269,7 @@ impl<S: Stream> Connection<S> {
         self.begun.is_some() || me.port.has_kept() || !self.replies.is_empty()
     }
 
-    /// The peer takes bytes again.
-    fn write_more(&mut self, me: &mut Me<'_, Self>) -> Next {
-        let written = self.replies.write_more(&self.ledger, me);
-        self.on_written(written, me)
-    }
-
+    /// The kernel has taken more of the replies, or the connection broke.
     fn on_written(&mut self, written: io::Result<usize>, me: &mut Me<'_, Self>) -> Next {
         if written.is_err() {
             return self.close(CloseReason::Reset);
@@ -296,22 +299,11 @@ impl<S: Stream> Connection<S> {
                 self.linger(CloseReason::Refused, me)
             }
             Phase::Open => self.linger(CloseReason::Done, me),
-            Phase::Closing(_) => Next::Receive,
-            Phase::Lingering(..) => Next::Exit(Reason::Normal),
-        }
-    }
-
-    fn broken(&mut self) -> Next {
-        match self.phase {
-            Phase::Lingering(..) => Next::Exit(Reason::Normal),
-            Phase::Open | Phase::Closing(_) => self.close(CloseReason::Reset),
+            Phase::Closing(_) | Phase::Lingering(..) => Next::Receive,
         }
     }
 
     fn time_out(&mut self, me: &mut Me<'_, Self>) -> Next {
-        if let Phase::Lingering(..) = self.phase {
-            return Next::Exit(Reason::Normal);
-        }
         if !self.replies.is_empty() {
             return match self.replies.write_unannounced(&self.ledger, me) {
                 Ok(0) => self.close(CloseReason::Write),

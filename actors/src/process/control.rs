@@ -133,10 +133,15 @@ impl<P: Process> Control<P> {
         }
     }
 
-    /// Ends this turn: the port's next event is received in the next round (S24).
+    /// Ends this turn. A process that has answered requests receives its port's next event in the next round (S24); any
+    /// other one only lets the processes run that are already queued.
     pub(super) fn give_way(&mut self, turn: &task::Context<'_>) {
-        let next = self.local.rounds.wait_for_next(turn.waker().clone());
-        self.next_turn = Some(next);
+        if self.turn_left == REQUESTS_PER_TURN_MAX {
+            turn.waker().wake_by_ref();
+        } else {
+            let next = self.local.rounds.wait_for_next(turn.waker().clone());
+            self.next_turn = Some(next);
+        }
     }
 
     /// Returns whether the process may receive from its port: its turn is not used up, or the next round has come.
