@@ -65,6 +65,15 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// Copies `bytes` out of the arbiter's read buffer.
+    #[cold]
+    pub(crate) fn new(bytes: &[u8]) -> Box<Self> {
+        Box::new(Self {
+            bytes: bytes.to_vec(),
+            used: 0,
+        })
+    }
+
     /// Returns the unused bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[self.used..]
@@ -73,15 +82,6 @@ impl Kept {
     /// Marks all but the last `left` bytes as used.
     pub(crate) fn leave(&mut self, left: usize) {
         self.used = self.bytes.len() - left;
-    }
-}
-
-impl From<&[u8]> for Kept {
-    fn from(bytes: &[u8]) -> Self {
-        Self {
-            bytes: bytes.to_vec(),
-            used: 0,
-        }
     }
 }
 
@@ -138,6 +138,14 @@ impl<S> Tcp<S> {
         self.kept = Some(kept);
     }
 
+    #[cold]
+    fn take_kept(&mut self) -> Poll<TcpEvent<'static>> {
+        match self.kept.take() {
+            Some(kept) => Poll::Ready(TcpEvent::Kept(kept)),
+            None => Poll::Pending,
+        }
+    }
+
     /// Returns whether bytes are kept.
     #[inline]
     pub(crate) fn has_kept(&self) -> bool {
@@ -190,7 +198,7 @@ impl<S: Stream> Tcp<S> {
 impl<S: Stream> Port for Tcp<S> {
     type Event<'a> = TcpEvent<'a>;
 
-    #[inline]
+    #[inline(always)] // Polled at every turn of a connection.
     fn poll<'b>(&mut self, turn: &mut Context<'_>, buffer: &'b mut [u8]) -> Poll<TcpEvent<'b>> {
         let Some(stream) = &mut self.stream else {
             return Poll::Pending;
@@ -202,8 +210,8 @@ impl<S: Stream> Port for Tcp<S> {
         if !self.active {
             return Poll::Pending;
         }
-        if let Some(kept) = self.kept.take() {
-            return Poll::Ready(TcpEvent::Kept(kept));
+        if self.kept.is_some() {
+            return self.take_kept();
         }
         Poll::Ready(match ready!(stream.poll_read(turn, buffer)) {
             Ok(0) => {

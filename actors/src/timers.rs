@@ -1,5 +1,6 @@
 //! An arbiter's deadlines: one queue for all its processes with at most one entry for each, so that an idle connection
-//! owns no timer. The clock is the real one of `net` or a test's.
+//! owns no timer. The clock is the real one of `net` or a test's: `tokio_util::time::DelayQueue` costs the same, but its time
+//! stands still in tests only with tokio's `test-util`, which would slow down the clock of every build.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

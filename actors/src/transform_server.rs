@@ -162,7 +162,7 @@ impl<S: Stream> Connection<S> {
             Phase::Open => {
                 let rest = self.answer_requests(bytes, me);
                 if !rest.is_empty() {
-                    me.port.keep(Box::new(Kept::from(rest)));
+                    me.port.keep(Kept::new(rest));
                 }
                 self.deliver(me)
             }

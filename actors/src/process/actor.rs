@@ -23,7 +23,7 @@ use crate::port::Port;
 
 /// Messages a process handles before it gives way to the others of its arbiter. Senders in other threads could refill its
 /// mailbox for ever.
-const MAIL_PER_TURN: usize = 2 * MAILBOX_CAPACITY;
+const MAIL_PER_TURN: u32 = 2 * MAILBOX_CAPACITY as u32;
 /// Events of its port a process handles in one turn.
 const EVENTS_PER_TURN: usize = 8;
 

@@ -22,7 +22,7 @@ pub(super) struct Control<P: Process> {
     pub(super) local: Rc<Local>,
     pub(super) traps_exits: bool,
     /// Messages handled since the process last gave way.
-    pub(super) mail: usize,
+    pub(super) mail: u32,
     /// Requests that may still be answered in this turn (S24).
     pub(super) turn_left: u32,
     /// The round of the next turn, if this one is used up.

@@ -3,18 +3,28 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::num::NonZeroU64;
 use std::task::{Poll, Waker};
 
-/// The number of a round.
-pub(super) type Round = u64;
+/// The number of a round, from 1.
+pub(super) type Round = NonZeroU64;
 
 /// The current round, and the processes that wait for the next one.
-#[derive(Default)]
 pub(super) struct Rounds {
     current: Cell<Round>,
     waiting: RefCell<Vec<Waker>>,
     /// Wakes [`Rounds::drive`] while no process waits.
     driver: Cell<Option<Waker>>,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self {
+            current: Cell::new(NonZeroU64::MIN),
+            waiting: RefCell::default(),
+            driver: Cell::default(),
+        }
+    }
 }
 
 impl Rounds {
@@ -23,7 +33,11 @@ impl Rounds {
     pub(super) fn wait_for_next(&self, waker: Waker) -> Round {
         self.waiting.borrow_mut().push(waker);
         self.driver.take().into_iter().for_each(Waker::wake);
-        self.current.get() + 1
+        self.next()
+    }
+
+    fn next(&self) -> Round {
+        self.current.get().saturating_add(1)
     }
 
     pub(super) fn has_come(&self, round: Round) -> bool {
@@ -44,7 +58,7 @@ impl Rounds {
             // tokio wakes a task that yields only after all ready tasks have run and the sockets have been polled. The
             // tasks of sockets that became ready are queued before it.
             tokio::task::yield_now().await;
-            self.current.set(self.current.get() + 1);
+            self.current.set(self.next());
             self.waiting.take().into_iter().for_each(Waker::wake);
         }
     }
