@@ -34,15 +34,8 @@
 //!
 //! A [`Process`] has a state that no other process can reach, a bounded mailbox, and a handler for one message at a time.
 //! A panic ends its process only: processes that are linked to it or monitor it learn why, and a [`Supervisor`] restarts
-//! it. A connection is a process, and so is the acceptor; [`RunningServer`] draws the tree of them:
-//!
-//! ```text
-//! listener (supervisor, rest_for_one)
-//! ├─ connections-0 (connection supervisor, 1 of at most 5000)
-//! │  └─ connection-0
-//! ├─ connections-1 (connection supervisor, 0 of at most 5000)
-//! └─ acceptor
-//! ```
+//! it. A connection is a process, and so is the acceptor; a [`RunningServer`] draws the tree of them. [`Process`] translates
+//! Erlang's words and lists what differs.
 //!
 //! actix provides the mailboxes' queues, the dispatch of messages, the contexts in which actors run, and the threads
 //! (arbiters). Ours are bounded mailboxes (actix's `do_send` ignores the bound), signals, links, monitors, exit reasons,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::process::{CallError, Name, Node, Pid, ProcessRef, Reply};
 
 /// How long a supervisor may take to list its children, while a person waits.
-const PATIENCE: Duration = Duration::from_millis(500);
+const LIST_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A supervisor's answer to `which_children`.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ type Ask = dyn Fn(&Node) -> Result<Children, CallError> + Send + Sync;
 impl WhichChildren {
     /// Asks `pid` with the message that `ask` builds.
     pub fn new<M: Send + 'static>(pid: Pid<M>, ask: fn(Reply<Children>) -> M) -> Self {
-        Self(Arc::new(move |node| node.call(&pid, PATIENCE, ask)))
+        Self(Arc::new(move |node| node.call(&pid, LIST_TIMEOUT, ask)))
     }
 }
 

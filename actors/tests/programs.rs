@@ -116,6 +116,63 @@ fn s20_a_crash_delivers_the_replies_before_it_and_costs_its_connection() {
     assert_eq!(ask(server.address(), b"7:shout.d,"), b"1:D,");
 }
 
+/// A connection that crashed after one reply, and whose client does not close.
+fn crashed_and_lingering(options: &mut Options) -> (Box<dyn Server>, TcpStream) {
+    poetry::panics::silence_contained();
+    options.limits.linger_timeout = Duration::from_secs(3_600);
+    let server = serve(transforms(true), options);
+    let mut client = connect(server.address());
+    client.write_all(b"7:shout.a,7:crash.b,").unwrap();
+    let mut reply = Vec::new();
+    client.read_to_end(&mut reply).unwrap();
+    assert_eq!(reply, b"1:A,");
+    assert!(server.details().unwrap().contains("last-replies-0"));
+    assert_eq!(server.counters().open, 1);
+    (server, client)
+}
+
+#[test]
+fn s16_and_s20_the_heir_of_a_crashed_connection_keeps_its_place() {
+    let mut options = options(1);
+    options.limits.connections_max = 1;
+    let (server, client) = crashed_and_lingering(&mut options);
+    let mut waiting = connect(server.address());
+    waiting.write_all(b"7:shout.c,").unwrap();
+    // The supervisor counts the heir, so it grants the acceptor no room.
+    assert!(
+        server
+            .details()
+            .unwrap()
+            .contains("1 of at most 1, 1 crashed")
+    );
+    assert_eq!(server.counters().accepted, 1);
+    drop(client);
+    let mut reply = [0; 4];
+    waiting.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"1:C,");
+    assert_eq!(server.counters().closed.panic, 1);
+}
+
+#[test]
+fn s20_and_s21_the_heir_of_a_crashed_connection_is_cut_when_the_grace_is_over() {
+    let (server, client) = crashed_and_lingering(&mut options(1));
+    let summary = server.shutdown(Duration::ZERO);
+    assert_eq!((summary.finished, summary.cut), (0, 1));
+    assert_eq!(summary.counters.closed.cut, 1);
+    drop(client);
+}
+
+#[test]
+fn s20_and_s21_the_heir_of_a_crashed_connection_finishes_within_the_grace() {
+    let (server, client) = crashed_and_lingering(&mut options(1));
+    let closes = std::thread::spawn(move || drop(client));
+    let summary = server.shutdown(DEADLINE);
+    closes.join().unwrap();
+    // It may have finished before the shutdown began.
+    assert!(summary.finished <= 1);
+    assert_eq!((summary.cut, summary.counters.closed.panic), (0, 1));
+}
+
 #[test]
 fn s21_shutdown_closes_idle_connections_at_once() {
     let server = serve(transforms(true), &options(2));

@@ -27,9 +27,19 @@ const ACCEPTOR: Name = Name::new("acceptor");
 
 /// How long the processes of a server may take to stop, in addition to the grace of the connections. Each only has to
 /// finish the handler it is in.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running server. Its methods are those of [`Server`]; dropping it shuts it down without grace.
+///
+/// [`Server::details`] draws its supervision tree:
+///
+/// ```text
+/// listener (supervisor, rest_for_one)
+/// ├─ connections-0 (connection supervisor, 1 of at most 5000)
+/// │  └─ connection-0
+/// ├─ connections-1 (connection supervisor, 0 of at most 5000)
+/// └─ acceptor
+/// ```
 pub struct RunningServer {
     node: Node,
     address: SocketAddr,
@@ -106,7 +116,7 @@ impl<P: Protocol> Plan<P> {
         Spec {
             name,
             restart: Restart::Permanent,
-            shutdown: Shutdown::After(PATIENCE),
+            shutdown: Shutdown::After(STOP_TIMEOUT),
             start: Box::new(move |me| {
                 let (protocol, context) = (protocol.clone(), Arc::clone(&context));
                 let arbiter = me.node().arbiter(index);
@@ -132,7 +142,7 @@ impl<P: Protocol> Plan<P> {
         Spec {
             name: ACCEPTOR,
             restart: Restart::Permanent,
-            shutdown: Shutdown::After(PATIENCE),
+            shutdown: Shutdown::After(STOP_TIMEOUT),
             start: Box::new(move |me| {
                 let found = (0..arbiters).map(|index| me.node().whereis(connections_name(index)));
                 let supervisors: Option<Vec<Pid<ToConnections>>> = found.collect();
@@ -161,7 +171,7 @@ fn share(max: usize, index: usize, parts: usize) -> usize {
 impl RunningServer {
     /// Stops the acceptor, then drains every connection supervisor, then stops the node (S21).
     fn stop(&self, grace: Duration) -> Drained {
-        let _ = self.node.call(&self.root, PATIENCE, |reply| {
+        let _ = self.node.call(&self.root, STOP_TIMEOUT, |reply| {
             ToSupervisor::Remove(ACCEPTOR, reply)
         });
         let draining = (0..self.node.arbiters()).filter_map(|index| {
@@ -169,7 +179,7 @@ impl RunningServer {
             let drain = move |reply| ToConnections::Drain { grace, reply };
             Some(
                 self.node
-                    .ask(&connections, grace.saturating_add(PATIENCE), drain),
+                    .ask(&connections, grace.saturating_add(STOP_TIMEOUT), drain),
             )
         });
         // All supervisors are asked before the first answer is awaited.
