@@ -8,7 +8,9 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::mpsc;
 
-use actors::{Fetched, Me, Next, NoPort, Node, Process, Reason, Received, serve_poem};
+use actors::{
+    Fetched, Me, Next, NoPort, Node, Process, Reason, Received, RunningServer, serve_poem,
+};
 use poetry::{Pace, Peer, PoemService, Server};
 
 /// Fetches poems.
@@ -50,13 +52,11 @@ fn main() -> ExitCode {
 
 /// Returns the poems of `peers`, or of a server started for this, in the order in which they arrive.
 pub(crate) fn run(mut peers: Vec<Peer>) -> io::Result<String> {
-    let service = PoemService {
-        poem: "The lamp is out,\nthe harbour is not.".into(),
-        pace: Pace::Fast,
-    };
-    let server = serve_poem(TcpListener::bind("127.0.0.1:0")?, service)?;
+    let mut server = None;
     if peers.is_empty() {
-        peers.push(server.address().into());
+        let started = serve()?;
+        peers.push(started.address().into());
+        server = Some(started);
     }
     let node = Node::start_one()?;
     let (poems, fetched) = mpsc::channel();
@@ -67,4 +67,12 @@ pub(crate) fn run(mut peers: Vec<Peer>) -> io::Result<String> {
     poems
         .map(|poems| poems.join("\n"))
         .map_err(io::Error::other)
+}
+
+fn serve() -> io::Result<RunningServer> {
+    let service = PoemService {
+        poem: "The lamp is out,\nthe harbour is not.".into(),
+        pace: Pace::Fast,
+    };
+    serve_poem(TcpListener::bind("127.0.0.1:0")?, service)
 }

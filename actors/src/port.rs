@@ -80,7 +80,7 @@ impl Kept {
     }
 
     /// Marks all but the last `left` bytes as used.
-    pub(crate) fn leave(&mut self, left: usize) {
+    pub(crate) fn keep_last(&mut self, left: usize) {
         self.used = self.bytes.len() - left;
     }
 }

@@ -1,8 +1,8 @@
 //! Processes: isolated state, a bounded mailbox, one message at a time, and an exit that other processes can observe
 //! (O1–O4, O7). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
 //!
-//! The files depend on each other in one direction, each only on those after it: `test_clock`, `start`, `spawn`, `actor`,
-//! `me`, `control`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `name`. The trait and [`Me`] name each other.
+//! Each file uses only this trait and files that come later in this list: `test_clock`, `start`, `spawn`, `actor`, `me`,
+//! `control`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `by_id`, `name`.
 
 mod actor;
 mod by_id;

@@ -176,7 +176,7 @@ impl<S: Stream> Connection<S> {
     fn kept(&mut self, mut kept: Box<Kept>, me: &mut Me<'_, Self>) -> Next {
         let rest = self.answer_requests(kept.bytes(), me).len();
         if rest > 0 {
-            kept.leave(rest);
+            kept.keep_last(rest);
             me.port.keep(kept);
         }
         self.deliver(me)

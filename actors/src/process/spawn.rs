@@ -99,19 +99,19 @@ impl Arbiter {
             parent.record().link(pid.process());
             pid.record().link(parent);
         }
-        let unborn = Unborn(Some((pid.clone(), inbox)));
+        let starting = NotStarted(Some((pid.clone(), inbox)));
         match Local::current().filter(|local| self.is(local)) {
             // In this very thread, without a command to the arbiter.
-            Some(local) => match made(make) {
-                Ok(made) => unborn.begin(local, made),
+            Some(local) => match create(make) {
+                Ok(created) => starting.start(local, created),
                 // Later, as in any other arbiter, so that the caller can monitor it first.
-                Err(reason) => self.node.run_in(self.index, move || unborn.end(&reason)),
+                Err(reason) => self.node.run_in(self.index, move || starting.fail(&reason)),
             },
             None => self.node.run_in(self.index, move || {
                 if let Some(local) = Local::current() {
-                    match made(make) {
-                        Ok(made) => unborn.begin(local, made),
-                        Err(reason) => unborn.end(&reason),
+                    match create(make) {
+                        Ok(created) => starting.start(local, created),
+                        Err(reason) => starting.fail(&reason),
                     }
                 }
             }),
@@ -125,31 +125,31 @@ impl Arbiter {
     }
 }
 
-fn made<T>(make: impl FnOnce() -> io::Result<T>) -> Result<T, Reason> {
+fn create<T>(make: impl FnOnce() -> io::Result<T>) -> Result<T, Reason> {
     match contain(make) {
-        Ok(made) => made.map_err(|error| Reason::crash(error.to_string())),
+        Ok(created) => created.map_err(|error| Reason::crash(error.to_string())),
         Err(message) => Err(Reason::crash(message)),
     }
 }
 
 /// A process that has a pid and does not run yet. Dropping it, as a stopped arbiter does, ends the process.
-struct Unborn<P: Process>(Option<(Pid<P::Message>, Inbox<P>)>);
+struct NotStarted<P: Process>(Option<(Pid<P::Message>, Inbox<P>)>);
 
-impl<P: Process> Unborn<P> {
-    fn begin(mut self, local: Rc<Local>, made: (P, P::Port)) {
+impl<P: Process> NotStarted<P> {
+    fn start(mut self, local: Rc<Local>, created: (P, P::Port)) {
         if let Some(mailbox) = self.0.take() {
-            launch(local, mailbox, made);
+            launch(local, mailbox, created);
         }
     }
 
-    fn end(mut self, reason: &Reason) {
+    fn fail(mut self, reason: &Reason) {
         if let Some((pid, _)) = self.0.take() {
             pid.record().end(reason);
         }
     }
 }
 
-impl<P: Process> Drop for Unborn<P> {
+impl<P: Process> Drop for NotStarted<P> {
     fn drop(&mut self) {
         if let Some((pid, _)) = self.0.take() {
             pid.record().end(&Reason::NoProcess);
