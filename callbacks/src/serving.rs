@@ -12,6 +12,7 @@ use std::time::Duration;
 use poetry::{Counters, Counts, Kind, Observer, Options, Reporter, Role, Server, Service, Summary};
 
 use crate::connection_limit::{ConnectionLimit, LimitedAcceptor};
+use crate::deferred::Deferred;
 use crate::log;
 use crate::poem_server::poem_factory;
 use crate::protocol::Factory;
@@ -192,8 +193,8 @@ fn stop(reactor: &Reactor) {
 }
 
 // ANCHOR: shutdown
-/// Arranges the shutdown that follows [`Reactor::stop`]: the port closes, the helpers stop too, idle connections close,
-/// those with something in flight get the grace, and then the rest are cut.
+/// Arranges the shutdown that follows [`Reactor::stop`]: the port closes, the helpers stop too, and the reactor keeps
+/// running until its connections have ended.
 fn shut_down_with(
     reactor: &Reactor,
     state: &Rc<ServerState>,
@@ -203,22 +204,30 @@ fn shut_down_with(
 ) {
     let (context, state) = (reactor.clone(), Rc::clone(state));
     reactor.add_system_event_trigger(Phase::Before, move || {
-        state.begin_shutdown();
         port.iter().for_each(Port::stop_listening);
         for helper in &helpers {
             // Queued behind every connection dealt to the helper. It fails if the helper has ended.
             let _ = helper.call_from_thread(stop);
         }
-        context.shut_down_connections();
         let grace = Duration::from_millis(grace.load(Ordering::SeqCst));
-        let aborting = context.clone();
-        let cut = context.call_later(grace, move || aborting.abort_connections());
-        state.all_ended().add_callback(move |()| {
+        state.shut_down(&context, grace)
+    });
+}
+
+impl ServerState {
+    /// Shuts the server's connections down (S21): idle ones close at once, those with something in flight get `grace`, and
+    /// then the rest are cut. Fires when all have ended. Stop the port first.
+    pub fn shut_down(&self, reactor: &Reactor, grace: Duration) -> Deferred<()> {
+        self.begin_shutdown();
+        reactor.shut_down_connections();
+        let context = reactor.clone();
+        let cut = reactor.call_later(grace, move || context.abort_connections());
+        self.all_ended().add_callback(move |()| {
             // It fails if the grace is over.
             let _ = cut.cancel();
             Ok(())
         })
-    });
+    }
 }
 // ANCHOR_END: shutdown
 
