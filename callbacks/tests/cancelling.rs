@@ -1,4 +1,4 @@
-//! Cancels at the worst of times (D6, D12, D13): from within, in between, twice, of what waits for itself.
+//! Cancels at awkward times (D6, D12, D13): from within a callback, between two waits, twice, and of a cycle.
 
 mod common;
 
@@ -14,7 +14,7 @@ use common::{Journal, SECOND, result, unhandled};
 type Kept<T> = Rc<RefCell<Option<T>>>;
 
 #[test]
-fn d6_an_errback_of_the_cancel_knows_of_it_and_what_it_fires_is_swallowed() {
+fn d6_a_trigger_fired_by_an_errback_of_its_cancel_does_nothing() {
     let kept: Kept<Trigger<u32>> = Rc::default();
     let (trigger, deferred) = Deferred::new();
     *kept.borrow_mut() = Some(trigger);
@@ -29,7 +29,7 @@ fn d6_an_errback_of_the_cancel_knows_of_it_and_what_it_fires_is_swallowed() {
 }
 
 #[test]
-fn d6_a_canceller_that_panics_has_failed_and_a_timeout_of_it_ends() {
+fn d6_a_panic_in_the_canceller_is_the_failure_and_ends_a_timeout() {
     let clock = Clock::new();
     let (_trigger, deferred) = Deferred::<()>::with_canceller(|| panic!("a canceller"));
     let bounded = deferred.timeout(SECOND, &clock);
@@ -41,7 +41,7 @@ fn d6_a_canceller_that_panics_has_failed_and_a_timeout_of_it_ends() {
 }
 
 #[test]
-fn d12_work_that_waits_for_a_turn_does_not_keep_the_semaphore() {
+fn d12_queued_work_does_not_keep_its_semaphore() {
     let held = Rc::new(());
     let holds = Rc::clone(&held);
     let semaphore = DeferredSemaphore::new(1);
@@ -58,7 +58,7 @@ fn d12_work_that_waits_for_a_turn_does_not_keep_the_semaphore() {
 }
 
 #[test]
-fn d13_a_coroutine_made_in_another_runs_to_its_first_wait_before_that_goes_on() {
+fn d13_a_coroutine_created_in_another_runs_to_its_first_wait_first() {
     let journal = Journal::default();
     let (outer, inner) = (journal.clone(), journal.clone());
     let whole = coroutine(async move {
@@ -74,7 +74,7 @@ fn d13_a_coroutine_made_in_another_runs_to_its_first_wait_before_that_goes_on() 
 }
 
 #[test]
-fn d13_a_cancel_of_one_made_just_now_arrives_at_its_first_wait() {
+fn d13_a_cancel_right_after_creation_arrives_at_the_first_wait() {
     let (_trigger, never) = Deferred::<()>::new();
     let whole = coroutine(async move {
         let made = coroutine(async move { never.await });
@@ -84,9 +84,9 @@ fn d13_a_cancel_of_one_made_just_now_arrives_at_its_first_wait() {
     assert!(whole.take_result().unwrap().unwrap_err().is::<Cancelled>());
 }
 
-/// One routine fires what another awaits, and cancels that before it has gone on.
+/// One coroutine fires what another awaits, and cancels that before it has resumed.
 #[test]
-fn d13_a_cancel_between_a_value_and_the_going_on_arrives_at_the_next_wait() {
+fn d13_a_cancel_between_a_value_and_the_resumption_arrives_at_the_next_wait() {
     let (fires, first) = Deferred::<()>::new();
     let (second_fires, second) = Deferred::<()>::new();
     let waits = coroutine(async move {
@@ -122,7 +122,7 @@ fn d13_a_cancel_from_within_the_block_arrives_at_its_next_wait_and_only_there() 
 }
 
 #[test]
-fn d13_a_block_that_awaits_itself_fails_there_alone_or_through_others() {
+fn d13_a_block_that_awaits_itself_fails_at_that_wait_directly_or_through_others() {
     let through: [fn(Deferred<()>) -> Deferred<()>; 3] = [
         |own| own,
         |own| coroutine(async move { own.await }),
@@ -144,7 +144,7 @@ fn d13_a_block_that_awaits_itself_fails_there_alone_or_through_others() {
         *kept.borrow_mut() = Some(whole);
         starts.callback(());
         assert!(found.get());
-        control.cancel(); // Or this would go round for ever.
+        control.cancel(); // Breaks the cycle.
     }
 }
 
@@ -161,7 +161,7 @@ fn d4_a_callback_that_returns_a_coroutine_which_awaits_its_deferred_fails() {
     *kept.borrow_mut() = Some(ring);
     let reported = unhandled();
     starts.callback(());
-    control.cancel(); // Or this would go round for ever.
+    control.cancel(); // Breaks the cycle.
     drop(control);
     assert_eq!(reported.get(), 1);
     log::set_hook(|_| ());

@@ -1,5 +1,5 @@
-//! The promises made of connections (R9), and what a panic costs one (R4), each tested by name, on the test's own clock and
-//! network wherever that will do.
+//! The promises about connections (R9), and what a panic costs one (R4); in memory and on virtual time where that is
+//! possible.
 
 mod common;
 
@@ -15,7 +15,7 @@ use callbacks::{
 
 use common::{Journal, SECOND, unhandled};
 
-/// Notes what it is told; does what its name says.
+/// Notes the calls it gets in a journal; `data_received` runs the function.
 #[derive(Clone)]
 struct Notes(Journal, fn(&Transport, &[u8]));
 
@@ -79,7 +79,7 @@ fn r4_a_panic_in_data_received_drops_only_that_connection() {
 }
 
 #[test]
-fn r9_a_factory_is_used_again_and_tells_accepted_from_initiated_and_failed_from_lost() {
+fn r9_a_factory_builds_many_protocols_and_distinguishes_accepted_initiated_failed_and_lost() {
     let (reactor, journal, factory) = notes(|_, _| ());
     let peers = [reactor.accept(&factory), reactor.accept(&factory)];
     assert_eq!(journal.take(), ["accepted 0", "made", "accepted 1", "made"]);
@@ -143,15 +143,15 @@ fn r9_back_pressure_goes_both_ways() {
     assert_eq!(peer.unread(), 0);
     peer.send(b"more");
     reactor.settle();
-    assert_eq!(peer.unread(), 4, "read although its replies wait");
+    assert_eq!(peer.unread(), 4, "read although replies are unsent");
     peer.limit_room(usize::MAX);
     reactor.settle();
     assert_eq!((peer.unread(), peer.received().len()), (0, 200_080));
 }
 
-/// An hour later it would still wait.
+/// Otherwise it would stay paused for ever.
 #[test]
-fn r9_a_producer_that_waits_is_stopped_when_its_consumer_is_gone() {
+fn r9_a_paused_producer_is_stopped_when_its_consumer_closes() {
     let (reactor, journal, factory) = notes(|_, _| ());
     let transports: Rc<RefCell<Vec<Transport>>> = Rc::default();
     let keeps = Rc::new(Keeps(Rc::clone(&transports), factory));
@@ -173,7 +173,7 @@ fn r9_a_producer_that_waits_is_stopped_when_its_consumer_is_gone() {
     assert!(upstream.is_closed());
 }
 
-/// Keeps the transports of the protocols that another factory builds.
+/// Keeps the transports of the protocols that the inner factory builds.
 struct Keeps(Rc<RefCell<Vec<Transport>>>, Rc<dyn Factory>);
 
 impl Factory for Keeps {
@@ -201,7 +201,7 @@ impl Protocol for Kept {
 
 #[test]
 fn no_cycle_keeps_a_socket_open() {
-    /// Holds everything it can get hold of.
+    /// Keeps every handle it can get.
     struct Greedy(Option<(Transport, Reactor)>);
     impl Protocol for Greedy {
         fn connection_made(&mut self, transport: &Transport) {
@@ -230,7 +230,7 @@ struct PanicsWhen(&'static str);
 
 impl PanicsWhen {
     fn called(self, name: &str) {
-        assert_ne!(self.0, name, "as its name says");
+        assert_ne!(self.0, name, "panics when {name}");
     }
 }
 
@@ -302,7 +302,7 @@ fn r4_a_panic_in_any_call_drops_only_that_connection() {
     for call in calls {
         let panics = unhandled();
         let reactor = MemoryReactor::new();
-        let good = reactor.accept(&(Rc::new(PanicsWhen("nothing is called")) as Rc<dyn Factory>));
+        let good = reactor.accept(&(Rc::new(PanicsWhen("never")) as Rc<dyn Factory>));
         let address = ([127, 0, 0, 1], 9).into();
         drop(reactor.connect_tcp(address, SECOND, Rc::new(PanicsWhen(call))));
         let bad = reactor.dialled().remove(0);
@@ -328,10 +328,10 @@ fn r4_a_panic_in_any_call_drops_only_that_connection() {
 }
 
 #[test]
-fn r4_a_panic_while_all_are_told_to_end_keeps_nobody_else_from_being_told() {
+fn r4_a_panic_during_the_shutdown_of_all_connections_does_not_stop_it() {
     log::set_hook(|_| ());
     let reactor = MemoryReactor::new();
-    let peers = ["shut down", "lost", "nothing is called"]
+    let peers = ["shut down", "lost", "never"]
         .map(|call| reactor.accept(&(Rc::new(PanicsWhen(call)) as Rc<dyn Factory>)));
     reactor.shut_down_connections();
     reactor.settle();
@@ -343,15 +343,15 @@ fn r4_a_panic_while_all_are_told_to_end_keeps_nobody_else_from_being_told() {
 fn r4_a_panic_when_the_reactor_is_dropped_leaves_no_socket_open() {
     log::set_hook(|_| ());
     let reactor = MemoryReactor::new();
-    let peers = ["lost", "nothing is called"]
+    let peers = ["lost", "never"]
         .map(|call| reactor.accept(&(Rc::new(PanicsWhen(call)) as Rc<dyn Factory>)));
     drop(reactor);
     assert!(peers.iter().all(|peer| peer.is_closed()));
 }
 
-/// Readiness is announced once: if the panic ended the accepting, the second client would wait for a third.
+/// The kernel announces readiness once: if the panic ended accepting, the second client would wait for a third.
 #[test]
-fn r4_a_factory_that_panics_costs_one_connection_of_those_that_wait() {
+fn r4_a_panicking_factory_drops_one_of_the_connections_in_the_backlog() {
     struct PanicsFirst(Cell<bool>);
     impl Factory for PanicsFirst {
         fn build_protocol(&self, address: &Address) -> Option<Box<dyn Protocol>> {
@@ -382,7 +382,7 @@ fn r4_a_factory_that_panics_costs_one_connection_of_those_that_wait() {
 }
 
 #[test]
-fn r9_giving_up_a_connection_that_is_being_made_tells_nobody() {
+fn r9_aborting_a_connection_that_is_being_made_calls_nothing() {
     let (reactor, journal, factory) = notes(|_, _| ());
     let address = ([127, 0, 0, 1], 9).into();
     let transport = reactor.connect_tcp(address, SECOND, factory).unwrap();
@@ -394,17 +394,17 @@ fn r9_giving_up_a_connection_that_is_being_made_tells_nobody() {
 }
 
 #[test]
-fn r9_a_factory_that_builds_nothing_has_the_connection_closed_at_once() {
-    struct WantsNobody;
-    impl Factory for WantsNobody {
+fn r9_a_connection_without_a_protocol_is_closed_at_once() {
+    struct BuildsNothing;
+    impl Factory for BuildsNothing {
         fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
             None
         }
     }
     let reactor = MemoryReactor::new();
-    let accepted = reactor.accept(&(Rc::new(WantsNobody) as Rc<dyn Factory>));
+    let accepted = reactor.accept(&(Rc::new(BuildsNothing) as Rc<dyn Factory>));
     assert!(accepted.is_closed());
-    drop(reactor.connect_tcp(([127, 0, 0, 1], 9).into(), SECOND, Rc::new(WantsNobody)));
+    drop(reactor.connect_tcp(([127, 0, 0, 1], 9).into(), SECOND, Rc::new(BuildsNothing)));
     let dialled = reactor.dialled().remove(0);
     dialled.accept();
     reactor.settle();
@@ -428,7 +428,7 @@ fn r9_the_write_side_ends_after_what_was_written_and_reading_goes_on() {
     reactor.settle();
     assert!(peer.sees_fin() && !peer.is_closed());
     assert_eq!(peer.received(), b"the last reply");
-    peer.send(b"what is not wanted");
+    peer.send(b"more input");
     reactor.settle();
     assert_eq!(peer.unread(), 0);
     peer.finish();
@@ -437,7 +437,7 @@ fn r9_the_write_side_ends_after_what_was_written_and_reading_goes_on() {
 }
 
 #[test]
-fn r9_nothing_is_taken_and_nobody_called_after_the_connection_is_gone() {
+fn r9_a_closed_transport_takes_nothing_and_calls_nothing() {
     let (reactor, journal, factory) = notes(|transport, _| transport.abort_connection());
     let address = ([127, 0, 0, 1], 9).into();
     let transport = reactor.connect_tcp(address, SECOND, factory).unwrap();
@@ -456,7 +456,6 @@ fn r9_nothing_is_taken_and_nobody_called_after_the_connection_is_gone() {
     assert!(journal.take().is_empty() && peer.received().is_empty());
 }
 
-/// `resume_producing` is a [`Producer`]'s word too.
 #[test]
 fn r9_a_paused_transport_reads_nothing() {
     let (reactor, _, factory) = notes(|transport, _| transport.pause_producing());

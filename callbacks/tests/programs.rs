@@ -1,4 +1,4 @@
-//! The programs over real sockets, behind the contract. What needs no socket is tested in memory, next to the code.
+//! The programs over real sockets, behind the contract. Other tests need no sockets.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -53,7 +53,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-fn to_end(mut stream: TcpStream) -> Vec<u8> {
+fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     bytes
@@ -74,7 +74,7 @@ fn s1_a_fast_and_a_slow_poem_arrive_whole() {
     };
     for pace in [Pace::Fast, slow] {
         let server = serve(poem(pace), &options(1));
-        assert_eq!(to_end(connect(server.address())), TEXT.as_bytes());
+        assert_eq!(read_to_end(connect(server.address())), TEXT.as_bytes());
         let summary = server.shutdown(Duration::from_secs(10));
         summary.counters.check().unwrap();
         assert_eq!(
@@ -93,7 +93,7 @@ fn s5_keep_alive_answers_pipelined_requests_and_one_shot_the_first() {
             .write_all(b"16:cummingsify.AHOY,8:shout.ab,")
             .unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(to_end(stream), replies);
+        assert_eq!(read_to_end(stream), replies);
         let counters = server.shutdown(Duration::from_secs(10)).counters;
         counters.check().unwrap();
         assert_eq!(counters.closed.done, 1);
@@ -101,17 +101,17 @@ fn s5_keep_alive_answers_pipelined_requests_and_one_shot_the_first() {
 }
 
 #[test]
-fn s20_a_panic_costs_one_connection() {
+fn s20_a_panic_ends_one_connection_only() {
     let server = serve(transforms(true), &options(1));
     let mut stream = connect(server.address());
     stream
         .write_all(b"8:shout.ab,7:crash.x,8:shout.ab,")
         .unwrap();
-    assert_eq!(to_end(stream), b"2:AB,");
+    assert_eq!(read_to_end(stream), b"2:AB,");
     let mut stream = connect(server.address());
     stream.write_all(b"8:shout.ab,").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(to_end(stream), b"2:AB,");
+    assert_eq!(read_to_end(stream), b"2:AB,");
     let counters = server.shutdown(Duration::from_secs(10)).counters;
     assert_eq!((counters.failed, counters.closed.panic), (1, 1));
 }
@@ -133,21 +133,21 @@ fn s21_an_idle_server_ends_at_once_and_a_request_in_flight_is_cut_after_the_grac
         (summary.counters.closed.done, summary.counters.closed.cut),
         (1, 1)
     );
-    assert_eq!(to_end(idle), b"");
+    assert_eq!(read_to_end(idle), b"");
 }
 
 #[test]
-fn s10_poems_arrive_in_the_order_of_the_requests_and_one_failure_disturbs_nobody() {
+fn s10_outcomes_are_in_the_order_of_the_requests_and_a_failure_affects_no_other() {
     for threads in [1, 3] {
         let options = options(threads);
         let poems = serve(poem(Pace::Fast), &options);
         let via = serve(transforms(false), &options);
-        let nobody = TcpListener::bind("127.0.0.1:0")
+        let refusing = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap();
         let mut requests = vec![request(poems.address()); 20];
-        requests[7] = request(nobody);
+        requests[7] = request(refusing);
         for (index, transform) in [(3, "cummingsify"), (4, "gibberish")] {
             let transform = transform.to_owned();
             requests[index].via = Some(Via {
@@ -204,7 +204,7 @@ fn s14_a_cancelled_fetch_ends_at_once() {
 }
 
 #[test]
-fn s14_a_fetch_that_waits_for_its_turn_is_cancelled_alone() {
+fn s14_cancelling_a_queued_fetch_affects_no_other() {
     let mut one_at_a_time = options(1);
     one_at_a_time.limits.fetches_max = 1;
     let client = Callbacks.client(&one_at_a_time).unwrap();
@@ -232,7 +232,7 @@ fn s14_a_fetch_that_waits_for_its_turn_is_cancelled_alone() {
 }
 
 #[test]
-fn s14_what_is_cancelled_before_it_begins_never_connects() {
+fn s14_a_fetch_cancelled_before_it_begins_never_connects() {
     let client = Callbacks.client(&options(2)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();

@@ -1,5 +1,5 @@
-//! The promises of the reactor (R1–R8, and D14's threads), each tested by name, on the test's own clock and network
-//! wherever that will do. R9, and what a panic costs a connection, are in `connections.rs`.
+//! The promises of the reactor (R1–R8, and D14's threads), on virtual time where that is possible. R9, and what a panic
+//! costs a connection, are in `connections.rs`.
 
 mod common;
 
@@ -15,7 +15,7 @@ use callbacks::{
 use common::{Journal, SECOND};
 
 #[test]
-fn r1_calls_run_never_early_and_equal_ones_in_the_order_they_were_made() {
+fn r1_calls_are_never_early_and_equal_ones_run_in_the_order_they_were_made() {
     let (clock, journal) = (Clock::new(), Journal::default());
     for (seconds, name) in [(2, "c"), (1, "a"), (2, "d"), (1, "b")] {
         clock.call_later(SECOND * seconds, journal.later(name));
@@ -69,7 +69,7 @@ fn r2_cancel_reset_and_delay_move_a_call_and_are_errors_afterwards() {
 }
 
 #[test]
-fn r1_a_hundred_thousand_calls_run_in_order_whatever_was_cancelled() {
+fn r1_of_a_hundred_thousand_calls_those_not_cancelled_run_in_order() {
     let (clock, count) = (Clock::new(), Rc::new(Cell::new((0_u64, Duration::ZERO))));
     let calls: Vec<_> = (0..100_000_u64)
         .map(|n| {
@@ -131,7 +131,7 @@ fn r4_a_panic_in_a_timer_hook_or_thread_call_is_logged_and_the_loop_goes_on() {
 }
 
 #[test]
-fn r5_stop_lets_this_turn_end_and_then_runs_the_triggers_in_their_phases() {
+fn r5_stop_completes_the_turn_and_then_runs_the_triggers_by_phase() {
     let (reactor, journal) = (Reactor::open().unwrap(), Journal::default());
     let (fires, before_ends) = Deferred::new();
     let (noted, context) = (journal.clone(), reactor.clone());
@@ -182,14 +182,14 @@ fn r6_stop_when_not_running_and_run_inside_run_are_errors() {
 }
 
 #[test]
-fn r7_calls_from_a_thread_run_in_order_in_the_reactor_s_thread_and_wake_it() {
+fn r7_thread_calls_wake_the_reactor_and_run_in_order_in_its_thread() {
     let reactor = Reactor::open().unwrap();
     let here = std::thread::current().id();
     let ran = Rc::new(RefCell::new(Vec::new()));
-    let heard = Rc::clone(&ran);
+    let notes = Rc::clone(&ran);
     let inlet = reactor.inlet(move |reactor, n: u32| {
         assert_eq!(std::thread::current().id(), here);
-        heard.borrow_mut().push(n);
+        notes.borrow_mut().push(n);
         if n == 99 {
             reactor.stop().unwrap();
         }
@@ -233,7 +233,7 @@ fn d14_blocking_work_comes_back_into_the_reactor() {
 }
 
 #[test]
-fn d14_a_panic_in_the_thread_is_a_failure_and_a_result_that_nobody_wants_is_dropped() {
+fn d14_a_panic_in_the_thread_is_a_failure_and_a_cancelled_result_is_dropped() {
     let reactor = Reactor::open().unwrap();
     let unwanted = defer_to_thread(&reactor, || "too late");
     unwanted.cancel();
@@ -254,13 +254,13 @@ fn d14_a_panic_in_the_thread_is_a_failure_and_a_result_that_nobody_wants_is_drop
 }
 
 #[test]
-fn r7_each_thread_s_calls_keep_their_order_among_others() {
+fn r7_the_calls_of_each_thread_keep_their_order() {
     let reactor = Reactor::open().unwrap();
     let ran = Rc::new(RefCell::new(Vec::new()));
-    let heard = Rc::clone(&ran);
+    let notes = Rc::clone(&ran);
     let inlet = reactor.inlet(move |reactor, (thread, n): (usize, usize)| {
-        heard.borrow_mut().push((thread, n));
-        if heard.borrow().len() == 400 {
+        notes.borrow_mut().push((thread, n));
+        if notes.borrow().len() == 400 {
             reactor.stop().unwrap();
         }
     });
@@ -280,7 +280,7 @@ fn r7_each_thread_s_calls_keep_their_order_among_others() {
 }
 
 #[test]
-fn r7_what_a_call_asks_to_be_called_waits_for_the_next_turn() {
+fn r7_calls_made_by_thread_calls_wait_for_the_next_turn() {
     let (reactor, journal) = (MemoryReactor::new(), Journal::default());
     let remote = reactor.remote();
     let noted = reactor.inlet({
@@ -289,15 +289,15 @@ fn r7_what_a_call_asks_to_be_called_waits_for_the_next_turn() {
     });
     let (again, other) = (noted.clone(), noted.clone());
     remote
-        .call_from_thread(move |_| again.send("asked for by the first").unwrap())
+        .call_from_thread(move |_| again.send("called by the first").unwrap())
         .unwrap();
     remote
-        .call_from_thread(move |_| other.send("asked for by the second").unwrap())
+        .call_from_thread(move |_| other.send("called by the second").unwrap())
         .unwrap();
     noted.send("third").unwrap();
     reactor.settle();
     assert_eq!(
         journal.take(),
-        ["third", "asked for by the first", "asked for by the second"]
+        ["third", "called by the first", "called by the second"]
     );
 }

@@ -93,20 +93,40 @@ fn burst(requests: usize, end: &[u8]) -> Vec<u8> {
 fn s24_between_two_turns_of_a_connection_every_other_ready_one_has_exactly_one() {
     let setup = Setup::new(true);
     let peers = [(); 4].map(|()| setup.accept());
+    // They begin in different turns of the loop.
     for peer in &peers {
         peer.send(&burst(10 * TURN, b""));
+        setup.reactor.turn();
     }
     setup.reactor.settle();
     let answers = setup.answers();
     assert_eq!(answers.len(), 40);
-    for turns in answers.chunks(4) {
-        let mut tasks: Vec<u64> = turns.iter().map(|(task, _)| *task).collect();
-        tasks.sort_unstable();
-        assert_eq!(tasks, [0, 1, 2, 3]);
-        assert!(turns.iter().all(|(_, requests)| *requests == TURN as u64));
+    assert!(answers.iter().all(|(_, requests)| *requests == TURN as u64));
+    let turns: Vec<u64> = answers.iter().map(|(task, _)| *task).collect();
+    for (task, other) in (0..4).flat_map(|task| (0..4).map(move |other| (task, other))) {
+        if task != other {
+            assert_one_turn_between(&turns, task, other);
+        }
     }
     for peer in &peers {
         assert_eq!(peer.received(), REPLY.repeat(10 * TURN));
+    }
+}
+
+/// While both connections have requests, their turns alternate.
+fn assert_one_turn_between(turns: &[u64], task: u64, other: u64) {
+    let both: Vec<u64> = turns
+        .iter()
+        .copied()
+        .filter(|turn| [task, other].contains(turn))
+        .collect();
+    let first_of_each = [task, other].map(|of| both.iter().position(|turn| *turn == of).unwrap());
+    let last_of_each = [task, other].map(|of| both.iter().rposition(|turn| *turn == of).unwrap());
+    let while_both =
+        &both[first_of_each[0].max(first_of_each[1])..=last_of_each[0].min(last_of_each[1])];
+    assert!(while_both.len() >= 12);
+    for two in while_both.windows(2) {
+        assert_ne!(two[0], two[1], "{task} and {other}: {both:?}");
     }
 }
 

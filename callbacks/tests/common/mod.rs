@@ -1,4 +1,4 @@
-//! What the tests of promises share: words for failures, what a Deferred came to, and who notes what happened.
+//! Helpers of the tests: failures with a message, the result of a Deferred, and a journal.
 #![allow(dead_code)]
 
 use std::cell::{Cell, RefCell};
@@ -20,7 +20,7 @@ pub(crate) fn result<T: 'static>(deferred: Deferred<T>) -> Result<T, String> {
         .map_err(|failure| failure.to_string())
 }
 
-/// Counts this thread's unhandled failures from here on.
+/// Counts this thread's unhandled failures and panics from here on.
 pub(crate) fn unhandled() -> Rc<Cell<usize>> {
     let count = Rc::new(Cell::new(0));
     let counted = Rc::clone(&count);
@@ -28,7 +28,7 @@ pub(crate) fn unhandled() -> Rc<Cell<usize>> {
     count
 }
 
-/// Runs on the smallest stack that a thread may be given here.
+/// Runs `program` on a small stack.
 pub(crate) fn on_a_small_stack(program: fn()) {
     let thread = std::thread::Builder::new()
         .stack_size(64 << 10)
@@ -37,7 +37,7 @@ pub(crate) fn on_a_small_stack(program: fn()) {
     thread.join().unwrap();
 }
 
-/// Notes names in order.
+/// Notes what happens, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Journal(Rc<RefCell<Vec<String>>>);
 
