@@ -136,7 +136,7 @@ impl TransformProtocol {
         self.position = decoder.position();
         self.reply(transport, &replies, answered);
         match next {
-            Ok(Ok(Next::Read)) => self.await_request(transport, decoder, due, answered),
+            Ok(Ok(Next::Read)) => self.await_request(transport, &mut decoder, due, answered),
             Ok(Ok(Next::TakeTurns)) => self.end_turn(transport, consumed),
             Ok(Ok(Next::Close)) => self.finish(transport, CloseReason::Done),
             Ok(Err(refusal)) => self.refuse(transport, refusal),

@@ -1,6 +1,7 @@
 //! A request that arrives in pieces: its decoder and its deadline, kept only while it is incomplete; and the timeouts of
 //! the connection (S18).
 
+use std::mem;
 use std::time::Duration;
 
 use poetry::CloseReason;
@@ -29,25 +30,37 @@ impl TransformProtocol {
         }
     }
 
-    /// Waits for the next request, or for the rest of one. Bytes of the same request do not extend its deadline.
+    /// Waits for the next request, or for the rest of the one in `decoder`.
     #[inline]
     pub(super) fn await_request(
         &mut self,
         transport: &Transport,
-        decoder: Decoder,
+        decoder: &mut Decoder,
         due: Option<Duration>,
         answered: u32,
     ) {
         if decoder.is_mid_frame() {
-            let due = due.filter(|_| answered == 0).unwrap_or_else(|| {
-                let deadline = self.guard.state.limits.request_deadline;
-                transport.now().saturating_add(deadline)
-            });
-            self.partial = Some(Box::new(Partial { decoder, due }));
+            self.keep_partial(transport, decoder, due.filter(|_| answered == 0));
         } else if answered > 0 && self.guard.state.is_shutting_down() {
             return self.finish(transport, CloseReason::Done);
         }
         self.set_timeout(transport);
+    }
+
+    /// Keeps the decoder of a request that has begun. Bytes of the same request do not extend its deadline.
+    #[cold]
+    fn keep_partial(
+        &mut self,
+        transport: &Transport,
+        decoder: &mut Decoder,
+        due: Option<Duration>,
+    ) {
+        let due = due.unwrap_or_else(|| {
+            let deadline = self.guard.state.limits.request_deadline;
+            transport.now().saturating_add(deadline)
+        });
+        let decoder = mem::replace(decoder, Decoder::new(0));
+        self.partial = Some(Box::new(Partial { decoder, due }));
     }
 
     /// Bounds the wait for what comes next.
