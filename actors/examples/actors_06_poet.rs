@@ -64,6 +64,7 @@ pub(crate) fn run(mut peers: Vec<Peer>) -> io::Result<String> {
     node.spawn("reader", Reader { peers, left, poems });
     let poems: Result<Vec<String>, String> = fetched.iter().collect();
     node.stop();
+    drop(server);
     poems
         .map(|poems| poems.join("\n"))
         .map_err(io::Error::other)
