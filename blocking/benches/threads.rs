@@ -1,6 +1,6 @@
-//! What threads cost before they do anything: to be made, to be woken, to be many.
+//! What threads cost before they do any work: to spawn and join one, to wake one, to spawn many.
 //!
-//! Figures of one process on whatever cores it gets; they are for comparing with each other (MEASURING 10).
+//! All runs in one process on the cores it gets, so the figures compare only with each other (MEASURING 10).
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -8,11 +8,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use blocking::workers;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Threads in a fan-out.
 const FAN_OUT: u64 = 100;
+/// The stack of the model's threads.
+const STACK_BYTES: usize = 128 << 10;
 
 fn spawn_and_join(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("spawn_and_join");
@@ -24,7 +25,8 @@ fn spawn_and_join(criterion: &mut Criterion) {
         bencher.iter(|| {
             thread::scope(|scope| {
                 let work = || _ = black_box(1);
-                let thread = workers::spawn_scoped(scope, work).expect("a thread");
+                let builder = thread::Builder::new().stack_size(STACK_BYTES);
+                let thread = builder.spawn_scoped(scope, work).expect("a thread");
                 thread.join().expect("no panic");
             });
         });
@@ -32,27 +34,27 @@ fn spawn_and_join(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A value to a thread that waits for it, and back: two wake-ups and, on one core, two context switches. It is what a
-/// request pays for a thread of its own.
+/// Sends a value to a thread that waits for it, and back: two wake-ups and, on one core, two context switches. A request
+/// pays this for a thread of its own.
 fn hand_off(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hand_off");
     group.throughput(Throughput::Elements(1));
     for (name, bound) in [("rendezvous", None), ("channel", NonZeroUsize::new(64))] {
         let bound = bound.map_or(0, NonZeroUsize::get);
-        let (there, waits) = mpsc::sync_channel::<u64>(bound);
-        let (answers, back) = mpsc::sync_channel(bound);
+        let (to_worker, requests) = mpsc::sync_channel::<u64>(bound);
+        let (replies, from_worker) = mpsc::sync_channel(bound);
         let worker = thread::spawn(move || {
-            while let Ok(value) = waits.recv()
-                && answers.send(value + 1).is_ok()
+            while let Ok(value) = requests.recv()
+                && replies.send(value + 1).is_ok()
             {}
         });
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                there.send(black_box(1)).expect("it waits");
-                back.recv().expect("it answers")
+                to_worker.send(black_box(1)).expect("the worker receives");
+                from_worker.recv().expect("the worker replies")
             });
         });
-        drop(there);
+        drop(to_worker);
         worker.join().expect("no panic");
     }
     group.finish();
@@ -66,7 +68,8 @@ fn fan_out(criterion: &mut Criterion) {
             thread::scope(|scope| {
                 for index in 0..FAN_OUT {
                     let work = move || _ = black_box(index);
-                    workers::spawn_scoped(scope, work).expect("a thread");
+                    let builder = thread::Builder::new().stack_size(STACK_BYTES);
+                    builder.spawn_scoped(scope, work).expect("a thread");
                 }
             });
         });

@@ -1,21 +1,21 @@
-//! What reads go into: something small while nothing is going on, a whole read buffer while much is.
+//! Read buffers: small ones for connections that wait, large ones to borrow.
 //!
-//! A thread that waits in `recv` has to hold its buffer out before it knows whether anything will come. Ten thousand
-//! idle connections must not hold out ten thousand large ones.
+//! A thread blocked in `recv` holds its buffer whether anything arrives or not. Ten thousand idle connections must not
+//! hold ten thousand large ones.
 
 use std::sync::{Mutex, PoisonError};
 
 use poetry::limits::READ_BUFFER_BYTES;
 
-/// What a connection waits with: most poems fit. It is on the heap, where it costs its own size; on the stack it would
-/// cost the page it reaches into, as long as the thread lives.
-pub const SMALL_BYTES: usize = 5 << 8;
-/// Large buffers that are kept for the next connection in need of one; more are given back to the system.
+/// The buffer of a connection that waits: most poems fit. It is on the heap, where it costs its own size; on the stack it
+/// would cost the page it reaches into, for as long as the thread lives.
+pub(crate) const SMALL_BYTES: usize = 5 << 8;
+/// Large buffers kept for the next connection that needs one; further ones are freed.
 const SPARE_MAX: usize = 16;
 
 /// The large buffers that the connections of one server or client share.
 #[derive(Debug, Default)]
-pub struct Buffers {
+pub(crate) struct Buffers {
     spare: Mutex<Vec<Box<[u8]>>>,
 }
 
@@ -32,23 +32,23 @@ impl Buffers {
         }
     }
 
-    /// Whole buffers lie in it after every statement, so a lock poisoned elsewhere is no harm.
+    /// The list is consistent after every statement, so a poisoned lock does no harm.
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Box<[u8]>>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One connection's read buffer.
+/// The read buffer of one connection.
 #[derive(Debug)]
-pub struct ReadBuffer<'b> {
+pub(crate) struct ReadBuffer<'b> {
     small: Box<[u8]>,
     large: Option<Box<[u8]>>,
     buffers: &'b Buffers,
 }
 
 impl<'b> ReadBuffer<'b> {
-    /// A small one, that may borrow a large one from `buffers`.
-    pub fn new(buffers: &'b Buffers) -> Self {
+    /// Creates a small buffer that may borrow a large one from `buffers`.
+    pub(crate) fn new(buffers: &'b Buffers) -> Self {
         Self {
             small: vec![0; SMALL_BYTES].into_boxed_slice(),
             large: None,
@@ -56,28 +56,28 @@ impl<'b> ReadBuffer<'b> {
         }
     }
 
-    /// Where the next read goes.
+    /// Returns the space for the next read.
     #[inline]
-    pub fn space(&mut self) -> &mut [u8] {
+    pub(crate) fn space(&mut self) -> &mut [u8] {
         self.large.as_deref_mut().unwrap_or(&mut self.small)
     }
 
-    /// The first `length` bytes of what was read.
+    /// Returns the first `length` bytes of what was read.
     #[inline]
-    pub fn filled(&self, length: usize) -> &[u8] {
+    pub(crate) fn filled(&self, length: usize) -> &[u8] {
         &self.large.as_deref().unwrap_or(&self.small)[..length]
     }
 
-    /// More is to come: the next read may be of [`READ_BUFFER_BYTES`].
-    pub fn grow(&mut self) {
+    /// Borrows a large buffer, so that the next read may be of [`READ_BUFFER_BYTES`].
+    pub(crate) fn grow(&mut self) {
         if self.large.is_none() {
             self.large = Some(self.buffers.take());
         }
     }
 
-    /// A read brought `length` bytes: if that was all there was room for, more is to come.
+    /// Grows if a read of `length` bytes filled the buffer, since more is then to come; shrinks if not.
     #[inline]
-    pub fn adapt(&mut self, length: usize) {
+    pub(crate) fn adapt(&mut self, length: usize) {
         if length == self.space().len() {
             self.grow();
         } else {
@@ -85,9 +85,9 @@ impl<'b> ReadBuffer<'b> {
         }
     }
 
-    /// Nothing more is expected for now.
+    /// Returns the large buffer, if one is borrowed.
     #[inline]
-    pub fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if let Some(large) = self.large.take() {
             self.buffers.give_back(large);
         }
@@ -102,13 +102,13 @@ impl Drop for ReadBuffer<'_> {
 
 #[cfg(test)]
 impl Buffers {
-    /// Poisons the lock, as a panic of a thread that held it would.
+    /// Poisons the lock, as a panic of a thread that holds it would.
     pub(crate) fn poison(&self) {
         let poisoned = poetry::panics::contain(|| {
             let _spare = self.spare.lock();
-            panic!("with a buffer in hand")
+            panic!("while the list is locked")
         });
-        assert!(poisoned == Err::<(), _>("with a buffer in hand".to_owned()));
+        assert!(poisoned == Err::<(), _>("while the list is locked".to_owned()));
         assert!(self.spare.is_poisoned());
     }
 }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_large_buffers_are_kept_than_may_be_spare() {
+    fn no_more_than_the_spare_large_buffers_are_kept() {
         let buffers = Buffers::default();
         let mut all: Vec<_> = (0..2 * SPARE_MAX)
             .map(|_| ReadBuffer::new(&buffers))

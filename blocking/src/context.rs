@@ -1,82 +1,25 @@
-//! What accompanies one connection of a client: its bounds, who is told, and who may call it off.
+//! What one fetch knows in all its blocking calls: its bounds, its observer, and whether it is cancelled.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use poetry::cancel::Target;
 use poetry::error::Timeout;
 use poetry::event::{Interest, Scene};
 use poetry::{Cancel, FetchFailure, Kind, Limits, Peer, Reporter, Role};
 
 use crate::buffers::Buffers;
 use crate::deadlines::{CutShort, Stop, Timed, Wire, WriteTimeout};
-use crate::net::{Connecting, Hook, Socket};
+use crate::net::{Connecting, HangUp, Socket};
+use crate::sockets::{Holder, Sockets};
 
-/// The connections of one fetch, so that a cancel finds them: a slot for each request.
+/// The context of one request's exchange with one server.
 #[derive(Debug)]
-pub struct Sockets(Box<[Mutex<Option<Held>>]>);
-
-/// Who holds a connection.
-#[derive(Debug)]
-enum Held {
-    /// Nobody yet: it was begun beforehand, and waits for a thread.
-    ByNobody(Hook),
-    /// A thread, which may block in its calls.
-    ByThread(Hook),
-}
-
-impl Sockets {
-    /// Room for the connections of `requests` requests, one at a time each.
-    pub fn new(requests: usize) -> Self {
-        Self((0..requests).map(|_| Mutex::default()).collect())
-    }
-
-    /// Hangs up what `target` names. When that is everything, those whom no thread holds yet are left to the threads:
-    /// nothing keeps these from taking them at once, and what has come whole has come.
-    pub fn hang_up(&self, target: Target) {
-        let slots = match target {
-            Target::All => &self.0[..],
-            Target::Task(index) => self.0.get(index..=index).unwrap_or_default(),
-        };
-        for slot in slots {
-            let mut slot = lock(slot);
-            match (&*slot, target) {
-                (None, _) | (Some(Held::ByNobody(_)), Target::All) => {}
-                (Some(Held::ByNobody(hook) | Held::ByThread(hook)), _) => {
-                    hook.hang_up();
-                    *slot = None;
-                }
-            }
-        }
-    }
-
-    fn enter(&self, index: usize, held: Held) {
-        if let Some(slot) = self.0.get(index) {
-            *lock(slot) = Some(held);
-        }
-    }
-
-    /// From here on nobody hangs up the connection at `index`; whether nobody has before.
-    fn leave(&self, index: usize) -> bool {
-        let slot = self.0.get(index);
-        slot.is_some_and(|slot| lock(slot).take().is_some())
-    }
-}
-
-/// A slot is whole after every statement, so a lock poisoned elsewhere is no harm.
-fn lock(slot: &Mutex<Option<Held>>) -> MutexGuard<'_, Option<Held>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One request's talk with one server, as all its calls need to know it.
-#[derive(Debug)]
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The client's bounds.
-    pub limits: &'a Limits,
+    pub(crate) limits: &'a Limits,
     /// Large buffers to borrow.
-    pub buffers: &'a Buffers,
+    pub(crate) buffers: &'a Buffers,
     reporter: Reporter,
     scene: Scene,
     index: usize,
@@ -84,16 +27,16 @@ pub struct Context<'a> {
     sockets: &'a Sockets,
     total_deadline: Option<Duration>,
     received: u64,
-    /// The connection to the first address, if it has been begun beforehand.
+    /// The connection to the first address, if it was begun beforehand.
     begun: Option<Connecting>,
-    /// Whether it reads only what has come by now, and nobody can hang up.
+    /// Whether it reads only what has already arrived, from a connection that no cancel hangs up on.
     drains: bool,
 }
 
 impl<'a> Context<'a> {
-    /// The context of the task and the worker in `scene`, which begins `now` by the wires' clock,
-    /// [`net::now`](crate::net::now): the total deadline counts from then.
-    pub fn new(
+    /// Creates the context of the task and the worker in `scene`. The total deadline counts from `now`, the time of the
+    /// wires' clock, [`net::now`](crate::net::now).
+    pub(crate) fn new(
         scene: Scene,
         now: Duration,
         limits: &'a Limits,
@@ -117,8 +60,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The context of the transform that follows, within what is left of the same deadline.
-    pub fn for_transform(&self) -> Self {
+    /// Creates the context of the transform that follows, within the rest of the same deadline.
+    pub(crate) fn for_transform(&self) -> Self {
         Self {
             reporter: self.reporter.for_role(Role::TransformClient),
             scene: Scene {
@@ -134,25 +77,25 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Bytes that have come.
-    pub fn received(&self) -> u64 {
+    /// Returns the number of bytes received.
+    pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
-    /// The thread numbered `worker` goes on with it.
-    pub fn in_thread(mut self, worker: u32) -> Self {
+    /// Hands the fetch to the thread numbered `worker`.
+    pub(crate) fn in_thread(mut self, worker: u32) -> Self {
         self.scene.worker = worker;
         self
     }
 
-    /// Begins to connect to the first address of `peer` without waiting. What cannot be begun now is left to
-    /// [`connect`](Self::connect), which says why.
-    pub fn begin(&mut self, peer: &Peer) {
+    /// Begins to connect to the first address of `peer` without waiting. If that fails, [`connect`](Self::connect) tries
+    /// the address again and returns the failure.
+    pub(crate) fn begin(&mut self, peer: &Peer) {
         if let Ok(&[address, ..]) = peer.addresses()
             && !self.is_cancelled()
-            && let Ok(connecting) = self.begin_to(address, Held::ByNobody)
+            && let Ok(connecting) = self.begin_to(address, Holder::None)
         {
-            self.connecting(address);
+            self.report_connecting(address);
             self.begun = Some(connecting);
         }
     }
@@ -160,8 +103,8 @@ impl<'a> Context<'a> {
     /// Tries the addresses of `peer` in order, each for the connect timeout, all within the total deadline.
     ///
     /// # Errors
-    /// Connection failed, with the last address's cause; or the deadline passed, or somebody called it off.
-    pub fn connect(&mut self, peer: &Peer) -> Result<Timed<Socket>, FetchFailure> {
+    /// The last address's failure to connect, the total deadline, or a cancel.
+    pub(crate) fn connect(&mut self, peer: &Peer) -> Result<Timed<Socket>, FetchFailure> {
         let mut failure = None;
         for &address in peer.addresses()? {
             if self.is_cancelled() {
@@ -178,32 +121,32 @@ impl<'a> Context<'a> {
         Err(self.unless_cancelled(failure.unwrap_or_else(FetchFailure::connect_timed_out)))
     }
 
-    /// The connection that was begun beforehand, if it is made by now, to see whether the whole poem had come when it was
-    /// called off. Its reads do not wait.
+    /// Returns the connection that was begun beforehand, if it is established: the whole poem may have arrived before the
+    /// cancel. Its reads do not wait.
     fn drain(&mut self) -> Option<Timed<Socket>> {
         let begun = self.begun.take()?;
-        self.drains = self.sockets.leave(self.index);
-        let socket = begun.made().filter(|_| self.drains)?;
+        self.drains = self.sockets.unregister(self.index);
+        let socket = begun.established().filter(|_| self.drains)?;
         self.report(Kind::Connected);
         Some(Timed::new(socket))
     }
 
-    /// Waits for the connection to `address`, and begins it unless that has been done.
+    /// Waits for the connection to `address`, and begins it unless that was done beforehand.
     fn connect_to(&mut self, address: SocketAddr) -> Result<Socket, FetchFailure> {
         let connecting = match self.begun.take() {
             Some(connecting) => {
-                self.enter(Held::ByThread(connecting.hook()))?;
+                self.register(Holder::Thread(connecting.hang_up()))?;
                 connecting
             }
             None => {
-                self.connecting(address);
-                self.begin_to(address, Held::ByThread)?
+                self.report_connecting(address);
+                self.begin_to(address, Holder::Thread)?
             }
         };
         let connect_deadline = connecting
             .since()
             .saturating_add(self.limits.connect_timeout);
-        let (deadline, late) = match self.total_deadline {
+        let (deadline, on_timeout) = match self.total_deadline {
             Some(total) if total < connect_deadline => {
                 (total, FetchFailure::TimedOut(Timeout::Total))
             }
@@ -211,53 +154,56 @@ impl<'a> Context<'a> {
         };
         let connected = connecting.wait(deadline);
         connected.map_err(|error| match error.kind() {
-            ErrorKind::TimedOut => late,
+            ErrorKind::TimedOut => on_timeout,
             _ => FetchFailure::connection_failed(&error),
         })
     }
 
-    /// Begins to connect to `address`; from here on a cancel finds the socket.
+    /// Begins to connect to `address`; from now on a cancel finds the socket. A connection to itself is closed here (S11).
     fn begin_to(
         &self,
         address: SocketAddr,
-        held: fn(Hook) -> Held,
+        holder: fn(HangUp) -> Holder,
     ) -> Result<Connecting, FetchFailure> {
         let connecting =
             Connecting::begin(address).map_err(|error| FetchFailure::connection_failed(&error))?;
-        self.enter(held(connecting.hook()))?;
+        if connecting.is_to_itself(address) {
+            return Err(FetchFailure::self_connected());
+        }
+        self.register(holder(connecting.hang_up()))?;
         Ok(connecting)
     }
 
-    /// Notes who holds the connection.
-    fn enter(&self, held: Held) -> Result<(), FetchFailure> {
-        self.sockets.enter(self.index, held);
-        // Whoever cancelled before this line found another socket, or none; whoever does after it, finds this one.
+    /// Registers the connection for cancels.
+    fn register(&self, holder: Holder) -> Result<(), FetchFailure> {
+        self.sockets.register(self.index, holder);
+        // A cancel before the line above has found another socket, or none; a later one finds this socket.
         if self.is_cancelled() {
             return Err(FetchFailure::Cancelled);
         }
         Ok(())
     }
 
-    fn connecting(&mut self, address: SocketAddr) {
+    fn report_connecting(&mut self, address: SocketAddr) {
         self.scene.peer = Some(address);
         self.report(Kind::Connecting);
     }
 
     fn connected(&mut self, socket: Socket) -> Result<Timed<Socket>, FetchFailure> {
-        self.enter(Held::ByThread(socket.hook()))?;
+        self.register(Holder::Thread(socket.hang_up()))?;
         if self.reporter.wants(Interest::ALL) {
-            self.scene.local = socket.local(); // A system call, for observers only.
+            self.scene.local = socket.local(); // A system call, which only observers need.
         }
         self.report(Kind::Connected);
         Ok(Timed::new(socket))
     }
 
-    /// Reads what there is into `buffer`, or waits for it as long as the idle timeout and the deadline allow; 0 is
-    /// the peer's FIN.
+    /// Reads into `buffer`, and waits at most for the idle timeout and until the total deadline. Returns 0 at the peer's
+    /// FIN.
     ///
     /// # Errors
-    /// It took too long, the connection broke, or somebody called it off.
-    pub fn read<W: Wire>(
+    /// A timeout, a lost connection, or a cancel.
+    pub(crate) fn read<W: Wire>(
         &mut self,
         wire: &mut Timed<W>,
         buffer: &mut [u8],
@@ -270,21 +216,21 @@ impl<'a> Context<'a> {
             _ => (wire.read(buffer, idle), Timeout::Idle),
         };
         match read {
-            // Somebody may have hung up; where nobody can have, it is FIN.
+            // After a cancel hung up, 0 does not mean FIN. No cancel hangs up on a connection that drains.
             Ok(0) if !self.drains && self.is_cancelled() => Err(FetchFailure::Cancelled),
             Ok(length) => {
-                self.heard(length as u64);
+                self.count_received(length as u64);
                 Ok(length)
             }
-            Err(stop) => Err(self.failed(&stop, timeout)),
+            Err(stop) => Err(self.failure(&stop, timeout)),
         }
     }
 
-    /// Writes all of `bytes`, unless the peer takes none for the idle timeout, or the deadline passes.
+    /// Writes all of `bytes`, unless the peer takes none for the idle timeout or the total deadline passes.
     ///
     /// # Errors
-    /// It took too long, the connection broke, or somebody called it off.
-    pub fn write<W: Wire>(
+    /// A timeout, a lost connection, or a cancel.
+    pub(crate) fn write<W: Wire>(
         &mut self,
         wire: &mut Timed<W>,
         bytes: &[u8],
@@ -292,13 +238,13 @@ impl<'a> Context<'a> {
         let timeout = WriteTimeout::new(self.limits.idle_timeout, Duration::MAX);
         wire.write_all(bytes, timeout.until(self.total_deadline), |_, _| {})
             .map_err(|CutShort { stop, .. }| match self.total_deadline {
-                Some(deadline) if deadline <= wire.now() => self.failed(&stop, Timeout::Total),
-                _ => self.failed(&stop, Timeout::Idle),
+                Some(deadline) if deadline <= wire.now() => self.failure(&stop, Timeout::Total),
+                _ => self.failure(&stop, Timeout::Idle),
             })
     }
 
-    /// Says how it ended, with the length of the poem or the failure.
-    pub fn tell(&self, result: &Result<String, FetchFailure>) {
+    /// Reports the end of the fetch: the length of the poem, or the failure.
+    pub(crate) fn report_result(&self, result: &Result<String, FetchFailure>) {
         self.report(match result {
             Ok(poem) => Kind::Finished {
                 bytes: poem.len() as u64,
@@ -307,21 +253,21 @@ impl<'a> Context<'a> {
         });
     }
 
-    fn heard(&mut self, bytes: u64) {
+    fn count_received(&mut self, bytes: u64) {
         if bytes > 0 {
             self.received += bytes;
             self.report(Kind::Read { bytes });
         }
     }
 
-    fn failed(&self, stop: &Stop, timeout: Timeout) -> FetchFailure {
+    fn failure(&self, stop: &Stop, timeout: Timeout) -> FetchFailure {
         self.unless_cancelled(match stop {
             Stop::TimedOut => FetchFailure::TimedOut(timeout),
             Stop::Lost(cause) => FetchFailure::connection_lost(cause),
         })
     }
 
-    /// A cancel shows as some failure: it is told by its own name.
+    /// Replaces the failure that a cancel caused by [`FetchFailure::Cancelled`].
     fn unless_cancelled(&self, failure: FetchFailure) -> FetchFailure {
         if self.is_cancelled() {
             FetchFailure::Cancelled

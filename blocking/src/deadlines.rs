@@ -1,29 +1,29 @@
-//! Deadlines that are totals, made of blocking calls that each know only a timeout of their own.
+//! Deadlines for several blocking calls in a row, each of which only has a timeout of its own.
 //!
-//! A timeout is a system call to set, so it is set only when it changes: a connection that asks and is answered
-//! without haste costs one `recv` and one `send` a request, and reads no clock.
+//! Setting a timeout is a system call, so it is set only when it changes. An ordinary request then costs one `recv` and
+//! one `send`, and reads no clock.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
-/// A byte stream whose calls block for a bounded time, and that knows what time it is.
-pub trait Wire: Read + Write {
-    /// The time on a monotonic clock whose origin does not matter.
+/// A byte stream whose calls block for a bounded time, with a clock.
+pub(crate) trait Wire: Read + Write {
+    /// Returns the time of a monotonic clock with any origin.
     fn now(&self) -> Duration;
 
-    /// Reads that get nothing for `timeout`, which is not zero, fail as `WouldBlock` or `TimedOut`.
+    /// Makes reads that get nothing for `timeout`, which is not zero, fail with `WouldBlock` or `TimedOut`.
     ///
     /// # Errors
     /// Those of the system.
     fn set_read_timeout(&mut self, timeout: Duration) -> io::Result<()>;
 
-    /// Writes of which nothing is taken for `timeout`, which is not zero, fail as `WouldBlock` or `TimedOut`.
+    /// Makes writes of which nothing is taken for `timeout`, which is not zero, fail with `WouldBlock` or `TimedOut`.
     ///
     /// # Errors
     /// Those of the system.
     fn set_write_timeout(&mut self, timeout: Duration) -> io::Result<()>;
 
-    /// Writes without waiting as much as is taken at once; `WouldBlock` if that is nothing.
+    /// Writes as much as is taken without waiting; fails with `WouldBlock` if that is nothing.
     ///
     /// # Errors
     /// Those of the system.
@@ -38,14 +38,14 @@ pub trait Wire: Read + Write {
     /// Waits without reading; may return early.
     fn pause(&mut self, at_most: Duration);
 
-    /// Lets other threads have the core, if any want it.
+    /// Yields the core to other threads that are ready.
     fn yield_now(&mut self);
 }
 
-/// Why a blocking call came back without what it was for.
+/// Why a blocking call failed.
 #[derive(Debug)]
-pub enum Stop {
-    /// Its time was over.
+pub(crate) enum Stop {
+    /// It reached its timeout or deadline.
     TimedOut,
     /// The connection broke.
     Lost(io::Error),
@@ -60,31 +60,31 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// A write that ended before its last byte was taken.
+/// A write that failed before its last byte was taken.
 #[derive(Debug)]
-pub struct CutShort {
-    /// Bytes that were taken.
-    pub taken: usize,
-    /// Why no more were.
-    pub stop: Stop,
+pub(crate) struct CutShort {
+    /// The number of bytes taken.
+    pub(crate) taken: usize,
+    /// Why it failed.
+    pub(crate) stop: Stop,
 }
 
-/// A write timeout is waited for in this many calls at least. A call tells how many bytes were taken but not when,
-/// so a peer may be silent for the timeout and one call more.
+/// A write timeout is divided among at least this many calls. A call returns how many bytes were taken but not when, so a
+/// peer may take nothing for the timeout and one call more.
 const SLICES: u32 = 16;
 
-/// How long a peer may refuse to take a byte: some blocking calls in a row; and when all must have been taken, if that
-/// is bounded too.
+/// How long a peer may take no byte, as a number of blocking calls; and by when it must have taken all of them, if that is
+/// bounded too.
 #[derive(Debug, Clone, Copy)]
-pub struct WriteTimeout {
+pub(crate) struct WriteTimeout {
     slice: Duration,
     slices: u32,
     deadline: Option<Duration>,
 }
 
 impl WriteTimeout {
-    /// `timeout`, in calls of equal length none of which lasts longer than `longest`.
-    pub fn new(timeout: Duration, longest: Duration) -> Self {
+    /// Divides `timeout` among equal calls, none of which lasts longer than `longest`.
+    pub(crate) fn new(timeout: Duration, longest: Duration) -> Self {
         let slice = (timeout / SLICES).clamp(SHORTEST, longest.max(SHORTEST));
         let slices = timeout.as_nanos().div_ceil(slice.as_nanos());
         let slices = u32::try_from(slices).unwrap_or(u32::MAX).max(1);
@@ -95,28 +95,28 @@ impl WriteTimeout {
         }
     }
 
-    /// The same, and an end at `deadline` however many bytes are taken.
+    /// Adds a `deadline`, whatever number of bytes is taken until then.
     #[must_use]
-    pub fn until(self, deadline: Option<Duration>) -> Self {
+    pub(crate) fn until(self, deadline: Option<Duration>) -> Self {
         Self { deadline, ..self }
     }
 }
 
-/// The shortest timeout that is set: none at all would mean to wait for ever.
+/// The shortest timeout that is set: zero would mean none.
 pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 
-/// A wire whose timeouts are set only when they change.
+/// A wire that sets its timeouts only when they change.
 #[derive(Debug)]
-pub struct Timed<W> {
+pub(crate) struct Timed<W> {
     wire: W,
-    /// As they are set; zero if they are not.
+    /// The timeouts as they are set; zero if they are not.
     read_timeout: Duration,
     write_timeout: Duration,
 }
 
 impl<W: Wire> Timed<W> {
-    /// A wire that has just been made, with no timeouts set.
-    pub fn new(wire: W) -> Self {
+    /// Takes a new wire, with no timeouts set.
+    pub(crate) fn new(wire: W) -> Self {
         Self {
             wire,
             read_timeout: Duration::ZERO,
@@ -124,22 +124,22 @@ impl<W: Wire> Timed<W> {
         }
     }
 
-    /// The time on the wire's clock.
-    pub fn now(&self) -> Duration {
+    /// Returns the time of the wire's clock.
+    pub(crate) fn now(&self) -> Duration {
         self.wire.now()
     }
 
-    /// The wire itself.
-    pub fn wire(&mut self) -> &mut W {
+    /// Returns the wire itself.
+    pub(crate) fn wire(&mut self) -> &mut W {
         &mut self.wire
     }
 
-    /// Reads what there is, or waits for it as long as `timeout`; 0 is the peer's FIN. Reads no clock.
+    /// Reads, and waits for up to `timeout`. Returns 0 at the peer's FIN. Reads no clock.
     ///
     /// # Errors
-    /// Nothing came in time, or the connection broke.
+    /// Nothing arrived in time, or the connection broke.
     #[inline]
-    pub fn read(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Stop> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Stop> {
         let timeout = timeout.max(SHORTEST);
         if self.read_timeout != timeout {
             self.wire.set_read_timeout(timeout)?;
@@ -153,31 +153,35 @@ impl<W: Wire> Timed<W> {
         }
     }
 
-    /// Reads what there is, or waits for it until `deadline`, however many reads that takes; 0 is the peer's FIN.
+    /// Reads, and waits until `deadline`. Returns 0 at the peer's FIN.
     ///
     /// # Errors
-    /// The deadline has passed, even if there would be something to read, or the connection broke.
-    pub fn read_until(&mut self, buffer: &mut [u8], deadline: Duration) -> Result<usize, Stop> {
+    /// The deadline has passed, even if bytes have arrived, or the connection broke.
+    pub(crate) fn read_until(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Duration,
+    ) -> Result<usize, Stop> {
         loop {
             let left = deadline.saturating_sub(self.now());
             if left.is_zero() {
                 return Err(Stop::TimedOut);
             }
             match self.read(buffer, left) {
-                // The kernel counts in ticks: it may be early by one.
+                // The kernel rounds to its ticks and may return one tick early.
                 Err(Stop::TimedOut) => {}
                 read => return read,
             }
         }
     }
 
-    /// Writes all of `bytes`. What is taken at once costs one call and sets no timeout; `before_waiting` is called
-    /// before each call that may block, with the number of bytes taken until then.
+    /// Writes all of `bytes`. If they are taken at once, that is one call and no timeout is set. Otherwise
+    /// `before_waiting` is called before each call that may block, with the number of bytes taken so far.
     ///
     /// # Errors
-    /// Nothing was taken for all of `write_timeout`, its deadline has passed, or the connection broke.
+    /// No byte was taken for `write_timeout`, its deadline has passed, or the connection broke.
     #[inline]
-    pub fn write_all(
+    pub(crate) fn write_all(
         &mut self,
         bytes: &[u8],
         write_timeout: WriteTimeout,
@@ -198,7 +202,7 @@ impl<W: Wire> Timed<W> {
         write_timeout: WriteTimeout,
         mut before_waiting: impl FnMut(&mut Self, usize),
     ) -> Result<(), CutShort> {
-        let mut silent = 0;
+        let mut idle_slices = 0;
         while taken < bytes.len() {
             before_waiting(self, taken);
             let left = write_timeout.deadline.map_or(Duration::MAX, |deadline| {
@@ -211,9 +215,9 @@ impl<W: Wire> Timed<W> {
             match self.write(&bytes[taken..], write_timeout.slice.min(left)) {
                 Ok(more) => {
                     taken += more;
-                    silent = 0;
+                    idle_slices = 0;
                 }
-                Err(Stop::TimedOut) if silent + 1 < write_timeout.slices => silent += 1,
+                Err(Stop::TimedOut) if idle_slices + 1 < write_timeout.slices => idle_slices += 1,
                 Err(stop) => return Err(CutShort { taken, stop }),
             }
         }

@@ -1,4 +1,4 @@
-//! The fetches of one call: begun together, taken by threads one after another, and where their outcomes are kept.
+//! The fetches of one call: begun together, taken by threads one after another, with their outcomes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -9,14 +9,14 @@ use poetry::event::Scene;
 use poetry::{Cancel, Clock, FetchError, FetchRequest, Limits, Outcome, Reporter};
 
 use crate::buffers::Buffers;
-use crate::context::{Context, Sockets};
+use crate::context::Context;
 use crate::net;
-use crate::pace;
-use crate::poem_client::get_poetry;
+use crate::permits::threads_limit;
+use crate::poem_client::fetch_poem;
+use crate::sockets::Sockets;
 use crate::transform_client::transform_or_keep;
-use crate::workers;
 
-/// What all fetches of one call have in common.
+/// What all fetches of one call share.
 pub(crate) struct Call<'a> {
     pub(crate) requests: &'a [FetchRequest],
     pub(crate) limits: &'a Limits,
@@ -30,56 +30,61 @@ pub(crate) struct Call<'a> {
 /// The fetches of one call.
 pub(crate) struct Fetches<'a> {
     call: Call<'a>,
-    /// Those that have been begun, until a thread takes them.
+    /// The fetches that were begun beforehand, until a thread takes them.
     begun: Box<[Mutex<Option<Begun<'a>>>]>,
-    /// How many have been taken; more than there are once threads have asked in vain.
+    /// How many are taken; more than there are, once a thread finds none left.
     taken: AtomicUsize,
     outcomes: Box<[OnceLock<Outcome>]>,
-    /// The thread that makes the others.
-    maker: Thread,
+    /// The thread that spawns the others.
+    spawner: Thread,
 }
 
-/// A fetch that has begun at this time by the call's clock.
+/// A fetch that has begun, at this time of the call's clock.
 struct Begun<'a> {
     context: Context<'a>,
     at: Duration,
 }
 
 impl<'a> Fetches<'a> {
-    /// Begins as many fetches as may be under way at once, and can have a thread, and waits for none.
+    /// Begins as many fetches as may be under way at once and can have a thread. Waits for none of them.
     pub(crate) fn begin(call: Call<'a>) -> Self {
-        let at_once = call.limits.fetches_max.min(workers::threads_limit());
+        let at_once = call.limits.fetches_max.min(threads_limit());
         let at_once = at_once.max(1).min(call.requests.len());
         let begin = |index| Mutex::new(Some(call.begin_to_connect(index)));
         Self {
             begun: (0..at_once).map(begin).collect(),
             taken: AtomicUsize::new(0),
             outcomes: call.requests.iter().map(|_| OnceLock::new()).collect(),
-            maker: thread::current(),
+            spawner: thread::current(),
             call,
         }
     }
 
-    /// Threads there is work for, the calling one among them: one for each fetch that may be under way.
+    /// Returns how many threads the fetches can use, the calling one included: one for each that may be under way.
     pub(crate) fn threads_max(&self) -> u32 {
         self.begun.len() as u32
     }
 
-    /// What the thread numbered `worker` does: one fetch after another, as long as there are some that nobody has taken.
-    pub(crate) fn work(&self, worker: u32) {
+    /// Returns whether a further thread would find a fetch to take that is not cancelled.
+    pub(crate) fn want_a_thread(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) < self.call.requests.len() && !self.call.cancel.is_all()
+    }
+
+    /// The loop of the thread numbered `worker`: takes and completes one fetch after another, until none is left.
+    pub(crate) fn run(&self, worker: u32) {
         while let Some((index, begun)) = self.take() {
             let request = &self.call.requests[index];
-            // It is empty: nobody else has taken this one.
+            // It is empty, since only one thread takes an index.
             let _ = self.outcomes[index].set(begun.fetch(request, worker, self.call.clock));
         }
     }
 
-    /// The next fetch that nobody has taken. Taking shares no lock: the threads that end together would queue for it.
+    /// Takes the next fetch. It shares no lock, for which the threads that finish together would queue.
     fn take(&self) -> Option<(usize, Begun<'a>)> {
         let index = self.taken.fetch_add(1, Ordering::Relaxed);
         let requests = self.call.requests.len();
         if index + 1 == requests {
-            self.maker.unpark();
+            self.spawner.unpark();
         }
         let slot = self.begun.get(index);
         let begun =
@@ -87,30 +92,15 @@ impl<'a> Fetches<'a> {
         (index < requests).then(|| (index, begun.unwrap_or_else(|| self.call.begin(index))))
     }
 
-    /// Waits until it is the [turn](pace) of a thread that has `earlier` others before it, the first of which was made
-    /// `since`; false, and at once, when there is nothing left for it to do, or nothing that takes any time.
-    pub(crate) fn wants_thread(&self, earlier: u32, since: Duration) -> bool {
-        let due = since.saturating_add(pace::due(earlier));
-        let wanted = self.call.requests.len();
-        while self.taken.load(Ordering::Relaxed) < wanted && !self.call.cancel.is_all() {
-            let left = due.saturating_sub(net::now());
-            if left.is_zero() {
-                return true;
-            }
-            net::park(left);
-        }
-        false
-    }
-
-    /// The outcomes, in the order of the requests, when all threads have ended.
+    /// Returns the outcomes, in the order of the requests. All threads must have ended.
     pub(crate) fn outcomes(self) -> Vec<Outcome> {
         let outcomes = self.outcomes.into_iter();
         outcomes.filter_map(OnceLock::into_inner).collect()
     }
 }
 
-/// Connections that are begun in a row. A server that shares our core must accept some before there are more: its
-/// backlog is bounded, and what does not fit waits for a second.
+/// Connections begun in a row. Then a server on the same core must get to accept some: its backlog is bounded, and a
+/// connection that does not fit is tried again only after a second.
 const BEGUN_IN_A_ROW: usize = 256;
 
 impl<'a> Call<'a> {
@@ -132,8 +122,8 @@ impl<'a> Call<'a> {
         Begun { context, at }
     }
 
-    /// Begins to connect before there is a thread to wait for it: so the kernel connects while threads are made, and
-    /// what the first of many poems send meanwhile is read at once.
+    /// Begins to connect before a thread can wait for it. So the kernel connects while threads are spawned, and keeps what
+    /// arrives meanwhile.
     fn begin_to_connect(&self, index: usize) -> Begun<'a> {
         let mut begun = self.begin(index);
         begun.context.begin(&self.requests[index].peer);
@@ -145,14 +135,14 @@ impl<'a> Call<'a> {
 }
 
 impl Begun<'_> {
-    /// Fetches one poem in the thread numbered `worker`, and has it transformed, if that is asked for.
+    /// Fetches one poem in the thread numbered `worker`, and has it transformed if the request asks for it.
     fn fetch(self, request: &FetchRequest, worker: u32, clock: &Clock) -> Outcome {
         let mut context = self.context.in_thread(worker);
-        let fetched = get_poetry(&request.peer, &mut context);
-        context.tell(&fetched);
+        let fetched = fetch_poem(&request.peer, &mut context);
+        context.report_result(&fetched);
         let transformed = fetched.and_then(|poem| match &request.via {
             Some(via) => transform_or_keep(poem, via, context.for_transform())
-                .inspect_err(|failure| context.tell(&Err(failure.clone()))),
+                .inspect_err(|failure| context.report_result(&Err(failure.clone()))),
             None => Ok((poem, None)),
         });
         let (poem, transform_failure) = match transformed {

@@ -1,111 +1,112 @@
-//! What one connection tells the world: each thing once, to the counters (S23) and to the observer.
+//! What one connection counts (S23) and reports to the observer, each event once.
 
 use poetry::event::{Interest, Scene};
 use poetry::{CloseReason, Counters, Kind, Refusal, Reporter};
 
-/// One connection's words to counters and observer.
+/// Counts and reports the events of one connection.
 #[derive(Debug)]
-pub struct Ledger<'a> {
+pub(crate) struct Ledger<'a> {
     counters: &'a Counters,
     reporter: &'a Reporter,
     scene: Scene,
-    owed: u64,
+    /// Requests counted as in flight.
+    in_flight: u64,
     closed: bool,
 }
 
 impl<'a> Ledger<'a> {
-    /// The words of a connection in `scene`, which `counters` know as accepted.
-    pub fn new(counters: &'a Counters, reporter: &'a Reporter, scene: Scene) -> Self {
+    /// Creates the ledger of a connection that `counters` have counted as accepted.
+    pub(crate) fn new(counters: &'a Counters, reporter: &'a Reporter, scene: Scene) -> Self {
         Self {
             counters,
             reporter,
             scene,
-            owed: 0,
+            in_flight: 0,
             closed: false,
         }
     }
 
-    /// A thread serves it.
-    pub fn accepted(&self) {
+    /// A thread has begun to serve the connection.
+    pub(crate) fn accepted(&self) {
         self.reporter.report(self.scene, Kind::Accepted);
     }
 
-    /// Bytes came.
+    /// Bytes were read.
     #[inline]
-    pub fn read(&self, bytes: usize) {
+    pub(crate) fn read(&self, bytes: usize) {
         let bytes = bytes as u64;
         self.counters.read(bytes);
-        self.say(Interest::READ, || Kind::Read { bytes });
+        self.report_if_wanted(Interest::READ, || Kind::Read { bytes });
     }
 
-    /// Bytes were taken by the kernel.
+    /// The kernel took bytes.
     #[inline]
-    pub fn wrote(&self, bytes: usize) {
+    pub(crate) fn wrote(&self, bytes: usize) {
         let bytes = bytes as u64;
         if bytes > 0 {
             self.counters.wrote(bytes);
-            self.say(Interest::WROTE, || Kind::Wrote { bytes });
+            self.report_if_wanted(Interest::WROTE, || Kind::Wrote { bytes });
         }
     }
 
-    /// One more request is in flight.
+    /// A request has arrived, and is in flight.
     #[inline]
-    pub fn request(&mut self) {
+    pub(crate) fn request(&mut self) {
         self.counters.requests(1);
-        self.owed += 1;
+        self.in_flight += 1;
     }
 
-    /// The replies to the `requests` that came first were taken.
+    /// The kernel took the replies to the first `requests` in flight.
     #[inline]
-    pub fn answered(&mut self, requests: u64) {
+    pub(crate) fn answered(&mut self, requests: u64) {
         if requests > 0 {
-            self.owed -= requests;
+            self.in_flight -= requests;
             self.counters.answered(requests);
-            self.say(Interest::ANSWERED, || Kind::Answered { requests });
+            self.report_if_wanted(Interest::ANSWERED, || Kind::Answered { requests });
         }
     }
 
     /// The last request is refused.
     #[cold]
-    pub fn refused(&mut self, refusal: Refusal) {
-        self.owed -= 1;
+    pub(crate) fn refused(&mut self, refusal: Refusal) {
+        self.in_flight -= 1;
         self.counters.refused(&refusal);
         self.reporter.report(self.scene, Kind::Refused(refusal));
     }
 
-    /// The last request's handler panicked.
+    /// The handler of the last request panicked.
     #[cold]
-    pub fn panicked(&mut self, message: String) {
+    pub(crate) fn handler_panicked(&mut self, message: String) {
         self.fail(1);
         self.reporter.report(self.scene, Kind::Panicked(message));
     }
 
-    /// The connection is gone; what is still owed will not be answered.
-    pub fn close(&mut self, reason: CloseReason) {
+    /// The connection is closed. Requests still in flight have failed.
+    pub(crate) fn close(&mut self, reason: CloseReason) {
         self.count_closed(reason);
         self.reporter.report(self.scene, Kind::Closed(reason));
     }
 
-    /// Something panicked that was not a request's handler, and the connection is gone.
+    /// The connection is closed because of a panic outside a request's handler.
     #[cold]
-    pub fn break_down(&mut self, message: String) {
+    pub(crate) fn connection_panicked(&mut self, message: String) {
         self.count_closed(CloseReason::Panic);
         self.reporter.report(self.scene, Kind::Panicked(message));
         let reason = CloseReason::Panic;
         self.reporter.report(self.scene, Kind::Closed(reason));
     }
 
-    /// Counted once, before it is said: whoever is told may panic.
+    /// Counts the close once, and before it is reported, since the observer may panic.
     fn count_closed(&mut self, reason: CloseReason) {
         if !std::mem::replace(&mut self.closed, true) {
-            self.fail(self.owed);
+            self.fail(self.in_flight);
             self.counters.closed(reason);
         }
     }
 
-    /// Says what happens all the time: what nobody wants to know is not even put into words.
+    /// Builds a frequent event only if the observer wants it.
     #[inline]
-    fn say(&self, interest: Interest, kind: impl FnOnce() -> Kind) {
+    fn report_if_wanted(&self, interest: Interest, kind: impl FnOnce() -> Kind) {
         if self.reporter.wants(interest) {
             self.reporter.report(self.scene, kind());
         }
@@ -113,7 +114,7 @@ impl<'a> Ledger<'a> {
 
     fn fail(&mut self, requests: u64) {
         if requests > 0 {
-            self.owed -= requests;
+            self.in_flight -= requests;
             self.counters.failed(requests);
         }
     }

@@ -1,5 +1,5 @@
-//! A peer in memory, on virtual time, for tests: what it sends and when is written down beforehand, and a call that
-//! blocks moves the clock to whatever ends it.
+//! A peer in memory and on virtual time, for tests. A script says what it does and when; a call that blocks moves the clock
+//! to the act that ends it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -12,38 +12,39 @@ use poetry::event::{Scene, Unobserved};
 use poetry::{Clock, CloseReason, Counters, Counts, Limits, Reporter, Role};
 
 use crate::buffers::{Buffers, ReadBuffer};
-use crate::connection::{Connection, Standing};
+use crate::connection::Connection;
 use crate::deadlines::{Timed, Wire, WriteTimeout};
 use crate::ledger::Ledger;
-use crate::server::Serve;
+use crate::server_state::ServeConnection;
+use crate::shutdown_state::ShutdownState;
 
-/// What a peer does.
+/// One act of a script.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
-    /// It sends these bytes, in one piece.
+    /// The peer sends these bytes, in one piece.
     Sends(Vec<u8>),
-    /// It sends FIN.
+    /// The peer sends FIN.
     Finishes,
-    /// It resets the connection.
+    /// The peer resets the connection.
     Resets,
-    /// It takes so many bytes more.
+    /// The peer takes so many bytes more.
     Takes(usize),
-    /// Not the peer at all: a shutdown begins, and hangs up if nothing is in flight.
+    /// A shutdown begins, and closes the connection if nothing is in flight.
     ShutdownBegins,
-    /// Nor this: the grace is over.
+    /// The grace of the shutdown is over.
     GraceIsOver,
 }
 
-/// What came of a connection, and when, in the order it happened.
+/// What the server did, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Happened {
-    /// These bytes were taken.
+    /// The peer took these bytes.
     Wrote(Duration, Vec<u8>),
-    /// FIN was sent.
+    /// The server sent FIN.
     Finished(Duration),
 }
 
-/// A peer and the clock.
+/// A peer and its clock.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Peer(Rc<Shared>);
 
@@ -52,14 +53,14 @@ struct Shared {
     now: Cell<Duration>,
     script: RefCell<VecDeque<(Duration, Act)>>,
     happened: RefCell<Vec<Happened>>,
-    /// Bytes it will take; without a word about that, any number.
+    /// Bytes that the peer still takes; if none, any number.
     takes: Cell<Option<usize>>,
     read_timeout: Cell<Duration>,
     write_timeout: Cell<Duration>,
     timeouts_set: Cell<u32>,
     yields: Cell<u32>,
     yield_takes: Cell<Duration>,
-    standing: OnceCell<Arc<Standing>>,
+    state: OnceCell<Arc<ShutdownState>>,
 }
 
 pub(crate) const fn ms(millis: u64) -> Duration {
@@ -67,7 +68,7 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 }
 
 impl Peer {
-    /// A peer that acts at these times, in milliseconds.
+    /// Creates a peer that acts at these times, in milliseconds.
     pub(crate) fn new(script: impl IntoIterator<Item = (u64, Act)>) -> Self {
         let script = script.into_iter().map(|(at, act)| (ms(at), act));
         let peer = Self::default();
@@ -75,24 +76,24 @@ impl Peer {
         peer
     }
 
-    /// The same, that takes only so many bytes until its script says otherwise.
+    /// Limits the bytes that the peer takes, until an act takes more.
     pub(crate) fn that_takes(self, bytes: usize) -> Self {
         self.0.takes.set(Some(bytes));
         self
     }
 
-    /// The same, on a core that comes back from a yield only after `takes`.
-    pub(crate) fn whose_turn_comes_after(self, takes: Duration) -> Self {
+    /// Makes every yield of the core last for `takes`.
+    pub(crate) fn with_yields_that_take(self, takes: Duration) -> Self {
         self.0.yield_takes.set(takes);
         self
     }
 
-    /// How often the core was yielded.
+    /// Returns how often the core was yielded.
     pub(crate) fn yields(&self) -> u32 {
         self.0.yields.get()
     }
 
-    /// All that was written to it.
+    /// Returns all bytes that the peer took.
     pub(crate) fn received(&self) -> String {
         let happened = self.0.happened.borrow();
         let bytes = happened.iter().filter_map(|happened| match happened {
@@ -110,23 +111,23 @@ impl Peer {
         self.0.now.get()
     }
 
-    /// How often a timeout was set.
+    /// Returns how often a timeout was set.
     pub(crate) fn timeouts_set(&self) -> u32 {
         self.0.timeouts_set.get()
     }
 
-    /// What it does next, if it does that by `until`; the clock then stands there, or at `until`.
+    /// Takes the next wanted act that is due by `until`, and moves the clock to it, or to `until` if there is none.
     fn next_act(&self, until: Duration, wanted: impl Fn(&Act) -> bool) -> Option<Act> {
         let mut script = self.0.script.borrow_mut();
         let at = script
             .iter()
             .position(|(at, act)| *at <= until && wanted(act));
         let (at, act) = match at {
-            // What has no end stays to be seen again.
+            // FIN and a reset stay, and end every later read too.
             Some(index) if matches!(script[index].1, Act::Finishes | Act::Resets) => {
                 script[index].clone()
             }
-            Some(index) => script.remove(index).expect("it is there"),
+            Some(index) => script.remove(index).expect("the position was found"),
             None => {
                 self.0.now.set(until);
                 return None;
@@ -136,8 +137,8 @@ impl Peer {
         Some(act)
     }
 
-    fn standing(&self) -> &Standing {
-        self.0.standing.get().expect("it is served")
+    fn state(&self) -> &ShutdownState {
+        self.0.state.get().expect("the peer is being served")
     }
 
     fn log(&self, happened: Happened) {
@@ -145,16 +146,20 @@ impl Peer {
     }
 
     fn set_timeout(&self, timeout: &Cell<Duration>, value: Duration) {
-        assert!(!value.is_zero(), "no timeout means to wait for ever");
+        assert!(!value.is_zero(), "a timeout of zero means none");
         timeout.set(value);
         self.0.timeouts_set.set(self.timeouts_set() + 1);
     }
 }
 
-/// Serves `peer` as a thread of a server would: why it closed, and what was counted.
-pub(crate) fn serve<S: Serve>(service: &S, limits: &Limits, peer: &Peer) -> (CloseReason, Counts) {
-    let standing = Arc::new(Standing::new(S::BEGINS_IN_FLIGHT));
-    let _ = peer.0.standing.set(Arc::clone(&standing));
+/// Serves `peer` as a thread of a server does. Returns why the connection closed, and the counts.
+pub(crate) fn serve<S: ServeConnection>(
+    service: &S,
+    limits: &Limits,
+    peer: &Peer,
+) -> (CloseReason, Counts) {
+    let state = Arc::new(ShutdownState::new(S::BEGINS_IN_FLIGHT));
+    let _ = peer.0.state.set(Arc::clone(&state));
     let (counters, buffers) = (Counters::default(), Buffers::default());
     counters.accepted();
     let clock = Clock::stopped();
@@ -163,7 +168,7 @@ pub(crate) fn serve<S: Serve>(service: &S, limits: &Limits, peer: &Peer) -> (Clo
         wire: Timed::new(peer.clone()),
         buffer: ReadBuffer::new(&buffers),
         ledger: Ledger::new(&counters, &reporter, Scene::default()),
-        standing: &standing,
+        state: &state,
         limits,
         write_timeout: WriteTimeout::new(limits.write_timeout, S::LONGEST_WRITE),
     };
@@ -190,9 +195,9 @@ impl Read for Peer {
                 Ok(length)
             }
             Some(Act::Resets) => Err(ErrorKind::ConnectionReset.into()),
-            Some(Act::ShutdownBegins) if self.standing().stop() => self.read(buffer),
+            Some(Act::ShutdownBegins) if self.state().begin_shutdown() => self.read(buffer),
             Some(Act::GraceIsOver) => {
-                self.standing().cut();
+                self.state().cut();
                 Ok(0)
             }
             Some(_) => Ok(0),

@@ -1,6 +1,6 @@
 //! The real socket and the real clock: the only file that names them.
 //!
-//! What stands above takes any [`Wire`], so that it can be tested in memory and on virtual time.
+//! Everything else takes any [`Wire`], so that it is tested in memory and on virtual time.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,18 +14,18 @@ use socket2::{Domain, Type};
 
 use crate::deadlines::{SHORTEST, Wire};
 
-/// The time by the system's monotonic clock (S22), since this was first asked.
-pub fn now() -> Duration {
+/// Returns the time of the system's monotonic clock (S22), since the first call of this function.
+pub(crate) fn now() -> Duration {
     static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
     ORIGIN.elapsed()
 }
 
-/// Waits until somebody unparks this thread; may return early.
+/// Waits until this thread is unparked; may return early.
 pub(crate) fn park(at_most: Duration) {
     thread::park_timeout(at_most);
 }
 
-/// A send that does not wait, nor raise a signal. Apple's sockets have been told the latter when they were made.
+/// The flags of a send that neither waits nor raises a signal. On Apple's systems the latter is an option of the socket.
 #[cfg(not(target_vendor = "apple"))]
 const AT_ONCE: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
@@ -33,16 +33,16 @@ const AT_ONCE: libc::c_int = libc::MSG_DONTWAIT;
 
 /// A connected socket.
 #[derive(Debug)]
-pub struct Socket(Arc<TcpStream>);
+pub(crate) struct Socket(Arc<TcpStream>);
 
 impl Socket {
-    /// What another thread can end this socket's blocking calls with.
-    pub fn hook(&self) -> Hook {
-        Hook(Arc::downgrade(&self.0))
+    /// Returns the handle with which another thread ends this socket's blocking calls.
+    pub(crate) fn hang_up(&self) -> HangUp {
+        HangUp(Arc::downgrade(&self.0))
     }
 
-    /// This end's address.
-    pub fn local(&self) -> Option<SocketAddr> {
+    /// Returns the address of this end.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.0.local_addr().ok()
     }
 }
@@ -93,10 +93,10 @@ impl Wire for Socket {
     }
 }
 
-/// A connection that is begun by one call and waited for by another: many can be begun before a thread is made for each,
-/// and the kernel connects them meanwhile. Elsewhere than on Linux it begins when it is waited for.
+/// A connection that one call begins and another waits for: many can be begun before each has a thread, and the kernel
+/// connects them meanwhile. On systems other than Linux it begins only when it is waited for.
 #[derive(Debug)]
-pub struct Connecting {
+pub(crate) struct Connecting {
     #[cfg(not(target_os = "linux"))]
     address: SocketAddr,
     #[cfg(target_os = "linux")]
@@ -107,13 +107,17 @@ pub struct Connecting {
 
 #[cfg(target_os = "linux")]
 impl Connecting {
-    /// Begins to connect to `address`, and does not wait.
+    /// Begins to connect to `address` without waiting.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn begin(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn begin(address: SocketAddr) -> io::Result<Self> {
         let kind = Type::STREAM.nonblocking();
         let socket = socket2::Socket::new(Domain::for_address(address), kind, None)?;
+        Self::begin_with(socket, address)
+    }
+
+    fn begin_with(socket: socket2::Socket, address: SocketAddr) -> io::Result<Self> {
         match socket.connect(&address.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => Ok(Self {
@@ -123,29 +127,35 @@ impl Connecting {
         }
     }
 
-    /// When it was begun.
-    pub fn since(&self) -> Duration {
+    /// Returns when it was begun.
+    pub(crate) fn since(&self) -> Duration {
         self.since
     }
 
-    /// What another thread can end it with.
-    pub fn hook(&self) -> Hook {
-        Hook(Arc::downgrade(&self.stream))
+    /// Returns whether the kernel picked the very port of `address` as the source: then both ends are this socket, although
+    /// it may not be established yet.
+    pub(crate) fn is_to_itself(&self, address: SocketAddr) -> bool {
+        is_same_end(&self.stream, address)
     }
 
-    /// Waits until the connection is there, or until `deadline`. One that is there already is taken in any case, and so is
-    /// one that has ended since: what had come is there to be read.
+    /// Returns the handle with which another thread ends it.
+    pub(crate) fn hang_up(&self) -> HangUp {
+        HangUp(Arc::downgrade(&self.stream))
+    }
+
+    /// Waits until the connection is established, or until `deadline`. An established one is returned even after the
+    /// deadline, and so is one that the peer has closed since: what arrived can still be read.
     ///
     /// # Errors
-    /// Those of the system; `TimedOut` when no answer came; `ConnectionReset` when one did, and then a reset.
-    pub fn wait(self, deadline: Duration) -> io::Result<Socket> {
+    /// Those of the system; `TimedOut` if no answer came; `ConnectionReset` if one did, and then a reset.
+    pub(crate) fn wait(self, deadline: Duration) -> io::Result<Socket> {
         let socket = Socket(self.stream);
         socket.0.set_nonblocking(false)?;
         socket.0.set_nodelay(true)?;
         loop {
             let left = deadline.saturating_sub(now());
             socket.0.set_write_timeout(Some(left.max(SHORTEST)))?;
-            match socket.is_made() {
+            match socket.is_established() {
                 Ok(true) => return Ok(socket),
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 Err(_) if !left.is_zero() => {}
@@ -154,23 +164,23 @@ impl Connecting {
         }
     }
 
-    /// The connection, if it is there by now. Its reads do not wait either.
-    pub fn made(self) -> Option<Socket> {
+    /// Returns the connection if it is established by now. Its reads do not wait either.
+    pub(crate) fn established(self) -> Option<Socket> {
         let socket = Socket(self.stream);
-        matches!(socket.is_made(), Ok(true)).then_some(socket)
+        matches!(socket.is_established(), Ok(true)).then_some(socket)
     }
 }
 
 #[cfg(target_os = "linux")]
 impl Socket {
-    /// To send nothing is to wait for the connection, as long as a write may take. (To connect once more would be, too;
-    /// but where somebody has hung up meanwhile, that begins anew, and nobody hangs up on it again.)
-    fn is_made(&self) -> io::Result<bool> {
+    /// Waits for the connection by sending nothing, for as long as the write timeout. (A second `connect` would wait too;
+    /// but after a hang-up it would begin anew, and no one would hang up on it again.)
+    fn is_established(&self) -> io::Result<bool> {
         match (&*self.0).write(&[]) {
             Ok(sent) => Ok(sent == 0),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => Ok(false),
-                // It was made, and has come to its end; or somebody has hung up, and says so.
+                // It was established and has been closed since, by the peer or by a hang-up that is reported elsewhere.
                 io::ErrorKind::BrokenPipe => Ok(true),
                 _ => Err(error),
             },
@@ -180,59 +190,76 @@ impl Socket {
 
 #[cfg(not(target_os = "linux"))]
 impl Connecting {
-    /// Keeps `address` until it is waited for.
+    /// Keeps `address` for [`wait`](Self::wait).
     ///
     /// # Errors
     /// None.
-    pub fn begin(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn begin(address: SocketAddr) -> io::Result<Self> {
         Ok(Self { address })
     }
 
-    /// Now: it begins when it is waited for.
-    pub fn since(&self) -> Duration {
+    /// Returns now, since it begins when it is waited for.
+    pub(crate) fn since(&self) -> Duration {
         now()
     }
 
-    /// Ends nothing: there is no socket yet.
-    pub fn hook(&self) -> Hook {
-        Hook(Weak::new())
+    /// Returns false: there is no socket yet. [`wait`](Self::wait) checks instead.
+    pub(crate) fn is_to_itself(&self, _: SocketAddr) -> bool {
+        false
+    }
+
+    /// Returns a handle that ends nothing: there is no socket yet.
+    pub(crate) fn hang_up(&self) -> HangUp {
+        HangUp(Weak::new())
     }
 
     /// Connects, and waits until `deadline`.
     ///
     /// # Errors
-    /// Those of the system; `TimedOut` when no answer came.
-    pub fn wait(self, deadline: Duration) -> io::Result<Socket> {
+    /// Those of the system; `TimedOut` if no answer came; `ConnectionRefused` if it is connected to itself.
+    pub(crate) fn wait(self, deadline: Duration) -> io::Result<Socket> {
         let left = deadline.saturating_sub(now()).max(SHORTEST);
         let stream = TcpStream::connect_timeout(&self.address, left)?;
+        if is_same_end(&stream, self.address) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         stream.set_nodelay(true)?;
         Ok(Socket(Arc::new(stream)))
     }
 
-    /// None: it is not even begun.
-    pub fn made(self) -> Option<Socket> {
+    /// Returns none: it is not begun.
+    pub(crate) fn established(self) -> Option<Socket> {
         None
     }
 }
 
+/// Returns whether the local end of `stream` is the `address` it connects to. An unspecified address means this machine.
+fn is_same_end(stream: &TcpStream, address: SocketAddr) -> bool {
+    let to_this_machine = address.ip().is_unspecified();
+    stream.local_addr().is_ok_and(|local| {
+        local.port() == address.port()
+            && (local.ip() == address.ip() || to_this_machine && local.ip().is_loopback())
+    })
+}
+
 /// Ends a socket's blocking calls from another thread. It does not keep the socket open.
 #[derive(Debug, Clone)]
-pub struct Hook(Weak<TcpStream>);
+pub(crate) struct HangUp(Weak<TcpStream>);
 
-impl Hook {
-    /// Reads return what has come, then 0. What is being written still is.
-    pub fn stop_reading(&self) {
+impl HangUp {
+    /// Reads return what has arrived, then 0. Writes go on.
+    pub(crate) fn reading(&self) {
         self.shutdown(Shutdown::Read);
     }
 
-    /// Sends FIN; reads return what has come, then 0, and a blocked write fails.
-    pub fn hang_up(&self) {
+    /// Sends FIN. Reads return what has arrived, then 0, and a blocked write fails.
+    pub(crate) fn both_ways(&self) {
         self.shutdown(Shutdown::Both);
     }
 
     fn shutdown(&self, how: Shutdown) {
         if let Some(stream) = self.0.upgrade() {
-            // It fails only when the connection is gone already, which is what is wanted.
+            // It fails only if the connection is gone already.
             let _ = stream.shutdown(how);
         }
     }
@@ -240,7 +267,7 @@ impl Hook {
 
 /// A bound listener, on which any number of threads may wait.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -249,29 +276,30 @@ impl Listener {
     /// Takes over a bound listener.
     ///
     /// # Errors
-    /// Those of the system when asked for the listener's address, or to make it block.
-    pub fn new(listener: TcpListener) -> io::Result<Self> {
+    /// The system refuses the listener's address, or to make it block.
+    pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(false)?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    /// Returns the address it listens on.
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Waits for the next connection: it, and its peer's address.
+    /// Waits for the next connection, and returns it with its peer's address.
     ///
     /// # Errors
-    /// Those of the system; after [`close`](Self::close), always.
-    pub fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
+    /// Those of the system; always an error after [`close`](Self::close).
+    pub(crate) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
         let (stream, peer) = self.listener.accept()?;
         Ok((Socket(Arc::new(stream)), peer))
     }
 
-    /// The address a connection came to: where we listen, unless that is every address of the machine.
-    pub fn local_of(&self, socket: &Socket) -> Option<SocketAddr> {
+    /// Returns the address that a connection came to. The system is asked only if the listener has every address of the
+    /// machine.
+    pub(crate) fn local_of(&self, socket: &Socket) -> Option<SocketAddr> {
         if self.address.ip().is_unspecified() {
             socket.local()
         } else {
@@ -279,9 +307,9 @@ impl Listener {
         }
     }
 
-    /// Stops listening, and ends the wait of all `waiting` threads: Linux does both when a listener is shut down.
-    /// Where the system refuses that, a connection of our own wakes each.
-    pub fn close(&self, waiting: usize) {
+    /// Stops listening, and wakes the `waiting` threads: Linux does both when a listener is shut down. On systems that
+    /// refuse it, a connection of our own wakes each thread.
+    pub(crate) fn close(&self, waiting: usize) {
         if SockRef::from(&self.listener)
             .shutdown(Shutdown::Both)
             .is_err()

@@ -1,35 +1,62 @@
-//! The poem client (S10–S15): each poem is fetched by a thread of its own, with calls that block.
-//!
-//! [`get_poetry`] is the whole of it for one poem; [`PoemClient::fetch_all`] runs many at once in scoped threads, and
-//! has each transformed when it has arrived.
+//! The poem client (S10–S15): a function that blocks until the poem has arrived, and a client that calls it in many threads.
 
 use std::sync::Arc;
 use std::thread;
 
 use poetry::error::decode_poem;
+use poetry::event::{Scene, Unobserved};
 use poetry::{
-    Cancel, Client, FetchFailure, FetchRequest, Observer, Options, Outcome, Peer, Reporter, Role,
+    Cancel, Client, FetchError, FetchFailure, FetchRequest, Observer, Options, Outcome, Peer, Poem,
+    Reporter, Role,
 };
 
-use crate::NAME;
 use crate::buffers::{Buffers, SMALL_BYTES};
-use crate::context::{Context, Sockets};
+use crate::context::Context;
 use crate::deadlines::{Timed, Wire};
 use crate::fetching::{Call, Fetches};
 use crate::net;
-use crate::workers::{self, Permits};
+use crate::pace::{self, SpawnPace};
+use crate::permits::{PERMITS, Permits};
+use crate::sockets::Sockets;
+use crate::workers;
+use crate::{NAME, default_options};
 
 // ANCHOR: get_poetry
-/// Fetches one poem: connects, reads until FIN, and gives back the text.
+/// Fetches one poem, within the default limits: connects, reads until FIN, and returns the text.
 ///
 /// # Errors
-/// What went wrong first, one of S11.
-pub fn get_poetry(peer: &Peer, context: &mut Context<'_>) -> Result<String, FetchFailure> {
+/// The first failure, one of S11.
+pub fn get_poetry(peer: impl Into<Peer>) -> Result<Poem, FetchError> {
+    let (options, cancel) = (default_options(), Cancel::new());
+    get_poetry_with(peer, &options, Arc::new(Unobserved), &cancel)
+}
+
+/// Fetches one poem within the limits of `options`; `cancel` ends it, as task 0.
+///
+/// # Errors
+/// The first failure, one of S11.
+pub fn get_poetry_with(
+    peer: impl Into<Peer>,
+    options: &Options,
+    observer: Arc<dyn Observer>,
+    cancel: &Cancel,
+) -> Result<Poem, FetchError> {
+    let peer = peer.into();
+    let reporter = Reporter::new(NAME, Role::PoemClient, options.clock.clone(), observer);
+    with_context(Scene::default(), options, reporter, cancel, |context| {
+        fetch_poem(&peer, context)
+    })
+    .map(Poem::from)
+    .map_err(|failure| FetchError::new(&peer, failure))
+}
+
+/// Connects and reads until FIN.
+pub(crate) fn fetch_poem(peer: &Peer, context: &mut Context<'_>) -> Result<String, FetchFailure> {
     let mut wire = context.connect(peer)?;
     read_poem(&mut wire, context).and_then(decode_poem)
 }
 
-/// Reads until FIN, which is the end of a poem (S1), each piece behind the last.
+/// Reads until FIN, which is the end of a poem (S1), each piece after the last.
 pub(crate) fn read_poem<W: Wire>(
     wire: &mut Timed<W>,
     context: &mut Context<'_>,
@@ -48,14 +75,32 @@ pub(crate) fn read_poem<W: Wire>(
             return Ok(poem);
         }
         if length == poem.len() {
-            // As much again, so that what is copied when it grows is no more than it has.
+            // Doubling keeps what growth copies below what has been read.
             poem.resize(2 * length, 0);
         }
     }
 }
 // ANCHOR_END: get_poetry
 
-/// A client: fetches poems, each in a thread.
+/// Makes one exchange with one server in the calling thread, and reports its result.
+pub(crate) fn with_context(
+    scene: Scene,
+    options: &Options,
+    reporter: Reporter,
+    cancel: &Cancel,
+    exchange: impl FnOnce(&mut Context<'_>) -> Result<String, FetchFailure>,
+) -> Result<String, FetchFailure> {
+    let (buffers, sockets) = (Buffers::default(), Arc::new(Sockets::new(1)));
+    let to_cancel = Arc::clone(&sockets);
+    let _subscription = cancel.subscribe(move |target| to_cancel.cancel(target));
+    let (now, limits) = (net::now(), &options.limits);
+    let mut context = Context::new(scene, now, limits, &buffers, reporter, cancel, &sockets);
+    let result = exchange(&mut context);
+    context.report_result(&result);
+    result
+}
+
+/// A client that fetches many poems at once, each in a thread.
 #[derive(Debug)]
 pub struct PoemClient {
     options: Options,
@@ -64,9 +109,13 @@ pub struct PoemClient {
 }
 
 impl PoemClient {
-    /// A client within the bounds of `options`.
+    /// The number of threads that one call spawns at once. Further ones follow at 1,500 a second, if their poems still
+    /// need a thread.
+    pub const THREADS_AT_ONCE: u32 = pace::BURST;
+
+    /// Creates a client within the limits of `options`.
     pub fn new(options: &Options) -> Self {
-        Self::within(&workers::PERMITS, options)
+        Self::within(&PERMITS, options)
     }
 
     fn within(permits: &'static Permits, options: &Options) -> Self {
@@ -78,12 +127,11 @@ impl PoemClient {
     }
 
     // ANCHOR: fetch_all
-    /// Fetches all poems at once, each in a thread, as far as there may be threads (S10, S15). The calling thread is
-    /// one of them: where one more cannot be had, those that there are fetch the others, one after another. Beyond a
-    /// [`BURST`](crate::pace::BURST) threads come at a [pace](crate::pace); until then the kernel keeps what arrives.
+    /// Fetches all poems at once, each in a thread, as far as there may be threads (S10, S15). The calling thread is one
+    /// of them. If no more can be spawned, those that run fetch the other poems too, one after another.
     ///
     /// # Panics
-    /// When `observer` does, after all threads have ended.
+    /// If `observer` panics, after all threads have ended.
     pub fn fetch_all(
         &self,
         requests: &[FetchRequest],
@@ -92,10 +140,10 @@ impl PoemClient {
     ) -> Vec<Outcome> {
         let Options { limits, clock, .. } = &self.options;
         let sockets = Arc::new(Sockets::new(requests.len()));
-        let (hooks, maker) = (Arc::clone(&sockets), thread::current());
+        let (to_cancel, spawner) = (Arc::clone(&sockets), thread::current());
         let _subscription = cancel.subscribe(move |target| {
-            hooks.hang_up(target);
-            maker.unpark();
+            to_cancel.cancel(target);
+            spawner.unpark();
         });
         let fetches = Fetches::begin(Call {
             requests,
@@ -106,25 +154,30 @@ impl PoemClient {
             cancel,
             sockets: &sockets,
         });
-        let fetching = &fetches;
+        let fetches_ref = &fetches;
         thread::scope(|scope| {
-            let since = net::now();
-            let spawn = |worker| {
-                let work = move || fetching.work(worker);
-                workers::spawn_scoped_within(self.permits, scope, work).is_ok()
-            };
-            // Where no more threads can be had, those that there are do the work. Nobody keeps their handles: a thread
-            // that has ended would keep its stack until it was joined, and the last poem may take long.
-            let mut workers = 1..fetching.threads_max();
-            while let Some(worker) = workers.next()
-                && fetching.wants_thread(worker, since)
-                && spawn(worker)
-            {}
-            fetching.work(0);
+            let pace = SpawnPace::start();
+            for worker in 1..fetches.threads_max() {
+                // No handle is kept: an ended thread would keep its stack until it is joined.
+                if !pace.wait_until_due(worker, || fetches.want_a_thread())
+                    || workers::spawn_scoped(self.permits, scope, move || fetches_ref.run(worker))
+                        .is_err()
+                {
+                    break;
+                }
+            }
+            fetches.run(0);
         });
         fetches.outcomes()
     }
     // ANCHOR_END: fetch_all
+}
+
+impl Default for PoemClient {
+    /// Creates a client within the default limits.
+    fn default() -> Self {
+        Self::new(&default_options())
+    }
 }
 
 impl Client for PoemClient {
@@ -139,82 +192,4 @@ impl Client for PoemClient {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use poetry::event::Unobserved;
-    use poetry::{Clock, Peer};
-    use std::io::Write;
-    use std::net::TcpListener;
-
-    /// A client that can have no thread, a listener, and the request for its poem.
-    fn without_threads() -> (PoemClient, TcpListener, FetchRequest) {
-        static NONE: Permits = Permits::new(|| 0);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let request = FetchRequest {
-            peer: Peer::from(listener.local_addr().unwrap()),
-            via: None,
-        };
-        let client = PoemClient::within(&NONE, &Options::new(Clock::stopped()));
-        (client, listener, request)
-    }
-
-    #[test]
-    fn t1_where_no_thread_can_be_had_the_calling_one_fetches_one_poem_after_another() {
-        let (client, listener, request) = without_threads();
-        let outcomes = thread::scope(|scope| {
-            scope.spawn(|| {
-                for poem in ["one", "two", "three"] {
-                    let (mut client, _) = listener.accept().unwrap();
-                    client.write_all(poem.as_bytes()).unwrap();
-                }
-            });
-            let observer = Arc::new(Unobserved);
-            client.fetch_all(&vec![request; 3], observer, &Cancel::new())
-        });
-        let poems = outcomes.iter().map(|outcome| outcome.poem.as_deref());
-        assert_eq!(
-            poems.collect::<Vec<_>>(),
-            [Ok("one"), Ok("two"), Ok("three")]
-        );
-    }
-
-    /// One poem never comes, and nobody but its thread could take the others: two whole ones, and half a one.
-    #[test]
-    fn s11_when_all_is_called_off_a_poem_that_had_come_whole_has_arrived_and_no_other() {
-        let (client, listener, request) = without_threads();
-        let cancel = Cancel::new();
-        let outcomes = thread::scope(|scope| {
-            let server = scope.spawn(|| {
-                // In the order in which they were begun.
-                let [never, mut whole, mut named, mut half, mut too] =
-                    [(); 5].map(|()| listener.accept().unwrap().0);
-                whole.write_all(b"whole").unwrap();
-                named.write_all(b"called off by its own name").unwrap();
-                half.write_all(b"half a").unwrap();
-                too.write_all(b"too").unwrap();
-                drop((whole, named, too));
-                cancel.task(2);
-                cancel.all();
-                (never, half)
-            });
-            let observer = Arc::new(Unobserved);
-            let outcomes = client.fetch_all(&vec![request; 5], observer, &cancel);
-            drop(server.join());
-            outcomes
-        });
-        let cancelled = Err(FetchFailure::Cancelled);
-        let poems = outcomes
-            .into_iter()
-            .map(|outcome| outcome.poem.map_err(|it| it.failure));
-        assert_eq!(
-            poems.collect::<Vec<_>>(),
-            [
-                cancelled.clone(),
-                Ok("whole".to_owned()),
-                cancelled.clone(),
-                cancelled,
-                Ok("too".to_owned())
-            ]
-        );
-    }
-}
+mod tests;

@@ -1,95 +1,104 @@
-//! The poem server (S1): who connects gets the poem, at once or slowly, and then FIN.
+//! The poem server (S1): each connection is sent the poem, at once or slowly, and then FIN.
 //!
-//! All are served at once, each by a thread of its own that waits in `recv` until the next chunk is due: so the wait
-//! reads and discards what the client sends, and ends at once when the client is gone.
+//! Every connection has a thread, which waits in `recv` until the next chunk is due. So the wait discards what the client
+//! sends, and ends as soon as the client is gone.
 
 use std::io;
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use poetry::event::Unobserved;
 use poetry::{CloseReason, Observer, Options, PoemService, Reporter, Role};
 
-use crate::NAME;
 use crate::connection::Connection;
 use crate::deadlines::Wire;
-use crate::net::Listener;
-use crate::server::{Serve, Serving};
+use crate::server::RunningServer;
+use crate::server_state::ServeConnection;
+use crate::{NAME, default_options};
 
-/// How long one blocking write lasts at most. A thread that writes does not read: while the peer takes nothing, what
-/// it sends is discarded this often, since it may itself wait for that.
-const DEAF_MAX: Duration = Duration::from_millis(250);
+/// The longest that one blocking write may last. A thread that writes does not read, and a peer may take nothing until
+/// the server has read what it sends; so while it takes nothing, its input is discarded this often.
+const UNREAD_MAX: Duration = Duration::from_millis(250);
 
 // ANCHOR: serve_poem
-/// Serves a poem to everybody who connects to `listener`: with a thread for each, or
-/// with as many threads as `pool` says.
+/// Serves a poem on `listener`, with a thread for each connection, within the default limits.
 ///
 /// # Errors
-/// What the system refused.
-pub fn serve_poem(
-    listener: Listener,
+/// The system refuses a resource.
+pub fn serve_poem(listener: TcpListener, service: PoemService) -> io::Result<RunningServer> {
+    serve_poem_with(
+        listener,
+        service,
+        None,
+        &default_options(),
+        Arc::new(Unobserved),
+    )
+}
+
+/// Serves a poem on `listener`: with a thread for each connection, or with `pool` threads.
+///
+/// # Errors
+/// The system refuses a resource.
+pub fn serve_poem_with(
+    listener: TcpListener,
     service: PoemService,
     pool: Option<NonZeroUsize>,
     options: &Options,
     observer: Arc<dyn Observer>,
-) -> io::Result<Serving<PoemService>> {
+) -> io::Result<RunningServer> {
     let reporter = Reporter::new(NAME, Role::PoemServer, options.clock.clone(), observer);
-    Serving::start(listener, service, pool, options.limits.clone(), reporter)
+    RunningServer::start(listener, service, pool, options.limits.clone(), reporter)
 }
 
-impl Serve for PoemService {
+impl ServeConnection for PoemService {
     const BEGINS_IN_FLIGHT: bool = true;
-    const LONGEST_WRITE: Duration = DEAF_MAX;
+    const LONGEST_WRITE: Duration = UNREAD_MAX;
 
     fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason {
-        match recite(self, connection) {
+        match write_poem(self, connection) {
             Ok(()) => connection.linger(CloseReason::Done),
             Err(reason) => reason,
         }
     }
 }
 
-/// Writes the poem, every chunk when it is due, and waits until FIN is due.
-fn recite<W: Wire>(
+/// Writes every chunk of the poem when it is due, and then waits until FIN is due.
+fn write_poem<W: Wire>(
     PoemService { poem, pace }: &PoemService,
     connection: &mut Connection<'_, W>,
 ) -> Result<(), CloseReason> {
     let accepted = connection.wire.now();
     let text = poem.as_bytes();
-    let mut hears = true;
+    let mut client_sends = true;
     connection.ledger.request();
     for index in 0..pace.chunks(text.len()) {
-        wait_until(
-            accepted.saturating_add(pace.due(index)),
-            &mut hears,
-            connection,
-        )?;
+        let due = accepted.saturating_add(pace.due(index));
+        wait_until(due, &mut client_sends, connection)?;
         let chunk = pace.chunk(index, text.len()).unwrap_or_default();
         connection
-            .write_all(&text[chunk], hears)
+            .write_all(&text[chunk], client_sends)
             .map_err(|(_, reason)| reason)?;
     }
     connection.ledger.answered(1);
-    wait_until(
-        accepted.saturating_add(pace.duration(text.len())),
-        &mut hears,
-        connection,
-    )
+    let fin_due = accepted.saturating_add(pace.duration(text.len()));
+    wait_until(fin_due, &mut client_sends, connection)
 }
 // ANCHOR_END: serve_poem
 
-/// Waits until `due`, reading and discarding; a client that has finished sending still gets its poem.
+/// Waits until `due`, discarding what the client sends. A client that has finished sending still gets its poem.
 fn wait_until<W: Wire>(
     due: Duration,
-    hears: &mut bool,
+    client_sends: &mut bool,
     connection: &mut Connection<'_, W>,
 ) -> Result<(), CloseReason> {
-    while *hears && connection.discard_until(due)? {
-        *hears = false;
+    while *client_sends && connection.discard_until(due)? {
+        *client_sends = false;
     }
     loop {
         let left = due.saturating_sub(connection.wire.now());
-        if connection.standing.is_cut() {
+        if connection.state.is_cut() {
             return Err(CloseReason::Cut);
         }
         if left.is_zero() {

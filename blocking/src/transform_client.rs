@@ -1,19 +1,58 @@
-//! The transform client (S13): sends a poem as one request, reads one reply, and keeps the original when that fails.
+//! The transform client (S13): sends a poem as one request, reads one reply, and keeps the original if that fails.
+
+use std::sync::Arc;
 
 use poetry::error::decode_poem;
+use poetry::event::{Scene, Unobserved};
 use poetry::netstring::Decoder;
-use poetry::{FetchError, FetchFailure, Via, request};
+use poetry::{
+    Cancel, FetchError, FetchFailure, Observer, Options, Peer, Poem, Reporter, Role, Via, request,
+};
 
 use crate::buffers::ReadBuffer;
 use crate::context::Context;
 use crate::deadlines::{Timed, Wire};
+use crate::poem_client::with_context;
+use crate::{NAME, default_options};
 
 // ANCHOR: transform
-/// Has `poem` transformed.
+/// Has the transform server at `peer` apply the transform called `name` to `poem`, within the default limits.
 ///
 /// # Errors
-/// What went wrong first, one of S11 and S13.
-pub fn transform(poem: &str, via: &Via, context: &mut Context<'_>) -> Result<String, FetchFailure> {
+/// The first failure, one of S11 and S13.
+pub fn transform(name: &str, poem: &str, peer: impl Into<Peer>) -> Result<Poem, FetchError> {
+    let (transform, peer) = (name.to_owned(), peer.into());
+    let via = Via { transform, peer };
+    let observer = Arc::new(Unobserved);
+    transform_with(poem, &via, &default_options(), observer, &Cancel::new())
+}
+
+/// Has `poem` transformed as `via` says, within the limits of `options`; `cancel` ends it, as task 0.
+///
+/// # Errors
+/// The first failure, one of S11 and S13.
+pub fn transform_with(
+    poem: &str,
+    via: &Via,
+    options: &Options,
+    observer: Arc<dyn Observer>,
+    cancel: &Cancel,
+) -> Result<Poem, FetchError> {
+    let clock = options.clock.clone();
+    let reporter = Reporter::new(NAME, Role::TransformClient, clock, observer);
+    with_context(Scene::default(), options, reporter, cancel, |context| {
+        request_transform(poem, via, context)
+    })
+    .map(Poem::from)
+    .map_err(|failure| FetchError::new(&via.peer, failure))
+}
+
+/// Sends one request and reads one reply.
+fn request_transform(
+    poem: &str,
+    via: &Via,
+    context: &mut Context<'_>,
+) -> Result<String, FetchFailure> {
     let limit = context.limits.frame_bytes_max;
     if request::len(&via.transform, poem) > limit {
         let limit = limit as u64;
@@ -28,21 +67,20 @@ pub fn transform(poem: &str, via: &Via, context: &mut Context<'_>) -> Result<Str
 // ANCHOR_END: transform
 
 // ANCHOR: fallback
-/// The transformed poem; or the original, and why (S13).
+/// Returns the transformed poem; or the original, and why the transform failed (S13).
 ///
 /// # Errors
-/// Cancelled: whoever calls a fetch off does not want the original either. That is the fetch's failure, and is left to
-/// it to tell.
-pub fn transform_or_keep(
+/// A cancel, which is a failure of the whole fetch; the caller reports it.
+pub(crate) fn transform_or_keep(
     poem: String,
     via: &Via,
     mut context: Context<'_>,
 ) -> Result<(String, Option<FetchError>), FetchFailure> {
-    let transformed = transform(&poem, via, &mut context);
+    let transformed = request_transform(&poem, via, &mut context);
     if let Err(FetchFailure::Cancelled) = transformed {
         return Err(FetchFailure::Cancelled);
     }
-    context.tell(&transformed);
+    context.report_result(&transformed);
     match transformed {
         Ok(transformed) => Ok((transformed, None)),
         Err(failure) => Ok((poem, Some(FetchError::new(&via.peer, failure)))),
@@ -50,7 +88,7 @@ pub fn transform_or_keep(
 }
 // ANCHOR_END: fallback
 
-/// Reads one netstring; what may follow it is nobody's business.
+/// Reads one netstring. Bytes after it are ignored.
 pub(crate) fn read_reply<W: Wire>(
     wire: &mut Timed<W>,
     context: &mut Context<'_>,

@@ -1,41 +1,60 @@
 //! The transform server (S3–S7): netstrings in, netstrings out, one-shot or keep-alive.
 //!
-//! Each connection has a thread, and the thread a loop: read, answer all that has come, write, and read again only when
-//! the peer has taken the replies.
+//! Each connection has a thread, and the thread runs a loop: read, answer every request that has arrived, write, and read
+//! again only when the peer has taken the replies. So turns (S24) need no code: a thread serves one connection, and
+//! the kernel shares the cores among threads.
 
 use std::io;
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poetry::netstring::Decoder;
+use poetry::event::Unobserved;
+use poetry::netstring::{Decoder, frames_within};
 use poetry::{CloseReason, Observer, Options, Refusal, Reporter, Role, TransformService, panics};
 
-use crate::NAME;
 use crate::connection::Connection;
 use crate::deadlines::Wire;
 use crate::ledger::Ledger;
-use crate::net::Listener;
-use crate::server::{Serve, Serving};
+use crate::server::RunningServer;
+use crate::server_state::ServeConnection;
 use crate::yielding::Yielding;
+use crate::{NAME, default_options};
 
-/// Answers the transform requests of everybody who connects to `listener`: with a thread for each, or
-/// with as many threads as `pool` says.
+/// Serves transforms on `listener`, with a thread for each connection, within the default limits.
 ///
 /// # Errors
-/// What the system refused.
+/// The system refuses a resource.
 pub fn serve_transforms(
-    listener: Listener,
+    listener: TcpListener,
+    service: TransformService,
+) -> io::Result<RunningServer> {
+    serve_transforms_with(
+        listener,
+        service,
+        None,
+        &default_options(),
+        Arc::new(Unobserved),
+    )
+}
+
+/// Serves transforms on `listener`: with a thread for each connection, or with `pool` threads.
+///
+/// # Errors
+/// The system refuses a resource.
+pub fn serve_transforms_with(
+    listener: TcpListener,
     service: TransformService,
     pool: Option<NonZeroUsize>,
     options: &Options,
     observer: Arc<dyn Observer>,
-) -> io::Result<Serving<TransformService>> {
+) -> io::Result<RunningServer> {
     let reporter = Reporter::new(NAME, Role::TransformServer, options.clock.clone(), observer);
-    Serving::start(listener, service, pool, options.limits.clone(), reporter)
+    RunningServer::start(listener, service, pool, options.limits.clone(), reporter)
 }
 
-impl Serve for TransformService {
+impl ServeConnection for TransformService {
     const BEGINS_IN_FLIGHT: bool = false;
     const LONGEST_WRITE: Duration = Duration::MAX;
 
@@ -51,33 +70,33 @@ impl Serve for TransformService {
     }
 }
 
-/// What is known of one connection's requests.
+/// The requests of one connection.
 struct Session<'a> {
     service: &'a TransformService,
     decoder: Decoder,
-    /// Replies that have not been written; empty whenever something is read.
+    /// Replies not yet written; empty before every read.
     replies: Vec<u8>,
-    /// When the request that has begun must be complete (S18).
+    /// When a request that has begun must be complete (S18).
     deadline: Duration,
     yielding: Yielding,
 }
 
-/// What the requests of one read came to.
+/// The answers to the requests of one read.
 struct Answers {
-    /// Replies to be written.
+    /// How many replies there are to write.
     count: u64,
-    /// What happens after them.
+    /// What happens after they are written.
     then: Then,
 }
 
 enum Then {
-    /// Another read.
+    /// Read again.
     Continue,
-    /// The connection closes, for this reason.
+    /// Close the connection, for this reason.
     Close(CloseReason),
 }
 
-/// Memory for replies that an idle connection keeps; what long poems took is given back.
+/// Memory for replies that an idle connection keeps. The memory that longer replies took is freed.
 const REPLIES_KEPT: usize = 2 << 10;
 
 impl Session<'_> {
@@ -90,38 +109,34 @@ impl Session<'_> {
             };
             let Answers { count, then } = self.answer(length, connection);
             let idle = matches!(then, Then::Continue) && !self.decoder.is_mid_frame();
-            if idle {
-                // Before the write, for whoever has its reply may call this connection idle.
-                connection.standing.rest();
-            }
-            if let Err(reason) = self.deliver(count, connection) {
-                return reason;
-            }
+            let stays_open = match self.write(count, idle, connection) {
+                Ok(stays_open) => stays_open,
+                Err(reason) => return reason,
+            };
             match then {
                 Then::Close(reason) => return connection.linger(reason),
-                Then::Continue if idle && !connection.standing.rest() => {
-                    return connection.linger(CloseReason::Done);
-                }
+                Then::Continue if !stays_open => return connection.linger(CloseReason::Done),
                 Then::Continue if count > 0 => self.yielding.before_read(&mut connection.wire),
                 Then::Continue => {}
             }
         }
     }
 
-    /// Reads for as long as there is time: the rest of that of the request that has begun, or the idle timeout.
+    /// Reads, and waits at most until the deadline of the request that has begun, or for the idle timeout. Returns 0 when
+    /// the peer has finished sending.
     ///
     /// # Errors
-    /// The connection is closed, for this reason.
+    /// The reason to close.
     #[inline]
     fn read<W: Wire>(&self, connection: &mut Connection<'_, W>) -> Result<usize, CloseReason> {
         let Connection {
             wire,
             buffer,
-            standing,
+            state,
             limits,
             ..
         } = connection;
-        let (read, late) = if self.decoder.is_mid_frame() {
+        let (read, on_timeout) = if self.decoder.is_mid_frame() {
             buffer.grow();
             let read = wire.read_until(buffer.space(), self.deadline);
             (read, CloseReason::Deadline)
@@ -131,24 +146,17 @@ impl Session<'_> {
             (read, CloseReason::Idle)
         };
         match read {
-            Ok(0) if standing.is_cut() => Err(CloseReason::Cut),
+            Ok(0) if state.is_cut() => Err(CloseReason::Cut),
             Ok(0) => Ok(0),
-            Ok(length) => {
-                // Before it is counted, for whoever sees the bytes may call this connection in flight.
-                let welcome = standing.work();
-                connection.ledger.read(length);
-                match welcome {
-                    true => Ok(length),
-                    false => Err(connection.linger(CloseReason::Done)),
-                }
-            }
-            Err(stop) => Err(connection.why(&stop, late)),
+            Ok(length) if connection.received(length) => Ok(length),
+            Ok(_) => Err(connection.linger(CloseReason::Done)),
+            Err(stop) => Err(connection.close_reason(&stop, on_timeout)),
         }
     }
 
     // ANCHOR: answer_requests
-    /// Answers every request that the last `length` bytes completed, and says what happens then. Nothing is copied but
-    /// the replies, and nothing is written yet.
+    /// Answers every request that the last `length` bytes completed. Copies nothing but the replies, and writes none of
+    /// them yet.
     #[inline]
     fn answer<W: Wire>(&mut self, length: usize, connection: &mut Connection<'_, W>) -> Answers {
         let begun = self.decoder.is_mid_frame();
@@ -160,13 +168,13 @@ impl Session<'_> {
             let frame = match frames.next() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break Then::Continue,
-                Err(error) => break refuse_new(error.into(), ledger),
+                Err(error) => break refuse_framing(error.into(), ledger),
             };
             ledger.request();
             match panics::contain(|| self.service.answer(frame, limit, &mut self.replies)) {
                 Ok(Ok(())) => count += 1,
                 Ok(Err(refusal)) => break refuse(refusal, ledger),
-                Err(message) => break panicked(message, ledger),
+                Err(message) => break handler_panicked(message, ledger),
             }
             if !self.service.keep_alive {
                 break Then::Close(CloseReason::Done);
@@ -184,43 +192,48 @@ impl Session<'_> {
     }
     // ANCHOR_END: answer_requests
 
-    /// Writes the replies with one write. Those that were not taken to their last byte have failed.
+    /// Writes the `count` replies with one write; with `then_idle`, nothing is in flight after them. Returns whether the
+    /// connection stays open for more requests.
+    ///
+    /// # Errors
+    /// The reason to close. The replies that the kernel did not take whole have failed.
     #[inline]
-    fn deliver<W: Wire>(
+    fn write<W: Wire>(
         &mut self,
         count: u64,
+        then_idle: bool,
         connection: &mut Connection<'_, W>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<bool, CloseReason> {
         if count == 0 {
-            return Ok(());
+            return Ok(true);
         }
-        if let Err((taken, reason)) = connection.write_all(&self.replies, false) {
-            connection
-                .ledger
-                .answered(whole_replies(&self.replies[..taken]));
-            return Err(reason);
-        }
+        let written = connection.write_replies(&self.replies, then_idle);
+        let stays_open = written.map_err(|(taken, reason)| {
+            let answered = frames_within(&self.replies, taken).frames;
+            connection.ledger.answered(answered);
+            reason
+        })?;
         connection.ledger.answered(count);
         self.replies.clear();
         if self.replies.capacity() > REPLIES_KEPT {
             self.replies = Vec::new();
         }
-        Ok(())
+        Ok(stays_open)
     }
 
-    /// The peer has finished sending: between two requests, or too early.
+    /// The peer has finished sending: after a whole request, or in the middle of one.
     fn end<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason {
         if !self.decoder.is_mid_frame() {
             return CloseReason::Done;
         }
-        refuse_new(Refusal::Truncated, &mut connection.ledger);
+        refuse_framing(Refusal::Truncated, &mut connection.ledger);
         connection.linger(CloseReason::Refused)
     }
 }
 
-/// Refuses what is not even a request.
+/// Refuses bytes that are not a request.
 #[cold]
-fn refuse_new(refusal: Refusal, ledger: &mut Ledger<'_>) -> Then {
+fn refuse_framing(refusal: Refusal, ledger: &mut Ledger<'_>) -> Then {
     ledger.request();
     refuse(refusal, ledger)
 }
@@ -232,21 +245,9 @@ fn refuse(refusal: Refusal, ledger: &mut Ledger<'_>) -> Then {
 }
 
 #[cold]
-fn panicked(message: String, ledger: &mut Ledger<'_>) -> Then {
-    ledger.panicked(message);
+fn handler_panicked(message: String, ledger: &mut Ledger<'_>) -> Then {
+    ledger.handler_panicked(message);
     Then::Close(CloseReason::Panic)
-}
-
-/// How many replies are complete in the beginning of some.
-#[cold]
-fn whole_replies(taken: &[u8]) -> u64 {
-    let mut decoder = Decoder::new(usize::MAX);
-    let mut replies = decoder.feed(taken);
-    let mut count = 0;
-    while let Ok(Some(_)) = replies.next() {
-        count += 1;
-    }
-    count
 }
 
 #[cfg(test)]

@@ -1,29 +1,29 @@
-//! What a thread does before it blocks for its connection's next request: it lets the others have the core once.
+//! Yielding the core once before a thread blocks for its connection's next request.
 //!
-//! A context switch is cheap; to sleep and be woken is not. When many are at work, a thread that has had the others go
-//! first finds its next request there, and neither sleeps nor has to be woken.
+//! A context switch is cheap; to sleep and be woken is not. When many connections are busy, the next request has often
+//! arrived by the time the thread runs again, and then it neither sleeps nor has to be woken.
 
 use std::time::Duration;
 
 use crate::deadlines::{Timed, Wire};
 
-/// A turn of ours lasts some microseconds. Whoever got the core back later than this had yielded it to somebody who
-/// computes, and whom being woken overtakes sooner than waiting in line does.
+/// A thread of ours runs for some microseconds. If the core comes back later than this, another thread computes, and the
+/// kernel runs a thread that it wakes sooner than one that yielded.
 const YIELD_MAX: Duration = Duration::from_millis(1);
-/// Requests that are then blocked for without yielding first, so that at most one in so many bears that wait.
+/// Reads without a yield after that, so that at most one request in so many waits behind a computing thread.
 const SKIPPED: u32 = 64;
 
-/// Whether one connection's thread yields before it blocks.
+/// Decides whether one connection's thread yields before it blocks.
 #[derive(Debug, Default)]
-pub struct Yielding {
-    /// Waits left that do not begin with a yield.
+pub(crate) struct Yielding {
+    /// Reads left that are not preceded by a yield.
     skips: u32,
 }
 
 impl Yielding {
-    /// The thread is about to block in a read of `wire`: yields the core once, if that has been of use.
+    /// Yields the core once before a read of `wire` that may block, unless the last yield took long.
     #[inline]
-    pub fn before_read<W: Wire>(&mut self, wire: &mut Timed<W>) {
+    pub(crate) fn before_read<W: Wire>(&mut self, wire: &mut Timed<W>) {
         if self.skips > 0 {
             self.skips -= 1;
             return;
@@ -41,16 +41,16 @@ mod tests {
     use super::*;
     use crate::memory::{Peer, ms};
 
-    /// Yields before `waits` reads; each takes as long as `takes`.
-    fn yields(waits: u32, takes: Duration) -> u32 {
-        let peer = Peer::new([]).whose_turn_comes_after(takes);
+    /// Returns how many of `reads` were preceded by a yield, if each yield lasts as long as `takes`.
+    fn yields(reads: u32, takes: Duration) -> u32 {
+        let peer = Peer::new([]).with_yields_that_take(takes);
         let (mut yielding, mut wire) = (Yielding::default(), Timed::new(peer.clone()));
-        (0..waits).for_each(|_| yielding.before_read(&mut wire));
+        (0..reads).for_each(|_| yielding.before_read(&mut wire));
         peer.yields()
     }
 
     #[test]
-    fn a_thread_yields_before_every_read_as_long_as_its_turn_comes_again_soon() {
+    fn a_thread_yields_before_every_read_while_the_core_comes_back_soon() {
         assert_eq!(yields(100, Duration::from_micros(300)), 100);
     }
 

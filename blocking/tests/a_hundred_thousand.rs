@@ -1,4 +1,4 @@
-//! T1: a hundred thousand connection attempts against a bound of a thousand: none is an abort, and there are never more
+//! T1: a hundred thousand connection attempts against a bound of a thousand. The process never aborts, and never has more
 //! threads than the bound and one that waits. Alone in its file, since it needs many descriptors.
 
 #![cfg(target_os = "linux")]
@@ -22,7 +22,7 @@ use common::{has_room_for, listen};
 const ATTEMPTS: usize = 100_000;
 const CONNECTIONS_MAX: usize = 1_000;
 const CLIENTS: usize = 8;
-/// More at once than the bound.
+/// All clients together open more at once than the bound.
 const AT_ONCE: usize = 1_200 / CLIENTS;
 const DESCRIPTORS: u64 = 4_096;
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -52,13 +52,13 @@ fn t1_a_hundred_thousand_attempts_against_a_thousand_never_abort() {
             scope.spawn(|| attempt(address));
         }
     });
-    ask(&TcpStream::connect(address).unwrap());
+    expect_reply(&TcpStream::connect(address).unwrap());
     let counters = server.shutdown(DEADLINE).counters;
     assert_eq!(counters.check(), Ok(()));
     assert!((CONNECTIONS_MAX..=ATTEMPTS + 1).contains(&(counters.accepted as usize)));
 }
 
-/// Opens many connections at once, and resets all; again and again.
+/// Opens many connections at once and resets them all, repeatedly.
 fn attempt(address: SocketAddr) {
     let mut left = ATTEMPTS / CLIENTS;
     while left > 0 {
@@ -67,14 +67,15 @@ fn attempt(address: SocketAddr) {
             .map(|_| TcpStream::connect(address).unwrap())
             .collect();
         left -= count;
-        // Besides the server's: this test, its harness, and the clients. A thread that ends is listed for a moment more.
+        // Besides the server's threads there are this test, its harness, and the clients. The kernel lists a thread for a
+        // moment after it has ended.
         let begun = Instant::now();
         while threads() > CONNECTIONS_MAX + 2 + CLIENTS {
             assert!(begun.elapsed() < DEADLINE, "{} threads", threads());
             thread::yield_now();
         }
         for peer in &peers {
-            // A reset leaves no TIME_WAIT, of which there could not be so many.
+            // A reset leaves no TIME_WAIT; for so many the ports would not suffice.
             SockRef::from(peer)
                 .set_linger(Some(Duration::ZERO))
                 .unwrap();
@@ -86,7 +87,7 @@ fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-fn ask(mut peer: &TcpStream) {
+fn expect_reply(mut peer: &TcpStream) {
     peer.set_read_timeout(Some(DEADLINE)).unwrap();
     peer.write_all(b"8:shout.ab,").unwrap();
     let mut reply = [0; 5];

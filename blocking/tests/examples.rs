@@ -1,114 +1,178 @@
-//! Every step of the examples fetches the same poems: they differ in how, not in what.
+//! The steps of the examples: each fetches the same poems from its arguments, in a call and as a process, and each starts
+//! its own servers without arguments.
+#![allow(clippy::duplicate_mod)] // Every step includes what the steps share.
 
-#[path = "../examples/step_1_one_after_another.rs"]
+#[path = "../examples/blocking_01_one_after_another.rs"]
 #[allow(dead_code)] // its `main`
 mod step_1;
-#[path = "../examples/step_2_a_thread_each.rs"]
+#[path = "../examples/blocking_02_a_thread_each.rs"]
 #[allow(dead_code)]
 mod step_2;
-#[path = "../examples/step_3_scoped_threads.rs"]
+#[path = "../examples/blocking_03_scoped_threads.rs"]
 #[allow(dead_code)]
 mod step_3;
-#[path = "../examples/step_4_bounded.rs"]
+#[path = "../examples/blocking_04_bounded.rs"]
 #[allow(dead_code)]
 mod step_4;
-#[path = "../examples/step_5_deadlines.rs"]
+#[path = "../examples/blocking_05_deadlines.rs"]
 #[allow(dead_code)]
 mod step_5;
-#[path = "../examples/step_6_the_client.rs"]
+#[path = "../examples/blocking_06_the_client.rs"]
 #[allow(dead_code)]
 mod step_6;
 
-use std::io::{self, Write};
+use std::error::Error;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use blocking::Blocking;
-use poetry::event::Unobserved;
-use poetry::{Clock, Model, Options, Pace, PoemService, Server, Service};
+use blocking::{RunningServer, serve_poem};
+use poetry::{Pace, Peer, Poem, PoemService};
 
 const POEM: &str = "Two verses with an ü,\nand in no hurry.\n";
 
-fn serve(pace: Pace) -> Box<dyn Server> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let poem = POEM.into();
-    let service = Service::Poem(PoemService { poem, pace });
-    let options = Options::new(Clock::stopped());
-    Blocking::NEW
-        .serve(listener, service, &options, Arc::new(Unobserved))
-        .unwrap()
+type Fetched = Result<Poem, Box<dyn Error + Send + Sync>>;
+type GetAll = fn(&[Peer]) -> Vec<Fetched>;
+
+/// Tests one step: its function and its process.
+fn check_step(name: &str, get_all: GetAll) {
+    fetches_all(get_all);
+    runs_without_arguments(name);
+    takes_bare_ports(name);
+    exits_with_1_if_a_poem_is_missing(name);
+    exits_with_2_on_a_bad_argument(name);
 }
 
-fn fetches_all(get_all: fn(&[SocketAddr]) -> Vec<io::Result<String>>) {
+fn serve(pace: Pace) -> RunningServer {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let poem = POEM.into();
+    serve_poem(listener, PoemService { poem, pace }).unwrap()
+}
+
+/// An address on which nothing listens.
+fn unused_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+fn fetches_all(get_all: GetAll) {
     let fast = serve(Pace::Fast);
     let slow = serve(Pace::Slow {
         num_bytes: NonZeroUsize::new(7).unwrap(),
         delay: Duration::from_millis(1),
     });
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let poems = get_all(&[slow.address(), nobody, fast.address(), slow.address()]);
-    let poems: Vec<_> = poems.into_iter().map(Result::ok).collect();
+    let peers = [
+        slow.address(),
+        unused_address(),
+        fast.address(),
+        slow.address(),
+    ];
+    let poems = get_all(&peers.map(Peer::from));
+    let poems: Vec<_> = poems
+        .into_iter()
+        .map(|poem| poem.ok().map(|poem| poem.to_string()))
+        .collect();
     let poem = Some(POEM.to_owned());
     assert_eq!(poems, [poem.clone(), None, poem.clone(), poem]);
     assert!(get_all(&[]).is_empty());
 }
 
-/// Fetches from two servers, the first of which sends nothing until somebody has come to the second: whoever fetches
-/// one poem after another never gets there.
-fn fetches_at_once(get_all: fn(&[SocketAddr]) -> Vec<io::Result<String>>) {
+/// Fetches from two servers, the first of which sends nothing until the second has a connection: a client that fetches one
+/// poem after another never gets there.
+fn fetches_at_once(get_all: GetAll) {
     let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let addresses = listeners.each_ref().map(|it| it.local_addr().unwrap());
+    let peers = listeners
+        .each_ref()
+        .map(|listener| Peer::from(listener.local_addr().unwrap()));
     let server = std::thread::spawn(move || {
         let clients = listeners.map(|listener| listener.accept().unwrap().0);
         for mut client in clients {
             client.write_all(POEM.as_bytes()).unwrap();
         }
     });
-    let poems = get_all(&addresses);
+    let poems = get_all(&peers);
     server.join().unwrap();
-    assert!(
-        poems
-            .iter()
-            .all(|poem| matches!(poem, Ok(poem) if poem == POEM))
-    );
+    for poem in poems {
+        assert_eq!(poem.unwrap().as_str(), POEM);
+    }
+}
+
+/// Runs the example's program, which `cargo test` builds beside this test's directory.
+fn run(name: &str, arguments: &[String]) -> Output {
+    let test = std::env::current_exe().unwrap();
+    let deps = test.parent().unwrap();
+    let program: PathBuf = deps.parent().unwrap().join("examples").join(name);
+    let run = Command::new(&program).args(arguments).output();
+    run.unwrap_or_else(|error| panic!("{}: {error} (build the examples)", program.display()))
+}
+
+fn runs_without_arguments(name: &str) {
+    let run = run(name, &[]);
+    assert!(run.status.success(), "{run:?}");
+    let printed = String::from_utf8(run.stdout).unwrap();
+    assert!(printed.contains("the harbour is not.\n"), "{printed}");
+    assert!(printed.contains("then count again.\n"), "{printed}");
+}
+
+fn takes_bare_ports(name: &str) {
+    let server = serve(Pace::Fast);
+    let port = server.address().port().to_string();
+    let run = run(name, &[port.clone(), format!("localhost:{port}")]);
+    assert!(run.status.success(), "{run:?}");
+    let printed = String::from_utf8(run.stdout).unwrap();
+    assert_eq!(printed, format!("{POEM}\n{POEM}\n"));
+}
+
+fn exits_with_1_if_a_poem_is_missing(name: &str) {
+    let address = unused_address().to_string();
+    let run = run(name, std::slice::from_ref(&address));
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
+    let message = String::from_utf8(run.stderr).unwrap();
+    assert!(message.contains(&address), "{message}");
+}
+
+fn exits_with_2_on_a_bad_argument(name: &str) {
+    let run = run(name, &["70000".to_owned()]);
+    assert_eq!(run.status.code(), Some(2), "{run:?}");
+    let message = String::from_utf8(run.stderr).unwrap();
+    assert!(message.contains("70000"), "{message}");
+    assert!(run.stdout.is_empty());
 }
 
 #[test]
 fn step_1_one_after_another() {
-    fetches_all(step_1::get_all);
+    check_step("blocking_01_one_after_another", step_1::get_all);
 }
 
 #[test]
 fn step_2_a_thread_each() {
-    fetches_all(step_2::get_all);
+    check_step("blocking_02_a_thread_each", step_2::get_all);
     fetches_at_once(step_2::get_all);
 }
 
 #[test]
 fn step_3_scoped_threads() {
-    fetches_all(step_3::get_all);
+    check_step("blocking_03_scoped_threads", step_3::get_all);
     fetches_at_once(step_3::get_all);
 }
 
 #[test]
 fn step_4_bounded() {
-    fetches_all(step_4::get_all);
+    check_step("blocking_04_bounded", step_4::get_all);
     fetches_at_once(step_4::get_all);
 }
 
 #[test]
 fn step_5_deadlines() {
-    fetches_all(step_5::get_all);
+    check_step("blocking_05_deadlines", step_5::get_all);
     fetches_at_once(step_5::get_all);
 }
 
 #[test]
 fn step_6_the_client() {
-    fetches_all(step_6::get_all);
+    check_step("blocking_06_the_client", step_6::get_all);
     fetches_at_once(step_6::get_all);
 }

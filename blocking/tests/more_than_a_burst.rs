@@ -1,5 +1,5 @@
-//! T1, S10: of more poems than get a thread at once, the last gets one too, though nobody ends; and when all but one have
-//! ended, their threads have left nothing behind. Alone in its file, since it counts its process's memory maps.
+//! T1, S10: of more poems than get a thread at once, the last gets one too although no other poem ends; and the threads that
+//! end release their memory. Alone in its file, since it counts the memory maps of its process.
 
 #![cfg(target_os = "linux")]
 
@@ -12,17 +12,17 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use blocking::{PoemClient, pace};
+use blocking::PoemClient;
 use poetry::event::Interest;
 use poetry::{Cancel, Clock, Event, FetchFailure, FetchRequest, Observer, Options};
 
 use common::{has_room_for, listen};
 
-const POEMS: usize = pace::BURST as usize + 200;
+const POEMS: usize = PoemClient::THREADS_AT_ONCE as usize + 200;
 const DESCRIPTORS: u64 = POEMS as u64 + 256;
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Says that a poem has come.
+/// Sends a message when a poem has arrived.
 struct Finished(mpsc::Sender<()>);
 
 impl Observer for Finished {
@@ -36,17 +36,17 @@ impl Observer for Finished {
 }
 
 #[test]
-fn t1_beyond_the_burst_a_poem_gets_its_thread_and_those_that_end_give_back_what_they_had() {
+fn t1_a_poem_beyond_the_burst_gets_a_thread_and_ended_threads_release_their_memory() {
     if !has_room_for(DESCRIPTORS) {
         return;
     }
-    let (silent, speaks) = (listen(), listen());
+    let (silent, speaking) = (listen(), listen());
     let request = |listener: &TcpListener| FetchRequest {
         peer: listener.local_addr().unwrap().into(),
         via: None,
     };
     let mut requests = vec![request(&silent); POEMS];
-    requests[POEMS - 1] = request(&speaks);
+    requests[POEMS - 1] = request(&speaking);
 
     let (cancel, maps_before) = (Cancel::new(), maps());
     let (sender, finished) = mpsc::channel();
@@ -54,13 +54,13 @@ fn t1_beyond_the_burst_a_poem_gets_its_thread_and_those_that_end_give_back_what_
     let outcomes = thread::scope(|scope| {
         let observer = Arc::new(Finished(sender));
         let fetch = scope.spawn(|| client.fetch_all(&requests, observer, &cancel));
-        let (mut peer, _) = speaks.accept().unwrap();
+        let (mut peer, _) = speaking.accept().unwrap();
         peer.write_all(b"Ahoy").unwrap();
         drop(peer);
         finished.recv_timeout(DEADLINE).unwrap();
-        // So all of them have a thread. The first goes on.
+        // So every poem has a thread. All but the first are cancelled.
         (1..POEMS).for_each(|task| cancel.task(task));
-        // The C library keeps some 40 MB of stacks, 310 of them, at two maps each; all would be more than two thousand.
+        // The C library keeps some 40 MB of stacks: 310, at two maps each. All stacks would be over two thousand maps.
         let begun = Instant::now();
         while maps() > maps_before + POEMS {
             assert!(begun.elapsed() < DEADLINE, "{} maps", maps());

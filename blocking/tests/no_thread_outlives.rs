@@ -1,5 +1,5 @@
-//! T3: no thread outlives its server's shutdown, nor a client's fetch. Alone in its file, since it counts the threads
-//! of its process.
+//! T3: no thread outlives its server's shutdown or its client's fetch. Alone in its file, since it counts the threads of
+//! its process.
 
 #![cfg(target_os = "linux")]
 
@@ -22,7 +22,7 @@ use poetry::{
 use common::listen;
 
 const DEADLINE: Duration = Duration::from_secs(10);
-const CONNECTIONS: usize = 150; // more than a server keeps threads to spare
+const CONNECTIONS: usize = 150; // more than a server's spare threads
 
 fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
@@ -52,7 +52,7 @@ fn slow_poem() -> Service {
         poem: "a poem that takes its time".into(),
         pace: Pace::Slow {
             num_bytes: NonZeroUsize::MIN,
-            // Or nobody who is not woken would end before.
+            // So long that a thread which is not woken fails the test.
             delay: Duration::from_secs(3_600),
         },
     })
@@ -75,7 +75,7 @@ fn t3_no_thread_outlives_a_shutdown_or_a_fetch() {
     fetched(before);
 }
 
-/// Some connections ended, some are idle, some are in the middle of a request.
+/// Some connections have ended, some are idle, some are in the middle of a request.
 fn busy_idle_and_ended(server: Box<dyn Server>, before: usize) {
     let connect = || TcpStream::connect(server.address()).unwrap();
     let peers: Vec<_> = (0..CONNECTIONS).map(|_| connect()).collect();
@@ -94,7 +94,7 @@ fn busy_idle_and_ended(server: Box<dyn Server>, before: usize) {
     drop(peers);
 }
 
-/// Every connection waits for its next byte, one for a client that has finished sending.
+/// Every connection waits for its next chunk; one client has finished sending.
 fn cut_in_mid_poem(server: Box<dyn Server>, before: usize) {
     let peers: Vec<_> = (0..8)
         .map(|_| TcpStream::connect(server.address()).unwrap())
@@ -130,7 +130,7 @@ fn fetched(before: usize) {
     until_only(before);
 }
 
-/// Waits until there are no more threads than `before`: one that has been joined is listed for a moment more.
+/// Waits until there are no more threads than `before`: the kernel lists a thread for a moment after it has ended.
 fn until_only(before: usize) {
     let begun = std::time::Instant::now();
     while threads() > before {

@@ -1,4 +1,4 @@
-//! The model as others see it: its servers and its client over real sockets.
+//! The model's servers and client, from outside and over real sockets.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,9 +16,9 @@ use poetry::{
     PoemService, Server, Service, TransformService,
 };
 
-/// Generous: nothing waits so long unless it is broken.
+/// Generous: only a broken program waits so long.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// What nobody waits for.
+/// A time for which no test waits.
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn options(limits: Limits) -> Options {
@@ -75,7 +75,7 @@ fn s5_one_shot_answers_exactly_the_first_request() {
 }
 
 #[test]
-fn s5_keep_alive_answers_in_order_whatever_the_pieces() {
+fn s5_keep_alive_answers_in_order_in_whatever_pieces_requests_arrive() {
     let server = serve(transforms(true), Limits::default());
     let mut peer = connect(&*server);
     for byte in b"16:cummingsify.AHOY,8:shout.ab," {
@@ -102,26 +102,26 @@ fn s20_a_panic_delivers_the_earlier_replies_and_costs_one_connection() {
 }
 
 #[test]
-fn s20_a_burning_request_disturbs_nobody_else() {
+fn s20_a_burning_request_delays_no_other_connection() {
     let now = Arc::new(AtomicU64::new(0));
     let time = Arc::clone(&now);
-    // The burn lasts until this clock is moved.
+    // The burn lasts until the test moves this clock.
     let lab = Clock::new(move || Duration::from_millis(time.load(Ordering::Acquire)));
     let service = Service::Transform(TransformService {
         keep_alive: true,
         lab: Some(lab),
     });
     let server = serve(service, Limits::default());
-    let (mut burns, mut asks) = (connect(&*server), connect(&*server));
-    burns.write_all(b"6:burn.x,").unwrap();
+    let (mut burning, mut other) = (connect(&*server), connect(&*server));
+    burning.write_all(b"6:burn.x,").unwrap();
     while server.counters().requests == 0 {
         std::thread::yield_now();
     }
-    asks.write_all(b"8:shout.ab,").unwrap();
+    other.write_all(b"8:shout.ab,").unwrap();
     let mut reply = [0; 5];
-    asks.read_exact(&mut reply).unwrap();
+    other.read_exact(&mut reply).unwrap();
     now.store(1_000, Ordering::Release);
-    burns.read_exact(&mut reply[..4]).unwrap();
+    burning.read_exact(&mut reply[..4]).unwrap();
     assert_eq!(&reply, b"1:x,,");
 }
 
@@ -139,10 +139,10 @@ fn s21_idle_connections_are_closed_at_once_with_fin() {
 }
 
 #[test]
-fn s21_what_outlasts_the_grace_is_cut() {
+fn s21_a_poem_that_outlasts_the_grace_is_cut() {
     let pace = Pace::Slow {
         num_bytes: NonZeroUsize::MIN,
-        // Or who is not woken would end before.
+        // So long that a thread which is not woken fails the test.
         delay: HOUR,
     };
     let server = serve(poem("slow", pace), Limits::default());
@@ -176,7 +176,7 @@ fn s16_at_the_limit_the_next_waits_and_is_served_when_one_ends() {
 }
 
 #[test]
-fn s10_many_poems_arrive_at_once_and_one_failure_disturbs_nobody() {
+fn s10_many_poems_arrive_at_once_and_one_failure_disturbs_no_other() {
     let text = "A poem with an ü.\n".repeat(10_000);
     let fast = serve(poem(&text, Pace::Fast), Limits::default());
     let pace = Pace::Slow {
@@ -247,7 +247,7 @@ fn s14_a_cancelled_fetch_ends_at_once() {
     assert_eq!(*failure, FetchFailure::Cancelled);
 }
 
-/// Sends the address that somebody begins to connect to.
+/// Sends the address that the client begins to connect to.
 struct Connects(mpsc::Sender<SocketAddr>);
 
 impl Observer for Connects {
@@ -260,13 +260,13 @@ impl Observer for Connects {
     }
 }
 
-/// Where nobody listens.
+/// An address on which nothing listens.
 fn dead() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
 
-/// A listener whose queue is full, so that Linux does not even answer, its address, and what fills it.
+/// A listener whose queue is full, so that Linux does not answer, its address, and the connections that fill the queue.
 #[cfg(target_os = "linux")]
 fn full() -> (socket2::Socket, SocketAddr, Vec<TcpStream>) {
     use socket2::{Domain, Socket, Type};
@@ -278,14 +278,14 @@ fn full() -> (socket2::Socket, SocketAddr, Vec<TcpStream>) {
     let mut queued = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(50)) {
         queued.push(stream);
-        assert!(queued.len() < 5_000, "the queue has no end");
+        assert!(queued.len() < 5_000, "the queue never fills");
     }
     (listener, address, queued)
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn s14_a_cancel_ends_a_connect_that_nobody_answers_whichever_it_is() {
+fn s14_a_cancel_ends_an_unanswered_connect_to_any_address() {
     let (_listener, full, _queued) = full();
     let fast = serve(poem("Ahoy", Pace::Fast), Limits::default());
     let via = Some(Via {
@@ -307,7 +307,7 @@ fn s14_a_cancel_ends_a_connect_that_nobody_answers_whichever_it_is() {
             let request = [FetchRequest { peer, via }];
             let fetch = scope.spawn(|| client.fetch(&{ request }, observer, &cancel));
             while connects.recv_timeout(DEADLINE).unwrap() != full {}
-            // It may not have begun yet, or wait already: either way this ends it.
+            // The connect may not have begun yet, or may wait already: the cancel ends both.
             cancel.all();
             fetch.join().unwrap()
         });
@@ -316,16 +316,16 @@ fn s14_a_cancel_ends_a_connect_that_nobody_answers_whichever_it_is() {
     }
 }
 
-/// Panics over the first poem that is there.
-struct PanicsOverAPoem;
+/// Panics when the first poem has arrived.
+struct PanicsAtTheFirstPoem;
 
-impl Observer for PanicsOverAPoem {
+impl Observer for PanicsAtTheFirstPoem {
     fn interest(&self) -> Interest {
         Interest::FINISHED
     }
 
     fn observe(&self, event: &Event) {
-        assert!(event.scene.task != 0, "the first poem");
+        assert!(event.scene.task != 0, "the first poem has arrived");
     }
 }
 
@@ -340,7 +340,7 @@ fn t3_an_observer_that_panics_ends_the_fetch_when_all_threads_have_ended() {
     let fetch = || {
         client.fetch(
             &vec![request; 20],
-            Arc::new(PanicsOverAPoem),
+            Arc::new(PanicsAtTheFirstPoem),
             &Cancel::new(),
         )
     };

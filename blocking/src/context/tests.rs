@@ -1,4 +1,4 @@
-//! What a client makes of what its peer does, in memory and on virtual time.
+//! A client's reads and writes, in memory and on virtual time.
 
 use super::*;
 use crate::memory::Act::*;
@@ -9,7 +9,7 @@ use poetry::Clock;
 use poetry::event::Unobserved;
 use std::sync::Arc;
 
-/// What a client with `limits` makes of `peer`.
+/// Does `work` with the context of a client with `limits`.
 fn with_context<T>(limits: &Limits, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
     let (buffers, cancel, sockets) = (Buffers::default(), Cancel::new(), Sockets::new(1));
     let clock = Clock::stopped();
@@ -42,7 +42,7 @@ fn sends(bytes: &[u8]) -> crate::memory::Act {
 }
 
 #[test]
-fn s11_silence_for_the_idle_timeout_is_an_error_and_bytes_refresh_it() {
+fn s11_no_byte_for_the_idle_timeout_is_an_error() {
     let peer = Memory::new([(59_000, sends(b"a")), (118_000, sends(b"b"))]);
     let failure = poem(&Limits::default(), &peer).unwrap_err();
     assert_eq!(failure, FetchFailure::TimedOut(Timeout::Idle));
@@ -50,7 +50,7 @@ fn s11_silence_for_the_idle_timeout_is_an_error_and_bytes_refresh_it() {
 }
 
 #[test]
-fn s11_a_poem_that_drips_is_ended_by_the_total_deadline() {
+fn s11_the_total_deadline_ends_a_poem_that_comes_slowly() {
     let peer = Memory::new((0..90).map(|second| (second * 1_000, sends(b"x"))));
     let limits = Limits {
         total_deadline: Some(ms(70_000)),
@@ -62,7 +62,7 @@ fn s11_a_poem_that_drips_is_ended_by_the_total_deadline() {
 }
 
 #[test]
-fn s15_a_poem_over_the_limit_is_known_at_its_first_byte_too_many() {
+fn s15_a_poem_fails_at_its_first_byte_over_the_limit() {
     let limits = Limits {
         poem_bytes_max: 6,
         ..Limits::default()
@@ -85,7 +85,7 @@ fn s11_a_reset_in_mid_poem_is_a_lost_connection() {
 }
 
 #[test]
-fn s13_what_can_happen_to_a_reply_is_told_apart() {
+fn s13_each_way_a_reply_can_fail_has_its_own_failure() {
     let from = |bytes: &[u8]| reply(&Memory::new([(0, sends(bytes)), (1, Finishes)]));
     assert_eq!(from(b"4:ahoy,and more").as_deref(), Ok("ahoy"));
     assert_eq!(from(b"").as_deref(), Err(&FetchFailure::Refused));
@@ -94,14 +94,14 @@ fn s13_what_can_happen_to_a_reply_is_told_apart() {
 }
 
 #[test]
-fn s13_a_reply_in_many_pieces_is_one() {
+fn s13_a_reply_may_arrive_in_many_pieces() {
     let pieces = b"12:abcdefghijkl,".iter().enumerate();
     let peer = Memory::new(pieces.map(|(at, &byte)| (at as u64, Sends(vec![byte]))));
     assert_eq!(reply(&peer).as_deref(), Ok("abcdefghijkl"));
 }
 
 #[test]
-fn s13_a_server_that_takes_no_byte_of_the_request_is_given_up() {
+fn s13_a_server_that_takes_no_byte_of_the_request_times_out() {
     let peer = Memory::new([]).that_takes(3);
     let write =
         |context: &mut Context<'_>| context.write(&mut Timed::new(peer.clone()), b"10:shout.ahoy,");
@@ -110,9 +110,9 @@ fn s13_a_server_that_takes_no_byte_of_the_request_is_given_up() {
     assert_eq!(peer.now(), ms(60_000));
 }
 
-/// It takes a byte every second, so silence is not what ends this.
+/// The server takes a byte every second, so the idle timeout never passes.
 #[test]
-fn s15_the_total_deadline_bounds_writes_too_however_many_bytes_are_taken() {
+fn s15_the_total_deadline_bounds_writes_too() {
     for deadline in [5_000, 70_000] {
         let takes = (1..1_000).map(|second| (second * 1_000, Takes(1)));
         let peer = Memory::new(takes).that_takes(0);

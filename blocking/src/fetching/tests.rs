@@ -1,13 +1,14 @@
-//! Who takes a fetch, and when a thread is wanted for one.
+//! How fetches are taken, and when a further thread is wanted.
 
 use super::*;
+use crate::pace::{self, SpawnPace};
 use poetry::event::Unobserved;
 use poetry::{Peer, Role};
 use std::sync::{Arc, mpsc};
 
-/// What is true of `poems` fetches that lead nowhere, `fetches_max` of which may be under way at once.
+/// Checks `poems` fetches from a name that does not resolve, `fetches_max` of which may be under way at once.
 fn with_fetches<T>(poems: usize, fetches_max: usize, check: impl FnOnce(&Fetches<'_>) -> T) -> T {
-    let nowhere = Peer::unresolved("nowhere", "it was not asked for");
+    let nowhere = Peer::unresolved("nowhere", "not resolved");
     with_fetches_from(&nowhere, poems, fetches_max, check)
 }
 
@@ -41,7 +42,7 @@ fn with_fetches_from<T>(
 }
 
 #[test]
-fn every_fetch_is_taken_once_and_in_order_those_that_wait_their_turn_too() {
+fn every_fetch_is_taken_once_and_in_order() {
     with_fetches(5, 3, |fetches| {
         assert_eq!(fetches.threads_max(), 3);
         let taken = std::iter::from_fn(|| fetches.take()).map(|(index, _)| index);
@@ -51,28 +52,29 @@ fn every_fetch_is_taken_once_and_in_order_those_that_wait_their_turn_too() {
 }
 
 #[test]
-fn t1_a_thread_is_wanted_at_once_in_the_burst_and_beyond_it_when_its_turn_has_come() {
+fn t1_a_thread_of_the_burst_is_spawned_at_once_and_a_later_one_when_it_is_due() {
     with_fetches(2, 2, |fetches| {
-        let now = net::now();
-        assert!(fetches.wants_thread(pace::BURST - 1, now));
-        assert!(fetches.wants_thread(pace::BURST, now));
+        let (now, pace) = (net::now(), SpawnPace::start());
+        assert!(pace.wait_until_due(pace::BURST - 1, || fetches.want_a_thread()));
+        assert!(pace.wait_until_due(pace::BURST, || fetches.want_a_thread()));
         assert!(net::now() - now >= pace::due(pace::BURST));
     });
 }
 
 #[test]
-fn t1_who_makes_threads_is_woken_when_nothing_is_left_to_take() {
+fn t1_the_spawning_thread_wakes_when_no_fetch_is_left_to_take() {
     with_fetches(2, 2, |fetches| {
         let (done, stays) = mpsc::channel::<()>();
         thread::scope(|scope| {
-            // It stays, since a scope wakes its thread too, when the last of its own has ended.
+            // This thread stays, since the end of the last thread of a scope wakes the spawning one too.
             scope.spawn(move || {
                 while fetches.take().is_some() {}
                 let _ = stays.recv();
             });
-            // A turn that comes in ten seconds.
-            let (now, turn) = (net::now(), pace::BURST + 10 * pace::PER_SECOND);
-            assert!(!fetches.wants_thread(turn, now));
+            // Due in ten seconds.
+            let (now, pace) = (net::now(), SpawnPace::start());
+            let earlier = pace::BURST + 10 * pace::PER_SECOND;
+            assert!(!pace.wait_until_due(earlier, || fetches.want_a_thread()));
             assert!(net::now() - now < Duration::from_secs(10));
             drop(done);
         });
@@ -80,11 +82,11 @@ fn t1_who_makes_threads_is_woken_when_nothing_is_left_to_take() {
 }
 
 #[test]
-fn connections_are_begun_before_there_is_a_thread_for_any() {
+fn connections_are_begun_before_any_thread_is_spawned() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = Peer::from(listener.local_addr().unwrap());
     with_fetches_from(&peer, 3, 2, |_| {
-        // As many as may be under way; the third has its turn when one of them has ended.
+        // As many as may be under way; the third begins when one of them has ended.
         let accepted = [listener.accept(), listener.accept()];
         assert!(accepted.iter().all(Result::is_ok));
         listener.set_nonblocking(true).unwrap();

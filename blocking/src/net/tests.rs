@@ -1,4 +1,4 @@
-//! What wakes a blocked call, on real sockets.
+//! Waking blocked calls and telling connects apart, on real sockets.
 
 use super::*;
 use std::thread;
@@ -25,7 +25,7 @@ fn t2_closing_a_listener_wakes_every_thread_that_waits_on_it() {
 }
 
 #[test]
-fn t2_where_that_is_refused_connections_of_our_own_wake_them() {
+fn t2_connections_of_our_own_wake_the_threads_where_closing_does_not() {
     let listener = Listener::new(TcpListener::bind("0.0.0.0:0").unwrap()).unwrap();
     thread::scope(|scope| {
         let waiting = [(); 8].map(|()| scope.spawn(|| listener.accept()));
@@ -37,31 +37,31 @@ fn t2_where_that_is_refused_connections_of_our_own_wake_them() {
 }
 
 #[test]
-fn t2_hanging_up_wakes_a_blocked_read() {
+fn t2_a_hang_up_wakes_a_blocked_read() {
     let listener = listener();
     let mut near = connect(listener.address(), Duration::from_secs(10)).unwrap();
     let (mut far, _) = listener.accept().unwrap();
-    let hook = near.hook();
+    let hang_up = near.hang_up();
     thread::scope(|scope| {
         let blocked = scope.spawn(move || near.read(&mut [0]));
-        hook.hang_up();
+        hang_up.both_ways();
         assert_eq!(blocked.join().unwrap().unwrap(), 0);
     });
     assert_eq!(far.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]
-fn a_hook_does_not_keep_a_socket_open() {
+fn a_hang_up_handle_does_not_keep_a_socket_open() {
     let listener = listener();
     let near = connect(listener.address(), Duration::from_secs(10)).unwrap();
     let (mut far, _) = listener.accept().unwrap();
-    let hook = near.hook();
+    let hang_up = near.hang_up();
     drop(near);
     assert_eq!(far.read(&mut [0]).unwrap(), 0);
-    hook.hang_up();
+    hang_up.both_ways();
 }
 
-/// A listener whose queue is full, so that Linux does not even answer; and what fills it.
+/// A listener whose queue is full, so that Linux does not answer, its address, and the connections that fill the queue.
 fn full() -> (socket2::Socket, SocketAddr, Vec<Socket>) {
     let listener =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -72,41 +72,41 @@ fn full() -> (socket2::Socket, SocketAddr, Vec<Socket>) {
     let mut queued = Vec::new();
     while let Ok(socket) = connect(address, Duration::from_millis(50)) {
         queued.push(socket);
-        assert!(queued.len() < 5_000, "the queue has no end");
+        assert!(queued.len() < 5_000, "the queue never fills");
     }
     (listener, address, queued)
 }
 
 #[test]
-fn t2_a_connect_that_nobody_answers_ends_by_its_timeout() {
+fn t2_an_unanswered_connect_ends_by_its_timeout() {
     let (_listener, address, _queued) = full();
     let refused = connect(address, Duration::from_millis(20)).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
 }
 
 #[test]
-fn t2_hanging_up_ends_a_connect_that_nobody_answers() {
+fn t2_a_hang_up_ends_an_unanswered_connect() {
     let (_listener, address, _queued) = full();
     let connecting = Connecting::begin(address).unwrap();
-    let hook = connecting.hook();
+    let hang_up = connecting.hang_up();
     thread::scope(|scope| {
-        // Nobody waits for the timeout.
+        // The test never waits for this deadline.
         let blocked = scope.spawn(move || connecting.wait(now() + Duration::from_secs(3_600)));
-        // It may not wait yet; once it does, this ends it.
+        // The thread may not wait yet; once it does, this ends the wait.
         while !blocked.is_finished() {
-            hook.hang_up();
+            hang_up.both_ways();
             thread::yield_now();
         }
         assert!(blocked.join().unwrap().is_err());
     });
 }
 
-/// As when a signal interrupts the wait, and somebody hangs up before it goes on.
+/// As when a signal interrupts the wait, and a hang-up comes before it continues.
 #[test]
-fn t2_to_wait_for_a_connect_that_was_hung_up_on_does_not_begin_it_anew() {
+fn t2_waiting_after_a_hang_up_does_not_connect_anew() {
     let (_listener, address, _queued) = full();
     let connecting = Connecting::begin(address).unwrap();
-    connecting.hook().hang_up();
+    connecting.hang_up().both_ways();
     let begun = now();
     let ended = connecting.wait(begun + Duration::from_secs(3_600));
     assert!(ended.is_err());
@@ -114,7 +114,7 @@ fn t2_to_wait_for_a_connect_that_was_hung_up_on_does_not_begin_it_anew() {
 }
 
 #[test]
-fn s1_what_came_before_a_reset_that_came_after_fin_is_there_to_be_read() {
+fn s1_bytes_before_a_fin_can_be_read_after_a_reset() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let connecting = Connecting::begin(listener.local_addr().unwrap()).unwrap();
     let (mut peer, _) = listener.accept().unwrap();
@@ -131,7 +131,7 @@ fn s1_what_came_before_a_reset_that_came_after_fin_is_there_to_be_read() {
 }
 
 #[test]
-fn s11_a_connection_that_was_made_and_reset_is_told_from_one_that_was_refused() {
+fn s11_an_established_and_reset_connection_differs_from_a_refused_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let connecting = Connecting::begin(address).unwrap();
@@ -148,4 +148,42 @@ fn s11_a_connection_that_was_made_and_reset_is_told_from_one_that_was_refused() 
         .and_then(|it| it.wait(deadline))
         .unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+/// A socket that the kernel could have chosen: its source port is the port it connects to.
+#[cfg(target_os = "linux")]
+fn connecting_to_itself(anywhere: SocketAddr) -> (Connecting, SocketAddr) {
+    let kind = Type::STREAM.nonblocking();
+    let socket = socket2::Socket::new(Domain::for_address(anywhere), kind, None).unwrap();
+    socket.bind(&anywhere.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (Connecting::begin_with(socket, address).unwrap(), address)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn s11_a_connection_to_itself_is_recognised_before_it_is_waited_for() {
+    for anywhere in ["127.0.0.1:0", "[::1]:0"] {
+        let anywhere: SocketAddr = anywhere.parse().unwrap();
+        if TcpListener::bind(anywhere).is_err() {
+            println!("skipped: cannot bind {anywhere}");
+            continue;
+        }
+        let (connecting, address) = connecting_to_itself(anywhere);
+        assert!(connecting.is_to_itself(address));
+        // The kernel does establish it.
+        let socket = connecting.wait(now() + Duration::from_secs(10)).unwrap();
+        assert!(is_same_end(&socket.0, address));
+    }
+}
+
+#[test]
+fn s11_a_connection_to_a_listener_is_not_to_itself() {
+    let listener = listener();
+    let address = listener.address();
+    let connecting = Connecting::begin(address).unwrap();
+    assert!(!connecting.is_to_itself(address));
+    let mut everywhere = address;
+    everywhere.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
+    assert!(!connecting.is_to_itself(everywhere));
 }

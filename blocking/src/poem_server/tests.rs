@@ -1,4 +1,4 @@
-//! When a poem's bytes are written, and what ends it early, in memory and on virtual time.
+//! When a poem is written and what ends it early, in memory and on virtual time.
 
 use super::*;
 use crate::memory::Act::*;
@@ -34,8 +34,8 @@ fn s1_chunk_k_is_written_k_delays_after_the_accept_and_fin_one_delay_after_the_l
 
 #[test]
 fn s1_what_the_client_sends_is_discarded_and_its_fin_does_not_end_the_poem() {
-    let says = |at| (at, Sends(b"get on with it".to_vec()));
-    let peer = Peer::new([says(10), says(20), says(150), (160, Finishes)]);
+    let sends = |at| (at, Sends(b"get on with it".to_vec()));
+    let peer = Peer::new([sends(10), sends(20), sends(150), (160, Finishes)]);
     let (reason, counts) = serve_to(&peer, "abcdef", PACE);
     assert_eq!(
         (peer.received().as_str(), reason),
@@ -63,7 +63,7 @@ fn s19_a_reset_ends_the_wait_at_once() {
 }
 
 #[test]
-fn s18_a_peer_that_takes_nothing_is_closed_by_the_write_timeout() {
+fn s18_the_write_timeout_closes_a_peer_that_takes_nothing() {
     let peer = Peer::new([]).that_takes(3);
     let (reason, counts) = serve_to(&peer, "abcdef", Pace::Fast);
     assert_eq!(reason, CloseReason::Write);
@@ -72,7 +72,7 @@ fn s18_a_peer_that_takes_nothing_is_closed_by_the_write_timeout() {
 }
 
 #[test]
-fn s1_a_peer_that_takes_nothing_until_it_has_been_heard_gets_its_poem() {
+fn s1_a_peer_that_takes_nothing_until_its_input_is_read_gets_its_poem() {
     let flood = Sends(vec![b'x'; 300_000]);
     let peer = Peer::new([(0, flood), (600, Takes(6)), (700, Finishes)]).that_takes(0);
     let (reason, counts) = serve_to(&peer, "abcdef", Pace::Fast);
@@ -84,7 +84,7 @@ fn s1_a_peer_that_takes_nothing_until_it_has_been_heard_gets_its_poem() {
 }
 
 #[test]
-fn s21_a_poem_goes_on_while_there_is_grace_and_is_cut_when_it_is_over() {
+fn s21_a_poem_goes_on_during_the_grace_and_is_cut_after_it() {
     let peer = Peer::new([(10, ShutdownBegins), (150, GraceIsOver)]);
     let (reason, counts) = serve_to(&peer, "abcdef", PACE);
     assert_eq!(

@@ -1,32 +1,30 @@
-//! Both shapes of a server, over real sockets: pool and thread for each, with panics and poison.
+//! Servers with a pool and with a thread for each connection, over real sockets: panics and poisoned locks too.
 
 use super::*;
 use poetry::event::{Event, Interest, Observer, Unobserved};
-use poetry::{Clock, Role, TransformService};
+use poetry::{Clock, Kind, Role, TransformService, panics};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 
+use crate::permits::threads_limit;
 use crate::workers::SPARE_MAX;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const SHOUT: &[u8] = b"8:shout.ab,";
 const REPLY: &[u8] = b"2:AB,";
 
-type Transforms = Box<Serving<TransformService>>;
-
-fn serve(pool: Option<usize>, limits: Limits, observer: Arc<dyn Observer>) -> Transforms {
-    let listener = Listener::new(listen()).unwrap();
+fn serve(pool: Option<usize>, limits: Limits, observer: Arc<dyn Observer>) -> RunningServer {
     let service = TransformService {
         keep_alive: true,
         lab: Some(Clock::stopped()),
     };
     let reporter = Reporter::new("test", Role::TransformServer, Clock::stopped(), observer);
     let pool = pool.and_then(NonZeroUsize::new);
-    Box::new(Serving::start(listener, service, pool, limits, reporter).unwrap())
+    RunningServer::start(listen(), service, pool, limits, reporter).unwrap()
 }
 
-/// With room for all who connect: std's backlog of 128 would make some wait for a second.
+/// A listener with room for every connection: with std's backlog of 128 some would wait for a second.
 fn listen() -> TcpListener {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -35,21 +33,21 @@ fn listen() -> TcpListener {
     socket.into()
 }
 
-fn plain(pool: Option<usize>) -> Transforms {
+fn serve_unobserved(pool: Option<usize>) -> RunningServer {
     serve(pool, Limits::default(), Arc::new(Unobserved))
 }
 
-fn connect(server: &Transforms) -> TcpStream {
+fn connect(server: &RunningServer) -> TcpStream {
     let stream = TcpStream::connect(server.address()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream
 }
 
-fn ask(mut stream: &TcpStream) {
+fn send_request(mut stream: &TcpStream) {
     stream.write_all(SHOUT).unwrap();
 }
 
-fn hear(mut stream: &TcpStream) {
+fn expect_reply(mut stream: &TcpStream) {
     let mut reply = [0; REPLY.len()];
     stream.read_exact(&mut reply).unwrap();
     assert_eq!(reply, REPLY);
@@ -60,24 +58,24 @@ fn is_at_end(mut stream: &TcpStream) -> bool {
 }
 
 #[test]
-fn t1_a_slow_peer_holds_a_worker_of_a_pool_and_everybody_waits() {
-    let server = plain(Some(1));
+fn t1_a_slow_peer_holds_a_thread_of_a_pool_and_holds_up_the_queue() {
+    let server = serve_unobserved(Some(1));
     let (slow, quick) = (connect(&server), connect(&server));
-    ask(&slow);
-    hear(&slow);
-    ask(&quick);
+    send_request(&slow);
+    expect_reply(&slow);
+    send_request(&quick);
     until_queued(&server, 1);
-    // The only worker waits for the slow peer's next request, so nothing can have come.
+    // The only thread waits for the slow peer's next request, so no reply can have come.
     quick.set_nonblocking(true).unwrap();
     let nothing = (&quick).read(&mut [0]).unwrap_err();
     assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
     quick.set_nonblocking(false).unwrap();
     drop(slow);
-    hear(&quick);
+    expect_reply(&quick);
 }
 
-/// Waits until so many connections are in the queue of a pool of one thread: each is counted before it is there.
-fn until_queued(server: &Transforms, connections: usize) {
+/// Waits until so many connections are in the queue of a pool of one thread: each is counted before it is queued.
+fn until_queued(server: &RunningServer, connections: usize) {
     let queued = counted(connections, "connection");
     let wanted = format!("1 thread and one that accepts, {queued} in the queue");
     let begun = std::time::Instant::now();
@@ -90,47 +88,47 @@ fn until_queued(server: &Transforms, connections: usize) {
 #[test]
 fn t1_a_pool_has_all_its_threads_from_the_start_and_keeps_them() {
     let size = 2 * SPARE_MAX;
-    let server = plain(Some(size));
+    let server = serve_unobserved(Some(size));
     let Threads::Pool(pool) = &server.threads else {
-        panic!("another shape");
+        panic!("not a pool");
     };
     assert_eq!(pool.threads(), size);
     let peers: Vec<_> = (0..size).map(|_| connect(&server)).collect();
-    peers.iter().for_each(ask);
-    peers.iter().for_each(hear);
+    peers.iter().for_each(send_request);
+    peers.iter().for_each(expect_reply);
     drop(peers);
     let late = connect(&server);
-    ask(&late);
-    hear(&late);
+    send_request(&late);
+    expect_reply(&late);
     assert_eq!(pool.threads(), size);
     assert_eq!(server.shutdown(DEADLINE).counters.answered, size as u64 + 1);
 }
 
 #[test]
-fn t1_a_pool_of_more_threads_than_can_be_had_does_not_start() {
-    let listener = Listener::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
-    let size = NonZeroUsize::new(workers::threads_limit() + 1);
+fn t1_a_pool_of_more_threads_than_allowed_does_not_start() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let size = NonZeroUsize::new(threads_limit() + 1);
     let service = TransformService {
         keep_alive: true,
         lab: None,
     };
     let observer = Arc::new(Unobserved);
     let reporter = Reporter::new("test", Role::TransformServer, Clock::stopped(), observer);
-    let refused = Serving::start(listener, service, size, Limits::default(), reporter);
-    let words = refused.unwrap_err().to_string();
+    let refused = RunningServer::start(listener, service, size, Limits::default(), reporter);
+    let message = refused.unwrap_err().to_string();
     assert!(
-        words.ends_with("threads that a process may have"),
-        "{words}"
+        message.ends_with("threads that a process may have"),
+        "{message}"
     );
 }
 
 #[test]
-fn t1_with_a_thread_for_each_connection_a_slow_peer_holds_up_nobody() {
-    let server = plain(None);
+fn t1_with_a_thread_for_each_connection_a_slow_peer_holds_up_no_other() {
+    let server = serve_unobserved(None);
     let (slow, quick) = (connect(&server), connect(&server));
     (&slow).write_all(b"8:shou").unwrap();
-    ask(&quick);
-    hear(&quick);
+    send_request(&quick);
+    expect_reply(&quick);
 }
 
 #[test]
@@ -141,9 +139,9 @@ fn s16_a_pool_stops_accepting_at_the_limit() {
     };
     let server = serve(Some(1), limits, Arc::new(Unobserved));
     let peers = [(); 4].map(|()| connect(&server));
-    peers.iter().for_each(ask);
+    peers.iter().for_each(send_request);
     for peer in peers {
-        hear(&peer);
+        expect_reply(&peer);
         let counts = server.counters();
         assert!(counts.open <= 2, "{counts:?}");
     }
@@ -151,11 +149,11 @@ fn s16_a_pool_stops_accepting_at_the_limit() {
 }
 
 #[test]
-fn s21_a_pool_closes_those_in_its_queue() {
-    let server = plain(Some(1));
+fn s21_a_pool_closes_the_connections_in_its_queue() {
+    let server = serve_unobserved(Some(1));
     let served = connect(&server);
-    ask(&served);
-    hear(&served);
+    send_request(&served);
+    expect_reply(&served);
     let queued = [connect(&server), connect(&server)];
     until_queued(&server, 2);
     assert_eq!(server.counters().accepted, 3);
@@ -165,15 +163,14 @@ fn s21_a_pool_closes_those_in_its_queue() {
 }
 
 #[test]
-fn t3_poisoned_locks_harm_nobody() {
+fn t3_poisoned_locks_do_no_harm() {
     panics::silence_contained();
     for pool in [None, Some(2)] {
-        let server = plain(pool);
+        let server = serve_unobserved(pool);
         let early = connect(&server);
-        ask(&early);
-        hear(&early);
-        server.shared.open.poison();
-        server.shared.buffers.poison();
+        send_request(&early);
+        expect_reply(&early);
+        server.state.poison();
         if let Threads::Pool(pool) = &server.threads {
             pool.poison();
         }
@@ -182,15 +179,15 @@ fn t3_poisoned_locks_harm_nobody() {
         (&late).write_all(&long).unwrap();
         let mut reply = [0; 3_006];
         (&late).read_exact(&mut reply).unwrap();
-        ask(&early);
-        hear(&early);
+        send_request(&early);
+        expect_reply(&early);
         let counters = server.shutdown(DEADLINE).counters;
         let closed = &counters.closed;
         assert_eq!((counters.answered, closed.done), (3, 2), "{counters:?}");
     }
 }
 
-/// Panics whenever it is told anything but what it sends on.
+/// Panics at the events of an interest, and sends the others on.
 struct Panics(Interest, mpsc::Sender<Event>);
 
 impl Observer for Panics {
@@ -200,14 +197,14 @@ impl Observer for Panics {
 
     fn observe(&self, event: &Event) {
         if self.0.meets(event.kind.interest()) {
-            panic!("the observer broke down");
+            panic!("the observer panics");
         }
         let _ = self.1.send(event.clone());
     }
 }
 
 #[test]
-fn s20_an_observer_that_panics_costs_the_connections_it_is_told_of() {
+fn s20_an_observer_that_panics_costs_the_connections_it_observes() {
     panics::silence_contained();
     for at in [
         Interest::ACCEPTED,
@@ -219,7 +216,7 @@ fn s20_an_observer_that_panics_costs_the_connections_it_is_told_of() {
         let server = serve(None, Limits::default(), Arc::new(Panics(at, sender)));
         for _ in 0..3 {
             let peer = connect(&server);
-            ask(&peer);
+            send_request(&peer);
             let _ = peer.shutdown(std::net::Shutdown::Write);
             let mut reply = Vec::new();
             let _ = (&peer).read_to_end(&mut reply);
@@ -231,21 +228,21 @@ fn s20_an_observer_that_panics_costs_the_connections_it_is_told_of() {
 }
 
 #[test]
-fn t1_more_connections_than_there_may_be_threads_are_said_at_start() {
+fn t1_a_bound_over_the_limit_on_threads_is_reported_at_start() {
     let (sender, events) = mpsc::channel();
     let limits = Limits {
         connections_max: 1_000_000,
         ..Limits::default()
     };
     let server = serve(None, limits, Arc::new(Panics(Interest::NONE, sender)));
-    let Kind::ShortOfThreads(words) = events.recv_timeout(DEADLINE).unwrap().kind else {
+    let Kind::ShortOfThreads(message) = events.recv_timeout(DEADLINE).unwrap().kind else {
         panic!("another event");
     };
     assert!(
-        words.starts_with("1000000 connections at once would take more threads"),
-        "{words}"
+        message.starts_with("1000000 connections at once would take more threads"),
+        "{message}"
     );
     let peer = connect(&server);
-    ask(&peer);
-    hear(&peer);
+    send_request(&peer);
+    expect_reply(&peer);
 }

@@ -1,4 +1,4 @@
-//! Deadlines, lingering, shutdown and what is counted, in memory and on virtual time.
+//! Deadlines, lingering, shutdown and counts, in memory and on virtual time.
 
 use super::*;
 use crate::memory::Act::*;
@@ -25,7 +25,7 @@ fn keep_alive(peer: &Peer) -> (CloseReason, Counts) {
 }
 
 #[test]
-fn s18_a_peer_that_trickles_is_closed_by_the_deadline() {
+fn s18_the_deadline_closes_a_peer_that_trickles() {
     let trickle = (0..90).map(|second| (5_000 + second * 1_000, sends(b"0")));
     let peer = Peer::new([(5_000, sends(b"90:"))].into_iter().chain(trickle));
     let (reason, counts) = keep_alive(&peer);
@@ -35,8 +35,8 @@ fn s18_a_peer_that_trickles_is_closed_by_the_deadline() {
 
 #[test]
 fn s18_each_request_has_a_deadline_of_its_own() {
-    let begin_anew = |second: u64| (second * 1_000, sends(b",8:shout.ab"));
-    let script = [(0, sends(b"8:shout.ab")), begin_anew(29), begin_anew(58)];
+    let next_half = |second: u64| (second * 1_000, sends(b",8:shout.ab"));
+    let script = [(0, sends(b"8:shout.ab")), next_half(29), next_half(58)];
     let peer = Peer::new(script);
     assert_eq!(keep_alive(&peer).0, CloseReason::Deadline);
     assert_eq!((peer.now(), peer.received().len()), (ms(88_000), 10));
@@ -50,7 +50,7 @@ fn s18_data_refreshes_the_idle_timeout() {
 }
 
 #[test]
-fn s18_a_peer_that_takes_nothing_is_closed_by_the_write_timeout() {
+fn s18_the_write_timeout_closes_a_peer_that_takes_nothing() {
     let peer = Peer::new([(0, sends(SHOUT))]).that_takes(0);
     let (reason, counts) = keep_alive(&peer);
     assert_eq!((reason, peer.now()), (CloseReason::Write, ms(30_000)));
@@ -58,7 +58,7 @@ fn s18_a_peer_that_takes_nothing_is_closed_by_the_write_timeout() {
 }
 
 #[test]
-fn s18_a_peer_that_takes_slowly_gets_everything() {
+fn s18_a_slow_but_steady_reader_is_not_closed() {
     let takes = (1..5).map(|index| (index * 29_000, Takes(3)));
     let peer = Peer::new([(0, sends(&SHOUT.repeat(2)))].into_iter().chain(takes)).that_takes(1);
     let (reason, counts) = keep_alive(&peer);
@@ -67,7 +67,7 @@ fn s18_a_peer_that_takes_slowly_gets_everything() {
 }
 
 #[test]
-fn s23_replies_taken_to_their_last_byte_are_answered_and_the_others_failed() {
+fn s23_replies_taken_whole_are_answered_and_the_others_failed() {
     let peer = Peer::new([(0, sends(&SHOUT.repeat(4))), (1, Resets)]).that_takes(14);
     let (reason, counts) = keep_alive(&peer);
     assert_eq!(reason, CloseReason::Reset);
@@ -124,7 +124,7 @@ fn s7_lingering_is_bounded_in_time_and_in_bytes() {
 }
 
 #[test]
-fn s21_a_request_that_has_begun_is_answered_and_is_the_last() {
+fn s21_a_request_that_has_begun_is_answered_as_the_last() {
     let script = [
         (0, sends(b"8:sho")),
         (1, ShutdownBegins),
@@ -153,7 +153,7 @@ fn s21_a_request_that_outlasts_the_grace_is_cut() {
 }
 
 #[test]
-fn a_request_without_haste_sets_no_timeout_of_its_own() {
+fn a_hundred_ordinary_requests_set_one_timeout() {
     let script = (0..100).map(|index| (index, sends(SHOUT)));
     let peer = Peer::new(script.chain([(100, Finishes)]));
     assert_eq!(keep_alive(&peer).1.answered, 100);

@@ -1,4 +1,4 @@
-//! Threads that do jobs given out by hand: how many, by whom, and what when there are none.
+//! Threads that do jobs which the test hands out: how many there are, and what happens without any.
 
 use super::*;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A job that says who does it, and lasts until its other end is dropped.
+/// A job that reports its thread's number, and lasts until the other end of `until` is dropped.
 struct Job {
     done_by: Sender<u32>,
     until: Receiver<()>,
 }
 
-struct Jobs {
+struct TestJobs {
     jobs: Mutex<Receiver<Job>>,
     short: Sender<String>,
 }
 
-impl Work for Jobs {
+impl Jobs for TestJobs {
     type Job = Job;
 
     fn next(&self) -> Next<Job> {
@@ -34,35 +34,35 @@ impl Work for Jobs {
         let _ = job.until.recv();
     }
 
-    fn short_of_threads(&self, cause: &io::Error) {
+    fn report_short_of_threads(&self, cause: &io::Error) {
         let _ = self.short.send(cause.to_string());
     }
 }
 
-struct Site {
-    workers: Workers<Jobs>,
+struct Fixture {
+    workers: Workers<TestJobs>,
     jobs: Option<Sender<Job>>,
     done_by: (Sender<u32>, Receiver<u32>),
     short: Receiver<String>,
 }
 
-impl Site {
+impl Fixture {
     fn open(permits: &'static Permits, threads_max: usize) -> Self {
         let (jobs, receiver) = mpsc::channel();
         let (sender, short) = mpsc::channel();
-        let work = Jobs {
+        let jobs_of_test = TestJobs {
             jobs: Mutex::new(receiver),
             short: sender,
         };
         Self {
-            workers: Workers::start_within(permits, work, threads_max).unwrap(),
+            workers: Workers::start_within(permits, jobs_of_test, threads_max).unwrap(),
             jobs: Some(jobs),
             done_by: mpsc::channel(),
             short,
         }
     }
 
-    /// Gives out a job that lasts until the returned value is dropped.
+    /// Hands out a job that lasts until the returned value is dropped.
     fn give(&self) -> Sender<()> {
         let (until, receiver) = mpsc::channel();
         let job = Job {
@@ -86,7 +86,7 @@ impl Site {
 
 #[test]
 fn t1_a_thread_that_has_finished_does_the_next_job() {
-    let site = Site::open(&PERMITS, 2);
+    let site = Fixture::open(&PERMITS, 2);
     let mut workers = std::collections::HashSet::new();
     for _ in 0..50 {
         let job = site.give();
@@ -100,7 +100,7 @@ fn t1_a_thread_that_has_finished_does_the_next_job() {
 
 #[test]
 fn t1_at_the_limit_a_job_waits_for_a_thread() {
-    let site = Site::open(&PERMITS, 2);
+    let site = Fixture::open(&PERMITS, 2);
     let (first, second) = (site.give(), site.give());
     let (one, two) = (site.done_by(), site.done_by());
     let third = site.give();
@@ -112,14 +112,14 @@ fn t1_at_the_limit_a_job_waits_for_a_thread() {
 }
 
 #[test]
-fn t1_when_no_thread_can_be_had_jobs_wait_and_it_is_said() {
+fn t1_jobs_wait_and_a_report_is_made_when_no_thread_can_be_spawned() {
     static ONE: Permits = Permits::new(|| 1);
-    let site = Site::open(&ONE, 100);
+    let site = Fixture::open(&ONE, 100);
     let (first, second) = (site.give(), site.give());
     let worker = site.done_by();
-    let words = site.short.recv_timeout(DEADLINE).unwrap();
+    let message = site.short.recv_timeout(DEADLINE).unwrap();
     assert_eq!(
-        words,
+        message,
         "the 1 threads that a process may have are all in use"
     );
     assert!(site.done_by.1.try_recv().is_err());
@@ -127,12 +127,12 @@ fn t1_when_no_thread_can_be_had_jobs_wait_and_it_is_said() {
     assert_eq!(site.done_by(), worker);
     drop(second);
     site.close();
-    assert_eq!(ONE.taken.load(Ordering::Relaxed), 0);
+    assert_eq!(ONE.taken(), 0);
 }
 
 #[test]
-fn t1_threads_to_spare_are_kept_and_no_more() {
-    let site = Site::open(&PERMITS, 2 * SPARE_MAX);
+fn t1_no_more_than_the_spare_threads_are_kept() {
+    let site = Fixture::open(&PERMITS, 2 * SPARE_MAX);
     let jobs: Vec<_> = (0..SPARE_MAX + 20).map(|_| site.give()).collect();
     for _ in &jobs {
         site.done_by();
@@ -151,28 +151,16 @@ fn t1_threads_to_spare_are_kept_and_no_more() {
 }
 
 #[test]
-fn t3_a_poisoned_registry_harms_nobody() {
+fn t3_a_poisoned_registry_does_no_harm() {
     poetry::panics::silence_contained();
-    let site = Site::open(&PERMITS, 4);
+    let site = Fixture::open(&PERMITS, 4);
     let poisoned = poetry::panics::contain(|| {
         let _registry = site.workers.0.registry();
-        panic!("with the registry in hand")
+        panic!("while the registry is locked")
     });
-    assert!(poisoned == Err::<(), _>("with the registry in hand".to_owned()));
+    assert!(poisoned == Err::<(), _>("while the registry is locked".to_owned()));
     let jobs = [site.give(), site.give()];
     assert_ne!(site.done_by(), site.done_by());
     drop(jobs);
     site.close();
-}
-
-#[test]
-fn t1_the_limit_is_well_below_the_sixteen_thousand_that_would_fit() {
-    assert_eq!(limit_below(65_530), 14_334);
-}
-
-#[test]
-fn t1_no_thread_is_made_where_too_little_memory_is_left() {
-    assert!(is_there(HEADROOM_BYTES).is_ok());
-    let too_little = is_there(isize::MAX as usize).unwrap_err();
-    assert_eq!(too_little.kind(), io::ErrorKind::OutOfMemory);
 }

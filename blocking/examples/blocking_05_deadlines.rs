@@ -1,48 +1,45 @@
-//! Step 5: deadlines. A socket knows a timeout for each call; what is wanted is one for the whole poem, so each read
-//! gets what is left of it.
+//! Step 5: deadlines, with the raw calls that `get_poetry` makes. A socket has a timeout for each call; a poem needs one for
+//! all calls together, so each read gets what is left of it.
 //!
-//! `cargo run -p quatrain-blocking --example step_5_deadlines 127.0.0.1:10001 127.0.0.1:10002`
+//! `cargo run -p quatrain-blocking --example blocking_05_deadlines`, or with ports: `… -- 10001 10002`
+
+mod common;
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-fn main() {
-    let addresses: Vec<SocketAddr> = std::env::args()
-        .skip(1)
-        .flat_map(|arg| arg.parse())
-        .collect();
-    for (address, poem) in addresses.iter().zip(get_all(&addresses)) {
-        match poem {
-            Ok(poem) => println!("{poem}"),
-            Err(error) => eprintln!("{address}: {error}"),
-        }
-    }
+use common::Fetched;
+use poetry::{Peer, Poem};
+
+fn main() -> ExitCode {
+    common::run(get_all)
 }
 
 /// The stack of a thread; the default is two megabytes.
 const STACK_BYTES: usize = 128 << 10;
-/// Fetches under way at once.
+/// Fetches under way at once: as many threads fit into most processes.
 const FETCHES_MAX: usize = 1_000;
-/// From connecting to the last byte of one poem.
+/// From connecting to the last byte of one poem: a slow poem takes minutes.
 const POEM_DEADLINE: Duration = Duration::from_secs(600);
 
-/// Fetches all poems, in the order of the addresses.
-pub(crate) fn get_all(addresses: &[SocketAddr]) -> Vec<io::Result<String>> {
-    let poems: Vec<OnceLock<_>> = addresses.iter().map(|_| OnceLock::new()).collect();
+/// Fetches all poems, in the order of the peers.
+pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
+    let poems: Vec<OnceLock<Fetched>> = peers.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         while let index = next.fetch_add(1, Ordering::Relaxed)
-            && let Some(&address) = addresses.get(index)
+            && let Some(peer) = peers.get(index)
         {
-            poems[index].get_or_init(|| get_poetry(address));
+            poems[index].get_or_init(|| Ok(get_poetry(peer.addresses()?[0])?));
         }
     };
     thread::scope(|scope| {
-        for _ in 1..addresses.len().min(FETCHES_MAX) {
+        for _ in 1..peers.len().min(FETCHES_MAX) {
             let builder = thread::Builder::new().stack_size(STACK_BYTES);
             if builder.spawn_scoped(scope, work).is_err() {
                 break;
@@ -53,8 +50,8 @@ pub(crate) fn get_all(addresses: &[SocketAddr]) -> Vec<io::Result<String>> {
     poems.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
-/// Fetches one poem: all bytes until the server closes, or until its time is over.
-fn get_poetry(address: SocketAddr) -> io::Result<String> {
+/// Fetches one poem: all bytes until the server closes, or an error at the deadline.
+fn get_poetry(address: SocketAddr) -> io::Result<Poem> {
     let deadline = Instant::now() + POEM_DEADLINE;
     let mut stream = TcpStream::connect_timeout(&address, POEM_DEADLINE)?;
     let mut poem = Vec::new();
@@ -66,9 +63,9 @@ fn get_poetry(address: SocketAddr) -> io::Result<String> {
         }
         stream.set_read_timeout(Some(left))?;
         match stream.read(&mut buffer) {
-            Ok(0) => return String::from_utf8(poem).map_err(io::Error::other),
+            Ok(0) => return Poem::from_utf8(&poem).map_err(io::Error::other),
             Ok(length) => poem.extend_from_slice(&buffer[..length]),
-            // The kernel counts in ticks: it may be early by one.
+            // The kernel rounds to its ticks and may return one tick early.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(error) => return Err(error),
         }

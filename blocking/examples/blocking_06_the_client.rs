@@ -1,0 +1,31 @@
+//! Step 6: the model's own client. It bounds its threads and has deadlines, as in steps 4 and 5; it can also be cancelled,
+//! reports events to an observer, and has poems transformed.
+//!
+//! `cargo run -p quatrain-blocking --example blocking_06_the_client`, or with ports: `… -- 10001 10002`
+
+mod common;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use blocking::PoemClient;
+use common::Fetched;
+use poetry::event::Unobserved;
+use poetry::{Cancel, FetchRequest, Outcome, Peer};
+
+fn main() -> ExitCode {
+    common::run(get_all)
+}
+
+/// Fetches all poems, in the order of the peers.
+pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
+    let request = |peer: &Peer| FetchRequest {
+        peer: peer.clone(),
+        via: None,
+    };
+    let requests: Vec<_> = peers.iter().map(request).collect();
+    let client = PoemClient::default();
+    let outcomes = client.fetch_all(&requests, Arc::new(Unobserved), &Cancel::new());
+    let poem = |outcome: Outcome| Ok(outcome.poem?.into());
+    outcomes.into_iter().map(poem).collect()
+}

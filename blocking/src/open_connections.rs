@@ -1,0 +1,176 @@
+//! The open connections of a server: a shutdown finds and wakes their threads here, and a thread that may accept no more
+//! waits here for one to close.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use crate::net::{self, HangUp, Socket};
+use crate::shutdown_state::ShutdownState;
+
+/// The open connections of a server.
+#[derive(Debug, Default)]
+pub(crate) struct OpenConnections {
+    table: Mutex<Table>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    stopping: bool,
+    /// Threads that wait for a connection to close. Without any, closing one needs no system call to wake them.
+    waiting: usize,
+    added: u64,
+    connections: HashMap<u64, Arc<OpenConnection>>,
+}
+
+/// An open connection: its state, and how to wake its thread.
+#[derive(Debug)]
+pub(crate) struct OpenConnection {
+    /// Its number, in the order of accepts.
+    pub(crate) task: u64,
+    /// What its thread and a shutdown know of each other.
+    pub(crate) state: ShutdownState,
+    hang_up: HangUp,
+    thread: Mutex<Option<Thread>>,
+}
+
+impl OpenConnection {
+    /// The calling thread serves it from now on.
+    pub(crate) fn serve_here(&self) {
+        *self.thread() = Some(thread::current());
+    }
+
+    /// Ends the call that its thread is blocked in. A thread that takes it over later finds it cut.
+    fn cut(&self) {
+        self.state.cut();
+        self.hang_up.both_ways();
+        if let Some(thread) = &*self.thread() {
+            thread.unpark();
+        }
+    }
+
+    /// One statement sets it, so a poisoned lock does no harm.
+    fn thread(&self) -> MutexGuard<'_, Option<Thread>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenConnections {
+    /// Adds a connection. Returns none if the server is stopping.
+    pub(crate) fn add(&self, socket: &Socket, in_flight: bool) -> Option<Arc<OpenConnection>> {
+        let mut table = self.table();
+        if table.stopping {
+            return None;
+        }
+        let connection = Arc::new(OpenConnection {
+            task: table.added,
+            state: ShutdownState::new(in_flight),
+            hang_up: socket.hang_up(),
+            thread: Mutex::default(),
+        });
+        table.added += 1;
+        table
+            .connections
+            .insert(connection.task, Arc::clone(&connection));
+        Some(connection)
+    }
+
+    /// Removes a connection that has closed.
+    pub(crate) fn remove(&self, connection: &OpenConnection) {
+        let mut table = self.table();
+        table.connections.remove(&connection.task);
+        if table.waiting > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Begins a shutdown: adds no more connections, and closes the idle ones. Returns how many are in flight.
+    pub(crate) fn begin_shutdown(&self) -> u64 {
+        let mut table = self.table();
+        table.stopping = true;
+        self.changed.notify_all();
+        let (busy, idle): (Vec<_>, Vec<_>) =
+            (table.connections.values()).partition(|connection| connection.state.begin_shutdown());
+        idle.iter()
+            .for_each(|connection| connection.hang_up.reading());
+        busy.len() as u64
+    }
+
+    /// Returns whether a shutdown has begun.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.table().stopping
+    }
+
+    /// Waits for `at_most`. Returns false if a shutdown has begun.
+    pub(crate) fn pause(&self, at_most: Duration) -> bool {
+        !self
+            .wait_while(self.table(), at_most, |table| !table.stopping)
+            .stopping
+    }
+
+    /// Waits until fewer than `connections_max` are open. Returns false if a shutdown has begun.
+    pub(crate) fn wait_for_room(&self, connections_max: usize) -> bool {
+        let full = |table: &Table| !table.stopping && table.connections.len() >= connections_max;
+        let mut table = self.table();
+        table.waiting += 1;
+        table = self.wait_while(table, Duration::MAX, full);
+        table.waiting -= 1;
+        !table.stopping
+    }
+
+    /// Waits until none is open, for up to `grace`.
+    pub(crate) fn wait_until_empty(&self, grace: Duration) {
+        let mut table = self.table();
+        table.waiting += 1;
+        table = self.wait_while(table, grace, |table| !table.connections.is_empty());
+        table.waiting -= 1;
+    }
+
+    /// Waits while `condition` holds, for up to `at_most`. The standard library's loop for this gives up at the first
+    /// wake-up once the lock is poisoned.
+    fn wait_while<'t>(
+        &self,
+        mut table: MutexGuard<'t, Table>,
+        at_most: Duration,
+        condition: impl Fn(&Table) -> bool,
+    ) -> MutexGuard<'t, Table> {
+        let deadline = net::now().saturating_add(at_most);
+        while condition(&table) {
+            let left = deadline.saturating_sub(net::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = self.changed.wait_timeout(table, left);
+            table = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        table
+    }
+
+    /// Closes every connection still open, whatever its thread waits for.
+    pub(crate) fn cut(&self) {
+        self.table()
+            .connections
+            .values()
+            .for_each(|connection| connection.cut());
+    }
+
+    /// The table is consistent after every statement, so a poisoned lock does no harm.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl OpenConnections {
+    /// Poisons the lock, as a panic of a thread that holds it would.
+    pub(crate) fn poison(&self) {
+        let poisoned = poetry::panics::contain(|| {
+            let _table = self.table.lock();
+            panic!("while the table is locked")
+        });
+        assert!(poisoned == Err::<(), _>("while the table is locked".to_owned()));
+        assert!(self.table.is_poisoned());
+    }
+}

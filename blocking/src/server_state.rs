@@ -1,0 +1,230 @@
+//! What the threads of a server share: accepting a connection, serving it to its end, and waiting when no more can be
+//! accepted.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poetry::error::costs_one_connection;
+use poetry::event::Scene;
+use poetry::limits::ACCEPT_RETRY;
+use poetry::{CloseReason, Counters, Counts, Kind, Limits, Reporter, panics};
+
+use crate::buffers::{Buffers, ReadBuffer};
+use crate::connection::Connection;
+use crate::deadlines::{Timed, Wire, WriteTimeout};
+use crate::ledger::Ledger;
+use crate::net::{Listener, Socket};
+use crate::open_connections::{OpenConnection, OpenConnections};
+use crate::permits::threads_limit;
+use crate::workers::{Jobs, Next};
+
+/// Sets of counters, which the connections use in turn: more than cores, so that two that run at once seldom write to one
+/// cache line, and few enough to be read at any time.
+const COUNTERS: usize = 16;
+
+/// A service, as a server's threads see it: how one connection is served, from its first byte to its last.
+pub(crate) trait ServeConnection: Send + Sync + 'static {
+    /// Whether a connection has something in flight from the moment it is accepted.
+    const BEGINS_IN_FLIGHT: bool;
+    /// The longest that one blocking write may last.
+    const LONGEST_WRITE: Duration;
+
+    /// Serves `connection` and returns why it closes. Blocks until then.
+    fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason;
+}
+
+type Serve = dyn Fn(&mut Connection<'_, Socket>) -> CloseReason + Send + Sync;
+
+/// What the threads of a server share.
+pub(crate) struct ServerState {
+    pub(crate) listener: Listener,
+    pub(crate) open: OpenConnections,
+    serve: Box<Serve>,
+    begins_in_flight: bool,
+    limits: Limits,
+    write_timeout: WriteTimeout,
+    reporter: Reporter,
+    counters: [Counters; COUNTERS],
+    buffers: Buffers,
+}
+
+/// An accepted connection that waits for its thread to serve it.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    socket: Socket,
+    peer: SocketAddr,
+    entry: Arc<OpenConnection>,
+}
+
+impl ServerState {
+    /// Creates the state of a server that has no threads yet.
+    pub(crate) fn new<S: ServeConnection>(
+        listener: Listener,
+        service: S,
+        limits: Limits,
+        reporter: Reporter,
+    ) -> Self {
+        Self {
+            listener,
+            open: OpenConnections::default(),
+            serve: Box::new(move |connection| service.serve(connection)),
+            begins_in_flight: S::BEGINS_IN_FLIGHT,
+            write_timeout: WriteTimeout::new(limits.write_timeout, S::LONGEST_WRITE),
+            limits,
+            reporter,
+            counters: Default::default(),
+            buffers: Buffers::default(),
+        }
+    }
+
+    /// Waits for a connection and adds it to the open ones.
+    pub(crate) fn accept(&self) -> Next<Accepted> {
+        loop {
+            // Where closing the listener wakes no thread but a connection of our own does, that connection must not
+            // find this thread waiting again.
+            if self.open.is_stopping() {
+                return Next::Over;
+            }
+            let (socket, peer) = match self.listener.accept() {
+                Ok(accepted) => accepted,
+                Err(_) if self.open.is_stopping() => return Next::Over,
+                Err(error) if costs_one_connection(&error) => continue,
+                Err(error) => return Next::Failed(error),
+            };
+            let Some(entry) = self.open.add(&socket, self.begins_in_flight) else {
+                return Next::Over;
+            };
+            self.counters_of(&entry).accepted();
+            return Next::Job(Accepted {
+                socket,
+                peer,
+                entry,
+            });
+        }
+    }
+
+    /// Serves a connection to its end in the thread numbered `worker`. A panic costs this connection and is contained
+    /// here (S20).
+    pub(crate) fn serve(&self, worker: u32, accepted: Accepted) {
+        let Accepted {
+            socket,
+            peer,
+            entry,
+        } = accepted;
+        entry.serve_here();
+        let scene = Scene {
+            worker,
+            task: entry.task,
+            parent: None,
+            local: self.listener.local_of(&socket),
+            peer: Some(peer),
+        };
+        let mut connection = Connection {
+            wire: Timed::new(socket),
+            buffer: ReadBuffer::new(&self.buffers),
+            ledger: Ledger::new(self.counters_of(&entry), &self.reporter, scene),
+            state: &entry.state,
+            limits: &self.limits,
+            write_timeout: self.write_timeout,
+        };
+        let served = panics::contain(|| {
+            connection.ledger.accepted();
+            let reason = (self.serve)(&mut connection);
+            connection.ledger.close(reason);
+        });
+        if let Err(message) = served {
+            // If the observer panicked, it may well panic again.
+            let _ = panics::contain(|| connection.ledger.connection_panicked(message));
+        }
+        drop(connection);
+        self.open.remove(&entry);
+    }
+
+    /// Waits until one more connection may be open (S16). Returns false if a shutdown has begun.
+    pub(crate) fn wait_for_room(&self) -> bool {
+        self.open.wait_for_room(self.limits.connections_max.max(1))
+    }
+
+    /// Accepting failed and will fail again: reports it and pauses (S17). Returns false if a shutdown has begun.
+    pub(crate) fn pause_accepting(&self, cause: &io::Error) -> bool {
+        self.report(Kind::AcceptFailed(cause.to_string()));
+        self.open.pause(ACCEPT_RETRY)
+    }
+
+    /// Reports that connections wait for a thread.
+    pub(crate) fn report_short_of_threads(&self, cause: &io::Error) {
+        self.report(Kind::ShortOfThreads(format!(
+            "no thread for the next connection, which waits: {cause}"
+        )));
+    }
+
+    /// Returns the number of threads that serve `connections_max` connections, or the most that a process may have; then
+    /// it reports the difference.
+    pub(crate) fn threads_max(&self) -> usize {
+        let (wanted, limit) = (self.limits.connections_max, threads_limit());
+        if wanted > limit {
+            self.report(Kind::ShortOfThreads(format!(
+                "{wanted} connections at once would take more threads than the {limit} that the kernel's limit on \
+                 memory maps allows: the others wait"
+            )));
+        }
+        wanted.clamp(1, limit)
+    }
+
+    /// Returns the counts up to now (S23).
+    pub(crate) fn counts(&self) -> Counts {
+        Counts::of(self.counters.iter())
+    }
+
+    fn report(&self, kind: Kind) {
+        // A panic of the observer must not end the thread that accepts.
+        let _ = panics::contain(|| self.reporter.report(Scene::default(), kind));
+    }
+
+    fn counters_of(&self, entry: &OpenConnection) -> &Counters {
+        &self.counters[entry.task as usize % COUNTERS]
+    }
+
+    /// Poisons every lock, as a panic of a thread that holds it would.
+    #[cfg(test)]
+    pub(crate) fn poison(&self) {
+        self.open.poison();
+        self.buffers.poison();
+    }
+}
+
+impl fmt::Debug for ServerState {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("ServerState")
+            .field("listener", &self.listener)
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The job of a thread that accepts a connection and serves it, so that no connection is handed over.
+#[derive(Debug)]
+pub(crate) struct AcceptAndServe(pub(crate) Arc<ServerState>);
+
+impl Jobs for AcceptAndServe {
+    type Job = Accepted;
+
+    fn next(&self) -> Next<Accepted> {
+        self.0.accept()
+    }
+
+    fn pause(&self, cause: &io::Error) -> bool {
+        self.0.pause_accepting(cause)
+    }
+
+    fn run(&self, worker: u32, accepted: Accepted) {
+        self.0.serve(worker, accepted);
+    }
+
+    fn report_short_of_threads(&self, cause: &io::Error) {
+        self.0.report_short_of_threads(cause);
+    }
+}
