@@ -8,7 +8,7 @@ fn main() -> Result<(), Failure> {
     let server = common::poem_server()?;
     let reactor = Reactor::open()?;
     let context = reactor.clone();
-    let shown = get_poetry(&reactor, server.address())
+    let _shown = get_poetry(&reactor, server.address())
         .add_callbacks(
             |poem| {
                 print!("{poem}");
@@ -21,6 +21,5 @@ fn main() -> Result<(), Failure> {
         )
         .add_both(move |_| Ok(context.stop()?));
     reactor.run()?;
-    drop(shown);
     Ok(())
 }

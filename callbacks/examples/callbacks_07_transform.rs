@@ -12,7 +12,7 @@ fn main() -> Result<(), Failure> {
     };
     let reactor = Reactor::open()?;
     let (context, transforming) = (reactor.clone(), reactor.clone());
-    let shown = get_poetry(&reactor, servers.address())
+    let _shown = get_poetry(&reactor, servers.address())
         .add_callback(move |poem| transform_or_keep(&transforming, &via, poem))
         .add_callback(|(poem, _)| {
             print!("{poem}");
@@ -24,6 +24,5 @@ fn main() -> Result<(), Failure> {
         })
         .add_both(move |_| Ok(context.stop()?));
     reactor.run()?;
-    drop(shown);
     Ok(())
 }

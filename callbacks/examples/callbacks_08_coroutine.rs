@@ -20,13 +20,12 @@ fn main() -> Result<(), Failure> {
     };
     let reactor = Reactor::open()?;
     let context = reactor.clone();
-    let shown = coroutine(async move {
+    let _shown = coroutine(async move {
         if let Err(failure) = show(&context, peer, &via).await {
             println!("Poem download failed: {failure}");
         }
         Ok(context.stop()?)
     });
     reactor.run()?;
-    drop(shown);
     Ok(())
 }

@@ -13,7 +13,7 @@ fn main() -> Result<(), Failure> {
         .iter()
         .map(|peer| get_poetry(&reactor, peer.clone()))
         .collect();
-    let all = DeferredList::new(poems).all().add_callback(move |results| {
+    let _all = DeferredList::new(poems).all().add_callback(move |results| {
         for (task, result) in results.iter().enumerate() {
             match result {
                 Ok(poem) => println!("Task {task}: {} bytes", poem.as_bytes().len()),
@@ -23,6 +23,5 @@ fn main() -> Result<(), Failure> {
         Ok(context.stop()?)
     });
     reactor.run()?;
-    drop(all);
     Ok(())
 }

@@ -13,13 +13,12 @@
 //!
 //!     // A client: the poem will come, and this is what is done with it then.
 //!     let context = reactor.clone();
-//!     let shown = get_poetry(&reactor, port.address())
+//!     let _shown = get_poetry(&reactor, port.address())
 //!         .add_callback(|poem| Ok(print!("{poem}")))
 //!         .add_errback(|failure| Ok(eprintln!("no poem: {failure}")))
 //!         .add_both(move |_| Ok(context.stop()?));
 //!
 //!     reactor.run()?; // Until `stop`.
-//!     drop(shown);
 //!     Ok(())
 //! }
 //! ```

@@ -311,3 +311,21 @@ fn s19_a_reset_in_a_burst_drops_what_waits() {
     let counts = setup.counts();
     assert_eq!((counts.closed.reset, counts.answered), (1, 64));
 }
+
+/// A round may wait for another poll while polls are full, but not for ever.
+#[test]
+fn s24_a_burst_is_answered_although_more_sockets_are_ready_than_a_poll_returns() {
+    let setup = Setup::new(true);
+    let pipelining = setup.accept();
+    let others: Vec<_> = (0..1_500).map(|_| setup.accept()).collect();
+    pipelining.send(&burst(20 * TURN, b""));
+    let mut received = 0;
+    for _ in 0..20 {
+        others[..1_100].iter().for_each(|peer| peer.send(REQUEST));
+        setup.reactor.turn();
+        let turn = pipelining.received().len();
+        assert!(turn <= TURN * REPLY.len());
+        received += turn;
+    }
+    assert!(received >= 10 * TURN * REPLY.len());
+}
