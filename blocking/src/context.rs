@@ -159,7 +159,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Begins to connect to `address`; from now on a cancel finds the socket. A connection to itself is closed here (S11).
+    /// Begins to connect to `address`; from now on a cancel finds the socket. A connection to itself is aborted here (S11).
     fn begin_to(
         &self,
         address: SocketAddr,
@@ -168,6 +168,7 @@ impl<'a> Context<'a> {
         let connecting =
             Connecting::begin(address).map_err(|error| FetchFailure::connection_failed(&error))?;
         if connecting.is_to_itself(address) {
+            connecting.abort();
             return Err(FetchFailure::self_connected());
         }
         self.register(holder(connecting.hang_up()))?;

@@ -2,14 +2,15 @@
 //!
 //! ```
 //! use std::net::TcpListener;
+//! use blocking::{Pace, PoemService, TransformService, Via};
 //!
-//! use poetry::{Pace, PoemService};
+//! let listen = || TcpListener::bind("127.0.0.1:0");
+//! let poems = blocking::serve_poem(listen()?, PoemService { poem: "Ahoy!".into(), pace: Pace::Fast })?;
+//! let transforms = blocking::serve_transforms(listen()?, TransformService::default())?;
 //!
-//! let listener = TcpListener::bind("127.0.0.1:0")?;
-//! let server = blocking::serve_poem(listener, PoemService { poem: "Ahoy!\n".into(), pace: Pace::Fast })?;
-//!
-//! let poem = blocking::get_poetry(server.address())?;
-//! assert_eq!(poem.as_str(), "Ahoy!\n");
+//! let poem = blocking::get_poetry(poems.address())?;
+//! let via = Via { transform: "shout".into(), peer: transforms.address().into() };
+//! assert_eq!(blocking::transform(&via, &poem)?.as_str(), "AHOY!");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -66,6 +67,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use poetry::{Client, Clock, Model, Observer, Options, Server, Service};
+
+pub use poetry::{Cancel, FetchError, FetchFailure, FetchRequest, Limits, Outcome};
+pub use poetry::{Pace, Peer, Poem, PoemService, TransformService, Via};
 
 pub use poem_client::{PoemClient, get_poetry, get_poetry_with};
 pub use poem_server::{serve_poem, serve_poem_with};

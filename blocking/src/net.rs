@@ -138,6 +138,12 @@ impl Connecting {
         is_same_end(&self.stream, address)
     }
 
+    /// Closes it with a reset, which leaves no TIME_WAIT: the port is free at once.
+    pub(crate) fn abort(self) {
+        // If it fails, the port is free a minute later.
+        let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
+    }
+
     /// Returns the handle with which another thread ends it.
     pub(crate) fn hang_up(&self) -> HangUp {
         HangUp(Arc::downgrade(&self.stream))
@@ -208,6 +214,9 @@ impl Connecting {
         false
     }
 
+    /// Does nothing: there is no socket yet.
+    pub(crate) fn abort(self) {}
+
     /// Returns a handle that ends nothing: there is no socket yet.
     pub(crate) fn hang_up(&self) -> HangUp {
         HangUp(Weak::new())
@@ -221,6 +230,7 @@ impl Connecting {
         let left = deadline.saturating_sub(now()).max(SHORTEST);
         let stream = TcpStream::connect_timeout(&self.address, left)?;
         if is_same_end(&stream, self.address) {
+            SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         stream.set_nodelay(true)?;

@@ -31,10 +31,10 @@ pub fn get_poetry(peer: impl Into<Peer>) -> Result<Poem, FetchError> {
     get_poetry_with(peer, &options, Arc::new(Unobserved), &cancel)
 }
 
-/// Fetches one poem within the limits of `options`; `cancel` ends it, as task 0.
+/// As [`get_poetry`], within the limits of `options`. `cancel` ends it, as task 0.
 ///
 /// # Errors
-/// The first failure, one of S11.
+/// As [`get_poetry`].
 pub fn get_poetry_with(
     peer: impl Into<Peer>,
     options: &Options,

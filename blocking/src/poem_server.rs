@@ -23,7 +23,7 @@ use crate::{NAME, default_options};
 const UNREAD_MAX: Duration = Duration::from_millis(250);
 
 // ANCHOR: serve_poem
-/// Serves a poem on `listener`, with a thread for each connection, within the default limits.
+/// Serves a poem to every connection of `listener`, with a thread for each connection, within the default limits.
 ///
 /// # Errors
 /// The system refuses a resource.
@@ -37,10 +37,10 @@ pub fn serve_poem(listener: TcpListener, service: PoemService) -> io::Result<Run
     )
 }
 
-/// Serves a poem on `listener`: with a thread for each connection, or with `pool` threads.
+/// As [`serve_poem`], within the limits of `options`, and with a pool of threads if `pool` is set.
 ///
 /// # Errors
-/// The system refuses a resource.
+/// As [`serve_poem`].
 pub fn serve_poem_with(
     listener: TcpListener,
     service: PoemService,

@@ -6,7 +6,7 @@ use poetry::error::decode_poem;
 use poetry::event::{Scene, Unobserved};
 use poetry::netstring::Decoder;
 use poetry::{
-    Cancel, FetchError, FetchFailure, Observer, Options, Peer, Poem, Reporter, Role, Via, request,
+    Cancel, FetchError, FetchFailure, Observer, Options, Poem, Reporter, Role, Via, request,
 };
 
 use crate::buffers::ReadBuffer;
@@ -16,24 +16,22 @@ use crate::poem_client::with_context;
 use crate::{NAME, default_options};
 
 // ANCHOR: transform
-/// Has the transform server at `peer` apply the transform called `name` to `poem`, within the default limits.
+/// Transforms `poem` with the transform and the server that `via` names, within the default limits.
 ///
 /// # Errors
 /// The first failure, one of S11 and S13.
-pub fn transform(name: &str, poem: &str, peer: impl Into<Peer>) -> Result<Poem, FetchError> {
-    let (transform, peer) = (name.to_owned(), peer.into());
-    let via = Via { transform, peer };
-    let observer = Arc::new(Unobserved);
-    transform_with(poem, &via, &default_options(), observer, &Cancel::new())
+pub fn transform(via: &Via, poem: &Poem) -> Result<Poem, FetchError> {
+    let (options, cancel) = (default_options(), Cancel::new());
+    transform_with(via, poem, &options, Arc::new(Unobserved), &cancel)
 }
 
-/// Has `poem` transformed as `via` says, within the limits of `options`; `cancel` ends it, as task 0.
+/// As [`transform`], within the limits of `options`. `cancel` ends it, as task 0.
 ///
 /// # Errors
-/// The first failure, one of S11 and S13.
+/// As [`transform`].
 pub fn transform_with(
-    poem: &str,
     via: &Via,
+    poem: &Poem,
     options: &Options,
     observer: Arc<dyn Observer>,
     cancel: &Cancel,
@@ -41,7 +39,7 @@ pub fn transform_with(
     let clock = options.clock.clone();
     let reporter = Reporter::new(NAME, Role::TransformClient, clock, observer);
     with_context(Scene::default(), options, reporter, cancel, |context| {
-        request_transform(poem, via, context)
+        request_transform(poem.as_str(), via, context)
     })
     .map(Poem::from)
     .map_err(|failure| FetchError::new(&via.peer, failure))

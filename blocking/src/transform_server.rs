@@ -22,7 +22,7 @@ use crate::server_state::ServeConnection;
 use crate::yielding::Yielding;
 use crate::{NAME, default_options};
 
-/// Serves transforms on `listener`, with a thread for each connection, within the default limits.
+/// Serves transforms to every connection of `listener`, with a thread for each connection, within the default limits.
 ///
 /// # Errors
 /// The system refuses a resource.
@@ -39,10 +39,10 @@ pub fn serve_transforms(
     )
 }
 
-/// Serves transforms on `listener`: with a thread for each connection, or with `pool` threads.
+/// As [`serve_transforms`], within the limits of `options`, and with a pool of threads if `pool` is set.
 ///
 /// # Errors
-/// The system refuses a resource.
+/// As [`serve_transforms`].
 pub fn serve_transforms_with(
     listener: TcpListener,
     service: TransformService,
