@@ -9,7 +9,7 @@ use futures::stream::{self, LocalBoxStream};
 use futures::{FutureExt, Stream, StreamExt};
 use poetry::FetchFailure;
 use streams::joins::as_they_come;
-use streams::lines::lines;
+use streams::lines;
 
 const ITEMS: u64 = 10_000;
 

@@ -1,7 +1,7 @@
-//! A server's end of one connection: a metered byte stream, and the one place where it is counted.
+//! A server's end of one connection: a metered byte stream, and the one place where the connection is counted.
 //!
-//! A reference to it reads and writes, so the stream of its requests and the sink of their replies can share it
-//! without a lock: both belong to one task. Dropping it closes the socket and counts the connection as closed.
+//! A shared reference reads and writes, so requests and replies use one connection without a lock: both belong to one
+//! task. Dropping a connection closes its socket and counts it as closed.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -22,32 +22,32 @@ use crate::ending::Ending;
 use crate::net::{Accepted, Socket};
 use crate::shared::Shared;
 
-/// Whether a shutdown has been noticed, and in what state.
+/// The state of a connection when the server began to stop (S21).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AtStop {
-    NotStopped,
+enum ShutdownState {
+    Serving,
     Idle,
     InFlight,
 }
 
 /// One accepted connection.
 #[derive(Debug)]
-pub struct Connection<S> {
+pub(crate) struct Connection<S> {
     socket: RefCell<S>,
     shared: Rc<Shared>,
-    /// Who this is, for events; nobody, when nobody wants to know.
+    /// The place of its events, if an observer wants any.
     scene: Option<Box<Scene>>,
     deadline: RefCell<Deadline>,
     in_flight: Cell<u32>,
     busy: Cell<bool>,
-    at_stop: Cell<AtStop>,
+    at_stop: Cell<ShutdownState>,
     reason: Cell<Option<CloseReason>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl<S> Connection<S> {
-    /// Counts `socket` as accepted. Its permit goes back when the connection is gone (S16).
-    pub fn new(
+    /// Counts `socket` as accepted. The permit is returned when the connection is dropped (S16).
+    pub(crate) fn new(
         socket: S,
         shared: &Rc<Shared>,
         scene: impl FnOnce(&S) -> Scene,
@@ -61,7 +61,7 @@ impl<S> Connection<S> {
             deadline: RefCell::new(Deadline::new(Rc::clone(&shared.deadlines))),
             in_flight: Cell::new(0),
             busy: Cell::new(false),
-            at_stop: Cell::new(AtStop::NotStopped),
+            at_stop: Cell::new(ShutdownState::Serving),
             reason: Cell::new(None),
             _permit: permit,
         };
@@ -70,12 +70,12 @@ impl<S> Connection<S> {
         connection
     }
 
-    /// What all connections of this worker share.
+    /// The state that all connections of this worker share.
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
 
-    /// Requests have begun to be answered.
+    /// Counts requests that are now in flight.
     #[inline]
     pub(crate) fn begin(&self, requests: u32) {
         self.in_flight.set(self.in_flight.get() + requests);
@@ -83,7 +83,7 @@ impl<S> Connection<S> {
         self.sees_stop();
     }
 
-    /// The replies to so many requests were taken, to the last byte.
+    /// Counts requests in flight whose replies the kernel has taken to the last byte.
     #[inline]
     pub(crate) fn answered(&self, requests: u32) {
         if requests > 0 {
@@ -95,7 +95,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Counts and reports the request that `ending` is about, if it is about one: why the connection will close.
+    /// Counts and reports the request that caused `ending`, if one did. Returns the reason to close the connection for.
     pub(crate) fn account(&self, ending: Ending) -> CloseReason {
         let reason = ending.reason();
         let counters = &self.shared.counters;
@@ -115,26 +115,26 @@ impl<S> Connection<S> {
         reason
     }
 
-    /// Why the connection is closed, which happens when it is dropped. Whoever drops it earlier has cut it.
+    /// Sets the reason that the connection is counted as closed for when it is dropped.
     pub(crate) fn close(&self, reason: CloseReason) {
         self.reason.set(Some(reason));
     }
 
-    /// Whether something is in flight, as S21 has it; set by whoever holds it.
+    /// Sets whether something is in flight (S21) beside the requests that [`begin`](Self::begin) counts.
     #[inline]
     pub(crate) fn set_busy(&self, busy: bool) {
         self.busy.set(busy);
     }
 
-    /// Whether the server stops. The first time it is seen decides whether this connection was in flight then.
+    /// Whether the server stops. The first call that sees it decides whether this connection was in flight then.
     #[inline]
     pub(crate) fn sees_stop(&self) -> bool {
         let stopped = self.shared.is_stopped();
-        if stopped && self.at_stop.get() == AtStop::NotStopped {
+        if stopped && self.at_stop.get() == ShutdownState::Serving {
             self.at_stop.set(if self.is_busy() {
-                AtStop::InFlight
+                ShutdownState::InFlight
             } else {
-                AtStop::Idle
+                ShutdownState::Idle
             });
         }
         stopped
@@ -144,14 +144,14 @@ impl<S> Connection<S> {
         self.busy.get() || self.in_flight.get() > 0
     }
 
-    /// Whether the server stops and something was in flight here when it was told to.
+    /// Whether something was in flight here when the server began to stop.
     #[inline]
     pub(crate) fn was_in_flight_at_stop(&self) -> bool {
-        self.at_stop.get() == AtStop::InFlight
+        self.at_stop.get() == ShutdownState::InFlight
     }
 
-    /// Ready once the connection's one deadline has passed; `renewed` first moves it to so long from now.
-    // Always: see `Replies::poll_deliver`.
+    /// Ready once the connection's one deadline has passed. `renewed` first moves it to that long from now.
+    // Forced: MEASURING says what that saves.
     #[inline(always)]
     pub(crate) fn poll_due(&self, renewed: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
@@ -169,16 +169,16 @@ impl<S> Connection<S> {
         deadline.poll_passed(Instant::now(), cx)
     }
 
-    /// Says what happened, if somebody wants to know of its `interest`. What nobody wants is not even put into words.
+    /// Builds and reports an event only if the observer wants its `interest`.
     #[inline]
     fn report(&self, interest: Interest, kind: impl FnOnce() -> Kind) {
         if self.shared.reporter.wants(interest) {
-            self.tell(kind());
+            self.observe(kind());
         }
     }
 
     #[cold]
-    fn tell(&self, kind: Kind) {
+    fn observe(&self, kind: Kind) {
         if let Some(scene) = &self.scene {
             self.shared.reporter.report(**scene, kind);
         }
@@ -186,7 +186,7 @@ impl<S> Connection<S> {
 }
 
 impl Connection<Socket> {
-    /// The connection that was accepted.
+    /// Takes over an accepted socket.
     pub(crate) fn accept(accepted: Accepted<Socket>, shared: &Rc<Shared>) -> Self {
         let scene = |socket: &Socket| {
             let (local, peer) = socket.ends();
@@ -202,7 +202,7 @@ impl Connection<Socket> {
     }
 }
 
-/// Dropping is how a connection is cancelled, so this is where each is counted as closed, once.
+/// A connection is cancelled by dropping it, so it is counted as closed here, exactly once.
 impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         self.sees_stop();
@@ -217,21 +217,21 @@ impl<S> Drop for Connection<S> {
         counters.closed(reason);
         let stop = &self.shared.stop;
         match (self.at_stop.get(), reason) {
-            (AtStop::InFlight, CloseReason::Cut) => {
+            (ShutdownState::InFlight, CloseReason::Cut) => {
                 stop.cut.fetch_add(1, Ordering::Relaxed);
             }
-            (AtStop::InFlight, _) => {
+            (ShutdownState::InFlight, _) => {
                 stop.finished.fetch_add(1, Ordering::Relaxed);
             }
             _ => {}
         }
-        // This may be the unwinding of an observer's panic: a second one would end the program.
+        // A second panic while an observer's panic unwinds would end the program.
         let _ = panics::contain(|| self.report(Interest::CLOSED, || Kind::Closed(reason)));
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for &Connection<S> {
-    // Always: see `Replies::poll_deliver`.
+    // Forced: MEASURING says what that saves.
     #[inline(always)]
     fn poll_read(
         self: Pin<&mut Self>,
@@ -251,7 +251,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for &Connection<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for &Connection<S> {
-    // Always: see `Replies::poll_deliver`.
+    // Forced: MEASURING says what that saves.
     #[inline(always)]
     fn poll_write(
         self: Pin<&mut Self>,

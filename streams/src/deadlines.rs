@@ -143,7 +143,7 @@ impl Deadline {
     }
 
     /// Ready once the deadline has passed; the task is woken then.
-    // Always: see `Replies::poll_deliver`.
+    // Forced: MEASURING says what that saves.
     #[inline(always)]
     pub(crate) fn poll_passed(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if now >= self.at {

@@ -1,4 +1,4 @@
-//! The client behind the contract: it shares the fetches out among its threads, and waits for them.
+//! The client behind the contract: shares the fetches among its threads and waits for them.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,9 @@ use poetry::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::poem_client::{Fetch, fetch_all};
+use crate::fetch::{Fetch, fetch_all};
 
-/// A client that can be used again and again; it keeps its runtimes.
+/// A reusable client. It keeps its runtimes between fetches (S14).
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     options: Options,
@@ -48,7 +48,7 @@ impl poetry::Client for Fetcher {
 }
 
 impl Fetcher {
-    /// A client with one runtime ready.
+    /// Creates a client with one runtime.
     pub(crate) fn new(options: &Options) -> io::Result<Self> {
         Ok(Self {
             options: options.clone(),
@@ -56,7 +56,7 @@ impl Fetcher {
         })
     }
 
-    /// Deals the requests to as many threads as were asked for, in turn.
+    /// Deals the requests in turn to the threads that the options ask for.
     fn share_out<'f>(
         &'f self,
         requests: &'f [FetchRequest],
@@ -84,7 +84,7 @@ impl Fetcher {
         self.options.limits.fetches_max.max(1)
     }
 
-    /// Fetches the first share in this thread and each other in one of its own; none outlives this call.
+    /// Fetches the first share in this thread and each other one in a thread of its own. No thread outlives this call.
     fn fetch_shares(&self, shares: Vec<Share<'_>>) -> Vec<(u64, Outcome)> {
         let (threads, at_once) = (shares.len(), self.at_once());
         let fetch_share = |thread: usize, share: Share<'_>| {
@@ -121,7 +121,7 @@ impl Fetcher {
                 outcomes
             }
             Err(error) => {
-                let failed = |(fetch, _): (Fetch<'_>, _)| (fetch.task, never_made(&fetch, &error));
+                let failed = |(fetch, _): (Fetch<'_>, _)| (fetch.task, not_started(&fetch, &error));
                 share.into_iter().map(failed).collect()
             }
         }
@@ -136,8 +136,8 @@ fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// The outcome when the system would not give us a runtime.
-fn never_made(fetch: &Fetch<'_>, error: &io::Error) -> Outcome {
+/// The outcome of a fetch whose thread got no runtime from the system.
+fn not_started(fetch: &Fetch<'_>, error: &io::Error) -> Outcome {
     let failure = FetchFailure::connection_failed(error);
     Outcome {
         poem: Err(FetchError::new(&fetch.request.peer, failure)),

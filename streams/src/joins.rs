@@ -1,7 +1,7 @@
-//! Ways to read many poems, by name: what differs is who is asked for what, and when.
+//! Ways to read many poems, by name. They differ in which poems are asked, and when.
 //!
-//! Two clients in Haskell differ in who waits. The first reads lazily and in order, so the second poem's sender stalls
-//! while the first is read; the second gives each poem a thread, and waits for their answers:
+//! Two clients in Haskell differ in what waits. The first reads lazily and in order, so the second poem's sender stalls
+//! while the first is read. The second gives each poem a thread and waits for their answers:
 //!
 //! ```haskell
 //! mapM_ putStr poems                                          -- one after another
@@ -11,18 +11,16 @@
 //! mapM takeMVar answers                                       -- all at once, taken in order
 //! ```
 //!
-//! Here both are joins. [`one_after_another`] and [`as_they_come`] keep poems apart, and give pieces of them;
+//! Here both are joins. [`one_after_another`] and [`as_they_come`] give pieces of poems and keep poems apart;
 //! [`in_order`] and [`as_they_end`] take whole poems, which are futures. In each pair the first keeps the order. No
-//! thread and no task is started for any of them: the fetches are parts of one value, polled by whoever awaits it. So what
-//! is joined must take turns by itself, as poems do: a joined source that is always ready would keep the task for itself.
+//! thread or task is started: the fetches are parts of one value, polled by the task that awaits it. So a joined source
+//! must yield now and then, as poems do; one that is always ready would keep the task for itself.
 //!
 //! ```no_run
 //! # use futures::StreamExt;
-//! # use poetry::Limits;
-//! # use streams::{joins::in_order, poem_client::get_poetry};
-//! # async fn read(addresses: Vec<std::net::SocketAddr>) {
-//! let poems = addresses.into_iter().map(|address| get_poetry(vec![address], Limits::default()));
-//! let answers: Vec<_> = in_order(poems, 100).collect().await; // all at once, taken in order
+//! # async fn read(peers: Vec<poetry::Peer>) {
+//! let poems = peers.into_iter().map(streams::get_poetry);
+//! let answers: Vec<_> = streams::joins::in_order(poems, 100).collect().await; // all at once, taken in order
 //! # }
 //! ```
 
@@ -32,8 +30,8 @@ use std::pin::pin;
 use futures::{Stream, StreamExt, stream};
 use tokio::task::coop::unconstrained;
 
-/// The pieces of the first poem, then those of the second, and so on. The second is asked for nothing before the
-/// first has ended: if it is under way, its sender stalls when the buffers between are full.
+/// The pieces of the first poem, then those of the second, and so on. The second is not polled before the first has
+/// ended; if it is under way, its sender stalls once the buffers between are full.
 pub fn one_after_another<St>(poems: impl IntoIterator<Item = St>) -> impl Stream<Item = St::Item>
 where
     St: Stream,
@@ -41,7 +39,7 @@ where
     stream::iter(poems).flatten()
 }
 
-/// The pieces of all poems, as they come: all are asked, and none waits for another.
+/// The pieces of all poems as they arrive. No poem waits for another.
 pub fn as_they_come<St>(poems: impl IntoIterator<Item = St>) -> impl Stream<Item = St::Item>
 where
     St: Stream + Unpin,
@@ -49,7 +47,7 @@ where
     unbudgeted(stream::select_all(poems))
 }
 
-/// Whole poems in the order given, `at_once` of them under way; one that has ended waits for those before it.
+/// Whole poems in the order given, `at_once` of them under way. A poem that has arrived waits for those before it.
 pub fn in_order<Fut>(
     poems: impl IntoIterator<Item = Fut>,
     at_once: usize,
@@ -71,11 +69,11 @@ where
     unbudgeted(stream::iter(poems).buffer_unordered(at_once))
 }
 
-/// What is joined, polled outside the budget of the task.
+/// Polls `joined` outside the budget of the task.
 ///
-/// tokio lets a task have so many reads, and then pretends that nothing is ready, until its next turn. When thousands of
-/// futures share a task, a few of them spend that, and all others that were woken are polled for nothing, again and again:
-/// of 10,000 slow poems, five in six instructions went there. Those who are joined take turns by themselves, as poems do.
+/// tokio grants a task a number of reads and then reports nothing as ready until the task's next turn. When thousands of
+/// futures share a task, a few use up that budget and all others are polled in vain, again and again. Poems yield by
+/// themselves instead.
 fn unbudgeted<St: Stream>(joined: St) -> impl Stream<Item = St::Item> {
     let mut joined = Box::pin(joined);
     stream::poll_fn(move |cx| pin!(unconstrained(joined.next())).poll(cx))
@@ -96,17 +94,17 @@ mod tests {
     use super::*;
     use crate::chunks::chunks;
     use crate::testing::on_virtual_time;
-    use crate::turns::TakesTurns;
+    use crate::yielding::Yielding;
 
-    /// A poem that takes turns and has no end.
+    /// A poem that yields and has no end.
     async fn endless() -> &'static str {
-        let source = TakesTurns::new(tokio::io::repeat(b'a'));
+        let source = Yielding::new(tokio::io::repeat(b'a'));
         chunks(source).count().await;
         "the end of it"
     }
 
     #[test]
-    fn l3_a_poem_that_always_has_more_lets_those_joined_with_it_end() {
+    fn l3_an_endless_poem_does_not_keep_joined_poems_from_ending() {
         let modest = async || {
             tokio::task::yield_now().await;
             "modest"
@@ -119,7 +117,7 @@ mod tests {
         });
     }
 
-    /// How often each of many futures is polled that wait, are all woken at once, and then end.
+    /// How often each of many waiting futures is polled when all are woken at once and then end.
     async fn polls_of_each<St>(join: impl FnOnce(Vec<LocalBoxFuture<'static, ()>>) -> St) -> usize
     where
         St: Stream<Item = ()>,
@@ -146,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn l3_however_many_are_joined_each_is_polled_when_it_was_woken_and_not_for_nothing() {
+    fn l3_each_of_many_joined_poems_is_polled_only_when_it_is_woken() {
         on_virtual_time(async {
             assert_eq!(polls_of_each(|poems| as_they_end(poems, 1000)).await, 2);
             assert_eq!(polls_of_each(|poems| in_order(poems, 1000)).await, 2);

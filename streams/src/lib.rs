@@ -1,66 +1,71 @@
-//! Lazy async streams: a poem is a value, and its bytes are read because somebody asks for the next of them.
+//! Lazy async streams: a poem is a value, and its bytes are read when the next of them is asked for.
 //!
-//! ```no_run
-//! # use futures::TryStreamExt;
-//! # use poetry::{FetchFailure, Limits};
-//! # use streams::{lines::lines, poem_client::poem};
-//! # async fn read(address: std::net::SocketAddr) -> Result<(), FetchFailure> {
-//! let mut lines = lines(poem(vec![address], Limits::default())); // not even connected yet
-//! while let Some(line) = lines.try_next().await? {
-//!     println!("{line}"); // now it is, a line at a time
-//! }
-//! # Ok(())
-//! # }
+//! ```
+//! use std::net::TcpListener;
+//! use futures::{StreamExt, TryStreamExt};
+//! use poetry::{Pace, PoemService};
+//!
+//! let poem = "The title\nand the rest of the poem\n".into();
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let server = streams::serve_poem(listener, PoemService { poem, pace: Pace::Fast })?;
+//!
+//! let mut lines = streams::lines(streams::poem(server.address())).take(1); // not even connected yet
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! let title = runtime.block_on(lines.try_next())?; // connects, and reads until one line has come
+//! assert_eq!(title.as_deref(), Some("The title"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It is the lazy list that Haskell reads a handle by: [`poem_client`] tells where the two part ways, and [`joins`] how
-//! many are read. `examples/` has seven steps that differ by a few lines each.
+//! [`get_poetry`] reads a whole poem, [`joins`] many, and [`transform`] has one transformed. Each function has a `…_with`
+//! for limits. The examples `streams_01_whole` to `streams_08_codec_server` differ by a few lines each.
 //!
-//! The server is a stream of connections, each a stream of requests into a sink of replies (L5). Three decisions carry
-//! it: demand comes first, so nothing is read for a peer that does not listen; frames are lent, so an idle connection
-//! owns no buffer; and dropping is cancelling. [`transform_server`] tells of each.
+//! A server is a stream of connections, each a stream of requests into a sink of replies (L5). To follow one request,
+//! read `transform_server.rs` (the pipeline), `answers.rs` (requests in) and `writing.rs` (replies out). Each worker is a
+//! thread with a runtime of its own, so connections share their state without locks.
 //!
-//! Each worker is a thread with a runtime of its own, and no task leaves its thread. So what its connections share
-//! needs neither lock nor atomic, all their deadlines stand in one queue behind one timer, and they take turns: whoever is
-//! ready waits for everybody who was ready before, once. [`shared`] has the figures that this was chosen by.
-//!
-//! | module | what it holds | rules |
+//! | file | contents | rules |
 //! |---|---|---|
-//! | [`poem_client`] | a poem as a stream of chunks; a poem, whole | L1–L4, S10–S15 |
-//! | [`chunks`], [`lines`] | adaptors: bounded in time and length; lines | L3, S12, S15 |
-//! | [`joins`] | many poems, ordered or not | L3 |
-//! | [`transform_client`] | a poem transformed, or kept as it was | S13 |
-//! | [`poem_server`] | a stream of connections, each the sink of a poem | S1 |
-//! | [`transform_server`] | a stream of connections, each a stream of requests into a sink of replies | L5, S2–S7 |
-//! | [`connection`], [`shared`] | a server's end of a connection, and what those of one worker share | S23 |
+//! | `poem_client.rs`, `transform_client.rs` | poems as streams of chunks; transforms and their fallback | L1–L4, S10–S15 |
+//! | `chunks.rs`, `lines.rs`, `joins.rs` | adaptors: bounds, lines, many poems | L3, S12, S15 |
+//! | `transform_server.rs`, `answers.rs`, `writing.rs` | the path of a request | L5, S2–S6, S18 |
+//! | `poem_server.rs` | poems at their pace | S1 |
+//! | `turns.rs`, `deadlines.rs`, `linger.rs` | turns, timeouts, the lingering close | S24, S18, S7 |
+//! | `workers.rs`, `connection.rs`, `shared.rs` | threads, connections, and what they share | S16, S20–S23 |
+//! | `fetcher.rs`, `fetch.rs` | the client behind the contract | S10, S14 |
 //!
-//! `net.rs` alone names sockets. Everything above takes whatever reads and writes, and tokio's time, so that the tests
-//! run in memory, where an hour passes in no time.
+//! Only `net.rs` names sockets. The rest takes any byte stream and tokio's clock, so tests run in memory, where an hour
+//! passes at once.
 
+mod answers;
 mod buffer;
-mod call;
 pub mod chunks;
-pub mod connection;
+mod connection;
 mod deadlines;
-mod demand;
 mod ending;
+mod fetch;
 mod fetcher;
-mod frames;
 pub mod joins;
-pub mod lines;
+mod lines;
 mod linger;
 mod net;
-pub mod poem_client;
-pub mod poem_server;
-mod replies;
-pub mod shared;
+mod poem_client;
+mod poem_server;
+mod shared;
 #[cfg(test)]
 mod testing;
-pub mod transform_client;
-pub mod transform_server;
+mod transform_client;
+mod transform_server;
 mod turns;
 mod workers;
 mod writing;
+mod yielding;
+
+pub use lines::{Lines, lines};
+pub use poem_client::{get_poetry, get_poetry_by_hand, get_poetry_with, poem, poem_with};
+pub use poem_server::{serve_poem, serve_poem_with};
+pub use transform_client::{transform, transform_with};
+pub use transform_server::{serve_transforms, serve_transforms_with};
+pub use workers::RunningServer;
 
 use std::io;
 use std::net::TcpListener;
@@ -68,10 +73,10 @@ use std::sync::Arc;
 
 use poetry::{Client, Model, Observer, Options, Server, Service};
 
-/// The name the model is chosen by.
+/// The name that selects the model.
 pub(crate) const NAME: &str = "streams";
 
-/// The model.
+/// The model behind the contract.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Streams;
 
@@ -87,7 +92,7 @@ impl Model for Streams {
         options: &Options,
         observer: Arc<dyn Observer>,
     ) -> io::Result<Box<dyn Server>> {
-        let workers = workers::Workers::start(listener, service, options, observer)?;
+        let workers = workers::RunningServer::start(listener, service, options, observer)?;
         Ok(Box::new(workers))
     }
 

@@ -1,51 +1,56 @@
-//! The lingering close (S7): a reply must not be lost because unread input was in the socket.
+//! The lingering close (S7): unread input in a socket must not destroy a reply on its way.
 
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffer;
 use crate::connection::Connection;
 
-/// How far a lingering close has come.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) enum Linger {
-    /// Our side is still open.
-    #[default]
-    Open,
-    /// FIN is sent; so many bytes will be drained at most.
-    Draining { bytes_left: usize },
-}
-
-impl Linger {
-    // ANCHOR: linger
-    /// Shuts down our side, then drains the peer's until its FIN, for a bounded time and number of bytes. However
-    /// that ends, the connection may then be dropped.
-    pub(crate) fn poll<S>(&mut self, mut socket: &Connection<S>, cx: &mut Context<'_>) -> Poll<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
+// ANCHOR: linger
+/// Shuts down the write side, then drains input until the peer's FIN, for a bounded time and number of bytes. However
+/// that ends, the connection may be dropped after it.
+pub(crate) async fn linger<S>(mut connection: &Connection<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let limits = &connection.shared().limits;
+    connection.set_busy(true);
+    if poll_fn(|cx| Pin::new(&mut connection).poll_shutdown(cx))
+        .await
+        .is_err()
     {
-        let limits = &socket.shared().limits;
-        let mut timeout = None;
-        if let Self::Open = self {
-            socket.set_busy(true);
-            if ready!(Pin::new(&mut socket).poll_shutdown(cx)).is_err() {
-                return Poll::Ready(());
-            }
-            timeout = Some(limits.linger_timeout);
-            let bytes_left = limits.linger_bytes_max;
-            *self = Self::Draining { bytes_left };
-        }
-        socket.sees_stop();
-        while let Self::Draining { bytes_left } = self {
-            match buffer::poll_discard(&mut socket, cx) {
-                Poll::Ready(Ok(bytes @ 1..)) if bytes < *bytes_left => *bytes_left -= bytes,
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => break,
-            }
-        }
-        socket.poll_due(timeout, cx)
+        return;
     }
-    // ANCHOR_END: linger
+    let mut timeout = Some(limits.linger_timeout);
+    let mut bytes_left = limits.linger_bytes_max;
+    poll_fn(|cx| {
+        connection.sees_stop();
+        match poll_drain(connection, &mut bytes_left, cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => connection.poll_due(timeout.take(), cx),
+        }
+    })
+    .await;
+}
+// ANCHOR_END: linger
+
+/// Ready when the peer has finished or `bytes_left` have been read.
+fn poll_drain<S>(
+    mut connection: &Connection<S>,
+    bytes_left: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match buffer::poll_discard(&mut connection, cx) {
+            Poll::Ready(Ok(bytes @ 1..)) if bytes < *bytes_left => *bytes_left -= bytes,
+            Poll::Ready(_) => return Poll::Ready(()),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
 }

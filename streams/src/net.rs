@@ -1,5 +1,5 @@
-//! The real network: the only file that names a socket. What stands above takes any byte stream, and tokio's time,
-//! which tests can stop and turn.
+//! The real network: the only file that names a socket. The rest of the crate takes any byte stream and tokio's clock,
+//! which tests can pause and advance.
 
 use std::io;
 use std::mem;
@@ -20,9 +20,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use crate::turns::TakesTurns;
+use crate::yielding::Yielding;
 
-/// A connection that was accepted, and the permit it was accepted with.
+/// An accepted connection, with its permit.
 #[derive(Debug)]
 pub(crate) struct Accepted<S> {
     pub(crate) socket: S,
@@ -31,24 +31,24 @@ pub(crate) struct Accepted<S> {
 }
 
 impl<S> Accepted<S> {
-    /// The same, with another form of its socket.
+    /// Converts the socket.
     pub(crate) fn try_map<T>(
         self,
-        form: impl FnOnce(S) -> io::Result<T>,
+        convert: impl FnOnce(S) -> io::Result<T>,
     ) -> io::Result<Accepted<T>> {
         Ok(Accepted {
-            socket: form(self.socket)?,
+            socket: convert(self.socket)?,
             number: self.number,
             permit: self.permit,
         })
     }
 }
 
-/// The connections that `listener` accepts, each with a permit: when none is left, nobody accepts, and those who
-/// come wait in the kernel's backlog (S16). When the system cannot accept, it is asked again a little later (S17).
+/// The connections that `listener` accepts, each with a permit. While no permit is left, connections wait in the
+/// kernel's backlog (S16). When the system cannot accept, this tries again a little later (S17).
 ///
 /// # Errors
-/// The listener cannot be watched. Must be called in a tokio runtime.
+/// Fails if the runtime cannot watch the listener. Must be called in a tokio runtime.
 pub(crate) fn connections(
     listener: std::net::TcpListener,
     permits: Arc<Semaphore>,
@@ -83,27 +83,27 @@ pub(crate) fn connections(
     )
 }
 
-/// A peer that left before it was accepted is no reason to wait; anything else is, lest the loop be busy.
+/// Pauses, so that the loop is not busy, unless the error concerns only the connection that would have been accepted.
 async fn pause(error: &io::Error, reporter: &Reporter) {
     if !costs_one_connection(error) {
         let failed = Kind::AcceptFailed(error.to_string());
-        // An observer that panics does not end the accepting.
+        // A panic of the observer must not end the stream.
         let _ = panics::contain(|| reporter.report(Scene::default(), failed));
         sleep(ACCEPT_RETRY).await;
     }
 }
 
 /// A client's socket.
-pub(crate) type Dialled = TakesTurns<TcpStream>;
+pub(crate) type Dialled = Yielding<TcpStream>;
 
-/// A server's socket on its way from one runtime to another.
+/// A server's socket between two runtimes.
 pub(crate) type Released = std::net::TcpStream;
 
 /// A server's socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
-    /// A write has found no room, and none has been announced since.
+    /// Whether a write has found no room and tokio has not announced any since.
     waits: bool,
 }
 
@@ -115,13 +115,13 @@ impl Socket {
         }
     }
 
-    /// Who is at its two ends, for events.
+    /// Its local and peer address, for events.
     pub(crate) fn ends(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         ends(&self.stream)
     }
 
-    /// Waits until room is announced. Linux does so only when a third of its buffer is free, but a peer that takes a few
-    /// bytes now and then is alive (S18): so who calls again before that has the kernel itself asked.
+    /// Waits until the kernel announces room. Linux does so only when a third of the send buffer is free, but a peer that
+    /// takes a few bytes now and then is alive (S18). So a call before that writes without waiting for tokio.
     #[cold]
     fn poll_write_waiting(
         &mut self,
@@ -133,7 +133,7 @@ impl Socket {
         if announced.is_ready() || !waited {
             return announced;
         }
-        // Past tokio, which asks only when it has heard that there is room.
+        // Not through tokio, which writes only after an announcement.
         match SockRef::from(&self.stream).send(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             written => Poll::Ready(written),
@@ -142,8 +142,8 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    /// A read that does not fill the buffer has emptied the socket, and tokio knows: the next one waits without
-    /// asking the system.
+    /// A read that does not fill the buffer has emptied the socket. tokio knows that, so the next read waits without a
+    /// system call.
     #[inline]
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -155,8 +155,8 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    /// There is nearly always room: so write first, and prepare to wait only when there is none. Every call from the
-    /// second that waits has reached the kernel.
+    /// Writes first and prepares to wait only if there is no room, which is rare. Every call that waits, from the second
+    /// on, has tried the kernel.
     #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -183,7 +183,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Who is at the two ends of a client's `socket`, for events.
+/// The local and peer address of a client's `socket`, for events.
 pub(crate) fn ends_of(socket: &Dialled) -> (Option<SocketAddr>, Option<SocketAddr>) {
     ends(socket.get_ref())
 }
@@ -192,45 +192,60 @@ fn ends(socket: &TcpStream) -> (Option<SocketAddr>, Option<SocketAddr>) {
     (socket.local_addr().ok(), socket.peer_addr().ok())
 }
 
-/// The socket as another runtime can take it over.
+/// Releases the socket from this runtime.
 pub(crate) fn release(socket: Socket) -> io::Result<Released> {
     socket.stream.into_std()
 }
 
-/// A socket that another runtime has released.
+/// Takes over a socket that another runtime has released.
 pub(crate) fn take_over(socket: Released) -> io::Result<Socket> {
     TcpStream::from_std(socket).map(Socket::new)
 }
 
-/// Connects to the first of `addresses` that accepts, each within `connect_timeout` (S15); `trying` is told of each
-/// that is tried, before it is.
+/// Connects to the first of `addresses` that accepts, each within `connect_timeout` (S15). `on_try` is called with each
+/// address before it is tried.
 ///
 /// # Errors
-/// Connection failed, with the cause of the last.
+/// Fails with the failure of the last address.
 pub(crate) async fn connect(
     addresses: &[SocketAddr],
     connect_timeout: Duration,
-    mut trying: impl FnMut(SocketAddr),
+    mut on_try: impl FnMut(SocketAddr),
 ) -> Result<Dialled, FetchFailure> {
     let mut failure = FetchFailure::connect_timed_out();
     for &address in addresses {
-        trying(address);
+        on_try(address);
         failure = match timeout(connect_timeout, connect_to(address)).await {
-            Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(error)) => FetchFailure::connection_failed(&error),
+            Ok(Ok(socket)) => return Ok(Yielding::new(socket)),
+            Ok(Err(failure)) => failure,
             Err(_) => FetchFailure::connect_timed_out(),
         };
     }
     Err(failure)
 }
 
-async fn connect_to(address: SocketAddr) -> io::Result<Dialled> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+async fn connect_to(address: SocketAddr) -> Result<TcpStream, FetchFailure> {
+    let connected = async {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_nodelay(true)?;
+        socket.connect(address).await
     };
-    socket.set_nodelay(true)?;
-    socket.connect(address).await.map(TakesTurns::new)
+    let socket = connected
+        .await
+        .map_err(|error| FetchFailure::connection_failed(&error))?;
+    match connected_to_itself(&socket, address) {
+        true => Err(FetchFailure::self_connected()),
+        false => Ok(socket),
+    }
+}
+
+/// Whether the kernel took the very port that was dialled as the source. Its peer is asked for only if the ports agree.
+fn connected_to_itself(socket: &TcpStream, dialled: SocketAddr) -> bool {
+    let local = socket.local_addr().ok();
+    local.is_some_and(|local| local.port() == dialled.port()) && local == socket.peer_addr().ok()
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use poetry::event::{Interest, Scene};
 use poetry::{Clock, Counters, Counts, Event, Kind, Limits, Observer, Reporter, Role};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::task::spawn_local;
 
 use crate::connection::Connection;
 use crate::shared::Shared;
@@ -68,8 +67,7 @@ impl TestWorker {
         );
         let counters = Arc::<Counters>::default();
         let shared = Rc::new(Shared::new(0, limits, counters, reporter, Arc::default()));
-        let deadlines = Rc::clone(&shared.deadlines);
-        spawn_local(async move { deadlines.run().await });
+        shared.start_keepers();
         Self { shared, recorder }
     }
 

@@ -1,58 +1,66 @@
 //! The transform client, and its fallback: when the transform fails, the original poem is kept (S13).
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::{Stream, TryStreamExt, pin_mut};
 use poetry::error::{Timeout, decode_poem};
 use poetry::netstring::Decoder;
-use poetry::{FetchError, FetchFailure, Kind, Limits, Role, Via, request};
+use poetry::{FetchError, FetchFailure, Kind, Limits, Peer, Poem, Role, Via, request};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use crate::call::Call;
 use crate::deadlines::{deadline, until};
-use crate::poem_client::Fetch;
+use crate::fetch::{Call, Fetch};
 use crate::{chunks, net};
 
 // ANCHOR: transform
-/// Has `poem` transformed by the first of `addresses` that accepts.
+/// Has `poem` transformed by the server at `peer`, with the default limits.
 ///
 /// # Errors
-/// The failure (S11). A request longer than a frame may be is too long, and nobody is asked.
-pub async fn transform(
-    addresses: Vec<SocketAddr>,
+/// Fails with the peer and the failure (S11). A request that does not fit in a frame is too long and is not sent.
+pub async fn transform(peer: impl Into<Peer>, name: &str, poem: &str) -> Result<Poem, FetchError> {
+    transform_with(peer, name, poem, &Limits::default()).await
+}
+
+/// [`transform`] with `limits`.
+///
+/// # Errors
+/// Fails with the peer and the failure (S11). A request that does not fit in a frame is too long and is not sent.
+pub async fn transform_with(
+    peer: impl Into<Peer>,
     name: &str,
     poem: &str,
     limits: &Limits,
-) -> Result<String, FetchFailure> {
-    let request = encode(name, poem, limits)?;
-    until(deadline(limits.total_deadline), async {
-        let socket = net::connect(&addresses, limits.connect_timeout, |_| ()).await?;
+) -> Result<Poem, FetchError> {
+    let peer = peer.into();
+    let transformed = until(deadline(limits.total_deadline), async {
+        let request = encode(name, poem, limits)?;
+        let socket = net::connect(peer.addresses()?, limits.connect_timeout, |_| ()).await?;
         ask(socket, &request, limits, |_| ()).await
-    })
-    .await
+    });
+    let transformed = transformed.await.map(Poem::from);
+    transformed.map_err(|failure| FetchError::new(&peer, failure))
 }
 
-/// Sends `request` and takes the one reply; `heard` is told of the bytes of each read.
+/// Sends `request` and reads the one reply. `on_chunk` is called with the bytes of each read.
 async fn ask<S>(
     mut socket: S,
     request: &[u8],
     limits: &Limits,
-    heard: impl FnMut(&Vec<u8>),
+    on_chunk: impl FnMut(&Vec<u8>),
 ) -> Result<String, FetchFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     send(&mut socket, request, limits.idle_timeout).await?;
     let chunks = chunks::chunks(socket).map_err(|error| FetchFailure::connection_lost(&error));
-    let timely = chunks::idle_timeout(chunks, limits.idle_timeout).inspect_ok(heard);
+    let timely = chunks::idle_timeout(chunks, limits.idle_timeout).inspect_ok(on_chunk);
     first_frame(timely, limits.frame_bytes_max).await
 }
 // ANCHOR_END: transform
 
-/// The request, if it fits a frame.
+/// The request as a netstring, if it fits in a frame.
 fn encode(name: &str, poem: &str, limits: &Limits) -> Result<Vec<u8>, FetchFailure> {
     if request::len(name, poem) > limits.frame_bytes_max {
         let limit = limits.frame_bytes_max as u64;
@@ -63,7 +71,7 @@ fn encode(name: &str, poem: &str, limits: &Limits) -> Result<Vec<u8>, FetchFailu
     Ok(request)
 }
 
-/// Sends all of `request`; whoever takes a byte has the whole `idle_timeout` for the next.
+/// Sends all of `request`. Each byte that the peer takes restarts `idle_timeout`.
 async fn send<S>(
     socket: &mut S,
     mut request: &[u8],
@@ -86,7 +94,7 @@ where
     Ok(())
 }
 
-/// The frame that the chunks begin with, as a poem.
+/// The first frame of the chunks, as a poem.
 async fn first_frame(
     chunks: impl Stream<Item = Result<Vec<u8>, FetchFailure>>,
     frame_bytes_max: usize,
@@ -105,7 +113,7 @@ async fn first_frame(
 }
 
 // ANCHOR: fallback
-/// The transformed poem; or the original and why it was not transformed.
+/// The transformed poem, or the original and the reason that it was not transformed.
 pub(crate) async fn fall_back(
     fetch: &Fetch<'_>,
     via: &Via,
@@ -115,7 +123,7 @@ pub(crate) async fn fall_back(
     let reporter = fetch.reporter.for_role(Role::TransformClient);
     let call = Call::new(&reporter, fetch.scene(Some(fetch.task)));
     let transformed = until(deadline, transform_in(&call, via, &poem, fetch.limits)).await;
-    call.tell_end(transformed.as_deref());
+    call.report_end(transformed.as_deref());
     match transformed {
         Ok(transformed) => (transformed, None),
         Err(failure) => (poem, Some(FetchError::new(&via.peer, failure))),
@@ -131,11 +139,11 @@ async fn transform_in(
 ) -> Result<String, FetchFailure> {
     let request = encode(&via.transform, poem, limits)?;
     let socket = call.connect(&via.peer, limits).await?;
-    let heard = |chunk: &Vec<u8>| {
+    let on_chunk = |chunk: &Vec<u8>| {
         let bytes = chunk.len() as u64;
-        call.tell(Kind::Read { bytes });
+        call.report(Kind::Read { bytes });
     };
-    ask(socket, &request, limits, heard).await
+    ask(socket, &request, limits, on_chunk).await
 }
 
 #[cfg(test)]

@@ -1,124 +1,184 @@
-//! Taking turns: a source that always has more waits now and then, so that others are read too.
+//! Turns: the connections of a thread answer in turns, counted in requests (S24).
 //!
-//! tokio gives each task a budget for that. Many poems may be read by one task, though, and they would all live on the
-//! one budget: so the [`joins`](crate::joins) lift it, and each source has a measure of its own.
+//! A turn answers at most [`REQUESTS_PER_TURN_MAX`] requests and then waits here. Places are given out in order, and a
+//! connection that has answered since another one began to wait waits behind it. So between two turns of a connection
+//! that stays ready, every other one has at most one.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use poetry::limits::REQUESTS_PER_TURN_MAX;
+use tokio::task::yield_now;
 
-/// Reads without a wait, after which it is for others to read.
-const READS_PER_TURN: u8 = 4;
+/// Reads that one turn answers. The second one mostly finds nothing, and so saves a client with one request at a time
+/// from being polled twice for it.
+const READS_PER_TURN: u8 = 2;
+/// The place of a connection that does not wait.
+const NOWHERE: u64 = 0;
+/// Behind every place.
+const BEHIND_ALL: u64 = u64::MAX;
 
-/// A socket, or what stands for one, that takes turns when it is read.
+/// The turns of one thread.
 #[derive(Debug)]
-pub(crate) struct TakesTurns<S> {
-    socket: S,
+pub(crate) struct Turns {
+    waiting: RefCell<BTreeMap<u64, Waker>>,
+    /// The first place in `waiting`, or [`BEHIND_ALL`].
+    first: Cell<u64>,
+    /// The last place given out.
+    last: Cell<u64>,
+    /// The last place that has been called.
+    called: Cell<u64>,
+    /// Wakes the task that calls the places.
+    caller: RefCell<Option<Waker>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            waiting: RefCell::default(),
+            first: Cell::new(BEHIND_ALL),
+            last: Cell::new(NOWHERE),
+            called: Cell::new(NOWHERE),
+            caller: RefCell::default(),
+        }
+    }
+}
+
+impl Turns {
+    /// Calls the connections that wait, round by round, for ever. One task of the thread runs this.
+    ///
+    /// tokio wakes a task that yields only after it has polled for I/O. So connections that have become ready during a
+    /// round are queued ahead of the next one. (A task that wakes itself is polled up to 61 times before that.)
+    pub(crate) async fn run(&self) {
+        loop {
+            poll_fn(|cx| self.poll_waiting(cx)).await;
+            yield_now().await;
+            let uncalled = self.called.replace(self.last.get()) + 1;
+            let waiting = self.waiting.borrow();
+            waiting
+                .range(uncalled..)
+                .for_each(|(_, waker)| waker.wake_by_ref());
+        }
+    }
+
+    fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.called.get() < self.last.get() {
+            return Poll::Ready(());
+        }
+        self.caller.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn enter(&self, waker: Waker) -> u64 {
+        let place = self.last.get() + 1;
+        self.last.set(place);
+        self.first.set(self.first.get().min(place));
+        self.waiting.borrow_mut().insert(place, waker);
+        if let Some(caller) = self.caller.take() {
+            caller.wake();
+        }
+        place
+    }
+
+    fn leave(&self, place: u64) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.remove(&place);
+        let first = waiting.first_key_value();
+        self.first
+            .set(first.map_or(BEHIND_ALL, |(&place, _)| place));
+    }
+}
+
+/// The turns of one connection.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    turns: Rc<Turns>,
+    /// The last place given out when this connection last answered.
+    answered: u64,
+    place: u64,
+    requests_left: u32,
     reads_left: u8,
 }
 
-impl<S> TakesTurns<S> {
-    /// The same socket, in turns.
-    pub(crate) fn new(socket: S) -> Self {
+impl Turn {
+    /// A connection that has not had a turn.
+    pub(crate) fn new(turns: &Rc<Turns>) -> Self {
         Self {
-            socket,
+            turns: Rc::clone(turns),
+            answered: NOWHERE,
+            place: NOWHERE,
+            requests_left: REQUESTS_PER_TURN_MAX,
             reads_left: READS_PER_TURN,
         }
     }
 
-    /// The socket itself.
-    pub(crate) fn get_ref(&self) -> &S {
-        &self.socket
+    /// Requests that may still be answered in this turn.
+    #[inline]
+    pub(crate) fn requests_left(&self) -> u32 {
+        self.requests_left
     }
-}
 
-impl<S: AsyncRead + Unpin> AsyncRead for TakesTurns<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Some(left) = self.reads_left.checked_sub(1) else {
-            self.reads_left = READS_PER_TURN;
+    /// Ready while the connection may answer. The task is woken when its next turn comes.
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let begins = self.reads_left == READS_PER_TURN;
+        let may_answer = if begins {
+            self.place == NOWHERE && self.answered < self.turns.first.get()
+        } else {
+            self.reads_left > 0 && self.requests_left > 0
+        };
+        match may_answer {
+            true => Poll::Ready(()),
+            false => self.poll_place(cx),
+        }
+    }
+
+    #[cold]
+    fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.end();
+        if self.place == NOWHERE {
+            self.place = self.turns.enter(cx.waker().clone());
+            return Poll::Pending;
+        }
+        if self.place > self.turns.called.get() {
+            return Poll::Pending;
+        }
+        if self.place > self.turns.first.get() {
+            // I/O has woken this task ahead of others that have been called, which are in the run queue.
             cx.waker().wake_by_ref();
             return Poll::Pending;
-        };
+        }
+        self.turns.leave(self.place);
+        self.place = NOWHERE;
+        Poll::Ready(())
+    }
+
+    /// Counts requests that were answered after one read.
+    #[inline]
+    pub(crate) fn count(&mut self, requests: u32) {
+        self.requests_left -= requests;
+        self.reads_left = self.reads_left.saturating_sub(1);
+        self.answered = self.turns.last.get();
+    }
+
+    /// Ends the turn early: nothing is left to answer.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.requests_left = REQUESTS_PER_TURN_MAX;
         self.reads_left = READS_PER_TURN;
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
-        self.reads_left = left;
-        Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for TakesTurns<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.place != NOWHERE {
+            self.turns.leave(self.place);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::Future;
-    use std::pin::pin;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::task::{Wake, Waker};
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Woken(AtomicU32);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn a_source_that_always_has_more_waits_now_and_then_and_asks_to_be_polled_again() {
-        let woken = Arc::<Woken>::default();
-        let waker = Waker::from(Arc::clone(&woken));
-        let mut cx = Context::from_waker(&waker);
-        let mut endless = TakesTurns::new(tokio::io::repeat(b'a'));
-        for turn in 1..4 {
-            for _ in 0..READS_PER_TURN {
-                assert!(pin!(endless.read_u8()).poll(&mut cx).is_ready());
-            }
-            assert!(pin!(endless.read_u8()).poll(&mut cx).is_pending());
-            assert_eq!(woken.0.load(Ordering::Relaxed), turn);
-        }
-    }
-
-    #[test]
-    fn a_source_that_has_waited_for_its_peer_has_a_whole_turn() {
-        let mut cx = Context::from_waker(Waker::noop());
-        let (ours, mut theirs) = tokio::io::duplex(64);
-        let mut source = TakesTurns::new(ours);
-        for reads in [READS_PER_TURN - 1, READS_PER_TURN] {
-            for _ in 0..reads {
-                assert!(pin!(theirs.write_u8(7)).poll(&mut cx).is_ready());
-                assert!(pin!(source.read_u8()).poll(&mut cx).is_ready());
-            }
-            if reads < READS_PER_TURN {
-                assert!(pin!(source.read_u8()).poll(&mut cx).is_pending());
-            }
-        }
-    }
-}
+mod tests;

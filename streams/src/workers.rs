@@ -1,6 +1,4 @@
-//! The threads of a server: one runtime each. The first accepts, keeps every nth connection and hands over the others.
-//!
-//! What a worker's connections share needs neither locks nor atomics, since no task leaves its thread.
+//! The threads of a server, with one runtime each. The first one accepts and deals the connections to all in turn.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,32 +14,31 @@ use poetry::{
 };
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::connection::Connection;
 use crate::net::{self, Accepted, Socket};
-use crate::poem_server::serve_poem;
+use crate::poem_server::write_poems;
 use crate::shared::{Shared, Stop};
-use crate::transform_server::serve_transforms;
+use crate::transform_server::answer_connections;
 use round_robin::{HandedOver, channels, keep_every_nth};
 
 mod round_robin;
 
-/// How far a server has come.
+/// The phase of a server, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Serving,
-    /// Nothing is accepted any more; what is in flight has so long.
+    /// Nothing is accepted, and connections in flight have `grace` to finish.
     Stopping {
         grace: Duration,
     },
-    /// Whatever is still open is cut.
+    /// Connections that are still open are cut.
     Over,
 }
 
-/// Says that all is over when it is dropped: every worker waits for that, so a panic must say it too.
+/// Ends the server's last phase but one when it is dropped. Every worker waits for that, so a panic must do it too.
 struct OverOnDrop(watch::Sender<Phase>);
 
 impl Drop for OverOnDrop {
@@ -50,9 +47,9 @@ impl Drop for OverOnDrop {
     }
 }
 
-/// A server that runs.
+/// A running server. Dropping it shuts it down without grace.
 #[derive(Debug)]
-pub(crate) struct Workers {
+pub struct RunningServer {
     address: SocketAddr,
     counters: Vec<Arc<Counters>>,
     stop: Arc<Stop>,
@@ -60,8 +57,8 @@ pub(crate) struct Workers {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Workers {
-    /// Serves `service` in `options.threads` threads.
+impl RunningServer {
+    /// Serves `service` in as many threads as `options` ask for.
     pub(crate) fn start(
         listener: TcpListener,
         service: Service,
@@ -106,7 +103,7 @@ impl Workers {
     }
 
     fn end(&mut self, grace: Duration) {
-        self.stop.tell();
+        self.stop.begin();
         self.phase.send_if_modified(|phase| {
             let serving = *phase == Phase::Serving;
             if serving {
@@ -115,13 +112,13 @@ impl Workers {
             serving
         });
         for thread in self.threads.drain(..) {
-            // A worker that panicked has dropped, and so counted, its connections.
+            // A worker that panicked has dropped its connections, and so counted them.
             let _ = thread.join();
         }
     }
 }
 
-/// One permit for each connection the whole server may hold (S16).
+/// One permit for each connection that the whole server may hold (S16).
 fn permits(limits: &Limits) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(permits_max(limits) as usize))
 }
@@ -130,16 +127,20 @@ fn permits_max(limits: &Limits) -> u32 {
     u32::try_from(limits.connections_max).map_or(u32::MAX >> 3, |max| max.min(u32::MAX >> 3))
 }
 
-impl poetry::Server for Workers {
-    fn address(&self) -> SocketAddr {
+impl RunningServer {
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    fn counters(&self) -> Counts {
+    /// Its counts up to now (S23).
+    pub fn counters(&self) -> Counts {
         Counts::of(self.counters.iter().map(|counters| &**counters))
     }
 
-    fn shutdown(mut self: Box<Self>, grace: Duration) -> Summary {
+    /// Stops accepting, lets requests in flight finish for up to `grace`, closes the rest, and ends every thread of the
+    /// server (S21). Blocks until then.
+    pub fn shutdown(mut self, grace: Duration) -> Summary {
         self.end(grace);
         Summary {
             finished: self.stop.finished.load(Ordering::Relaxed),
@@ -149,13 +150,27 @@ impl poetry::Server for Workers {
     }
 }
 
-impl Drop for Workers {
+impl poetry::Server for RunningServer {
+    fn address(&self) -> SocketAddr {
+        self.address()
+    }
+
+    fn counters(&self) -> Counts {
+        self.counters()
+    }
+
+    fn shutdown(self: Box<Self>, grace: Duration) -> Summary {
+        (*self).shutdown(grace)
+    }
+}
+
+impl Drop for RunningServer {
     fn drop(&mut self) {
         self.end(Duration::ZERO);
     }
 }
 
-/// Where a worker's connections come from.
+/// The source of a worker's connections.
 enum Source {
     Listener {
         listener: TcpListener,
@@ -166,7 +181,7 @@ enum Source {
     HandedOver(mpsc::Receiver<HandedOver>),
 }
 
-/// What a worker's thread is started with.
+/// The state that a worker's thread starts with.
 struct Worker {
     number: u32,
     limits: Limits,
@@ -178,27 +193,27 @@ struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread, and waits until it has its runtime.
+    /// Starts the thread and waits until it has its runtime.
     fn start(self, source: Source) -> io::Result<JoinHandle<()>> {
         let (ready, started) = std_mpsc::channel();
         let name = format!("streams-{}", self.number);
         let thread = thread::Builder::new()
             .name(name)
-            .spawn(move || match self.prepare() {
-                Ok(runtime) => runtime.block_on(self.work(source, ready)),
+            .spawn(move || match self.runtime() {
+                Ok(runtime) => runtime.block_on(self.run(source, ready)),
                 Err(error) => drop(ready.send(Err(error))),
             })?;
-        let gone = |_| Err(io::Error::other("a worker did not start"));
-        started.recv().unwrap_or_else(gone).map(|()| thread)
+        let panicked = |_| Err(io::Error::other("a worker did not start"));
+        started.recv().unwrap_or_else(panicked).map(|()| thread)
     }
 
-    fn prepare(&self) -> io::Result<LocalRuntime> {
+    fn runtime(&self) -> io::Result<LocalRuntime> {
         Builder::new_current_thread()
             .enable_all()
             .build_local(LocalOptions::default())
     }
 
-    async fn work(self, source: Source, ready: std_mpsc::Sender<io::Result<()>>) {
+    async fn run(self, source: Source, ready: std_mpsc::Sender<io::Result<()>>) {
         let shared = Rc::new(Shared::new(
             self.number,
             self.limits.clone(),
@@ -206,8 +221,7 @@ impl Worker {
             self.reporter.clone(),
             Arc::clone(&self.stop),
         ));
-        let deadlines = Rc::clone(&shared.deadlines);
-        spawn_local(async move { deadlines.run().await });
+        shared.start_keepers();
         match source {
             Source::Listener {
                 listener,
@@ -225,7 +239,7 @@ impl Worker {
                 drop(ready.send(Ok(())));
                 self.serve(&shared, keep_every_nth(accepted, others)).await;
                 let grace = self.grace().await;
-                // When every permit has come back, every connection is gone.
+                // Once every permit has been returned, every connection is closed.
                 let _ = timeout(grace, permits.acquire_many(max)).await;
                 drop(over);
             }
@@ -241,23 +255,23 @@ impl Worker {
     }
 
     // ANCHOR: shutdown
-    /// Serves what comes until the server is told to stop; then those that are idle close.
+    /// Serves connections until the server stops. Idle connections then close.
     async fn serve(&self, shared: &Rc<Shared>, accepted: impl Stream<Item = Accepted<Socket>>) {
         let connections = accepted
             .filter_map(|accepted| {
-                // An observer that panics costs the connection it was told of, and nobody else.
+                // A panic of the observer costs only the connection that the event was about.
                 let connection = panics::contain(|| Connection::accept(accepted, shared));
                 future::ready(connection.ok())
             })
             .take_until(self.grace());
         match self.service.clone() {
-            Service::Poem(service) => serve_poem(connections, service).await,
-            Service::Transform(service) => serve_transforms(connections, service).await,
+            Service::Poem(service) => write_poems(connections, service).await,
+            Service::Transform(service) => answer_connections(connections, service).await,
         }
-        shared.show_stop();
+        shared.stop_and_wake();
     }
 
-    /// Waits until the server is told to stop: how long what is in flight may take.
+    /// Waits until the server stops. Returns the grace of connections in flight.
     async fn grace(&self) -> Duration {
         let mut phase = self.phase.clone();
         let stopping = phase.wait_for(|phase| *phase != Phase::Serving).await;

@@ -1,4 +1,4 @@
-//! Demand, observed at a source in memory that counts what is taken from it (L1–L3).
+//! Demand, observed at a source in memory that counts the bytes taken from it (L1–L3).
 
 use std::future::Future;
 use std::io;
@@ -13,7 +13,7 @@ use poetry::limits::READ_BUFFER_BYTES;
 use poetry::{FetchFailure, Limits};
 use streams::chunks::{at_most, chunks, idle_timeout, take_bytes, total_deadline};
 use streams::joins::{as_they_come, one_after_another};
-use streams::lines::{Lines, lines};
+use streams::{Lines, lines};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, duplex};
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(test)
 }
 
-/// Fills whatever it is given with lines, without end.
+/// Fills every buffer with lines, without end.
 #[derive(Default)]
 struct Endless {
     taken: Arc<AtomicUsize>,
@@ -46,7 +46,7 @@ impl AsyncRead for Endless {
     }
 }
 
-/// How much has been taken from an endless poem, and its lines, through everything that bounds a poem.
+/// The count of bytes taken from an endless poem, and its lines, through every adaptor that bounds a poem.
 fn endless() -> (
     Arc<AtomicUsize>,
     Lines<impl futures::Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin>,
@@ -61,7 +61,7 @@ fn endless() -> (
 
 #[test]
 fn l1_no_adaptor_takes_a_byte_before_it_is_polled() {
-    // Nor does any need a runtime to be made.
+    // Building an adaptor needs no runtime either.
     let (taken, lines) = endless();
     let composed = one_after_another([lines.map_ok(|line| line.len()).take(3)]);
     drop(as_they_come([composed.boxed()]));
@@ -78,7 +78,7 @@ fn l2_the_first_line_of_an_endless_poem_takes_one_read_buffer_at_most() {
 }
 
 #[test]
-fn l2_a_sender_goes_no_further_than_its_pipe_and_one_read_buffer() {
+fn l2_a_sender_fills_its_pipe_and_one_read_buffer_at_most() {
     const PIPE: usize = 4 * READ_BUFFER_BYTES;
     on_virtual_time(async {
         let (mut peer, ours) = duplex(PIPE);
@@ -98,7 +98,7 @@ fn l2_a_sender_goes_no_further_than_its_pipe_and_one_read_buffer() {
 }
 
 #[test]
-fn l3_a_composed_poem_is_streamed_and_never_collected() {
+fn l3_a_composed_poem_is_streamed_not_collected() {
     on_virtual_time(async {
         let (first, second) = (endless(), endless());
         let taken = [first.0, second.0];
@@ -132,7 +132,7 @@ fn l3_a_throttled_poem_slows_its_source() {
 }
 
 #[test]
-fn l4_a_limit_that_is_passed_ends_an_endless_poem() {
+fn l4_an_exceeded_limit_ends_an_endless_poem() {
     on_virtual_time(async {
         let chunks =
             chunks(Endless::default()).map_err(|error| FetchFailure::connection_lost(&error));

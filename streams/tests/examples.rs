@@ -1,133 +1,163 @@
-//! Every step of the examples, run against servers of this model.
+//! The steps of the examples: each runs as a program, without arguments and with them, and prints what it should.
 
-#[allow(dead_code)] // Its `main` is not run here.
-#[path = "../examples/step_1_whole.rs"]
-mod step_1_whole;
-#[allow(dead_code)] // Its `main` is not run here.
-#[path = "../examples/step_2_lines.rs"]
-mod step_2_lines;
-#[allow(dead_code)] // Its `main` is not run here.
-#[path = "../examples/step_3_title.rs"]
-mod step_3_title;
-#[allow(dead_code)] // Its `main` is not run here.
-#[path = "../examples/step_4_in_order.rs"]
-mod step_4_in_order;
-#[allow(dead_code)] // Its `main` is not run here.
-#[path = "../examples/step_5_as_they_come.rs"]
-mod step_5_as_they_come;
-#[allow(dead_code)] // Its `main` is not run here.
-#[path = "../examples/step_6_read_aloud.rs"]
-mod step_6_read_aloud;
-#[allow(dead_code)] // Its `main` is not run here.
-#[path = "../examples/step_7_transformed.rs"]
-mod step_7_transformed;
-
-use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::env::consts::EXE_SUFFIX;
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Once;
 use std::time::Duration;
 
-use poetry::event::Unobserved;
-use poetry::{Clock, Model, Options, Pace, Poem, PoemService, Server, Service, TransformService};
-use streams::Streams;
+use poetry::{Pace, PoemService, TransformService};
+use streams::{RunningServer, serve_poem, serve_transforms};
 
 const ONE: &str = "One,\nand the end of ONE.\n";
 const TWO: &str = "Two,\nand the end of TWO.\n";
+/// The poems of the servers that a step starts.
+const OWN_ONE: &str = "The First Poem\nis read\nline by line.\n";
+const OWN_TWO: &str = "The Second Poem\nwaits its turn,\nor does not.\n";
 
-fn serve(service: Service) -> Box<dyn Server> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let options = Options::new(Clock::stopped());
-    Streams
-        .serve(listener, service, &options, Arc::new(Unobserved))
-        .unwrap()
-}
-
-fn serve_poem(text: &str) -> Box<dyn Server> {
+fn start_poem(text: &str) -> RunningServer {
     let pace = Pace::Slow {
         num_bytes: NonZeroUsize::new(7).unwrap(),
         delay: Duration::from_millis(2),
     };
-    let poem = Poem::from(text);
-    serve(Service::Poem(PoemService { poem, pace }))
+    let poem = text.into();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    serve_poem(listener, PoemService { poem, pace }).unwrap()
 }
 
-/// What `show` shows of two poems and, for those that want it, a transform server.
-fn shown<'o, F>(
-    transformed: bool,
-    out: &'o mut Vec<u8>,
-    show: impl FnOnce(Vec<SocketAddr>, &'o mut Vec<u8>) -> F,
-) where
-    F: Future<Output = Result<(), Box<dyn std::error::Error>>>,
-{
-    let transforms = serve(Service::Transform(TransformService::default()));
-    let servers = [serve_poem(ONE), serve_poem(TWO)];
-    let mut addresses: Vec<_> = servers.iter().map(|server| server.address()).collect();
-    addresses.extend(transformed.then(|| transforms.address()));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(show(addresses, out)).unwrap();
+fn output(step: &str, arguments: &[String]) -> Output {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(build);
+    let program = format!("streams_{step}{EXE_SUFFIX}");
+    let mut command = Command::new(target().join("examples").join(program));
+    command.args(arguments).output().expect("the step runs")
 }
 
-fn sorted_lines(text: &str) -> Vec<&str> {
-    let mut lines: Vec<_> = text.lines().collect();
-    lines.sort_unstable();
-    lines
+/// `cargo test` has built the examples already, unless it builds this test alone.
+fn build() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--offline", "--examples"]);
+    cargo.args([
+        "--manifest-path",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+    ]);
+    if target().ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo runs").success());
+}
+
+/// The folder that cargo builds into; this test is in its `deps`.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("this test has a path");
+    let folder = test.ancestors().nth(2).expect("a folder above `deps`");
+    folder.to_owned()
+}
+
+/// Runs a step that must succeed, and returns its output.
+fn shown(step: &str, arguments: &[String]) -> String {
+    let output = output(step, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && errors.is_empty(),
+        "{step}: {errors}"
+    );
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Runs a step without arguments, and then with `poems` servers and perhaps a transform server, by their ports.
+fn shown_both_ways(step: &str, poems: usize, transforms: bool) -> [String; 2] {
+    let mut servers: Vec<_> = [ONE, TWO].into_iter().take(poems).map(start_poem).collect();
+    servers.extend(transforms.then(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        serve_transforms(listener, TransformService::default()).unwrap()
+    }));
+    let ports = servers.iter().map(|server| server.address().port());
+    let ports: Vec<_> = ports.map(|port| port.to_string()).collect();
+    [shown(step, &[]), shown(step, &ports)]
+}
+
+fn assert_same_lines(shown: &str, expected: &str) {
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(sorted(shown), sorted(expected));
 }
 
 #[test]
-fn step_1_shows_a_poem() {
-    let mut out = Vec::new();
-    shown(false, &mut out, step_1_whole::show);
-    assert_eq!(String::from_utf8(out).unwrap(), ONE);
+fn steps_1_and_2_show_a_poem() {
+    for step in ["01_whole", "02_lines"] {
+        assert_eq!(shown_both_ways(step, 1, false), [OWN_ONE, ONE]);
+    }
 }
 
 #[test]
-fn step_2_shows_its_lines() {
-    let mut out = Vec::new();
-    shown(false, &mut out, step_2_lines::show);
-    assert_eq!(String::from_utf8(out).unwrap(), ONE);
-}
-
-#[test]
-fn step_3_shows_its_first_line() {
-    let mut out = Vec::new();
-    shown(false, &mut out, step_3_title::show);
-    assert_eq!(out, b"One,\n");
+fn step_3_shows_the_first_line() {
+    let titles = shown_both_ways("03_title", 1, false);
+    assert_eq!(titles, ["The First Poem\n", "One,\n"]);
 }
 
 #[test]
 fn step_4_shows_poems_in_order() {
-    let mut out = Vec::new();
-    shown(false, &mut out, step_4_in_order::show);
-    assert_eq!(String::from_utf8(out).unwrap(), [ONE, TWO].concat());
+    let [own, given] = shown_both_ways("04_in_order", 2, false);
+    assert_eq!(own, [OWN_ONE, OWN_TWO].concat());
+    assert_eq!(given, [ONE, TWO].concat());
 }
 
 #[test]
 fn steps_5_and_6_show_every_line_of_all_poems() {
-    let mut out = Vec::new();
-    shown(false, &mut out, step_5_as_they_come::show);
-    assert_eq!(
-        sorted_lines(&String::from_utf8(out).unwrap()),
-        sorted_lines(&[ONE, TWO].concat())
-    );
-    let mut out = Vec::new();
-    shown(false, &mut out, step_6_read_aloud::show);
-    assert_eq!(
-        sorted_lines(&String::from_utf8(out).unwrap()),
-        sorted_lines(&[ONE, TWO].concat())
-    );
+    for step in ["05_as_they_come", "06_read_aloud"] {
+        let [own, given] = shown_both_ways(step, 2, false);
+        assert_same_lines(&own, &[OWN_ONE, OWN_TWO].concat());
+        assert_same_lines(&given, &[ONE, TWO].concat());
+    }
 }
 
 #[test]
 fn step_7_shows_poems_transformed() {
-    let mut out = Vec::new();
-    shown(true, &mut out, step_7_transformed::show);
-    let expected = [ONE, TWO].concat().to_lowercase();
-    assert_eq!(
-        sorted_lines(&String::from_utf8(out).unwrap()),
-        sorted_lines(&expected)
-    );
+    let [own, given] = shown_both_ways("07_transformed", 2, true);
+    assert_same_lines(&own, &[OWN_ONE, OWN_TWO].concat().to_lowercase());
+    assert_same_lines(&given, &[ONE, TWO].concat().to_lowercase());
+}
+
+#[test]
+fn step_8_asks_itself() {
+    assert_eq!(shown("08_codec_server", &[]), "i asked myself.\n");
+}
+
+#[test]
+fn wrong_arguments_end_a_step_with_status_2_and_a_message() {
+    for step in [
+        "01_whole",
+        "02_lines",
+        "03_title",
+        "04_in_order",
+        "05_as_they_come",
+        "06_read_aloud",
+        "07_transformed",
+        "08_codec_server",
+    ] {
+        for arguments in [&["no port"][..], &["0"], &["1", "no port"]] {
+            let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
+            let output = output(step, &arguments);
+            assert_eq!(output.status.code(), Some(2), "{step} {arguments:?}");
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(message.contains("usage: "), "{step}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_step_that_fails_ends_with_status_1_and_the_reason() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port().to_string();
+    drop(closed);
+    let output = output("01_whole", &[port]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("connection failed"), "{message}");
 }

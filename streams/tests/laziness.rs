@@ -14,12 +14,10 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt};
 use poetry::error::Timeout;
 use poetry::limits::READ_BUFFER_BYTES;
-use poetry::{FetchFailure, Limits};
+use poetry::{FetchError, FetchFailure, Limits, Poem};
 use streams::chunks::take_bytes;
 use streams::joins::{as_they_come, as_they_end, in_order, one_after_another};
-use streams::lines::lines;
-use streams::poem_client::{get_poetry, get_poetry_by_hand, poem};
-use streams::transform_client::transform;
+use streams::{get_poetry_by_hand, get_poetry_with, lines, poem_with, transform_with};
 
 const GENEROUS: Duration = Duration::from_secs(10);
 
@@ -41,11 +39,11 @@ fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// How long the kernel takes no byte before a sender calls itself stalled. It takes them at once while it has room.
+/// A sender counts as stalled when the kernel takes no byte for this long. While there is room it takes bytes at once.
 const STALL: Duration = Duration::from_millis(200);
 
-/// Accepts one connection and writes without end, counting what was taken, until its peer has gone. It says so
-/// whenever it stalls.
+/// Accepts one connection and writes without end until its peer has gone. It counts the bytes taken and reports each
+/// stall.
 struct Endless {
     address: SocketAddr,
     taken: Arc<AtomicUsize>,
@@ -85,7 +83,7 @@ impl Endless {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Waits until it stalls: how much was taken.
+    /// Waits until it stalls. Returns the bytes taken by then.
     fn stalled(&self) -> usize {
         while self.stalls.try_recv().is_ok() {}
         self.stalls.recv_timeout(GENEROUS).unwrap()
@@ -97,7 +95,7 @@ fn poem_at(address: SocketAddr) -> impl Stream<Item = Result<Vec<u8>, FetchFailu
         poem_bytes_max: usize::MAX,
         ..Limits::default()
     };
-    poem(vec![address], limits)
+    poem_with(address, limits)
 }
 
 #[test]
@@ -107,10 +105,10 @@ fn l1_before_the_first_poll_no_connection_exists() {
     run(async {
         let poems = [poem_at(address), poem_at(address)];
         let composed = lines(as_they_come(poems)).take(3);
-        let whole = get_poetry(vec![address], Limits::default());
+        let whole = get_poetry_with(address, Limits::default());
         tokio::task::yield_now().await;
-        let nobody = listener.accept().map_err(|error| error.kind()).unwrap_err();
-        assert_eq!(nobody, ErrorKind::WouldBlock);
+        let accepted = listener.accept().map_err(|error| error.kind()).unwrap_err();
+        assert_eq!(accepted, ErrorKind::WouldBlock);
         drop((composed, whole));
     });
 }
@@ -123,18 +121,17 @@ fn l1_building_needs_no_runtime_and_makes_no_connection() {
         total_deadline: Some(GENEROUS),
         ..Limits::default()
     };
-    let at = || vec![address];
-    // No runtime runs here: whoever made a socket, a timer or a task would panic.
-    let whole = [get_poetry(at(), limits()), get_poetry(at(), limits())];
-    let by_hand = [get_poetry_by_hand(at(), limits())];
-    let pieces = [poem(at(), limits()), poem(at(), limits())];
-    let again = [poem(at(), limits())];
+    // No runtime runs here, so creating a socket, a timer or a task would panic.
+    let whole = [(); 2].map(|()| get_poetry_with(address, limits()));
+    let by_hand = [get_poetry_by_hand(address, limits())];
+    let pieces = [(); 2].map(|()| poem_with(address, limits()));
+    let again = [poem_with(address, limits())];
     drop(lines(take_bytes(as_they_come(pieces), 9)).take(3));
     drop(one_after_another(again));
     drop((as_they_end(whole, 2), in_order(by_hand, 1)));
-    drop(transform(at(), "shout", "ahoy", &limits()));
-    let nobody = listener.accept().map_err(|error| error.kind()).unwrap_err();
-    assert_eq!(nobody, ErrorKind::WouldBlock);
+    drop(transform_with(address, "shout", "ahoy", &limits()));
+    let accepted = listener.accept().map_err(|error| error.kind()).unwrap_err();
+    assert_eq!(accepted, ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -145,7 +142,7 @@ fn l2_an_unread_poem_stops_its_sender() {
         let first = poem.next().await.unwrap().unwrap();
         assert!(first.len() <= READ_BUFFER_BYTES);
         let stalled = endless.stalled();
-        assert_eq!(endless.stalled(), stalled, "nobody asks, nothing moves");
+        assert_eq!(endless.stalled(), stalled, "without a poll nothing moves");
         // Asking for one more chunk reads one more buffer, and then it stalls again.
         let second = poem.next().await.unwrap().unwrap();
         assert!(second.len() <= READ_BUFFER_BYTES);
@@ -202,11 +199,11 @@ fn l3_read_in_order_the_second_sender_stalls_and_read_as_they_come_it_does_not()
 #[test]
 fn l4_a_poem_that_was_reset_ends_with_an_error() {
     let (listener, address) = listen();
-    let (sender, heard) = mpsc::channel::<()>();
+    let (sender, read) = mpsc::channel::<()>();
     let resets = thread::spawn(move || {
         let mut socket = listener.accept().unwrap().0;
         socket.write_all(b"once").unwrap();
-        heard.recv_timeout(GENEROUS).unwrap();
+        read.recv_timeout(GENEROUS).unwrap();
         socket2::SockRef::from(&socket)
             .set_linger(Some(Duration::ZERO))
             .unwrap();
@@ -226,7 +223,7 @@ fn l4_a_poem_that_was_reset_ends_with_an_error() {
 }
 
 #[test]
-fn l4_a_poem_that_nobody_serves_is_one_error() {
+fn l4_a_refused_poem_is_one_error() {
     let (listener, address) = listen();
     drop(listener);
     let items: Vec<_> = run(poem_at(address).collect());
@@ -236,7 +233,7 @@ fn l4_a_poem_that_nobody_serves_is_one_error() {
     ));
 }
 
-/// Polls `future` so often at most: whether it was ready by then.
+/// Polls `future` at most `polls` times. Returns whether it was ready by then.
 async fn poll_at_most<F: Future>(future: F, polls: usize) -> bool {
     let mut future = pin!(future);
     let mut polled = 0;
@@ -254,14 +251,13 @@ async fn poll_at_most<F: Future>(future: F, polls: usize) -> bool {
     .await
 }
 
-/// A server that says `verses`, one at a time, to whoever comes, and waits for each to be gone; how many came is
-/// how often it can be asked.
-fn says(verses: &'static [&'static [u8]]) -> (SocketAddr, Receiver<()>) {
+/// A server that sends `verses`, one at a time, to every client and reports each that has closed.
+fn sends(verses: &'static [&'static [u8]]) -> (SocketAddr, Receiver<()>) {
     let (listener, address) = listen();
     let (sender, gone) = mpsc::channel();
     thread::spawn(move || {
         for socket in listener.incoming() {
-            let _ = speak(socket.unwrap(), verses);
+            let _ = send(socket.unwrap(), verses);
             if sender.send(()).is_err() {
                 return;
             }
@@ -270,7 +266,7 @@ fn says(verses: &'static [&'static [u8]]) -> (SocketAddr, Receiver<()>) {
     (address, gone)
 }
 
-fn speak(mut socket: TcpStream, verses: &[&[u8]]) -> std::io::Result<()> {
+fn send(mut socket: TcpStream, verses: &[&[u8]]) -> std::io::Result<()> {
     for verse in verses {
         socket.write_all(verse)?;
         thread::sleep(Duration::from_millis(2));
@@ -281,17 +277,17 @@ fn speak(mut socket: TcpStream, verses: &[&[u8]]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Drops what `make` makes after every number of polls up to its end: each time, its peer sees it go.
+/// Drops the future that `make` returns after each number of polls up to its end. Each time its peer sees the close.
 fn dropped_at_every_await<F: Future>(
     verses: &'static [&'static [u8]],
     make: impl Fn(SocketAddr) -> F,
 ) {
-    let (address, gone) = says(verses);
+    let (address, gone) = sends(verses);
     for polls in 1.. {
         let ready = run(poll_at_most(make(address), polls));
         gone.recv_timeout(GENEROUS).expect("the socket is closed");
         if ready {
-            assert!(polls > 2, "there was no await to be dropped at");
+            assert!(polls > 2, "the future never waited");
             return;
         }
     }
@@ -301,47 +297,52 @@ fn dropped_at_every_await<F: Future>(
 fn l4_dropped_at_any_await_a_poem_closes_its_socket() {
     const VERSES: &[&[u8]] = &[b"one\n", b"two\n", b"three"];
     let limits = Limits::default;
-    dropped_at_every_await(VERSES, |address| get_poetry(vec![address], limits()));
-    dropped_at_every_await(VERSES, |address| {
-        get_poetry_by_hand(vec![address], limits())
-    });
+    dropped_at_every_await(VERSES, |address| get_poetry_with(address, limits()));
+    dropped_at_every_await(VERSES, |address| get_poetry_by_hand(address, limits()));
     dropped_at_every_await(VERSES, |address| lines(poem_at(address)).count());
     dropped_at_every_await(VERSES, |address| {
-        as_they_end([get_poetry(vec![address], limits())], 1).count()
+        as_they_end([get_poetry_with(address, limits())], 1).count()
     });
 }
 
 #[test]
 fn s14_a_transform_dropped_at_any_await_closes_its_socket() {
     dropped_at_every_await(&[b"4", b":AH", b"OY,"], |address| async move {
-        transform(vec![address], "shout", "ahoy", &Limits::default()).await
+        transform_with(address, "shout", "ahoy", &Limits::default()).await
     });
 }
 
 #[test]
-fn the_plain_form_and_the_combinators_agree() {
+fn the_client_by_hand_and_the_combinators_agree() {
     const POEMS: &[&[&[u8]]] = &[&[b"one\n", b"two"], &[], &[b"\xc3", b"\xbc"], &[b"a\xff"]];
     for verses in POEMS {
-        let (address, _gone) = says(verses);
+        let (address, _gone) = sends(verses);
         let short = || Limits {
             poem_bytes_max: 5,
             ..Limits::default()
         };
-        let composed = run(get_poetry(vec![address], short()));
-        assert_eq!(composed, run(get_poetry_by_hand(vec![address], short())));
+        let composed = run(get_poetry_with(address, short()));
+        let by_hand = run(get_poetry_by_hand(address, short()));
+        assert_eq!(failure_of(composed), by_hand);
     }
 }
 
 #[test]
-fn s15_the_total_deadline_bounds_every_way_to_ask() {
+fn s15_the_total_deadline_bounds_every_fetch() {
     let (_silent, address) = listen();
-    let at = || vec![address];
     let limits = Limits {
         total_deadline: Some(Duration::from_millis(50)),
         ..Limits::default()
     };
     let late = Err(FetchFailure::TimedOut(Timeout::Total));
-    assert_eq!(run(get_poetry(at(), limits.clone())), late);
-    assert_eq!(run(get_poetry_by_hand(at(), limits.clone())), late);
-    assert_eq!(run(transform(at(), "shout", "ahoy", &limits)), late);
+    let composed = run(get_poetry_with(address, limits.clone()));
+    assert_eq!(failure_of(composed), late);
+    assert_eq!(run(get_poetry_by_hand(address, limits.clone())), late);
+    let transformed = run(transform_with(address, "shout", "ahoy", &limits));
+    assert_eq!(failure_of(transformed), late);
+}
+
+/// The failure alone, without the address.
+fn failure_of(ended: Result<Poem, FetchError>) -> Result<Poem, FetchFailure> {
+    ended.map_err(|error| error.failure)
 }

@@ -1,4 +1,4 @@
-//! The transform client against servers that say anything, in memory and on virtual time.
+//! The transform client against good and bad servers, in memory and on virtual time.
 
 use poetry::netstring::Flaw;
 use tokio::io::{AsyncReadExt, duplex};
@@ -7,8 +7,8 @@ use tokio::time::sleep;
 use super::*;
 use crate::testing::on_virtual_time;
 
-/// Asks a server that reads the request, says `reply`, and then closes, or never does.
-fn ask_one_that_says(reply: &[u8], closes: bool) -> Result<String, FetchFailure> {
+/// Sends a request to a server that reads it, replies with `reply`, and then closes or does not.
+fn ask_for_reply(reply: &[u8], closes: bool) -> Result<String, FetchFailure> {
     on_virtual_time(async {
         let limits = Limits::default();
         let request = encode("shout", "ahoy", &limits)?;
@@ -32,27 +32,24 @@ fn ask_one_that_says(reply: &[u8], closes: bool) -> Result<String, FetchFailure>
 
 #[test]
 fn s13_the_reply_is_the_poem() {
-    assert_eq!(ask_one_that_says(b"4:AHOY,", true), Ok("AHOY".to_owned()));
-    assert_eq!(ask_one_that_says(b"4:AHOY,", false), Ok("AHOY".to_owned()));
-    assert_eq!(ask_one_that_says(b"0:,", true), Ok(String::new()));
+    assert_eq!(ask_for_reply(b"4:AHOY,", true), Ok("AHOY".to_owned()));
+    assert_eq!(ask_for_reply(b"4:AHOY,", false), Ok("AHOY".to_owned()));
+    assert_eq!(ask_for_reply(b"0:,", true), Ok(String::new()));
 }
 
 #[test]
 fn s13_failures_are_told_apart() {
     use FetchFailure::*;
-    assert_eq!(ask_one_that_says(b"", true), Err(Refused));
-    assert_eq!(ask_one_that_says(b"4:AH", true), Err(CutShort));
-    assert_eq!(
-        ask_one_that_says(b"4:AH", false),
-        Err(TimedOut(Timeout::Idle))
-    );
-    assert_eq!(ask_one_that_says(b"1:\xff,", true), Err(NotUtf8 { at: 0 }));
-    let garbled = ask_one_that_says(b"AHOY", true);
+    assert_eq!(ask_for_reply(b"", true), Err(Refused));
+    assert_eq!(ask_for_reply(b"4:AH", true), Err(CutShort));
+    assert_eq!(ask_for_reply(b"4:AH", false), Err(TimedOut(Timeout::Idle)));
+    assert_eq!(ask_for_reply(b"1:\xff,", true), Err(NotUtf8 { at: 0 }));
+    let garbled = ask_for_reply(b"AHOY", true);
     assert!(matches!(garbled, Err(Garbled(error)) if error.flaw == Flaw::NotADigit(b'A')));
 }
 
 #[test]
-fn s15_a_server_may_take_its_time_with_a_long_request_as_long_as_it_takes_some() {
+fn s15_a_server_that_takes_a_long_request_slowly_but_steadily_is_not_given_up() {
     on_virtual_time(async {
         let limits = Limits::default();
         let request = encode("shout", &"ahoy".repeat(16), &limits).unwrap();
@@ -84,7 +81,10 @@ fn s15_a_request_that_fits_no_frame_is_not_sent() {
         frame_bytes_max: 9,
         ..Limits::default()
     };
-    let nobody = Vec::new();
-    let too_long = on_virtual_time(transform(nobody, "shout", "ahoy", &limits));
-    assert_eq!(too_long, Err(FetchFailure::TooLong { limit: 9 }));
+    let unresolved = Peer::new("never connected", Vec::new());
+    let too_long = on_virtual_time(transform_with(unresolved, "shout", "ahoy", &limits));
+    assert_eq!(
+        too_long.unwrap_err().failure,
+        FetchFailure::TooLong { limit: 9 }
+    );
 }

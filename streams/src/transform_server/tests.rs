@@ -7,6 +7,7 @@ use std::time::Duration;
 use poetry::panics::silence_contained;
 use poetry::{Clock, Counts, Kind, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -318,7 +319,7 @@ fn s21_a_stop_closes_the_idle_at_once_and_lets_a_request_finish() {
         busy_peer.write_all(b"7:sho").await.unwrap();
         sleep(Duration::from_millis(1)).await;
         let began = Instant::now();
-        worker.shared.show_stop();
+        worker.shared.stop_and_wake();
         assert_eq!(idle_peer.read(&mut [0; 4]).await.unwrap(), 0);
         assert_eq!(began.elapsed(), Duration::ZERO);
         let reply = send_and_read_all(busy_peer, b"ut.b,7:shout.c,", true).await;
@@ -357,5 +358,129 @@ fn l5_a_connection_that_always_has_more_lets_others_have_their_turn() {
         asks.await.unwrap();
         ask.abort();
         take.abort();
+    });
+}
+
+/// So many requests, read at once: the first turn leaves a rest.
+fn requests(count: usize) -> Vec<u8> {
+    b"7:shout.a,".repeat(count)
+}
+
+/// A connection whose first turn has left a rest, the task that serves it, and its peer.
+async fn with_a_rest(worker: &TestWorker) -> (JoinHandle<()>, DuplexStream) {
+    let (connection, mut peer) = worker.connect(1 << 16);
+    let served = spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
+    peer.write_all(&requests(200)).await.unwrap();
+    while worker.counts().answered == 0 {
+        yield_now().await;
+    }
+    assert!(worker.counts().answered < 200);
+    (served, peer)
+}
+
+#[test]
+fn s24_s6_a_half_close_behind_a_rest_gets_every_reply() {
+    for partial in [&b""[..], b"7:sho"] {
+        let sent = [&requests(200)[..], partial].concat();
+        let (reply, counts) = serve(KEEP_ALIVE, 1 << 16, async |socket| {
+            send_and_read_all(socket, &sent, true).await
+        });
+        assert_eq!(reply, b"1:A,".repeat(200));
+        assert_eq!(counts.answered, 200);
+        let refused = u64::from(!partial.is_empty());
+        assert_eq!(counts.refused.truncated, refused);
+        assert_eq!(
+            (counts.closed.done, counts.closed.refused),
+            (1 - refused, refused)
+        );
+    }
+}
+
+#[test]
+fn s24_s5_one_shot_keeps_no_rest() {
+    let (reply, counts) = serve(ONE_SHOT, 1 << 16, async |socket| {
+        send_and_read_all(socket, &requests(200), true).await
+    });
+    assert_eq!(reply, b"1:A,");
+    assert_eq!(
+        (counts.requests, counts.answered, counts.closed.done),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn s24_s4_s20_a_refusal_or_a_panic_in_the_rest_comes_after_the_replies_before_it() {
+    silence_contained();
+    let service = TransformService {
+        keep_alive: true,
+        lab: Some(Clock::stopped()),
+    };
+    for bad in [&b"3:bad,"[..], b"x", b"7:crash.x,"] {
+        let sent = [&requests(150)[..], bad, &requests(150)].concat();
+        let (reply, counts) = serve(service.clone(), 1 << 16, async |socket| {
+            send_and_read_all(socket, &sent, true).await
+        });
+        assert_eq!(reply, b"1:A,".repeat(150));
+        assert_eq!((counts.requests, counts.answered), (151, 150));
+        assert_eq!(counts.refused.total() + counts.failed, 1);
+        assert_eq!(counts.closed.refused + counts.closed.panic, 1);
+    }
+}
+
+#[test]
+fn s24_s18_a_peer_that_takes_no_reply_is_closed_with_its_rest() {
+    on_virtual_time(async {
+        let worker = TestWorker::new(limits());
+        let (connection, mut peer) = worker.connect(1000);
+        let served = spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
+        // 1,200 bytes of replies: the last turns find no room.
+        let sent = peer.write_all(&requests(300)).await;
+        assert!(sent.is_ok());
+        sleep(Duration::from_secs(1)).await;
+        let (read, answered) = (worker.counts().bytes_in, worker.counts().answered);
+        assert_eq!((read, answered), (3000, 250));
+        let more = spawn_local(async move {
+            let _ = peer.write_all(&requests(300)).await;
+            std::future::pending::<()>().await;
+        });
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(
+            worker.counts().bytes_in,
+            read,
+            "nothing is read while a reply waits"
+        );
+        served.await.unwrap();
+        let counts = worker.counts();
+        assert_eq!((counts.answered, counts.closed.write), (250, 1));
+        assert!(counts.failed > 0 && counts.in_flight == 0);
+        more.abort();
+    });
+}
+
+#[test]
+fn s24_s21_a_rest_is_in_flight_when_the_server_stops() {
+    on_virtual_time(async {
+        let worker = TestWorker::new(limits());
+        let (served, peer) = with_a_rest(&worker).await;
+        worker.shared.stop_and_wake();
+        let reply = send_and_read_all(peer, b"", false).await;
+        assert_eq!(reply, b"1:A,".repeat(200));
+        served.await.unwrap();
+        let counts = worker.counts();
+        assert_eq!((counts.answered, counts.closed.done), (200, 1));
+        assert_eq!(worker.shared.stop.finished.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn s24_s21_a_rest_is_cut_when_the_grace_ends() {
+    on_virtual_time(async {
+        let worker = TestWorker::new(limits());
+        let (served, _peer) = with_a_rest(&worker).await;
+        worker.shared.stop.begin();
+        served.abort();
+        assert!(served.await.unwrap_err().is_cancelled());
+        assert_eq!(worker.counts().closed.cut, 1);
+        assert_eq!(worker.shared.stop.cut.load(Ordering::Relaxed), 1);
     });
 }

@@ -1,4 +1,4 @@
-//! Round robin: the connections that one worker accepts, spread evenly over all.
+//! Round robin: deals the connections that one worker accepts evenly to all.
 
 use futures::{Stream, StreamExt};
 use poetry::limits::LISTEN_BACKLOG;
@@ -9,7 +9,7 @@ use crate::net::{self, Accepted, Released, Socket};
 /// A connection on its way to another worker's runtime.
 pub(crate) type HandedOver = Accepted<Released>;
 
-/// A channel to each of the `others`.
+/// Creates a channel to each of the `others`.
 pub(crate) fn channels(
     others: usize,
 ) -> (
@@ -21,7 +21,7 @@ pub(crate) fn channels(
         .unzip()
 }
 
-/// The connections that this worker keeps: one for itself, one for each of the `others`, and round again.
+/// The connections that this worker keeps. It deals them in turn to itself and to each of the `others`.
 pub(crate) fn keep_every_nth(
     accepted: impl Stream<Item = Accepted<Socket>>,
     others: Vec<mpsc::Sender<HandedOver>>,
@@ -34,7 +34,7 @@ pub(crate) fn keep_every_nth(
             let Some(other) = other else {
                 return Some(accepted);
             };
-            // A socket that cannot change runtimes is dropped: that costs it, and nobody else.
+            // A socket that cannot change runtimes is dropped, which costs only that connection.
             if let Ok(handed_over) = accepted.try_map(net::release) {
                 let _ = other.send(handed_over).await;
             }

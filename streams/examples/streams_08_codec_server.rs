@@ -1,0 +1,145 @@
+//! Step 8: a transform server in combinators alone, with a codec for netstrings.
+//!
+//! It answers the same requests as [`streams::serve_transforms`], which gives up the codec because of its cost
+//! (MEASURING names it): a read and a write buffer for each connection, also an idle one, and a copy of each frame. The
+//! crate's own server also takes turns, counts, and reads nothing more while a reply waits.
+//!
+//! ```sh
+//! cargo run -p quatrain-streams --example streams_08_codec_server           # serves, and asks itself
+//! cargo run -p quatrain-streams --example streams_08_codec_server -- 11000  # serves until it is stopped
+//! ```
+
+mod common;
+
+use std::future::ready;
+use std::io::{self, Write, stdout};
+use std::pin::pin;
+use std::process::ExitCode;
+
+use futures::StreamExt;
+use poetry::limits::{FRAME_BYTES_MAX, IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT};
+use poetry::{Peer, Refusal, TransformService, netstring};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, copy, sink};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::bytes::{Buf, BytesMut};
+use tokio_util::codec::{Decoder, Encoder, Framed};
+
+// The server: requests in, replies out.
+
+/// Answers the requests of one connection in order, and closes it.
+pub(crate) async fn answer_requests<S>(socket: S, service: TransformService) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut replies, mut requests) = Framed::new(socket, Netstrings::default()).split();
+    let requests_max = if service.keep_alive { usize::MAX } else { 1 };
+
+    let timely = tokio_stream::StreamExt::timeout(requests.by_ref(), IDLE_TIMEOUT);
+    let answered = timely
+        .map(|request| answer(&service, &request??))
+        .take(requests_max)
+        .take_while(|reply| ready(reply.is_ok())) // Replies to the requests before a refused one are delivered.
+        .forward(&mut replies);
+    pin!(answered).await?;
+
+    let mut socket = requests
+        .reunite(replies)
+        .map_err(|_| io::Error::other("two halves of different connections"))?
+        .into_inner()
+        .take(LINGER_BYTES_MAX as u64);
+    timeout(LINGER_TIMEOUT, copy(&mut socket, &mut sink())).await??;
+    Ok(())
+}
+
+fn answer(service: &TransformService, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut reply = Vec::new();
+    service
+        .answer(request, FRAME_BYTES_MAX, &mut reply)
+        .map_err(io::Error::other)?;
+    Ok(reply)
+}
+
+async fn serve(listener: TcpListener, service: TransformService) -> io::Result<()> {
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        // A connection that fails concerns only its client.
+        tokio::spawn(answer_requests(socket, service.clone()));
+    }
+}
+
+/// Requests as netstrings; replies are netstrings already.
+struct Netstrings(netstring::Decoder);
+
+impl Default for Netstrings {
+    fn default() -> Self {
+        Self(netstring::Decoder::new(FRAME_BYTES_MAX))
+    }
+}
+
+impl Decoder for Netstrings {
+    type Item = Vec<u8>;
+    type Error = io::Error;
+
+    fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Vec<u8>>> {
+        let mut frames = self.0.feed(bytes);
+        let frame = frames.next().map_err(io::Error::other)?.map(<[u8]>::to_vec);
+        let consumed = bytes.len() - frames.rest().len();
+        drop(frames);
+        bytes.advance(consumed);
+        Ok(frame)
+    }
+
+    fn decode_eof(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Vec<u8>>> {
+        match self.decode(bytes)? {
+            None if self.0.is_mid_frame() => Err(io::Error::other(Refusal::Truncated)),
+            frame => Ok(frame),
+        }
+    }
+}
+
+impl Encoder<Vec<u8>> for Netstrings {
+    type Error = io::Error;
+
+    fn encode(&mut self, reply: Vec<u8>, bytes: &mut BytesMut) -> io::Result<()> {
+        bytes.extend_from_slice(&reply);
+        Ok(())
+    }
+}
+
+// The step: its arguments, and a request to itself.
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let service = TransformService {
+        keep_alive: true,
+        lab: None,
+    };
+    let step = async {
+        match &arguments[..] {
+            [] => {
+                let listener = TcpListener::bind("127.0.0.1:0").await?;
+                let address = listener.local_addr()?;
+                tokio::spawn(serve(listener, service));
+                let reply = streams::transform(address, "cummingsify", "I Asked Myself.").await?;
+                writeln!(stdout(), "{reply}")?;
+            }
+            [text, ..] => {
+                let peer: Peer = text.parse()?;
+                let listener = TcpListener::bind(peer.addresses()?).await?;
+                writeln!(stdout(), "Serving transforms on {}", listener.local_addr()?)?;
+                return serve(listener, service).await.map_err(Into::into);
+            }
+        }
+        Ok(())
+    };
+    match &arguments[..] {
+        [] => common::finish(common::block_on(step)),
+        [text] => match text.parse::<Peer>() {
+            Ok(_) => common::finish(common::block_on(step)),
+            Err(error) => common::wrong("[[HOST:]PORT]", &format!("'{text}': {error}")),
+        },
+        _ => common::wrong("[[HOST:]PORT]", "more than one address is given"),
+    }
+}
