@@ -129,7 +129,7 @@ impl<P: Process> ProcessActor<P> {
 
     fn end_with(&mut self, reason: Reason) {
         if self.control.waits() {
-            self.control.ending.get_or_insert(reason);
+            self.control.wait_state_mut().ending.get_or_insert(reason);
         } else {
             self.end(reason);
         }
@@ -144,8 +144,9 @@ impl<P: Process> ProcessActor<P> {
         let _ = contain(|| life.state.terminate(&reason, &mut Me { port, control }));
         let _ = contain(move || drop(life));
         self.control.disarm();
-        self.control.wait_state = None;
-        self.control.pid.record().end(&reason);
+        let state = self.control.wait_state.take();
+        let heir = state.and_then(|state| state.heir);
+        self.control.pid.record().end(&reason, heir);
     }
 
     fn take(&mut self, mail: Mail<P::Message>) {
@@ -181,7 +182,7 @@ impl<P: Process> ProcessActor<P> {
                 if let Some(resume) = resume {
                     self.run(resume);
                 }
-            } else if let Some(reason) = self.control.ending.take() {
+            } else if let Some(reason) = state.ending.take() {
                 self.end(reason);
             } else if let Some(mail) = state.later.pop_front() {
                 self.take(mail);

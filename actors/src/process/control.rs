@@ -11,6 +11,7 @@ use poetry::limits::REQUESTS_PER_TURN_MAX;
 use super::by_id::Monitors;
 use super::local::Local;
 use super::pid::{Mail, Pid};
+use super::process_ref::ProcessRef;
 use super::rounds::Round;
 use super::{Next, Process};
 use crate::monitor::Reason;
@@ -33,8 +34,6 @@ pub(super) struct Control<P: Process> {
     pub(super) due: Option<Duration>,
     /// The process's entry among the arbiter's deadlines; never later than `due`.
     pub(super) entry: Option<Key>,
-    /// The reason to exit for as soon as everything the process sent has arrived.
-    pub(super) ending: Option<Reason>,
     pub(super) wait_state: Option<Box<WaitState<P>>>,
 }
 
@@ -42,9 +41,13 @@ pub(super) struct Control<P: Process> {
 pub(super) struct WaitState<P: Process> {
     /// What the process waits for, in order. Until all of it has come, the process receives nothing.
     pub(super) waits: VecDeque<Wait<P>>,
+    /// The reason to exit for as soon as everything the process sent has arrived.
+    pub(super) ending: Option<Reason>,
     /// Mail that arrived meanwhile.
     pub(super) later: VecDeque<Mail<P::Message>>,
     monitors: Monitors,
+    /// The process that took over the port ([`Me::hand_over`](super::Me::hand_over)).
+    pub(super) heir: Option<ProcessRef>,
 }
 
 /// Something a process waits for.
@@ -71,7 +74,6 @@ impl<P: Process> Control<P> {
             now: None,
             due: None,
             entry: None,
-            ending: None,
             wait_state: None,
         }
     }
@@ -92,8 +94,10 @@ impl<P: Process> Control<P> {
         self.wait_state.get_or_insert_with(|| {
             Box::new(WaitState {
                 waits: VecDeque::new(),
+                ending: None,
                 later: VecDeque::new(),
                 monitors: Monitors::default(),
+                heir: None,
             })
         })
     }

@@ -61,7 +61,10 @@ impl ProcessRef {
     /// Returns the process that took over this one's port, once this one has ended ([`Me::hand_over`](super::Me::hand_over)).
     pub fn heir(&self) -> Option<ProcessRef> {
         let status = self.record().status();
-        status.heir.clone().filter(|_| status.ended.is_some())
+        match &status.links {
+            Links::One(heir) if status.ended.is_some() => Some(heir.clone()),
+            _ => None,
+        }
     }
 
     /// Asks the process to exit for `reason`. A process that traps exits receives the request and decides; any other one
@@ -103,7 +106,7 @@ pub(crate) struct Record {
 #[derive(Default)]
 struct Status {
     ended: Option<Reason>,
-    heir: Option<ProcessRef>,
+    /// After the end, at most the link to the heir.
     links: Links,
     monitors: Vec<(MonitorId, ProcessRef)>,
 }
@@ -167,13 +170,9 @@ impl Record {
         self.status().links.remove(other);
     }
 
-    pub(super) fn set_heir(&self, heir: ProcessRef) {
-        self.status().heir = Some(heir);
-    }
-
     /// Marks the process as ended and notifies the processes that are linked to it or monitor it. Called after it has
     /// released everything it owned.
-    pub(super) fn end(&self, reason: &Reason) {
+    pub(super) fn end(&self, reason: &Reason, heir: Option<ProcessRef>) {
         let (links, monitors) = {
             let mut status = self.status();
             if status.ended.is_some() {
@@ -181,7 +180,7 @@ impl Record {
             }
             status.ended = Some(reason.clone());
             (
-                std::mem::take(&mut status.links),
+                std::mem::replace(&mut status.links, heir.map_or(Links::None, Links::One)),
                 std::mem::take(&mut status.monitors),
             )
         };

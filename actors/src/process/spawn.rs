@@ -144,7 +144,7 @@ impl<P: Process> NotStarted<P> {
 
     fn fail(mut self, reason: &Reason) {
         if let Some((pid, _)) = self.0.take() {
-            pid.record().end(reason);
+            pid.record().end(reason, None);
         }
     }
 }
@@ -152,7 +152,7 @@ impl<P: Process> NotStarted<P> {
 impl<P: Process> Drop for NotStarted<P> {
     fn drop(&mut self) {
         if let Some((pid, _)) = self.0.take() {
-            pid.record().end(&Reason::NoProcess);
+            pid.record().end(&Reason::NoProcess, None);
         }
     }
 }
@@ -215,7 +215,7 @@ impl<P: Process> Me<'_, P> {
                 process.record().link(linked);
             }
         }
-        record.set_heir(process);
+        self.control.wait_state_mut().heir = Some(process);
         pid
     }
 }
