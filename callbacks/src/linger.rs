@@ -6,10 +6,10 @@ use poetry::Limits;
 use crate::protocol::Producer;
 use crate::reactor::Transport;
 
-/// How many bytes a lingering connection still drains.
+/// How many bytes a lingering connection still drains. Small, since every connection has room for one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Linger {
-    bytes_left: usize,
+    bytes_left: u32,
 }
 
 // ANCHOR: linger
@@ -20,12 +20,13 @@ impl Linger {
         transport.resume_producing();
         transport.set_timeout(Some(limits.linger_timeout));
         Self {
-            bytes_left: limits.linger_bytes_max,
+            bytes_left: u32::try_from(limits.linger_bytes_max).unwrap_or(u32::MAX),
         }
     }
 
     /// Discards `bytes` of input. A peer that sends too many is closed.
     pub(crate) fn drain(&mut self, transport: &Transport, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         match self.bytes_left.checked_sub(bytes) {
             Some(left) => self.bytes_left = left,
             None => transport.lose_connection(),

@@ -14,11 +14,11 @@ use crate::protocol::{Address, Factory, Side};
 use crate::timers::{Clock, DelayedCall};
 
 mod connection;
+mod connections;
 mod core;
 mod lifecycle;
 mod memory;
 mod port;
-mod slots;
 mod system;
 mod threads;
 

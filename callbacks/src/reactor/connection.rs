@@ -8,7 +8,6 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::rc::Rc;
 
 use super::Core;
-use super::slots::Tokened;
 use super::system::{Ready, Socket};
 use crate::log;
 use crate::protocol::{Factory, Lost, Producer, Protocol};
@@ -136,20 +135,20 @@ impl Transport {
         }))
     }
 
-    /// Adds an accepted connection and calls its protocol. If the socket could not be `watched`, the connection breaks at
-    /// once.
+    /// Adds an accepted connection and calls its protocol. If the socket cannot be watched, the connection breaks at once.
     pub(super) fn establish(
         core: &Rc<Core>,
-        socket: Socket,
-        token: usize,
+        mut socket: Socket,
         peer: SocketAddr,
         protocol: Box<dyn Protocol>,
-        watched: io::Result<()>,
     ) {
-        let transport = Self::new(core, socket, token, peer, Phase::Open);
+        let mut watched = Ok(());
+        let transport = core.connections.borrow_mut().insert_with(|token| {
+            watched = core.driver.register(&mut socket, token, false);
+            Self::new(core, socket, token, peer, Phase::Open)
+        });
         transport.0.protocol.set(Some(protocol));
-        core.connections.borrow_mut().fill(transport.clone());
-        core.calling(token, || {
+        core.calling(transport.token(), || {
             transport.call(|protocol, transport| protocol.connection_made(transport));
         });
         if let Err(error) = watched {
@@ -262,7 +261,8 @@ impl Transport {
             return;
         }
         self.advance_to(Phase::Closed);
-        self.0.core.connections.borrow_mut().release(self.0.token);
+        let removed = self.0.core.connections.borrow_mut().remove(self.0.token);
+        drop(removed);
         drop(self.0.socket.take());
         let extra = self.0.extra.take();
         self.0.core.clean_up_timeouts();
@@ -314,13 +314,6 @@ impl Transport {
     #[inline]
     fn advance_to(&self, phase: Phase) {
         self.0.phase.set(self.phase().max(phase));
-    }
-}
-
-impl Tokened for Transport {
-    #[inline]
-    fn token(&self) -> usize {
-        self.0.token
     }
 }
 

@@ -12,9 +12,9 @@ use poetry::limits::READ_BUFFER_BYTES;
 use poetry::panics;
 
 use super::connection::Transport;
+use super::connections::Connections;
 use super::lifecycle::{Lifecycle, Phase};
 use super::port::Ports;
-use super::slots::Slots;
 use super::system::{Driver, EVENTS_MAX, Ready, Socket, WAKE};
 use super::threads::{Inlets, Mailbox};
 use crate::log::{self, Trouble};
@@ -27,7 +27,7 @@ pub(crate) struct Core {
     pub(super) driver: Driver,
     /// The clock's time in nanoseconds, for the hot path.
     pub(super) now: Cell<u64>,
-    pub(super) connections: RefCell<Slots<Transport>>,
+    pub(super) connections: RefCell<Connections>,
     pub(super) ports: Ports,
     /// Functions that other threads call, by number.
     pub(super) inlets: RefCell<Inlets>,
@@ -259,18 +259,10 @@ impl Core {
         timeouts.pop().map(|Reverse(entry)| entry)
     }
 
-    pub(super) fn adopt(
-        self: &Rc<Self>,
-        mut socket: Socket,
-        address: Address,
-        factory: &dyn Factory,
-    ) {
-        let Some(protocol) = factory.build_protocol(&address) else {
-            return;
-        };
-        let token = self.connections.borrow_mut().reserve();
-        let watched = self.driver.register(&mut socket, token, false);
-        Transport::establish(self, socket, token, address.peer, protocol, watched);
+    pub(super) fn adopt(self: &Rc<Self>, socket: Socket, address: Address, factory: &dyn Factory) {
+        if let Some(protocol) = factory.build_protocol(&address) {
+            Transport::establish(self, socket, address.peer, protocol);
+        }
     }
 
     pub(super) fn transports(&self) -> Vec<Transport> {

@@ -18,8 +18,6 @@ use crate::timers::DelayedCall;
 
 /// Connections accepted in one turn, so that a burst does not delay the connections served.
 const ACCEPTS_PER_TURN: usize = 256;
-/// The topmost bit of a token marks a port.
-const PORT: usize = 1 << (usize::BITS - 1);
 
 /// Decides what happens to a port's connections.
 pub trait Acceptor {
@@ -64,15 +62,15 @@ struct State {
     retry: Cell<Option<DelayedCall>>,
 }
 
-/// The ports of a reactor. A token is a place; the place of a stopped port is reused.
+/// The ports of a reactor. A port's token is its place, and the place of a stopped port is reused.
 #[derive(Default)]
 pub(super) struct Ports(RefCell<Vec<Port>>);
 
 impl Ports {
     pub(super) fn ready(&self, token: usize) {
-        let port = self.0.borrow().get(token & !PORT).cloned();
+        let port = self.0.borrow().get(token).cloned();
         // A port that waits for descriptors retries by itself: an attempt for every arrival would fail each time (S17).
-        if let Some(port) = port.filter(|port| token & PORT != 0 && !port.has_retry()) {
+        if let Some(port) = port.filter(|port| !port.has_retry()) {
             port.accept();
         }
     }
@@ -121,8 +119,7 @@ impl Port {
         if core.is_closed() {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        let place = core.ports.free_place();
-        let token = PORT | place;
+        let token = core.ports.free_place();
         core.driver.listen(&mut listener, token)?;
         let port = Self(Rc::new(State {
             core: Rc::downgrade(core),
@@ -134,7 +131,7 @@ impl Port {
             serial: Cell::new(0),
             retry: Cell::new(None),
         }));
-        core.ports.put(place, port.clone());
+        core.ports.put(token, port.clone());
         Ok(port)
     }
 
@@ -251,7 +248,7 @@ impl fmt::Debug for Port {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Port")
             .field("address", &self.0.address)
-            .field("token", &(self.0.token & !PORT))
+            .field("token", &self.0.token)
             .finish_non_exhaustive()
     }
 }

@@ -12,8 +12,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::memory::{End, Network};
 
-/// The token of the waker: calls from other threads wait.
-pub(super) const WAKE: usize = usize::MAX;
+/// The token of the waker: calls from other threads wait. No port and no connection has it.
+pub(super) const WAKE: usize = u32::MAX as usize;
 /// Events taken from the kernel in one poll: 12 KiB of them.
 pub(super) const EVENTS_MAX: usize = 1_024;
 

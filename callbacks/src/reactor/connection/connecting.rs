@@ -16,10 +16,11 @@ impl Transport {
         address: Address,
         factory: Rc<dyn Factory>,
     ) -> Self {
-        let token = core.connections.borrow_mut().reserve();
-        let transport = Self::new(core, socket, token, address.peer, Phase::Connecting);
+        let transport = core
+            .connections
+            .borrow_mut()
+            .insert_with(|token| Self::new(core, socket, token, address.peer, Phase::Connecting));
         transport.with_extra(|extra| extra.factory = Some(factory));
-        core.connections.borrow_mut().fill(transport.clone());
         core.unwatched.borrow_mut().push(transport.clone());
         transport
     }
