@@ -4,26 +4,32 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use crate::lossy::Lossy;
+use crate::line_writer::LineWriter;
 
 /// How the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// All arrived, or all that was in flight finished: 0.
-    Fine,
+    /// All poems arrived, or all requests in flight finished: 0.
+    Success,
     /// Something failed or was cut: 1.
     Trouble,
     /// It could not start: 2.
     NotStarted,
+    /// A signal interrupted it: 128 and the signal's number, as shells report it; 130 for Ctrl-C.
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+    },
 }
 
 impl Status {
-    /// The number the parent process gets.
+    /// Returns the number for the parent process.
     pub(crate) fn code(self) -> u8 {
         match self {
-            Self::Fine => 0,
+            Self::Success => 0,
             Self::Trouble => 1,
             Self::NotStarted => 2,
+            Self::Interrupted { signal } => 128 | u8::try_from(signal).unwrap_or_default(),
         }
     }
 }
@@ -34,10 +40,10 @@ impl From<Status> for ExitCode {
     }
 }
 
-/// What a subcommand returns.
+/// The result of a subcommand.
 pub(crate) type Ended = Result<Status, Failure>;
 
-/// Why the command ended before its work was done: a line for the user that names the culprit and what to do.
+/// Why the command ended early: a line for the user that names the culprit and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     status: Status,
@@ -45,35 +51,41 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The command could not start (status 2).
+    /// Creates a failure to start (status 2).
     pub(crate) fn new(message: impl fmt::Display) -> Self {
-        Self {
-            status: Status::NotStarted,
-            message: message.to_string(),
-        }
+        Self::with_status(Status::NotStarted, message)
     }
 
-    /// The command started and then found something wrong (status 1).
+    /// Creates a failure after the start (status 1).
     pub(crate) fn trouble(message: impl fmt::Display) -> Self {
+        Self::with_status(Status::Trouble, message)
+    }
+
+    /// Creates a failure that ends with `status`.
+    pub(crate) fn with_status(status: Status, message: impl fmt::Display) -> Self {
         Self {
-            status: Status::Trouble,
+            status,
             message: message.to_string(),
         }
     }
 
-    /// Says it, and gives the status to end with.
-    pub(crate) fn say(&self, stderr: &Lossy) -> Status {
+    /// Writes the line, and returns the status to end with.
+    pub(crate) fn report(&self, stderr: &LineWriter) -> Status {
         stderr.line(format_args!("quatrain: {}", self.message));
         self.status
     }
 }
 
-/// What the system said, without the number it adds.
+/// Returns the system's words for `error`.
 pub(crate) fn cause(error: &io::Error) -> String {
-    let text = error.to_string();
+    without_number(&error.to_string())
+}
+
+/// Removes the error number that Rust appends to the system's words.
+pub(crate) fn without_number(text: &str) -> String {
     match text.rfind(" (os error ") {
         Some(end) => text[..end].to_owned(),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -86,5 +98,11 @@ mod tests {
         let error = io::Error::from_raw_os_error(nix::libc::ENOENT);
         assert_eq!(cause(&error), "No such file or directory");
         assert_eq!(cause(&io::Error::other("mine")), "mine");
+    }
+
+    #[test]
+    fn s11_an_interrupt_ends_with_the_status_that_shells_give_it() {
+        let interrupted = |signal| Status::Interrupted { signal }.code();
+        assert_eq!((interrupted(2), interrupted(15)), (130, 143));
     }
 }

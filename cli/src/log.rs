@@ -1,8 +1,7 @@
-//! A server's log: what is worth a line, how often, and at what level (S4, S17, S20, S22). Models report events; only
-//! this file turns them into words.
+//! A server's log: which events become a line, how often, and at what level (S4, S17, S20, S22). Models report events;
+//! only this file puts them into words.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 
 use poetry::event::Interest;
@@ -12,24 +11,26 @@ use tracing::{Level, debug, enabled, error, trace, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
-use crate::lossy::Lossy;
+use crate::line_writer::LineWriter;
+use crate::terminal;
 use crate::throttle::Throttle;
+use crate::words::counted;
 
-/// Lines a second that say the server cannot accept (S17), or that connections wait for a thread.
+/// Lines a second about a server that cannot accept (S17) or is short of threads.
 const ACCEPT_LINES_PER_SECOND: u32 = 1;
 
-/// Sends what is traced, as far as `filter` lets it, to `stderr`.
-pub(crate) fn start(filter: &str, stderr: &Lossy) -> Result<(), Failure> {
+/// Starts logging to `stderr` what `filter` admits.
+pub(crate) fn start(filter: &str, stderr: &LineWriter) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| Failure::new(format_args!("--log {filter}: {error}")))?;
     let stderr = stderr.clone();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(terminal::stderr_is_coloured())
         .with_target(false)
         .with_writer(move || stderr.clone())
         .try_init()
-        .map_err(|error| Failure::new(format_args!("cannot log: {error}")))
+        .map_err(|error| Failure::new(format_args!("cannot start the log: {error}")))
 }
 
 /// Writes a server's log.
@@ -40,22 +41,25 @@ pub(crate) struct ServerLog {
 }
 
 impl ServerLog {
-    /// A log that has said nothing yet.
+    /// Creates a log without lines.
     pub(crate) fn new() -> Self {
         Self {
-            refusals: Throttle::new(REFUSAL_LINES_PER_SECOND, |rest| {
-                warn!("refused {rest} more requests within the second");
+            refusals: Throttle::new(REFUSAL_LINES_PER_SECOND, |left_out| {
+                let requests = counted(left_out, "more request");
+                warn!("refused {requests} within the second");
             }),
-            accepts: Throttle::new(ACCEPT_LINES_PER_SECOND, |rest| {
-                debug!("could not accept {rest} more times within the second");
+            accepts: Throttle::new(ACCEPT_LINES_PER_SECOND, |left_out| {
+                let times = counted(left_out, "more time");
+                debug!("could not accept {times} within the second");
             }),
-            threads: Throttle::new(ACCEPT_LINES_PER_SECOND, |rest| {
-                debug!("was short of threads {rest} more times within the second");
+            threads: Throttle::new(ACCEPT_LINES_PER_SECOND, |left_out| {
+                let times = counted(left_out, "more time");
+                debug!("was short of threads {times} within the second");
             }),
         }
     }
 
-    /// Says what was held back.
+    /// Reports how many lines the throttles left out.
     pub(crate) fn finish(&self) {
         self.refusals.finish();
         self.accepts.finish();
@@ -75,7 +79,7 @@ impl Observer for ServerLog {
     }
 
     fn observe(&self, event: &Event) {
-        let peer = Shown(event.scene.peer);
+        let peer = PeerName(event.scene.peer);
         match &event.kind {
             Kind::Refused(refusal) => {
                 if self.refusals.admits(event.at) {
@@ -100,9 +104,9 @@ impl Observer for ServerLog {
     }
 }
 
-struct Shown(Option<SocketAddr>);
+struct PeerName(Option<SocketAddr>);
 
-impl fmt::Display for Shown {
+impl fmt::Display for PeerName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(address) => address.fmt(out),

@@ -1,46 +1,51 @@
 //! The `quatrain` command: serves and fetches poems with any of the four models, and compares them.
 //!
-//! This file says what happens in which order; what a program does, and how, is the business of the models.
+//! This file dispatches to the subcommands. The models do the work.
 
 mod args;
-mod bars;
+mod closed_stdout;
 mod compare;
 mod descriptors;
 mod failure;
 mod fetch;
+mod hints;
+mod line_writer;
 mod load;
 mod log;
-mod lossy;
 mod output;
 mod parent;
+mod poem_file;
 mod progress;
 mod resolve;
 mod rounds;
 mod serve;
 mod signals;
 mod stats;
-mod status;
+mod status_line;
+mod table_layout;
+mod terminal;
 mod throttle;
+mod words;
 
 use std::process::ExitCode;
 
 use args::{Cli, Command};
 use failure::Ended;
-use lossy::Lossy;
+use line_writer::LineWriter;
 use poetry::panics;
 
 fn main() -> ExitCode {
     panics::silence_contained();
-    let stderr = Lossy::stderr();
+    let stderr = LineWriter::stderr();
     let status = match Cli::read(&stderr) {
-        Ok(cli) => run(cli, &stderr).unwrap_or_else(|failure| failure.say(&stderr)),
+        Ok(cli) => run(cli, &stderr).unwrap_or_else(|failure| failure.report(&stderr)),
         Err(status) => status,
     };
     stderr.finish();
     status.into()
 }
 
-fn run(cli: Cli, stderr: &Lossy) -> Ended {
+fn run(cli: Cli, stderr: &LineWriter) -> Ended {
     log::start(&cli.log, stderr)?;
     descriptors::prepare(cli.command.connections());
     match cli.command {

@@ -1,23 +1,27 @@
-//! What `fetch` prints on stdout: poems byte for byte, or JSON (S10, S11, S22).
+//! Prints results on stdout: poems byte for byte, JSON, or text (S10, S11, S22).
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 
 use poetry::{FetchRequest, Outcome};
 use serde::Serialize;
 
+use crate::closed_stdout;
 use crate::failure::{Status, cause};
-use crate::lossy::Lossy;
+use crate::line_writer::LineWriter;
 
-/// Prints the poems that arrived, in order. A newline is added only where a poem would begin in the middle of a line.
+/// Prints the poems that arrived, in order. A newline is added only where a poem would otherwise begin in the middle
+/// of a line.
 pub(crate) fn poems(outcomes: &[Outcome]) -> io::Result<()> {
+    closed_stdout::check()?;
     let poems = outcomes
         .iter()
         .filter_map(|outcome| outcome.poem.as_deref().ok());
     write_poems(poems, &mut io::stdout().lock())
 }
 
-/// Prints what is text already.
+/// Prints `text`.
 pub(crate) fn text(text: &str) -> io::Result<()> {
+    closed_stdout::check()?;
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
@@ -39,8 +43,9 @@ fn write_poems<'a>(
     stdout.flush()
 }
 
-/// Prints one object a poem, in order.
+/// Prints a JSON object for each poem, in order.
 pub(crate) fn json(requests: &[FetchRequest], outcomes: &[Outcome]) -> io::Result<()> {
+    closed_stdout::check()?;
     let mut stdout = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     for (index, (request, outcome)) in requests.iter().zip(outcomes).enumerate() {
         let line = Line::new(index + 1, request, outcome);
@@ -50,22 +55,22 @@ pub(crate) fn json(requests: &[FetchRequest], outcomes: &[Outcome]) -> io::Resul
     stdout.flush()
 }
 
-/// One poem, for machines.
+/// A poem as a JSON object.
 #[derive(Serialize)]
 struct Line<'a> {
     /// Counted from 1, as in the progress lines.
     task: usize,
     address: &'a str,
-    /// `arrived`, or the failure in one word.
+    /// `arrived`, or the name of the failure.
     status: &'static str,
-    /// Received from the poem server.
+    /// Bytes received from the poem server.
     bytes: u64,
     elapsed_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     poem: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Why the poem is the original although a transform was asked for.
+    /// Why the poem is not transformed although a transform was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     transform_error: Option<String>,
 }
@@ -87,8 +92,8 @@ impl<'a> Line<'a> {
     }
 }
 
-/// That stdout is closed is said to nobody: whoever closed it has read enough (S22).
-pub(crate) fn failed(error: &io::Error, stderr: &Lossy) -> Status {
+/// Reports that printing failed. If the reader of a pipe has closed it, it has read enough: that is not reported (S22).
+pub(crate) fn report_failure(error: &io::Error, stderr: &LineWriter) -> Status {
     if error.kind() != ErrorKind::BrokenPipe {
         let cause = cause(error);
         stderr.line(format_args!("quatrain: cannot write to stdout: {cause}"));

@@ -1,7 +1,7 @@
-//! A server that was started by `compare` must not outlive it, however that ends. Only Linux can promise this of a
-//! parent that is killed; elsewhere the parent's own care has to do.
+//! Ends a server when its parent, `compare` or `measure`, ends. Only Linux guarantees this for a parent that is killed;
+//! elsewhere the parent stops its servers itself.
 
-/// Has the system end this process when `parent`, which started it, ends.
+/// Asks the system to end this process when its parent, process `parent`, ends.
 #[cfg(target_os = "linux")]
 pub(crate) fn end_with(parent: u32) {
     use nix::sys::prctl::set_pdeathsig;
@@ -11,7 +11,7 @@ pub(crate) fn end_with(parent: u32) {
     if let Err(error) = set_pdeathsig(Signal::SIGKILL) {
         tracing::warn!("this server may outlive its parent: {error}");
     }
-    // It may have ended before it was asked for.
+    // The parent may have ended before that call.
     if u32::try_from(getppid().as_raw()) != Ok(parent) {
         std::process::exit(1);
     }

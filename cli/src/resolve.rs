@@ -1,4 +1,4 @@
-//! Names become addresses: all at once, bounded in threads and in time (S10). Models are given addresses only.
+//! Resolves names: all at once, within bounds on threads and time (S10). Models receive addresses only.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -13,14 +13,14 @@ use poetry::{Cancel, FetchFailure, Peer};
 use crate::args::Address;
 use crate::failure::Failure;
 
-/// Names that are asked for at once. The system's resolver cannot be interrupted; what it has not answered in time
-/// is left behind, in at most this many threads.
+/// Names that are resolved at once. The system's resolver cannot be interrupted, so lookups that take too long are
+/// abandoned, in at most this many threads.
 const THREADS_MAX: usize = 32;
 
 type Resolved = Result<Vec<IpAddr>, String>;
 
-/// The peers at `addresses`, in their order. A name that is not resolved within `wait`, or before `cancel`, is a peer
-/// that cannot be connected to.
+/// Returns the peers at `addresses`, in order. A name that is not resolved within `wait`, or before `cancel` fires,
+/// becomes an unresolved peer.
 pub(crate) fn peers(addresses: &[&Address], wait: Duration, cancel: &Cancel) -> Vec<Peer> {
     let names = addresses
         .iter()
@@ -31,7 +31,7 @@ pub(crate) fn peers(addresses: &[&Address], wait: Duration, cancel: &Cancel) -> 
     addresses.iter().map(peer).collect()
 }
 
-/// The first of the addresses of `address`.
+/// Returns the first socket address of `address`.
 pub(crate) fn first(address: &Address, wait: Duration) -> Result<SocketAddr, FetchFailure> {
     let names = [address.host.as_str()].into_iter();
     let resolved = names_to_addresses(names, wait, &Cancel::new());
@@ -55,7 +55,7 @@ fn not_in_time(wait: Duration) -> String {
     format!("the name was not resolved within {} s", wait.as_secs_f64())
 }
 
-/// The address to listen on. Of a name's addresses an IPv4 one is preferred, since that is what `fetch` assumes.
+/// Returns the address to listen on. Of a name's addresses an IPv4 one is preferred, because `fetch` defaults to IPv4.
 pub(crate) fn interface(name: &str, port: u16, wait: Duration) -> Result<SocketAddr, Failure> {
     let host = name.trim_start_matches('[').trim_end_matches(']');
     if let Ok(ip) = host.parse() {
@@ -75,12 +75,12 @@ pub(crate) fn interface(name: &str, port: u16, wait: Duration) -> Result<SocketA
     )))
 }
 
-enum Said {
+enum Message {
     Resolved(String, Resolved),
     Cancelled,
 }
 
-/// What is known of `names` when all are resolved, `wait` is over, or `cancel` fires.
+/// Returns the answers for `names` that are known when all have come, `wait` is over, or `cancel` fires.
 fn names_to_addresses<'a>(
     names: impl Iterator<Item = &'a str>,
     wait: Duration,
@@ -92,32 +92,32 @@ fn names_to_addresses<'a>(
         return resolved;
     }
     let deadline = Instant::now() + wait;
-    let (say, said) = mpsc::channel();
-    let wake = say.clone();
-    let _subscription = cancel.subscribe(move |_| drop(wake.send(Said::Cancelled)));
-    start_resolvers(names.iter().map(|&name| name.to_owned()).collect(), &say);
+    let (send, messages) = mpsc::channel();
+    let wake = send.clone();
+    let _subscription = cancel.subscribe(move |_| drop(wake.send(Message::Cancelled)));
+    start_resolvers(names.iter().map(|&name| name.to_owned()).collect(), &send);
     while resolved.len() < names.len() {
         let left = deadline.saturating_duration_since(Instant::now());
-        match said.recv_timeout(left) {
-            Ok(Said::Resolved(name, answer)) => drop(resolved.insert(name, answer)),
-            Ok(Said::Cancelled)
+        match messages.recv_timeout(left) {
+            Ok(Message::Resolved(name, answer)) => drop(resolved.insert(name, answer)),
+            Ok(Message::Cancelled)
             | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
         }
     }
     resolved
 }
 
-/// Starts as many threads as there are names, up to the bound; each takes the next name until none is left.
-fn start_resolvers(names: VecDeque<String>, say: &Sender<Said>) {
+/// Starts a thread for each name, up to the bound. Each thread resolves names until none is left.
+fn start_resolvers(names: VecDeque<String>, send: &Sender<Message>) {
     let threads = names.len().min(THREADS_MAX);
     let names = Arc::new(Mutex::new(names));
     for _ in 0..threads {
-        let (queue, sender) = (Arc::clone(&names), say.clone());
+        let (queue, sender) = (Arc::clone(&names), send.clone());
         let work = move || {
             while let Some(name) = next(&queue) {
                 let answer = resolve(&name);
-                if sender.send(Said::Resolved(name, answer)).is_err() {
-                    return; // Nobody waits any more.
+                if sender.send(Message::Resolved(name, answer)).is_err() {
+                    return; // The caller has stopped waiting.
                 }
             }
         };
@@ -126,7 +126,7 @@ fn start_resolvers(names: VecDeque<String>, say: &Sender<Said>) {
             .spawn(work)
             .is_err()
         {
-            break; // The threads there are take all names, or time runs out.
+            break; // The other threads resolve all names, or time runs out.
         }
     }
 }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn s10_peers_come_in_the_order_of_their_addresses() {
+    fn s10_peers_are_in_the_order_of_their_addresses() {
         let addresses = [address("7"), address("localhost:8"), address("[::1]:9")];
         let peers = peers(&addresses.each_ref(), WAIT, &Cancel::new());
         let names: Vec<&str> = peers.iter().map(|peer| peer.name()).collect();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn s10_a_name_that_is_not_resolved_is_a_connection_that_failed() {
+    fn s10_an_unresolved_name_is_a_failed_connection() {
         let long = address(&format!("{}:1", "x".repeat(300)));
         let peers = peers(&[&long], WAIT, &Cancel::new());
         assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_may_be_named() {
+    fn an_interface_may_be_a_name() {
         assert_eq!(
             interface("localhost", 5, WAIT).map(|address| address.port()),
             Ok(5)

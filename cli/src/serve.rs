@@ -1,127 +1,104 @@
-//! `quatrain serve`: sets a server up, says where it is, and does what signals ask of it (S21, S23).
+//! `quatrain serve`: starts a server, prints where it listens, and does what signals request (S21, S23).
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use poetry::limits::{CONNECT_TIMEOUT, POEM_BYTES_MAX};
-use poetry::{Counts, Model, Poem, PoemService, Server, Service, TransformService};
+use poetry::limits::CONNECT_TIMEOUT;
+use poetry::{Counts, Model, PoemService, Server, Service, TransformService};
 use tracing::{error, info, warn};
 
 use crate::args::{Bounds, PoemArgs, ServeArgs, ServeCommand, TransformArgs};
+use crate::closed_stdout;
 use crate::failure::{Ended, Failure, Status, cause};
+use crate::line_writer::{LineWriter, Sink, would_block};
 use crate::log::ServerLog;
-use crate::lossy::Lossy;
 use crate::parent;
+use crate::poem_file;
 use crate::resolve;
-use crate::signals::{self, Asked, Requests};
+use crate::signals::{self, Request, Requests};
 use crate::stats::Stats;
 
 /// Runs a server until a signal ends it.
-pub(crate) fn run(args: ServeArgs, stderr: &Lossy) -> Ended {
-    let (what, service, bounds) = match args.command {
+pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
+    let offer = match args.command {
         ServeCommand::Poem(args) => poem(args)?,
         ServeCommand::Transform(args) => transforms(args),
     };
+    let bounds = offer.bounds;
     let pooled = pooled(&bounds)?;
     let model = pooled.as_deref().unwrap_or(bounds.model.model);
     if let Some(parent) = bounds.end_with_parent {
         parent::end_with(parent);
     }
-    let requests = Requests::begin()?;
+    let requests = Requests::install()?;
     let stats = Stats::open(bounds.stats.as_deref(), stderr)?;
     let listener = listen(&bounds)?;
     let log = Arc::new(ServerLog::new());
+    let options = bounds.options(models::clock());
     let server = model
-        .serve(
-            listener,
-            service,
-            &bounds.options(models::clock()),
-            log.clone(),
-        )
+        .serve(listener, offer.service, &options, log.clone())
         .map_err(|error| {
-            Failure::new(format_args!(
-                "cannot serve with {}: {}",
-                model.name(),
-                cause(&error)
-            ))
+            let (name, cause) = (model.name(), cause(&error));
+            Failure::new(format_args!("cannot serve with {name}: {cause}"))
         })?;
-    announce(&what, server.address(), model.name());
+    let stdout = announce(&offer.name, server.address(), model.name());
     let status = obey(server, requests, &bounds, stats, stderr);
+    stdout.finish();
     log.finish();
     Ok(status)
 }
 
-/// The model with `--pool`, if that is asked for and the model has such a shape.
+/// Returns the model with `--pool`, if that option is set and the model supports it.
 fn pooled(bounds: &Bounds) -> Result<Option<Box<dyn Model>>, Failure> {
     let Some(size) = bounds.pool else {
         return Ok(None);
     };
     let pooled = models::pooled(size);
-    let (name, asked) = (pooled.name(), bounds.model.model.name());
-    if asked != name {
+    let (name, selected) = (pooled.name(), bounds.model.model.name());
+    if selected != name {
         return Err(Failure::new(format_args!(
-            "--pool {size} is not for --model {asked}; add --model {name}, or leave --pool out"
+            "--pool {size} is not for --model {selected}; add --model {name}, or leave --pool out"
         )));
     }
     Ok(Some(pooled))
 }
 
-/// What is served, as the `Serving` line names it, and with which bounds.
-type Set = (Vec<u8>, Service, Bounds);
+/// What a server offers, and within which bounds.
+struct Offer {
+    /// As the `Serving` line names it.
+    name: Vec<u8>,
+    service: Service,
+    bounds: Bounds,
+}
 
-fn poem(args: PoemArgs) -> Result<Set, Failure> {
-    let poem = read_poem(&args.file)?;
+fn poem(args: PoemArgs) -> Result<Offer, Failure> {
+    let poem = poem_file::read(&args.file)?;
     let pace = args.pace();
     let name = args.file.into_os_string().into_encoded_bytes();
-    // A line is a line, whatever a file is called.
+    // A newline in the file's name must not end the `Serving` line.
     let name = name
         .into_iter()
         .map(|byte| if byte == b'\n' { b'?' } else { byte })
         .collect();
-    Ok((name, Service::Poem(PoemService { poem, pace }), args.bounds))
+    Ok(Offer {
+        name,
+        service: Service::Poem(PoemService { poem, pace }),
+        bounds: args.bounds,
+    })
 }
 
-fn transforms(args: TransformArgs) -> Set {
+fn transforms(args: TransformArgs) -> Offer {
     let service = TransformService {
         keep_alive: args.keep_alive,
         lab: args.lab.then(models::clock),
     };
-    (
-        b"transforms".to_vec(),
-        Service::Transform(service),
-        args.bounds,
-    )
-}
-
-/// The poem in the file at `path`.
-pub(crate) fn read_poem(path: &Path) -> Result<Poem, Failure> {
-    let shown = path.display();
-    let mut bytes = Vec::new();
-    // No longer than what a client takes: a device may never end.
-    let limit = POEM_BYTES_MAX as u64;
-    File::open(path)
-        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-        .map_err(|error| {
-            let cause = cause(&error);
-            Failure::new(format_args!(
-                "cannot read {shown}: {cause}; give the path of a text file"
-            ))
-        })?;
-    if bytes.len() > POEM_BYTES_MAX {
-        return Err(Failure::new(format_args!(
-            "{shown} is longer than {limit} bytes; give a shorter poem"
-        )));
+    Offer {
+        name: b"transforms".to_vec(),
+        service: Service::Transform(service),
+        bounds: args.bounds,
     }
-    Poem::from_utf8(&bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        Failure::new(format_args!(
-            "{shown} is not UTF-8 at byte {at}; save the poem as UTF-8"
-        ))
-    })
 }
 
 fn listen(bounds: &Bounds) -> Result<TcpListener, Failure> {
@@ -133,44 +110,71 @@ fn listen(bounds: &Bounds) -> Result<TcpListener, Failure> {
             io::ErrorKind::AddrNotAvailable => "choose an --iface of this machine",
             _ => "choose another --iface or --port",
         };
+        let cause = cause(&error);
         Failure::new(format_args!(
-            "cannot listen on {address}: {}; {advice}",
-            cause(&error)
+            "cannot listen on {address}: {cause}; {advice}"
         ))
     })
 }
 
-/// The one line on stdout. That nobody reads it is no reason not to serve (S22).
-pub(crate) fn announce(what: &[u8], address: SocketAddr, model: &str) {
+/// Prints the one line on stdout, without waiting for its reader: the server runs whether or not it is read (S22).
+pub(crate) fn announce(what: &[u8], address: SocketAddr, model: &str) -> LineWriter {
     let mut line = b"Serving ".to_vec();
     line.extend_from_slice(what);
     line.extend_from_slice(format!(" on {address} with {model}\n").as_bytes());
-    let mut stdout = io::stdout().lock();
-    if let Err(error) = stdout.write_all(&line).and_then(|()| stdout.flush()) {
-        let cause = cause(&error);
-        warn!("cannot say where on stdout ({cause}): serving on {address}");
+    let stdout = LineWriter::new("stdout", Announcement { address });
+    stdout.push(&line);
+    stdout
+}
+
+/// The process's stdout, for a server's `Serving` line.
+struct Announcement {
+    address: SocketAddr,
+}
+
+impl Sink for Announcement {
+    fn write(&self, lines: &[u8]) {
+        let mut stdout = io::stdout().lock();
+        let written = closed_stdout::check()
+            .and_then(|()| stdout.write_all(lines))
+            .and_then(|()| stdout.flush());
+        if let Err(error) = written {
+            let (address, cause) = (self.address, cause(&error));
+            warn!("cannot print the address on stdout ({cause}): serving on {address}");
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        would_block(io::stdout())
+    }
+
+    fn report_dropped(&self, _: u64) {
+        warn!(
+            "cannot print the address on stdout: serving on {}",
+            self.address
+        );
     }
 }
 
-/// Does what signals ask until one asks to stop, then stops.
+/// Does what signals request until one requests a stop, then stops the server.
 fn obey(
     server: Box<dyn Server>,
     mut requests: Requests,
     bounds: &Bounds,
     stats: Stats,
-    stderr: &Lossy,
+    stderr: &LineWriter,
 ) -> Status {
-    while requests.next() == Asked::Report {
+    while requests.next() == Request::Report {
         stats.write(&server.counters());
         if let Some(details) = server.details() {
             stderr.line(details.trim_end());
         }
     }
     info!(
-        "stopping: what is in flight has {} s to finish",
+        "stopping: requests and poems in flight have {} s to finish",
         bounds.grace
     );
-    end_at_the_second(requests, server.counters(), stats.clone(), stderr.clone());
+    exit_on_second_signal(requests, server.counters(), stats.clone(), stderr.clone());
     let summary = server.shutdown(bounds.grace.0);
     stats.write_last(&summary.counters);
     if summary.cut > 0 {
@@ -181,21 +185,22 @@ fn obey(
         return Status::Trouble;
     }
     info!("stopped: {} finished", summary.finished);
-    Status::Fine
+    Status::Success
 }
 
-/// While the server shuts down nobody can ask it for its counts, so `counts` are those when that began.
-fn end_at_the_second(mut requests: Requests, counts: Counts, stats: Stats, stderr: Lossy) {
+/// Watches for a second signal during the shutdown. The server cannot be asked for its counts then, so `counts` are those
+/// from the start of the shutdown.
+fn exit_on_second_signal(mut requests: Requests, counts: Counts, stats: Stats, stderr: LineWriter) {
     let watch = move || {
-        while requests.next() == Asked::Report {
-            info!("stopping: the counts come at exit");
+        while requests.next() == Request::Report {
+            info!("stopping: the counts will be written at exit");
         }
-        warn!("ended at once; the counts are those of when it was first told to stop");
+        warn!("ended at once by a second signal; the counts are those of the first");
         stats.write_last(&counts);
-        signals::end(&stderr, Status::Trouble);
+        signals::exit(&stderr, Status::Trouble);
     };
     let named = thread::Builder::new().name("signals".to_owned());
     if let Err(error) = named.spawn(watch) {
-        error!("a second signal will not be heard: {error}");
+        error!("a second signal will be ignored: {error}");
     }
 }

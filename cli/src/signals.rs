@@ -1,64 +1,80 @@
 //! Signals, as values that a thread waits for.
+//!
+//! A supervisor may start the command with these signals blocked. Whoever installs handlers also unblocks them, so that
+//! they arrive; threads started later inherit that.
 
 use std::io;
 use std::thread;
 
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-use crate::failure::Failure;
-use crate::failure::Status;
-use crate::lossy::Lossy;
+use crate::failure::{Failure, Status};
+use crate::line_writer::LineWriter;
 
-/// What somebody asked of a server.
+/// What a signal requests of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Request {
     /// SIGTERM or SIGINT.
     Stop,
     /// SIGUSR1.
     Report,
 }
 
-/// What a server is asked by signals.
+/// The requests that signals make of a server.
 pub(crate) struct Requests(Signals);
 
 impl Requests {
-    /// From now on SIGTERM, SIGINT and SIGUSR1 do nothing but come out of [`Requests::next`].
-    pub(crate) fn begin() -> Result<Self, Failure> {
-        Signals::new([SIGTERM, SIGINT, SIGUSR1])
-            .map(Self)
-            .map_err(failure)
+    /// Takes over SIGTERM, SIGINT and SIGUSR1: from now on they only come out of [`Requests::next`].
+    pub(crate) fn install() -> Result<Self, Failure> {
+        let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(failure)?;
+        unblock()?;
+        Ok(Self(signals))
     }
 
-    /// Blocks until the next.
-    pub(crate) fn next(&mut self) -> Asked {
+    /// Blocks until the next request.
+    pub(crate) fn next(&mut self) -> Request {
         match self.0.forever().next() {
-            Some(SIGUSR1) => Asked::Report,
-            _ => Asked::Stop,
+            Some(SIGUSR1) => Request::Report,
+            _ => Request::Stop,
         }
     }
 }
 
-/// Calls `first` for the first SIGTERM or SIGINT; the second ends the process at once.
+/// Calls `first` with the status for the first SIGTERM or SIGINT. The second ends the process immediately.
 pub(crate) fn on_interrupt(
-    stderr: &Lossy,
-    first: impl FnOnce() + Send + 'static,
+    stderr: &LineWriter,
+    first: impl FnOnce(Status) + Send + 'static,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failure)?;
     let stderr = stderr.clone();
     let watch = move || {
-        let mut coming = signals.forever();
-        coming.next();
-        first();
-        coming.next();
-        end(&stderr, Status::Trouble);
+        let mut arriving = signals.forever();
+        let status = Status::Interrupted {
+            signal: arriving.next().unwrap_or(SIGINT),
+        };
+        first(status);
+        arriving.next();
+        exit(&stderr, status);
     };
     let named = thread::Builder::new().name("signals".to_owned());
-    named.spawn(watch).map(drop).map_err(failure)
+    named.spawn(watch).map_err(failure)?;
+    unblock()
 }
 
-/// Ends the process at once, whatever it is doing.
-pub(crate) fn end(stderr: &Lossy, status: Status) -> ! {
+/// Unblocks the signals that end a command or ask for its counts, in this thread and those it will start.
+pub(crate) fn unblock() -> Result<(), Failure> {
+    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1]
+        .into_iter()
+        .collect();
+    signals
+        .thread_unblock()
+        .map_err(|error| failure(error.into()))
+}
+
+/// Ends the process immediately.
+pub(crate) fn exit(stderr: &LineWriter, status: Status) -> ! {
     stderr.finish();
     std::process::exit(status.code().into())
 }

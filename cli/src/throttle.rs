@@ -1,4 +1,4 @@
-//! A few lines a second, then the count of the rest (S22).
+//! Limits the log to a few lines a second, and then reports how many were left out (S22).
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -6,41 +6,41 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Lets a few lines a second through, and has the number of the others said when the second is over.
+/// Admits a few lines a second, and reports the number of the others when the second is over.
 pub(crate) struct Throttle {
     lines_per_second: u32,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    say_rest: fn(u64),
+    report: fn(u64),
     state: Mutex<State>,
     finished: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// When the current second began.
+    /// The start of the current second.
     since: Option<Duration>,
     admitted: u32,
-    held_back: u64,
+    left_out: u64,
     finishing: bool,
 }
 
 impl Throttle {
-    /// Admits `lines_per_second`; `say_rest` is told how many were not, never of none.
-    pub(crate) fn new(lines_per_second: u32, say_rest: fn(u64)) -> Self {
+    /// Creates a throttle that admits `lines_per_second` and calls `report` with the number of lines left out, if any.
+    pub(crate) fn new(lines_per_second: u32, report: fn(u64)) -> Self {
         Self {
             lines_per_second,
             shared: Arc::new(Shared {
-                say_rest,
+                report,
                 state: Mutex::default(),
                 finished: Condvar::new(),
             }),
         }
     }
 
-    /// Whether a line may be said `now`.
+    /// Returns whether a line may be written `now`.
     pub(crate) fn admits(&self, now: Duration) -> bool {
         let mut state = self.shared.lock();
         if state.since.is_none_or(|since| now >= since + SECOND) {
@@ -51,22 +51,22 @@ impl Throttle {
             state.admitted += 1;
             return true;
         }
-        state.held_back += 1;
-        if state.held_back == 1 {
-            self.say_rest_later();
+        state.left_out += 1;
+        if state.left_out == 1 {
+            self.report_later();
         }
         false
     }
 
-    /// Says now what would be said when the second is over.
+    /// Reports now, rather than when the second is over.
     pub(crate) fn finish(&self) {
         self.shared.lock().finishing = true;
         self.shared.finished.notify_all();
-        self.shared.say_rest();
+        self.shared.report();
     }
 
-    /// A thread only while there is something to say. Without one the rest is said in the end.
-    fn say_rest_later(&self) {
+    /// Starts a thread that reports in a second. If none can be started, [`Throttle::finish`] reports.
+    fn report_later(&self) {
         let shared = Arc::clone(&self.shared);
         let wait = move || {
             let state = shared.lock();
@@ -74,22 +74,22 @@ impl Throttle {
                 .finished
                 .wait_timeout_while(state, SECOND, |state| !state.finishing);
             drop(waited);
-            shared.say_rest();
+            shared.report();
         };
         let _ = thread::Builder::new().name("log".to_owned()).spawn(wait);
     }
 }
 
 impl Shared {
-    /// The state is whole after every statement, so a lock poisoned elsewhere is no harm.
+    /// Locks the state. It is valid after every statement, so a poisoned lock does no harm.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn say_rest(&self) {
-        let held_back = std::mem::take(&mut self.lock().held_back);
-        if held_back > 0 {
-            (self.say_rest)(held_back);
+    fn report(&self) {
+        let left_out = std::mem::take(&mut self.lock().left_out);
+        if left_out > 0 {
+            (self.report)(left_out);
         }
     }
 }
@@ -101,9 +101,9 @@ mod tests {
 
     #[test]
     fn s22_ten_lines_a_second_then_a_count() {
-        static REST: AtomicU64 = AtomicU64::new(0);
-        let throttle = Throttle::new(10, |rest| {
-            REST.fetch_add(rest, Ordering::Relaxed);
+        static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+        let throttle = Throttle::new(10, |lines| {
+            LEFT_OUT.fetch_add(lines, Ordering::Relaxed);
         });
         let admitted = |at: u64| {
             let at = Duration::from_millis(at);
@@ -111,7 +111,7 @@ mod tests {
         };
         assert_eq!((admitted(500), admitted(1_499)), (10, 0));
         throttle.finish();
-        assert_eq!(REST.load(Ordering::Relaxed), 40);
+        assert_eq!(LEFT_OUT.load(Ordering::Relaxed), 40);
         assert_eq!(admitted(1_500), 10);
     }
 }

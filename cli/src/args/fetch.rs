@@ -9,7 +9,7 @@ use poetry::{Clock, Options};
 use super::ModelArg;
 use super::values::{self, Address, Seconds, at_least_one, count, some_time};
 
-/// The longest poem that may be asked for: sixteen gibibytes.
+/// The largest limit on poems: sixteen gibibytes.
 const POEM_BYTES_MAX_MAX: usize = 16 << 30;
 
 const EXAMPLES: &str = "\
@@ -19,11 +19,15 @@ Examples:
   quatrain fetch 10001 --transform cummingsify --via 10100
   quatrain fetch 10001 --model streams --json | jq .poem
 
-Poems go to stdout in the order of the addresses, progress to stderr in the order of arrival. A \
-poem that cannot be transformed is printed as it is. Ctrl-C gives up what has not arrived; a second one ends at once.
-Exit status: 0 all arrived, 1 any failed, 2 bad usage.";
+Transforms: cummingsify (lower case), shout (upper case), reverse (lines in reverse order), \
+gibberish (always fails).
 
-/// Not in a doc comment, where brackets are links.
+Poems go to stdout in the order of the addresses, progress to stderr in the order of arrival. A \
+poem that cannot be transformed is printed as it is. Ctrl-C cancels the poems that have not arrived and prints the \
+others; a second one ends the command at once.
+Exit status: 0 all arrived, 1 any failed, 2 wrong usage, 130 interrupted by Ctrl-C.";
+
+/// Not a doc comment, where brackets would be links.
 const PEERS: &str =
     "Where the poems are: [host:]port, such as 10001, localhost:10001 or [::1]:10001";
 
@@ -38,7 +42,7 @@ pub(crate) struct FetchArgs {
     pub(crate) model: ModelArg,
 
     /// Have each poem transformed as soon as it has arrived
-    #[arg(long, value_name = "NAME", requires = "via", value_parser = values::transform())]
+    #[arg(long, value_name = "NAME", requires = "via", hide_possible_values = true, value_parser = values::transform())]
     pub(crate) transform: Option<String>,
 
     /// The transform server to ask.
@@ -50,19 +54,19 @@ pub(crate) struct FetchArgs {
     )]
     pub(crate) via: Option<Address>,
 
-    /// Count a poem that could not be transformed as failed, rather than printing the original
+    /// Count a poem whose transform failed as failed, instead of printing the original
     #[arg(long, requires = "transform")]
     pub(crate) strict_transform: bool,
 
-    /// One poem after another, rather than all at once
+    /// Fetch one poem after another, instead of all at once
     #[arg(long)]
     sequential: bool,
 
-    /// Reactors, arbiters or workers; blocking uses a thread for each poem whatever this says
+    /// Threads: reactors, arbiters or workers; blocking always uses one for each poem
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = NonZeroUsize::MIN, value_parser = at_least_one(limits::THREADS_MAX))]
     threads: NonZeroUsize,
 
-    /// How long to wait for each address to answer, and for names to be resolved
+    /// How long connecting to an address, or resolving names, may take
     #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::CONNECT_TIMEOUT), value_parser = some_time)]
     pub(crate) connect_timeout: Seconds,
 
@@ -70,19 +74,20 @@ pub(crate) struct FetchArgs {
     #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::IDLE_TIMEOUT), value_parser = some_time)]
     idle_timeout: Seconds,
 
-    /// How long a poem may take from connecting to its last byte, its transform included [default: for ever]
+    /// How long a poem may take in all, its transform included [default: no limit]
     #[arg(long, value_name = "S", allow_negative_numbers = true, value_parser = some_time)]
     deadline: Option<Seconds>,
 
-    /// Bytes of the longest poem
+    /// Most bytes of a poem
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = limits::POEM_BYTES_MAX, value_parser = count(POEM_BYTES_MAX_MAX))]
     poem_bytes_max: usize,
 
-    /// How to show what arrives
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = Progress::Auto)]
+    /// How stderr shows progress: auto (bars on a terminal, a few lines elsewhere, nothing with --json), lines (one for
+    /// each read), bar, or none (failures only)
+    #[arg(long, value_name = "HOW", value_enum, hide_possible_values = true, default_value_t = Progress::Auto)]
     pub(crate) progress: Progress,
 
-    /// Print one JSON object a poem: task, address, status, bytes, elapsed_ms, poem or error
+    /// Print a JSON object for each poem: task, address, status, bytes, elapsed_ms, poem or error
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -90,18 +95,18 @@ pub(crate) struct FetchArgs {
 /// How progress is shown on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Progress {
-    /// Bars on a terminal, lines elsewhere
+    /// Bars on a terminal, a few lines elsewhere; nothing elsewhere with `--json`.
     Auto,
-    /// A line for whatever arrives
+    /// A line for each read.
     Lines,
-    /// A bar for each poem
+    /// A bar for each poem.
     Bar,
-    /// Only what failed
+    /// Failures only.
     None,
 }
 
 impl FetchArgs {
-    /// What the model is given.
+    /// Returns the options for the model.
     pub(crate) fn options(&self, clock: Clock) -> Options {
         let fetches_max = match self.sequential {
             true => 1,

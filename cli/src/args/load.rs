@@ -1,4 +1,4 @@
-//! The options of `quatrain load` and `quatrain floor`, instruments that the laboratory will bring into the open.
+//! The options of `quatrain load` and `quatrain floor`, which stay hidden until the laboratory exists.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use poetry::limits::FRAME_BYTES_MAX;
 
 use super::values::{self, Address, Seconds, at_least_one, count, some_time};
 
-/// More connections than one address has ports for.
+/// The ports of one address.
 pub(super) const CONNECTIONS_MAX: usize = 1 << 16;
 /// Deeper than any read buffer of requests.
 pub(super) const DEPTH_MAX: usize = 1 << 10;
@@ -20,39 +20,39 @@ pub(crate) struct LoadArgs {
     #[arg(value_name = "ADDR", help = "The transform server, [host:]port")]
     pub(crate) address: Address,
 
-    /// Connections kept busy
+    /// Connections that are kept busy
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count(CONNECTIONS_MAX))]
     pub(crate) connections: usize,
 
-    /// Requests under way on each connection
+    /// Requests in flight on each connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(DEPTH_MAX), conflicts_with = "one_shot")]
     pub(crate) depth: usize,
 
-    /// One request a connection; many otherwise, for a server that was started with --keep-alive
+    /// One request per connection; otherwise many, which needs a server started with --keep-alive
     #[arg(long)]
     pub(crate) one_shot: bool,
 
-    /// The transform to ask for
-    #[arg(long, value_name = "NAME", default_value = "cummingsify", value_parser = values::transform())]
+    /// The transform to request: cummingsify, shout or reverse
+    #[arg(long, value_name = "NAME", default_value = "cummingsify", hide_possible_values = true, value_parser = values::transform())]
     pub(crate) transform: String,
 
     /// The poem's length in bytes
     #[arg(long, value_name = "N", default_value_t = POEM_BYTES, value_parser = count(FRAME_BYTES_MAX))]
     pub(crate) bytes: usize,
 
-    /// The poem itself
+    /// Send the poem in this file
     #[arg(long, value_name = "FILE", conflicts_with = "bytes")]
     pub(crate) poem: Option<PathBuf>,
 
-    /// How long to measure
+    /// Seconds of the measurement
     #[arg(long, value_name = "S", default_value_t = Seconds(Duration::from_secs(1)), value_parser = some_time)]
     pub(crate) duration: Seconds,
 
-    /// How long to warm up before that
+    /// Seconds of warm-up before it
     #[arg(long, value_name = "S", default_value_t = Seconds(Duration::from_millis(250)))]
     pub(crate) warm_up: Seconds,
 
-    /// How many requests to send, rather than for how long
+    /// Send this many requests, instead of measuring for a time
     #[arg(long, value_name = "N", conflicts_with_all = ["duration", "warm_up"], value_parser = at_least_one(usize::MAX))]
     pub(crate) requests: Option<std::num::NonZeroUsize>,
 }
@@ -71,7 +71,7 @@ pub(crate) struct FloorArgs {
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) port: u16,
 
-    /// For `measure`: the process that started this one, to end with it
-    #[arg(long, value_name = "PID")]
+    /// For `measure`: the parent process, to end with it
+    #[arg(long, hide = true, value_name = "PID")]
     pub(crate) end_with_parent: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! What the user may ask for: the subcommands, what they share, and how bad usage is said in one line.
+//! The command line: the subcommands, the options they share, and wrong usage reported in one line.
 
 mod compare;
 mod fetch;
@@ -19,8 +19,10 @@ pub(crate) use measure::MeasureArgs;
 pub(crate) use serve::{Bounds, PoemArgs, ServeArgs, ServeCommand, TransformArgs};
 pub(crate) use values::Address;
 
+use crate::closed_stdout;
 use crate::failure::{Failure, Status};
-use crate::lossy::Lossy;
+use crate::line_writer::LineWriter;
+use crate::output;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +39,7 @@ Examples:
   The four models side by side, with nothing to prepare:
     quatrain compare
 
-Exit status: 0 all went well, 1 something failed or was cut, 2 it could not start.";
+Exit status: 0 success, 1 something failed or was cut, 2 it could not start, 130 interrupted by Ctrl-C.";
 
 /// One poetry client and one poetry server, written with callbacks, actors, streams and threads.
 #[derive(Parser)]
@@ -54,16 +56,16 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Serve a poem, or transforms of poems, until told to stop
+    /// Serve a poem, or transform poems, until a signal stops it
     Serve(ServeArgs),
     /// Fetch poems, all at once, and print them
     Fetch(FetchArgs),
-    /// Compare the models: the same work, verified, in one table
+    /// Let each model do the same work, verify it, and print one table
     Compare(CompareArgs),
-    /// Load a transform server, every reply verified
+    /// Load a transform server and verify every reply
     #[command(hide = true)]
     Load(LoadArgs),
-    /// The least a transform server can cost, for ratios
+    /// Serve transforms at the least possible cost, to compare the models with
     #[command(hide = true)]
     Floor(FloorArgs),
     /// Measure the models' transform servers in interleaved rounds
@@ -72,7 +74,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// How many connections it may hold at once; of those that start processes for that, none.
+    /// Returns how many connections this process may have at once.
     pub(crate) fn connections(&self) -> usize {
         match self {
             Self::Serve(args) => args.command.connections_max(),
@@ -85,26 +87,28 @@ impl Command {
 }
 
 impl Cli {
-    /// Reads the arguments. Help and version are printed here.
+    /// Parses the arguments. Prints help and version.
     ///
     /// # Errors
-    /// The status to end with, when everything there was to do is done.
-    pub(crate) fn read(stderr: &Lossy) -> Result<Self, Status> {
+    /// The status to end with, if nothing is left to do.
+    pub(crate) fn read(stderr: &LineWriter) -> Result<Self, Status> {
         Self::try_parse().map_err(|error| match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
-                Ok(()) => Status::Fine,
-                Err(_) => Status::Trouble,
-            },
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                match closed_stdout::check().and_then(|()| error.print()) {
+                    Ok(()) => Status::Success,
+                    Err(error) => output::report_failure(&error, stderr),
+                }
+            }
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 stderr.line(error.render().to_string().trim_end());
                 Status::NotStarted
             }
-            _ => Failure::new(one_line(&error.render().to_string())).say(stderr),
+            _ => Failure::new(one_line(&error.render().to_string())).report(stderr),
         })
     }
 }
 
-/// The option that every subcommand which runs one model has.
+/// The option of every subcommand that runs one model.
 #[derive(clap::Args)]
 pub(crate) struct ModelArg {
     /// The concurrency model
@@ -112,14 +116,14 @@ pub(crate) struct ModelArg {
     pub(crate) model: &'static dyn Model,
 }
 
-/// What clap says in paragraphs, in one line: what is wrong, its tips, and where to read more.
+/// Writes clap's paragraphs as one line: the error, its tips, and where to read more.
 fn one_line(rendered: &str) -> String {
     let mut paragraphs = rendered.split("\n\n").map(|paragraph| {
         let words: Vec<&str> = paragraph.split_whitespace().collect();
         words.join(" ")
     });
-    let wrong = paragraphs.next().unwrap_or_default();
-    let mut line = wrong.strip_prefix("error: ").unwrap_or(&wrong).to_owned();
+    let error = paragraphs.next().unwrap_or_default();
+    let mut line = error.strip_prefix("error: ").unwrap_or(&error).to_owned();
     for paragraph in paragraphs {
         if let Some(tip) = paragraph.strip_prefix("tip: ") {
             line += &format!(" ({tip})");
@@ -144,10 +148,10 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
-    fn wrong(arguments: &[&str]) -> String {
+    fn error_of(arguments: &[&str]) -> String {
         let arguments = ["quatrain"].iter().chain(arguments);
         match Cli::try_parse_from(arguments) {
-            Ok(_) => panic!("it was right"),
+            Ok(_) => panic!("the usage is correct"),
             Err(error) => one_line(&error.render().to_string()),
         }
     }
@@ -158,18 +162,18 @@ mod tests {
     }
 
     #[test]
-    fn bad_usage_is_one_line_that_names_the_culprit_and_where_to_read_more() {
+    fn wrong_usage_is_one_line_that_names_the_culprit_and_the_help() {
         assert_eq!(
-            wrong(&["serve", "poem"]),
+            error_of(&["serve", "poem"]),
             "the following required arguments were not provided: <FILE>; see 'quatrain serve poem --help'"
         );
         assert_eq!(
-            wrong(&["serve", "transform", "--prot", "1"]),
+            error_of(&["serve", "transform", "--prot", "1"]),
             "unexpected argument '--prot' found (a similar argument exists: '--port'); \
              see 'quatrain serve transform --help'"
         );
         assert_eq!(
-            wrong(&["fetch", "1", "--model", "callback"]),
+            error_of(&["fetch", "1", "--model", "callback"]),
             "invalid value 'callback' for '--model <MODEL>' \
              [possible values: callbacks, actors, streams, blocking] (a similar value exists: 'callbacks')"
         );

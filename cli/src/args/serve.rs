@@ -11,9 +11,9 @@ use poetry::{Clock, Options, Pace};
 use super::ModelArg;
 use super::values::{Seconds, at_least_one, count, some_time};
 
-/// More connections than any machine has descriptors for.
+/// Linux's default limit on descriptors of one process.
 const CONNECTIONS_MAX_MAX: usize = 1 << 20;
-/// The longest frame that may be asked for: a gibibyte.
+/// The largest limit on frames: a gibibyte.
 pub(crate) const FRAME_BYTES_MAX_MAX: usize = 1 << 30;
 
 const POEM_EXAMPLES: &str = "\
@@ -24,7 +24,7 @@ Examples:
 
 const TRANSFORM_EXAMPLES: &str = "\
 Examples:
-  quatrain serve transform --port 10100                      one request a connection
+  quatrain serve transform --port 10100                      one request per connection
   quatrain serve transform --keep-alive --model streams      any number of requests
   quatrain serve transform --model blocking --pool 8         eight threads; the rest queue
   printf '16:cummingsify.AHOY,' | nc 127.0.0.1 10100         a request by hand; the reply is 4:ahoy,
@@ -33,10 +33,10 @@ Transforms: cummingsify (lower case), shout (upper case), reverse (lines in reve
 gibberish (always fails).";
 
 const SIGNALS: &str = "\
-SIGTERM or Ctrl-C stops accepting and lets what is in flight finish for up to --grace; a second \
-one ends it at once. SIGUSR1 writes the counts to --stats and, on stderr, what the model shows of its
-inside, if anything: actors its supervision tree, blocking its threads.
-Exit status: 0 all finished, 1 something was cut, 2 it could not start.";
+SIGTERM or Ctrl-C stops accepting and gives requests and poems in flight up to --grace to finish; a second one ends the \
+server at once. SIGUSR1 writes the counts to --stats; actors also writes its supervision tree to stderr, and blocking its \
+threads.
+Exit status: 0 all finished, 1 something was cut off, 2 it could not start.";
 
 #[derive(Args)]
 #[command(arg_required_else_help = true)]
@@ -47,7 +47,7 @@ pub(crate) struct ServeArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum ServeCommand {
-    /// Serve one poem to everybody who connects, slowly
+    /// Serve one poem to every client, slowly
     #[command(after_help = format!("{POEM_EXAMPLES}\n\n{SIGNALS}"))]
     Poem(PoemArgs),
     /// Answer requests to transform poems
@@ -56,7 +56,7 @@ pub(crate) enum ServeCommand {
 }
 
 impl ServeCommand {
-    /// How many connections are held at once.
+    /// Returns the limit on connections.
     pub(crate) fn connections_max(&self) -> usize {
         let (Self::Poem(PoemArgs { bounds, .. }) | Self::Transform(TransformArgs { bounds, .. })) =
             self;
@@ -74,7 +74,7 @@ pub(crate) struct PoemArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = NUM_BYTES, value_parser = at_least_one(usize::MAX))]
     num_bytes: NonZeroUsize,
 
-    /// Time from one sending to the next: 0.7, 700ms, 2s
+    /// Time between sends: 0.7, 700ms, 2s
     #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(DELAY))]
     delay: Seconds,
 
@@ -87,7 +87,7 @@ pub(crate) struct PoemArgs {
 }
 
 impl PoemArgs {
-    /// How fast the poem is to be served.
+    /// Returns the pace at which the poem is served.
     pub(crate) fn pace(&self) -> Pace {
         match self.fast {
             true => Pace::Fast,
@@ -105,7 +105,7 @@ pub(crate) struct TransformArgs {
     #[arg(long)]
     pub(crate) keep_alive: bool,
 
-    /// Offer `crash` and `burn` too, to see what a panic and a long computation cost
+    /// Also offer `crash`, which panics, and `burn`, which computes for 10 ms
     #[arg(long)]
     pub(crate) lab: bool,
 
@@ -113,14 +113,14 @@ pub(crate) struct TransformArgs {
     pub(crate) bounds: Bounds,
 }
 
-/// What both kinds of server are given.
+/// The options of both kinds of server.
 #[derive(Args)]
 #[command(next_help_heading = "Server options")]
 pub(crate) struct Bounds {
     #[command(flatten)]
     pub(crate) model: ModelArg,
 
-    /// The address to listen on, or its name
+    /// The address or host name to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) iface: String,
 
@@ -133,49 +133,49 @@ pub(crate) struct Bounds {
     )]
     pub(crate) port: u16,
 
-    /// Reactors, arbiters or workers; blocking uses a thread for each connection, or --pool
+    /// Threads: reactors, arbiters or workers; blocking uses one for each connection, or --pool
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = NonZeroUsize::MIN, value_parser = at_least_one(limits::THREADS_MAX))]
     threads: NonZeroUsize,
 
-    /// Blocking only: N threads over a queue, not one a connection; a slow peer holds its thread to the end, and N of them hold up everybody
+    /// Blocking only: N threads and a queue, instead of a thread for each connection; N slow clients then delay all others
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = at_least_one(CONNECTIONS_MAX_MAX))]
     pub(crate) pool: Option<NonZeroUsize>,
 
-    /// Connections held at once; more wait until one ends
+    /// Most connections at once; further ones wait until one ends
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = limits::CONNECTIONS_MAX, value_parser = count(CONNECTIONS_MAX_MAX))]
     connections_max: usize,
 
-    /// Transforms: how long a connection may be silent between requests
+    /// Transforms: how long a connection may be idle between requests
     #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::IDLE_TIMEOUT), value_parser = some_time)]
     idle_timeout: Seconds,
 
-    /// Transforms: the time for a request to arrive, from its first byte to its last
+    /// Transforms: how long a request may take to arrive, from its first byte
     #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::REQUEST_DEADLINE), value_parser = some_time)]
     deadline: Seconds,
 
-    /// How long a client may take no byte
+    /// How long a client may accept no byte
     #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::WRITE_TIMEOUT), value_parser = some_time)]
     write_timeout: Seconds,
 
-    /// Transforms: bytes of the longest request and reply
+    /// Transforms: most bytes of a request or reply
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = limits::FRAME_BYTES_MAX, value_parser = count(FRAME_BYTES_MAX_MAX))]
     frame_bytes_max: usize,
 
-    /// How long what is in flight may take to finish when the server is told to stop
+    /// How long requests and poems in flight may take to finish after a signal to stop
     #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::GRACE))]
     pub(crate) grace: Seconds,
 
-    /// Append the counts to this file, as a line of JSON, on SIGUSR1 and at exit [default: stderr]
+    /// Append the counts to this file on SIGUSR1 and at exit, as a line of JSON [default: stderr]
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
 
-    /// For `compare`: the process that started this one, to end with it
+    /// For `compare`: the parent process, to end with it
     #[arg(long, hide = true, value_name = "PID")]
     pub(crate) end_with_parent: Option<u32>,
 }
 
 impl Bounds {
-    /// What the model is given.
+    /// Returns the options for the model.
     pub(crate) fn options(&self, clock: Clock) -> Options {
         Options {
             threads: self.threads,

@@ -1,4 +1,4 @@
-//! Values the user writes (times, counts, addresses, names), each with its bounds and an error that says what is right.
+//! Values in arguments (times, counts, addresses, names), each with its bounds and an error that shows the right form.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -45,7 +45,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// A time that something is given: longer than none.
+/// Parses a time longer than 0.
 pub(crate) fn some_time(text: &str) -> Result<Seconds, String> {
     match text.parse()? {
         Seconds(Duration::ZERO) => Err("it must be longer than 0".to_owned()),
@@ -53,31 +53,31 @@ pub(crate) fn some_time(text: &str) -> Result<Seconds, String> {
     }
 }
 
-/// A count from 1 to `max`.
+/// Parses a count from 1 to `max`.
 pub(crate) fn count(max: usize) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=max as u64)
 }
 
-/// The same, as a number that cannot be 0.
+/// Parses a count from 1 to `max` as a number that cannot be 0.
 pub(crate) fn at_least_one(max: usize) -> impl TypedValueParser<Value = NonZeroUsize> {
     count(max).try_map(NonZeroUsize::try_from)
 }
 
-/// One of the models, by its name.
+/// Parses the name of a model.
 pub(crate) fn model() -> impl TypedValueParser<Value = &'static dyn Model> {
     PossibleValuesParser::new(models::ALL.iter().map(|model| model.name()))
         .try_map(|name| models::find(&name).ok_or("no such model"))
 }
 
-/// The models in `asked`, or all if none is, each once and in the order of the tutorial.
-pub(crate) fn each_once(asked: &[&'static dyn Model]) -> Vec<&'static dyn Model> {
-    let is_asked = |model: &&dyn Model| {
-        asked.is_empty() || asked.iter().any(|asked| asked.name() == model.name())
+/// Returns the models in `chosen`, each once and in the order of the tutorial; all models if `chosen` is empty.
+pub(crate) fn each_once(chosen: &[&'static dyn Model]) -> Vec<&'static dyn Model> {
+    let is_chosen = |model: &&dyn Model| {
+        chosen.is_empty() || chosen.iter().any(|chosen| chosen.name() == model.name())
     };
-    models::ALL.iter().copied().filter(is_asked).collect()
+    models::ALL.iter().copied().filter(is_chosen).collect()
 }
 
-/// The name of a transform; those of the laboratory are taken but not shown.
+/// Parses the name of a transform. Those of the laboratory are accepted but not listed.
 pub(crate) fn transform() -> PossibleValuesParser {
     PossibleValuesParser::new(TRANSFORMS.iter().map(|transform| {
         PossibleValue::new(transform.name)
@@ -86,7 +86,7 @@ pub(crate) fn transform() -> PossibleValuesParser {
     }))
 }
 
-/// A level, or a filter as tracing understands it. A word that is neither would silently be taken for a module.
+/// Parses a level, or a filter in tracing's form, which would silently take any other word for a module.
 pub(crate) fn log_filter(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let known = |directive: &str| directive.contains('=') || LEVELS.contains(&directive);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_are_none_are_rejected() {
+    fn other_words_are_not_times() {
         for text in [
             "", "-1", "nan", "inf", "1e3", "+2", "1h", "s", ".", "0.1.2", "½", "1 s",
         ] {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_is_no_level_is_rejected() {
+    fn other_words_are_not_log_levels() {
         assert!(log_filter("debug").is_ok() && log_filter("info,quatrain=trace").is_ok());
         assert!(log_filter("verbose").is_err() && log_filter("quatrain=loud").is_err());
     }

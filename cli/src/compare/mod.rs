@@ -1,9 +1,9 @@
-//! `quatrain compare`: the four models do the same work, every byte of which is verified, and one table says what it
-//! took. This file is the order of things; each step is a file of its own.
+//! `quatrain compare`: the four models do the same work, every byte is verified, and one table shows what it took. This
+//! file has the order of the steps; each step has a file of its own.
 
+mod client_ledger;
 mod poems;
 mod scratch;
-mod seen;
 mod table;
 mod throughput;
 
@@ -11,25 +11,24 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use measure::process::{Ending, Launch, Process};
 use poetry::{Cancel, Counts, Model};
 
 use crate::args::CompareArgs;
 use crate::failure::{Ended, Failure, Status, cause};
-use crate::lossy::Lossy;
+use crate::line_writer::LineWriter;
 use crate::output;
 use crate::signals;
-use crate::status::StatusLine;
+use crate::status_line::StatusLine;
 
 use self::poems::Fetched;
 use self::scratch::Scratch;
 use self::throughput::Loaded;
 
 /// Why a model has no row.
-type Wrong = String;
+type Flaw = String;
 
 /// One row of the table.
 struct Row {
@@ -38,20 +37,21 @@ struct Row {
     loaded: Loaded,
 }
 
-/// Compares the models one after another, so that they do not disturb each other.
-pub(crate) fn run(args: &CompareArgs, stderr: &Lossy) -> Ended {
-    let stage = Stage::set(stderr)?;
+/// Compares the models one after another, so that none disturbs the next.
+pub(crate) fn run(args: &CompareArgs, stderr: &LineWriter) -> Ended {
+    let setup = Setup::new(stderr)?;
     let status = StatusLine::new(stderr);
-    let (mut rows, mut wrong) = (Vec::new(), Vec::new());
+    let (mut rows, mut flaws) = (Vec::new(), Vec::new());
     for model in args.models() {
-        let row = stage.row(model, &status);
-        if stage.interrupted() {
+        let row = setup.row(model, &status);
+        if let Some(&interrupted) = setup.interrupted.get() {
             drop(status);
-            return Ok(Failure::trouble("interrupted; every server was ended").say(stderr));
+            let failure = Failure::with_status(interrupted, "interrupted; all servers were ended");
+            return Ok(failure.report(stderr));
         }
         match row {
             Ok(row) => rows.push(row),
-            Err(flaw) => wrong.push(format!("{}: {flaw}", model.name())),
+            Err(flaw) => flaws.push(format!("{}: {flaw}", model.name())),
         }
     }
     drop(status);
@@ -59,47 +59,48 @@ pub(crate) fn run(args: &CompareArgs, stderr: &Lossy) -> Ended {
     if !rows.is_empty()
         && let Err(error) = output::text(&table::render(&rows))
     {
-        return Ok(output::failed(&error, stderr));
+        return Ok(output::report_failure(&error, stderr));
     }
-    for flaw in &wrong {
-        Failure::trouble(flaw).say(stderr);
+    for flaw in &flaws {
+        Failure::trouble(flaw).report(stderr);
     }
-    Ok(if wrong.is_empty() {
-        Status::Fine
+    Ok(if flaws.is_empty() {
+        Status::Success
     } else {
         Status::Trouble
     })
 }
 
-/// What the steps share: the command itself, to be started as servers; a folder; a way to be interrupted.
-struct Stage {
+/// What the steps share: the program to start as servers, a folder, and whether a signal has interrupted them.
+struct Setup {
     program: PathBuf,
     folder: Scratch,
     cancel: Cancel,
-    interrupted: Arc<AtomicBool>,
+    /// The status to end with, once interrupted.
+    interrupted: Arc<OnceLock<Status>>,
 }
 
-impl Stage {
-    fn set(stderr: &Lossy) -> Result<Self, Failure> {
+impl Setup {
+    fn new(stderr: &LineWriter) -> Result<Self, Failure> {
         let cannot = |what: &dyn Display, error: io::Error| {
             Failure::new(format_args!("cannot compare: {what}: {}", cause(&error)))
         };
-        let program =
-            std::env::current_exe().map_err(|error| cannot(&"no path to this command", error))?;
+        let program = std::env::current_exe()
+            .map_err(|error| cannot(&"the path of this command is unknown", error))?;
         let folder = Scratch::new().map_err(|error| {
             let base = std::env::temp_dir();
             let what = format!(
-                "no folder can be made in {}, which TMPDIR names",
+                "no folder can be created in {}; set TMPDIR to another",
                 base.display()
             );
             cannot(&what, error)
         })?;
         let cancel = Cancel::new();
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let (cancels, notes) = (cancel.clone(), Arc::clone(&interrupted));
-        signals::on_interrupt(stderr, move || {
-            notes.store(true, Ordering::Release);
-            cancels.all();
+        let interrupted = Arc::new(OnceLock::new());
+        let (cancel_all, noted) = (cancel.clone(), Arc::clone(&interrupted));
+        signals::on_interrupt(stderr, move |status| {
+            let _ = noted.set(status);
+            cancel_all.all();
         })?;
         Ok(Self {
             program,
@@ -109,14 +110,14 @@ impl Stage {
         })
     }
 
-    fn row(&self, model: &'static dyn Model, status: &StatusLine) -> Result<Row, Wrong> {
-        status.say(format_args!(
+    fn row(&self, model: &'static dyn Model, status: &StatusLine) -> Result<Row, Flaw> {
+        status.show(format_args!(
             "{}: fetching {} poems at once",
             model.name(),
             poems::POEMS.len()
         ));
         let fetched = poems::fetch(self, model)?;
-        status.say(format_args!(
+        status.show(format_args!(
             "{}: loading the transform server",
             model.name()
         ));
@@ -128,18 +129,14 @@ impl Stage {
         })
     }
 
-    fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Acquire)
-    }
-
-    /// Starts this command as a server of `model`; it ends, whatever becomes of us, when we do.
+    /// Starts this command as a server of `model`, which ends when this process ends.
     fn serve<A: Into<OsString>>(
         &self,
         model: &dyn Model,
         what: impl IntoIterator<Item = A>,
         core: Option<usize>,
-    ) -> Result<Process, Wrong> {
-        if self.interrupted() {
+    ) -> Result<Process, Flaw> {
+        if self.interrupted.get().is_some() {
             return Err("interrupted".to_owned());
         }
         let stats = self.folder.new_file("stats");
@@ -163,8 +160,8 @@ impl Stage {
         Process::start(&launch).map_err(|error| error.to_string())
     }
 
-    /// A file for `text`.
-    fn file(&self, name: &str, text: &str) -> Result<PathBuf, Wrong> {
+    /// Creates a file that holds `text`.
+    fn file(&self, name: &str, text: &str) -> Result<PathBuf, Flaw> {
         let path = self.folder.new_file(name);
         let written = std::fs::write(&path, text);
         written.map_err(|error| format!("cannot write {}: {}", shown(&path), cause(&error)))?;
@@ -176,8 +173,8 @@ fn shown(path: &Path) -> impl Display {
     path.display()
 }
 
-/// Stops a server that must have nothing left to do, and gives its counts.
-fn stop(server: Process, what: &str) -> Result<Counts, Wrong> {
+/// Stops a server that has nothing left to do, and returns its counts.
+fn stop(server: Process, what: &str) -> Result<Counts, Flaw> {
     let Ending { status, counts } = server.stop().map_err(|error| error.to_string())?;
     match counts {
         Some(counts) if status.success() => Ok(counts),

@@ -1,4 +1,4 @@
-//! Three poems of different pace, fetched at once and transformed by one model, and verified to the last byte.
+//! Has one model fetch three poems of different pace at once and transform them, and verifies every byte.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,36 +8,36 @@ use std::time::{Duration, Instant};
 use measure::process::Process;
 use poetry::{FetchRequest, Model, Options, Outcome, Pace, Peer, Via};
 
-use super::seen::{self, Seen};
-use super::{Stage, Wrong, stop};
+use super::client_ledger::{self, ClientLedger};
+use super::{Flaw, Setup, stop};
 
-/// What the poems are transformed by, and what must come of it.
+/// The transform of all poems.
 const TRANSFORM: &str = "cummingsify";
 
-/// A poem, and the pace it is served at.
-pub(super) struct Slow {
+/// A poem and the pace at which it is served.
+pub(super) struct SlowPoem {
     pub(super) name: &'static str,
     pub(super) text: &'static str,
     num_bytes: usize,
     delay: Duration,
 }
 
-/// The poems, the slowest first: were they fetched in this order one after another, all would wait for it. One is
-/// far from ASCII, and one grows when it is transformed.
-pub(super) const POEMS: [Slow; 3] = [
-    Slow {
+/// The poems, the slowest first, so that a client that fetches one after another would show. One is far from ASCII, and
+/// one grows when it is transformed.
+pub(super) const POEMS: [SlowPoem; 3] = [
+    SlowPoem {
         name: "istanbul",
         text: include_str!("../../../poems/istanbul.txt"),
         num_bytes: 30,
         delay: Duration::from_millis(40),
     },
-    Slow {
+    SlowPoem {
         name: "harbour",
         text: include_str!("../../../poems/harbour.txt"),
         num_bytes: 40,
         delay: Duration::from_millis(45),
     },
-    Slow {
+    SlowPoem {
         name: "babel",
         text: include_str!("../../../poems/babel.txt"),
         num_bytes: 35,
@@ -45,8 +45,8 @@ pub(super) const POEMS: [Slow; 3] = [
     },
 ];
 
-impl Slow {
-    /// How long it takes to be served: nobody can fetch it faster.
+impl SlowPoem {
+    /// Returns the time it takes to serve the poem: no client can fetch it faster.
     pub(super) fn duration(&self) -> Duration {
         let num_bytes = NonZeroUsize::new(self.num_bytes).unwrap_or(NonZeroUsize::MIN);
         let pace = Pace::Slow {
@@ -60,48 +60,48 @@ impl Slow {
         self.text.to_lowercase()
     }
 
-    fn start(&self, stage: &Stage, model: &dyn Model, file: PathBuf) -> Result<Process, Wrong> {
+    fn start(&self, setup: &Setup, model: &dyn Model, file: PathBuf) -> Result<Process, Flaw> {
         let pace = [
             format!("--num-bytes={}", self.num_bytes),
             format!("--delay={}ms", self.delay.as_millis()),
         ];
         let what = ["poem".into(), file.into_os_string()].into_iter();
-        stage.serve(model, what.chain(pace.map(Into::into)), None)
+        setup.serve(model, what.chain(pace.map(Into::into)), None)
     }
 }
 
-/// What fetching took.
+/// What the fetch took.
 pub(super) struct Fetched {
-    /// From the first connect to the last transformed poem.
+    /// The time from the first connect to the last transformed poem.
     pub(super) elapsed: Duration,
 }
 
-/// Has `model` fetch and transform the poems from servers of its own, and verifies all of it.
-pub(super) fn fetch(stage: &Stage, model: &dyn Model) -> Result<Fetched, Wrong> {
+/// Has `model` fetch and transform the poems from its own servers, and verifies poems and counts.
+pub(super) fn fetch(setup: &Setup, model: &dyn Model) -> Result<Fetched, Flaw> {
     let servers = POEMS
         .iter()
-        .map(|poem| poem.start(stage, model, stage.file(poem.name, poem.text)?))
-        .collect::<Result<Vec<Process>, Wrong>>()?;
-    let transforms = stage.serve(model, ["transform"], None)?;
+        .map(|poem| poem.start(setup, model, setup.file(poem.name, poem.text)?))
+        .collect::<Result<Vec<Process>, Flaw>>()?;
+    let transforms = setup.serve(model, ["transform"], None)?;
     let client = model
         .client(&Options::new(models::clock()))
-        .map_err(|error| format!("no client: {error}"))?;
+        .map_err(|error| format!("cannot start a client: {error}"))?;
     let requests = requests(&servers, &transforms);
-    let seen = Arc::new(Seen::default());
-    let begun = Instant::now();
-    let outcomes = client.fetch(&requests, seen.clone(), &stage.cancel);
-    let elapsed = begun.elapsed();
+    let ledger = Arc::new(ClientLedger::default());
+    let start = Instant::now();
+    let outcomes = client.fetch(&requests, ledger.clone(), &setup.cancel);
+    let elapsed = start.elapsed();
     for (poem, outcome) in POEMS.iter().zip(&outcomes) {
         verify(poem, outcome).map_err(|flaw| format!("the poem {}: {flaw}", poem.name))?;
     }
     for (index, (poem, server)) in POEMS.iter().zip(servers).enumerate() {
         let counts = stop(server, "a poem server")?;
-        seen::same(&seen.poem(index), &counts)
+        client_ledger::compare(&ledger.poem(index), &counts)
             .map_err(|flaw| format!("the ledger of {}: {flaw}", poem.name))?;
     }
     let counts = stop(transforms, "the transform server")?;
     let sent = POEMS.iter().map(|poem| (TRANSFORM, poem.text));
-    seen::same(&seen.transforms(sent), &counts)
+    client_ledger::compare(&ledger.transforms(sent), &counts)
         .map_err(|flaw| format!("the ledger of the transforms: {flaw}"))?;
     Ok(Fetched { elapsed })
 }
@@ -117,7 +117,7 @@ fn requests(servers: &[Process], transforms: &Process) -> Vec<FetchRequest> {
     servers.iter().map(request).collect()
 }
 
-fn verify(poem: &Slow, outcome: &Outcome) -> Result<(), Wrong> {
+fn verify(poem: &SlowPoem, outcome: &Outcome) -> Result<(), Flaw> {
     let found = outcome.poem.as_ref().map_err(ToString::to_string)?;
     if let Some(error) = &outcome.transform_failure {
         return Err(format!("not transformed: {error}"));
@@ -125,7 +125,7 @@ fn verify(poem: &Slow, outcome: &Outcome) -> Result<(), Wrong> {
     let expected = poem.transformed();
     if outcome.bytes != poem.text.len() as u64 {
         return Err(format!(
-            "{} bytes came of {}",
+            "{} bytes arrived instead of {}",
             outcome.bytes,
             poem.text.len()
         ));
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_poems_differ_in_pace_and_the_first_is_the_slowest() {
-        let durations: Vec<Duration> = POEMS.iter().map(Slow::duration).collect();
+        let durations: Vec<Duration> = POEMS.iter().map(SlowPoem::duration).collect();
         assert!(
             durations.windows(2).all(|pair| pair[0] > pair[1]),
             "{durations:?}"
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_byte_is_named() {
+    fn a_wrong_byte_is_reported_by_its_position() {
         assert_eq!(first_difference(b"poem", b"poem"), None);
         assert_eq!(first_difference(b"poum", b"poem"), Some(2));
         assert_eq!(first_difference(b"po", b"poem"), Some(2));
@@ -181,7 +181,7 @@ mod tests {
         assert!(
             verify(poem, &outcome(right.clone(), 7))
                 .unwrap_err()
-                .starts_with("7 bytes came")
+                .starts_with("7 bytes arrived")
         );
         let wrong = right.replacen('h', "j", 1);
         assert!(

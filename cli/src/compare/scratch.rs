@@ -1,18 +1,18 @@
-//! A folder for one comparison, gone when it is over.
+//! A temporary folder for one comparison.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The folder.
+/// A folder that is removed when this is dropped.
 pub(super) struct Scratch {
     folder: PathBuf,
     files: AtomicU32,
 }
 
 impl Scratch {
-    /// A new folder among the system's temporary ones. A name that is taken is somebody else's, and left alone.
+    /// Creates a folder in the system's temporary folder. An existing folder belongs to another process and is not used.
     pub(super) fn new() -> io::Result<Self> {
         let base = std::env::temp_dir();
         for attempt in 0..100 {
@@ -31,7 +31,7 @@ impl Scratch {
         Err(ErrorKind::AlreadyExists.into())
     }
 
-    /// A path in it that no other call returns.
+    /// Returns a path in the folder that no other call returns.
     pub(super) fn new_file(&self, name: &str) -> PathBuf {
         let number = self.files.fetch_add(1, Ordering::Relaxed);
         self.folder.join(format!("{number}-{name}"))
@@ -40,7 +40,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed is left to whoever cleans temporary files.
+        // The system removes what cannot be removed here.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_of_one_alone_and_goes_with_it() {
+    fn each_folder_is_new_and_removed_with_its_handle() {
         let (one, other) = (Scratch::new().unwrap(), Scratch::new().unwrap());
         assert_ne!(one.folder, other.folder);
         assert_ne!(one.new_file("a"), one.new_file("a"));

@@ -1,4 +1,4 @@
-//! The table, and the few lines that say how it was got.
+//! The table, and notes on how it was measured.
 
 use std::time::Duration;
 
@@ -6,8 +6,10 @@ use measure::Pinning;
 use measure::environment::Environment;
 use measure::report::Table;
 
+use crate::{table_layout, terminal};
+
 use super::Row;
-use super::poems::{POEMS, Slow};
+use super::poems::{POEMS, SlowPoem};
 use super::throughput::{CONNECTIONS, TIMED, WARM_UP};
 
 const HEAD: [&str; 8] = [
@@ -21,33 +23,34 @@ const HEAD: [&str; 8] = [
     "peak memory",
 ];
 
-/// Characters in a line of the notes: about as wide as the table.
-const LINE_CHARS: usize = 100;
-
-/// The table and its notes, ready to be printed.
+/// Formats the table and its notes for stdout.
 pub(super) fn render(rows: &[Row]) -> String {
+    table_layout::render(&table(rows), terminal::stdout_columns())
+}
+
+fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(&HEAD);
     table.rows = rows.iter().map(cells).collect();
-    table.notes = notes(rows).iter().map(|note| wrap(note)).collect();
-    table.to_string()
+    table.notes = notes(rows);
+    table
 }
 
 fn cells(row: &Row) -> Vec<String> {
-    let told = |figure: Option<String>| figure.unwrap_or_else(|| "not available".to_owned());
+    let available = |figure: Option<String>| figure.unwrap_or_else(|| "not available".to_owned());
     let loaded = &row.loaded;
     vec![
         row.model.to_owned(),
         seconds(row.fetched.elapsed),
         seconds(ideal()),
-        seconds(POEMS.iter().map(Slow::duration).sum()),
+        seconds(POEMS.iter().map(SlowPoem::duration).sum()),
         thousands(loaded.requests_per_second.round() as u64),
-        told(
+        available(
             loaded
                 .cpu_per_request
                 .map(|cpu| format!("{:.1}", cpu.as_secs_f64() * 1e6)),
         ),
-        told(loaded.threads.map(|threads| threads.to_string())),
-        told(
+        available(loaded.threads.map(|threads| threads.to_string())),
+        available(
             loaded
                 .peak_memory
                 .map(|bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))),
@@ -55,19 +58,23 @@ fn cells(row: &Row) -> Vec<String> {
     ]
 }
 
-/// The slowest poem's own time.
+/// Returns the time that the slowest poem takes.
 fn ideal() -> Duration {
-    POEMS.iter().map(Slow::duration).max().unwrap_or_default()
+    POEMS
+        .iter()
+        .map(SlowPoem::duration)
+        .max()
+        .unwrap_or_default()
 }
 
-/// How the table was got, in paragraphs.
+/// Describes how the table was measured, in paragraphs.
 fn notes(rows: &[Row]) -> Vec<String> {
     let replies: u64 = rows.iter().map(|row| row.loaded.verified).sum();
     let pinned = match Pinning::apart() {
         Pinning::NONE => "neither side is pinned to a core",
         _ => "server and load generator are each pinned to a core",
     };
-    let got = format!(
+    let measured = format!(
         "Elapsed: {} slow poems fetched at once, each then transformed. Ideal: the pace of the slowest poem; one after \
          another: the paces of all; both are computed. Requests: {CONNECTIONS} keep-alive connections in a closed loop, \
          600-byte poems, {} s after {} s of warm-up; {pinned}. CPU, threads and peak memory are the server process's.",
@@ -76,40 +83,24 @@ fn notes(rows: &[Row]) -> Vec<String> {
         WARM_UP.as_secs_f64(),
     );
     let verified = format!(
-        "Every byte of every poem and of {} replies was verified; clients and servers agree on connections, requests and \
+        "Every byte of every poem and of {} was verified; clients and servers agree on connections, requests and \
          bytes.",
-        thousands(replies)
+        match replies {
+            1 => "1 reply".to_owned(),
+            replies => format!("{} replies", thousands(replies)),
+        }
     );
-    let worth = format!(
-        "One run, on {}: a first look, not a benchmark. How figures are got that others can get again: MEASURING.md.",
+    let machine = format!(
+        "One run, on {}: a first look, not a benchmark. For figures that can be reproduced, see MEASURING.md.",
         machine()
     );
     let debug = "This is a debug build: for figures, build with --release.";
-    let mut paragraphs = vec![got, verified, worth];
+    let mut paragraphs = vec![measured, verified, machine];
     paragraphs.extend(cfg!(debug_assertions).then(|| debug.to_owned()));
     paragraphs
 }
 
-/// `text` in lines of at most [`LINE_CHARS`].
-fn wrap(text: &str) -> String {
-    let mut wrapped = String::new();
-    let mut length = 0;
-    for word in text.split(' ') {
-        let chars = word.chars().count();
-        if length > 0 && length + 1 + chars > LINE_CHARS {
-            wrapped.push('\n');
-            length = 0;
-        } else if length > 0 {
-            wrapped.push(' ');
-            length += 1;
-        }
-        wrapped += word;
-        length += chars;
-    }
-    wrapped + "\n"
-}
-
-/// Such as `2 cores of Some Processor, linux 6.1`. What the system does not tell is left out.
+/// Describes the machine, such as `2 cores of Some Processor with linux 6.1`, as far as the system tells.
 fn machine() -> String {
     let here = Environment::now(None, Pinning::NONE, 0);
     let cores = here.cores.map(|cores| format!("{cores} cores")).into_iter();
@@ -123,7 +114,7 @@ fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 
-/// A number that can be read: `1,234,567`.
+/// Groups digits: `1,234,567`.
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits
@@ -158,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn the_columns_are_aligned_and_the_figures_are_those_of_the_row() {
-        let table = render(&[row(Some(Duration::from_nanos(10_940)))]);
+    fn the_columns_are_aligned_and_show_the_row_s_figures() {
+        let table = table_layout::render(&table(&[row(Some(Duration::from_nanos(10_940)))]), None);
         let lines: Vec<&str> = table.lines().collect();
         assert!(lines[0].starts_with("model") && lines[0].ends_with("peak memory"));
         let width = |line: &str| line.chars().count();
@@ -171,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_does_not_tell_is_not_available() {
-        assert!(render(&[row(None)]).contains("not available"));
+    fn a_figure_that_the_system_does_not_provide_is_not_available() {
+        assert!(table(&[row(None)]).to_string().contains("not available"));
     }
 }

@@ -1,4 +1,4 @@
-//! A moment of load on a model's keep-alive transform server, every reply verified, and what that cost the server.
+//! Loads a model's keep-alive transform server for a moment, verifies every reply, and measures the cost to the server.
 
 use std::time::Duration;
 
@@ -7,32 +7,34 @@ use measure::process::{Process, with_affinity};
 use measure::{Pinning, Plan, verify};
 use poetry::Model;
 
-use super::{Stage, Wrong, seen, stop};
+use crate::words::counted;
+
+use super::{Flaw, Setup, client_ledger, stop};
 
 pub(super) const CONNECTIONS: usize = 64;
 pub(super) const WARM_UP: Duration = Duration::from_millis(500);
 pub(super) const TIMED: Duration = Duration::from_millis(1_500);
 
-/// What the load came to. What the system does not tell is `None`.
+/// The result of the load. A figure that the system does not provide is `None`.
 pub(super) struct Loaded {
     pub(super) requests_per_second: f64,
-    /// Processor time of the server in the timed window.
+    /// Processor time of the server for each request in the timed window.
     pub(super) cpu_per_request: Option<Duration>,
-    /// Of the server, while it serves all connections.
+    /// Threads of the server while it serves all connections.
     pub(super) threads: Option<u64>,
-    /// Of the server, in bytes.
+    /// Memory of the server, in bytes.
     pub(super) peak_memory: Option<u64>,
-    /// Replies that were verified, those of the warm-up too.
+    /// Verified replies, including those of the warm-up.
     pub(super) verified: u64,
 }
 
-/// Loads a transform server of `model`, after a script of requests to another has shown that it answers as it should.
-pub(super) fn load(stage: &Stage, model: &dyn Model) -> Result<Loaded, Wrong> {
-    let script = stage.serve(model, ["transform", "--keep-alive"], None)?;
+/// Loads a transform server of `model`, after a script of requests has verified the replies of another.
+pub(super) fn load(setup: &Setup, model: &dyn Model) -> Result<Loaded, Flaw> {
+    let script = setup.serve(model, ["transform", "--keep-alive"], None)?;
     verify::transforms(script.address(), true)?;
     stop(script, "the transform server").and_then(|counts| counts.check())?;
     let pinning = Pinning::apart();
-    let server = stage.serve(model, ["transform", "--keep-alive"], pinning.server)?;
+    let server = setup.serve(model, ["transform", "--keep-alive"], pinning.server)?;
     let plan = Plan {
         connections: CONNECTIONS,
         extent: Extent::For {
@@ -55,20 +57,20 @@ pub(super) fn load(stage: &Stage, model: &dyn Model) -> Result<Loaded, Wrong> {
     };
     if report.connect_errors > 0 {
         return Err(format!(
-            "under load: {} connections could not be made",
-            report.connect_errors
+            "under load: {} failed",
+            counted(report.connect_errors, "connection")
         ));
     }
     let counts = stop(server, "the transform server")?;
-    seen::same(&report.ledger, &counts)
+    client_ledger::compare(&report.ledger, &counts)
         .map_err(|flaw| format!("the ledger of the load: {flaw}"))?;
     Ok(loaded)
 }
 
-/// What the server has used at both ends of the timed window.
+/// The server's processor time and replies at both ends of the timed window.
 struct Costs<'a> {
     server: &'a Process,
-    begin: Option<(Duration, u64)>,
+    start: Option<(Duration, u64)>,
     end: Option<(Duration, u64)>,
     threads: Option<u64>,
     peak_memory: Option<u64>,
@@ -78,7 +80,7 @@ impl<'a> Costs<'a> {
     fn of(server: &'a Process) -> Self {
         Self {
             server,
-            begin: None,
+            start: None,
             end: None,
             threads: None,
             peak_memory: None,
@@ -88,7 +90,7 @@ impl<'a> Costs<'a> {
     fn note(&mut self, mark: Mark) {
         let cpu = self.server.cpu();
         match mark {
-            Mark::Begin { answered } => self.begin = cpu.map(|cpu| (cpu, answered)),
+            Mark::Begin { answered } => self.start = cpu.map(|cpu| (cpu, answered)),
             Mark::End { answered } => {
                 self.end = cpu.map(|cpu| (cpu, answered));
                 let usage = self.server.usage();
@@ -98,7 +100,7 @@ impl<'a> Costs<'a> {
     }
 
     fn per_request(&self) -> Option<Duration> {
-        let ((cpu, answered), (cpu_then, answered_then)) = (self.end?, self.begin?);
+        let ((cpu, answered), (cpu_then, answered_then)) = (self.end?, self.start?);
         let requests = u32::try_from(answered - answered_then).ok()?;
         (cpu - cpu_then).checked_div(requests)
     }

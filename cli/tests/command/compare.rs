@@ -1,13 +1,13 @@
-//! The comparison, and the instruments behind it.
+//! `compare`, and the floor behind its instruments.
 
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use super::support::{Process, Server, closed_port, quatrain, run};
+use super::support::{Process, quatrain, run};
 
 #[test]
-fn a_comparison_prints_one_row_for_each_model_asked_for_and_how_it_was_got() {
+fn a_comparison_prints_one_row_for_each_chosen_model_and_how_it_was_measured() {
     let compared = run(&["compare", "--models", "blocking,callbacks,blocking"]);
     assert_eq!(compared.status, Some(0), "{compared:?}");
     let mut lines = compared.stdout.lines();
@@ -48,7 +48,7 @@ fn a_comparison_prints_one_row_for_each_model_asked_for_and_how_it_was_got() {
     );
 }
 
-/// The servers that `parent` has started.
+/// Returns the servers that `parent` has started.
 #[cfg(target_os = "linux")]
 fn servers_of(parent: &Process) -> Vec<u32> {
     let children = format!("/proc/{0}/task/{0}/children", parent.id());
@@ -59,18 +59,18 @@ fn servers_of(parent: &Process) -> Vec<u32> {
         .collect()
 }
 
-/// Waits until none of `pids` runs. They are not our children, so there is no event to wait on but their names.
+/// Waits until none of `pids` runs. They are not children of the test, so there is no event to wait for.
 #[cfg(target_os = "linux")]
 fn wait_until_gone(pids: &[u32]) {
     use std::time::Instant;
-    let begun = Instant::now();
+    let start = Instant::now();
     let runs = |pid: &u32| {
         let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
         command.is_ok_and(|command| command.contains("--end-with-parent"))
     };
     while pids.iter().any(runs) {
         assert!(
-            begun.elapsed() < super::support::DEADLINE,
+            start.elapsed() < super::support::DEADLINE,
             "{pids:?} still run"
         );
         std::thread::yield_now();
@@ -81,18 +81,18 @@ fn wait_until_gone(pids: &[u32]) {
 #[test]
 fn an_interrupted_comparison_leaves_no_server_behind() {
     for (signal, status) in [
-        (Signal::SIGINT, Some(1)),
-        (Signal::SIGTERM, Some(1)),
+        (Signal::SIGINT, Some(130)),
+        (Signal::SIGTERM, Some(143)),
         (Signal::SIGKILL, None),
     ] {
         let mut compare = Process::start(quatrain(["compare", "--models", "blocking"]));
-        compare.hear("fetching");
+        compare.wait_for("fetching");
         let servers = loop {
             let servers = servers_of(&compare);
             if servers.len() == 4 {
                 break servers;
             }
-            assert!(compare.runs(), "it ended by itself");
+            assert!(compare.is_running(), "it ended by itself");
             std::thread::yield_now();
         };
         compare.signal(signal);
@@ -124,36 +124,9 @@ fn s22_a_comparison_into_a_closed_stdout_ends_quietly_with_status_1() {
 }
 
 #[test]
-fn the_load_generator_verifies_what_it_is_told_to_send() {
-    let server = Server::start(&["transform", "--keep-alive"]);
-    let address = server.address.to_string();
-    let loaded = run(&[
-        "load",
-        &address,
-        "--requests",
-        "200",
-        "--connections",
-        "8",
-        "--depth",
-        "2",
-    ]);
-    assert_eq!((loaded.status, loaded.stderr.as_str()), (Some(0), ""));
-    assert!(
-        loaded
-            .stdout
-            .contains("in all 8 connections, 200 requests, 200 replies verified"),
-        "{}",
-        loaded.stdout
-    );
-    let void = run(&["load", &closed_port()]);
-    assert_eq!((void.status, void.stdout.as_str()), (Some(1), ""));
-    assert!(void.only_line().contains("no connection could be made"));
-}
-
-#[test]
-fn the_floor_announces_itself_as_every_server_does() {
+fn the_floor_prints_a_serving_line_as_every_server_does() {
     let mut floor = Process::start(quatrain(["floor", "--keep-alive"]));
-    let (line, address) = floor.announced();
+    let (line, address) = floor.wait_until_serving();
     assert_eq!(
         line,
         format!("Serving transforms on {address} with floor\n")

@@ -1,4 +1,4 @@
-//! Few descriptors (S17), with each model. A shell sets the limits that a process of ours inherits.
+//! Few descriptors (S17), with each model. A shell sets the limits, which the command inherits.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::support::{MODELS, Process, connect, netstring};
 
-/// A transform server of `model` under `limit`, an option of `ulimit`.
+/// Starts a transform server of `model` under `limit`, an option of `ulimit`.
 fn limited(limit: &str, model: &str) -> Process {
     let script =
         format!(r#"ulimit {limit} && exec "$0" serve transform --keep-alive --model {model}"#);
@@ -27,7 +27,7 @@ fn answers(stream: &mut TcpStream) {
 #[test]
 fn s17_the_soft_limit_is_raised_to_the_hard_one() {
     let mut server = limited("-S -n 64", "callbacks");
-    server.announced();
+    server.wait_until_serving();
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
     let files = limits
         .lines()
@@ -37,7 +37,7 @@ fn s17_the_soft_limit_is_raised_to_the_hard_one() {
     assert_eq!(words[3], words[4], "{files}");
 }
 
-/// How many descriptors the kernel's table of a process has room for.
+/// Returns the size of the kernel's table of descriptors for `process`.
 #[cfg(target_os = "linux")]
 fn table_of(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
@@ -47,7 +47,7 @@ fn table_of(process: u32) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_table_of_descriptors_has_room_for_all_connections_from_the_start_and_is_bounded() {
+fn the_table_of_descriptors_has_room_for_all_connections_from_the_start_within_a_bound() {
     let table = |connections: &str| {
         let script = format!(
             r#"ulimit -n 1000 && exec "$0" serve poem --connections-max {connections} ../poems/lantern.txt"#
@@ -55,28 +55,31 @@ fn the_table_of_descriptors_has_room_for_all_connections_from_the_start_and_is_b
         let mut command = Command::new("sh");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_quatrain")]);
         let mut server = Process::start(command);
-        server.announced();
+        server.wait_until_serving();
         table_of(server.id())
     };
     assert!((500..=1_024).contains(&table("500")));
     assert!(table("1") < 500);
-    // What the system does not allow is not asked for.
+    // No more than the limit is requested.
     assert!((1_000..=1_024).contains(&table("1000000")));
 }
 
 #[test]
-fn s17_a_server_out_of_descriptors_says_so_once_a_second_and_serves_when_there_are_some_again() {
+fn s17_a_server_out_of_descriptors_logs_it_once_a_second_and_recovers() {
     for model in MODELS {
         let mut server = limited("-n 40", model);
-        let begun = Instant::now();
-        let (_, address) = server.announced();
+        let start = Instant::now();
+        let (_, address) = server.wait_until_serving();
         let mut streams: Vec<_> = (0..80).map(|_| connect(address)).collect();
-        server.hear("cannot accept");
+        server.wait_for("cannot accept");
         answers(&mut streams[0]);
         streams.drain(..60);
         streams.iter_mut().for_each(answers);
-        let said = server.stop().stderr.matches("cannot accept").count() as u64;
-        let seconds = begun.elapsed().max(Duration::from_secs(1)).as_secs();
-        assert!(said <= seconds + 1, "{model}: {said} lines in {seconds} s");
+        let lines = server.stop().stderr.matches("cannot accept").count() as u64;
+        let seconds = start.elapsed().max(Duration::from_secs(1)).as_secs();
+        assert!(
+            lines <= seconds + 1,
+            "{model}: {lines} lines in {seconds} s"
+        );
     }
 }

@@ -1,13 +1,15 @@
-//! What `fetch` prints on stdout and the status it ends with. The poem servers are plain sockets that do what they are told.
+//! What `fetch` prints on stdout, and its exit status. The poem servers are plain sockets, driven by the tests.
 
 use std::io::{Read, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 
 use serde_json::Value;
 
-use super::support::{MODELS, Process, Server, closed_port, listener, quatrain, run, sends};
+use super::support::{
+    Ended, MODELS, Process, Server, closed_port, listener, quatrain, run, serve_once,
+};
 
 const BABEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../poems/babel.txt");
 
@@ -24,7 +26,7 @@ fn s10_every_model_fetches_a_poem_byte_for_byte() {
 }
 
 #[test]
-fn s10_poems_are_printed_in_the_order_of_their_addresses_not_of_arrival() {
+fn s10_poems_are_printed_in_the_order_of_their_addresses_not_of_their_arrival() {
     let (first, first_port) = listener();
     let (second, second_port) = listener();
     let mut fetch = Process::start(quatrain(["fetch", &first_port, &second_port]));
@@ -33,7 +35,7 @@ fn s10_poems_are_printed_in_the_order_of_their_addresses_not_of_arrival() {
     let (mut second, _) = second.accept().unwrap();
     second.write_all(b"second\n").unwrap();
     drop(second);
-    fetch.hear("Task 2 finished");
+    fetch.wait_for("Task 2 finished");
     first.write_all(b"first\n").unwrap();
     drop(first);
     let ended = fetch.end();
@@ -44,22 +46,24 @@ fn s10_poems_are_printed_in_the_order_of_their_addresses_not_of_arrival() {
 }
 
 #[test]
-fn s10_one_after_another_if_told_so() {
+fn s10_sequentially_a_poem_is_requested_after_the_one_before_has_arrived() {
     let (first, first_port) = listener();
     let (second, second_port) = listener();
     let mut fetch = Process::start(quatrain([
         "fetch",
         "--sequential",
+        "--progress",
+        "lines",
         &first_port,
         &second_port,
     ]));
     let (mut stream, _) = first.accept().unwrap();
     stream.write_all(b"first").unwrap();
-    fetch.hear("Task 1: got 5 bytes");
+    fetch.wait_for("Task 1: got 5 bytes");
     second.set_nonblocking(true).unwrap();
     assert!(
         second.accept().is_err(),
-        "the second poem was asked for before the first had come"
+        "the second poem was requested before the first had arrived"
     );
     second.set_nonblocking(false).unwrap();
     drop(stream);
@@ -70,8 +74,13 @@ fn s10_one_after_another_if_told_so() {
 }
 
 #[test]
-fn s10_a_newline_stands_only_between_two_poems_where_the_first_lacks_one() {
-    let ports = [sends("a"), sends("b\n"), sends("c\r"), sends("d")];
+fn s10_a_newline_separates_two_poems_only_if_the_first_lacks_one() {
+    let ports = [
+        serve_once("a"),
+        serve_once("b\n"),
+        serve_once("c\r"),
+        serve_once("d"),
+    ];
     let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
     let fetched = run(&[&["fetch"], &ports[..]].concat());
     assert_eq!(fetched.stdout, "a\nb\nc\r\nd");
@@ -79,7 +88,7 @@ fn s10_a_newline_stands_only_between_two_poems_where_the_first_lacks_one() {
 
 #[test]
 fn s10_a_host_may_be_named_or_left_out() {
-    let port = sends("named");
+    let port = serve_once("named");
     let fetched = run(&["fetch", &format!("localhost:{port}")]);
     assert_eq!(
         (fetched.status, fetched.stdout.as_str()),
@@ -89,7 +98,7 @@ fn s10_a_host_may_be_named_or_left_out() {
 
 #[test]
 fn s11_one_failure_does_not_disturb_the_others_and_the_status_is_1() {
-    let (good, bad, last) = (sends("good\n"), closed_port(), sends("last\n"));
+    let (good, bad, last) = (serve_once("good\n"), closed_port(), serve_once("last\n"));
     let fetched = run(&["fetch", &good, &bad, &last]);
     assert_eq!(
         (fetched.status, fetched.stdout.as_str()),
@@ -106,7 +115,7 @@ fn s11_one_failure_does_not_disturb_the_others_and_the_status_is_1() {
 #[test]
 fn s11_a_name_that_does_not_resolve_fails_that_poem_only() {
     let name = "no-such-name.invalid:1";
-    let fetched = run(&["fetch", name, &sends("good")]);
+    let fetched = run(&["fetch", name, &serve_once("good")]);
     assert_eq!((fetched.status, fetched.stdout.as_str()), (Some(1), "good"));
     assert!(
         fetched
@@ -117,10 +126,10 @@ fn s11_a_name_that_does_not_resolve_fails_that_poem_only() {
 }
 
 #[test]
-fn s11_failures_are_told_apart() {
+fn s11_each_failure_has_its_own_words() {
     let (silent, silent_port) = listener();
-    let endless = sends(vec![b'x'; 100]);
-    let latin = sends(b"na\xefve");
+    let endless = serve_once(vec![b'x'; 100]);
+    let latin = serve_once(b"na\xefve");
     let waits = thread::spawn(move || silent.accept().map(|(stream, _)| stream));
     let of = |port: &str, words: &str| format!("127.0.0.1:{port}: {words}");
     for (arguments, words) in [
@@ -143,7 +152,7 @@ fn s11_failures_are_told_apart() {
 
 #[test]
 fn s11_json_has_one_object_for_each_poem() {
-    let (good, bad) = (sends("line\n\"two\""), closed_port());
+    let (good, bad) = (serve_once("line\n\"two\""), closed_port());
     let fetched = run(&["fetch", "--json", &good, &bad]);
     assert_eq!(fetched.status, Some(1));
     let lines: Vec<Value> = fetched
@@ -183,11 +192,11 @@ fn s11_json_has_one_object_for_each_poem() {
 }
 
 #[test]
-fn s22_a_closed_stdout_ends_quietly_with_status_1() {
+fn s22_a_stdout_whose_reader_has_closed_it_ends_quietly_with_status_1() {
     for arguments in [vec!["fetch"], vec!["fetch", "--json"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let port = sends("a poem for nobody\n");
+        let port = serve_once("an unread poem\n");
         let mut command = quatrain(arguments.iter().copied().chain([port.as_str()]));
         let ended = Process::start_as(command.stdout(writer).stderr(Stdio::piped())).end();
         assert_eq!(ended.status, Some(1));
@@ -200,12 +209,12 @@ fn s22_a_closed_stdout_ends_quietly_with_status_1() {
 }
 
 #[test]
-fn s22_a_stdout_that_takes_nothing_more_is_said() {
+fn s22_a_full_stdout_is_reported() {
     let full = std::fs::File::options()
         .write(true)
         .open("/dev/full")
         .unwrap();
-    let mut command = quatrain(["fetch", "--progress", "none", &sends("a poem")]);
+    let mut command = quatrain(["fetch", "--progress", "none", &serve_once("a poem")]);
     let ended = Process::start_as(command.stdout(full).stderr(Stdio::piped())).end();
     assert_eq!(ended.status, Some(1));
     assert!(
@@ -217,7 +226,7 @@ fn s22_a_stdout_that_takes_nothing_more_is_said() {
 
 #[test]
 fn s22_a_full_stderr_pipe_does_not_stall_a_fetch() {
-    // A line for each, twice what a pipe holds.
+    // Their lines are twice as many as a pipe holds.
     let ports = vec![closed_port(); 1_500];
     let (mut unread, full) = std::io::pipe().unwrap();
     let mut command = quatrain(
@@ -228,10 +237,10 @@ fn s22_a_full_stderr_pipe_does_not_stall_a_fetch() {
     );
     let ended = Process::start_as(command.stdout(Stdio::piped()).stderr(full)).end();
     assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""));
-    drop(command); // It holds the other end of the pipe.
-    let mut said = String::new();
-    unread.read_to_string(&mut said).unwrap();
-    assert!(said.starts_with("Task "), "{said}");
+    drop(command); // It has the other end of the pipe.
+    let mut stderr = String::new();
+    unread.read_to_string(&mut stderr).unwrap();
+    assert!(stderr.starts_with("Task "), "{stderr}");
 }
 
 #[test]
@@ -247,4 +256,42 @@ fn s14_a_fetch_closes_its_sockets_when_it_ends() {
         Some(1)
     );
     assert!(matches!(is_closed.recv().unwrap(), Ok(0) | Err(_)));
+}
+
+/// Runs the command by a shell, with `redirection` of its stdout.
+fn run_redirected(arguments: &[&str], redirection: &str) -> Ended {
+    let mut command = Command::new("sh");
+    let script = format!(r#"exec "$0" "$@" {redirection}"#);
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_quatrain")]);
+    Process::start_as(command.args(arguments).stderr(Stdio::piped())).end()
+}
+
+#[test]
+fn s22_a_stdout_that_is_closed_at_the_start_is_reported_with_status_1() {
+    let port = serve_once("unread\n");
+    let json = serve_once("unread\n");
+    for arguments in [
+        &["fetch", "--progress", "none", &port][..],
+        &["fetch", "--json", &json],
+        &["--help"],
+        &["--version"],
+        &["help", "fetch"],
+    ] {
+        let ended = run_redirected(arguments, ">&-");
+        assert_eq!(ended.status, Some(1), "{arguments:?}: {ended:?}");
+        let line = ended.only_line();
+        let expected = "quatrain: cannot write to stdout: it was closed when the command started";
+        assert_eq!(line, expected, "{arguments:?}");
+    }
+    // Even if all standard streams are closed, and the poem is requested by a socket that would get number 1.
+    let ended = run_redirected(&["fetch", &serve_once("unread\n")], "<&- >&- 2>&-");
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+}
+
+#[test]
+fn s22_a_stdout_into_dev_null_is_not_closed() {
+    for redirection in [">/dev/null", "1<>/dev/null", "<&- >/dev/null"] {
+        let ended = run_redirected(&["fetch", &serve_once("unread\n")], redirection);
+        assert_eq!(ended.status, Some(0), "{redirection}: {ended:?}");
+    }
 }

@@ -1,4 +1,4 @@
-//! What a server prints, logs and never waits for.
+//! What a server prints and logs, without waiting for a reader.
 
 use std::io::{Read, Write};
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use super::support::{
 };
 
 #[test]
-fn a_poem_server_says_one_line_with_the_file_as_given_and_serves_it() {
+fn a_poem_server_prints_one_line_with_the_file_as_given_and_serves_it() {
     let server = Server::start(&["poem", LANTERN, "--fast"]);
     let expected = format!("Serving {LANTERN} on {} with callbacks\n", server.address);
     assert_eq!(server.line, expected);
@@ -21,7 +21,7 @@ fn a_poem_server_says_one_line_with_the_file_as_given_and_serves_it() {
 }
 
 #[test]
-fn a_transform_server_says_one_line_and_answers() {
+fn a_transform_server_prints_one_line_and_answers() {
     let server = Server::start(&["transform", "--model", "blocking"]);
     assert_eq!(
         server.line,
@@ -46,7 +46,7 @@ fn t1_a_pool_serves_poems_and_transforms_and_shows_its_threads() {
     let queued = server.ask(&netstring("shout.b"));
     queued.shutdown(std::net::Shutdown::Write).unwrap();
     server.process.signal(Signal::SIGUSR1);
-    server.process.hear("1 thread and one that accepts");
+    server.process.wait_for("1 thread and one that accepts");
     drop(holder);
     assert_eq!(read_all(queued), netstring("B"));
     assert_eq!(server.stop().status, Some(0));
@@ -68,7 +68,7 @@ fn a_port_and_an_interface_can_be_chosen() {
 }
 
 #[test]
-fn s5_a_server_answers_once_unless_told_to_keep_alive() {
+fn s5_a_server_answers_once_without_keep_alive() {
     let requests = [netstring("shout.a"), netstring("shout.b")].concat();
     let server = Server::start(&["transform"]);
     assert_eq!(read_all(server.ask(&requests)), netstring("A"));
@@ -79,12 +79,12 @@ fn s5_a_server_answers_once_unless_told_to_keep_alive() {
 }
 
 #[test]
-fn s4_a_refused_request_is_a_line_that_says_which_and_why() {
+fn s4_a_refused_request_has_a_line_with_the_client_and_the_reason() {
     let mut server = Server::start(&["transform"]);
     let stream = server.ask(&netstring("sing.a"));
     let client = stream.local_addr().unwrap();
     assert_eq!(read_all(stream), b"");
-    let line = server.process.hear("refused");
+    let line = server.process.wait_for("refused");
     assert!(
         line.contains(&client.to_string()) && line.contains("unknown transform 'sing'"),
         "{line}"
@@ -95,7 +95,7 @@ fn s4_a_refused_request_is_a_line_that_says_which_and_why() {
 fn s20_a_panic_is_logged_once_with_its_message_and_costs_one_connection() {
     let mut server = Server::start(&["transform", "--lab"]);
     assert_eq!(read_all(server.ask(&netstring("crash.x"))), b"");
-    let line = server.process.hear("panicked");
+    let line = server.process.wait_for("panicked");
     assert_eq!(read_all(server.ask(&netstring("shout.x"))), netstring("X"));
     let ended = server.stop();
     assert_eq!(
@@ -111,11 +111,11 @@ fn s20_a_panic_is_logged_once_with_its_message_and_costs_one_connection() {
 fn s20_without_lab_there_is_no_crash() {
     let mut server = Server::start(&["transform"]);
     assert_eq!(read_all(server.ask(&netstring("crash.x"))), b"");
-    server.process.hear("unknown transform 'crash'");
+    server.process.wait_for("unknown transform 'crash'");
 }
 
 #[test]
-fn s22_what_many_refusals_do_not_say_line_by_line_is_said_as_a_count() {
+fn s22_refusals_without_a_line_are_counted() {
     const REFUSALS: u64 = 300;
     let server = Server::start(&["transform"]);
     for _ in 0..REFUSALS {
@@ -141,21 +141,21 @@ fn s22_a_log_can_be_turned_off_and_up() {
     let server = Server::start(&["transform", "--log", "off"]);
     assert_eq!(read_all(server.ask(b"x")), b"");
     let log = server.stop().stderr;
-    assert_eq!(log.lines().count(), 1, "the counts and nothing else: {log}");
+    assert_eq!(log.lines().count(), 1, "only the counts: {log}");
     let mut server = Server::start(&["transform", "--log", "debug"]);
     drop(server.connect());
-    server.process.hear("accepted");
-    server.process.hear("closed");
+    server.process.wait_for("accepted");
+    server.process.wait_for("closed");
 }
 
 #[test]
-fn s22_a_closed_stdout_does_not_keep_a_server_from_serving() {
+fn s22_a_server_with_a_closed_stdout_serves() {
     let port = closed_port();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = quatrain(["serve", "transform", "--port", &port, "--log", "info"]);
     let mut process = Process::start_as(command.stdout(writer).stderr(Stdio::piped()));
-    process.hear("cannot say where");
+    process.wait_for("cannot print the address");
     let mut stream = connect(format!("127.0.0.1:{port}").parse().unwrap());
     stream.write_all(&netstring("shout.x")).unwrap();
     assert_eq!(read_all(stream), netstring("X"));
@@ -169,7 +169,7 @@ fn s22_a_full_log_pipe_stalls_neither_service_nor_the_end() {
     let (unread, full) = std::io::pipe().unwrap();
     let mut command = quatrain(["serve", "transform", "--keep-alive", "--log", "trace"]);
     let mut process = Process::start_as(command.stdout(Stdio::piped()).stderr(full));
-    let (_, address) = process.announced();
+    let (_, address) = process.wait_until_serving();
     let mut stream = connect(address);
     for _ in 0..REQUESTS {
         stream.write_all(&netstring("shout.x")).unwrap();

@@ -2,12 +2,17 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 
-use super::support::{DEADLINE, Ended, LANTERN, MODELS, Server, netstring, read_all};
+use super::support::{
+    DEADLINE, Ended, LANTERN, MODELS, Process, Server, closed_port, netstring, quatrain, read_all,
+    start_with_blocked_signals,
+};
 
 fn each_model(arguments: &[&str], test: impl Fn(Server)) {
     for model in MODELS {
@@ -19,6 +24,44 @@ fn each_model(arguments: &[&str], test: impl Fn(Server)) {
 fn ended_with(ended: &Ended, status: i32, words: &str) {
     assert_eq!(ended.status, Some(status), "{ended:?}");
     assert!(ended.stderr.contains(words), "{ended:?}");
+}
+
+#[test]
+fn s21_a_server_started_with_blocked_signals_reports_and_stops() {
+    for model in MODELS {
+        let mut server = start_with_blocked_signals(&["serve", "transform", "--model", model]);
+        server.wait_until_serving();
+        server.signal(Signal::SIGUSR1);
+        server.wait_for("\"accepted\":0");
+        server.signal(Signal::SIGTERM);
+        ended_with(&server.end(), 0, "stopped: 0 finished");
+    }
+}
+
+#[test]
+fn s21_a_server_with_a_full_stdout_pipe_serves_and_stops() {
+    let (unread, mut full) = std::io::pipe().unwrap();
+    let capacity = fcntl(&full, FcntlArg::F_GETPIPE_SZ).unwrap();
+    full.write_all(&vec![b'x'; capacity.try_into().unwrap()])
+        .unwrap();
+    let port = closed_port();
+    let mut command = quatrain(["serve", "transform", "--port", &port, "--log", "debug"]);
+    let mut process = Process::start_as(command.stdout(full).stderr(Stdio::piped()));
+    let address: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
+    let start = Instant::now();
+    let mut stream = loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(start.elapsed() < DEADLINE, "{error}"),
+        }
+        thread::yield_now();
+    };
+    stream.write_all(&netstring("shout.x")).unwrap();
+    assert_eq!(read_all(stream), netstring("X"));
+    process.wait_for("accepted");
+    process.signal(Signal::SIGTERM);
+    ended_with(&process.end(), 0, "stopped");
+    drop(unread);
 }
 
 #[test]
@@ -41,7 +84,7 @@ fn s21_an_idle_keep_alive_connection_is_closed_with_fin() {
             stream.read_exact(&mut reply).unwrap();
             assert_eq!(reply.as_slice(), netstring("X"));
             server.process.signal(Signal::SIGTERM);
-            server.process.hear("stopped");
+            server.process.wait_for("stopped");
             assert_eq!(read_all(stream), b"");
             ended_with(&server.process.end(), 0, "");
         },
@@ -63,11 +106,11 @@ fn s21_a_request_in_flight_is_answered_and_the_status_is_0() {
     );
 }
 
-/// Waits until nobody accepts at `address`: then the shutdown has begun.
+/// Waits until connections to `address` are refused: the shutdown has started then.
 fn wait_until_refused(address: SocketAddr) {
-    let begun = Instant::now();
+    let start = Instant::now();
     while TcpStream::connect(address).is_ok() {
-        assert!(begun.elapsed() < DEADLINE, "it still accepts");
+        assert!(start.elapsed() < DEADLINE, "it still accepts");
         thread::yield_now();
     }
 }
@@ -87,7 +130,7 @@ fn s21_a_poem_in_flight_is_sent_to_its_end() {
 }
 
 #[test]
-fn s21_what_is_in_flight_after_the_grace_is_cut_and_the_status_is_1() {
+fn s21_a_request_still_in_flight_after_the_grace_is_cut_and_the_status_is_1() {
     each_model(
         &["transform", "--grace", "50ms", "--log", "trace"],
         |mut server| {
@@ -105,7 +148,7 @@ fn s21_a_second_signal_ends_a_server_at_once_with_status_1() {
         |mut server| {
             let (_stream, _) = server.in_mid_request();
             server.process.signal(Signal::SIGINT);
-            server.process.hear("stopping");
+            server.process.wait_for("stopping");
             server.process.signal(Signal::SIGTERM);
             ended_with(&server.process.end(), 1, "ended at once");
         },

@@ -1,4 +1,4 @@
-//! Processes of the command, and peers for them. Every wait is for an event, under one generous deadline.
+//! Processes of the command, and peers for them. Every wait is for an event, within one generous deadline.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,10 +9,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{self, Signal};
+use nix::sys::signal::{self, SigSet, Signal};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
-/// No test needs nearly as long.
+/// How long a wait may take; every test needs far less.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) const MODELS: [&str; 4] = ["callbacks", "actors", "streams", "blocking"];
@@ -20,11 +21,24 @@ pub(crate) const MODELS: [&str; 4] = ["callbacks", "actors", "streams", "blockin
 /// A poem.
 pub(crate) const LANTERN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../poems/lantern.txt");
 
-/// The command with `arguments`, not started.
+/// Creates the command with `arguments`, not started.
 pub(crate) fn quatrain<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quatrain"));
     command.args(arguments).stdin(Stdio::null());
     command
+}
+
+/// The command with `arguments`, started with SIGTERM, SIGINT and SIGUSR1 blocked, as some supervisors start programs.
+pub(crate) fn start_with_blocked_signals(arguments: &[&str]) -> Process {
+    let blocked: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1]
+        .into_iter()
+        .collect();
+    // The child inherits the mask of the thread that starts it.
+    let start = move || {
+        blocked.thread_block().unwrap();
+        Process::start(quatrain(arguments))
+    };
+    thread::scope(|scope| scope.spawn(start).join().unwrap())
 }
 
 /// How a process ended.
@@ -36,7 +50,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The only line on stderr.
+    /// Returns stderr, which must be one line.
     pub(crate) fn only_line(&self) -> &str {
         let line = self.stderr.strip_suffix('\n').unwrap_or(&self.stderr);
         assert!(
@@ -52,7 +66,7 @@ pub(crate) fn run(arguments: &[&str]) -> Ended {
     Process::start(quatrain(arguments)).end()
 }
 
-/// A process whose output is read as it comes; killed when dropped.
+/// A process whose output is read as it arrives; killed when dropped.
 pub(crate) struct Process {
     child: Child,
     stdout: Option<Lines>,
@@ -60,12 +74,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command`. Output that it has not set elsewhere is read.
+    /// Starts `command` and reads its output.
     pub(crate) fn start(mut command: Command) -> Self {
         Self::start_as(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
-    /// Starts `command` with its output as it is set; what is piped is read.
+    /// Starts `command`, and reads its output where that is piped.
     pub(crate) fn start_as(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().map(Lines::of);
@@ -78,25 +92,25 @@ impl Process {
     }
 
     /// Waits for a line on stderr that contains `words`.
-    pub(crate) fn hear(&mut self, words: &str) -> String {
+    pub(crate) fn wait_for(&mut self, words: &str) -> String {
         self.stderr.as_mut().unwrap().wait_for(words)
     }
 
-    /// Waits for the `Serving` line on stdout: the line, and the address it names.
-    pub(crate) fn announced(&mut self) -> (String, SocketAddr) {
+    /// Waits for the `Serving` line on stdout; returns it and its address.
+    pub(crate) fn wait_until_serving(&mut self) -> (String, SocketAddr) {
         let line = self.stdout.as_mut().unwrap().wait_for("Serving ");
         let (before, _) = line.rsplit_once(" with ").unwrap();
         let address = before.rsplit(' ').next().unwrap().parse().unwrap();
         (line, address)
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it has not ended yet.
-    pub(crate) fn runs(&mut self) -> bool {
+    /// Returns whether the process has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
@@ -105,7 +119,7 @@ impl Process {
         signal::kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
-    /// Tells it to stop, and waits for the end.
+    /// Stops the process with SIGTERM, and waits for the end.
     pub(crate) fn stop(self) -> Ended {
         self.signal(Signal::SIGTERM);
         self.end()
@@ -113,8 +127,8 @@ impl Process {
 
     /// Waits for the end.
     pub(crate) fn end(mut self) -> Ended {
-        let stdout = self.stdout.take().map(Lines::rest).unwrap_or_default();
-        let stderr = self.stderr.take().map(Lines::rest).unwrap_or_default();
+        let stdout = self.stdout.take().map(Lines::all).unwrap_or_default();
+        let stderr = self.stderr.take().map(Lines::all).unwrap_or_default();
         let status = self.wait();
         Ended {
             status,
@@ -123,7 +137,7 @@ impl Process {
         }
     }
 
-    /// The exit status; none if it had to be killed, since it did not end in time.
+    /// Waits for the exit status; `None` if the process had to be killed, because it did not end in time.
     fn wait(&mut self) -> Option<i32> {
         let pid = Pid::from_raw(self.child.id() as i32);
         let (ended, end) = channel::<()>();
@@ -145,15 +159,15 @@ impl Drop for Process {
     }
 }
 
-/// The lines of a stream as they come.
+/// The lines of a stream as they arrive.
 struct Lines {
-    coming: Receiver<String>,
-    heard: String,
+    arriving: Receiver<String>,
+    seen: String,
 }
 
 impl Lines {
     fn of(stream: impl Read + Send + 'static) -> Self {
-        let (send, coming) = channel();
+        let (send, arriving) = channel();
         thread::spawn(move || {
             let mut stream = BufReader::new(stream);
             loop {
@@ -168,84 +182,92 @@ impl Lines {
             }
         });
         Self {
-            coming,
-            heard: String::new(),
+            arriving,
+            seen: String::new(),
         }
     }
 
     fn wait_for(&mut self, words: &str) -> String {
         loop {
-            match self.coming.recv_timeout(DEADLINE) {
+            match self.arriving.recv_timeout(DEADLINE) {
                 Ok(line) => {
-                    self.heard += &line;
+                    self.seen += &line;
                     if line.contains(words) {
                         return line;
                     }
                 }
-                Err(error) => panic!("'{words}' was not said ({error}); this was: {}", self.heard),
+                Err(error) => panic!("'{words}' is missing ({error}) in: {}", self.seen),
             }
         }
     }
 
-    /// All lines, those that were waited for too.
-    fn rest(mut self) -> String {
+    /// Waits for the end, and returns all lines, including those of earlier waits.
+    fn all(mut self) -> String {
         loop {
-            match self.coming.recv_timeout(DEADLINE) {
-                Ok(line) => self.heard += &line,
-                Err(RecvTimeoutError::Disconnected) => return self.heard,
-                Err(RecvTimeoutError::Timeout) => panic!("it did not end; it said: {}", self.heard),
+            match self.arriving.recv_timeout(DEADLINE) {
+                Ok(line) => self.seen += &line,
+                Err(RecvTimeoutError::Disconnected) => return self.seen,
+                Err(RecvTimeoutError::Timeout) => panic!("it did not end; it wrote: {}", self.seen),
             }
         }
     }
 }
 
-/// A server of the command.
+/// A running `quatrain serve`.
 pub(crate) struct Server {
     pub(crate) process: Process,
-    /// The line it announced itself with.
+    /// The `Serving` line.
     pub(crate) line: String,
     pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    /// Starts `serve` with `arguments`, and waits until it serves.
+    /// Starts `serve` with `arguments`, and waits until the server listens.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut process = Process::start(quatrain(["serve"].iter().chain(arguments)));
-        let (line, address) = process.announced();
+        let (line, address) = process.wait_until_serving();
+        Self {
+            line,
+            ..Self::at(process, address)
+        }
+    }
+
+    /// A server that was started elsewhere.
+    pub(crate) fn at(process: Process, address: SocketAddr) -> Self {
         Self {
             process,
-            line,
+            line: String::new(),
             address,
         }
     }
 
-    /// A connection to it.
+    /// Connects to the server.
     pub(crate) fn connect(&self) -> TcpStream {
         connect(self.address)
     }
 
-    /// A connection, by which `request` was sent.
+    /// Connects and sends `request`.
     pub(crate) fn ask(&self, request: &[u8]) -> TcpStream {
         let mut stream = self.connect();
         stream.write_all(request).unwrap();
         stream
     }
 
-    /// A connection with half of a request that the server knows of, and the rest of that request. The server must
-    /// have been started with `--log trace`.
+    /// Connects and sends half of a request; returns, once the server has read it, the connection and the other half. The
+    /// server must have been started with `--log trace`.
     pub(crate) fn in_mid_request(&mut self) -> (TcpStream, Vec<u8>) {
         let request = netstring("shout.x");
         let (half, rest) = request.split_at(4);
         let mut stream = self.ask(half);
-        self.process.hear("Read { bytes: 4 }");
-        // That it has read more shows that it is done with what it read before.
+        self.process.wait_for("Read { bytes: 4 }");
+        // A second read shows that the first has been processed.
         let (one, rest) = rest.split_at(1);
         stream.write_all(one).unwrap();
-        self.process.hear("Read { bytes: 1 }");
+        self.process.wait_for("Read { bytes: 1 }");
         (stream, rest.to_vec())
     }
 
-    /// Tells it to stop, and waits for its end.
+    /// Stops the server with SIGTERM, and waits for its end.
     pub(crate) fn stop(self) -> Ended {
         self.process.stop()
     }
@@ -257,32 +279,32 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What `stream` brings until its end.
+/// Reads `stream` to its end.
 pub(crate) fn read_all(mut stream: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     bytes
 }
 
-/// The netstring of `payload`.
+/// Encodes `payload` as a netstring.
 pub(crate) fn netstring(payload: &str) -> Vec<u8> {
     format!("{}:{payload},", payload.len()).into_bytes()
 }
 
-/// A listener on a free port, and that port for the command line.
+/// Creates a listener on a free port; returns it and the port for the command line.
 pub(crate) fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     (listener, port)
 }
 
-/// A port that nobody listens on.
+/// Returns a port on which no server listens.
 pub(crate) fn closed_port() -> String {
     listener().1
 }
 
-/// A server that sends `bytes` to one client and closes, and its port.
-pub(crate) fn sends(bytes: impl AsRef<[u8]> + Send + 'static) -> String {
+/// Starts a server that sends `bytes` to one client and closes; returns its port.
+pub(crate) fn serve_once(bytes: impl AsRef<[u8]> + Send + 'static) -> String {
     let (listener, port) = listener();
     thread::spawn(move || {
         let (mut client, _) = listener.accept().unwrap();
@@ -291,11 +313,11 @@ pub(crate) fn sends(bytes: impl AsRef<[u8]> + Send + 'static) -> String {
     port
 }
 
-/// A file that is gone when this is dropped.
+/// A path whose file is removed when this is dropped.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A path that no other test uses.
+    /// Creates a path that no other test uses.
     pub(crate) fn path(name: &str) -> Self {
         Self(
             PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
@@ -303,10 +325,17 @@ impl Scratch {
         )
     }
 
-    /// A file that holds `bytes`.
+    /// Creates a file that holds `bytes`.
     pub(crate) fn file(name: &str, bytes: &[u8]) -> Self {
         let scratch = Self::path(name);
         std::fs::write(&scratch.0, bytes).unwrap();
+        scratch
+    }
+
+    /// Creates a FIFO.
+    pub(crate) fn fifo(name: &str) -> Self {
+        let scratch = Self::path(name);
+        nix::unistd::mkfifo(&scratch.0, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
         scratch
     }
 

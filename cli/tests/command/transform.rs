@@ -1,6 +1,6 @@
-//! Poems that are transformed on their way (S13).
+//! Poems that a transform server transforms (S13).
 
-use super::support::{Server, closed_port, run, sends};
+use super::support::{Server, closed_port, run, serve_once};
 
 #[test]
 fn s13_each_poem_is_transformed() {
@@ -8,8 +8,8 @@ fn s13_each_poem_is_transformed() {
     let via = server.address.to_string();
     let fetched = run(&[
         "fetch",
-        &sends("One\n"),
-        &sends("Two\n"),
+        &serve_once("One\n"),
+        &serve_once("Two\n"),
         "--transform",
         "shout",
         "--via",
@@ -34,7 +34,7 @@ fn s13_a_poem_that_cannot_be_transformed_is_printed_as_it_is() {
     let via = server.address.to_string();
     let fetched = run(&[
         "fetch",
-        &sends("One\n"),
+        &serve_once("One\n"),
         "--transform",
         "gibberish",
         "--via",
@@ -56,7 +56,7 @@ fn s13_a_poem_that_cannot_be_transformed_is_printed_as_it_is() {
 fn s13_strictly_a_poem_that_cannot_be_transformed_has_failed() {
     let via = closed_port();
     let strict = ["--transform", "shout", "--via", &via, "--strict-transform"];
-    let fetched = run(&[&["fetch", &sends("One\n")], &strict[..]].concat());
+    let fetched = run(&[&["fetch", &serve_once("One\n")], &strict[..]].concat());
     assert_eq!((fetched.status, fetched.stdout.as_str()), (Some(1), ""));
     let failed = format!("Task 1 failed: 127.0.0.1:{via}: connection failed");
     assert!(
@@ -67,12 +67,12 @@ fn s13_strictly_a_poem_that_cannot_be_transformed_has_failed() {
 }
 
 #[test]
-fn s13_json_says_why_a_poem_is_the_original() {
+fn s13_json_says_why_a_poem_is_not_transformed() {
     let via = closed_port();
     let fetched = run(&[
         "fetch",
         "--json",
-        &sends("One"),
+        &serve_once("One"),
         "--transform",
         "shout",
         "--via",
@@ -93,12 +93,12 @@ fn s13_json_says_why_a_poem_is_the_original() {
 }
 
 #[test]
-fn s20_the_laboratory_s_transforms_can_be_asked_for() {
+fn s20_the_laboratory_s_transforms_can_be_requested() {
     let server = Server::start(&["transform", "--lab"]);
     let via = server.address.to_string();
     let fetched = run(&[
         "fetch",
-        &sends("One"),
+        &serve_once("One"),
         "--transform",
         "crash",
         "--via",

@@ -1,4 +1,4 @@
-//! Help, version, and every way to start the command wrongly.
+//! Help, version, and wrong usage.
 
 use super::support::{LANTERN, Scratch, closed_port, listener, quatrain, run};
 
@@ -64,8 +64,8 @@ fn s22_help_into_a_closed_stdout_does_not_panic() {
 }
 
 #[test]
-fn s11_bad_usage_is_one_line_that_names_the_culprit_and_status_2() {
-    let wrong: &[(&[&str], &str)] = &[
+fn s11_wrong_usage_is_one_line_that_names_the_culprit_and_status_2() {
+    let cases: &[(&[&str], &str)] = &[
         (&["recite"], "recite"),
         (&["fetch"], "<ADDR>"),
         (&["fetch", "0"], "'0'"),
@@ -122,7 +122,7 @@ fn s11_bad_usage_is_one_line_that_names_the_culprit_and_status_2() {
         (&["serve", "transform", "--log", "loud"], "--log"),
         (&["compare", "--models", "callbacks,fibers"], "fibers"),
     ];
-    for (arguments, culprit) in wrong {
+    for (arguments, culprit) in cases {
         let ended = run(arguments);
         let line = ended.only_line();
         assert!(
@@ -155,23 +155,62 @@ fn s21_a_poem_that_cannot_be_read_is_one_line_and_status_2() {
         line.starts_with(&format!("quatrain: cannot read {}: ", missing.as_str())),
         "{line}"
     );
-    let line = could_not_start(&["serve", "poem", env!("CARGO_MANIFEST_DIR")]);
-    assert!(
-        line.starts_with(concat!(
-            "quatrain: cannot read ",
-            env!("CARGO_MANIFEST_DIR")
-        )),
-        "{line}"
-    );
 }
 
 #[test]
-fn s21_a_poem_that_never_ends_is_one_line_and_status_2() {
-    let line = could_not_start(&["serve", "poem", "/dev/zero"]);
+fn s21_a_poem_that_is_not_a_regular_file_is_one_line_and_status_2() {
+    let fifo = Scratch::fifo("poem");
+    let socket = Scratch::path("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(socket.as_str()).unwrap();
+    for (path, kind) in [
+        ("/dev/zero", "a device"),
+        (fifo.as_str(), "a FIFO"),
+        (socket.as_str(), "a socket"),
+        (env!("CARGO_MANIFEST_DIR"), "a directory"),
+    ] {
+        let line = could_not_start(&["serve", "poem", path]);
+        let expected =
+            format!("quatrain: cannot read {path}: it is {kind}; give the path of a text file");
+        assert_eq!(line, expected);
+    }
+}
+
+#[test]
+fn s15_a_poem_over_the_limit_is_one_line_and_status_2() {
+    let file = Scratch::file("long", b"");
+    let sparse = std::fs::File::options()
+        .write(true)
+        .open(file.as_str())
+        .unwrap();
+    sparse
+        .set_len(poetry::limits::POEM_BYTES_MAX as u64 + 1)
+        .unwrap();
+    let line = could_not_start(&["serve", "poem", file.as_str()]);
+    let expected = format!("quatrain: {} is longer than ", file.as_str());
+    assert!(line.starts_with(&expected), "{line}");
+}
+
+#[test]
+fn raw_rows_never_overwrite_a_file() {
+    let file = Scratch::file("rows", b"the rows of yesterday");
+    let line = could_not_start(&["measure", "--rows", file.as_str()]);
     assert!(
-        line.starts_with("quatrain: /dev/zero is longer than "),
+        line.contains("--rows") && line.contains("name a new file"),
         "{line}"
     );
+    assert_eq!(file.read(), "the rows of yesterday");
+}
+
+#[test]
+fn the_help_of_fetch_is_laid_out_as_that_of_serve() {
+    for subcommand in [&["serve", "poem"][..], &["fetch"], &["load"], &["measure"]] {
+        let help = run(&[&["help"], subcommand].concat()).stdout;
+        let options = help.lines().filter(|line| line.starts_with("      --"));
+        for option in options {
+            let described = option.trim_start().contains("  ");
+            assert!(described, "{subcommand:?}: {option}");
+        }
+    }
 }
 
 #[test]

@@ -1,23 +1,23 @@
-//! What is being done just now: a spinner on a terminal, a line for each step elsewhere.
+//! The step under way: a spinner on a terminal, a line for each step elsewhere.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 
-use crate::lossy::Lossy;
+use crate::line_writer::LineWriter;
+use crate::terminal;
 
-/// Shows the step under way; gone when dropped.
+/// Shows the current step; disappears when dropped.
 pub(crate) struct StatusLine {
     spinner: Option<ProgressBar>,
-    stderr: Lossy,
+    stderr: LineWriter,
 }
 
 impl StatusLine {
-    /// Shows nothing yet.
-    pub(crate) fn new(stderr: &Lossy) -> Self {
-        let spinner = io::stderr().is_terminal().then(|| {
+    /// Creates a status line that shows nothing yet.
+    pub(crate) fn new(stderr: &LineWriter) -> Self {
+        let spinner = terminal::stderr_is_animated().then(|| {
             let spinner = ProgressBar::new_spinner();
             spinner.enable_steady_tick(Duration::from_millis(100));
             spinner
@@ -28,8 +28,8 @@ impl StatusLine {
         }
     }
 
-    /// `step` is under way now.
-    pub(crate) fn say(&self, step: impl fmt::Display) {
+    /// Shows that `step` is under way now.
+    pub(crate) fn show(&self, step: impl fmt::Display) {
         match &self.spinner {
             Some(spinner) => spinner.set_message(step.to_string()),
             None => self.stderr.line(step),

@@ -1,4 +1,4 @@
-//! What the client saw, counted from its events, to be compared with what the servers counted (MEASURING 1).
+//! Counts a client's work from its events, to compare it with the servers' counts (MEASURING 1).
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,38 +6,41 @@ use measure::Ledger;
 use poetry::event::Interest;
 use poetry::{Counts, Event, Kind, Observer, Role, request};
 
-use super::Wrong;
+use super::Flaw;
 use super::poems::POEMS;
 
-/// One ledger for each poem, and one for all transforms, kept by watching.
+/// An observer that keeps one ledger for each poem, and one for all transforms.
 #[derive(Default)]
-pub(super) struct Seen(Mutex<Books>);
+pub(super) struct ClientLedger(Mutex<Ledgers>);
 
 #[derive(Default)]
-struct Books {
+struct Ledgers {
     poems: [Ledger; POEMS.len()],
     transforms: Ledger,
 }
 
-impl Seen {
-    /// What was seen of the poem at `index`. Connecting is asking for it.
+impl ClientLedger {
+    /// Returns the ledger of the poem at `index`. A connection is a request for it.
     pub(super) fn poem(&self, index: usize) -> Ledger {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).poems[index];
+        let ledger = self.0.lock().unwrap_or_else(PoisonError::into_inner).poems[index];
         Ledger {
-            requests: seen.connections,
-            ..seen
+            requests: ledger.connections,
+            ..ledger
         }
     }
 
-    /// What was seen of the transforms, each of which was asked for in these words.
-    pub(super) fn transforms<'a>(&self, words: impl Iterator<Item = (&'a str, &'a str)>) -> Ledger {
+    /// Returns the ledger of the transforms, given each transform's name and poem.
+    pub(super) fn transforms<'a>(
+        &self,
+        requested: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Ledger {
         let mut sent = Vec::new();
         let mut requests = 0;
-        for (transform, poem) in words {
+        for (transform, poem) in requested {
             request::encode(transform, poem, &mut sent);
             requests += 1;
         }
-        let seen = self
+        let ledger = self
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -45,36 +48,36 @@ impl Seen {
         Ledger {
             requests,
             bytes_out: sent.len() as u64,
-            ..seen
+            ..ledger
         }
     }
 }
 
-impl Observer for Seen {
+impl Observer for ClientLedger {
     fn interest(&self) -> Interest {
         Interest::CONNECTED | Interest::READ | Interest::FINISHED
     }
 
     fn observe(&self, event: &Event) {
-        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledgers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let task = usize::try_from(event.scene.task).unwrap_or(usize::MAX);
-        let book = match event.role {
-            Role::TransformClient => Some(&mut books.transforms),
-            Role::PoemClient => books.poems.get_mut(task),
+        let ledger = match event.role {
+            Role::TransformClient => Some(&mut ledgers.transforms),
+            Role::PoemClient => ledgers.poems.get_mut(task),
             Role::PoemServer | Role::TransformServer => None,
         };
-        let Some(book) = book else { return };
+        let Some(ledger) = ledger else { return };
         match event.kind {
-            Kind::Connected => book.connections += 1,
-            Kind::Read { bytes } => book.bytes_in += bytes,
-            Kind::Finished { .. } => book.answered += 1,
+            Kind::Connected => ledger.connections += 1,
+            Kind::Read { bytes } => ledger.bytes_in += bytes,
+            Kind::Finished { .. } => ledger.answered += 1,
             _ => {}
         }
     }
 }
 
-/// Whether both sides agree, and every connection ended as it should.
-pub(super) fn same(client: &Ledger, server: &Counts) -> Result<(), Wrong> {
+/// Compares the counts of both sides, and checks that every connection ended well.
+pub(super) fn compare(client: &Ledger, server: &Counts) -> Result<(), Flaw> {
     client.check(server)?;
     match server.closed.done == client.connections {
         true => Ok(()),
@@ -93,9 +96,9 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn both_sides_agree_only_to_the_last_byte() {
-        let seen = Arc::new(Seen::default());
-        let reporter = Reporter::new("model", Role::PoemClient, Clock::stopped(), seen.clone());
+    fn both_sides_agree_only_if_every_byte_is_counted() {
+        let ledger = Arc::new(ClientLedger::default());
+        let reporter = Reporter::new("model", Role::PoemClient, Clock::stopped(), ledger.clone());
         let scene = Scene {
             task: 1,
             ..Scene::default()
@@ -114,25 +117,25 @@ mod tests {
         counters.wrote(7);
         counters.answered(1);
         assert!(
-            same(&seen.poem(1), &Counts::from(&counters))
+            compare(&ledger.poem(1), &Counts::from(&counters))
                 .unwrap_err()
                 .contains("ended well")
         );
         counters.closed(CloseReason::Done);
-        assert_eq!(same(&seen.poem(1), &Counts::from(&counters)), Ok(()));
-        assert!(same(&seen.poem(0), &Counts::from(&counters)).is_err());
+        assert_eq!(compare(&ledger.poem(1), &Counts::from(&counters)), Ok(()));
+        assert!(compare(&ledger.poem(0), &Counts::from(&counters)).is_err());
         counters.wrote(1);
-        assert!(same(&seen.poem(1), &Counts::from(&counters)).is_err());
+        assert!(compare(&ledger.poem(1), &Counts::from(&counters)).is_err());
     }
 
     #[test]
-    fn transforms_are_booked_together_with_what_they_must_have_sent() {
-        let seen = Arc::new(Seen::default());
+    fn transforms_are_counted_together_with_their_request_bytes() {
+        let ledger = Arc::new(ClientLedger::default());
         let reporter = Reporter::new(
             "model",
             Role::TransformClient,
             Clock::stopped(),
-            seen.clone(),
+            ledger.clone(),
         );
         for task in 0..2 {
             let scene = Scene {
@@ -144,7 +147,7 @@ mod tests {
             reporter.report(scene, Kind::Read { bytes: 4 });
             reporter.report(scene, Kind::Finished { bytes: 1 });
         }
-        let words = [("shout", "a"), ("shout", "b")];
+        let requested = [("shout", "a"), ("shout", "b")];
         let expected = Ledger {
             connections: 2,
             requests: 2,
@@ -152,6 +155,6 @@ mod tests {
             bytes_in: 8,
             bytes_out: 20,
         };
-        assert_eq!(seen.transforms(words.into_iter()), expected);
+        assert_eq!(ledger.transforms(requested.into_iter()), expected);
     }
 }

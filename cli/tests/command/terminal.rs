@@ -1,0 +1,119 @@
+//! What `fetch` and the log look like on a terminal of some width and kind. The terminal is a pseudo-terminal.
+
+use std::fs::File;
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use nix::pty::{Winsize, openpty};
+use nix::sys::signal::Signal;
+
+use super::support::{Process, Server, closed_port, netstring, quatrain, read_all, serve_once};
+
+/// A pseudo-terminal of some width: the side that shows, and the side for a process.
+fn terminal(columns: u16) -> (File, Stdio) {
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let pty = openpty(&size, None).unwrap();
+    (pty.master.into(), pty.slave.into())
+}
+
+/// Runs `command` with its stderr on a terminal, whose bytes it returns.
+fn shown(mut command: Command, columns: u16) -> String {
+    let (mut screen, stderr) = terminal(columns);
+    let process = Process::start_as(command.stdout(Stdio::piped()).stderr(stderr));
+    drop(command); // It has the terminal's other side open.
+    let ended = process.end();
+    let shown = read_screen(&mut screen);
+    assert!(ended.status.is_some(), "{shown}");
+    shown
+}
+
+/// Reads all that is shown; Linux reports the end as an error.
+fn read_screen(screen: &mut File) -> String {
+    let mut shown = Vec::new();
+    let _ = screen.read_to_end(&mut shown);
+    String::from_utf8(shown).unwrap()
+}
+
+/// Removes control sequences: `ESC [`, parameters, a letter.
+fn without_control(shown: &str) -> String {
+    let mut pieces = shown.split("\x1b[");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+        text += &piece[end + 1..];
+    }
+    text
+}
+
+fn fetch(kind: &str, arguments: &[&str]) -> Command {
+    let mut command = quatrain([&["fetch"], arguments].concat());
+    command.env("TERM", kind).env_remove("NO_COLOR");
+    command
+}
+
+#[test]
+fn every_line_of_the_bars_fits_the_terminal() {
+    for columns in [25, 80] {
+        let (good, bad) = (serve_once("a poem\n".repeat(1_000)), closed_port());
+        let screen = shown(fetch("xterm", &["--progress", "bar", &good, &bad]), columns);
+        let text = without_control(&screen);
+        let (text, _) = text.split_once("Task 2 failed: ").unwrap();
+        let bars = text.split(['\r', '\n']).map(|bars| bars.chars());
+        // Rows are padded to the width, so a row that begins elsewhere is the end of a line that is too long.
+        let chunks = bars.flat_map(|bars| {
+            let chars: Vec<char> = bars.collect();
+            let rows = chars.chunks(columns.into());
+            rows.map(|row| row.iter().skip(2).collect())
+                .collect::<Vec<String>>()
+        });
+        let rows: Vec<String> = chunks.collect();
+        let begins = ["Task 1: ", "Task 2: ", "[", "0 of 2 ", "1 of 2 "];
+        for row in &rows {
+            let begins = row.is_empty() || begins.iter().any(|begin| row.starts_with(begin));
+            assert!(begins, "{columns}: {row:?} in {screen:?}");
+        }
+        for words in ["arrived", "1 of 2 poems, 1 failed"] {
+            assert!(rows.iter().any(|row| row.contains(words)), "{screen:?}");
+        }
+    }
+}
+
+#[test]
+fn a_dumb_terminal_gets_lines_without_control_sequences() {
+    let screen = shown(fetch("dumb", &[&serve_once("good\n")]), 80);
+    assert!(screen.contains("got 5 bytes of poetry") && screen.contains("Task 1 finished"));
+    assert!(!screen.contains('\x1b'), "{screen:?}");
+    let screen = shown(fetch("xterm", &[&serve_once("good\n")]), 80);
+    assert!(screen.contains('\x1b'), "{screen:?}");
+}
+
+/// What a server's log shows on a terminal for a refused request.
+fn log_of(kind: &str, no_color: Option<&str>) -> String {
+    let (mut screen, stderr) = terminal(80);
+    let mut command = quatrain(["serve", "transform"]);
+    command.env("TERM", kind).env_remove("NO_COLOR");
+    command.envs(no_color.map(|value| ("NO_COLOR", value)));
+    let mut process = Process::start_as(command.stdout(Stdio::piped()).stderr(stderr));
+    drop(command);
+    let (_, address) = process.wait_until_serving();
+    let server = Server::at(process, address);
+    assert_eq!(read_all(server.ask(&netstring("sing.a"))), b"");
+    server.process.signal(Signal::SIGTERM);
+    assert_eq!(server.process.end().status, Some(0));
+    let log = read_screen(&mut screen);
+    assert!(log.contains("unknown transform"), "{log:?}");
+    log
+}
+
+#[test]
+fn the_log_is_coloured_only_where_that_is_wanted() {
+    assert!(log_of("xterm", None).contains('\x1b'));
+    assert!(log_of("xterm", Some("")).contains('\x1b'));
+    assert!(!log_of("xterm", Some("1")).contains('\x1b'));
+    assert!(!log_of("dumb", None).contains('\x1b'));
+}
