@@ -35,7 +35,8 @@
 //! idle connection. MEASURING.md has the figures. And a thread waits for one thing at a time: `poem_server` shows how it
 //! notices what the client sends while it waits for the next chunk.
 //!
-//! The `examples/` grow from the tutorial's first client to this one in six steps.
+//! The `examples/` grow from the tutorial's first client to this one in six steps. They run without arguments, such as
+//! `cargo run -p quatrain-blocking --example blocking_01_one_after_another`.
 
 mod buffers;
 mod connection;
@@ -66,10 +67,11 @@ use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use poetry::{Client, Clock, Model, Observer, Options, Server, Service};
+use poetry::{Client, Clock, Model, Server, Service};
 
-pub use poetry::{Cancel, FetchError, FetchFailure, FetchRequest, Limits, Outcome};
-pub use poetry::{Pace, Peer, Poem, PoemService, TransformService, Via};
+pub use poetry::event::Unobserved;
+pub use poetry::{Cancel, FetchError, FetchFailure, FetchRequest, Limits, Observer, Options};
+pub use poetry::{Outcome, Pace, Peer, Poem, PoemService, Summary, TransformService, Via};
 
 pub use poem_client::{PoemClient, get_poetry, get_poetry_with};
 pub use poem_server::{serve_poem, serve_poem_with};

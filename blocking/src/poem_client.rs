@@ -33,6 +33,18 @@ pub fn get_poetry(peer: impl Into<Peer>) -> Result<Poem, FetchError> {
 
 /// As [`get_poetry`], within the limits of `options`. `cancel` ends it, as task 0.
 ///
+/// ```no_run
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use blocking::{Cancel, Peer, Unobserved};
+///
+/// let mut options = blocking::default_options();
+/// options.limits.total_deadline = Some(Duration::from_secs(60));
+/// let peer: Peer = "10001".parse()?;
+/// let poem = blocking::get_poetry_with(peer, &options, Arc::new(Unobserved), &Cancel::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// As [`get_poetry`].
 pub fn get_poetry_with(
@@ -43,7 +55,7 @@ pub fn get_poetry_with(
 ) -> Result<Poem, FetchError> {
     let peer = peer.into();
     let reporter = Reporter::new(NAME, Role::PoemClient, options.clock.clone(), observer);
-    with_context(Scene::default(), options, reporter, cancel, |context| {
+    with_context(options, reporter, cancel, |context| {
         fetch_poem(&peer, context)
     })
     .map(Poem::from)
@@ -84,7 +96,6 @@ pub(crate) fn read_poem<W: Wire>(
 
 /// Makes one exchange with one server in the calling thread, and reports its result.
 pub(crate) fn with_context(
-    scene: Scene,
     options: &Options,
     reporter: Reporter,
     cancel: &Cancel,
@@ -94,6 +105,7 @@ pub(crate) fn with_context(
     let to_cancel = Arc::clone(&sockets);
     let _subscription = cancel.subscribe(move |target| to_cancel.cancel(target));
     let (now, limits) = (net::now(), &options.limits);
+    let scene = Scene::default();
     let mut context = Context::new(scene, now, limits, &buffers, reporter, cancel, &sockets);
     let result = exchange(&mut context);
     context.report_result(&result);
@@ -158,11 +170,12 @@ impl PoemClient {
         thread::scope(|scope| {
             let pace = SpawnPace::start();
             for worker in 1..fetches.threads_max() {
+                if !pace.wait_until_due(worker, || fetches.want_a_thread()) {
+                    break;
+                }
                 // No handle is kept: an ended thread would keep its stack until it is joined.
-                if !pace.wait_until_due(worker, || fetches.want_a_thread())
-                    || workers::spawn_scoped(self.permits, scope, move || fetches_ref.run(worker))
-                        .is_err()
-                {
+                let work = move || fetches_ref.run(worker);
+                if workers::spawn_scoped(self.permits, scope, work).is_err() {
                     break;
                 }
             }

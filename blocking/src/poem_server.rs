@@ -28,13 +28,8 @@ const UNREAD_MAX: Duration = Duration::from_millis(250);
 /// # Errors
 /// The system refuses a resource.
 pub fn serve_poem(listener: TcpListener, service: PoemService) -> io::Result<RunningServer> {
-    serve_poem_with(
-        listener,
-        service,
-        None,
-        &default_options(),
-        Arc::new(Unobserved),
-    )
+    let options = default_options();
+    serve_poem_with(listener, service, None, &options, Arc::new(Unobserved))
 }
 
 /// As [`serve_poem`], within the limits of `options`, and with a pool of threads if `pool` is set.

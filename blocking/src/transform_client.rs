@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poetry::error::decode_poem;
-use poetry::event::{Scene, Unobserved};
+use poetry::event::Unobserved;
 use poetry::netstring::Decoder;
 use poetry::{
     Cancel, FetchError, FetchFailure, Observer, Options, Poem, Reporter, Role, Via, request,
@@ -38,8 +38,8 @@ pub fn transform_with(
 ) -> Result<Poem, FetchError> {
     let clock = options.clock.clone();
     let reporter = Reporter::new(NAME, Role::TransformClient, clock, observer);
-    with_context(Scene::default(), options, reporter, cancel, |context| {
-        request_transform(poem.as_str(), via, context)
+    with_context(options, reporter, cancel, |context| {
+        request_transform(via, poem.as_str(), context)
     })
     .map(Poem::from)
     .map_err(|failure| FetchError::new(&via.peer, failure))
@@ -47,8 +47,8 @@ pub fn transform_with(
 
 /// Sends one request and reads one reply.
 fn request_transform(
-    poem: &str,
     via: &Via,
+    poem: &str,
     context: &mut Context<'_>,
 ) -> Result<String, FetchFailure> {
     let limit = context.limits.frame_bytes_max;
@@ -74,7 +74,7 @@ pub(crate) fn transform_or_keep(
     via: &Via,
     mut context: Context<'_>,
 ) -> Result<(String, Option<FetchError>), FetchFailure> {
-    let transformed = request_transform(&poem, via, &mut context);
+    let transformed = request_transform(via, &poem, &mut context);
     if let Err(FetchFailure::Cancelled) = transformed {
         return Err(FetchFailure::Cancelled);
     }

@@ -30,13 +30,8 @@ pub fn serve_transforms(
     listener: TcpListener,
     service: TransformService,
 ) -> io::Result<RunningServer> {
-    serve_transforms_with(
-        listener,
-        service,
-        None,
-        &default_options(),
-        Arc::new(Unobserved),
-    )
+    let options = default_options();
+    serve_transforms_with(listener, service, None, &options, Arc::new(Unobserved))
 }
 
 /// As [`serve_transforms`], within the limits of `options`, and with a pool of threads if `pool` is set.

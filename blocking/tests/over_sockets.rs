@@ -125,6 +125,40 @@ fn s20_a_burning_request_delays_no_other_connection() {
     assert_eq!(&reply, b"1:x,,");
 }
 
+/// The first connection's thread is in the middle of a read of many requests for as long as the other is answered.
+#[test]
+fn s24_a_connection_that_pipelines_does_not_hold_up_another() {
+    let now = Arc::new(AtomicU64::new(0));
+    let time = Arc::clone(&now);
+    let lab = Clock::new(move || Duration::from_millis(time.load(Ordering::Acquire)));
+    let service = Service::Transform(TransformService {
+        keep_alive: true,
+        lab: Some(lab),
+    });
+    let server = serve(service, Limits::default());
+    let (mut pipelining, mut other) = (connect(&*server), connect(&*server));
+    let burst = [
+        &b"8:shout.ab,".repeat(50)[..],
+        b"6:burn.x,",
+        &b"8:shout.ab,".repeat(50),
+    ]
+    .concat();
+    pipelining.write_all(&burst).unwrap();
+    while server.counters().requests < 51 {
+        std::thread::yield_now();
+    }
+    let mut reply = [0; 5];
+    for _ in 0..1_000 {
+        other.write_all(b"8:shout.cd,").unwrap();
+        other.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"2:CD,");
+    }
+    now.store(1_000, Ordering::Release);
+    pipelining.shutdown(Shutdown::Write).unwrap();
+    let replies = ["2:AB,".repeat(50), "1:x,".to_owned(), "2:AB,".repeat(50)].concat();
+    assert_eq!(read_all(&pipelining), replies);
+}
+
 #[test]
 fn s21_idle_connections_are_closed_at_once_with_fin() {
     let server = serve(transforms(true), Limits::default());
