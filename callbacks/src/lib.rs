@@ -11,7 +11,7 @@
 //!     let service = PoemService { poem: Poem::from("Ahoy\n"), pace: Pace::Fast };
 //!     let port = serve_poem(&reactor, TcpListener::bind("127.0.0.1:0")?, service)?;
 //!
-//!     // A client: the poem will come, and this is what is done with it then.
+//!     // A client: these callbacks run when the poem has arrived, or has failed to.
 //!     let context = reactor.clone();
 //!     let _shown = get_poetry(&reactor, port.address())
 //!         .add_callback(|poem| Ok(print!("{poem}")))
@@ -23,8 +23,8 @@
 //! }
 //! ```
 //!
-//! A function that would block returns a [`Deferred`] instead. What several Twisted rules demand (fire once, do not touch
-//! the reactor from another thread) does not compile here if it is broken. `examples/` has the tutorial's steps.
+//! A function that would block returns a [`Deferred`] instead. Mistakes that Twisted finds at run time (firing twice, using
+//! the reactor from another thread) do not compile. `examples/` has the tutorial's steps.
 //!
 //! | file | contents | rules |
 //! |---|---|---|
@@ -41,7 +41,7 @@
 //! | `connection_limit.rs`, `linger.rs` | the limit on connections; the lingering close | S16, S7 |
 //! | `task.rs`, `fetching.rs`, `serving.rs` | [`Task`]: one fetch; clients and servers behind the shared contract | S10, S21 |
 //!
-//! # Why it is cheap
+//! # How it stays cheap
 //!
 //! - A protocol is taken out of its connection while it is called. So it may use any transport, and is never called twice
 //!   at once; what cannot be done during the call is done after it.

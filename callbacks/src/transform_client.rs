@@ -19,6 +19,23 @@ use crate::task::{
 
 // ANCHOR: transform
 /// Has the server at `via` transform `poem`; fails with a [`FetchFailure`]. Cancelling it closes the socket at once (S14).
+///
+/// ```
+/// use callbacks::{MemoryReactor, Poem, Via, transform};
+///
+/// let reactor = MemoryReactor::new();
+/// let via = Via { transform: "shout".to_owned(), peer: "10002".parse()? };
+/// let shouted = transform(&reactor, &via, &Poem::from("Ahoy"));
+///
+/// let server = reactor.dialled().remove(0);
+/// server.accept();
+/// reactor.settle();
+/// assert_eq!(server.received(), b"10:shout.Ahoy,");
+/// server.send(b"4:AHOY,");
+/// reactor.settle();
+/// assert_eq!(shouted.take_result().unwrap().unwrap().as_str(), "AHOY");
+/// # Ok::<(), String>(())
+/// ```
 pub fn transform(reactor: &Reactor, via: &Via, poem: &Poem) -> Deferred<Poem> {
     let task = Task::unobserved(reactor, Role::TransformClient);
     transform_with(reactor, via, poem, &task)

@@ -114,7 +114,7 @@ enum State {
 enum Next {
     /// Waits for more bytes.
     Read,
-    /// Goes on with the bytes left in its next turn (S24).
+    /// Answers the bytes left in its next turn (S24).
     TakeTurns,
     /// Ends: its only request has been answered (S5).
     Close,
@@ -122,7 +122,8 @@ enum Next {
 
 // ANCHOR: answer_requests
 impl TransformProtocol {
-    /// Answers the requests that `data` completes, at most a turn's (S24), with one write.
+    /// Answers the requests that `data` completes, at most a turn's (S24), with one write. A panic in a transform ends this
+    /// connection only (S20).
     fn answer_requests(&mut self, transport: &Transport, data: &[u8]) {
         let factory = Rc::clone(&self.factory);
         let mut replies = factory.replies.borrow_mut();

@@ -81,7 +81,7 @@ fn arguments(usage: &str, is_right: fn(usize) -> bool) -> Vec<Peer> {
     };
     let texts: Vec<String> = arguments.collect();
     if !texts.is_empty() && !is_right(texts.len()) {
-        refuse(format!("this takes other arguments than {texts:?}"));
+        refuse(format!("unexpected arguments: {}", texts.join(" ")));
     }
     texts
         .iter()
