@@ -8,8 +8,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use actors::serve_transforms;
-use poetry::{Clock, Server, TransformService};
+use actors::{Server, TransformService, serve_transforms};
+use poetry::Clock;
 
 /// How long the connections may take to finish.
 const GRACE: Duration = Duration::from_secs(5);

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 
 use actors::{
-    Fetched, Me, Next, NoPort, Node, Process, Reason, Received, RunningServer, serve_poem,
+    Fetched, Me, Next, NoPort, Node, Pace, Peer, PoemService, Process, Reason, Received,
+    RunningServer, Server, serve_poem,
 };
-use poetry::{Pace, Peer, PoemService, Server};
 
 /// Fetches poems.
 struct Reader {

@@ -22,6 +22,8 @@ pub(crate) trait Connect: Stream + Sized {
     /// Returns whether both ends are this one socket. TCP can connect a socket to itself if its ephemeral port is the one
     /// it connects to.
     fn is_self_connected(&self) -> bool;
+    /// Closes with a reset, so that no TIME_WAIT holds the port.
+    fn abort(self);
 }
 
 /// The port of a process that connects first.
@@ -84,6 +86,7 @@ impl<S: Connect> Dial<S> {
         let trying = Box::pin(async move {
             match process::timeout(patience, pin!(S::connect(address))).await {
                 Some(Ok(stream)) if stream.is_self_connected() => {
+                    stream.abort();
                     Err(FetchFailure::self_connected())
                 }
                 Some(Ok(stream)) => Ok(stream),

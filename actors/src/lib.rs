@@ -1,8 +1,8 @@
 //! The model *actors*: Erlang's processes in Rust, on actix, and the four programs written with them.
 //!
 //! ```
-//! use actors::{Fetched, Me, Next, NoPort, Node, Process, Reason, Received, serve_poem};
-//! use poetry::{Pace, Peer, PoemService, Server};
+//! use actors::{Fetched, Me, Next, NoPort, Node, Process, Reason, Received};
+//! use actors::{Pace, Peer, PoemService, Server, serve_poem};
 //! use std::net::TcpListener;
 //!
 //! struct Reader(Peer);
@@ -85,18 +85,22 @@ pub use messages::Fetched;
 pub use poem_client::FetchSettings;
 pub use poem_server::{serve_poem, serve_poem_with};
 pub use transform_server::{serve_transforms, serve_transforms_with};
+// What their functions take and return.
+pub use poetry::event::Unobserved;
+pub use poetry::{FetchError, FetchFailure, FetchRequest, Limits, Observer, Options, Outcome};
+pub use poetry::{Pace, Peer, Poem, PoemService, Server, Summary, TransformService, Via};
 
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use poetry::{Client, Clock, Model, Observer, Options, Server, Service};
+use poetry::{Client, Clock, Model, Service};
 
 /// The name by which this model is chosen.
 pub(crate) const NAME: &str = "actors";
 
-/// One thread, the default limits, and the real clock.
-pub(crate) fn default_options() -> Options {
+/// Returns the options of the functions without `_with`: one thread, the default limits, and the real clock.
+pub fn default_options() -> Options {
     Options::new(Clock::new(net::now))
 }
 

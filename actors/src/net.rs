@@ -93,6 +93,11 @@ impl Connect for Socket {
             _ => false,
         }
     }
+
+    fn abort(self) {
+        // If this fails, the close is an ordinary one.
+        let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
+    }
 }
 
 impl Stream for Socket {

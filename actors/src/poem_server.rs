@@ -21,8 +21,7 @@ use crate::process::{Me, Next, Process, Received};
 /// Serves a poem on `listener` until the server is shut down or dropped: in one thread, with the default limits.
 ///
 /// ```
-/// use actors::serve_poem;
-/// use poetry::{Pace, PoemService, Server};
+/// use actors::{Pace, PoemService, Server, serve_poem};
 /// use std::net::TcpListener;
 ///
 /// let service = PoemService { poem: "Stars fall.".into(), pace: Pace::SLOW };
@@ -39,6 +38,21 @@ pub fn serve_poem(listener: TcpListener, service: PoemService) -> io::Result<Run
 }
 
 /// Serves a poem with the given threads, limits and clock, and reports events to `observer`.
+///
+/// ```
+/// use actors::{Limits, Options, Pace, PoemService, Unobserved, default_options, serve_poem_with};
+/// use std::net::TcpListener;
+/// use std::sync::Arc;
+///
+/// let options = Options {
+///     limits: Limits { connections_max: 100, ..Limits::default() },
+///     ..default_options()
+/// };
+/// let service = PoemService { poem: "Stars fall.".into(), pace: Pace::Fast };
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let server = serve_poem_with(listener, service, &options, Arc::new(Unobserved))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`serve_poem`].

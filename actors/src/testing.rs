@@ -209,6 +209,8 @@ impl Connect for Pipe {
     fn is_self_connected(&self) -> bool {
         lock(&self.0).is_self_connected
     }
+
+    fn abort(self) {}
 }
 
 /// One connection of a server, without the server.

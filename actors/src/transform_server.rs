@@ -24,8 +24,7 @@ use crate::replies::Replies;
 /// Serves transforms on `listener` until the server is shut down or dropped: in one thread, with the default limits.
 ///
 /// ```
-/// use actors::serve_transforms;
-/// use poetry::{Server, TransformService};
+/// use actors::{Server, TransformService, serve_transforms};
 /// use std::net::TcpListener;
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0")?;

@@ -69,16 +69,21 @@ fn s18_a_write_to_a_reset_connection_is_an_error_and_not_a_peer_that_reads_nothi
 }
 
 #[test]
-fn s11_a_socket_that_is_connected_to_itself_is_recognised() {
+fn s11_a_socket_connected_to_itself_is_recognised_and_its_abort_frees_the_port() {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     socket.bind(&any.into()).unwrap();
-    socket.connect(&socket.local_addr().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    socket.connect(&address).unwrap();
     socket.set_nonblocking(true).unwrap();
     let (ordinary, _peer, _) = full(&actix::System::new());
     assert!(!ordinary.is_self_connected());
     actix::System::new().block_on(async {
         let socket = Released(socket.into()).adopt().unwrap();
         assert!(socket.is_self_connected());
+        socket.abort();
     });
+    // Without SO_REUSEADDR, which a TIME_WAIT would not stop.
+    let next = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    next.bind(&address).unwrap();
 }
