@@ -1,3 +1,5 @@
+//! The equation of the counters, and what each of them counts.
+
 use super::*;
 use std::thread;
 

@@ -1,3 +1,5 @@
+//! Which events an observer receives, and their serialisation.
+
 use super::*;
 use std::sync::Mutex;
 
