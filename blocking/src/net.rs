@@ -179,8 +179,8 @@ impl Connecting {
 
 #[cfg(target_os = "linux")]
 impl Socket {
-    /// Waits for the connection by sending nothing, for as long as the write timeout. (A second `connect` would wait too;
-    /// but after a hang-up it would begin anew, and no one would hang up on it again.)
+    /// Waits for the connection by sending nothing, for as long as the write timeout. (A second `connect` would wait too,
+    /// but after a hang-up it would connect anew.)
     fn is_established(&self) -> io::Result<bool> {
         match (&*self.0).write(&[]) {
             Ok(sent) => Ok(sent == 0),

@@ -10,7 +10,7 @@ use crate::net::HangUp;
 #[derive(Debug)]
 pub(crate) struct Sockets(Box<[Mutex<Option<Holder>>]>);
 
-/// Who holds a connection, and how to hang up on it.
+/// The holder of a connection, and how to hang up on it.
 #[derive(Debug)]
 pub(crate) enum Holder {
     /// No thread yet: it was begun beforehand.

@@ -61,12 +61,12 @@ fn print(peers: &[Peer], poems: Vec<Fetched>, elapsed: Duration) -> ExitCode {
             Err(error) => eprintln!("{peer}: {error}"),
         }
     }
-    let asked = peers.len();
+    let wanted = peers.len();
     eprintln!(
-        "{arrived} of {asked} poems in {:.1} s",
+        "{arrived} of {wanted} poems in {:.1} s",
         elapsed.as_secs_f64()
     );
-    ExitCode::from(u8::from(arrived < asked))
+    ExitCode::from(u8::from(arrived < wanted))
 }
 
 /// Starts three servers, each of which takes about half a second to send its poem.

@@ -86,81 +86,81 @@ impl Fixture {
 
 #[test]
 fn t1_a_thread_that_has_finished_does_the_next_job() {
-    let site = Fixture::open(&PERMITS, 2);
+    let fixture = Fixture::open(&PERMITS, 2);
     let mut workers = std::collections::HashSet::new();
     for _ in 0..50 {
-        let job = site.give();
-        workers.insert(site.done_by());
+        let job = fixture.give();
+        workers.insert(fixture.done_by());
         drop(job);
     }
     assert!(workers.len() <= 2, "{workers:?}");
-    assert!(site.workers.0.registry().spawned <= 2);
-    site.close();
+    assert!(fixture.workers.0.registry().spawned <= 2);
+    fixture.close();
 }
 
 #[test]
 fn t1_at_the_limit_a_job_waits_for_a_thread() {
-    let site = Fixture::open(&PERMITS, 2);
-    let (first, second) = (site.give(), site.give());
-    let (one, two) = (site.done_by(), site.done_by());
-    let third = site.give();
-    assert!(site.done_by.1.try_recv().is_err());
+    let fixture = Fixture::open(&PERMITS, 2);
+    let (first, second) = (fixture.give(), fixture.give());
+    let (one, two) = (fixture.done_by(), fixture.done_by());
+    let third = fixture.give();
+    assert!(fixture.done_by.1.try_recv().is_err());
     drop(second);
-    assert!([one, two].contains(&site.done_by()));
+    assert!([one, two].contains(&fixture.done_by()));
     drop((first, third));
-    site.close();
+    fixture.close();
 }
 
 #[test]
 fn t1_jobs_wait_and_a_report_is_made_when_no_thread_can_be_spawned() {
     static ONE: Permits = Permits::new(|| 1);
-    let site = Fixture::open(&ONE, 100);
-    let (first, second) = (site.give(), site.give());
-    let worker = site.done_by();
-    let message = site.short.recv_timeout(DEADLINE).unwrap();
+    let fixture = Fixture::open(&ONE, 100);
+    let (first, second) = (fixture.give(), fixture.give());
+    let worker = fixture.done_by();
+    let message = fixture.short.recv_timeout(DEADLINE).unwrap();
     assert_eq!(
         message,
         "the 1 threads that a process may have are all in use"
     );
-    assert!(site.done_by.1.try_recv().is_err());
+    assert!(fixture.done_by.1.try_recv().is_err());
     drop(first);
-    assert_eq!(site.done_by(), worker);
+    assert_eq!(fixture.done_by(), worker);
     drop(second);
-    site.close();
+    fixture.close();
     assert_eq!(ONE.taken(), 0);
 }
 
 #[test]
 fn t1_no_more_than_the_spare_threads_are_kept() {
-    let site = Fixture::open(&PERMITS, 2 * SPARE_MAX);
-    let jobs: Vec<_> = (0..SPARE_MAX + 20).map(|_| site.give()).collect();
+    let fixture = Fixture::open(&PERMITS, 2 * SPARE_MAX);
+    let jobs: Vec<_> = (0..SPARE_MAX + 20).map(|_| fixture.give()).collect();
     for _ in &jobs {
-        site.done_by();
+        fixture.done_by();
     }
-    assert!(site.workers.count().threads >= SPARE_MAX + 20);
+    assert!(fixture.workers.count().threads >= SPARE_MAX + 20);
     drop(jobs);
-    let last = site.give();
-    site.done_by();
+    let last = fixture.give();
+    fixture.done_by();
     drop(last);
     let begun = std::time::Instant::now();
-    while site.workers.count().threads > SPARE_MAX + 1 {
-        assert!(begun.elapsed() < DEADLINE, "{:?}", site.workers.count());
+    while fixture.workers.count().threads > SPARE_MAX + 1 {
+        assert!(begun.elapsed() < DEADLINE, "{:?}", fixture.workers.count());
         thread::yield_now();
     }
-    site.close();
+    fixture.close();
 }
 
 #[test]
 fn t3_a_poisoned_registry_does_no_harm() {
     poetry::panics::silence_contained();
-    let site = Fixture::open(&PERMITS, 4);
+    let fixture = Fixture::open(&PERMITS, 4);
     let poisoned = poetry::panics::contain(|| {
-        let _registry = site.workers.0.registry();
+        let _registry = fixture.workers.0.registry();
         panic!("while the registry is locked")
     });
     assert!(poisoned == Err::<(), _>("while the registry is locked".to_owned()));
-    let jobs = [site.give(), site.give()];
-    assert_ne!(site.done_by(), site.done_by());
+    let jobs = [fixture.give(), fixture.give()];
+    assert_ne!(fixture.done_by(), fixture.done_by());
     drop(jobs);
-    site.close();
+    fixture.close();
 }
