@@ -55,7 +55,7 @@ pub(super) struct Buffers {
     /// The next of `ready` to handle.
     next: usize,
     round: VecDeque<Transport>,
-    /// Events handled since the last round.
+    /// Events handled since connections began to wait for the next round.
     events_since_round: usize,
     read: Box<[u8]>,
 }
@@ -104,7 +104,9 @@ impl Core {
         self.mailbox.run(self);
         self.begin_round(buffers);
         self.contained(|| self.call_ready(buffers));
-        self.contained(|| self.call_round(buffers));
+        if !buffers.round.is_empty() {
+            self.contained(|| self.call_round(buffers));
+        }
         self.clock.run_due();
         self.contained(|| self.call_timed_out());
         if self.lifecycle.turn() {
@@ -116,6 +118,9 @@ impl Core {
     /// one before this round (S24). After a poll that was full more sockets may be ready; but the kernel reports each
     /// ready socket before it reports another for the second time, so as many events as there are connections will do.
     fn begin_round(&self, buffers: &mut Buffers) {
+        if self.round.borrow().is_empty() {
+            return;
+        }
         buffers.events_since_round += buffers.ready.len();
         let all_reported = buffers.ready.len() < EVENTS_MAX
             || buffers.events_since_round >= self.connections.borrow().len();
@@ -149,6 +154,9 @@ impl Core {
     /// Has the kernel watch the connections begun since the last call. If each were watched as it is begun, the last of
     /// many begun in one turn would be begun later, and it is the last to end.
     fn watch_begun(&self) {
+        if self.unwatched.borrow().is_empty() {
+            return;
+        }
         for transport in self.unwatched.take() {
             self.calling(transport.token(), || transport.watch());
         }
