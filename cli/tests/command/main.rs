@@ -7,6 +7,7 @@ mod fetch;
 mod interrupt;
 mod load;
 mod progress;
+mod self_connect;
 mod serve;
 mod signals;
 mod stats;
