@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::buffer;
 use crate::deadlines::after;
 
-/// What each read of `source` brings; one read for each chunk that is asked for (L2).
+/// The bytes of each read of `source`, one read for each chunk that is asked for (L2).
 pub fn chunks<R>(mut source: R) -> EndsWithError<impl Stream<Item = io::Result<Vec<u8>>>>
 where
     R: AsyncRead + Unpin,
@@ -26,14 +26,14 @@ where
     }))
 }
 
-/// The items of `stream` up to and with the first error (L4).
+/// The items of `stream` up to and including the first error (L4).
 pub fn ends_with_error<St>(stream: St) -> EndsWithError<St> {
     EndsWithError {
         stream: Some(stream),
     }
 }
 
-/// A stream that is dropped as soon as it has failed or ended: what it holds is let go at once.
+/// A stream that is dropped as soon as it has failed or ended, which frees its socket at once.
 #[derive(Debug)]
 pub struct EndsWithError<St> {
     stream: Option<St>,
@@ -57,7 +57,7 @@ where
     }
 }
 
-/// Fails when no item comes for `timeout`; the time counts from when an item is first asked for.
+/// Fails when no item comes within `timeout` of the first poll for it.
 pub fn idle_timeout<T>(
     stream: impl Stream<Item = Result<T, FetchFailure>> + Unpin,
     timeout: Duration,
@@ -72,7 +72,7 @@ pub fn idle_timeout<T>(
         }
         let due = *due.get_or_insert_with(|| after(Instant::now(), timeout));
         let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        // A timer that was set for an earlier item is early, and only then set anew.
+        // The timer may still be set for an earlier item. It is reset only once that time has passed.
         loop {
             ready!(timer.as_mut().poll(cx));
             if timer.deadline() >= due {
@@ -83,8 +83,7 @@ pub fn idle_timeout<T>(
     }))
 }
 
-/// Fails when the stream has not ended within `total`, whatever has come by then; never, if there is none. The time
-/// counts from when an item is first asked for.
+/// Fails when the stream has not ended within `total`; never, if that is `None`. The time counts from the first poll.
 pub fn total_deadline<T>(
     stream: impl Stream<Item = Result<T, FetchFailure>> + Unpin,
     total: Option<Duration>,
@@ -107,7 +106,7 @@ pub fn total_deadline<T>(
     }))
 }
 
-/// The first `bytes` bytes, and then the end: nothing more is asked for, and what the stream holds is let go.
+/// The first `bytes` bytes. After them the stream is dropped and the result ends.
 ///
 /// ```
 /// # use futures::{StreamExt, TryStreamExt, executor::block_on, stream};
@@ -140,7 +139,7 @@ pub fn take_bytes<E>(
     })
 }
 
-/// Fails as soon as the chunks are longer than `limit` bytes together.
+/// Fails as soon as the chunks are together longer than `limit` bytes.
 pub fn at_most(
     stream: impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin,
     limit: usize,

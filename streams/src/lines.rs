@@ -1,4 +1,4 @@
-//! Lines out of chunks: the network cuts a poem where it likes, and never where a line ends.
+//! Lines out of chunks, which the network cuts anywhere.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,11 +7,10 @@ use futures::{Stream, StreamExt};
 use poetry::FetchFailure;
 use poetry::error::decode_poem;
 
-/// The lines of a poem, without the newlines that end them, each as soon as its last byte has come.
+/// The lines of a poem without their newlines, each as soon as its last byte has arrived.
 ///
-/// Nothing is asked of `chunks` before a line is asked for, and no more than that line needs (L2). An error is the
-/// last item (L4), and so is the first line that is not UTF-8; what came of a line before an error is not a line.
-/// Memory grows with the longest line only.
+/// Polling for a line polls `chunks` only as far as that line needs (L2). An error is the last item (L4), and so is the
+/// first line that is not UTF-8; the part of a line before an error is dropped. Memory grows with the longest line only.
 pub fn lines<St>(chunks: St) -> Lines<St>
 where
     St: Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin,
@@ -28,10 +27,10 @@ where
 /// A stream of lines; made by [`lines`].
 #[derive(Debug)]
 pub struct Lines<St> {
-    /// Where chunks come from, until they have ended.
+    /// The chunks, until they have ended.
     chunks: Option<St>,
     bytes: Vec<u8>,
-    /// Where in `bytes` the next line starts, and how far it has been searched for its end.
+    /// Where the next line starts in `bytes`, and up to where its end has been searched.
     start: usize,
     searched: usize,
     /// Bytes of the poem before `bytes`.
@@ -39,7 +38,7 @@ pub struct Lines<St> {
 }
 
 impl<St> Lines<St> {
-    /// The line from `start` to `end`, which is where the next one starts less `newline` bytes.
+    /// Takes the line from `start` to `end` and the `newline` bytes behind it.
     fn line(&mut self, end: usize, newline: usize) -> Result<String, FetchFailure> {
         let at = self.before + self.start as u64;
         let line = self.bytes[self.start..end].to_vec();
@@ -56,7 +55,7 @@ impl<St> Lines<St> {
         })
     }
 
-    /// The next line, if all of it has come.
+    /// The next line, if all of it has arrived.
     fn whole_line(&mut self) -> Option<Result<String, FetchFailure>> {
         let unsearched = &self.bytes[self.searched..];
         match unsearched.iter().position(|&byte| byte == b'\n') {
@@ -68,7 +67,7 @@ impl<St> Lines<St> {
         }
     }
 
-    /// Puts `chunk` behind what is left of the one before.
+    /// Appends `chunk` to the bytes left of earlier ones.
     fn append(&mut self, chunk: &[u8]) {
         self.bytes.drain(..self.start);
         self.before += self.start as u64;
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn l3_a_line_is_whole_however_the_network_cut_it() {
+    fn l3_a_line_is_whole_however_the_network_cuts_it() {
         assert_eq!(
             lines_of(&[b"on", b"e\ntwo\n\nthr", b"ee"]),
             ok(&["one", "two", "", "three"])

@@ -225,11 +225,16 @@ pub(crate) async fn connect(
 }
 
 async fn connect_to(address: SocketAddr) -> Result<TcpStream, FetchFailure> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = socket.map_err(|error| FetchFailure::connection_failed(&error))?;
+    dial(socket, address).await
+}
+
+async fn dial(socket: TcpSocket, address: SocketAddr) -> Result<TcpStream, FetchFailure> {
     let connected = async {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
         socket.set_nodelay(true)?;
         socket.connect(address).await
     };
@@ -237,7 +242,11 @@ async fn connect_to(address: SocketAddr) -> Result<TcpStream, FetchFailure> {
         .await
         .map_err(|error| FetchFailure::connection_failed(&error))?;
     match connected_to_itself(&socket, address) {
-        true => Err(FetchFailure::self_connected()),
+        true => {
+            // Reset, because TIME_WAIT would keep a server from this port for a minute.
+            let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+            Err(FetchFailure::self_connected())
+        }
         false => Ok(socket),
     }
 }

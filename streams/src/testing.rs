@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a worker in memory, on time that stands still until all wait.
+//! Shared by the tests of this crate: a worker in memory, on virtual time.
 
 use std::future::Future;
 use std::io;
@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use crate::connection::Connection;
 use crate::shared::Shared;
 
-/// Runs `test` on virtual time: it jumps to the next deadline whenever everybody waits.
+/// Runs `test` on virtual time, which jumps to the next deadline whenever every task waits.
 pub(crate) fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
     let mut builder = Builder::new_current_thread();
     builder.enable_all().start_paused(true);
@@ -23,7 +23,7 @@ pub(crate) fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(test)
 }
 
-/// Keeps what it is told.
+/// Keeps every event.
 #[derive(Default)]
 pub(crate) struct Recorder(Mutex<Vec<Event>>);
 
@@ -55,7 +55,7 @@ pub(crate) struct TestWorker {
 }
 
 impl TestWorker {
-    /// A worker whose deadlines are kept; inside [`on_virtual_time`].
+    /// A worker with its keepers. Must be called inside [`on_virtual_time`].
     pub(crate) fn new(limits: Limits) -> Self {
         let recorder = Arc::<Recorder>::default();
         let observer: Arc<dyn Observer> = recorder.clone();
@@ -71,14 +71,14 @@ impl TestWorker {
         Self { shared, recorder }
     }
 
-    /// A connection whose pipe holds `bytes` each way, and its other end.
+    /// A connection over a pipe that holds `bytes` in each direction, and the other end.
     pub(crate) fn connect(&self, bytes: usize) -> (Connection<DuplexStream>, DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(bytes);
         let connection = Connection::new(ours, &self.shared, |_| Scene::default(), None);
         (connection, theirs)
     }
 
-    /// The same, but nobody is told when the pipe has room again.
+    /// The same, but the connection is not woken when the pipe has room again.
     pub(crate) fn connect_unannounced(
         &self,
         bytes: usize,
@@ -96,8 +96,8 @@ impl TestWorker {
     }
 }
 
-/// A pipe that takes what it has room for when it is asked, and never says that it has room again: a kernel whose
-/// send buffer never is free by the third that it announces.
+/// A pipe that takes bytes while it has room and never announces that it has room again, like a kernel whose send buffer
+/// is never a third free.
 #[derive(Debug)]
 pub(crate) struct NeverAnnounces(DuplexStream);
 
@@ -117,8 +117,8 @@ impl AsyncWrite for NeverAnnounces {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut nobody = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.0).poll_write(&mut nobody, bytes)
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.0).poll_write(&mut cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

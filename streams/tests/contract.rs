@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use poetry::event::{Interest, Unobserved};
@@ -11,7 +11,7 @@ use poetry::{
     Cancel, Clock, Event, FetchFailure, FetchRequest, Kind, Model, Observer, Options, Pace, Peer,
     Poem, PoemService, Server, Service, TransformService, Via, panics,
 };
-use streams::Streams;
+use streams::{Streams, serve_transforms_with};
 
 const GENEROUS: Duration = Duration::from_secs(10);
 
@@ -170,11 +170,11 @@ fn s21_an_idle_connection_is_closed_and_one_in_flight_is_cut_by_the_grace() {
 }
 
 #[test]
-fn s11_failures_are_told_apart_and_disturb_nobody() {
+fn s11_failures_are_distinct_and_do_not_disturb_other_fetches() {
     let good = poem_server("good", Pace::Fast, 1);
     let long = poem_server("far too long", Pace::Fast, 1);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = closed.local_addr().unwrap();
+    let refusing = closed.local_addr().unwrap();
     drop(closed);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let garbled = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -184,12 +184,12 @@ fn s11_failures_are_told_apart_and_disturb_nobody() {
     });
     let peers = [
         Peer::from(good.address()),
-        Peer::from(nobody),
+        Peer::from(refusing),
         Peer::unresolved("nowhere", "no such name"),
         Peer::from(silent.local_addr().unwrap()),
         Peer::from(garbled_at),
         Peer::from(long.address()),
-        Peer::new("twice", vec![nobody, good.address()]),
+        Peer::new("twice", vec![refusing, good.address()]),
     ];
     let requests: Vec<_> = peers
         .into_iter()
@@ -223,7 +223,7 @@ fn s11_failures_are_told_apart_and_disturb_nobody() {
 }
 
 #[test]
-fn s14_a_cancelled_fetch_closes_its_socket_and_no_other() {
+fn s14_a_cancelled_fetch_closes_its_own_socket_only() {
     let endless = TcpListener::bind("127.0.0.1:0").unwrap();
     let good = poem_server("good", Pace::Fast, 1);
     let requests: Vec<_> = [endless.local_addr().unwrap(), good.address()]
@@ -239,7 +239,7 @@ fn s14_a_cancelled_fetch_closes_its_socket_and_no_other() {
         socket.set_read_timeout(Some(GENEROUS)).unwrap();
         socket.write_all(b"once upon").unwrap();
         canceller.task(0);
-        // What it had not read may turn its FIN into a reset; either is an end.
+        // The client may reset instead of FIN, because of what it has not read. Either closes the socket.
         let end = socket.read(&mut [0; 1]).map_err(|error| error.kind());
         assert!(matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset)));
     });
@@ -252,7 +252,7 @@ fn s14_a_cancelled_fetch_closes_its_socket_and_no_other() {
 }
 
 #[test]
-fn s16_those_beyond_the_limit_wait_until_one_ends() {
+fn s16_a_connection_over_the_limit_waits_until_another_ends() {
     let mut options = options(2);
     options.limits.connections_max = 1;
     let service = TransformService {
@@ -272,7 +272,7 @@ fn s16_those_beyond_the_limit_wait_until_one_ends() {
     assert_eq!(server.counters().accepted, 2);
 }
 
-/// Panics at whatever it is told.
+/// Panics at every event.
 struct Panicky;
 
 impl Observer for Panicky {
@@ -281,12 +281,12 @@ impl Observer for Panicky {
     }
 
     fn observe(&self, event: &Event) {
-        panic!("told of {:?}", event.kind);
+        panic!("observed {:?}", event.kind);
     }
 }
 
 #[test]
-fn s20_an_observer_that_panics_costs_connections_and_does_not_keep_a_server_from_stopping() {
+fn s20_a_panic_of_the_observer_costs_its_connection_and_the_server_still_stops() {
     panics::silence_contained();
     let service = Service::Transform(TransformService {
         keep_alive: true,
@@ -307,7 +307,7 @@ fn s20_an_observer_that_panics_costs_connections_and_does_not_keep_a_server_from
     assert_eq!((counters.accepted, counters.closed.panic), (6, 6));
 }
 
-/// Keeps the peers that were tried, by task.
+/// Keeps the addresses that were tried, with their tasks.
 #[derive(Default)]
 struct Tried(Mutex<Vec<(u64, SocketAddr)>>);
 
@@ -318,26 +318,109 @@ impl Observer for Tried {
 
     fn observe(&self, event: &Event) {
         if event.kind == Kind::Connecting {
-            let peer = event.scene.peer.expect("who is tried has an address");
+            let peer = event.scene.peer.expect("an address is tried");
             self.0.lock().unwrap().push((event.scene.task, peer));
         }
     }
 }
 
 #[test]
-fn s10_each_address_that_is_tried_is_told_of_and_a_name_without_one_is_not() {
+fn s10_each_address_that_is_tried_is_reported_and_an_unresolved_name_is_not() {
     let good = poem_server("good", Pace::Fast, 1);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = closed.local_addr().unwrap();
+    let refusing = closed.local_addr().unwrap();
     drop(closed);
     let peers = [
         Peer::unresolved("nowhere", "no such name"),
-        Peer::new("twice", vec![nobody, good.address(), nobody]),
+        Peer::new("twice", vec![refusing, good.address(), refusing]),
     ];
     let requests = peers.map(|peer| FetchRequest { peer, via: None });
     let tried = Arc::<Tried>::default();
     let client = Streams.client(&options(1)).unwrap();
     client.fetch(&requests, tried.clone(), &Cancel::new());
     let tried = tried.0.lock().unwrap();
-    assert_eq!(*tried, [(1, nobody), (1, good.address())]);
+    assert_eq!(*tried, [(1, refusing), (1, good.address())]);
+}
+
+/// Rounds of [`AsksDuringTurns`].
+const ROUNDS: usize = 50;
+
+/// Has a client with one request at a time ask while others, which pipeline, have their turns: from the server's own
+/// thread, right after an answer. Counts the answers to each of them before its own.
+struct AsksDuringTurns {
+    modest: TcpStream,
+    state: Mutex<Asking>,
+    done: mpsc::Sender<Vec<u64>>,
+}
+
+#[derive(Default)]
+struct Asking {
+    asked: bool,
+    answers: u32,
+    meanwhile: [u64; 5],
+    most: Vec<u64>,
+}
+
+impl Observer for AsksDuringTurns {
+    fn interest(&self) -> Interest {
+        Interest::ANSWERED
+    }
+
+    fn observe(&self, event: &Event) {
+        let Kind::Answered { requests } = event.kind else {
+            return;
+        };
+        let mut state = self.state.lock().unwrap();
+        state.answers += 1;
+        match event.scene.task {
+            0 => {
+                let most = state.meanwhile.iter().max().copied();
+                state.most.extend(most);
+                state.asked = false;
+                if state.most.len() == ROUNDS {
+                    let _ = self.done.send(state.most.clone());
+                }
+            }
+            other if state.asked => state.meanwhile[other as usize] += requests,
+            // Not always after the same answer of a round.
+            _ if state.answers % 7 == 0 => {
+                (&self.modest).write_all(b"6:shout.,").unwrap();
+                state.asked = true;
+                state.meanwhile = [0; 5];
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn s24_a_request_sent_during_turns_waits_for_at_most_128_of_each_other() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (done, rounds) = mpsc::channel();
+    // The first connection that is accepted is task 0.
+    let observer = AsksDuringTurns {
+        modest: connect(),
+        state: Mutex::default(),
+        done,
+    };
+    let pipelining: Vec<TcpStream> = (0..4).map(|_| connect()).collect();
+    let service = TransformService {
+        keep_alive: true,
+        lab: None,
+    };
+    let server = serve_transforms_with(listener, service, &options(1), Arc::new(observer)).unwrap();
+    std::thread::scope(|scope| {
+        for mut socket in &pipelining {
+            scope.spawn(move || {
+                let requests = b"6:shout.,".repeat(5_000);
+                while socket.write_all(&requests).is_ok() {}
+            });
+            scope.spawn(move || while socket.read(&mut [0; 1 << 16]).is_ok_and(|read| read > 0) {});
+        }
+        let most = rounds.recv_timeout(GENEROUS).unwrap();
+        drop(server);
+        assert!(most.iter().any(|&most| most > 0), "no turn was under way");
+        assert!(most.iter().all(|&most| most <= 128), "{most:?}");
+    });
 }

@@ -1,4 +1,4 @@
-//! Chunks, and what bounds them, out of pipes in memory and on virtual time.
+//! Chunks and the adaptors that bound them, over pipes in memory and on virtual time.
 
 use futures::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncWriteExt, duplex};
@@ -28,7 +28,7 @@ fn l2_one_read_is_made_for_each_chunk_that_is_asked_for() {
         peer.write_all(b"abcd").await.unwrap();
         assert_eq!(chunks.next().await.unwrap().unwrap(), b"abcd");
         peer.write_all(b"efgh").await.unwrap();
-        // The pipe is full, and nobody has asked for more.
+        // The pipe is full, and no further chunk has been asked for.
         let blocked = tokio::time::timeout(Duration::from_secs(1), peer.write_all(b"i")).await;
         assert!(blocked.is_err());
         assert_eq!(chunks.next().await.unwrap().unwrap(), b"efgh");
@@ -36,7 +36,7 @@ fn l2_one_read_is_made_for_each_chunk_that_is_asked_for() {
 }
 
 #[test]
-fn s15_silence_is_bounded_and_every_chunk_refreshes_that() {
+fn s15_silence_is_bounded_and_each_chunk_restarts_the_timeout() {
     on_virtual_time(async {
         let (mut peer, ours) = duplex(64);
         let began = Instant::now();
@@ -60,7 +60,7 @@ fn s15_silence_is_bounded_and_every_chunk_refreshes_that() {
 }
 
 #[test]
-fn s15_too_long_is_known_at_the_first_byte_too_many() {
+fn s15_a_poem_is_too_long_at_the_first_byte_over_the_limit() {
     on_virtual_time(async {
         for (length, fits) in [(10, true), (11, false)] {
             let (mut peer, ours) = duplex(4);
@@ -79,7 +79,7 @@ fn s15_too_long_is_known_at_the_first_byte_too_many() {
 }
 
 #[test]
-fn s15_the_deadline_passes_whatever_has_come() {
+fn s15_the_total_deadline_passes_although_chunks_arrive() {
     on_virtual_time(async {
         let (mut peer, ours) = duplex(64);
         let began = Instant::now();
@@ -98,7 +98,7 @@ fn s15_the_deadline_passes_whatever_has_come() {
 }
 
 #[test]
-fn l2_what_has_been_taken_ends_the_asking() {
+fn l2_a_source_is_dropped_once_enough_bytes_are_taken() {
     on_virtual_time(async {
         for bytes in [0, 5, 9] {
             let (mut peer, ours) = duplex(4);

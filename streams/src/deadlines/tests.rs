@@ -16,8 +16,8 @@ fn deadlines() -> Rc<Deadlines> {
     deadlines
 }
 
-/// Asks once, in vain.
-async fn ask(deadline: &mut Deadline) {
+/// Polls once; the deadline has not passed.
+async fn poll_once(deadline: &mut Deadline) {
     poll_fn(|cx| {
         assert!(deadline.poll_passed(Instant::now(), cx).is_pending());
         Poll::Ready(())
@@ -32,7 +32,7 @@ async fn passed(deadline: &mut Deadline) -> u64 {
 }
 
 #[test]
-fn s22_deadlines_pass_in_order_and_not_early() {
+fn s22_deadlines_pass_in_order_and_never_early() {
     on_virtual_time(async {
         let deadlines = deadlines();
         let now = Instant::now();
@@ -46,26 +46,26 @@ fn s22_deadlines_pass_in_order_and_not_early() {
 }
 
 #[test]
-fn a_deadline_that_moves_to_later_does_not_pass_before() {
+fn a_deadline_that_is_moved_back_passes_at_its_new_time() {
     on_virtual_time(async {
         let deadlines = deadlines();
         let began = Instant::now();
         let mut deadline = Deadline::new(Rc::clone(&deadlines));
         deadline.set(began + SECOND);
-        ask(&mut deadline).await;
+        poll_once(&mut deadline).await;
         deadline.set(began + 5 * SECOND);
         assert_eq!(passed(&mut deadline).await, 5);
     });
 }
 
 #[test]
-fn a_deadline_that_moves_to_sooner_passes_then() {
+fn a_deadline_that_is_moved_forward_passes_at_its_new_time() {
     on_virtual_time(async {
         let deadlines = deadlines();
         let began = Instant::now();
         let mut deadline = Deadline::new(Rc::clone(&deadlines));
         deadline.set(began + 60 * SECOND);
-        ask(&mut deadline).await;
+        poll_once(&mut deadline).await;
         tokio::time::sleep(SECOND).await;
         deadline.set(began + 3 * SECOND);
         assert_eq!(passed(&mut deadline).await, 2);
@@ -78,7 +78,7 @@ fn a_deadline_that_is_dropped_leaves_the_queue() {
         let deadlines = deadlines();
         let mut deadline = Deadline::new(Rc::clone(&deadlines));
         deadline.set(Instant::now() + SECOND);
-        ask(&mut deadline).await;
+        poll_once(&mut deadline).await;
         assert_eq!(deadlines.queue.borrow().len(), 1);
         drop(deadline);
         assert_eq!(deadlines.queue.borrow().len(), 0);

@@ -1,4 +1,4 @@
-//! A server's socket over the loopback. Nobody turns tokio's driver here, so all it knows of the kernel is old.
+//! A server's socket over the loopback. tokio's driver does not run here, so its view of the kernel is out of date.
 
 use std::io::Read;
 use std::time::Instant;
@@ -25,12 +25,12 @@ fn with_socket<T>(test: impl AsyncFnOnce(Socket, std::net::TcpStream) -> T) -> T
 }
 
 fn write(socket: &mut Socket) -> Poll<usize> {
-    let mut nobody = Context::from_waker(std::task::Waker::noop());
-    let written = Pin::new(socket).poll_write(&mut nobody, &CHUNK);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let written = Pin::new(socket).poll_write(&mut cx, &CHUNK);
     written.map(Result::unwrap)
 }
 
-/// Writes until the kernel takes no more, however often it is asked: how many bytes it took.
+/// Writes until the kernel takes no more. Returns the bytes it took.
 fn fill(socket: &mut Socket) -> usize {
     let mut taken = 0;
     let mut refusals = 0;
@@ -47,9 +47,9 @@ fn fill(socket: &mut Socket) -> usize {
 }
 
 #[test]
-fn s18_who_asks_again_is_told_by_the_kernel_and_not_by_what_tokio_has_heard() {
+fn s18_a_repeated_write_tries_the_kernel_although_tokio_has_announced_no_room() {
     with_socket(async |mut socket, mut peer| {
-        // Tokio hears this once that there is room, and never again.
+        // tokio learns this once that there is room, and never again.
         socket.write_all(b"!").await.unwrap();
         let mut taken = 1 + fill(&mut socket);
         let began = Instant::now();
@@ -65,5 +65,20 @@ fn s18_who_asks_again_is_told_by_the_kernel_and_not_by_what_tokio_has_heard() {
             );
         };
         assert!(more > 0);
+    });
+}
+
+#[test]
+fn s11_a_connection_to_itself_is_closed_at_once_and_has_failed() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        // The kernel may pick the dialled port as the source by chance; here it has no choice.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let failure = dial(socket, address).await.unwrap_err();
+        assert_eq!(failure, FetchFailure::self_connected());
+        // The port is free again.
+        std::net::TcpListener::bind(address).unwrap();
     });
 }

@@ -38,7 +38,7 @@ where
     on_virtual_time(async {
         let worker = TestWorker::new(Limits::default());
         let (connection, other_end) = connect(&worker);
-        // A task of its own, lest it be woken whenever its peer is.
+        // A task of its own, so that a wake of the peer does not poll it.
         let served = spawn_local(async move { write_poem(&connection, &service).await });
         let (served, result) = futures::join!(served, peer(other_end));
         served.unwrap();
@@ -47,7 +47,7 @@ where
 }
 
 #[test]
-fn s1_a_fast_poem_comes_at_once_and_ends_with_fin() {
+fn s1_a_fast_poem_arrives_at_once_and_ends_with_fin() {
     let (poem, counts) = serve("a poem", Pace::Fast, 1024, async |mut socket| {
         let mut poem = String::new();
         socket.read_to_string(&mut poem).await.unwrap();
@@ -58,16 +58,16 @@ fn s1_a_fast_poem_comes_at_once_and_ends_with_fin() {
 }
 
 #[test]
-fn s1_each_chunk_comes_when_it_is_due_and_fin_one_delay_after_the_last() {
-    let (heard, _) = serve("ten bytes!", SLOW, 1024, async |mut socket| {
+fn s1_each_chunk_arrives_when_it_is_due_and_fin_one_delay_after_the_last() {
+    let (received, _) = serve("ten bytes!", SLOW, 1024, async |mut socket| {
         let began = Instant::now();
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         loop {
             let mut bytes = [0; 16];
             let read = socket.read(&mut bytes).await.unwrap();
-            heard.push((began.elapsed().as_secs(), bytes[..read].to_vec()));
+            received.push((began.elapsed().as_secs(), bytes[..read].to_vec()));
             if read == 0 {
-                return heard;
+                return received;
             }
         }
     });
@@ -78,11 +78,11 @@ fn s1_each_chunk_comes_when_it_is_due_and_fin_one_delay_after_the_last() {
         (2, text("s!")),
         (3, text("")),
     ];
-    assert_eq!(heard, expected);
+    assert_eq!(received, expected);
 }
 
 #[test]
-fn s1_what_the_client_says_and_its_fin_do_not_end_the_poem() {
+fn s1_input_and_a_fin_of_the_client_do_not_end_the_poem() {
     let (poem, counts) = serve("ten bytes!", SLOW, 8, async |mut socket| {
         let mut poem = String::new();
         socket.write_all(&[b'?'; 1000]).await.unwrap();
@@ -108,7 +108,7 @@ fn s1_lateness_does_not_accumulate() {
 }
 
 #[test]
-fn s18_a_peer_that_takes_nothing_is_closed_by_the_write_timeout() {
+fn s18_a_peer_that_reads_nothing_is_closed_by_the_write_timeout() {
     let (waited, counts) = serve("ten bytes!", Pace::Fast, 4, async |mut socket| {
         let began = Instant::now();
         sleep(Duration::from_secs(20)).await;
@@ -123,8 +123,8 @@ fn s18_a_peer_that_takes_nothing_is_closed_by_the_write_timeout() {
 }
 
 #[test]
-fn s18_a_peer_that_reads_slowly_but_steadily_gets_the_whole_poem_whoever_announces_room() {
-    let text = "a poem that somebody takes byte by byte".repeat(2);
+fn s18_a_slow_but_steady_reader_gets_the_whole_poem_although_no_room_is_announced() {
+    let text = "a poem that a client takes byte by byte".repeat(2);
     for pace in [Pace::Fast, SLOW] {
         let connect = |worker: &TestWorker| worker.connect_unannounced(8);
         let (poem, counts) = serve_over(&text, pace, connect, async |mut socket| {
@@ -143,13 +143,13 @@ fn s18_a_peer_that_reads_slowly_but_steadily_gets_the_whole_poem_whoever_announc
 }
 
 #[test]
-fn s18_bytes_that_were_taken_unannounced_renew_the_write_timeout_once() {
+fn s18_bytes_taken_without_an_announcement_restart_the_write_timeout_once() {
     let text = "more than ten bytes";
     let connect = |worker: &TestWorker| worker.connect_unannounced(8);
     let (_still_open, counts) = serve_over(text, Pace::Fast, connect, async |mut socket| {
         sleep(Duration::from_secs(10)).await;
         socket.read_exact(&mut [0; 2]).await.unwrap();
-        // What is said wakes the server, which writes again, in vain: that renews nothing.
+        // Input wakes the server, which writes again in vain. That does not restart the timeout.
         sleep(Duration::from_secs(49)).await;
         socket.write_all(b"?").await.unwrap();
         sleep(Duration::from_secs(2)).await;
@@ -161,7 +161,7 @@ fn s18_bytes_that_were_taken_unannounced_renew_the_write_timeout_once() {
 }
 
 #[test]
-fn s19_a_peer_that_leaves_in_mid_poem_costs_its_connection() {
+fn s19_a_reset_in_mid_poem_costs_that_connection() {
     let ((), counts) = serve("ten bytes!", SLOW, 1024, async |mut socket| {
         socket.read_exact(&mut [0; 4]).await.unwrap();
     });
@@ -169,7 +169,7 @@ fn s19_a_peer_that_leaves_in_mid_poem_costs_its_connection() {
 }
 
 #[test]
-fn an_empty_poem_is_a_poem() {
+fn s1_an_empty_poem_is_served() {
     for pace in [Pace::Fast, SLOW] {
         let (read, counts) = serve("", pace, 8, async |mut socket| {
             socket.read(&mut [0; 8]).await.unwrap()

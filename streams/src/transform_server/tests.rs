@@ -33,7 +33,7 @@ fn limits() -> Limits {
     }
 }
 
-/// Serves `peer` until both are through: what the peer came to, and what was counted.
+/// Serves `peer` until both have ended. Returns the peer's result and the server's counts.
 fn serve<T>(
     service: TransformService,
     pipe: usize,
@@ -53,7 +53,7 @@ where
     on_virtual_time(async {
         let worker = TestWorker::new(limits());
         let (connection, other_end) = connect(&worker);
-        // A task of its own, lest it be woken whenever its peer is.
+        // A task of its own, so that a wake of the peer does not poll it.
         let served = spawn_local(async move { answer_requests(&connection, &service).await });
         let (served, result) = futures::join!(served, peer(other_end));
         served.unwrap();
@@ -90,7 +90,7 @@ fn s2_a_request_cut_anywhere_is_the_same_request() {
 }
 
 #[test]
-fn s4_what_came_before_a_refused_request_is_delivered_and_nothing_after_it() {
+fn s4_replies_before_a_refused_request_are_delivered_and_none_after_it() {
     let (reply, counts) = serve(KEEP_ALIVE, 1024, async |socket| {
         send_and_read_all(socket, b"7:shout.a,3:bad,7:shout.b,", true).await
     });
@@ -109,7 +109,7 @@ fn s4_a_framing_error_is_a_refused_request() {
 }
 
 #[test]
-fn s5_a_reader_that_is_slow_slows_the_source() {
+fn s5_a_slow_reader_slows_its_requests() {
     let requests = b"7:shout.a,".repeat(10_000);
     let (reply, counts) = serve(KEEP_ALIVE, 64, async |socket| {
         send_and_read_all(socket, &requests, true).await
@@ -124,7 +124,7 @@ fn l5_nothing_is_read_while_a_reply_waits() {
         let worker = TestWorker::new(limits());
         let (connection, mut peer) = worker.connect(16);
         let served = spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
-        // Two reads' worth: the replies to the first do not fit the pipe once it holds two of them.
+        // Requests for two reads. The pipe has no room for all replies to the first.
         let requests = b"9:shout.abc,".repeat(20);
         let sender = spawn_local(async move {
             for request in requests.chunks(12) {
@@ -149,7 +149,7 @@ fn l5_nothing_is_read_while_a_reply_waits() {
 }
 
 #[test]
-fn s6_a_client_that_has_finished_sending_gets_what_it_is_owed() {
+fn s6_a_client_that_has_finished_sending_gets_every_reply() {
     let (reply, counts) = serve(KEEP_ALIVE, 1024, async |socket| {
         send_and_read_all(socket, b"7:shout.a,7:shout.b,", true).await
     });
@@ -158,7 +158,7 @@ fn s6_a_client_that_has_finished_sending_gets_what_it_is_owed() {
 }
 
 #[test]
-fn s6_a_client_that_finishes_in_mid_request_is_refused_after_what_it_is_owed() {
+fn s6_a_client_that_finishes_in_mid_request_is_refused_after_its_replies() {
     let (reply, counts) = serve(KEEP_ALIVE, 1024, async |socket| {
         send_and_read_all(socket, b"7:shout.a,7:sho", true).await
     });
@@ -187,7 +187,7 @@ fn s7_the_close_lingers_until_its_timeout() {
 }
 
 #[test]
-fn s7_the_close_lingers_for_so_many_bytes_and_no_more() {
+fn s7_the_close_lingers_for_a_bounded_number_of_bytes() {
     let ((), counts) = serve(ONE_SHOT, 10, async |mut socket| {
         socket.write_all(b"7:shout.a,").await.unwrap();
         while socket.write_all(b"endless").await.is_ok() {}
@@ -197,7 +197,7 @@ fn s7_the_close_lingers_for_so_many_bytes_and_no_more() {
 }
 
 #[test]
-fn s18_an_idle_connection_is_closed_and_every_request_refreshes_that() {
+fn s18_an_idle_connection_is_closed_and_each_request_restarts_the_timeout() {
     let (waited, counts) = serve(KEEP_ALIVE, 1024, async |mut socket| {
         for _ in 0..3 {
             sleep(Duration::from_secs(50)).await;
@@ -229,7 +229,7 @@ fn s18_a_request_that_trickles_is_closed_by_its_deadline() {
 }
 
 #[test]
-fn s18_a_peer_that_reads_slowly_but_steadily_gets_every_reply_whoever_announces_room() {
+fn s18_a_slow_but_steady_reader_gets_every_reply_although_no_room_is_announced() {
     for (service, replies) in [(ONE_SHOT, 1), (KEEP_ALIVE, 30)] {
         let connect = |worker: &TestWorker| worker.connect_unannounced(16);
         let (reply, counts) = serve_over(service, connect, async |socket| {
@@ -259,7 +259,7 @@ fn s18_a_peer_that_reads_slowly_but_steadily_gets_every_reply_whoever_announces_
 }
 
 #[test]
-fn s18_bytes_that_were_taken_unannounced_answer_requests_and_renew_the_write_timeout_once() {
+fn s18_bytes_taken_without_an_announcement_answer_requests_and_restart_the_write_timeout_once() {
     let connect = |worker: &TestWorker| worker.connect_unannounced(8);
     let (waited, counts) = serve_over(KEEP_ALIVE, connect, async |mut socket| {
         let began = Instant::now();
@@ -281,7 +281,7 @@ fn s18_bytes_that_were_taken_unannounced_answer_requests_and_renew_the_write_tim
 }
 
 #[test]
-fn s20_a_panic_costs_its_connection_and_is_said_once() {
+fn s20_a_panic_costs_its_connection_and_is_reported_once() {
     silence_contained();
     on_virtual_time(async {
         let service = TransformService {
@@ -298,15 +298,15 @@ fn s20_a_panic_costs_its_connection_and_is_said_once() {
         assert_eq!((counts.requests, counts.answered, counts.failed), (2, 1, 1));
         assert_eq!(counts.closed.panic, 1);
         let kinds = worker.recorder.kinds();
-        let said = kinds
+        let panics = kinds
             .iter()
             .filter(|kind| matches!(kind, Kind::Panicked(_)));
-        assert_eq!(said.count(), 1);
+        assert_eq!(panics.count(), 1);
     });
 }
 
 #[test]
-fn s21_a_stop_closes_the_idle_at_once_and_lets_a_request_finish() {
+fn s21_a_stop_closes_idle_connections_at_once_and_lets_a_request_finish() {
     on_virtual_time(async {
         let worker = TestWorker::new(limits());
         let (idle, mut idle_peer) = worker.connect(1024);
@@ -331,7 +331,7 @@ fn s21_a_stop_closes_the_idle_at_once_and_lets_a_request_finish() {
 }
 
 #[test]
-fn l5_a_connection_that_always_has_more_lets_others_have_their_turn() {
+fn s24_a_connection_that_always_has_more_lets_others_have_their_turn() {
     on_virtual_time(async {
         let worker = TestWorker::new(limits());
         let (greedy, peer) = worker.connect(1 << 16);
@@ -340,33 +340,33 @@ fn l5_a_connection_that_always_has_more_lets_others_have_their_turn() {
             spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
         }
         let (mut replies, mut requests) = tokio::io::split(peer);
-        let ask = spawn_local(async move {
+        let send = spawn_local(async move {
             let many = b"7:shout.a,".repeat(100);
             while requests.write_all(&many).await.is_ok() {}
         });
-        let take = spawn_local(async move { while replies.read(&mut [0; 4096]).await.is_ok() {} });
-        let asks = spawn_local(async move {
+        let read = spawn_local(async move { while replies.read(&mut [0; 4096]).await.is_ok() {} });
+        let modest = spawn_local(async move {
             for _ in 0..50 {
                 let before = worker.counts().answered;
                 modest_peer.write_all(b"7:shout.b,").await.unwrap();
                 modest_peer.read_exact(&mut [0; 4]).await.unwrap();
-                // Each of the others had a turn or two, of two reads at most.
+                // A turn that was under way and a whole one of the other connection, and the own request.
                 let meanwhile = worker.counts().answered - before;
-                assert!(meanwhile <= 6 * (1 << 16) / 10, "{meanwhile} others first");
+                assert!(meanwhile <= 2 * 64 + 1, "{meanwhile} others first");
             }
         });
-        asks.await.unwrap();
-        ask.abort();
-        take.abort();
+        modest.await.unwrap();
+        send.abort();
+        read.abort();
     });
 }
 
-/// So many requests, read at once: the first turn leaves a rest.
+/// Requests that arrive in one read. More than 64 leave a rest to the next turn.
 fn requests(count: usize) -> Vec<u8> {
     b"7:shout.a,".repeat(count)
 }
 
-/// A connection whose first turn has left a rest, the task that serves it, and its peer.
+/// Serves a connection until its first turn has left a rest. Returns the task that serves it and its peer.
 async fn with_a_rest(worker: &TestWorker) -> (JoinHandle<()>, DuplexStream) {
     let (connection, mut peer) = worker.connect(1 << 16);
     let served = spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
