@@ -1,8 +1,8 @@
-//! Deadlines: one queue for all the connections of a worker, with one timer behind it.
+//! Deadlines: one queue for all connections of a worker, with one timer behind it.
 //!
-//! A timer for each connection would cost more memory than the rest of an idle connection. Here a deadline that
-//! moves to later, as an idle timeout does with every request, moves in the connection alone: the queue wakes it at
-//! the old time, it looks, and queues again.
+//! A deadline that is moved back, as an idle timeout is with every request, moves in the connection alone: the queue
+//! wakes the connection at the old time, and it queues again. `DelayQueue` of `tokio_util` would need a shared cell for
+//! each entry, because it reuses the keys of expired ones, and cannot wake all; MEASURING has the sizes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -17,27 +17,27 @@ use poetry::FetchFailure;
 use poetry::error::Timeout;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Longer than any program runs; what lies beyond is not told apart.
+/// Longer than any program runs. Longer delays are cut to it.
 const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 10);
 
-/// The instant `delay` after `now`, however long the delay.
+/// The instant `delay` after `now`. It does not overflow.
 pub(crate) fn after(now: Instant, delay: Duration) -> Instant {
     now + delay.min(FAR)
 }
 
-/// When what begins now must have ended, if `total` bounds it.
+/// The end of a fetch that begins now, if `total` bounds it.
 pub(crate) fn deadline(total: Option<Duration>) -> Option<Instant> {
     total.map(|total| after(Instant::now(), total))
 }
 
-/// What `future` comes to, unless `deadline` passes first: that is a failure too (S15).
+/// The result of `future`, or a failure if `deadline` passes first (S15).
 pub(crate) fn until<T>(
     deadline: Option<Instant>,
     future: impl Future<Output = Result<T, FetchFailure>>,
 ) -> impl Future<Output = Result<T, FetchFailure>> {
     let late = |_| Err(FetchFailure::TimedOut(Timeout::Total));
-    // Not an `async fn`: that would hold the future three times over, as its argument and in each branch. Boxed with
-    // its timer, because few have a deadline, and the others need not have room for one.
+    // Not an `async fn`, which would hold the future as its argument and in each branch. Boxed with its timer, because
+    // few fetches have a deadline and the others should not hold room for one.
     match deadline {
         Some(deadline) => {
             let timely = Box::pin(timeout_at(deadline, future));
@@ -54,16 +54,17 @@ pub(crate) fn until<T>(
 pub(crate) struct Deadlines {
     queue: RefCell<BTreeMap<Key, Waker>>,
     last_ticket: Cell<u64>,
-    /// When the timer is set to, and whom to tell if that is too late.
+    /// The time that the timer is set to.
     armed: Cell<Option<Instant>>,
+    /// Wakes the task that runs the timer.
     timer: RefCell<Option<Waker>>,
 }
 
-/// When, and a number that tells apart those of the same time.
+/// The time, and a number that distinguishes entries of the same time.
 type Key = (Instant, u64);
 
 impl Deadlines {
-    /// Wakes whoever is due, for ever. One task of the worker runs this.
+    /// Wakes tasks when they are due, for ever. One task of the worker runs this.
     pub(crate) async fn run(&self) {
         let mut sleep = pin!(sleep_until(Instant::now()));
         poll_fn(|cx| {
@@ -84,7 +85,7 @@ impl Deadlines {
         .await
     }
 
-    /// Wakes everybody who waits, due or not: something has happened that concerns all.
+    /// Wakes all waiting tasks, due or not.
     pub(crate) fn wake_all(&self) {
         self.queue.borrow().values().for_each(Waker::wake_by_ref);
     }
@@ -118,7 +119,7 @@ impl Deadlines {
     }
 }
 
-/// One deadline, which its owner may move. It is polled by one task all its life.
+/// One deadline, which its owner may move. One task polls it.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     deadlines: Rc<Deadlines>,
@@ -127,7 +128,7 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// A deadline that is due at once, until it is set.
+    /// A deadline that is due at once until it is set.
     pub(crate) fn new(deadlines: Rc<Deadlines>) -> Self {
         Self {
             deadlines,
@@ -150,7 +151,7 @@ impl Deadline {
             return Poll::Ready(());
         }
         match self.queued {
-            // We shall be woken in time, and shall look again then.
+            // The task is woken in time and polls again.
             Some((queued, _)) if queued <= self.at && queued > now => {}
             _ => self.queue(cx),
         }

@@ -77,7 +77,7 @@ where
     connection.begin(1);
     let discarded = discard_input(connection);
     let written = paced(connection, service.pace, poem.len()).try_for_each(async |chunk| {
-        write_all(connection, &poem[chunk.clone()], |_| ()).await?;
+        write_all(connection, &poem[chunk.clone()]).await?;
         if chunk.end == poem.len() {
             connection.answered(1);
         }
