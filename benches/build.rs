@@ -1,4 +1,4 @@
-//! Says which compiler and profile built this: part of the environment that goes with every figure (MEASURING 9).
+//! Records the compiler and profile of this build: part of the environment printed with every figure (MEASURING 9).
 
 use std::env;
 use std::process::Command;

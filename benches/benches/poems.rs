@@ -1,7 +1,7 @@
 //! Fetching many fast poems at once through each model's client, from one and the same server.
 //!
 //! The server is a thread that accepts, writes the poem and closes, and nothing else. It and the client are in one
-//! process, and share its cores: this compares clients, it does not measure them (MEASURING 4, 10). Every poem is
+//! process, and share its cores: this compares clients but does not measure them (MEASURING 4, 10). Every poem is
 //! compared.
 
 use std::io::Write;
@@ -44,13 +44,13 @@ fn fetch(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Serves `poem` to everybody, one after another, as long as the process lives.
+/// Serves `poem` to all clients, one after another, until the process ends.
 fn serve(poem: String) -> SocketAddr {
     let listener: TcpListener = models::listen(([127, 0, 0, 1], 0).into()).expect("a free port");
     let address = listener.local_addr().expect("a bound listener");
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            // A client that has gone already is its own bench's failure.
+            // If the client has gone, its own benchmark fails.
             let _gone = stream.write_all(poem.as_bytes());
         }
     });

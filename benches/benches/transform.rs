@@ -1,7 +1,7 @@
 //! A round trip over loopback, by model and size of poem: one keep-alive connection, one request at a time.
 //!
 //! The client is a plain blocking socket. It and the server are in one process, and share its cores: this compares
-//! models, it does not measure servers (MEASURING 4, 10). Every reply is compared.
+//! models but does not measure servers (MEASURING 4, 10). Every reply is compared.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use measure::Exchange;
 use poetry::event::Unobserved;
 use poetry::{Model, Options, Server, Service, TransformService};
 
-/// Poems of a couplet, of a page, of a chapter and nearly of the longest frame.
+/// A couplet, a page, a chapter, and nearly the longest frame.
 const POEM_BYTES: [usize; 4] = [60, 600, 6_000, 60_000];
 
 fn round_trip(criterion: &mut Criterion) {
@@ -33,7 +33,7 @@ fn round_trip(criterion: &mut Criterion) {
             let server = serve(*model);
             let mut client = Client::new(server.address(), &exchange);
             group.bench_function(BenchmarkId::new(model.name(), bytes), |bencher| {
-                bencher.iter(|| client.ask());
+                bencher.iter(|| client.exchange());
             });
             drop(client);
             server.shutdown(Duration::from_secs(1));
@@ -54,7 +54,7 @@ fn serve(model: &dyn Model) -> Box<dyn Server> {
         .expect("a server")
 }
 
-/// One connection, and what it asks.
+/// One connection, and the exchange it repeats.
 struct Client<'e> {
     stream: TcpStream,
     exchange: &'e Exchange,
@@ -64,7 +64,7 @@ struct Client<'e> {
 impl<'e> Client<'e> {
     fn new(address: SocketAddr, exchange: &'e Exchange) -> Self {
         let stream = TcpStream::connect(address).expect("a connection");
-        stream.set_nodelay(true).expect("an option");
+        stream.set_nodelay(true).expect("a socket option");
         Self {
             stream,
             exchange,
@@ -72,7 +72,7 @@ impl<'e> Client<'e> {
         }
     }
 
-    fn ask(&mut self) {
+    fn exchange(&mut self) {
         self.stream
             .write_all(black_box(&self.exchange.request))
             .expect("a server that reads");

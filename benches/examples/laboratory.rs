@@ -1,14 +1,15 @@
-//! What `quatrain measure` does not measure yet, by the same library: memory per idle connection, instructions per
-//! request, and many slow poems at once.
+//! Measures what `quatrain measure` does not: memory per idle connection, instructions per request, many slow poems at
+//! once, and two builds of quatrain against each other.
 //!
 //! ```text
 //! cargo build --release
-//! cargo run --release -p quatrain-benches --example laboratory -- target/release/quatrain WHAT [ROUNDS [MODEL...]]
+//! cargo run --release -p quatrain-benches --example laboratory -- target/release/quatrain WHAT [ROUNDS [MODEL...]] [--against NAME=PATH]
 //! ```
 //!
-//! Beside the models' clients stand the library's bare ones, which this program plays when it is started as one of them.
+//! WHAT is `memory`, `instructions`, `throughput` (the last two also with `-pipelined` or `-one-shot` behind), `poems` or
+//! `poems-unpinned`. `--against` measures another build's servers and clients in the same rounds, as `MODEL@NAME`.
 //!
-//! WHAT is `memory`, `instructions`, `instructions-pipelined`, `instructions-one-shot`, `poems` or `poems-unpinned`.
+//! `poems` also measures the library's bare clients, for which this program starts itself.
 
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
@@ -17,9 +18,10 @@ use std::process::ExitCode;
 use measure::environment::Environment;
 use measure::exchange::POEM_BYTES;
 use measure::instructions::{self, Instructions};
-use measure::{Exchange, Pinning, Plan, Subject, memory, poems, process, report};
+use measure::runner::{self, ROUNDS_MIN};
+use measure::{Exchange, Pinning, Plan, Subject, memory, poems, process, report, verify};
 
-/// What this program is called when it plays the bare client on epoll, or the one of threads.
+/// The first argument that makes this program the bare client on epoll, or the one with threads.
 const BARE_CLIENT: &str = "bare-client";
 const BARE_THREADS: &str = "bare-threads";
 
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         }
         [quatrain, what, rest @ ..] => measure(quatrain, what, rest).map(|table| table + "\n"),
         _ => {
-            eprintln!("give the path of `quatrain` and what to measure");
+            eprintln!("usage: laboratory QUATRAIN WHAT [ROUNDS [MODEL...]] [--against NAME=PATH]");
             return ExitCode::from(2);
         }
     };
@@ -50,10 +52,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Fetches all poems at once, and writes them.
+/// Fetches all poems at once and writes them.
 type Fetch = fn(&[SocketAddr], &mut dyn Write) -> io::Result<()>;
 
-/// The poems it fetched are all that this then prints.
+/// Prints the fetched poems; returns no further text.
 fn fetch(fetch: Fetch, addresses: &[String]) -> Ended {
     process::raise_descriptor_limit()?;
     let addresses: Vec<_> = addresses
@@ -65,48 +67,136 @@ fn fetch(fetch: Fetch, addresses: &[String]) -> Ended {
     Ok(String::new())
 }
 
-fn measure(quatrain: &str, what: &str, rest: &[String]) -> Ended {
-    process::raise_descriptor_limit()?;
-    let (rounds, models) = match rest {
-        [] => (3, models()),
-        [rounds] => (rounds.parse()?, models()),
-        [rounds, models @ ..] => (rounds.parse()?, models.to_vec()),
-    };
-    match what {
-        "memory" => idle(quatrain, rounds, &models),
-        "instructions" => counted(quatrain, &models, true, 1),
-        "instructions-pipelined" => counted(quatrain, &models, true, 16),
-        "instructions-one-shot" => counted(quatrain, &models, false, 1),
-        "poems" => slow(quatrain, rounds, &models, Pinning::apart()),
-        "poems-unpinned" => slow(quatrain, rounds, &models, Pinning::NONE),
-        other => Err(format!("there is nothing called {other} to measure").into()),
+/// Builds of quatrain, the servers and clients of which are measured together.
+struct Builds {
+    /// The build given first.
+    quatrain: String,
+    /// Another build, with its name.
+    against: Option<(String, String)>,
+    models: Vec<String>,
+    rounds: usize,
+}
+
+impl Builds {
+    fn parse(quatrain: &str, rest: &[String]) -> Result<Self, String> {
+        let (rest, against) = match rest {
+            [rest @ .., flag, other] if flag == "--against" => {
+                let (name, path) = other
+                    .split_once('=')
+                    .ok_or_else(|| format!("--against {other}: expected NAME=PATH"))?;
+                (rest, Some((name.to_owned(), path.to_owned())))
+            }
+            rest => (rest, None),
+        };
+        let rounds = match rest.first() {
+            Some(rounds) => rounds
+                .parse()
+                .map_err(|error| format!("ROUNDS {rounds}: {error}"))?,
+            None => ROUNDS_MIN,
+        };
+        if rounds < ROUNDS_MIN {
+            return Err(format!(
+                "ROUNDS {rounds}: at least {ROUNDS_MIN} show a spread"
+            ));
+        }
+        let all = || models::ALL.iter().map(|model| model.name().to_owned());
+        Ok(Self {
+            quatrain: quatrain.to_owned(),
+            against,
+            models: match rest {
+                [] | [_] => all().collect(),
+                [_, models @ ..] => models.to_vec(),
+            },
+            rounds,
+        })
+    }
+
+    /// Returns the subject `name`, started with `words`, of each build.
+    fn each_build(&self, name: &str, words: &[&str]) -> Vec<Subject> {
+        let subject = |name: String, program: &str| {
+            let words = words.iter().copied();
+            Subject::new(name, program, words)
+        };
+        let first = subject(name.to_owned(), &self.quatrain);
+        let other = self
+            .against
+            .as_ref()
+            .map(|(build, path)| subject(format!("{name}@{build}"), path));
+        [first].into_iter().chain(other).collect()
+    }
+
+    /// Returns the floor and the models' servers, each of every build.
+    fn servers(&self, keep_alive: bool) -> Vec<Subject> {
+        let mode: &[&str] = if keep_alive { &["--keep-alive"] } else { &[] };
+        let mut subjects = self.each_build("floor", &[&["floor"], mode].concat());
+        for model in &self.models {
+            let words = ["serve", "transform", "--model", model, "--stats", "{stats}"];
+            subjects.extend(self.each_build(model, &[&words, mode].concat()));
+        }
+        subjects
+    }
+
+    fn clients(&self) -> Vec<Subject> {
+        let client = |model: &String| {
+            let words = ["fetch", "--model", model, "--progress", "lines"];
+            self.each_build(model, &[&words[..], &[poems::ADDRESSES]].concat())
+        };
+        self.models.iter().flat_map(client).collect()
     }
 }
 
-fn models() -> Vec<String> {
-    let names = models::ALL.iter().map(|model| model.name().to_owned());
-    names.collect()
+/// How requests are sent.
+#[derive(Clone, Copy)]
+struct Mode {
+    keep_alive: bool,
+    depth: usize,
 }
 
-/// The floor and the models, as the command starts them.
-fn servers(quatrain: &str, models: &[String], keep_alive: bool) -> Vec<Subject> {
-    let mode = keep_alive.then_some("--keep-alive");
-    let floor = Subject::new("floor", quatrain, ["floor"].into_iter().chain(mode));
-    let server = |model: &String| {
-        let words = ["serve", "transform", "--model", model, "--stats", "{stats}"];
-        Subject::new(model, quatrain, words.into_iter().chain(mode))
+fn measure(quatrain: &str, what: &str, rest: &[String]) -> Ended {
+    process::raise_descriptor_limit()?;
+    let builds = Builds::parse(quatrain, rest)?;
+    let (kind, mode) = match what.strip_suffix("-pipelined") {
+        Some(kind) => (
+            kind,
+            Mode {
+                keep_alive: true,
+                depth: 16,
+            },
+        ),
+        None => match what.strip_suffix("-one-shot") {
+            Some(kind) => (
+                kind,
+                Mode {
+                    keep_alive: false,
+                    depth: 1,
+                },
+            ),
+            None => (
+                what,
+                Mode {
+                    keep_alive: true,
+                    depth: 1,
+                },
+            ),
+        },
     };
-    [floor]
-        .into_iter()
-        .chain(models.iter().map(server))
-        .collect()
+    match (kind, what) {
+        (_, "memory") => idle(&builds),
+        (_, "poems") => slow(&builds, Pinning::apart()),
+        (_, "poems-unpinned") => slow(&builds, Pinning::NONE),
+        ("instructions", _) => counted(&builds, mode),
+        ("throughput", _) => timed(&builds, mode),
+        _ => Err(
+            format!("unknown WHAT {what}; try memory, instructions, throughput or poems").into(),
+        ),
+    }
 }
 
-fn idle(quatrain: &str, rounds: usize, models: &[String]) -> Ended {
+fn idle(builds: &Builds) -> Ended {
     let options = memory::Options {
-        subjects: servers(quatrain, models, true),
+        subjects: builds.servers(true),
         counts: memory::COUNTS.to_vec(),
-        rounds,
+        rounds: builds.rounds,
         exchange: Exchange::cummingsify(POEM_BYTES)?,
         pinning: Pinning::apart(),
         seed: 1,
@@ -116,15 +206,19 @@ fn idle(quatrain: &str, rounds: usize, models: &[String]) -> Ended {
     Ok(report::memory(&outcome).to_string())
 }
 
-fn counted(quatrain: &str, models: &[String], keep_alive: bool, depth: usize) -> Ended {
-    let plan = Plan {
-        keep_alive,
-        depth,
+/// The runner sets each subject's address.
+fn plan(mode: Mode) -> Result<Plan, measure::load::LoadError> {
+    Ok(Plan {
+        keep_alive: mode.keep_alive,
+        depth: mode.depth,
         ..Plan::new(([127, 0, 0, 1], 0).into())?
-    };
-    let options = instructions::Options::new(plan);
+    })
+}
+
+fn counted(builds: &Builds, mode: Mode) -> Ended {
+    let options = instructions::Options::new(plan(mode)?);
     let mut all: Vec<(String, Result<Instructions, String>)> = Vec::new();
-    for subject in servers(quatrain, models, keep_alive) {
+    for subject in builds.servers(mode.keep_alive) {
         let count = instructions::count(&subject, &options);
         eprintln!("{}: {count:?}", subject.name);
         all.push((subject.name, count));
@@ -134,30 +228,41 @@ fn counted(quatrain: &str, models: &[String], keep_alive: bool, depth: usize) ->
     Ok(format!("{table}\n{environment}"))
 }
 
-fn slow(quatrain: &str, rounds: usize, models: &[String], pinning: Pinning) -> Ended {
-    let client = |model: &String| {
-        let words = [
-            "fetch",
-            "--model",
-            model,
-            "--progress",
-            "lines",
-            poems::ADDRESSES,
-        ];
-        Subject::new(model, quatrain, words)
+fn timed(builds: &Builds, mode: Mode) -> Ended {
+    let mut subjects = builds.servers(mode.keep_alive);
+    let floor = subjects.remove(0);
+    // The first subject enters twice; a model says more about noise than a second floor would.
+    let first_model = usize::from(builds.against.is_some());
+    subjects.rotate_left(first_model);
+    let options = runner::Options {
+        subjects,
+        floor,
+        rounds: builds.rounds,
+        plan: plan(mode)?,
+        pinning: Pinning::apart(),
+        seed: 1,
+        commit: None,
     };
+    let outcome = runner::run(
+        &options,
+        &mut |_, address| verify::transforms(address, mode.keep_alive),
+        &mut |progress| eprintln!("{progress:?}"),
+    )?;
+    Ok(report::throughput(&outcome).to_string())
+}
+
+fn slow(builds: &Builds, pinning: Pinning) -> Ended {
     let this = std::env::current_exe()?;
     let bare = |(name, kind)| Subject::new(name, &this, [kind, poems::ADDRESSES]);
-    // One of them twice: what differs between the two is noise.
-    let bare_ones = [
+    // The bare client enters twice: the difference between the two is noise.
+    let bare_clients = [
         ("bare", BARE_CLIENT),
         ("bare again", BARE_CLIENT),
         ("bare threads", BARE_THREADS),
     ];
-    let clients = bare_ones.map(bare).into_iter();
-    let clients = clients.chain(models.iter().map(client));
+    let clients = bare_clients.map(bare).into_iter().chain(builds.clients());
     let options = poems::Options {
-        rounds,
+        rounds: builds.rounds,
         pinning,
         ..poems::Options::new(clients.collect())
     };

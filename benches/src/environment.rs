@@ -1,4 +1,4 @@
-//! The environment that goes with every figure (MEASURING 9).
+//! The environment printed with every figure (MEASURING 9).
 
 use std::fmt;
 use std::fs;
@@ -9,23 +9,22 @@ use serde::{Deserialize, Serialize};
 use crate::pinning::Pinning;
 use crate::process::raise_descriptor_limit;
 
-/// Where, with what and when something was measured. What this system does not tell is `None`.
+/// The machine, build and time of a measurement. Facts that the system does not provide are `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     /// The processor's name.
     pub processor: Option<String>,
-    /// Processors that programs may use.
+    /// Cores available to this process.
     pub cores: Option<usize>,
     /// The system and its kernel's version.
     pub kernel: Option<String>,
-    /// What decides the processor's frequency.
+    /// The CPU frequency governor.
     pub governor: Option<String>,
-    /// Descriptors a process may have (`nofile`, hard).
+    /// The hard limit on a process's descriptors (`nofile`).
     pub descriptors: Option<u64>,
-    /// The longest backlog of a listener (`somaxconn`).
+    /// The limit on a listener's backlog (`somaxconn`).
     pub backlog: Option<u64>,
-    /// Programs that ran or wanted to run in the last minute, on average: more than there are cores, and every figure
-    /// is noise in part.
+    /// The load average of the last minute. If it exceeds the number of cores, every figure is partly noise.
     pub busy: Option<String>,
     /// The compiler that built this.
     pub compiler: Option<String>,
@@ -33,16 +32,16 @@ pub struct Environment {
     pub profile: Option<String>,
     /// The commit it was built from.
     pub commit: Option<String>,
-    /// When, in UTC.
+    /// The time at the start, in UTC.
     pub date: String,
-    /// Which core each side ran on.
+    /// The core of each side.
     pub pinning: Pinning,
-    /// What the order of the rounds was shuffled with.
+    /// The seed that shuffled the order of the rounds.
     pub seed: u64,
 }
 
 impl Environment {
-    /// The environment of a measurement that begins now, of a build of `commit` if that is known.
+    /// Returns the environment of a measurement that begins now, of a build of `commit` if that is known.
     pub fn now(commit: Option<String>, pinning: Pinning, seed: u64) -> Self {
         Self {
             processor: processor(),
@@ -168,7 +167,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn dates_are_written_as_people_read_them() {
+    fn dates_are_formatted_across_leap_years() {
         let date = |seconds| utc(UNIX_EPOCH + Duration::from_secs(seconds));
         assert_eq!(date(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(date(951_782_399), "2000-02-28 23:59:59 UTC");
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_says_so() {
+    fn an_unknown_fact_is_shown_as_not_available() {
         let environment = Environment::now(None, Pinning::NONE, 7);
         assert!(environment.to_string().contains("commit not available"));
         assert!(

@@ -1,27 +1,27 @@
-//! A request as it goes over the wire, and the one reply that is right for it.
+//! A request in its wire format, and its only correct reply.
 
 use std::time::Instant;
 
 use poetry::limits::FRAME_BYTES_MAX;
 use poetry::{Clock, TransformService, netstring, panics, request};
 
-/// The length of the poem that servers are measured with unless told otherwise, in bytes.
+/// The default length of the poem that servers are measured with, in bytes.
 pub const POEM_BYTES: usize = 600;
 
-/// One request and its reply, both as the bytes of the wire.
+/// One request and its reply, both in their wire format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    /// What is sent.
+    /// The bytes to send.
     pub request: Vec<u8>,
-    /// What must come back, to the last byte.
+    /// The bytes that must come back, exactly.
     pub reply: Vec<u8>,
 }
 
 impl Exchange {
-    /// The exchange that asks for `transform` of `poem`; those of the laboratory are known too.
+    /// The exchange for `transform` of `poem`; the laboratory's transforms are available too.
     ///
     /// # Errors
-    /// Why every server would refuse it (S4), or that the transform panics (S20).
+    /// Servers would refuse the request (S4), or the transform panics (S20). The text says which.
     pub fn transform(transform: &str, poem: &str) -> Result<Self, String> {
         let origin = Instant::now();
         let service = TransformService {
@@ -40,16 +40,16 @@ impl Exchange {
         Ok(Self { request, reply })
     }
 
-    /// What servers are measured with: `cummingsify` of [`poem`] with `bytes` bytes.
+    /// The default exchange for measuring: `cummingsify` of a [`poem`] of `bytes` bytes.
     ///
     /// # Errors
-    /// That the request would not fit a frame.
+    /// The request would not fit a frame.
     pub fn cummingsify(bytes: usize) -> Result<Self, String> {
         Self::transform("cummingsify", &poem(bytes))
     }
 }
 
-/// A poem of exactly `bytes` ASCII bytes, with capitals and ends of line where poems have them.
+/// Returns a poem of exactly `bytes` ASCII bytes, with capitals and line breaks as in a real one.
 ///
 /// ```
 /// assert_eq!(measure::exchange::poem(600).len(), 600);
@@ -67,14 +67,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reply_is_what_a_server_owes() {
+    fn the_reply_is_the_transformed_poem_as_a_netstring() {
         let exchange = Exchange::transform("shout", "ahoy").unwrap();
         assert_eq!(exchange.request, b"10:shout.ahoy,");
         assert_eq!(exchange.reply, b"4:AHOY,");
     }
 
     #[test]
-    fn s4_what_would_be_refused_is_not_measured() {
+    fn s4_a_request_that_servers_refuse_is_an_error() {
         panics::silence_contained();
         for (transform, poem, why) in [
             ("nonsense", "x", "unknown transform"),
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transform_that_takes_time_is_known() {
+    fn the_laboratory_transforms_are_available() {
         assert_eq!(Exchange::transform("burn", "x").unwrap().reply, b"1:x,");
     }
 }

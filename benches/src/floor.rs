@@ -1,9 +1,9 @@
-//! The floor: the least a transform server can cost on this machine, which ratios are to (MEASURING 2).
+//! The floor: a minimal transform server, the baseline of every ratio (MEASURING 2).
 //!
-//! One thread, epoll through mio, one `recv` into a shared buffer and one `send` per event. It decodes requests, however
-//! they are cut or pipelined, answers them as every server does, and closes as S5 to S7 ask. It has no timers, no
-//! limits on connections or time, no counters, no log, no shutdown, no care for panics, and no buffer for an idle
-//! connection; and it goes on reading from a peer that does not take its replies. It is no server to put anywhere.
+//! One thread, epoll through mio, one `recv` into a shared buffer and one `send` per event. It decodes split
+//! and pipelined requests, answers them as every server does, and closes as S5 to S7 require. It has no timers, limits,
+//! counters, log, shutdown, panic handling or buffer for an idle connection, and it keeps reading from a peer that does
+//! not take its replies. Do not deploy it.
 
 mod connection;
 mod wire;
@@ -17,9 +17,9 @@ use mio::{Events, Interest, Poll, Token};
 use poetry::error::costs_one_connection;
 use slab::Slab;
 
-use connection::{Connection, Desk, Fate};
+use connection::{Connection, Shared, Status};
 
-/// Events taken from the kernel at once.
+/// Events taken from the kernel per poll.
 const EVENTS: usize = 1024;
 const LISTENER: Token = Token(usize::MAX);
 
@@ -28,14 +28,14 @@ pub struct Floor {
     poll: Poll,
     listener: mio::net::TcpListener,
     connections: Slab<Connection>,
-    desk: Desk,
+    shared: Shared,
 }
 
 impl Floor {
-    /// Serves on a bound `listener`, whose options accepted sockets inherit; one-shot unless `keep_alive`.
+    /// Creates a floor on a bound `listener`, whose options accepted sockets inherit; one-shot unless `keep_alive`.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of the system.
     pub fn new(listener: TcpListener, keep_alive: bool) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let mut listener = mio::net::TcpListener::from_std(listener);
@@ -46,14 +46,14 @@ impl Floor {
             poll,
             listener,
             connections: Slab::new(),
-            desk: Desk::new(keep_alive),
+            shared: Shared::new(keep_alive),
         })
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of the system.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -81,7 +81,7 @@ impl Floor {
     fn accept(&mut self) -> io::Result<()> {
         loop {
             match self.listener.accept() {
-                Ok((stream, _)) => self.welcome(Connection::new(stream))?,
+                Ok((stream, _)) => self.admit(Connection::new(stream))?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if costs_one_connection(&error) => {}
                 Err(error) => return Err(error),
@@ -89,15 +89,15 @@ impl Floor {
         }
     }
 
-    /// The request has often come with the connection, and is answered before the poll is told of it.
-    fn welcome(&mut self, mut connection: Connection) -> io::Result<()> {
-        let fate = connection.serve(false, &mut self.desk);
-        if fate == Fate::Ended {
+    /// Serves a new connection before registering it: its first request has often arrived already.
+    fn admit(&mut self, mut connection: Connection) -> io::Result<()> {
+        let status = connection.serve(false, &mut self.shared);
+        if status == Status::Ended {
             return Ok(());
         }
         let entry = self.connections.vacant_entry();
         let registry = self.poll.registry();
-        registry.register(connection.stream(), Token(entry.key()), interest(fate))?;
+        registry.register(connection.stream(), Token(entry.key()), interest(status))?;
         entry.insert(connection);
         Ok(())
     }
@@ -106,24 +106,24 @@ impl Floor {
         let Some(connection) = self.connections.get_mut(key) else {
             return Ok(());
         };
-        match connection.serve(event.is_read_closed(), &mut self.desk) {
-            Fate::Open => {}
-            Fate::Ended => {
+        match connection.serve(event.is_read_closed(), &mut self.shared) {
+            Status::Open => {}
+            Status::Ended => {
                 self.connections.remove(key);
             }
-            fate @ Fate::Unsent => {
+            status @ Status::Unsent => {
                 let registry = self.poll.registry();
-                registry.reregister(connection.stream(), Token(key), interest(fate))?;
+                registry.reregister(connection.stream(), Token(key), interest(status))?;
             }
         }
         Ok(())
     }
 }
 
-/// That a socket takes bytes is only told when some wait.
-fn interest(fate: Fate) -> Interest {
-    match fate {
-        Fate::Unsent => Interest::READABLE | Interest::WRITABLE,
-        Fate::Open | Fate::Ended => Interest::READABLE,
+/// Asks for writability only while bytes are unsent.
+fn interest(status: Status) -> Interest {
+    match status {
+        Status::Unsent => Interest::READABLE | Interest::WRITABLE,
+        Status::Open | Status::Ended => Interest::READABLE,
     }
 }

@@ -1,7 +1,7 @@
 //! User-space instructions per request, by callgrind: the difference between two runs of fixed length, divided by
-//! the difference in requests, so that starting, accepting and ending cancel out (MEASURING 7).
+//! the difference in requests, so that the cost of starting, accepting and stopping cancels out (MEASURING 7).
 //!
-//! The count does not depend on the machine's other work, except through how many events each wait brings.
+//! Other load on the machine changes the count only through the number of events per wait.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,18 +15,18 @@ use crate::process::{Launch, Process, ProcessError};
 use crate::scratch::Scratch;
 use crate::subject::Subject;
 
-/// What is counted, and how.
+/// The two runs to compare.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Requests in the shorter run.
     pub few: u64,
     /// Requests in the longer run.
     pub many: u64,
-    /// How requests are sent; its address and extent are of no account.
+    /// How requests are sent; its address and extent are ignored.
     pub plan: Plan,
 }
 
-/// What was counted.
+/// The counts of both runs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Instructions {
     /// Requests in the shorter run, and all user-space instructions of the server in it.
@@ -36,7 +36,7 @@ pub struct Instructions {
 }
 
 impl Options {
-    /// 2,000 and 6,000 requests, sent as `plan` says.
+    /// Runs of 2,000 and 6,000 requests, sent according to `plan`.
     pub fn new(plan: Plan) -> Self {
         Self {
             few: 2_000,
@@ -57,10 +57,10 @@ impl Instructions {
 /// Counts the instructions of `subject`.
 ///
 /// # Errors
-/// In words: valgrind is not installed, the subject does not serve under it, or a reply was wrong.
+/// Valgrind is not installed, the subject does not serve under it, or a reply was wrong. The text says which.
 pub fn count(subject: &Subject, options: &Options) -> Result<Instructions, String> {
     if options.few >= options.many {
-        return Err("the longer run must be the longer one".to_owned());
+        return Err("`few` must be less than `many`".to_owned());
     }
     let scratch = Scratch::new().map_err(|error| error.to_string())?;
     let run = |requests| -> Result<(u64, u64), String> {
@@ -75,8 +75,8 @@ pub fn count(subject: &Subject, options: &Options) -> Result<Instructions, Strin
     })
 }
 
-/// A program under valgrind runs some fifty times slower.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout under valgrind, which slows a program down about fifty times.
+const VALGRIND_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn under_callgrind(launch: Launch, profile: &Path) -> Launch {
     let mut out = OsString::from("--callgrind-out-file=");
@@ -88,7 +88,7 @@ fn under_callgrind(launch: Launch, profile: &Path) -> Launch {
         program: "valgrind".into(),
         args,
         quiet: true,
-        patience: PATIENCE,
+        timeout: VALGRIND_TIMEOUT,
         ..launch
     }
 }
@@ -99,7 +99,7 @@ fn serve(launch: &Launch, plan: &Plan, requests: u64) -> Result<(), String> {
     let plan = Plan {
         address: process.address(),
         extent: Extent::Requests(requests),
-        stall_timeout: PATIENCE,
+        stall_timeout: VALGRIND_TIMEOUT,
         ..plan.clone()
     };
     let report = load::run(&plan).map_err(|error| error.to_string())?;
@@ -110,7 +110,7 @@ fn serve(launch: &Launch, plan: &Plan, requests: u64) -> Result<(), String> {
     }
 }
 
-/// The sum of all instructions in a profile.
+/// Returns the sum of all instructions in a profile.
 fn total(profile: &Path) -> Result<u64, String> {
     let text =
         fs::read_to_string(profile).map_err(|error| format!("callgrind's profile: {error}"))?;
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_both_runs_have_cancels_out() {
+    fn the_cost_common_to_both_runs_cancels_out() {
         let instructions = Instructions {
             few: (1_000, 5_000_000),
             many: (3_000, 7_000_000),

@@ -1,22 +1,22 @@
 //! Measuring: the instruments behind `quatrain load`, `floor`, `measure` and `compare`.
 //!
-//! It knows the wire and the counters (`poetry`) and no model, so that it measures whatever speaks the wire. What a
-//! figure has to be before it is shown is said in `MEASURING.md`; each module names the points it keeps.
+//! It knows the wire and the counters (`poetry`) but no model, so it measures any server that speaks the wire.
+//! `MEASURING.md` has the rules for figures; each module names those it keeps.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
-//! | [`exchange`] | a request and the only reply that is right |
+//! | [`exchange`] | a request and the only correct reply |
 //! | [`floor`] | the least a server can cost |
-//! | [`load`] | the load generator, and what it keeps in its ledger |
-//! | [`subject`] | what is measured: a name and a command |
-//! | [`pinning`] | which core each side runs on |
-//! | [`process`] | servers as child processes: started, pinned, costed, stopped |
-//! | [`verify`] | a short script that a server must pass before it is timed |
+//! | [`load`] | the load generator, and the client's ledger |
+//! | [`subject`] | a subject of measurement: a name and a command |
+//! | [`pinning`] | the cores of server and client |
+//! | [`process`] | servers as child processes: started, pinned, sampled, stopped |
+//! | [`verify`] | the script that a server must pass before it is timed |
 //! | [`runner`] | throughput in interleaved rounds |
-//! | [`memory`] | what an idle connection costs, as a slope |
+//! | [`memory`] | memory of an idle connection, as a slope |
 //! | [`poems`] | many slow poems at once, beside the ideal |
 //! | [`instructions`] | instructions per request, by callgrind |
-//! | [`environment`] | where and when, to go with every figure |
+//! | [`environment`] | the environment printed with every figure |
 //! | [`report`] | tables with footnotes |
 
 pub mod environment;

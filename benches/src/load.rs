@@ -1,8 +1,7 @@
 //! The load generator: one thread, its own event loop, a closed loop over many connections.
 //!
-//! Every byte of every reply is compared; one wrong byte voids the run. Connections that cannot be made are counted
-//! and never tried again. What was sent and received, warm-up included, is in a [`Ledger`] that must agree exactly
-//! with what the server counted (MEASURING 1, 5, 6, 8).
+//! Every byte of every reply is compared; one wrong byte voids the run. Failed connects are counted, not retried. The
+//! [`Ledger`] covers all traffic, warm-up included, and must agree exactly with the server's counts (MEASURING 1, 5, 6, 8).
 
 mod connection;
 mod engine;
@@ -20,45 +19,45 @@ pub use ledger::Ledger;
 
 use crate::exchange::Exchange;
 
-/// What is sent, to whom, how and for how long.
+/// A load: the server, the requests, and their number or duration.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The server.
     pub address: SocketAddr,
     /// Connections kept busy at once.
     pub connections: usize,
-    /// Requests under way on each connection: 1 waits for each reply before the next request.
+    /// Requests in flight on each connection; with 1, each request waits for the previous reply.
     pub depth: usize,
-    /// Many requests on each connection. Otherwise one, after which the server closes first (and so holds the
-    /// TIME_WAIT), and a new connection takes its place.
+    /// Whether a connection makes many requests. Otherwise it makes one, the server closes first (and so holds the
+    /// TIME_WAIT), and a new connection replaces it.
     pub keep_alive: bool,
     /// The request and its reply.
     pub exchange: Exchange,
-    /// When to stop.
+    /// The number of requests or the duration.
     pub extent: Extent,
-    /// How long nothing at all may come before the run is given up.
+    /// The run is given up when no byte arrives for this long.
     pub stall_timeout: Duration,
 }
 
-/// How much is sent.
+/// The number of requests, or the duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// For so long. What happens in the warm-up is verified and in the ledger, but not in the figures.
+    /// A duration. The warm-up is verified and in the ledger, but not in the figures.
     For {
-        /// From the first connect; the window opens later if not all connections have been made by then.
+        /// From the first connect; longer if connections are still being made by then.
         warm_up: Duration,
-        /// The window that is timed.
+        /// The timed window.
         timed: Duration,
     },
-    /// Exactly so many requests, all of them in the window.
+    /// This many requests exactly, all of them in the window.
     Requests(u64),
 }
 
 impl Plan {
-    /// How long nothing may come, unless told otherwise.
+    /// The default stall timeout.
     pub const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// 64 busy connections, no pipelining, keep-alive, 600-byte poems, for a second after a quarter to warm up.
+    /// Plans 64 busy keep-alive connections without pipelining, 600-byte poems, and one second after 250 ms of warm-up.
     ///
     /// # Errors
     /// None in practice: those of [`Exchange::cummingsify`].
@@ -79,35 +78,35 @@ impl Plan {
     }
 
     fn check(&self) -> Result<(), LoadError> {
-        let flaw = if self.connections == 0 || self.depth == 0 {
+        let problem = if self.connections == 0 || self.depth == 0 {
             "connections and depth are at least 1"
         } else if !self.keep_alive && self.depth > 1 {
             "one-shot connections carry one request: the depth must be 1"
         } else if self.extent == Extent::Requests(0) {
-            "no request is asked for"
+            "the number of requests is at least 1"
         } else if self.exchange.request.is_empty() || self.exchange.reply.is_empty() {
-            "an exchange has a request and a reply"
+            "neither request nor reply may be empty"
         } else {
             return Ok(());
         };
-        Err(LoadError::Plan(flaw.to_owned()))
+        Err(LoadError::Plan(problem.to_owned()))
     }
 }
 
-/// What a run found. All of it was verified.
+/// The result of a run, all of it verified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// Replies in the timed window.
     pub answered: u64,
-    /// The timed window's true length.
+    /// The actual length of the timed window.
     pub elapsed: Duration,
-    /// What was discarded before the window, its true length.
+    /// The actual length of the warm-up, which was discarded.
     pub warm_up: Duration,
     /// From the first connect to the first whole reply.
     pub first_reply: Duration,
-    /// Connections that could not be made. Each lowers the number kept busy by one.
+    /// Connections that could not be made. Each leaves one fewer busy connection.
     pub connect_errors: u64,
-    /// Processor time that the generator itself used in the window.
+    /// Processor time of the generator itself in the window.
     pub client_cpu: Option<Duration>,
     /// Everything from the first connect to the last close.
     pub ledger: Ledger,
@@ -120,17 +119,17 @@ impl Report {
     }
 }
 
-/// Where the timed window opens and closes, with the replies by then, those of the warm-up too.
+/// An end of the timed window, with the replies up to then, including those of the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// It opens.
+    /// The window opens.
     Begin {
-        /// Replies until now.
+        /// Replies up to now.
         answered: u64,
     },
-    /// It closes; what is under way is still awaited.
+    /// The window closes; replies in flight are still awaited.
     End {
-        /// Replies until now.
+        /// Replies up to now.
         answered: u64,
     },
 }
@@ -141,50 +140,52 @@ pub enum LoadError {
     /// The plan cannot be carried out.
     #[error("{0}")]
     Plan(String),
-    /// A byte of a reply is not what it must be.
-    #[error("reply {reply}: byte {at} is {found:#04x} where {expected:#04x} is right")]
+    /// A byte of a reply is wrong.
+    #[error(
+        "reply {reply} is wrong: expected {expected:#04x} as byte {at}, the server sent {found:#04x}"
+    )]
     WrongByte {
-        /// Replies that were right before it, on all connections.
+        /// Correct replies before it, on all connections.
         reply: u64,
         /// Bytes of the reply before it.
         at: usize,
-        /// What is right.
+        /// The correct byte.
         expected: u8,
-        /// What came.
+        /// The byte that came.
         found: u8,
     },
-    /// More bytes came than were owed: a reply too many.
-    #[error("{bytes} bytes more than were asked for")]
+    /// Bytes came beyond the replies owed.
+    #[error("the server sent {bytes} bytes more than the replies owed")]
     Excess {
-        /// How many.
+        /// Their number.
         bytes: usize,
     },
-    /// The server closed while it owed bytes, or while the connection was to be kept.
-    #[error("closed by the server, with {owed} bytes of replies owed")]
+    /// The server closed while it owed bytes, or between the requests of a keep-alive connection.
+    #[error("the server closed the connection with {owed} bytes of replies owed")]
     ClosedEarly {
-        /// How many.
+        /// Their number.
         owed: usize,
     },
     /// A connection broke.
     #[error("connection lost: {0}")]
     Lost(io::Error),
-    /// Nothing came for the stall timeout.
-    #[error("nothing came for {after:?} on {open} connections")]
+    /// No byte came for the stall timeout.
+    #[error("no byte came for {after:?} on {open} open connections")]
     Stalled {
         /// The stall timeout.
         after: Duration,
-        /// Connections that were open.
+        /// Open connections.
         open: usize,
     },
-    /// No connection could be made, or none was left.
+    /// No connection could be made, or none is left.
     #[error("no connection could be made: {0}")]
     NoConnection(io::Error),
     /// The generator itself failed.
-    #[error("the load generator: {0}")]
+    #[error("the load generator failed: {0}")]
     Generator(#[from] io::Error),
 }
 
-/// Carries out `plan` in this thread.
+/// Runs `plan` in this thread.
 ///
 /// # Errors
 /// Why the run is void. There are no figures then.
@@ -192,7 +193,7 @@ pub fn run(plan: &Plan) -> Result<Report, LoadError> {
     run_marked(plan, &mut |_| {})
 }
 
-/// Like [`run`], and calls `mark` at both ends of the timed window: the place to read what the server has cost.
+/// Like [`run`], but calls `mark` at both ends of the timed window, where the server's cost is read.
 ///
 /// # Errors
 /// As [`run`].

@@ -1,8 +1,8 @@
-//! What an idle connection costs: the slope of a server's memory over several counts of connections, each of which
+//! Memory of an idle connection: the slope of a server's memory over several counts of connections, each of which
 //! has made one request (MEASURING 7).
 //!
-//! User space is the server's own anonymous memory. What the kernel holds can only be told of the whole machine, both
-//! ends of every connection included; it is given apart, and is worth what the machine's quiet is worth.
+//! User space is the server's own anonymous memory. The kernel's share is only known for the
+//! whole machine, including both ends of every connection; it is reported apart, and means something on a quiet machine only.
 
 use std::io;
 
@@ -16,25 +16,25 @@ use crate::process::{Process, kernel_memory, with_affinity};
 use crate::scratch::Scratch;
 use crate::subject::{Subject, names};
 
-/// Connections at which memory is read, unless told otherwise.
+/// The default counts of connections at which memory is read.
 pub const COUNTS: [usize; 3] = [1_000, 5_000, 10_000];
 
-/// What is measured, and how.
+/// The subjects, and how to measure them.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Keep-alive transform servers.
     pub subjects: Vec<Subject>,
     /// The connections at which memory is read, ascending; at least two.
     pub counts: Vec<usize>,
-    /// How often each subject is measured.
+    /// Measurements of each subject.
     pub rounds: usize,
     /// The one request of every connection.
     pub exchange: Exchange,
-    /// Where the two sides run.
+    /// The cores of both sides.
     pub pinning: Pinning,
-    /// What the order of each round is shuffled with.
+    /// The seed that shuffles the order of each round.
     pub seed: u64,
-    /// The commit that was built, for the record.
+    /// The commit that was built, if known.
     pub commit: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub struct Point {
     pub connections: usize,
     /// The server's own memory (`RssAnon`).
     pub own: Option<u64>,
-    /// What the kernel uses for itself, on the whole machine.
+    /// The kernel's memory, on the whole machine.
     pub kernel: Option<u64>,
     /// The server's threads.
     pub threads: Option<u64>,
@@ -58,9 +58,9 @@ pub struct Row {
     pub round: usize,
     /// The subject.
     pub subject: String,
-    /// What was read, if everything was right.
+    /// The readings; empty if the row is void.
     pub points: Vec<Point>,
-    /// Otherwise what was wrong.
+    /// Why the row is void, if it is.
     pub void: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl Row {
         self.slope(|point| point.own)
     }
 
-    /// Bytes of the kernel's memory per connection, both ends of it: likewise.
+    /// Bytes of the kernel's memory per connection, both ends included, from the first count to the last.
     pub fn kernel_slope(&self) -> Option<f64> {
         self.slope(|point| point.kernel)
     }
@@ -83,21 +83,21 @@ impl Row {
     }
 }
 
-/// Everything that was measured.
+/// All rows, and the environment they were measured in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Where and when.
+    /// The environment.
     pub environment: Environment,
     /// The subjects, in the order they were given.
     pub subjects: Vec<String>,
-    /// What was measured, in the order it was.
+    /// The rows, in the order of measuring.
     pub rows: Vec<Row>,
 }
 
-/// Measures, and tells every row to `progress` as soon as it is there.
+/// Measures all subjects, and calls `progress` with each row when it is complete.
 ///
 /// # Errors
-/// This process cannot do its part. What a subject does wrong voids its row.
+/// This process itself fails. A fault of a subject only voids its row.
 pub fn run(options: &Options, progress: &mut dyn FnMut(&Row)) -> io::Result<Outcome> {
     let environment = Environment::now(options.commit.clone(), options.pinning, options.seed);
     let scratch = Scratch::new()?;
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_slope_leaves_out_what_a_server_needs_without_connections() {
+    fn the_slope_excludes_a_servers_memory_without_connections() {
         let point = |connections, own| Point {
             connections,
             own: Some(own),

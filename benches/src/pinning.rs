@@ -1,10 +1,10 @@
-//! Which cores the two sides run on (MEASURING 4).
+//! The cores of server and client (MEASURING 4).
 
 use serde::{Deserialize, Serialize};
 
 use crate::process::available_cores;
 
-/// A core for the server and one for the client; `None` leaves a side wherever the system puts it.
+/// A core for the server and one for the client; `None` does not pin that side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pinning {
     /// The core of the subject, with all its threads.
@@ -20,7 +20,7 @@ impl Pinning {
         client: None,
     };
 
-    /// Each side on a core of its own, where there are two and the system lets us choose.
+    /// Pins each side to its own core, if there are two and the system can pin.
     pub fn apart() -> Self {
         match available_cores().as_deref() {
             Ok([server, .., client]) => Self {

@@ -1,8 +1,8 @@
-//! How long a client command takes to fetch many slow poems at once, beside the ideal: the time one of them takes.
+//! Measures how long a client command takes to fetch many slow poems at once, relative to the time of one poem.
 //!
-//! The server is our own, of one thread on its own core, so that only the client differs. The client is a command
-//! that is given the server's address once for every poem, and prints the poems one after another; every byte it
-//! prints is compared.
+//! The server is the library's own, of one thread on its own core, so that only the client differs. The client is a
+//! command that gets the server's address once for each poem, and prints the poems in order; every byte of its output is
+//! compared (MEASURING 13).
 
 mod client;
 mod server;
@@ -27,32 +27,32 @@ use crate::subject::{Subject, names};
 pub use client::{fetch_bare, fetch_in_bare_threads};
 pub use server::SlowServer;
 
-/// An argument that the server's address takes the place of, once for every poem.
+/// An argument that is replaced by the server's address, repeated once for each poem.
 pub const ADDRESSES: &str = "{addresses}";
 
-/// What is measured, and how.
+/// The client commands, and how to measure them.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The commands; one of the arguments of each is [`ADDRESSES`].
+    /// The commands, each with [`ADDRESSES`] among its arguments.
     pub subjects: Vec<Subject>,
     /// Poems fetched at once.
     pub poems: usize,
-    /// The poem, which ends with a newline: between two poems the command then prints nothing.
+    /// The poem. It ends with a newline, so that the command prints nothing between two poems.
     pub poem: Poem,
-    /// The pace it is served at.
+    /// The pace of serving it.
     pub pace: Pace,
-    /// How often each subject is measured.
+    /// Measurements of each subject.
     pub rounds: usize,
-    /// Where the two sides run: the poem server on the server's core, the command on the client's.
+    /// The cores of the poem server and of the command.
     pub pinning: Pinning,
-    /// What the order of each round is shuffled with.
+    /// The seed that shuffles the order of each round.
     pub seed: u64,
-    /// The commit that was built, for the record.
+    /// The commit that was built, if known.
     pub commit: Option<String>,
 }
 
 impl Options {
-    /// 10,000 poems of six chunks of 100 bytes, 200 ms apart, fetched by each of `subjects`, three times.
+    /// Fetches 10,000 poems of six chunks of 100 bytes, 200 ms apart, with each of `subjects`, three times.
     pub fn new(subjects: Vec<Subject>) -> Self {
         let mut text = crate::exchange::poem(599);
         text.push('\n');
@@ -71,7 +71,7 @@ impl Options {
         }
     }
 
-    /// The time one poem takes to be served: nobody can fetch any number of them faster.
+    /// Returns the time it takes to serve one poem: the least time in which any number of them can be fetched.
     pub fn ideal(&self) -> Duration {
         self.pace.duration(self.poem.as_bytes().len())
     }
@@ -86,24 +86,24 @@ pub struct Row {
     pub subject: String,
     /// From the start of the command to its end, in seconds.
     pub seconds: Option<f64>,
-    /// That, to the ideal.
+    /// The same, divided by the ideal.
     pub to_ideal: Option<f64>,
-    /// From the first connection to the end of the command, to the ideal: without the start of a process and the reading
-    /// of its arguments.
+    /// From the first connection to the end of the command, divided by the ideal: excludes the start of the process and
+    /// the parsing of its arguments.
     pub fetching_to_ideal: Option<f64>,
-    /// From the start of the command until the server had accepted all its connections, in seconds: the last poem could
-    /// not end earlier than the ideal after that.
+    /// From the start of the command until the server had accepted all its connections, in seconds. The last poem ends
+    /// at least the ideal after that.
     pub accepted_seconds: Option<f64>,
     /// Processor time of the command, in seconds.
     pub cpu_seconds: Option<f64>,
-    /// What was wrong, if anything was.
+    /// Why the row is void, if it is.
     pub void: Option<String>,
 }
 
-/// Everything that was measured.
+/// All rows, and the environment they were measured in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Where and when.
+    /// The environment.
     pub environment: Environment,
     /// Poems fetched at once.
     pub poems: usize,
@@ -111,14 +111,14 @@ pub struct Outcome {
     pub ideal_seconds: f64,
     /// The subjects, in the order they were given.
     pub subjects: Vec<String>,
-    /// What was measured, in the order it was.
+    /// The rows, in the order of measuring.
     pub rows: Vec<Row>,
 }
 
-/// Measures, and tells every row to `progress` as soon as it is there.
+/// Measures all subjects, and calls `progress` with each row when it is complete.
 ///
 /// # Errors
-/// This process cannot do its part. What a subject does wrong voids its row.
+/// This process itself fails. A fault of a subject only voids its row.
 pub fn run(options: &Options, progress: &mut dyn FnMut(&Row)) -> io::Result<Outcome> {
     let environment = Environment::now(options.commit.clone(), options.pinning, options.seed);
     let ideal = options.ideal().as_secs_f64();
@@ -153,7 +153,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&Row)) -> io::Result<Outc
     })
 }
 
-/// What one command took.
+/// The times of one command.
 struct Times {
     elapsed: Duration,
     fetching: Duration,
@@ -161,7 +161,7 @@ struct Times {
     cpu: Duration,
 }
 
-/// A server of its own, on a port of its own, serves the command.
+/// Runs one command against a new server on a new port.
 fn measure(subject: &Subject, options: &Options) -> Result<Times, String> {
     let text = |error: io::Error| error.to_string();
     let server = SlowServer::start(options.poem.clone(), options.pace, options.pinning.server)
@@ -197,14 +197,14 @@ fn measure(subject: &Subject, options: &Options) -> Result<Times, String> {
     })
 }
 
-/// What the pipe holds, if the system lets it: all that 10,000 poems are, so that a command need not wait for us to read.
+/// The pipe's capacity, if the system grants it: 10,000 poems fit, so the command never waits for this process to read.
 #[cfg(target_os = "linux")]
 const PIPE_BYTES: i32 = 8 << 20;
 
 #[cfg(target_os = "linux")]
 fn widen(pipe: &ChildStdout) {
-    // As it is, it works too.
-    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+    // A smaller pipe works too.
+    let _refused = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -222,7 +222,7 @@ fn arguments(subject: &Subject, server: SocketAddr, poems: usize) -> Vec<String>
     arguments
 }
 
-/// Whether every poem was printed, byte for byte.
+/// Checks that every poem was printed, byte for byte.
 fn compare(printed: &[u8], options: &Options) -> Result<(), String> {
     let poem = options.poem.as_bytes();
     let (expected, found) = (poem.len() * options.poems, printed.len());
@@ -237,7 +237,7 @@ fn compare(printed: &[u8], options: &Options) -> Result<(), String> {
     }
 }
 
-/// Processor time of all child processes that have ended.
+/// Returns the processor time of all child processes that have ended.
 fn children_cpu() -> Duration {
     let time = |time: nix::sys::time::TimeVal| {
         let micros = time.tv_sec() * 1_000_000 + time.tv_usec();

@@ -1,7 +1,7 @@
-//! Servers as child processes: started on a core, found by the line they print, costed while they run, stopped.
+//! Servers as child processes: started on a core, found by the line they print, sampled while they run, stopped.
 //!
-//! A server is whatever prints one line `Serving … on HOST:PORT with …` when it accepts connections (DESIGN,
-//! "Subjects"). What it costs is read from outside, so that any server can be compared with any other.
+//! A server is any program that prints the line `Serving … on HOST:PORT with …` when it accepts connections. Its cost is
+//! read from outside, so that all servers can be compared.
 
 mod launch;
 mod serving;
@@ -19,26 +19,26 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use poetry::Counts;
 
-pub use launch::{Launch, PATIENCE, ProcessError};
+pub use launch::{Launch, ProcessError, START_STOP_TIMEOUT};
 pub use serving::Serving;
 pub use usage::{Usage, available_cores, kernel_memory, raise_descriptor_limit, with_affinity};
 
-/// A server that runs. Dropping it kills it.
+/// A running server. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
     launch: Launch,
     child: Child,
-    /// Says nothing more, and hangs up when the server's stdout is closed: when it has ended.
+    /// Disconnects when the server's stdout closes, that is, when it has ended.
     ended: Receiver<String>,
     serving: Serving,
 }
 
-/// What a server leaves behind.
+/// The result of stopping a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// Its last counts (S23), where it offers them.
+    /// Its final counts (S23), if it writes them.
     pub counts: Option<Counts>,
 }
 
@@ -46,7 +46,7 @@ impl Process {
     /// Starts a server and waits for its line.
     ///
     /// # Errors
-    /// It could not be started, ended, printed something else or nothing in time. It does not run then.
+    /// The server could not be started, ended, or printed another line or none in time. It no longer runs then.
     pub fn start(launch: &Launch) -> Result<Self, ProcessError> {
         if let Some(stats) = &launch.stats {
             remove(stats)?;
@@ -79,44 +79,44 @@ impl Process {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.serving.address
     }
 
-    /// What its line said.
+    /// Returns its parsed line.
     pub fn serving(&self) -> &Serving {
         &self.serving
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Changes how long it may take to end.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.launch.patience = patience;
+    /// Changes the timeout of [`stop`](Self::stop).
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.launch.timeout = timeout;
     }
 
-    /// What it has cost by now.
+    /// Returns its cost up to now.
     pub fn usage(&self) -> Usage {
         Usage::of(self.pid())
     }
 
-    /// The processor time all its threads have used by now, those that ended too; cheap and exact.
+    /// Returns the processor time of all its threads up to now, including ended ones; cheap and exact.
     pub fn cpu(&self) -> Option<Duration> {
         usage::cpu(self.pid())
     }
 
-    /// Asks it to stop (SIGTERM), waits until it has, and reads the counts it left.
+    /// Sends it SIGTERM, waits until it has ended, and reads its counts.
     ///
     /// # Errors
-    /// It did not end in time, and was killed; or its counts cannot be read.
+    /// It did not end in time and was killed, or its counts cannot be read.
     pub fn stop(mut self) -> Result<Ending, ProcessError> {
         kill(self.pid(), Signal::SIGTERM).map_err(io::Error::from)?;
-        // Its line was the only one: what comes now is that stdout is closed.
-        let ended = self.ended.recv_timeout(self.launch.patience);
+        // No further line is sent, so this waits for the disconnect.
+        let ended = self.ended.recv_timeout(self.launch.timeout);
         if ended == Err(RecvTimeoutError::Timeout) {
             return Err(self.launch.late("end"));
         }
@@ -136,7 +136,7 @@ impl Drop for Process {
     }
 }
 
-/// Ends a child that nobody waits for; one that has ended already is left in peace.
+/// Kills and reaps a child; harmless if it has ended already.
 fn end(child: &mut Child) {
     let _gone = child.kill();
     let _reaped = child.wait();
@@ -149,7 +149,7 @@ fn remove(file: &std::path::Path) -> io::Result<()> {
     }
 }
 
-/// Sends on the first line of `stdout`, reads the rest away, and hangs up at its end.
+/// Forwards the first line of `stdout`, discards the rest, and disconnects at its end.
 fn first_line(stdout: Option<impl Read + Send + 'static>) -> io::Result<Receiver<String>> {
     let (sender, lines) = mpsc::channel();
     let Some(stdout) = stdout else {
@@ -161,8 +161,8 @@ fn first_line(stdout: Option<impl Read + Send + 'static>) -> io::Result<Receiver
             let mut stdout = BufReader::new(stdout);
             let mut line = String::new();
             if matches!(stdout.read_line(&mut line), Ok(bytes) if bytes > 0) {
-                // Nobody listens any more if the server was given up.
-                let _given_up = sender.send(line);
+                // The receiver is gone if the server was killed meanwhile.
+                let _abandoned = sender.send(line);
             }
             let _rest = io::copy(&mut stdout, &mut io::sink());
         })?;
@@ -174,7 +174,7 @@ fn wait_for_serving(
     lines: &Receiver<String>,
     child: &mut Child,
 ) -> Result<Serving, ProcessError> {
-    match lines.recv_timeout(launch.patience) {
+    match lines.recv_timeout(launch.timeout) {
         Ok(line) => line.parse().map_err(|_| ProcessError::Line {
             program: launch.name(),
             line: line.trim_end().to_owned(),
@@ -187,16 +187,16 @@ fn wait_for_serving(
     }
 }
 
-/// The last line of a statistics file: the counts at the end.
+/// Reads the last line of a statistics file: the final counts.
 fn read_counts(file: &std::path::Path) -> Result<Counts, ProcessError> {
-    let flaw = |cause: String| ProcessError::Stats {
+    let problem = |cause: String| ProcessError::Stats {
         file: file.display().to_string(),
         cause,
     };
-    let text = fs::read_to_string(file).map_err(|error| flaw(error.to_string()))?;
+    let text = fs::read_to_string(file).map_err(|error| problem(error.to_string()))?;
     let line = text
         .lines()
         .last()
-        .ok_or_else(|| flaw("the file is empty".to_owned()))?;
-    serde_json::from_str(line).map_err(|error| flaw(error.to_string()))
+        .ok_or_else(|| problem("the file is empty".to_owned()))?;
+    serde_json::from_str(line).map_err(|error| problem(error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! What was measured, as plain text for a person, with footnotes that say how it was got.
+//! Tables of figures as plain text, with footnotes that say how they were measured.
 
 mod idle;
 mod instructions;
@@ -19,14 +19,14 @@ use crate::runner::Spread;
 pub struct Table {
     /// The columns' names.
     pub header: Vec<String>,
-    /// The rows; one that is shorter than the header ends in a text of any length.
+    /// The rows; a row shorter than the header ends in a text of any length.
     pub rows: Vec<Vec<String>>,
-    /// What is to be known about it.
+    /// The footnotes.
     pub notes: Vec<String>,
 }
 
 impl Table {
-    /// A table without rows.
+    /// Creates a table without rows.
     pub fn new(header: &[&str]) -> Self {
         Self {
             header: header.iter().map(|&name| name.to_owned()).collect(),
@@ -72,22 +72,22 @@ impl fmt::Display for Table {
 
 const NOT_AVAILABLE: &str = "not available";
 
-/// A figure that may not be available, shown by `show`.
+/// Formats a figure by `show`, or as not available.
 fn or_not<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| NOT_AVAILABLE.to_owned(), show)
 }
 
-/// `low–high`, both shown by `show`.
+/// Formats `low–high`, each by `show`.
 fn range(spread: Spread, show: impl Fn(f64) -> String) -> String {
     format!("{}–{}", show(spread.low), show(spread.high))
 }
 
-/// A row of one who has no figures.
-fn void_row(name: &str, flaw: &str) -> Vec<String> {
-    vec![name.to_owned(), format!("void: {flaw}")]
+/// The row of a void subject.
+fn void_row(name: &str, problem: &str) -> Vec<String> {
+    vec![name.to_owned(), format!("void: {problem}")]
 }
 
-/// `12,345`.
+/// Formats a number as `12,345`.
 fn thousands(value: f64) -> String {
     let text = format!("{value:.0}");
     let (sign, digits) = match text.strip_prefix('-') {
@@ -113,17 +113,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_what_is_in_them_and_a_reason_may_be_longer() {
+    fn columns_fit_their_cells_and_a_reason_may_be_longer() {
         let mut table = Table::new(&["", "µs", "requests/s"]);
         table.rows = vec![
             vec!["floor".to_owned(), "4.50".to_owned(), "182,737".to_owned()],
             void_row("a", "a reason longer than any column"),
         ];
-        table.notes = vec!["How it was got.".to_owned()];
+        table.notes = vec!["How it was measured.".to_owned()];
         let expected = "         µs  requests/s\n\
                         floor  4.50     182,737\n\
                         a      void: a reason longer than any column\n\
-                        \nHow it was got.";
+                        \nHow it was measured.";
         assert_eq!(table.to_string(), expected);
     }
 
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_available_says_so() {
+    fn a_missing_figure_is_shown_as_not_available() {
         assert_eq!(or_not(None, mebibytes), NOT_AVAILABLE);
         assert_eq!(or_not(Some(3 << 19), mebibytes), "1.5 MiB");
     }

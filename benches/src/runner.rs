@@ -1,8 +1,8 @@
 //! Throughput of several servers in interleaved rounds (MEASURING 1 to 4, 7).
 //!
-//! In every round each subject is started afresh on its own core, loaded from the other, stopped, and its counts
-//! compared with the client's ledger; the order is shuffled by a seed. The floor is always there, and the first
-//! subject enters twice: what differs between the two is noise.
+//! In every round each subject is started anew on its own core, loaded from the other core and stopped, and its counts
+//! are compared with the client's ledger; the order is shuffled by a seed. The floor always takes part, and the first
+//! subject enters twice: the difference between the two is noise.
 
 mod row;
 mod summary;
@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub use row::{Figures, Row};
-pub use summary::{Noise, Spread, Standing, Summary};
+pub use summary::{EntrantSummary, Noise, Spread, Summary};
 
 use crate::environment::Environment;
 use crate::load::Plan;
@@ -22,61 +22,64 @@ use crate::process::Process;
 use crate::scratch::Scratch;
 use crate::subject::Subject;
 
-/// What is measured, and how.
+/// The least number of rounds with a spread: the median of three is neither the best nor the worst.
+pub const ROUNDS_MIN: usize = 3;
+
+/// The subjects, and how to measure them.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The subjects; the first enters twice.
     pub subjects: Vec<Subject>,
-    /// The floor, to which ratios are.
+    /// The floor, the baseline of the ratios.
     pub floor: Subject,
-    /// How often each is measured.
+    /// Measurements of each subject; fewer than [`ROUNDS_MIN`] have no spread.
     pub rounds: usize,
-    /// How each is loaded; the address is of no account.
+    /// The load on each subject; its address is ignored.
     pub plan: Plan,
-    /// Where the two sides run.
+    /// The cores of both sides.
     pub pinning: Pinning,
-    /// What the order of each round is shuffled with.
+    /// The seed that shuffles the order of each round.
     pub seed: u64,
-    /// The commit that was built, for the record.
+    /// The commit that was built, if known.
     pub commit: Option<String>,
 }
 
 /// Checks a server before it is measured: the conformance suite, or [`crate::verify::transforms`].
 ///
-/// Its error is why the subject is void.
+/// Its error is the reason why the subject is void.
 pub type Verify<'v> = dyn FnMut(&Subject, SocketAddr) -> Result<(), String> + 'v;
 
-/// What the runner is doing, for whoever shows it.
+/// The runner's progress, for display.
 #[derive(Debug)]
 pub enum Progress<'p> {
     /// A subject is being verified.
     Verifying(&'p Subject),
-    /// A row is there.
+    /// A row is complete.
     Measured {
         /// The row.
         row: &'p Row,
-        /// Rows until now, and rows there will be.
+        /// Complete rows, and rows in total.
         of: (usize, usize),
     },
 }
 
-/// Everything that was measured.
+/// All rows, and the environment they were measured in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Where and when.
+    /// The environment.
     pub environment: Environment,
-    /// How the subjects were loaded, in words.
+    /// The load, in words.
     pub load: String,
-    /// Those who entered, in order: the floor, the subjects, the first of them again.
+    /// The entrants in order: the floor, the subjects, and the first subject again.
     pub entrants: Vec<String>,
-    /// What was measured, in the order it was.
+    /// The rows, in the order of measuring.
     pub rows: Vec<Row>,
 }
 
-/// Measures.
+/// Measures all entrants.
 ///
 /// # Errors
-/// There is nothing to measure, or this process cannot do its part. What a subject does wrong voids its rows.
+/// There is no subject, or this process itself fails. A fault of a subject only voids its rows.
 pub fn run(
     options: &Options,
     verify: &mut Verify<'_>,
@@ -101,7 +104,7 @@ pub fn run(
         progress(&Progress::Verifying(subject));
         verified.push(check(subject, options, &scratch, verify));
     }
-    // The one that enters again is the first subject, which stands behind the floor.
+    // The last entrant is the first subject again, which is the second entrant.
     verified.push(verified[1].clone());
 
     let mut order: Vec<usize> = (0..entrants.len()).collect();
@@ -113,7 +116,7 @@ pub fn run(
         for &entrant in &order {
             let result = match &verified[entrant] {
                 Ok(()) => row::measure(entrants[entrant], options, &scratch),
-                Err(flaw) => Err(flaw.clone()),
+                Err(problem) => Err(problem.clone()),
             };
             rows.push(Row::new(round, &entrants[entrant].name, result));
             let of = (rows.len(), total);
@@ -134,7 +137,7 @@ pub fn run(
     })
 }
 
-/// Verifies a subject in a process of its own, so that nothing of it is in the counts of those that are timed.
+/// Verifies a subject in its own process, so that its counts do not mix with those of timed runs.
 fn check(
     subject: &Subject,
     options: &Options,
@@ -151,7 +154,7 @@ fn check(
     }
 }
 
-/// How requests were sent.
+/// Describes the load.
 fn in_words(plan: &Plan) -> String {
     let depth = match plan.depth {
         1 => String::new(),

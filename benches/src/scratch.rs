@@ -1,4 +1,4 @@
-//! A folder for the files of one run, removed when it is over.
+//! A temporary folder for the files of one run, removed when dropped.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// A new, empty folder of this run alone.
+    /// Creates a new, empty folder for this run alone.
     pub(crate) fn new() -> io::Result<Self> {
         let name = format!("quatrain-{}-{:08x}", std::process::id(), fastrand::u32(..));
         let folder = std::env::temp_dir().join(name);
@@ -19,7 +19,7 @@ impl Scratch {
         Ok(Self { folder })
     }
 
-    /// A file in it.
+    /// Returns the path of a file in it.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -27,7 +27,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed is left to whoever cleans temporary files.
-        let _left = fs::remove_dir_all(&self.folder);
+        // If it fails, the folder stays among the temporary files.
+        let _failed = fs::remove_dir_all(&self.folder);
     }
 }

@@ -1,4 +1,4 @@
-//! What is measured: a name, and the command that starts it.
+//! A subject of measurement: a name, and the command that starts it.
 
 use std::path::{Path, PathBuf};
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::Launch;
 
-/// In an argument: the file that the server is to leave its counts in.
+/// In an argument, stands for the file that the server writes its counts to.
 const STATS: &str = "{stats}";
 
 /// A server that can be started by a command.
 ///
-/// The command prints `Serving … on HOST:PORT with …` when it accepts connections, and ends on SIGTERM. Where one of
-/// its arguments contains `{stats}`, the name of a file stands in its place when it is started, and its last counts
-/// (S23) are expected there; a subject without is measured by the client's ledger only (MEASURING 12).
+/// The command prints `Serving … on HOST:PORT with …` when it accepts connections, and ends on SIGTERM. If an argument
+/// contains `{stats}`, the name of a file replaces it, and the server must write its final counts (S23) there; without
+/// one, only the client's ledger is available (MEASURING 12).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// What reports call it.
+    /// Its name in reports.
     pub name: String,
     /// The program.
     pub program: PathBuf,
@@ -25,7 +25,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A subject called `name`.
+    /// Creates a subject called `name`.
     pub fn new<A: Into<String>>(
         name: impl Into<String>,
         program: impl Into<PathBuf>,
@@ -38,12 +38,12 @@ impl Subject {
         }
     }
 
-    /// Whether it leaves its counts.
+    /// Whether it writes its counts.
     pub fn counts(&self) -> bool {
         self.args.iter().any(|arg| arg.contains(STATS))
     }
 
-    /// How to start it on `core`, with its counts in `stats` if it leaves them.
+    /// Returns how to start it on `core`, with its counts in `stats` if it writes them.
     pub fn launch(&self, core: Option<usize>, stats: &Path) -> Launch {
         let file = stats.display().to_string();
         let args = self.args.iter().map(|arg| arg.replace(STATS, &file));
@@ -55,7 +55,7 @@ impl Subject {
     }
 }
 
-/// What `subjects` are called, in order.
+/// Returns the names of `subjects`, in order.
 pub(crate) fn names(subjects: &[Subject]) -> Vec<String> {
     subjects
         .iter()
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_for_counts_stands_where_it_was_asked_for() {
+    fn the_name_of_the_counts_file_replaces_its_placeholder() {
         let subject = Subject::new("x", "serve", ["--stats={stats}", "transform"]);
         let launch = subject.launch(Some(1), Path::new("/tmp/counts"));
         assert_eq!(launch.args, ["--stats=/tmp/counts", "transform"]);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_that_leaves_no_counts_is_not_asked_for_them() {
+    fn a_subject_without_the_placeholder_has_no_counts_file() {
         let subject = Subject::new("x", "serve", ["transform"]);
         assert!(!subject.counts());
         assert_eq!(subject.launch(None, Path::new("/tmp/counts")).stats, None);

@@ -1,7 +1,7 @@
-//! A short script of requests against expected replies, before anything is timed (MEASURING 1).
+//! A short script of requests and expected replies, run before anything is timed (MEASURING 1).
 //!
-//! The conformance suite says far more; this is what a runner can do with nothing but an address, and enough to
-//! keep a server that answers wrongly out of a table.
+//! It needs only an address, and is enough to keep a server that answers wrongly out of a table. The conformance suite
+//! checks far more.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use crate::exchange::Exchange;
 
-/// How long one reply may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of a connect, a read and a write.
+const IO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Checks a transform server at `address`: whole, split and refused requests, and as `keep_alive` says either
-/// pipelined ones or that exactly the first is answered.
+/// Checks a transform server at `address`: whole, split and refused requests; with `keep_alive` also pipelined ones,
+/// otherwise that only the first is answered.
 ///
 /// # Errors
-/// What the server did wrong, in words.
+/// Which case the server failed, what was expected and what came.
 pub fn transforms(address: SocketAddr, keep_alive: bool) -> Result<(), String> {
     let exchanges = exchanges()?;
     for exchange in &exchanges {
@@ -49,14 +49,14 @@ pub fn transforms(address: SocketAddr, keep_alive: bool) -> Result<(), String> {
 
 fn exchanges() -> Result<Vec<Exchange>, String> {
     let long = crate::exchange::poem(20_000);
-    let asked = [
+    let requests = [
         ("cummingsify", "The Answer\n"),
         ("shout", "a.b.ç"),
         ("cummingsify", ""),
         ("reverse", "one\ntwo\n"),
         ("cummingsify", &long),
     ];
-    asked
+    requests
         .iter()
         .map(|(transform, poem)| Exchange::transform(transform, poem))
         .collect()
@@ -66,28 +66,43 @@ fn joined(exchanges: &[Exchange], of: impl Fn(&Exchange) -> &Vec<u8>) -> Vec<u8>
     exchanges.iter().flat_map(of).copied().collect()
 }
 
-/// Sends `pieces`, each in a segment of its own, then FIN, and compares everything that comes until the end.
+/// Sends `pieces`, each in its own segment, then FIN, and compares all that the server sends until it closes.
 fn expect(case: &str, address: SocketAddr, pieces: &[&[u8]], reply: &[u8]) -> Result<(), String> {
     let found = converse(address, pieces).map_err(|error| format!("{case}: {error}"))?;
     if found == reply {
         return Ok(());
     }
     Err(format!(
-        "{case}: {} bytes came back, and not the {} expected",
-        found.len(),
-        reply.len()
+        "{case}: expected {}, the server sent {}",
+        abridged(reply),
+        abridged(&found)
     ))
 }
 
+/// The most bytes of a reply quoted in an error.
+const QUOTED_BYTES_MAX: usize = 40;
+
+/// Formats `bytes` for an error: their number and the first of them.
+fn abridged(bytes: &[u8]) -> String {
+    let (quoted, more) = match bytes.get(..QUOTED_BYTES_MAX) {
+        Some(start) => (start, "…"),
+        None => (bytes, ""),
+    };
+    match bytes.len() {
+        0 => "nothing".to_owned(),
+        len => format!("{len} bytes, `{}{more}`", quoted.escape_ascii()),
+    }
+}
+
 fn converse(address: SocketAddr, pieces: &[&[u8]]) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let mut stream = TcpStream::connect_timeout(&address, IO_TIMEOUT)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(IO_TIMEOUT))?;
+    stream.set_write_timeout(Some(IO_TIMEOUT))?;
     for piece in pieces {
         stream.write_all(piece)?;
     }
-    // A server that has closed already is judged by what it said.
+    // NotConnected: the server has closed already; its reply decides.
     match stream.shutdown(Shutdown::Write) {
         Err(error) if error.kind() != io::ErrorKind::NotConnected => return Err(error),
         _ => {}

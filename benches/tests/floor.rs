@@ -1,4 +1,4 @@
-//! The floor answers as every server does: however requests are cut, pipelined, refused or taken late.
+//! The floor answers as every server does: split, pipelined and refused requests, and replies that are taken late.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,8 +9,8 @@ use measure::exchange::{Exchange, poem};
 use measure::floor::Floor;
 use measure::verify;
 
-/// How long one read may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of one read.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn floor(keep_alive: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -23,11 +23,11 @@ fn floor(keep_alive: bool) -> SocketAddr {
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
     stream
 }
 
-/// Everything that comes until the server closes.
+/// Reads until the server closes.
 fn rest(mut stream: TcpStream) -> Vec<u8> {
     let mut found = Vec::new();
     stream.read_to_end(&mut found).unwrap();
@@ -35,14 +35,14 @@ fn rest(mut stream: TcpStream) -> Vec<u8> {
 }
 
 #[test]
-fn s2_to_s6_it_passes_its_own_verification() {
+fn s2_to_s6_the_floor_passes_the_verification_script() {
     for keep_alive in [true, false] {
         assert_eq!(verify::transforms(floor(keep_alive), keep_alive), Ok(()));
     }
 }
 
 #[test]
-fn s2_requests_cut_in_the_middle_of_pipelined_ones_are_answered() {
+fn s2_pipelined_requests_split_anywhere_are_answered() {
     let exchange = Exchange::transform("shout", "ahoy").unwrap();
     let requests = exchange.request.repeat(3);
     let address = floor(true);
@@ -50,7 +50,7 @@ fn s2_requests_cut_in_the_middle_of_pipelined_ones_are_answered() {
         let (head, tail) = requests.split_at(cut);
         let mut stream = connect(address);
         stream.write_all(head).unwrap();
-        // The replies to what was whole show that it has been read.
+        // The replies to the whole requests show that the head has been read.
         let mut replies = vec![0; cut / exchange.request.len() * exchange.reply.len()];
         stream.read_exact(&mut replies).unwrap();
         stream.write_all(tail).unwrap();
@@ -61,7 +61,7 @@ fn s2_requests_cut_in_the_middle_of_pipelined_ones_are_answered() {
 }
 
 #[test]
-fn s5_replies_that_are_not_taken_wait_and_arrive() {
+fn s5_replies_taken_late_arrive() {
     let exchange = Exchange::transform("reverse", &poem(90_000)).unwrap();
     let stream = connect(floor(true));
     let mut writer = stream.try_clone().unwrap();
@@ -70,7 +70,7 @@ fn s5_replies_that_are_not_taken_wait_and_arrive() {
         writer.write_all(&requests).unwrap();
         writer.shutdown(Shutdown::Write).unwrap();
     });
-    // The floor reads on, so all of it can be sent before anything is taken.
+    // The floor reads on, so all requests can be sent before any reply is taken.
     writing.join().unwrap();
     assert!(rest(stream) == exchange.reply.repeat(100), "a wrong reply");
 }
@@ -86,13 +86,13 @@ fn s7_a_reply_survives_unread_input() {
 }
 
 #[test]
-fn s19_a_reset_costs_that_connection_and_nothing_else() {
+fn s19_a_reset_ends_only_its_own_connection() {
     let exchange = Exchange::transform("shout", "ahoy").unwrap();
     let address = floor(true);
     for _ in 0..20 {
         let mut stream = connect(address);
         stream.write_all(&exchange.request).unwrap();
-        // Its reply unread, the connection is reset.
+        // Closing with an unread reply resets the connection.
         let mut byte = [0; 1];
         stream.read_exact(&mut byte).unwrap();
         drop(stream);

@@ -9,8 +9,8 @@ use measure::exchange::Exchange;
 use measure::floor::Floor;
 use measure::load::{self, Extent, Ledger, LoadError, Mark, Plan, hold};
 
-/// How long the generator waits before it gives a server up, in tests.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The generator's stall timeout in tests.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn floor(keep_alive: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -20,7 +20,7 @@ fn floor(keep_alive: bool) -> SocketAddr {
     address
 }
 
-/// Accepts connections and does `behave` to each, one after another.
+/// Accepts connections and calls `behave` with each, one after another.
 fn server(behave: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -28,7 +28,7 @@ fn server(behave: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
     address
 }
 
-/// Reads the one request and answers with `reply`, whatever comes after.
+/// Reads one request, answers with `reply`, and discards further input.
 fn replies(reply: &'static [u8]) -> SocketAddr {
     server(move |mut stream| {
         let mut request = [0; 10 + 4];
@@ -45,13 +45,13 @@ fn plan(address: SocketAddr, requests: u64) -> Plan {
         connections: 1,
         exchange: Exchange::transform("shout", "ahoy").unwrap(),
         extent: Extent::Requests(requests),
-        stall_timeout: PATIENCE,
+        stall_timeout: STALL_TIMEOUT,
         ..Plan::new(address).unwrap()
     }
 }
 
 #[test]
-fn every_request_is_answered_and_in_the_ledger() {
+fn all_requests_are_answered_and_in_the_ledger() {
     let cases = [
         (1, 1, 600, 1_000),
         (64, 1, 600, 1_000),
@@ -150,7 +150,7 @@ fn s4_a_close_without_a_reply_voids_the_run() {
 }
 
 #[test]
-fn a_reply_too_many_voids_the_run_even_after_the_last() {
+fn an_excess_reply_voids_the_run_even_after_the_last_request() {
     for keep_alive in [true, false] {
         let plan = Plan {
             keep_alive,
@@ -171,7 +171,7 @@ fn s5_a_server_that_closes_between_requests_voids_a_keep_alive_run() {
 }
 
 #[test]
-fn a_server_that_says_nothing_stalls_the_run() {
+fn a_silent_server_stalls_the_run() {
     let address = server(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
     let plan = Plan {
         stall_timeout: Duration::from_millis(50),
@@ -208,8 +208,8 @@ fn a_reset_voids_the_run() {
 }
 
 #[test]
-fn connections_that_cannot_be_made_are_counted_and_not_tried_again() {
-    let nobody = {
+fn failed_connects_are_counted_and_not_retried() {
+    let closed_port = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap()
     };
@@ -217,7 +217,7 @@ fn connections_that_cannot_be_made_are_counted_and_not_tried_again() {
         let plan = Plan {
             connections: 3,
             keep_alive,
-            ..plan(nobody, 9)
+            ..plan(closed_port, 9)
         };
         let error = load::run(&plan).unwrap_err();
         assert!(matches!(error, LoadError::NoConnection(_)), "{error}");
@@ -225,7 +225,7 @@ fn connections_that_cannot_be_made_are_counted_and_not_tried_again() {
 }
 
 #[test]
-fn a_plan_that_cannot_be_carried_out_is_refused() {
+fn an_invalid_plan_is_refused() {
     let pipelined = Plan {
         keep_alive: false,
         depth: 2,
@@ -241,9 +241,9 @@ fn a_plan_that_cannot_be_carried_out_is_refused() {
 }
 
 #[test]
-fn held_connections_have_made_one_request_each() {
+fn each_held_connection_has_made_one_request() {
     let exchange = Exchange::transform("shout", "ahoy").unwrap();
-    let mut held = hold(floor(true), exchange, 3, PATIENCE).unwrap();
+    let mut held = hold(floor(true), exchange, 3, STALL_TIMEOUT).unwrap();
     held.grow(5).unwrap();
     assert_eq!(held.connections(), 5);
     let ledger = held.release().unwrap();
@@ -252,16 +252,16 @@ fn held_connections_have_made_one_request_each() {
 }
 
 #[test]
-fn a_held_connection_is_verified_too() {
+fn replies_on_held_connections_are_verified() {
     let exchange = Exchange::transform("shout", "ahoy").unwrap();
-    let wrong = hold(replies(b"4:AHOx,"), exchange.clone(), 1, PATIENCE).unwrap_err();
+    let wrong = hold(replies(b"4:AHOx,"), exchange.clone(), 1, STALL_TIMEOUT).unwrap_err();
     assert!(
         matches!(wrong, LoadError::WrongByte { at: 5, .. }),
         "{wrong}"
     );
-    let short = hold(replies(b"4:"), exchange.clone(), 1, PATIENCE).unwrap_err();
+    let short = hold(replies(b"4:"), exchange.clone(), 1, STALL_TIMEOUT).unwrap_err();
     assert!(matches!(short, LoadError::ClosedEarly { .. }), "{short}");
-    let held = hold(replies(b"4:AHOY,4:AHOY,"), exchange, 1, PATIENCE).unwrap();
+    let held = hold(replies(b"4:AHOY,4:AHOY,"), exchange, 1, STALL_TIMEOUT).unwrap();
     let excess = held.release().unwrap_err();
     assert!(matches!(excess, LoadError::Excess { .. }), "{excess}");
 }

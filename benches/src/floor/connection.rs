@@ -1,4 +1,4 @@
-//! One connection of the floor: read, answer what is whole, keep what is not.
+//! One connection of the floor: reads, answers whole requests, keeps a partial one.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
@@ -10,17 +10,17 @@ use poetry::limits::FRAME_BYTES_MAX;
 
 use super::wire::{Cut, cut};
 
-/// Bytes taken from a socket at once.
+/// Size of the read buffer.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// What all connections use.
-pub(super) struct Desk {
+/// The buffers and the service that all connections share.
+pub(super) struct Shared {
     buffer: Box<[u8]>,
     replies: Vec<u8>,
     service: TransformService,
 }
 
-impl Desk {
+impl Shared {
     pub(super) fn new(keep_alive: bool) -> Self {
         Self {
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
@@ -35,7 +35,7 @@ impl Desk {
 
 pub(super) struct Connection {
     stream: TcpStream,
-    /// The beginning of a request that the network has cut.
+    /// The start of a request whose end has not arrived.
     partial: Vec<u8>,
     /// Replies the kernel has not taken yet.
     unsent: Vec<u8>,
@@ -46,20 +46,20 @@ pub(super) struct Connection {
 enum State {
     /// Requests are read and answered.
     Answering,
-    /// No request will be answered any more; what is unsent still goes out. What comes is discarded (S7).
+    /// No more requests are answered; unsent replies still go out, and input is discarded (S7).
     Ending,
-    /// The write side is shut down; what comes is discarded until the peer closes (S7).
+    /// The write side is shut down; input is discarded until the peer closes (S7).
     Draining,
 }
 
-/// What became of a connection.
+/// A connection's state after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It goes on.
+pub(super) enum Status {
+    /// It stays open.
     Open,
-    /// It goes on, and the kernel has not taken all of its replies.
+    /// It stays open, and the kernel has not taken all of its replies.
     Unsent,
-    /// It is to be closed.
+    /// It must be closed.
     Ended,
 }
 
@@ -73,13 +73,13 @@ impl Connection {
         }
     }
 
-    /// Does what an event allows. With `to_the_end`, that the peer has finished sending is known, and is read.
+    /// Handles an event. `to_the_end` reads on to the peer's FIN, which has arrived.
     #[inline(always)]
-    pub(super) fn serve(&mut self, to_the_end: bool, desk: &mut Desk) -> Fate {
-        match self.go_on(to_the_end, desk) {
-            Ok(Fate::Open) if !self.unsent.is_empty() => Fate::Unsent,
-            Ok(fate) => fate,
-            Err(_) => Fate::Ended,
+    pub(super) fn serve(&mut self, to_the_end: bool, shared: &mut Shared) -> Status {
+        match self.on_event(to_the_end, shared) {
+            Ok(Status::Open) if !self.unsent.is_empty() => Status::Unsent,
+            Ok(status) => status,
+            Err(_) => Status::Ended,
         }
     }
 
@@ -87,48 +87,48 @@ impl Connection {
         &mut self.stream
     }
 
-    // It stands in two places, after an accept and after an event, and is no call in either.
+    // Inlined at both call sites, after an accept and after an event.
     #[inline(always)]
-    fn go_on(&mut self, to_the_end: bool, desk: &mut Desk) -> io::Result<Fate> {
+    fn on_event(&mut self, to_the_end: bool, shared: &mut Shared) -> io::Result<Status> {
         if !self.unsent.is_empty() {
             self.send_rest()?;
         }
         loop {
-            match self.stream.read(&mut desk.buffer) {
+            match self.stream.read(&mut shared.buffer) {
                 Ok(0) => return self.peer_finished(),
                 Ok(bytes) => {
                     if self.state == State::Answering {
-                        self.answer(bytes, desk)?;
+                        self.answer(bytes, shared)?;
                     }
-                    // A short read has emptied the socket: what comes next is told by the next event.
-                    if bytes < desk.buffer.len() && !to_the_end {
-                        return Ok(Fate::Open);
+                    // A short read has emptied the socket; more bytes bring another event.
+                    if bytes < shared.buffer.len() && !to_the_end {
+                        return Ok(Status::Open);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Fate::Open),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Status::Open),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Answers every request that has come whole with one write, in one-shot the first.
+    /// Answers all whole requests with one write; in one-shot mode, only the first.
     #[inline(always)]
-    fn answer(&mut self, bytes: usize, desk: &mut Desk) -> io::Result<()> {
-        let read = &desk.buffer[..bytes];
-        desk.replies.clear();
+    fn answer(&mut self, bytes: usize, shared: &mut Shared) -> io::Result<()> {
+        let read = &shared.buffer[..bytes];
+        shared.replies.clear();
         let answered = if self.partial.is_empty() {
-            answer_all(read, &desk.service, &mut desk.replies)
+            answer_all(read, &shared.service, &mut shared.replies)
         } else {
             self.partial.extend_from_slice(read);
-            answer_all(&self.partial, &desk.service, &mut desk.replies)
+            answer_all(&self.partial, &shared.service, &mut shared.replies)
         };
         match answered {
             Answered::Rest([]) => self.partial = Vec::new(),
             Answered::Rest(rest) => self.partial = rest.to_vec(),
             Answered::Last => self.state = State::Ending,
         }
-        self.send(&desk.replies)
+        self.send(&shared.replies)
     }
 
     #[inline]
@@ -163,23 +163,23 @@ impl Connection {
         Ok(())
     }
 
-    /// The peer has finished sending; it may still be owed replies (S6).
-    fn peer_finished(&mut self) -> io::Result<Fate> {
+    /// Handles the peer's FIN; replies may still be owed to it (S6).
+    fn peer_finished(&mut self) -> io::Result<Status> {
         if self.unsent.is_empty() {
-            return Ok(Fate::Ended);
+            return Ok(Status::Ended);
         }
         if self.state == State::Answering {
             self.state = State::Ending;
         }
-        Ok(Fate::Open)
+        Ok(Status::Open)
     }
 }
 
-/// What is left after answering.
+/// The input left after answering.
 enum Answered<'i> {
-    /// The beginning of the next request, if any of it has come.
+    /// The start of the next request; empty if none of it has arrived.
     Rest(&'i [u8]),
-    /// There will be no next request.
+    /// The last request was answered or refused.
     Last,
 }
 

@@ -1,15 +1,15 @@
-//! Requests cut out of what has come, in the fewest steps: the floor's own, since it keeps no state but the bytes.
+//! Cuts requests out of received bytes, keeping no state but the bytes: the floor's own minimal decoder.
 
 use poetry::limits::FRAME_BYTES_MAX;
 
-/// What lies at the beginning of some bytes.
+/// The result of cutting one frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Cut<'i> {
-    /// A whole frame, and what follows it.
+    /// A whole frame, and the bytes after it.
     Frame(&'i [u8], &'i [u8]),
-    /// The beginning of a frame, or nothing.
+    /// An incomplete frame, or no bytes.
     More,
-    /// No netstring, or one over the limit (S2).
+    /// Not a netstring, or one over the limit (S2).
     Wrong,
 }
 
@@ -53,14 +53,14 @@ mod tests {
     }
 
     #[test]
-    fn s2_half_a_frame_needs_more() {
+    fn s2_an_incomplete_frame_needs_more() {
         for half in ["", "3", "3:", "3:ab", "3:abc", "0:", "99999:"] {
             assert_eq!(cut(half.as_bytes()), Cut::More, "{half}");
         }
     }
 
     #[test]
-    fn s2_what_is_no_frame_is_wrong() {
+    fn s2_malformed_frames_are_wrong() {
         for wrong in [":", "x", "01:", "1x", "100000", "3:abcd", "0:x"] {
             assert_eq!(cut(wrong.as_bytes()), Cut::Wrong, "{wrong}");
         }

@@ -1,4 +1,4 @@
-//! One connection of the generator: what it has still to send and to receive, and the comparison of every byte.
+//! One connection of the generator: bytes left to send and to receive, and the comparison of every byte.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -7,15 +7,15 @@ use mio::net::TcpStream;
 
 use super::{Ledger, LoadError, Plan};
 
-/// Bytes taken from a socket at once.
+/// Size of the read buffer.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// What all connections use: the bytes of the exchange, the buffer, the books.
-pub(super) struct Desk {
-    /// The request, repeated, so that what is due is one slice wherever the last write ended.
+/// The state that all connections share: the exchange, the read buffer and the ledger.
+pub(super) struct Shared {
+    /// The request, repeated, so that unsent bytes are one slice wherever the last write ended.
     requests: Vec<u8>,
     request_len: usize,
-    /// The reply, repeated, so that what came is compared as one slice wherever the last read ended.
+    /// The reply, repeated, so that received bytes are compared as one slice wherever the last read ended.
     replies: Vec<u8>,
     reply_len: usize,
     buffer: Box<[u8]>,
@@ -23,11 +23,11 @@ pub(super) struct Desk {
     /// Requests that may still be sent.
     pub(super) left: u64,
     /// Open connections without a first reply.
-    pub(super) fresh: usize,
+    pub(super) unanswered: usize,
     pub(super) ledger: Ledger,
 }
 
-impl Desk {
+impl Shared {
     pub(super) fn new(plan: &Plan, left: u64) -> Self {
         let exchange = &plan.exchange;
         Self {
@@ -38,12 +38,12 @@ impl Desk {
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             keep_alive: plan.keep_alive,
             left,
-            fresh: 0,
+            unanswered: 0,
             ledger: Ledger::default(),
         }
     }
 
-    /// Takes up to `wanted` requests from those left.
+    /// Takes up to `wanted` of the requests left.
     fn take(&mut self, wanted: usize) -> usize {
         let taken = self.left.min(wanted as u64);
         self.left -= taken;
@@ -70,70 +70,70 @@ impl Desk {
 /// One connection.
 pub(super) struct Connection {
     stream: TcpStream,
-    /// Bytes of requests to be written, and where in a request the next one lies.
+    /// Bytes of requests to write, and the offset of the next one in its request.
     unsent: usize,
     sent_at: usize,
-    /// Bytes of replies to be received, and where in a reply the next one lies.
+    /// Bytes of replies to receive, and the offset of the next one in its reply.
     owed: usize,
     at: usize,
-    /// A byte has been taken by the kernel, so the connection was made.
+    /// The kernel has taken a byte, so the connection was made.
     made: bool,
-    /// A whole reply has come.
-    greeted: bool,
+    /// A whole reply has arrived.
+    has_reply: bool,
     /// Nothing more will be sent.
     finished: bool,
 }
 
-/// What became of a connection.
+/// A connection's state after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It goes on.
+pub(super) enum Status {
+    /// It stays open.
     Open,
     /// The server closed it, and owed nothing.
     Ended,
 }
 
-/// What went wrong with a connection.
-pub(super) enum Trouble {
+/// Why a connection failed.
+pub(super) enum ConnectionError {
     /// It could not be made.
     NotMade(io::Error),
     /// The run is void.
     Void(LoadError),
 }
 
-impl From<LoadError> for Trouble {
+impl From<LoadError> for ConnectionError {
     fn from(error: LoadError) -> Self {
         Self::Void(error)
     }
 }
 
 impl Connection {
-    /// A connection that is being made, with up to `depth` requests to send.
-    pub(super) fn new(stream: TcpStream, depth: usize, desk: &mut Desk) -> Self {
-        let requests = desk.take(depth);
-        desk.fresh += 1;
+    /// Creates a connection that is still connecting, with up to `depth` requests to send.
+    pub(super) fn new(stream: TcpStream, depth: usize, shared: &mut Shared) -> Self {
+        let requests = shared.take(depth);
+        shared.unanswered += 1;
         Self {
             stream,
-            unsent: requests * desk.request_len,
+            unsent: requests * shared.request_len,
             sent_at: 0,
-            owed: requests * desk.reply_len,
+            owed: requests * shared.reply_len,
             at: 0,
             made: false,
-            greeted: false,
+            has_reply: false,
             finished: false,
         }
     }
 
-    /// Writes what is due, until the kernel takes no more.
+    /// Writes unsent bytes until the kernel takes no more.
     #[inline]
-    pub(super) fn send(&mut self, desk: &mut Desk) -> Result<(), Trouble> {
+    pub(super) fn send(&mut self, shared: &mut Shared) -> Result<(), ConnectionError> {
         while self.unsent > 0 {
-            let due = &desk.requests[self.sent_at..];
+            let due = &shared.requests[self.sent_at..];
             let due = &due[..due.len().min(self.unsent)];
             match self.stream.write(due) {
-                Ok(bytes) => self.sent(bytes, desk),
+                Ok(bytes) => self.sent(bytes, shared),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                // Linux says so of a socket that is still connecting.
+                // Linux reports this for a socket that is still connecting.
                 Err(error) if error.kind() == ErrorKind::NotConnected && !self.made => {
                     return Ok(());
                 }
@@ -145,34 +145,38 @@ impl Connection {
     }
 
     #[inline]
-    fn sent(&mut self, bytes: usize, desk: &mut Desk) {
+    fn sent(&mut self, bytes: usize, shared: &mut Shared) {
         if !self.made {
             self.made = true;
-            desk.ledger.connections += 1;
+            shared.ledger.connections += 1;
         }
         let end = self.sent_at + bytes;
-        let whole = whole(end, desk.request_len);
-        self.sent_at = end - whole * desk.request_len;
+        let whole = whole(end, shared.request_len);
+        self.sent_at = end - whole * shared.request_len;
         self.unsent -= bytes;
-        desk.ledger.requests += whole as u64;
-        desk.ledger.bytes_out += bytes as u64;
+        shared.ledger.requests += whole as u64;
+        shared.ledger.bytes_out += bytes as u64;
     }
 
-    /// Reads and compares what has come, and sends the next requests. With `to_the_end`, that the server has
-    /// finished sending is known, and is read.
+    /// Reads and compares received bytes, and sends the next requests. `to_the_end` reads on to the server's FIN, which
+    /// has arrived.
     #[inline]
-    pub(super) fn receive(&mut self, to_the_end: bool, desk: &mut Desk) -> Result<Fate, Trouble> {
+    pub(super) fn receive(
+        &mut self,
+        to_the_end: bool,
+        shared: &mut Shared,
+    ) -> Result<Status, ConnectionError> {
         loop {
-            match self.stream.read(&mut desk.buffer) {
+            match self.stream.read(&mut shared.buffer) {
                 Ok(0) => return self.ended(),
                 Ok(bytes) => {
-                    self.compare(bytes, desk)?;
-                    // A short read has emptied the socket: what comes next is told by the next event.
-                    if bytes < desk.buffer.len() && !to_the_end {
-                        return Ok(Fate::Open);
+                    self.compare(bytes, shared)?;
+                    // A short read has emptied the socket; more bytes bring another event.
+                    if bytes < shared.buffer.len() && !to_the_end {
+                        return Ok(Status::Open);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Fate::Open),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Status::Open),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.broken(error)),
             }
@@ -180,55 +184,55 @@ impl Connection {
     }
 
     #[inline]
-    fn compare(&mut self, bytes: usize, desk: &mut Desk) -> Result<(), Trouble> {
+    fn compare(&mut self, bytes: usize, shared: &mut Shared) -> Result<(), ConnectionError> {
         if bytes > self.owed {
             let bytes = bytes - self.owed;
             return Err(LoadError::Excess { bytes }.into());
         }
         let end = self.at + bytes;
-        if desk.replies[self.at..end] != desk.buffer[..bytes] {
-            return Err(desk.wrong_byte(self.at, bytes).into());
+        if shared.replies[self.at..end] != shared.buffer[..bytes] {
+            return Err(shared.wrong_byte(self.at, bytes).into());
         }
-        let whole = whole(end, desk.reply_len);
-        self.at = end - whole * desk.reply_len;
+        let whole = whole(end, shared.reply_len);
+        self.at = end - whole * shared.reply_len;
         self.owed -= bytes;
-        desk.ledger.bytes_in += bytes as u64;
-        desk.ledger.answered += whole as u64;
-        if whole > 0 && !self.greeted {
-            self.greeted = true;
-            desk.fresh -= 1;
+        shared.ledger.bytes_in += bytes as u64;
+        shared.ledger.answered += whole as u64;
+        if whole > 0 && !self.has_reply {
+            self.has_reply = true;
+            shared.unanswered -= 1;
         }
-        match whole > 0 && desk.keep_alive {
-            true => self.go_on(whole, desk),
+        match whole > 0 && shared.keep_alive {
+            true => self.send_next(whole, shared),
             false => Ok(()),
         }
     }
 
-    /// Sends as many requests as were answered, or says that there will be none.
+    /// Sends as many requests as were answered, or FIN if none are left.
     #[inline]
-    fn go_on(&mut self, answered: usize, desk: &mut Desk) -> Result<(), Trouble> {
-        let requests = desk.take(answered);
-        self.unsent += requests * desk.request_len;
-        self.owed += requests * desk.reply_len;
+    fn send_next(&mut self, answered: usize, shared: &mut Shared) -> Result<(), ConnectionError> {
+        let requests = shared.take(answered);
+        self.unsent += requests * shared.request_len;
+        self.owed += requests * shared.reply_len;
         if self.owed > 0 {
-            return self.send(desk);
+            return self.send(shared);
         }
         self.finished = true;
-        // The server then closes, which also shows that it had nothing more to say.
+        // The server then closes, which also shows that it sends nothing more.
         self.stream
             .shutdown(Shutdown::Write)
             .map_err(|error| LoadError::Lost(error).into())
     }
 
-    fn ended(&self) -> Result<Fate, Trouble> {
+    fn ended(&self) -> Result<Status, ConnectionError> {
         match self.owed {
-            0 => Ok(Fate::Ended),
+            0 => Ok(Status::Ended),
             owed => Err(LoadError::ClosedEarly { owed }.into()),
         }
     }
 
     #[cold]
-    fn broken(&self, error: io::Error) -> Trouble {
+    fn broken(&self, error: io::Error) -> ConnectionError {
         let reset = matches!(
             error.kind(),
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
@@ -236,12 +240,12 @@ impl Connection {
         if self.made || reset {
             LoadError::Lost(error).into()
         } else {
-            Trouble::NotMade(error)
+            ConnectionError::NotMade(error)
         }
     }
 }
 
-/// How many whole messages of `len` bytes end by `end`; the commonest answers need no division.
+/// Returns the number of whole messages of `len` bytes in `end` bytes; the commonest cases need no division.
 #[inline]
 fn whole(end: usize, len: usize) -> usize {
     match end {

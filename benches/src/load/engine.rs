@@ -1,4 +1,4 @@
-//! The generator's loop: opens connections, hands them their events, and keeps to the timeline.
+//! The generator's event loop: opens connections, dispatches events, and follows the timeline.
 
 use std::io;
 use std::time::Instant;
@@ -6,24 +6,24 @@ use std::time::Instant;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{Connection, Desk, Fate, Trouble};
+use super::connection::{Connection, ConnectionError, Shared, Status};
 use super::source::Source;
 use super::timeline::Timeline;
 use super::{Extent, LoadError, Mark, Plan, Report};
 
-/// Events taken from the kernel at once.
+/// Events taken from the kernel per poll.
 const EVENTS: usize = 1024;
-/// Connections without a first reply at once: fewer than a server's backlog holds.
-const FRESH_MAX: usize = 1024;
+/// The most connections without a first reply at a time: fewer than fit a server's backlog.
+const UNANSWERED_MAX: usize = 1024;
 
 pub(super) struct Engine<'p> {
     plan: &'p Plan,
     poll: Poll,
     source: Source,
-    desk: Desk,
+    shared: Shared,
     /// A slot is empty before its first connection and after its last.
     slots: Vec<Option<Connection>>,
-    /// Slots that have had a connection.
+    /// Slots that have had a connection, or a failed connect.
     begun: usize,
     open: usize,
     connect_errors: u64,
@@ -39,7 +39,7 @@ impl<'p> Engine<'p> {
         Ok(Self {
             poll: Poll::new()?,
             source: Source::new(plan.address, !plan.keep_alive),
-            desk: Desk::new(plan, left),
+            shared: Shared::new(plan, left),
             slots: std::iter::repeat_with(|| None)
                 .take(plan.connections)
                 .collect(),
@@ -57,9 +57,9 @@ impl<'p> Engine<'p> {
         loop {
             self.open_more()?;
             let now = Instant::now();
-            timeline.advance(now, &self.desk.ledger, self.all_begun(), mark);
+            timeline.advance(now, &self.shared.ledger, self.all_begun(), mark);
             if timeline.is_over() {
-                self.desk.left = 0;
+                self.shared.left = 0;
             }
             if self.open == 0 {
                 break;
@@ -75,7 +75,7 @@ impl<'p> Engine<'p> {
                 self.handle(event)?;
             }
         }
-        if self.desk.left > 0 {
+        if self.shared.left > 0 {
             let cause = self.last_connect_error;
             return Err(LoadError::NoConnection(
                 cause.unwrap_or_else(|| io::ErrorKind::NotConnected.into()),
@@ -83,17 +83,17 @@ impl<'p> Engine<'p> {
         }
         Ok(Report {
             connect_errors: self.connect_errors,
-            ..timeline.report(self.desk.ledger, mark)
+            ..timeline.report(self.shared.ledger, mark)
         })
     }
 
     fn all_begun(&self) -> bool {
-        self.begun == self.slots.len() || self.desk.left == 0
+        self.begun == self.slots.len() || self.shared.left == 0
     }
 
-    /// Opens what has not been opened yet, a bounded number at a time.
+    /// Opens the remaining connections, a bounded number at a time.
     fn open_more(&mut self) -> Result<(), LoadError> {
-        while !self.all_begun() && self.desk.fresh < FRESH_MAX {
+        while !self.all_begun() && self.shared.unanswered < UNANSWERED_MAX {
             let slot = self.begun;
             self.begun += 1;
             self.open(slot)?;
@@ -106,7 +106,7 @@ impl<'p> Engine<'p> {
         let mut stream = match self.source.connect() {
             Ok(stream) => stream,
             Err(error) => {
-                self.not_made(error);
+                self.count_error(error);
                 return Ok(());
             }
         };
@@ -114,12 +114,12 @@ impl<'p> Engine<'p> {
         self.poll
             .registry()
             .register(&mut stream, Token(slot), interest)?;
-        let mut connection = Connection::new(stream, self.plan.depth, &mut self.desk);
+        let mut connection = Connection::new(stream, self.plan.depth, &mut self.shared);
         self.open += 1;
-        // Over loopback the connection is made by now; elsewhere this does nothing, and the event will do it.
-        let sent = connection.send(&mut self.desk);
+        // Over loopback the connection is made by now; elsewhere the event sends.
+        let sent = connection.send(&mut self.shared);
         self.slots[slot] = Some(connection);
-        self.settle(slot, sent.map(|()| Fate::Open))
+        self.settle(slot, sent.map(|()| Status::Open))
     }
 
     #[inline]
@@ -128,37 +128,41 @@ impl<'p> Engine<'p> {
         let Some(connection) = self.slots[slot].as_mut() else {
             return Ok(());
         };
-        let fate = connection
-            .send(&mut self.desk)
-            .and_then(|()| connection.receive(event.is_read_closed(), &mut self.desk));
-        match fate {
-            Ok(Fate::Open) => Ok(()),
-            fate => self.settle(slot, fate),
+        let status = connection
+            .send(&mut self.shared)
+            .and_then(|()| connection.receive(event.is_read_closed(), &mut self.shared));
+        match status {
+            Ok(Status::Open) => Ok(()),
+            status => self.settle(slot, status),
         }
     }
 
-    /// Puts a new connection in the place of one that has ended.
-    fn settle(&mut self, slot: usize, fate: Result<Fate, Trouble>) -> Result<(), LoadError> {
-        let ended = match fate {
-            Ok(Fate::Open) => return Ok(()),
-            Ok(Fate::Ended) => true,
-            Err(Trouble::NotMade(error)) => {
-                self.desk.fresh -= 1;
-                self.not_made(error);
+    /// Replaces a connection that has ended by a new one.
+    fn settle(
+        &mut self,
+        slot: usize,
+        status: Result<Status, ConnectionError>,
+    ) -> Result<(), LoadError> {
+        let ended = match status {
+            Ok(Status::Open) => return Ok(()),
+            Ok(Status::Ended) => true,
+            Err(ConnectionError::NotMade(error)) => {
+                self.shared.unanswered -= 1;
+                self.count_error(error);
                 false
             }
-            Err(Trouble::Void(error)) => return Err(error),
+            Err(ConnectionError::Void(error)) => return Err(error),
         };
         self.slots[slot] = None;
         self.open -= 1;
-        match ended && self.desk.left > 0 {
+        match ended && self.shared.left > 0 {
             true => self.open(slot),
             false => Ok(()),
         }
     }
 
     #[cold]
-    fn not_made(&mut self, error: io::Error) {
+    fn count_error(&mut self, error: io::Error) {
         self.connect_errors += 1;
         self.last_connect_error = Some(error);
     }

@@ -1,4 +1,4 @@
-//! Idle connections, each of which has made one request: what the cost of a connection is measured with.
+//! Idle connections, each of which has made one request, to measure the cost of a connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -7,31 +7,31 @@ use std::time::Duration;
 use super::{Ledger, LoadError};
 use crate::exchange::Exchange;
 
-/// Connections that are open and idle. Dropping closes them.
+/// Open, idle connections. Dropping closes them.
 #[derive(Debug)]
 pub struct Held {
     address: SocketAddr,
     exchange: Exchange,
-    patience: Duration,
+    timeout: Duration,
     streams: Vec<TcpStream>,
     ledger: Ledger,
 }
 
 /// Opens `connections` to the keep-alive server at `address`, one after another; each makes one request, whose reply
-/// is verified, and then says nothing. `patience` is how long one reply may take.
+/// is verified, and then stays idle. `timeout` applies to each reply.
 ///
 /// # Errors
-/// Why it is void: as with [`super::run`].
+/// As [`super::run`].
 pub fn hold(
     address: SocketAddr,
     exchange: Exchange,
     connections: usize,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Held, LoadError> {
     let mut held = Held {
         address,
         exchange,
-        patience,
+        timeout,
         streams: Vec::new(),
         ledger: Ledger::default(),
     };
@@ -40,27 +40,27 @@ pub fn hold(
 }
 
 impl Held {
-    /// Opens more, until there are `connections`.
+    /// Opens more connections, until there are `connections`.
     ///
     /// # Errors
     /// As [`hold`].
     pub fn grow(&mut self, connections: usize) -> Result<(), LoadError> {
         while self.streams.len() < connections {
-            let stream = self.greet()?;
+            let stream = self.open_one()?;
             self.streams.push(stream);
         }
         Ok(())
     }
 
-    /// Connections held.
+    /// Returns the number of connections held.
     pub fn connections(&self) -> usize {
         self.streams.len()
     }
 
-    /// Closes all, and waits until the server has closed them too.
+    /// Closes all connections, and waits until the server has closed them too.
     ///
     /// # Errors
-    /// The server had closed one before, said something more, or did not close.
+    /// The server had closed a connection before, sent more bytes, or did not close.
     pub fn release(self) -> Result<Ledger, LoadError> {
         self.streams.iter().try_for_each(is_idle)?;
         for stream in &self.streams {
@@ -76,11 +76,11 @@ impl Held {
         Ok(self.ledger)
     }
 
-    fn greet(&mut self) -> Result<TcpStream, LoadError> {
-        let mut stream = TcpStream::connect_timeout(&self.address, self.patience)
+    fn open_one(&mut self) -> Result<TcpStream, LoadError> {
+        let mut stream = TcpStream::connect_timeout(&self.address, self.timeout)
             .map_err(LoadError::NoConnection)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(self.patience))?;
+        stream.set_read_timeout(Some(self.timeout))?;
         let (request, expected) = (&self.exchange.request, &self.exchange.reply);
         stream.write_all(request).map_err(LoadError::Lost)?;
         let mut reply = vec![0; expected.len()];
@@ -116,12 +116,12 @@ impl Held {
     }
 }
 
-/// Whether a connection is open and says nothing.
+/// Checks that a connection is open and has received nothing more.
 fn is_idle(mut stream: &TcpStream) -> Result<(), LoadError> {
     stream.set_nonblocking(true)?;
-    let said = stream.read(&mut [0; 1]);
+    let read = stream.read(&mut [0; 1]);
     stream.set_nonblocking(false)?;
-    match said {
+    match read {
         Ok(0) => Err(LoadError::ClosedEarly { owed: 0 }),
         Ok(bytes) => Err(LoadError::Excess { bytes }),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),

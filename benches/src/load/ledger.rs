@@ -1,11 +1,11 @@
-//! What went over the wire, as the client saw it, to be compared with what the server counted (MEASURING 1).
+//! The client's count of all traffic, to compare with the server's counts (MEASURING 1).
 
 use std::ops::AddAssign;
 
 use poetry::Counts;
 use serde::{Deserialize, Serialize};
 
-/// Everything from the first connect to the last close.
+/// All traffic from the first connect to the last close.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// Connections made.
@@ -21,10 +21,10 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Whether a server that served nobody else counted the same.
+    /// Checks that the server, which must have had no other client, counted the same.
     ///
     /// # Errors
-    /// The first number that differs, on both sides.
+    /// The first count that differs, with both values.
     pub fn check(&self, server: &Counts) -> Result<(), String> {
         server.check()?;
         let pairs = [
@@ -76,13 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn two_sides_that_agree_agree() {
+    fn equal_counts_agree() {
         let (ledger, counters) = both();
         assert_eq!(ledger.check(&Counts::from(&counters)), Ok(()));
     }
 
     #[test]
-    fn a_single_byte_of_difference_is_told() {
+    fn a_difference_of_one_byte_is_reported() {
         let (ledger, counters) = both();
         counters.wrote(1);
         assert_eq!(
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_do_not_add_up_are_told_first() {
+    fn inconsistent_server_counts_are_reported_first() {
         let (ledger, counters) = both();
         let mut counts = Counts::from(&counters);
         counts.open += 1;

@@ -1,5 +1,5 @@
 //! Sockets for the generator. On Linux all of 127.0.0.0/8 is this machine, so one-shot connections to a loopback
-//! server take turns in their source addresses before the ports of one run out (MEASURING 8).
+//! server rotate their source address before its ports run out (MEASURING 8).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,13 +7,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections made from one source address before the next takes over: the kernel has some 28,000 ephemeral ports
-/// for each.
+/// Connections made from one source address before the next is used: the kernel has about 28,000 ephemeral ports for
+/// each.
 const CONNECTIONS_PER_ADDRESS: u64 = 28_000;
-/// Source addresses in turn: 127.0.0.1 to 127.0.0.254.
+/// Source addresses: 127.0.0.1 to 127.0.0.254.
 const ADDRESSES: u64 = 254;
 
-/// Makes connections to one server.
+/// Opens connections to one server.
 pub(super) struct Source {
     peer: SocketAddr,
     rotates: bool,
@@ -21,8 +21,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Connections to `peer`, from source addresses in turn if `rotate` and if this machine has them. The first is
-    /// chosen at random, so that runs that follow each other do not meet in one address's TIME_WAIT.
+    /// Creates a source of connections to `peer`, with rotating source addresses if `rotate` and if this machine has
+    /// them. The first address is random, so that successive runs do not collide with each other's TIME_WAIT.
     pub(super) fn new(peer: SocketAddr, rotate: bool) -> Self {
         let loopback = matches!(peer.ip(), IpAddr::V4(ip) if ip.is_loopback());
         Self {
@@ -32,7 +32,7 @@ impl Source {
         }
     }
 
-    /// A socket that is connecting, or has connected.
+    /// Opens a socket that is connecting or connected.
     pub(super) fn connect(&mut self) -> io::Result<TcpStream> {
         let socket = Socket::new(
             Domain::for_address(self.peer),
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_left_before_its_ports_run_out() {
+    fn source_addresses_rotate_before_their_ports_run_out() {
         assert_eq!(address(0), Ipv4Addr::new(127, 0, 0, 1));
         assert_eq!(address(CONNECTIONS_PER_ADDRESS - 1), address(0));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The times of a run: the warm-up, the timed window, the patience with a server that says nothing.
+//! The timing of a run: warm-up, timed window, and stall timeout.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ pub(super) struct Timeline {
     extent: Extent,
     stall_timeout: Duration,
     start: Instant,
-    /// When bytes last came, and how many had come by then.
+    /// The time of the last received bytes, and their total.
     progress: (Instant, u64),
     first_reply: Option<Duration>,
     begin: Option<Moment>,
@@ -38,7 +38,7 @@ impl Timeline {
         }
     }
 
-    /// Notes what `now` brings: progress, and the ends of the window.
+    /// Updates progress, and opens or closes the window if it is time.
     pub(super) fn advance(
         &mut self,
         now: Instant,
@@ -70,7 +70,7 @@ impl Timeline {
         mark(Mark::End { answered });
     }
 
-    /// When the open window closes, if that is a matter of time.
+    /// Returns when the open window closes, if it closes by time.
     fn window_end(&self) -> Option<Instant> {
         match (&self.begin, &self.end, self.extent) {
             (Some(begin), None, Extent::For { timed, .. }) => Some(begin.at + timed),
@@ -78,18 +78,18 @@ impl Timeline {
         }
     }
 
-    /// Whether no more requests are to be sent, as far as time says.
+    /// Returns whether the window has closed, after which no more requests are sent.
     pub(super) fn is_over(&self) -> bool {
         self.end.is_some()
     }
 
-    /// How long to wait for events of the `open` connections.
+    /// Returns how long to wait for events of the `open` connections.
     ///
     /// # Errors
-    /// Nothing has come for too long.
+    /// No byte has come for the stall timeout.
     pub(super) fn wait(&self, now: Instant, open: usize) -> Result<Duration, LoadError> {
         let after = self.stall_timeout;
-        let patience = after
+        let patience_left = after
             .checked_sub(now - self.progress.0)
             .ok_or(LoadError::Stalled { after, open })?;
         let warm_up = match (&self.begin, self.extent) {
@@ -97,16 +97,16 @@ impl Timeline {
             _ => None,
         };
         let next = warm_up.or_else(|| self.window_end());
-        // Rounded up, since the kernel waits for whole milliseconds; a window that has to wait for connections
-        // opens as their events come.
+        // Rounded up, since the kernel waits for whole milliseconds. If connections are still missing after the
+        // warm-up, their events wake the loop.
         let until_next = next
             .map(|next| next.saturating_duration_since(now))
             .filter(|until| !until.is_zero());
-        let wait = until_next.map_or(patience, |until| until.min(patience));
+        let wait = until_next.map_or(patience_left, |until| until.min(patience_left));
         Ok(wait.max(Duration::from_millis(1)))
     }
 
-    /// The report of a run that has ended with `ledger`. A window that is open is closed by that.
+    /// Returns the report of a run that has ended with `ledger`. Closes a window that is still open.
     pub(super) fn report(mut self, ledger: Ledger, mark: &mut dyn FnMut(Mark)) -> Report {
         if self.begin.is_some() && self.end.is_none() {
             self.close(ledger.answered, mark);

@@ -1,7 +1,6 @@
-//! The bare clients that the models' clients are measured beside: one thread, epoll through mio, and nothing else; or a
-//! thread for each poem, and nothing else.
+//! Two bare clients, the baselines of the models' clients: one thread with epoll through mio, or a thread for each poem.
 //!
-//! They have no limits, no timers and no progress, and take every address as it is given.
+//! They have no limits, timers or progress, and do not resolve names.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -10,13 +9,13 @@ use std::thread;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-/// More than any chunk it is sent.
+/// More than any chunk of a poem.
 const READ_BUFFER_BYTES: usize = 64 << 10;
 
 /// Fetches the poems of all `addresses` at once, and writes them to `out`, one after another, in that order.
 ///
 /// # Errors
-/// What the system says of any connection.
+/// The first error of any connection.
 pub fn fetch_bare(addresses: &[SocketAddr], out: &mut dyn Write) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut fetches = Vec::with_capacity(addresses.len());
@@ -50,13 +49,13 @@ pub fn fetch_bare(addresses: &[SocketAddr], out: &mut dyn Write) -> io::Result<(
     out.flush()
 }
 
-/// What a thread of [`fetch_in_bare_threads`] has for a stack: ten thousand of the default would be 20 GB of addresses.
+/// The stack of a thread of [`fetch_in_bare_threads`]: 10,000 default stacks would take 20 GB of address space.
 const STACK_BYTES: usize = 128 << 10;
 
-/// Does as [`fetch_bare`], with a thread for each poem.
+/// Like [`fetch_bare`], with a thread for each poem.
 ///
 /// # Errors
-/// What the system says of any connection, or of a thread that it does not give.
+/// The first error of any connection, or of spawning a thread.
 pub fn fetch_in_bare_threads(addresses: &[SocketAddr], out: &mut dyn Write) -> io::Result<()> {
     let poems: Vec<Vec<u8>> = thread::scope(|scope| {
         let fetch = |&address: &SocketAddr| {
@@ -80,7 +79,8 @@ fn fetch_one(address: SocketAddr) -> io::Result<Vec<u8>> {
     Ok(poem)
 }
 
-/// Takes what is there; whether that was the end. A short read empties the socket, unless FIN is behind it.
+/// Reads all available bytes, and returns whether the poem has ended. A short read has emptied the socket, unless FIN
+/// follows.
 fn read(
     stream: &mut TcpStream,
     closed: bool,
@@ -116,7 +116,7 @@ mod tests {
     type Fetch = fn(&[SocketAddr], &mut dyn Write) -> io::Result<()>;
 
     #[test]
-    fn they_print_the_poems_whole_and_in_order() {
+    fn both_clients_print_whole_poems_in_order() {
         let pace = Pace::Slow {
             num_bytes: NonZeroUsize::new(3).unwrap(),
             delay: Duration::from_millis(1),

@@ -1,7 +1,7 @@
-//! The slow poem server that clients are measured with: one thread, and a queue for a clock.
+//! The slow poem server for measuring clients: one thread, and a queue of connections instead of timers.
 //!
-//! Every connection has the same pace, so whoever was accepted first is due first: what is due is always at the head
-//! of a queue. It has no limits and expects well-behaved clients; a client that has gone is forgotten.
+//! All connections have the same pace, so the connections that are due are always at the head of the queue. The server
+//! has no limits and expects well-behaved clients; it drops a connection that takes no more bytes.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -21,16 +21,16 @@ use crate::process::with_affinity;
 
 /// The tokens below this are the listeners'.
 const STOP: Token = Token(LISTENERS);
-/// They share one port. The kernel holds no more connections for a listener than `somaxconn` (4,096), and a client whose
-/// SYN finds that full tries again a second later; among so many a burst of 10,000 is held whole.
+/// Listeners on the one port. A listener's backlog is at most `somaxconn` (4,096), and a SYN that finds it full is sent
+/// again a second later; four listeners hold a burst of 10,000.
 const LISTENERS: usize = 4;
-/// As many as the system allows.
+/// More than `somaxconn`, so that the system's limit applies.
 const BACKLOG: i32 = 16_384;
 
-/// Chunks written before those who connect get their turn: a small part of the time in which the backlog fills.
+/// Chunks written before the next accept: that takes a small part of the time in which a backlog fills.
 const SERVED_AT_ONCE: usize = 256;
 
-/// A server that runs in a thread of its own. Dropping it stops it.
+/// A server running in its own thread. Dropping it stops it.
 #[derive(Debug)]
 pub struct SlowServer {
     address: SocketAddr,
@@ -44,7 +44,7 @@ impl SlowServer {
     /// Serves `poem` at `pace` on a free loopback port, on `core` if one is given.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of the system.
     pub fn start(poem: Poem, pace: Pace, core: Option<usize>) -> io::Result<Self> {
         let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
         let poll = Poll::new()?;
@@ -59,7 +59,7 @@ impl SlowServer {
         let stop = Arc::new(Waker::new(poll.registry(), STOP)?);
         let started = Instant::now();
         let accepted = Arc::new(Accepted::default());
-        let serving = Serving {
+        let server = ServerLoop {
             poll,
             listeners,
             poem,
@@ -72,7 +72,7 @@ impl SlowServer {
         let thread = with_affinity(core, || {
             thread::Builder::new()
                 .name("slow poems".to_owned())
-                .spawn(|| serving.run())
+                .spawn(|| server.run())
         })??;
         Ok(Self {
             address,
@@ -83,12 +83,12 @@ impl SlowServer {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// When the first connection was accepted, and the last so far; when the server was started if none was.
+    /// Returns when the first connection was accepted, and the last so far; if none was, when the server started.
     pub fn accepted(&self) -> (Instant, Instant) {
         let at =
             |nanos: &AtomicU64| self.started + Duration::from_nanos(nanos.load(Ordering::Acquire));
@@ -96,7 +96,7 @@ impl SlowServer {
     }
 }
 
-/// Nanoseconds from the start to a connection; 0 before there is one.
+/// Nanoseconds from the start to the first and last accept; 0 before the first.
 #[derive(Debug, Default)]
 struct Accepted {
     first: AtomicU64,
@@ -108,7 +108,7 @@ impl Drop for SlowServer {
         if self.stop.wake().is_ok()
             && let Some(thread) = self.thread.take()
         {
-            // A panic in it has been printed.
+            // The thread has printed its panic, if any.
             let _panicked = thread.join();
         }
     }
@@ -124,18 +124,18 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-struct Serving {
+struct ServerLoop {
     poll: Poll,
     listeners: Vec<TcpListener>,
     poem: Poem,
     pace: Pace,
-    /// In the order of their times.
+    /// Ordered by time.
     due: VecDeque<Due>,
     started: Instant,
     accepted: Arc<Accepted>,
 }
 
-/// A connection, and what it is to get next.
+/// A connection, and its next chunk.
 struct Due {
     at: Instant,
     accepted: Instant,
@@ -143,15 +143,15 @@ struct Due {
     stream: TcpStream,
 }
 
-impl Serving {
-    /// Until it is stopped, or accepting fails: clients then wait in vain, and say so.
+impl ServerLoop {
+    /// Serves until it is stopped or accepting fails. After a failure clients time out, which voids their row.
     fn run(mut self) {
         let mut events = Events::with_capacity(16);
         loop {
             let now = Instant::now();
             self.serve_due(now);
-            // It sleeps only while it serves nobody: else a client would pay for every time it has to be woken, and a
-            // slow one, which finds it asleep more often, would pay more.
+            // It sleeps only without connections. Otherwise clients would pay for waking it, and slow clients, which find
+            // it asleep more often, would pay more.
             let sleep = if self.due.is_empty() {
                 None
             } else {
@@ -169,7 +169,7 @@ impl Serving {
         }
     }
 
-    /// Takes all that wait before it serves any.
+    /// Accepts all waiting connections.
     fn accept(&mut self, listener: usize) -> io::Result<()> {
         loop {
             match self.listeners[listener].accept() {
@@ -206,13 +206,13 @@ impl Serving {
         }
     }
 
-    /// Writes one chunk and puts the connection where its next time is; after the last, closes.
+    /// Writes one chunk and queues the connection for the next; closes it after the last.
     fn serve(&mut self, mut due: Due) {
         let poem = self.poem.as_bytes();
         let Some(range) = self.pace.chunk(due.chunk, poem.len()) else {
             return;
         };
-        // A chunk fits an empty socket buffer; whoever does not take it is no client to be measured.
+        // A chunk fits an empty socket buffer; a client that does not take it is dropped.
         if !matches!(due.stream.write(&poem[range.clone()]), Ok(bytes) if bytes == range.len()) {
             return;
         }
@@ -221,7 +221,7 @@ impl Serving {
         self.put(due);
     }
 
-    /// Behind all that are due no later.
+    /// Queues `due` behind all connections that are due no later.
     fn put(&mut self, due: Due) {
         let later = self.due.partition_point(|other| other.at <= due.at);
         self.due.insert(later, due);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_it_ends_its_thread_and_its_connections() {
+    fn dropping_the_server_ends_its_thread_and_connections() {
         let server = SlowServer::start(Poem::from("never\n"), Pace::SLOW, None).unwrap();
         let mut client = std::net::TcpStream::connect(server.address()).unwrap();
         let mut first = [0; 6];

@@ -1,32 +1,32 @@
-//! How a server is started, and why one is of no use.
+//! How to start a server, and the errors of starting and stopping one.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a server may take to print its line, or to end once it has been asked to: longer than any grace.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a server may take to print its line, and to end after SIGTERM: longer than any grace.
+pub const START_STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How a server is started.
+/// How to start a server.
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// The core it is confined to, with all its threads; any core if none.
+    /// The core that all its threads are pinned to, if any.
     pub core: Option<usize>,
-    /// The file it writes its counts to when it ends (`--stats`, which must be among the arguments), if it does.
+    /// The file it writes its counts to when it ends, if any; the arguments must name it (`--stats`).
     pub stats: Option<PathBuf>,
-    /// Whether what it says on stderr is thrown away. It is passed on otherwise.
+    /// Discards its stderr, which is inherited otherwise.
     pub quiet: bool,
-    /// How long it may take to print its line, or to end once it has been asked to: [`PATIENCE`].
-    pub patience: Duration,
+    /// How long it may take to print its line, and to end after SIGTERM; [`START_STOP_TIMEOUT`] by default.
+    pub timeout: Duration,
 }
 
 impl Launch {
-    /// `program` with `args` on any core, without counts.
+    /// Starts `program` with `args`, unpinned and without counts.
     pub fn new<A: Into<OsString>>(
         program: impl Into<PathBuf>,
         args: impl IntoIterator<Item = A>,
@@ -37,7 +37,7 @@ impl Launch {
             core: None,
             stats: None,
             quiet: false,
-            patience: PATIENCE,
+            timeout: START_STOP_TIMEOUT,
         }
     }
 
@@ -49,12 +49,12 @@ impl Launch {
         ProcessError::Late {
             program: self.name(),
             what,
-            after: self.patience,
+            after: self.timeout,
         }
     }
 }
 
-/// Why a server is of no use.
+/// Why a server could not be started or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// It could not be started.
@@ -62,18 +62,18 @@ pub enum ProcessError {
     Start {
         /// The program.
         program: String,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
-    /// It ended before it served.
+    /// It ended before it printed its line.
     #[error("{program} ended before it served: {status}")]
     Ended {
         /// The program.
         program: String,
-        /// How.
+        /// Its exit status.
         status: String,
     },
-    /// Its first line is not the one expected.
+    /// Its first line is another one.
     #[error("{program} printed {line:?}, which is not `Serving … on HOST:PORT with …`")]
     Line {
         /// The program.
@@ -88,18 +88,18 @@ pub enum ProcessError {
         program: String,
         /// What it did not do.
         what: &'static str,
-        /// How long it was given.
+        /// The timeout.
         after: Duration,
     },
-    /// The counts it left cannot be read.
-    #[error("the counts in {file}: {cause}")]
+    /// Its counts cannot be read.
+    #[error("cannot read the server's counts from {file}: {cause}")]
     Stats {
         /// The file.
         file: String,
         /// Why not.
         cause: String,
     },
-    /// The system refused something else.
+    /// Another system call failed.
     #[error("{0}")]
     System(#[from] io::Error),
 }

@@ -1,9 +1,9 @@
-//! The one line a server prints when it accepts connections.
+//! The line that a server prints when it accepts connections.
 
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-/// `Serving WHAT on HOST:PORT with WHOM`.
+/// `Serving WHAT on HOST:PORT with MODEL`, parsed.
 ///
 /// ```
 /// use measure::process::Serving;
@@ -17,13 +17,13 @@ use std::str::FromStr;
 pub struct Serving {
     /// A poem's file, or `transforms`.
     pub what: String,
-    /// Where it listens.
+    /// The address it listens on.
     pub address: SocketAddr,
     /// The model.
     pub with: String,
 }
 
-/// A line that is not one.
+/// Another line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not `Serving … on HOST:PORT with …`")]
 pub struct NotServing;
@@ -31,7 +31,7 @@ pub struct NotServing;
 impl FromStr for Serving {
     type Err = NotServing;
 
-    /// Reads from the end, since a file's name may contain anything: the only address stands just before `with`.
+    /// Parses from the end, since a file's name may contain anything: the address is just before the last `with`.
     fn from_str(line: &str) -> Result<Self, NotServing> {
         let line = line.trim_end().strip_prefix("Serving ").ok_or(NotServing)?;
         let (rest, with) = line.rsplit_once(" with ").ok_or(NotServing)?;
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_lines_are_not_taken_for_it() {
+    fn other_lines_are_rejected() {
         for line in [
             "",
             "Serving",
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_listener_is_understood() {
+    fn an_ipv6_address_is_parsed() {
         let serving: Serving = "Serving transforms on [::1]:7 with actors".parse().unwrap();
         assert_eq!(serving.address.to_string(), "[::1]:7");
     }

@@ -1,4 +1,4 @@
-//! What a process has cost, as the system tells it. What only Linux tells is `None` elsewhere: not available.
+//! The cost of a process, as the system reports it. Figures that only Linux offers are `None` elsewhere.
 
 use std::io;
 use std::time::Duration;
@@ -10,38 +10,38 @@ use serde::{Deserialize, Serialize};
 pub(super) use system::cpu;
 pub use system::{available_cores, kernel_memory, with_affinity};
 
-/// What a process has cost until one moment.
+/// The cost of a process up to one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Processor time of all threads, those that ended too, exact to the nanosecond.
+    /// Processor time of all threads, including ended ones, exact to the nanosecond.
     pub cpu: Option<Duration>,
-    /// The part of it spent in the program itself: the kernel's own estimate, from its ticks.
+    /// The part of it in user space: the kernel's estimate from its ticks.
     pub user: Option<Duration>,
-    /// The part of it spent in the kernel: likewise.
+    /// The part of it in the kernel: likewise an estimate.
     pub system: Option<Duration>,
-    /// Threads that live.
+    /// Live threads.
     pub threads: Option<u64>,
-    /// The most memory it has had, in bytes (`VmHWM`).
+    /// Peak resident memory in bytes (`VmHWM`).
     pub peak_memory: Option<u64>,
-    /// Memory of its own, not of files, in bytes (`RssAnon`).
+    /// Anonymous resident memory in bytes (`RssAnon`).
     pub own_memory: Option<u64>,
-    /// Context switches because it waited, of the threads that live.
+    /// Context switches of live threads that waited.
     pub voluntary_switches: Option<u64>,
-    /// Context switches because its turn was over, of the threads that live.
+    /// Context switches of live threads that were preempted.
     pub involuntary_switches: Option<u64>,
 }
 
 impl Usage {
-    /// What process `pid` has cost. What cannot be told, of a process that has ended for one, is `None`.
+    /// Reads the cost of process `pid`. Figures that are not available, as for an ended process, are `None`.
     pub(super) fn of(pid: Pid) -> Self {
         system::usage(pid)
     }
 }
 
-/// Raises the soft limit on descriptors to the hard one, as programs do when they start (S17), and says what it is.
+/// Raises the soft limit on descriptors to the hard one, as programs do at start (S17), and returns it.
 ///
 /// # Errors
-/// What the system says.
+/// Those of the system.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
@@ -63,16 +63,16 @@ mod system {
 
     use super::Usage;
 
-    /// Threads whose switches are summed, one small file each; of a process with more they are not told.
+    /// The most threads whose switches are summed, since each costs reading a file; beyond it they are not available.
     const THREADS_READ_MAX: u64 = 1_024;
     const THIS_THREAD: Pid = Pid::from_raw(0);
     /// The unit of times in /proc, the same on every machine whatever the kernel's own tick.
     const TICK: Duration = Duration::from_millis(10);
 
-    /// The cores this thread may run on, in order.
+    /// Returns the cores this thread may run on, in order.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of the system.
     pub fn available_cores() -> io::Result<Vec<usize>> {
         let set = sched_getaffinity(THIS_THREAD)?;
         Ok((0..CpuSet::count())
@@ -80,8 +80,8 @@ mod system {
             .collect())
     }
 
-    /// Calls `action` with this thread confined to `core`, if one is given: what it starts inherits that. The thread
-    /// may go everywhere it could before once `action` has returned.
+    /// Calls `action` with this thread pinned to `core`, if one is given, and unpins it afterwards. Threads and
+    /// processes started by `action` stay pinned.
     ///
     /// # Errors
     /// There is no such core.
@@ -103,7 +103,7 @@ mod system {
         clock_gettime(clock).ok().map(Duration::from)
     }
 
-    /// Memory that the kernel uses for itself, on the whole machine, in bytes: slabs, stacks and page tables.
+    /// Returns the kernel's own memory on the whole machine, in bytes: slabs, stacks and page tables.
     pub fn kernel_memory() -> Option<u64> {
         let text = fs::read_to_string("/proc/meminfo").ok()?;
         let parts = ["Slab", "KernelStack", "PageTables"];
@@ -133,7 +133,7 @@ mod system {
         }
     }
 
-    /// User and system time. The name, in parentheses, may contain anything: fields are counted from behind it.
+    /// Returns user and system time. The name in parentheses may contain anything, so fields are counted from behind it.
     fn ticks(folder: &Path) -> Option<(Duration, Duration)> {
         let stat = fs::read_to_string(folder.join("stat")).ok()?;
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
@@ -141,11 +141,11 @@ mod system {
         Some((time()?, time()?))
     }
 
-    /// Voluntary and involuntary switches of all threads that live.
+    /// Returns voluntary and involuntary switches of all live threads.
     fn switches(folder: &Path) -> Option<(u64, u64)> {
         let mut sum = (0, 0);
         for task in fs::read_dir(folder.join("task")).ok()? {
-            // A thread that has ended meanwhile is passed over.
+            // Skips a thread that has ended meanwhile.
             let status = task.and_then(|task| fs::read_to_string(task.path().join("status")));
             let Ok(status) = status else { continue };
             sum.0 += field(&status, "voluntary_ctxt_switches")?;
@@ -154,7 +154,7 @@ mod system {
         Some(sum)
     }
 
-    /// The number behind `name:` in a file of lines such as `Threads: 4`.
+    /// Returns the number after `name:` in a file of lines such as `Threads: 4`.
     fn field(status: &str, name: &str) -> Option<u64> {
         let line = status
             .lines()
@@ -174,7 +174,7 @@ mod system {
         }
 
         #[test]
-        fn this_process_has_a_cost() {
+        fn the_cost_of_this_process_is_read() {
             let usage = usage(Pid::this());
             assert!(usage.cpu > Some(Duration::ZERO));
             assert!(usage.threads >= Some(1) && usage.own_memory > Some(0));
@@ -184,7 +184,7 @@ mod system {
         }
 
         #[test]
-        fn affinity_is_given_back() {
+        fn the_previous_affinity_is_restored() {
             let before = available_cores().unwrap();
             let core = before[0];
             assert_eq!(
@@ -205,7 +205,7 @@ mod system {
 
     use super::Usage;
 
-    /// No core can be chosen here.
+    /// Returns no cores: this system cannot pin.
     ///
     /// # Errors
     /// None.
@@ -213,7 +213,7 @@ mod system {
         Ok(Vec::new())
     }
 
-    /// Calls `action`; this system confines no thread to a core.
+    /// Calls `action` unpinned: this system cannot pin.
     ///
     /// # Errors
     /// None.

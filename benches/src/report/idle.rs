@@ -10,8 +10,8 @@ pub fn memory(outcome: &Outcome) -> Table {
         "",
         "bytes/connection",
         "spread",
-        "with the fewest",
-        "with the most",
+        "at the fewest",
+        "at the most",
         "threads",
         "kernel, both ends",
     ]);
@@ -40,8 +40,8 @@ pub fn memory(outcome: &Outcome) -> Table {
         ),
         "bytes/connection: the slope of the server's own anonymous memory (RssAnon) from the fewest to the most."
             .to_owned(),
-        "kernel: the slope of slabs, stacks and page tables of the whole machine, which holds both ends of every \
-         connection and whatever else runs."
+        "kernel: the slope of slabs, stacks and page tables of the whole machine, including both ends of every \
+         connection and all other programs."
             .to_owned(),
         outcome.environment.to_string(),
     ];
@@ -50,8 +50,8 @@ pub fn memory(outcome: &Outcome) -> Table {
 
 fn line(name: &str, rows: &[Row]) -> Vec<String> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.subject == name).collect();
-    if let Some(flaw) = rows.iter().find_map(|row| row.void.as_deref()) {
-        return void_row(name, flaw);
+    if let Some(problem) = rows.iter().find_map(|row| row.void.as_deref()) {
+        return void_row(name, problem);
     }
     let own = Spread::of(rows.iter().filter_map(|row| row.own_slope()));
     let kernel = Spread::of(rows.iter().filter_map(|row| row.kernel_slope()));

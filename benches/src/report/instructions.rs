@@ -3,7 +3,7 @@
 use super::{Table, thousands, void_row};
 use crate::instructions::Instructions;
 
-/// Instructions per request, one line for every subject, named and counted or with the reason why not.
+/// Instructions per request, one line for every subject: its count, or why there is none.
 pub fn instructions<'r>(
     counted: impl IntoIterator<Item = (&'r str, &'r Result<Instructions, String>)>,
 ) -> Table {
@@ -15,7 +15,7 @@ pub fn instructions<'r>(
                 requests = Some((count.few.0, count.many.0));
                 vec![name.to_owned(), thousands(count.per_request())]
             }
-            Err(flaw) => void_row(name, flaw),
+            Err(problem) => void_row(name, problem),
         });
     }
     if let Some((few, many)) = requests {

@@ -22,13 +22,13 @@ pub fn poems(outcome: &Outcome) -> Table {
         .unwrap_or(0);
     table.notes = vec![
         format!(
-            "{} slow poems at once, each of which takes {} s to be served: the ideal. {rounds} rounds; first the best.",
+            "{} slow poems at once, each served in {} s, the ideal. {rounds} rounds; the first column is the best.",
             thousands(outcome.poems as f64),
             outcome.ideal_seconds
         ),
-        "× ideal: from the first connection to the end of the command, its output too; command, seconds: from its start. \
-         Every byte it printed was compared. The server is one thread, the same for all. Accepted: when it had the last \
-         connection, seconds from the start; a poem was then still to be served."
+        "× ideal: from the first connection to the end of the command, output included; command, seconds: from its start. \
+         Every byte of output was compared. All clients have the same server, of one thread. accepted: seconds from the start until \
+         the server had accepted the last connection; that poem was still to be served."
             .to_owned(),
         outcome.environment.to_string(),
     ];
@@ -37,8 +37,8 @@ pub fn poems(outcome: &Outcome) -> Table {
 
 fn line(name: &str, rows: &[Row]) -> Vec<String> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.subject == name).collect();
-    if let Some(flaw) = rows.iter().find_map(|row| row.void.as_deref()) {
-        return void_row(name, flaw);
+    if let Some(problem) = rows.iter().find_map(|row| row.void.as_deref()) {
+        return void_row(name, problem);
     }
     let spread = |of: fn(&Row) -> Option<f64>| Spread::of(rows.iter().filter_map(|row| of(row)));
     let ratio = spread(|row| row.fetching_to_ideal);

@@ -1,7 +1,7 @@
 //! The report of a throughput measurement.
 
 use super::{NOT_AVAILABLE, Table, mebibytes, or_not, range, thousands, void_row};
-use crate::runner::{Figures, Outcome, Spread, Standing};
+use crate::runner::{EntrantSummary, Figures, Outcome, Spread};
 
 /// Throughput and cost, one line for every entrant.
 pub fn throughput(outcome: &Outcome) -> Table {
@@ -20,7 +20,7 @@ pub fn throughput(outcome: &Outcome) -> Table {
         "threads",
         "peak",
     ]);
-    table.rows = summary.standings.iter().map(row).collect();
+    table.rows = summary.entrants.iter().map(row).collect();
     table.notes.push(format!("{}.", outcome.load));
     table.notes.extend(how(outcome));
     let percent = |noise: Option<f64>| match noise {
@@ -41,38 +41,38 @@ pub fn throughput(outcome: &Outcome) -> Table {
             .notes
             .push(format!("Too close to call: {one} and {other}."));
     }
-    table.notes.extend(exceptions(&summary.standings));
+    table.notes.extend(exceptions(&summary.entrants));
     table.notes.push(outcome.environment.to_string());
     table
 }
 
-fn row(standing: &Standing) -> Vec<String> {
-    if let Some(void) = &standing.void {
-        return void_row(&standing.name, void);
+fn row(entrant: &EntrantSummary) -> Vec<String> {
+    if let Some(void) = &entrant.void {
+        return void_row(&entrant.name, void);
     }
-    let (rate, cpu) = (standing.rate, standing.cpu_us);
+    let (rate, cpu) = (entrant.rate, entrant.cpu_us);
     let micros = |cpu: f64| format!("{cpu:.2}");
     vec![
-        standing.name.clone(),
+        entrant.name.clone(),
         or_not(rate, |rate| thousands(rate.median)),
         or_not(rate, |rate| range(rate, thousands)),
         or_not(cpu, |cpu| micros(cpu.low)),
         or_not(cpu, |cpu| micros(cpu.median)),
         or_not(cpu, |cpu| range(cpu, micros)),
-        or_not(standing.best_ratio, |ratio| format!("{ratio:.3}")),
-        or_not(standing.ratio, |ratio| format!("{:.3}", ratio.median)),
-        or_not(standing.user_share, |share| {
+        or_not(entrant.best_ratio, |ratio| format!("{ratio:.3}")),
+        or_not(entrant.ratio, |ratio| format!("{:.3}", ratio.median)),
+        or_not(entrant.user_share, |share| {
             format!("{:.0} %", share * 100.0)
         }),
-        or_not(standing.switches, |(voluntary, involuntary)| {
+        or_not(entrant.switches, |(voluntary, involuntary)| {
             format!("{voluntary:.0} + {involuntary:.0}")
         }),
-        or_not(standing.threads, |threads| threads.to_string()),
-        or_not(standing.peak_memory, mebibytes),
+        or_not(entrant.threads, |threads| threads.to_string()),
+        or_not(entrant.peak_memory, mebibytes),
     ]
 }
 
-/// How the figures were got, true of every throughput table.
+/// The footnotes of every throughput table.
 fn how(outcome: &Outcome) -> Vec<String> {
     let rounds = outcome
         .rows
@@ -94,28 +94,28 @@ fn how(outcome: &Outcome) -> Vec<String> {
     vec![
         format!("{rounds} rounds of {timed} s after {warm_up} s of warm-up, discarded; every server a new process in every round, in shuffled order."),
         "Every byte of every reply was compared, warm-up included.".to_owned(),
-        "CPU: user and system time of the server's process in the window, per reply in the window; first the best \
-         round, since noise only adds. × floor: best to best, then the median of each round's ratio."
+        "CPU: user and system time of the server's process in the window, per reply in the window; the first column is \
+         the best round, since noise only adds. × floor: best to best, then the median of each round's ratio."
             .to_owned(),
         "user: part of the CPU time in user space, from the kernel's 10 ms ticks. switches: voluntary + involuntary, \
-         of the threads that live."
+         of live threads."
             .to_owned(),
     ]
 }
 
-/// What is true of some entrants only.
-fn exceptions(standings: &[Standing]) -> Vec<String> {
+/// The footnotes about some entrants only.
+fn exceptions(entrants: &[EntrantSummary]) -> Vec<String> {
     let mut notes = Vec::new();
-    let named = |of: &dyn Fn(&&Standing) -> bool| {
-        let names: Vec<&str> = standings
+    let named = |of: &dyn Fn(&&EntrantSummary) -> bool| {
+        let names: Vec<&str> = entrants
             .iter()
             .filter(of)
-            .map(|standing| standing.name.as_str())
+            .map(|entrant| entrant.name.as_str())
             .collect();
         names.join(", ")
     };
-    let agree = named(&|standing| standing.counts_agree && standing.void.is_none());
-    let without = named(&|standing| !standing.counts_agree && standing.void.is_none());
+    let agree = named(&|entrant| entrant.counts_agree && entrant.void.is_none());
+    let without = named(&|entrant| !entrant.counts_agree && entrant.void.is_none());
     if !agree.is_empty() {
         notes.push(format!(
             "The server's own counts agree with the client's ledger in every round: {agree}."
@@ -123,16 +123,13 @@ fn exceptions(standings: &[Standing]) -> Vec<String> {
     }
     if !without.is_empty() {
         notes.push(format!(
-            "The client's ledger only, since they leave no counts: {without}."
+            "Checked by the client's ledger only, since the server writes no counts: {without}."
         ));
     }
-    for standing in standings
-        .iter()
-        .filter(|standing| standing.connect_errors > 0)
-    {
+    for entrant in entrants.iter().filter(|entrant| entrant.connect_errors > 0) {
         notes.push(format!(
             "{}: {} connections could not be made.",
-            standing.name, standing.connect_errors
+            entrant.name, entrant.connect_errors
         ));
     }
     notes

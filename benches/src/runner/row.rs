@@ -1,4 +1,4 @@
-//! One subject in one round: started, loaded, costed, stopped, and its counts compared with the ledger.
+//! One subject in one round: started, loaded, sampled, stopped, and its counts compared with the ledger.
 
 use std::io;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::process::{Process, Usage, with_affinity};
 use crate::scratch::Scratch;
 use crate::subject::Subject;
 
-/// What one subject did in one round.
+/// One subject in one round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The round, from 0.
     pub round: usize,
     /// The subject.
     pub subject: String,
-    /// Its figures, if everything was right.
+    /// Its figures, unless the row is void.
     pub figures: Option<Figures>,
-    /// Otherwise what was wrong.
+    /// Why the row is void, if it is.
     pub void: Option<String>,
 }
 
@@ -39,14 +39,14 @@ impl Row {
     }
 }
 
-/// The figures of the timed window; what the system does not tell is `None`.
+/// The figures of the timed window; those that the system does not provide are `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Replies in the window.
     pub answered: u64,
     /// The window's length, in seconds.
     pub seconds: f64,
-    /// What was discarded before it, in seconds.
+    /// The length of the discarded warm-up, in seconds.
     pub warm_up_seconds: f64,
     /// From the first connect to the first whole reply, in microseconds.
     pub first_reply_us: f64,
@@ -54,17 +54,17 @@ pub struct Figures {
     pub rate: f64,
     /// Processor time of the server per request, in microseconds, user and system.
     pub cpu_us: Option<f64>,
-    /// The part of it in user space, from 0 to 1, by the kernel's ticks.
+    /// The share of it in user space, from 0 to 1, from the kernel's ticks.
     pub user_share: Option<f64>,
     /// Processor time of the load generator per request, in microseconds.
     pub client_cpu_us: Option<f64>,
     /// The server's threads at the end of the window.
     pub threads: Option<u64>,
-    /// The most memory the server has had, in bytes.
+    /// The server's peak memory, in bytes.
     pub peak_memory: Option<u64>,
-    /// The server's context switches per 1,000 requests because it waited.
+    /// The server's voluntary context switches per 1,000 requests: it waited.
     pub voluntary_switches: Option<f64>,
-    /// And because its turn was over.
+    /// Its involuntary context switches per 1,000 requests: it was preempted.
     pub involuntary_switches: Option<f64>,
     /// Connections that could not be made.
     pub connect_errors: u64,
@@ -77,7 +77,7 @@ pub struct Figures {
 /// Measures `subject` once.
 ///
 /// # Errors
-/// Why the row is void, in words.
+/// Why the row is void.
 pub(super) fn measure(
     subject: &Subject,
     options: &Options,

@@ -1,4 +1,4 @@
-//! What many rows say together: medians, spreads, ratios to the floor, and how much of it is noise.
+//! The summary of all rows: medians, spreads, ratios to the floor, and the noise.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +9,14 @@ use super::{Figures, Outcome};
 pub struct Spread {
     /// The lowest.
     pub low: f64,
-    /// The one in the middle.
+    /// The middle one.
     pub median: f64,
     /// The highest.
     pub high: f64,
 }
 
 impl Spread {
-    /// The spread of `values`; none if there are none.
+    /// Returns the spread of `values`, or `None` if there are none.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -32,41 +32,41 @@ impl Spread {
 
 /// One entrant's figures over all rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct EntrantSummary {
     /// The entrant.
     pub name: String,
-    /// Why it has no figures, if one of its rows is void.
+    /// Why it has no figures: the reason of its first void row.
     pub void: Option<String>,
     /// Replies per second.
     pub rate: Option<Spread>,
     /// Processor time of the server per request, in microseconds. The lowest compares best: noise only adds.
     pub cpu_us: Option<Spread>,
-    /// The lowest to the floor's lowest.
+    /// Its lowest, divided by the floor's lowest.
     pub best_ratio: Option<f64>,
-    /// Each round's to the floor's of the same round.
+    /// Each round's, divided by the floor's of the same round.
     pub ratio: Option<Spread>,
-    /// The part of the processor time in user space.
+    /// The share of the processor time in user space.
     pub user_share: Option<f64>,
     /// Context switches per 1,000 requests, voluntary and involuntary: medians.
     pub switches: Option<(f64, f64)>,
     /// The most threads at the end of a window.
     pub threads: Option<u64>,
-    /// The most memory, in bytes.
+    /// The highest peak memory, in bytes.
     pub peak_memory: Option<u64>,
     /// Processor time of the load generator per request, in microseconds.
     pub client_cpu_us: Option<Spread>,
     /// Connections that could not be made, in all rounds.
     pub connect_errors: u64,
-    /// Whether the server's counts agreed with the ledger in every round; false if it offers none.
+    /// Whether the server's counts agreed with the ledger in every round; false if it writes none.
     pub counts_agree: bool,
 }
 
-/// What one subject, measured as two, differs by from itself: no smaller difference means anything.
+/// The differences of one subject, measured as two, from itself: no smaller difference is significant.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Noise {
-    /// Between the two lowest processor times per request, as a part of them.
+    /// Between the two lowest processor times per request, relative to the smaller.
     pub best_cpu: Option<f64>,
-    /// Between the two medians of it.
+    /// Between the two median processor times per request.
     pub median_cpu: Option<f64>,
     /// Between the two medians of replies per second.
     pub rate: Option<f64>,
@@ -76,25 +76,25 @@ pub struct Noise {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Every entrant, in order.
-    pub standings: Vec<Standing>,
+    pub entrants: Vec<EntrantSummary>,
     /// The noise.
     pub noise: Noise,
 }
 
 impl Outcome {
-    /// What all rows say together.
+    /// Summarises all rows.
     pub fn summary(&self) -> Summary {
         let floor = self
             .entrants
             .first()
             .map_or(&[][..], |floor| std::slice::from_ref(floor));
         let floor: Vec<_> = floor.iter().flat_map(|floor| self.figures(floor)).collect();
-        let standings: Vec<Standing> = self
+        let entrants: Vec<EntrantSummary> = self
             .entrants
             .iter()
-            .map(|name| self.standing(name, &floor))
+            .map(|name| self.entrant(name, &floor))
             .collect();
-        let noise = match (standings.get(1), standings.last()) {
+        let noise = match (entrants.get(1), entrants.last()) {
             (Some(one), Some(again)) => noise(one, again),
             _ => Noise {
                 best_cpu: None,
@@ -102,7 +102,7 @@ impl Outcome {
                 rate: None,
             },
         };
-        Summary { standings, noise }
+        Summary { entrants, noise }
     }
 
     /// The figures of `entrant`, by round.
@@ -111,10 +111,10 @@ impl Outcome {
         rows.filter_map(|row| Some((row.round, row.figures.as_ref()?)))
     }
 
-    fn standing(&self, name: &str, floor: &[(usize, &Figures)]) -> Standing {
+    fn entrant(&self, name: &str, floor: &[(usize, &Figures)]) -> EntrantSummary {
         let mut rows = self.rows.iter().filter(|row| row.subject == name);
         let void = rows.find_map(|row| row.void.clone());
-        // One void row voids them all: what answered wrongly once is not to be compared.
+        // One void row voids them all: a server that answered wrongly once is not compared.
         let figures: Vec<_> = match void {
             Some(_) => Vec::new(),
             None => self.figures(name).collect(),
@@ -135,7 +135,7 @@ impl Outcome {
             spread(|figures| figures.voluntary_switches),
             spread(|figures| figures.involuntary_switches),
         );
-        Standing {
+        EntrantSummary {
             name: name.to_owned(),
             rate: spread(|figures| Some(figures.rate)),
             best_ratio: cpu_us
@@ -167,28 +167,28 @@ impl Outcome {
     }
 }
 
-fn noise(one: &Standing, again: &Standing) -> Noise {
-    let differ = |of: fn(&Standing) -> Option<f64>| Some(difference(of(one)?, of(again)?));
+fn noise(one: &EntrantSummary, again: &EntrantSummary) -> Noise {
+    let differ = |of: fn(&EntrantSummary) -> Option<f64>| Some(difference(of(one)?, of(again)?));
     Noise {
-        best_cpu: differ(|standing| Some(standing.cpu_us?.low)),
-        median_cpu: differ(|standing| Some(standing.cpu_us?.median)),
-        rate: differ(|standing| Some(standing.rate?.median)),
+        best_cpu: differ(|entrant| Some(entrant.cpu_us?.low)),
+        median_cpu: differ(|entrant| Some(entrant.cpu_us?.median)),
+        rate: differ(|entrant| Some(entrant.rate?.median)),
     }
 }
 
-/// By how much two figures differ, as a part of the smaller.
+/// Returns the difference of two figures, relative to the smaller.
 fn difference(a: f64, b: f64) -> f64 {
     (a.max(b) / a.min(b)) - 1.0
 }
 
 impl Summary {
-    /// Pairs of subjects whose best processor times per request differ by no more than the noise.
+    /// Returns the pairs of subjects whose best processor times per request differ by no more than the noise.
     pub fn too_close(&self) -> Vec<(&str, &str)> {
         let Some(noise) = self.noise.best_cpu else {
             return Vec::new();
         };
-        // The one that entered again is no subject of its own.
-        let subjects = &self.standings[..self.standings.len().saturating_sub(1)];
+        // Excludes the first subject's second entry.
+        let subjects = &self.entrants[..self.entrants.len().saturating_sub(1)];
         let mut pairs = Vec::new();
         for (index, one) in subjects.iter().enumerate() {
             for other in &subjects[index + 1..] {

@@ -1,4 +1,4 @@
-//! The roles this program plays as a child: small servers, most of which misbehave in one way.
+//! The roles of this program as a child process: small servers and clients, most of which misbehave in one way.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,13 +17,13 @@ use poetry::{CloseReason, Counters, Counts, TransformService};
 /// The first argument of a child.
 pub(crate) const MARK: &str = "as-a-child";
 
-/// How to start this program in a role.
+/// Returns how to start this program in a role.
 pub(crate) fn launch(role: &[&str]) -> Launch {
     let program = std::env::current_exe().unwrap();
     Launch::new(program, [MARK].iter().chain(role).copied())
 }
 
-/// This program in a role, as a subject.
+/// Returns this program in a role, as a subject.
 pub(crate) fn subject(name: &str, role: &[&str]) -> Subject {
     let program = std::env::current_exe().unwrap();
     Subject::new(name, program, [MARK].iter().chain(role).copied())
@@ -36,9 +36,9 @@ pub(crate) fn main(role: &[&str]) {
         ["counting", mode, stats] => counting(stats, mode, 0),
         ["counting-wrongly", mode, stats] => counting(stats, mode, 1),
         ["ends"] => std::process::exit(3),
-        ["babbles"] => println!("Hello on this fine day"),
+        ["prints-another-line"] => println!("Hello on this fine day"),
         ["is-silent"] => wait_for_sigterm(),
-        ["stays"] => stays(),
+        ["ignores-sigterm"] => ignore_sigterm(),
         ["fetches", addresses @ ..] => fetch(addresses, |poem| poem),
         ["shouts", addresses @ ..] => fetch(addresses, |poem| poem.to_uppercase()),
         ["is-mute", ..] => {}
@@ -61,10 +61,10 @@ fn floor(keep_alive: bool) {
         .unwrap();
 }
 
-/// Serves, and does not end when it is asked to.
-fn stays() {
+/// Serves, and ignores SIGTERM.
+fn ignore_sigterm() {
     sigterm().thread_block().unwrap();
-    let _listener = listen("patience");
+    let _listener = listen("nothing");
     loop {
         thread::park();
     }
@@ -81,7 +81,7 @@ fn wait_for_sigterm() {
     sigterm().wait().unwrap();
 }
 
-/// A thread per connection, and counts left in the file `stats`, with `extra` replies that never were.
+/// Serves with a thread per connection, and writes its counts to the file `stats`, with `extra` invented replies.
 fn counting(stats: &str, mode: &str, extra: u64) {
     sigterm().thread_block().unwrap();
     let counters = Arc::new(Counters::default());
@@ -108,7 +108,7 @@ fn counting(stats: &str, mode: &str, extra: u64) {
     fs::write(stats, serde_json::to_string(&counts).unwrap() + "\n").unwrap();
 }
 
-/// Answers as every server does, refusing by a close without a reply.
+/// Answers as every server does: a refusal closes without a reply.
 fn serve(
     mut stream: TcpStream,
     service: &TransformService,
@@ -138,7 +138,7 @@ fn serve(
     }
 }
 
-/// Appends the replies that are due; says whether they are the last.
+/// Appends the replies to all frames; returns whether they are the last.
 fn answer(
     mut frames: Frames<'_, '_>,
     service: &TransformService,
@@ -162,7 +162,7 @@ fn answer(
     }
 }
 
-/// Fetches all poems at once, and prints what `change` makes of them.
+/// Fetches all poems at once, and prints each after `change`.
 fn fetch(addresses: &[&str], change: fn(String) -> String) {
     let connect = |address: &&str| TcpStream::connect(address).unwrap();
     let streams: Vec<TcpStream> = addresses.iter().map(connect).collect();

@@ -1,4 +1,4 @@
-//! Instructions per request, where valgrind is installed; elsewhere it is said that they are not available.
+//! Instructions per request; without valgrind, the error that they are not available.
 
 use measure::instructions::{self, Options};
 use measure::{Plan, Subject};
@@ -6,11 +6,14 @@ use measure::{Plan, Subject};
 use crate::child::subject;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
-    ("instructions::they_are_counted_or_not_available", counted),
-    ("instructions::a_flat_slope_is_refused", flat),
+    (
+        "instructions::a_request_is_counted_or_the_error_names_valgrind",
+        counted,
+    ),
+    ("instructions::runs_of_equal_length_are_refused", flat),
 ];
 
-/// What holds of optimised programs only: `cargo test --release -p quatrain-benches --test subjects`.
+/// Tests of optimised programs only: `cargo test --release -p quatrain-benches --test subjects`.
 pub(crate) const OPTIMISED: &[(&str, fn())] = &[(
     "instructions::the_floor_takes_at_most_1150_a_request",
     the_floor,

@@ -1,4 +1,4 @@
-//! Child processes and the runner that measures them. The subjects are this program itself, in the roles of `child`.
+//! Child processes and the runner that measures them. The subjects are this program in the roles of `child`.
 
 mod child;
 mod instructions;

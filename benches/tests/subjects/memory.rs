@@ -1,4 +1,4 @@
-//! What an idle connection costs, and what voids that.
+//! Memory of an idle connection, and faults that void the figure.
 
 use measure::memory::{self, Options, Outcome};
 use measure::pinning::Pinning;
@@ -7,10 +7,10 @@ use measure::{Exchange, Subject, report};
 use crate::child::subject;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
-    ("memory::an_idle_connection_has_a_cost", has_a_cost),
-    ("memory::s5_a_server_that_closes_is_void", closes),
+    ("memory::an_idle_connection_costs_memory", has_a_cost),
+    ("memory::s5_a_server_that_closes_voids_its_row", closes),
     (
-        "memory::s23_counts_that_differ_from_the_ledger_are_void",
+        "memory::s23_counts_that_differ_from_the_ledger_void_the_row",
         counts_that_differ,
     ),
 ];
@@ -25,9 +25,9 @@ fn measure(subject: Subject) -> Outcome {
         seed: 7,
         commit: None,
     };
-    let mut told = 0;
-    let outcome = memory::run(&options, &mut |_| told += 1).unwrap();
-    assert_eq!(told, outcome.rows.len());
+    let mut reported = 0;
+    let outcome = memory::run(&options, &mut |_| reported += 1).unwrap();
+    assert_eq!(reported, outcome.rows.len());
     outcome
 }
 
@@ -37,7 +37,7 @@ fn has_a_cost() {
     assert_eq!(row.void, None);
     assert_eq!(row.points.len(), 2);
     if cfg!(target_os = "linux") {
-        // A thread and a buffer of 64 KiB, of which one request touches a page.
+        // A thread, and a buffer of 64 KiB of which one request touches a page.
         assert!(row.own_slope() > Some(1_000.0), "{row:?}");
         assert!(row.points[1].threads >= Some(60));
     }
@@ -48,7 +48,10 @@ fn has_a_cost() {
 fn closes() {
     let outcome = measure(subject("counting", &["counting", "one-shot", "{stats}"]));
     let void = outcome.rows[0].void.as_deref().unwrap_or_default();
-    assert!(void.starts_with("closed by the server"), "{void}");
+    assert!(
+        void.starts_with("the server closed the connection"),
+        "{void}"
+    );
 }
 
 fn counts_that_differ() {

@@ -1,4 +1,4 @@
-//! Client commands with many slow poems: what they print is compared, byte for byte.
+//! Client commands with many slow poems: every byte of their output is compared.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use poetry::{Pace, Poem};
 use crate::child::subject;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
-    ("poems::a_client_is_timed_beside_the_ideal", is_timed),
-    ("poems::s11_a_client_that_fails_is_void", fails),
-    ("poems::a_client_that_prints_something_else_is_void", prints),
+    ("poems::a_client_is_timed_relative_to_the_ideal", is_timed),
+    ("poems::s11_a_client_that_fails_voids_its_row", fails),
+    ("poems::a_client_with_wrong_output_voids_its_row", prints),
 ];
 
 fn measure(subject: Subject) -> Outcome {

@@ -1,4 +1,4 @@
-//! Children are found by their line, costed, and stopped; those that misbehave are told from each other.
+//! Child processes are found by their line, sampled and stopped; each kind of misbehaviour has its own error.
 
 use std::time::Duration;
 
@@ -9,20 +9,23 @@ use crate::child::launch;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("process::a_server_is_found_by_its_line", a_server_is_found),
-    ("process::its_cost_grows_with_its_work", its_cost_grows),
     (
-        "process::s23_its_last_counts_agree_with_the_ledger",
+        "process::the_cost_of_a_server_grows_with_its_work",
+        its_cost_grows,
+    ),
+    (
+        "process::s23_the_final_counts_agree_with_the_ledger",
         its_counts_agree,
     ),
+    ("process::s23_missing_counts_are_an_error", counts_not_left),
+    ("process::a_server_that_ends_is_an_error", server_that_ends),
+    ("process::another_line_is_an_error", another_line),
+    ("process::a_silent_server_is_late", silent_server),
     (
-        "process::s23_counts_that_are_not_left_are_told",
-        counts_not_left,
+        "process::a_server_that_ignores_sigterm_is_killed",
+        server_that_ignores_sigterm,
     ),
-    ("process::one_that_ends_is_told", one_that_ends),
-    ("process::one_that_babbles_is_told", one_that_babbles),
-    ("process::one_that_says_nothing_is_late", one_that_is_silent),
-    ("process::one_that_stays_is_killed", one_that_stays),
-    ("process::one_that_cannot_be_started_is_told", not_started),
+    ("process::a_missing_program_is_an_error", not_started),
 ];
 
 const SOON: Duration = Duration::from_millis(200);
@@ -62,7 +65,7 @@ fn its_cost_grows() {
     }
 }
 
-/// A name for a file of this test alone.
+/// Returns the name of a file for this test alone.
 fn scratch(name: &str) -> String {
     let name = format!("quatrain-{}-{name}", std::process::id());
     std::env::temp_dir().join(name).display().to_string()
@@ -88,7 +91,7 @@ fn counts_not_left() {
     assert!(matches!(error, ProcessError::Stats { .. }), "{error}");
 }
 
-fn one_that_ends() {
+fn server_that_ends() {
     let error = start(&["ends"]).unwrap_err();
     assert!(
         error
@@ -98,17 +101,17 @@ fn one_that_ends() {
     );
 }
 
-fn one_that_babbles() {
-    let error = start(&["babbles"]).unwrap_err();
+fn another_line() {
+    let error = start(&["prints-another-line"]).unwrap_err();
     assert!(
         matches!(&error, ProcessError::Line { line, .. } if line == "Hello on this fine day"),
         "{error}"
     );
 }
 
-fn one_that_is_silent() {
+fn silent_server() {
     let mut launch = launch(&["is-silent"]);
-    launch.patience = SOON;
+    launch.timeout = SOON;
     let error = Process::start(&launch).unwrap_err();
     assert!(
         matches!(error, ProcessError::Late { what: "serve", .. }),
@@ -116,9 +119,9 @@ fn one_that_is_silent() {
     );
 }
 
-fn one_that_stays() {
-    let mut process = start(&["stays"]).unwrap();
-    process.set_patience(SOON);
+fn server_that_ignores_sigterm() {
+    let mut process = start(&["ignores-sigterm"]).unwrap();
+    process.set_timeout(SOON);
     let id = process.id();
     let error = process.stop().unwrap_err();
     assert!(

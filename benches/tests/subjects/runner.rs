@@ -1,4 +1,4 @@
-//! The runner: what is measured is verified, compared with the counts of the other side, and void when wrong.
+//! The runner: subjects are verified, compared with the client's ledger, and void on any fault.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         counts_that_differ,
     ),
     (
-        "runner::one_that_fails_its_verification_is_not_measured",
+        "runner::a_server_that_fails_verification_is_not_measured",
         fails_its_verification,
     ),
     (
-        "runner::one_that_cannot_be_started_is_void",
+        "runner::a_missing_program_voids_its_rows",
         cannot_be_started,
     ),
     ("runner::one_shot_is_verified_and_measured_too", one_shot),
@@ -67,11 +67,8 @@ fn run(options: &Options) -> Outcome {
 
 fn void(outcome: &Outcome, name: &str) -> String {
     let summary = outcome.summary();
-    let standing = summary
-        .standings
-        .iter()
-        .find(|standing| standing.name == name);
-    standing.unwrap().void.clone().unwrap_or_default()
+    let entrant = summary.entrants.iter().find(|entrant| entrant.name == name);
+    entrant.unwrap().void.clone().unwrap_or_default()
 }
 
 fn every_round() {
@@ -96,13 +93,13 @@ fn every_round() {
         assert_eq!(names, ["counting", "counting again", "floor"]);
     }
     let summary = outcome.summary();
-    for standing in &summary.standings {
-        assert_eq!(standing.void, None, "{}", standing.name);
-        assert_eq!(standing.counts_agree, standing.name != "floor");
-        assert!(standing.rate.unwrap().low > 0.0);
+    for entrant in &summary.entrants {
+        assert_eq!(entrant.void, None, "{}", entrant.name);
+        assert_eq!(entrant.counts_agree, entrant.name != "floor");
+        assert!(entrant.rate.unwrap().low > 0.0);
     }
     assert_eq!(
-        summary.standings[0].best_ratio.is_some(),
+        summary.entrants[0].best_ratio.is_some(),
         cfg!(target_os = "linux")
     );
     let text = report::throughput(&outcome).to_string();
@@ -119,7 +116,7 @@ fn every_round() {
 }
 
 fn the_order_is_shuffled() {
-    // What cannot be started is soon measured.
+    // A missing program makes a row at once.
     let nothing = |name| Subject::new(name, "/no/such/program", [""]);
     let order = |seed| {
         let options = Options {
@@ -139,18 +136,18 @@ fn counts_that_differ() {
     let subjects = ["counting", "counting-wrongly"].map(|role| threads(role, "keep-alive"));
     let outcome = run(&options(subjects.into(), true));
     assert_eq!(void(&outcome, "counting"), "");
-    let flaw = void(&outcome, "counting-wrongly");
-    assert!(flaw.starts_with("requests: the client has"), "{flaw}");
+    let problem = void(&outcome, "counting-wrongly");
+    assert!(problem.starts_with("requests: the client has"), "{problem}");
     let text = report::throughput(&outcome).to_string();
     assert!(text.contains("void: requests: the client has"), "{text}");
 }
 
-/// A one-shot server where keep-alive is promised.
+/// A one-shot server measured as a keep-alive one.
 fn fails_its_verification() {
     let outcome = run(&options(vec![threads("counting", "one-shot")], true));
-    let flaw = void(&outcome, "counting");
-    assert!(flaw.starts_with("pipelined requests: "), "{flaw}");
-    assert_eq!(void(&outcome, "counting again"), flaw);
+    let problem = void(&outcome, "counting");
+    assert!(problem.starts_with("pipelined requests: "), "{problem}");
+    assert_eq!(void(&outcome, "counting again"), problem);
 }
 
 fn cannot_be_started() {
