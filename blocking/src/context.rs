@@ -94,6 +94,8 @@ impl<'a> Context<'a> {
         if let Ok(&[address, ..]) = peer.addresses()
             && !self.is_cancelled()
             && let Ok(connecting) = self.begin_to(address, Holder::None)
+            // A cancel of everything that came meanwhile leaves it to the threads, as `Sockets::cancel` does.
+            && (!self.is_cancelled() || self.cancel.is_all())
         {
             self.report_connecting(address);
             self.begun = Some(connecting);
@@ -135,7 +137,7 @@ impl<'a> Context<'a> {
     fn connect_to(&mut self, address: SocketAddr) -> Result<Socket, FetchFailure> {
         let connecting = match self.begun.take() {
             Some(connecting) => {
-                self.register(Holder::Thread(connecting.hang_up()))?;
+                self.register(Holder::Thread(connecting.hang_up()));
                 connecting
             }
             None => {
@@ -143,6 +145,9 @@ impl<'a> Context<'a> {
                 self.begin_to(address, Holder::Thread)?
             }
         };
+        if self.is_cancelled() {
+            return Err(FetchFailure::Cancelled);
+        }
         let connect_deadline = connecting
             .since()
             .saturating_add(self.limits.connect_timeout);
@@ -171,18 +176,14 @@ impl<'a> Context<'a> {
             connecting.abort();
             return Err(FetchFailure::self_connected());
         }
-        self.register(holder(connecting.hang_up()))?;
+        self.register(holder(connecting.hang_up()));
         Ok(connecting)
     }
 
-    /// Registers the connection for cancels.
-    fn register(&self, holder: Holder) -> Result<(), FetchFailure> {
+    /// Registers the connection for cancels. A cancel before this has found another socket, or none, and a later one finds
+    /// this socket; so the caller must check for a cancel afterwards.
+    fn register(&self, holder: Holder) {
         self.sockets.register(self.index, holder);
-        // A cancel before the line above has found another socket, or none; a later one finds this socket.
-        if self.is_cancelled() {
-            return Err(FetchFailure::Cancelled);
-        }
-        Ok(())
     }
 
     fn report_connecting(&mut self, address: SocketAddr) {
@@ -191,7 +192,10 @@ impl<'a> Context<'a> {
     }
 
     fn connected(&mut self, socket: Socket) -> Result<Timed<Socket>, FetchFailure> {
-        self.register(Holder::Thread(socket.hang_up()))?;
+        self.register(Holder::Thread(socket.hang_up()));
+        if self.is_cancelled() {
+            return Err(FetchFailure::Cancelled);
+        }
         if self.reporter.wants(Interest::ALL) {
             self.scene.local = socket.local(); // A system call, which only observers need.
         }
