@@ -134,6 +134,15 @@ impl LineWriter {
         }
     }
 
+    /// Writes whole lines in the caller's thread if the sink has room for them now. So a single line needs no thread.
+    pub(crate) fn push_directly(&self, lines: &[u8]) {
+        if lines.len() <= PIECE_BYTES && !self.shared.sink.is_full() {
+            self.shared.sink.write(lines);
+        } else {
+            self.push(lines);
+        }
+    }
+
     /// Starts the thread. If that fails, the next line tries again.
     fn start(&self) {
         let shared = Arc::clone(&self.shared);

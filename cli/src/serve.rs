@@ -123,7 +123,7 @@ pub(crate) fn announce(what: &[u8], address: SocketAddr, model: &str) -> LineWri
     line.extend_from_slice(what);
     line.extend_from_slice(format!(" on {address} with {model}\n").as_bytes());
     let stdout = LineWriter::new("stdout", Announcement { address });
-    stdout.push(&line);
+    stdout.push_directly(&line);
     stdout
 }
 
@@ -188,7 +188,7 @@ fn obey(
     Status::Success
 }
 
-/// Watches for a second signal during the shutdown. The server cannot be asked for its counts then, so `counts` are those
+/// Watches for a second signal during the shutdown. The server's counts are not available then, so `counts` are those
 /// from the start of the shutdown.
 fn exit_on_second_signal(mut requests: Requests, counts: Counts, stats: Stats, stderr: LineWriter) {
     let watch = move || {

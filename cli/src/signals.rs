@@ -1,7 +1,7 @@
 //! Signals, as values that a thread waits for.
 //!
-//! A supervisor may start the command with these signals blocked. Whoever installs handlers also unblocks them, so that
-//! they arrive; threads started later inherit that.
+//! A supervisor may start the command with these signals blocked, so they are unblocked once their handlers are installed.
+//! Threads that are started later inherit that.
 
 use std::io;
 use std::thread;

@@ -68,11 +68,17 @@ fn blocks(table: &Table, columns: usize) -> String {
         let mut cells = row.iter();
         text += &wrap(cells.next().map_or("", String::as_str), columns);
         for (index, cell) in cells.enumerate() {
-            let line = match (row.len() == table.header.len(), table.header.get(index + 1)) {
-                (true, Some(name)) => format!("{name}: {cell}"),
+            let columns = columns.saturating_sub(2);
+            let figure = match (row.len() == table.header.len(), table.header.get(index + 1)) {
+                (true, Some(name)) => {
+                    let length = name.chars().count() + 2 + cell.chars().count();
+                    // A figure is not separated from its unit.
+                    let space = if length <= columns { " " } else { "\n" };
+                    format!("{name}:{space}{cell}")
+                }
                 _ => cell.clone(),
             };
-            for line in wrap(&line, columns.saturating_sub(2)).lines() {
+            for line in wrap(&figure, columns).lines() {
                 text += &format!("  {line}\n");
             }
         }
@@ -133,6 +139,12 @@ mod tests {
                 assert_eq!(text.matches(words).count(), times, "{columns}: {text}");
             }
         }
+    }
+
+    #[test]
+    fn a_figure_stays_on_the_line_of_its_unit() {
+        let text = render(&table(), Some(25));
+        assert!(text.contains("  one after another:\n  5.28 s\n"), "{text}");
     }
 
     #[test]

@@ -162,7 +162,7 @@ impl Drop for Process {
 /// The lines of a stream as they arrive.
 struct Lines {
     arriving: Receiver<String>,
-    seen: String,
+    text: String,
 }
 
 impl Lines {
@@ -183,7 +183,7 @@ impl Lines {
         });
         Self {
             arriving,
-            seen: String::new(),
+            text: String::new(),
         }
     }
 
@@ -191,12 +191,12 @@ impl Lines {
         loop {
             match self.arriving.recv_timeout(DEADLINE) {
                 Ok(line) => {
-                    self.seen += &line;
+                    self.text += &line;
                     if line.contains(words) {
                         return line;
                     }
                 }
-                Err(error) => panic!("'{words}' is missing ({error}) in: {}", self.seen),
+                Err(error) => panic!("'{words}' is missing ({error}) in: {}", self.text),
             }
         }
     }
@@ -205,9 +205,9 @@ impl Lines {
     fn all(mut self) -> String {
         loop {
             match self.arriving.recv_timeout(DEADLINE) {
-                Ok(line) => self.seen += &line,
-                Err(RecvTimeoutError::Disconnected) => return self.seen,
-                Err(RecvTimeoutError::Timeout) => panic!("it did not end; it wrote: {}", self.seen),
+                Ok(line) => self.text += &line,
+                Err(RecvTimeoutError::Disconnected) => return self.text,
+                Err(RecvTimeoutError::Timeout) => panic!("it did not end; it wrote: {}", self.text),
             }
         }
     }
