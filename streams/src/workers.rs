@@ -38,7 +38,7 @@ enum Phase {
     Over,
 }
 
-/// Ends the server's last phase but one when it is dropped. Every worker waits for that, so a panic must do it too.
+/// Starts [`Phase::Over`] when it is dropped. Every worker waits for that phase, so a panic must start it too.
 struct OverOnDrop(watch::Sender<Phase>);
 
 impl Drop for OverOnDrop {
@@ -58,6 +58,27 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its counts up to now (S23).
+    pub fn counters(&self) -> Counts {
+        Counts::of(self.counters.iter().map(|counters| &**counters))
+    }
+
+    /// Stops accepting, lets requests in flight finish for up to `grace`, closes the rest, and ends every thread of the
+    /// server (S21). Blocks until then.
+    pub fn shutdown(mut self, grace: Duration) -> Summary {
+        self.end(grace);
+        Summary {
+            finished: self.stop.finished.load(Ordering::Relaxed),
+            cut: self.stop.cut.load(Ordering::Relaxed),
+            counters: self.counters(),
+        }
+    }
+
     /// Serves `service` in as many threads as `options` ask for.
     pub(crate) fn start(
         listener: TcpListener,
@@ -70,7 +91,7 @@ impl RunningServer {
             Service::Transform(_) => Role::TransformServer,
         };
         let reporter = Reporter::new(crate::NAME, role, options.clock.clone(), observer);
-        let mut workers = Self {
+        let mut server = Self {
             address: listener.local_addr()?,
             counters: Vec::new(),
             stop: Arc::default(),
@@ -82,7 +103,7 @@ impl RunningServer {
             listener,
             others,
             permits: permits(&options.limits),
-            over: OverOnDrop(workers.phase.clone()),
+            over: OverOnDrop(server.phase.clone()),
         };
         let sources =
             std::iter::once(acceptor).chain(receivers.into_iter().map(Source::HandedOver));
@@ -93,13 +114,13 @@ impl RunningServer {
                 service: service.clone(),
                 counters: Arc::default(),
                 reporter: reporter.clone(),
-                stop: Arc::clone(&workers.stop),
-                phase: workers.phase.subscribe(),
+                stop: Arc::clone(&server.stop),
+                phase: server.phase.subscribe(),
             };
-            workers.counters.push(Arc::clone(&worker.counters));
-            workers.threads.push(worker.start(source)?);
+            server.counters.push(Arc::clone(&worker.counters));
+            server.threads.push(worker.start(source)?);
         }
-        Ok(workers)
+        Ok(server)
     }
 
     fn end(&mut self, grace: Duration) {
@@ -125,29 +146,6 @@ fn permits(limits: &Limits) -> Arc<Semaphore> {
 
 fn permits_max(limits: &Limits) -> u32 {
     u32::try_from(limits.connections_max).map_or(u32::MAX >> 3, |max| max.min(u32::MAX >> 3))
-}
-
-impl RunningServer {
-    /// The address that it listens on.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Its counts up to now (S23).
-    pub fn counters(&self) -> Counts {
-        Counts::of(self.counters.iter().map(|counters| &**counters))
-    }
-
-    /// Stops accepting, lets requests in flight finish for up to `grace`, closes the rest, and ends every thread of the
-    /// server (S21). Blocks until then.
-    pub fn shutdown(mut self, grace: Duration) -> Summary {
-        self.end(grace);
-        Summary {
-            finished: self.stop.finished.load(Ordering::Relaxed),
-            cut: self.stop.cut.load(Ordering::Relaxed),
-            counters: self.counters(),
-        }
-    }
 }
 
 impl poetry::Server for RunningServer {

@@ -34,7 +34,9 @@ where
         let polled = writing.poll_all(connection, &replies.bytes, cx);
         if let Poll::Ready(Ok(())) = polled {
             connection.answered(replies.count - answered);
-            undelivered.take().map(buffer::give_spare);
+            if let Some(replies) = undelivered.take() {
+                buffer::give_spare(replies);
+            }
         } else {
             let whole = frames_within(&replies.bytes, writing.taken).frames as u32;
             connection.answered(whole - answered);

@@ -383,7 +383,7 @@ impl Observer for AsksDuringTurns {
             }
             other if state.asked => state.meanwhile[other as usize] += requests,
             // Not always after the same answer of a round.
-            _ if state.answers % 7 == 0 => {
+            _ if state.answers.is_multiple_of(7) => {
                 (&self.modest).write_all(b"6:shout.,").unwrap();
                 state.asked = true;
                 state.meanwhile = [0; 5];
