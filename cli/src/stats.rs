@@ -1,5 +1,5 @@
 //! Where a server's counts go: a line of JSON for each SIGUSR1, and one at exit (S23). A sink that does not keep up, such
-//! as a FIFO without a reader, delays neither signals nor the exit (S22).
+//! as a FIFO that is not read, delays neither signals nor the exit (S22).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

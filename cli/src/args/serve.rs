@@ -36,7 +36,7 @@ const SIGNALS: &str = "\
 SIGTERM or Ctrl-C stops accepting and gives requests and poems in flight up to --grace to finish; a second one ends the \
 server at once. SIGUSR1 writes the counts to --stats; actors also writes its supervision tree to stderr, and blocking its \
 threads.
-Exit status: 0 all finished, 1 something was cut off, 2 it could not start.";
+Exit status: 0 all finished, 1 something was cut, 2 it could not start.";
 
 #[derive(Args)]
 #[command(arg_required_else_help = true)]

@@ -39,6 +39,14 @@ fn s21_a_server_started_with_blocked_signals_reports_and_stops() {
 }
 
 #[test]
+fn the_floor_started_with_blocked_signals_can_be_stopped() {
+    let mut floor = start_with_blocked_signals(&["floor"]);
+    floor.wait_until_serving();
+    floor.signal(Signal::SIGTERM);
+    assert_eq!(floor.signal_at_end(), Some(Signal::SIGTERM as i32));
+}
+
+#[test]
 fn s21_a_server_with_a_full_stdout_pipe_serves_and_stops() {
     let (unread, mut full) = std::io::pipe().unwrap();
     let capacity = fcntl(&full, FcntlArg::F_GETPIPE_SZ).unwrap();

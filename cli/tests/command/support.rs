@@ -3,8 +3,9 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -129,7 +130,7 @@ impl Process {
     pub(crate) fn end(mut self) -> Ended {
         let stdout = self.stdout.take().map(Lines::all).unwrap_or_default();
         let stderr = self.stderr.take().map(Lines::all).unwrap_or_default();
-        let status = self.wait();
+        let status = self.wait().code();
         Ended {
             status,
             stdout,
@@ -137,8 +138,13 @@ impl Process {
         }
     }
 
-    /// Waits for the exit status; `None` if the process had to be killed, because it did not end in time.
-    fn wait(&mut self) -> Option<i32> {
+    /// Waits for the end, and returns the signal that ended the process, if one did.
+    pub(crate) fn signal_at_end(mut self) -> Option<i32> {
+        self.wait().signal()
+    }
+
+    /// Waits for the end. A process that does not end in time is killed.
+    fn wait(&mut self) -> ExitStatus {
         let pid = Pid::from_raw(self.child.id() as i32);
         let (ended, end) = channel::<()>();
         thread::spawn(move || {
@@ -148,7 +154,7 @@ impl Process {
         });
         let status = self.child.wait().unwrap();
         drop(ended);
-        status.code()
+        status
     }
 }
 
