@@ -130,8 +130,9 @@ impl Builds {
         let mode: &[&str] = if keep_alive { &["--keep-alive"] } else { &[] };
         let mut subjects = self.each_build("floor", &[&["floor"], mode].concat());
         for model in &self.models {
-            let words = ["serve", "transform", "--model", model, "--stats", "{stats}"];
-            subjects.extend(self.each_build(model, &[&words, mode].concat()));
+            let words = ["serve", "transform", "--model", model];
+            let counts = ["--log", "error", "--stats", "{stats}"];
+            subjects.extend(self.each_build(model, &[&words, &counts, mode].concat()));
         }
         subjects
     }

@@ -84,9 +84,9 @@ const QUOTED_BYTES_MAX: usize = 40;
 
 /// Formats `bytes` for an error: their number and the first of them.
 fn abridged(bytes: &[u8]) -> String {
-    let (quoted, more) = match bytes.get(..QUOTED_BYTES_MAX) {
-        Some(start) => (start, "…"),
-        None => (bytes, ""),
+    let (quoted, more) = match bytes.split_at_checked(QUOTED_BYTES_MAX) {
+        Some((start, [_, ..])) => (start, "…"),
+        _ => (bytes, ""),
     };
     match bytes.len() {
         0 => "nothing".to_owned(),
@@ -110,4 +110,17 @@ fn converse(address: SocketAddr, pieces: &[&[u8]]) -> io::Result<Vec<u8>> {
     let mut found = Vec::new();
     stream.read_to_end(&mut found)?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_in_an_error_is_quoted_up_to_a_bound() {
+        assert_eq!(abridged(b""), "nothing");
+        assert_eq!(abridged(b"4:A\n,"), r"5 bytes, `4:A\n,`");
+        let long = abridged(&[b'x'; 41]);
+        assert_eq!(long, format!("41 bytes, `{}…`", "x".repeat(40)));
+    }
 }

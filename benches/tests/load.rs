@@ -162,6 +162,22 @@ fn an_excess_reply_voids_the_run_even_after_the_last_request() {
 }
 
 #[test]
+fn a_server_of_another_protocol_is_found_by_its_first_wrong_byte() {
+    let error = load::run(&plan(replies(b"a poem longer than the reply"), 1)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            LoadError::WrongByte {
+                reply: 0,
+                at: 0,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
 fn s5_a_server_that_closes_between_requests_voids_a_keep_alive_run() {
     let error = load::run(&plan(replies(b"4:AHOY,"), 2)).unwrap_err();
     assert!(

@@ -7,7 +7,7 @@ use std::io::{BufWriter, ErrorKind};
 use std::path::Path;
 
 use measure::load::Extent;
-use measure::runner::{self, Options, Outcome, Progress};
+use measure::runner::{self, Options, Outcome, Progress, ROUNDS_MIN};
 use measure::{Exchange, Pinning, Plan, Subject, report, verify};
 
 use crate::args::MeasureArgs;
@@ -16,9 +16,6 @@ use crate::line_writer::LineWriter;
 use crate::status_line::StatusLine;
 use crate::words::counted;
 use crate::{output, signals, table_layout, terminal};
-
-/// Fewer rounds have no spread worth the name: with three, the median is a measurement that was neither best nor worst.
-const ROUNDS_MIN: usize = 3;
 
 /// Measures, and prints the report. If a subject does anything wrong, its row is void and the status is 1.
 pub(crate) fn run(args: &MeasureArgs, stderr: &LineWriter) -> Ended {

@@ -186,8 +186,7 @@ impl Connection {
     #[inline]
     fn compare(&mut self, bytes: usize, shared: &mut Shared) -> Result<(), ConnectionError> {
         if bytes > self.owed {
-            let bytes = bytes - self.owed;
-            return Err(LoadError::Excess { bytes }.into());
+            return Err(self.excess(bytes, shared).into());
         }
         let end = self.at + bytes;
         if shared.replies[self.at..end] != shared.buffer[..bytes] {
@@ -205,6 +204,19 @@ impl Connection {
         match whole > 0 && shared.keep_alive {
             true => self.send_next(whole, shared),
             false => Ok(()),
+        }
+    }
+
+    /// Returns the error of receiving more bytes than are owed. A wrong byte among those owed says more: the server does
+    /// not speak the protocol.
+    #[cold]
+    fn excess(&self, bytes: usize, shared: &Shared) -> LoadError {
+        let owed = &shared.replies[self.at..][..self.owed];
+        match owed == &shared.buffer[..self.owed] {
+            true => LoadError::Excess {
+                bytes: bytes - self.owed,
+            },
+            false => shared.wrong_byte(self.at, self.owed),
         }
     }
 
