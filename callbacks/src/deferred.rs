@@ -1,31 +1,38 @@
-//! A result that has not come yet, and what is to be done with it: Twisted's Deferred, typed.
+//! A result that comes later, and the callbacks that take it: Twisted's Deferred, typed.
 //!
-//! Making one gives two ends: the [`Trigger`] fires it, once; the [`Deferred`] collects callbacks. The machinery is in
-//! `deferred/chain.rs`; what is built from Deferreds, in the other files of the folder.
+//! [`Deferred::new`] returns two ends: the [`Trigger`] fires, once; the [`Deferred`] collects callbacks. The machinery is in
+//! `deferred/chain.rs`. The other files build on Deferreds: lists, locks, queues and coroutines.
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
-use poetry::panics;
-
 use self::chain::{Canceller, Chain, Next, Settled, Step};
-use crate::failure::{Cancelled, Failure, Panicked, TimedOut};
+use self::ends::WeakControl;
+use self::outcome::{erase, restore};
+use crate::failure::{Cancelled, Failure, TimedOut};
 use crate::timers::Clock;
 
 pub(crate) mod chain;
 pub(crate) mod coroutine;
+mod ends;
 pub(crate) mod list;
+mod outcome;
 pub(crate) mod queue;
 pub(crate) mod semaphore;
+mod teardown;
 
-/// A `T`, or a [`Failure`], that will come.
+pub use ends::{Control, NotPaused, Trigger};
+pub use outcome::{Outcome, maybe_deferred};
+
+/// A value or a [`Failure`] that comes later.
 ///
-/// It is single-owner: what adds a callback takes the Deferred and gives back that of the callback's result. Results
-/// travel as in Twisted (D1): an `Ok` to the next callback, a failure to the next errback, and what a handler returns
-/// decides the side that follows. Handlers return a `Result`, or a `Deferred` to be waited for (D4). They run at once
-/// if the result is there (D3), in the thread that fires otherwise.
+/// A Deferred has one owner: adding a callback consumes it and returns the Deferred of the callback's result. Results
+/// travel as in Twisted (D1): an `Ok` goes to the next callback, a failure to the next errback, and the handler's return
+/// value decides which side follows. A handler returns a `Result`, or a `Deferred` to wait for (D4); see [`Outcome`].
+/// Handlers run at once if the result is there (D3), otherwise in the call that fires.
 ///
 /// ```
 /// use callbacks::{Deferred, Failure};
@@ -38,7 +45,7 @@ pub(crate) mod semaphore;
 /// assert_eq!(length.take_result().unwrap().unwrap(), 4);
 /// ```
 ///
-/// However many callbacks there are, or Deferreds that wait for each other, they need no stack (D9):
+/// Chains of any length run in constant stack (D9):
 ///
 /// ```
 /// use callbacks::Deferred;
@@ -57,56 +64,14 @@ pub struct Deferred<T> {
     types: PhantomData<fn() -> T>,
 }
 
-/// Fires one [`Deferred`]. Firing takes it, so that firing twice cannot be written (D2):
-///
-/// ```compile_fail,E0382
-/// let (trigger, deferred) = callbacks::Deferred::new();
-/// trigger.callback(1);
-/// trigger.callback(2);
-/// # drop(deferred);
-/// ```
-///
-/// Dropped unfired, it fails its Deferred with [`Abandoned`](crate::Abandoned): nobody waits for ever. As that is nobody's
-/// failure, it is not reported when nobody handles it (D8).
-#[must_use = "a Deferred whose trigger is dropped fails"]
-pub struct Trigger<T> {
-    chain: Rc<Chain>,
-    types: PhantomData<fn(T)>,
-}
-
-/// What handlers return: a `Result`, or a `Deferred` that will have one.
-pub trait Outcome {
-    /// What the next callback gets.
-    type Value: 'static;
-
-    #[doc(hidden)]
-    fn into_next(self) -> Next;
-}
-
-impl<T: 'static> Outcome for Result<T, Failure> {
-    type Value = T;
-
-    fn into_next(self) -> Next {
-        Next::Settled(erase(self))
-    }
-}
-
-impl<T: 'static> Outcome for Deferred<T> {
-    type Value = T;
-
-    fn into_next(self) -> Next {
-        Next::Wait(self.chain)
-    }
-}
-
 impl<T: 'static> Deferred<T> {
-    /// One that has not fired, with what fires it. Cancelled, it fails with [`Cancelled`].
+    /// Creates a Deferred that has not fired, and its trigger. Cancelling it makes it fail with [`Cancelled`].
     pub fn new() -> (Trigger<T>, Self) {
         Self::ends(Canceller::None)
     }
 
-    /// One whose work can be stopped. `canceller` is called when it is cancelled before it fired, at most once; what
-    /// it returns is the result, and so is what it fires; otherwise the Deferred fails with [`Cancelled`] (D6).
+    /// Creates a Deferred whose work can be stopped. Cancelling it before it has fired calls `canceller`, at most once. The
+    /// result is what `canceller` returns or fires; if it does neither, the Deferred fails with [`Cancelled`] (D6).
     ///
     /// ```
     /// use callbacks::Deferred;
@@ -137,18 +102,18 @@ impl<T: 'static> Deferred<T> {
         }
     }
 
-    /// One that has `value` already (D14).
+    /// Creates a Deferred that has fired with `value` (D14).
     pub fn succeed(value: T) -> Self {
         Self::of(Chain::settled(erase(Ok(value))))
     }
 
-    /// One that has failed already (D14).
+    /// Creates a Deferred that has failed (D14).
     pub fn fail(failure: impl Into<Failure>) -> Self {
         Self::of(Chain::settled(Err(failure.into())))
     }
 
-    /// `callback` gets the value and decides what follows; a failure passes by. It runs at once if the value is there
-    /// (D3). What follows may be another Deferred: then what is added behind waits for that one (D4).
+    /// Adds a callback, which takes the value and decides what follows. A failure skips it. If the callback returns a
+    /// Deferred, the handlers added after it wait for that one (D4).
     ///
     /// ```
     /// use callbacks::Deferred;
@@ -173,7 +138,16 @@ impl<T: 'static> Deferred<T> {
         })
     }
 
-    /// `errback` gets the failure and decides what follows; a value passes by.
+    /// Adds an errback, which takes the failure and decides what follows. A value skips it, so both have the same type; use
+    /// [`add_callbacks`](Self::add_callbacks) to change it:
+    ///
+    /// ```
+    /// use callbacks::{Deferred, Failure};
+    ///
+    /// let poem = Deferred::<String>::fail(Failure::message("no poem"));
+    /// let found: Deferred<Option<String>> = poem.add_callbacks(|poem| Ok(Some(poem)), |_| Ok(None));
+    /// assert_eq!(found.take_result().unwrap().unwrap(), None);
+    /// ```
     pub fn add_errback<O: Outcome<Value = T>>(
         self,
         errback: impl FnOnce(Failure) -> O + 'static,
@@ -184,7 +158,7 @@ impl<T: 'static> Deferred<T> {
         })
     }
 
-    /// One of the two gets the result; `errback` does not see the failure of `callback` (D1).
+    /// Adds a pair of handlers, of which one takes the result. `errback` does not take a failure of `callback` (D1).
     ///
     /// ```
     /// use callbacks::{Deferred, Failure};
@@ -206,7 +180,7 @@ impl<T: 'static> Deferred<T> {
         })
     }
 
-    /// `both` gets the result, whichever side it comes down.
+    /// Adds a handler that takes the result of either side.
     pub fn add_both<O: Outcome>(
         self,
         both: impl FnOnce(Result<T, Failure>) -> O + 'static,
@@ -214,8 +188,30 @@ impl<T: 'static> Deferred<T> {
         self.step(move |settled| both(settled.map(restore)).into_next())
     }
 
-    /// Fails with [`TimedOut`] unless what has been added so far is through within `time` of now (D7). It is
-    /// cancelled then; a cancel by anybody else stays [`Cancelled`].
+    /// Adds a handler of either side to a Deferred that stays where it is stored, so its type cannot change.
+    ///
+    /// ```
+    /// use callbacks::Deferred;
+    ///
+    /// struct Cache {
+    ///     poem: Deferred<usize>,
+    /// }
+    /// let (trigger, poem) = Deferred::new();
+    /// let cache = Cache { poem };
+    /// cache.poem.also(|result| result.map(|length| length + 1));
+    /// trigger.callback(4);
+    /// assert_eq!(cache.poem.take_result().unwrap().unwrap(), 5);
+    /// ```
+    pub fn also<O: Outcome<Value = T>>(
+        &self,
+        both: impl FnOnce(Result<T, Failure>) -> O + 'static,
+    ) {
+        let step = move |settled: Settled| both(settled.map(restore)).into_next();
+        self.chain.push(Step::Call(Box::new(step)));
+    }
+
+    /// Cancels the Deferred unless the handlers added so far have run within `time` of now; it then fails with [`TimedOut`]
+    /// (D7). A failure by the user's own cancel stays [`Cancelled`].
     ///
     /// ```
     /// use callbacks::{Clock, Deferred, TimedOut};
@@ -228,7 +224,7 @@ impl<T: 'static> Deferred<T> {
     /// assert!(poem.take_result().unwrap().unwrap_err().is::<TimedOut>());
     /// ```
     pub fn timeout(self, time: Duration, clock: &Clock) -> Self {
-        let expired = Rc::new(std::cell::Cell::new(false));
+        let expired = Rc::new(Cell::new(false));
         let (chain, expires) = (Rc::downgrade(&self.chain), Rc::clone(&expired));
         let call = clock.call_later(time, move || {
             if let Some(chain) = chain.upgrade() {
@@ -237,7 +233,7 @@ impl<T: 'static> Deferred<T> {
             }
         });
         self.add_both(move |result| {
-            // It may be the call itself that brings this result.
+            // Fails if the timer itself has brought this result.
             let _ = call.cancel();
             match result {
                 Err(failure) if expired.get() && failure.is::<Cancelled>() => Err(TimedOut.into()),
@@ -246,8 +242,8 @@ impl<T: 'static> Deferred<T> {
         })
     }
 
-    /// The result is not wanted any more: see [`with_canceller`](Self::with_canceller). Fired already, nothing
-    /// happens; waiting for an inner Deferred, that one is cancelled (D6).
+    /// Cancels the Deferred: see [`with_canceller`](Self::with_canceller). Does nothing if it has fired, unless it waits for
+    /// an inner Deferred: then that one is cancelled (D6).
     ///
     /// ```
     /// use callbacks::{Cancelled, Deferred};
@@ -255,14 +251,14 @@ impl<T: 'static> Deferred<T> {
     /// let (trigger, poem) = Deferred::<String>::new();
     /// poem.cancel();
     /// assert!(trigger.is_cancelled());
-    /// trigger.callback("nobody hears of this".to_owned());
+    /// trigger.callback("dropped".to_owned());
     /// assert!(poem.take_result().unwrap().unwrap_err().is::<Cancelled>());
     /// ```
     pub fn cancel(&self) {
         self.chain.cancel();
     }
 
-    /// Holds the result here until as many [`unpause`](Self::unpause) have come as pauses (D5).
+    /// Pauses the handlers that have not run yet, until [`unpause`](Self::unpause) has been called as often (D5).
     ///
     /// ```
     /// use callbacks::{Deferred, NotPaused};
@@ -283,12 +279,12 @@ impl<T: 'static> Deferred<T> {
     /// Ends one pause.
     ///
     /// # Errors
-    /// It was not paused.
+    /// The Deferred is not paused.
     pub fn unpause(&self) -> Result<(), NotPaused> {
         self.chain.unpause().then_some(()).ok_or(NotPaused)
     }
 
-    /// For whoever wants to cancel or pause it after it has been handed on.
+    /// Returns a handle that can cancel or pause the Deferred after it has been handed on.
     ///
     /// ```
     /// use callbacks::{Cancelled, Deferred};
@@ -309,20 +305,20 @@ impl<T: 'static> Deferred<T> {
         WeakControl(Rc::downgrade(&self.chain))
     }
 
-    /// Whether a result, or a cancel, has come; it may still be on its way through the callbacks.
+    /// Returns whether it has fired or was cancelled; its handlers may still have to run.
     pub fn has_fired(&self) -> bool {
         self.chain.is_fired()
     }
 
-    /// Whether there is a result that has been through all callbacks.
+    /// Returns whether all handlers have run and the result can be taken.
     pub fn is_settled(&self) -> bool {
         self.chain.is_settled()
     }
 
-    /// The result, if it has been through all callbacks.
+    /// Takes the result, if all handlers have run.
     ///
     /// # Errors
-    /// The Deferred itself, if it has not.
+    /// Returns the Deferred itself if it has no result yet.
     pub fn take_result(self) -> Result<Result<T, Failure>, Self> {
         match self.chain.take() {
             Some(settled) => Ok(settled.map(restore)),
@@ -336,134 +332,10 @@ impl<T: 'static> Deferred<T> {
     }
 }
 
-impl<T: 'static> Trigger<T> {
-    /// The result is `value`: runs the callbacks there are.
-    pub fn callback(self, value: T) {
-        self.fire(Ok(value));
-    }
-
-    /// There will be no value: runs the errbacks there are.
-    pub fn errback(self, failure: impl Into<Failure>) {
-        self.fire(Err(failure.into()));
-    }
-
-    /// The one or the other.
-    pub fn fire(self, result: Result<T, Failure>) {
-        self.chain.fire(erase(result));
-    }
-
-    /// Whether the Deferred was cancelled, so that firing it has no effect.
-    pub fn is_cancelled(&self) -> bool {
-        self.chain.is_cancelled()
-    }
-}
-
-impl<T> Trigger<T> {
-    /// Leaves the Deferred waiting for ever.
-    pub(crate) fn never(mut self) {
-        self.chain = Chain::new(Canceller::None);
-        self.chain.forget();
-    }
-}
-
-impl<T> Drop for Trigger<T> {
-    fn drop(&mut self) {
-        if !self.chain.is_fired() {
-            chain::abandon(Rc::clone(&self.chain));
-        }
-    }
-}
-
-/// Cancels or pauses a [`Deferred`] that somebody else holds.
-#[derive(Clone)]
-pub struct Control {
-    chain: Rc<Chain>,
-}
-
-impl Control {
-    /// As [`Deferred::cancel`].
-    pub fn cancel(&self) {
-        self.chain.cancel();
-    }
-
-    /// As [`Deferred::pause`].
-    pub fn pause(&self) {
-        self.chain.pause();
-    }
-
-    /// As [`Deferred::unpause`].
-    ///
-    /// # Errors
-    /// It was not paused.
-    pub fn unpause(&self) -> Result<(), NotPaused> {
-        self.chain.unpause().then_some(()).ok_or(NotPaused)
-    }
-}
-
-/// A [`Control`] for those who must not keep the Deferred alive: members that know each other.
-pub(crate) struct WeakControl(Weak<Chain>);
-
-impl WeakControl {
-    pub(crate) fn cancel(&self) {
-        if let Some(chain) = self.0.upgrade() {
-            chain.cancel();
-        }
-    }
-}
-
-/// `unpause` without a pause (D5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the Deferred is not paused")]
-pub struct NotPaused;
-
-/// Calls `function` and makes what it returns a Deferred, whatever it is; a panic in it is a failure (D14).
-///
-/// ```
-/// use callbacks::{Failure, maybe_deferred};
-///
-/// let found = maybe_deferred(|| Ok("Ahoy".to_owned()));
-/// assert_eq!(found.take_result().unwrap().unwrap(), "Ahoy");
-/// let failed = maybe_deferred(|| -> Result<(), Failure> { panic!("no poem") });
-/// assert_eq!(failed.take_result().unwrap().unwrap_err().to_string(), "a callback panicked: no poem");
-/// ```
-pub fn maybe_deferred<O: Outcome>(function: impl FnOnce() -> O) -> Deferred<O::Value> {
-    match panics::contain(function).map(O::into_next) {
-        Ok(Next::Settled(settled)) => Deferred::of(Chain::settled(settled)),
-        Ok(Next::Wait(chain)) => Deferred::of(chain),
-        Err(message) => Deferred::fail(Panicked(message)),
-    }
-}
-
-fn erase<T: 'static>(result: Result<T, Failure>) -> Settled {
-    match result {
-        Ok(value) => Ok(Box::new(value)),
-        Err(failure) => Err(failure),
-    }
-}
-
-fn restore<T: 'static>(value: chain::Value) -> T {
-    match value.downcast() {
-        Ok(value) => *value,
-        Err(_) => unreachable!("a Deferred<T> carries a T"),
-    }
-}
-
 impl<T> fmt::Debug for Deferred<T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Deferred")
             .field("fired", &self.chain.is_fired())
             .finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Debug for Trigger<T> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Trigger").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Control {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Control").finish_non_exhaustive()
     }
 }

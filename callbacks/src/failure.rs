@@ -1,9 +1,11 @@
-//! What travels down the failure side of a Deferred: any error, boxed, that can be asked for its kind.
+//! The failure side of a Deferred: any error, boxed, whose type can be tested and taken out.
 
 use std::error::Error;
 use std::fmt;
 
-/// An error of any kind on its way to an errback.
+use crate::deferred::list::{AllFailed, FirstError};
+
+/// An error of any type on its way to an errback.
 ///
 /// Any [`Error`] becomes a `Failure` by `?` or `into`; [`trap`](Failure::trap) takes it out again.
 ///
@@ -19,19 +21,19 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that is only words.
+    /// Creates a failure that is only a message.
     pub fn message(words: impl Into<String>) -> Self {
         Self {
             error: words.into().into(),
         }
     }
 
-    /// Whether the error is an `E` (Twisted's `check`).
+    /// Returns whether the error is an `E` (Twisted's `check`).
     pub fn is<E: Error + 'static>(&self) -> bool {
         self.error.is::<E>()
     }
 
-    /// The error, if it is an `E`.
+    /// Returns the error if it is an `E`.
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
         self.error.downcast_ref()
     }
@@ -39,7 +41,7 @@ impl Failure {
     /// Takes the error out if it is an `E`.
     ///
     /// # Errors
-    /// The failure itself, to be passed on, if it is something else: so that an errback can write
+    /// Returns the failure itself if the error is of another type, so that an errback can pass it on with
     /// `failure.trap::<Cancelled>()?`.
     pub fn trap<E: Error + 'static>(self) -> Result<E, Self> {
         match self.error.downcast() {
@@ -48,7 +50,18 @@ impl Failure {
         }
     }
 
-    /// The error.
+    /// Returns whether the failure only says that results will never come, which is not reported (D8): [`Abandoned`], or
+    /// that of a list's members.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let of_list = |error: &FirstError| error.failure.is_abandoned();
+        let of_all =
+            |error: &AllFailed| !error.0.is_empty() && error.0.iter().all(Self::is_abandoned);
+        self.is::<Abandoned>()
+            || self.downcast_ref().is_some_and(of_list)
+            || self.downcast_ref().is_some_and(of_all)
+    }
+
+    /// Returns the error.
     pub fn error(&self) -> &(dyn Error + 'static) {
         &*self.error
     }
@@ -74,14 +87,14 @@ impl fmt::Debug for Failure {
     }
 }
 
-/// Somebody did not want the result any more (D6).
+/// The Deferred was cancelled (D6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("cancelled")]
 pub struct Cancelled;
 
-/// What was to fire the Deferred is gone: its result will never come.
+/// The trigger of the Deferred was dropped, so its result will never come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("abandoned: nobody is left to fire it")]
+#[error("abandoned: its trigger was dropped")]
 pub struct Abandoned;
 
 /// The result did not come in time (D7).
@@ -94,7 +107,7 @@ pub struct TimedOut;
 #[error("a Deferred cannot wait for itself")]
 pub struct WaitsForItself;
 
-/// A callback panicked; what exceptions are to Twisted, but never the way to say that something failed.
+/// A callback panicked. Twisted turns exceptions into failures; here a handler returns an `Err` for an expected failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a callback panicked: {0}")]
 pub struct Panicked(pub String);

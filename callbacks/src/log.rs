@@ -1,5 +1,5 @@
-//! Failures dropped unhandled, and panics that were contained. They go to the thread's hook; without one, to stderr, one
-//! line each.
+//! Reports of failures that were dropped unhandled and of panics that were contained. They go to the thread's hook, or
+//! without one to stderr, one line each.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::rc::Rc;
 
 use poetry::panics;
 
-/// A failure or panic that no handler has seen.
+/// A failure or a panic that no handler took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// A Deferred was dropped with a failure that no errback had seen (D8).
+    /// A Deferred was dropped with a failure that no errback took (D8).
     Unhandled {
         /// The failure's message.
         failure: String,
@@ -40,7 +40,7 @@ thread_local! {
     static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
 }
 
-/// Reports this thread's troubles to `hook` from now on, instead of stderr.
+/// Sends this thread's reports to `hook` from now on, instead of stderr.
 ///
 /// ```
 /// use callbacks::{Deferred, Failure, log};
@@ -66,7 +66,7 @@ pub(crate) fn report(trouble: Trouble) {
     }
 }
 
-/// Runs `call`. A panic in it is reported and goes no further (R4).
+/// Runs `call`. Reports a panic in it and returns `None` (R4).
 pub(crate) fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
     panics::contain(call)
         .map_err(|message| report(Trouble::Panicked { message }))

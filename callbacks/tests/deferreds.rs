@@ -57,7 +57,7 @@ fn d10_cancelling_a_list_of_any_kind_cancels_every_member_once() {
 }
 
 #[test]
-fn d10_a_list_that_no_member_can_fire_any_more_is_abandoned() {
+fn d10_a_list_that_waits_for_one_success_fails_with_all_failures() {
     let (trigger, last) = Deferred::<()>::new();
     let members = vec![Deferred::fail(words("a")), last];
     let first = DeferredList::new(members)
@@ -66,7 +66,8 @@ fn d10_a_list_that_no_member_can_fire_any_more_is_abandoned() {
     assert!(!first.has_fired());
     trigger.errback(words("b"));
     let failure = first.take_result().unwrap().unwrap_err();
-    assert!(failure.is::<Abandoned>());
+    let failures = failure.trap::<AllFailed>().unwrap();
+    assert_eq!(failures.to_string(), "all 2 failed; a; b");
 }
 
 #[test]
@@ -282,7 +283,7 @@ fn d11_the_first_success_wins_a_race_and_the_rest_are_cancelled() {
     let winner = race(vec![one, Deferred::fail(words("out")), two]);
     fast.callback("fast");
     assert!(slow.is_cancelled());
-    assert_eq!(winner.take_result().unwrap().unwrap(), ("fast", 2));
+    assert_eq!(winner.take_result().unwrap().unwrap(), (2, "fast"));
     let lost = race(vec![
         Deferred::<()>::fail(words("a")),
         Deferred::fail(words("b")),

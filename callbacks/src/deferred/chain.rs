@@ -1,29 +1,27 @@
-//! What stands behind a `Deferred` of any type: one result at a time, and the steps it still has to go. Everything that
-//! could recurse (firing, waiting, cancelling, dropping) is a loop here, so that depth costs no stack (D9).
+//! The untyped machinery of a `Deferred`: one result, and the steps that it has yet to go through. Firing, waiting and
+//! cancelling are loops, so that chains of any depth take constant stack (D9); `teardown.rs` does the same for dropping.
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
 use std::rc::{Rc, Weak};
-use std::thread::LocalKey;
 
 use poetry::panics;
 
-use crate::failure::{Abandoned, Cancelled, Failure, Panicked, WaitsForItself};
-use crate::log::{self, Trouble};
+use crate::failure::{Cancelled, Failure, Panicked, WaitsForItself};
 
-/// A value of the type that the step it goes to expects; the typed layer above sees to that.
+/// A value of the type that the next step expects, which the typed layer above guarantees.
 pub(super) type Value = Box<dyn Any>;
-/// A result on its way.
+/// A result on its way through the steps.
 pub(super) type Settled = Result<Value, Failure>;
 
-/// What a step makes of a result.
+/// The outcome of a step.
 #[derive(Debug)]
 pub enum Next {
     /// A result, for the next step.
     Settled(Settled),
-    /// The result of that chain, when it has one.
+    /// The result of this chain, once it has one.
     Wait(Rc<Chain>),
 }
 
@@ -34,33 +32,33 @@ pub(super) enum Step {
     Call(Handler),
     /// A coroutine that waits for the result.
     Await(Handler),
-    /// The end of an inner chain: its result goes to the outer one, which waits for it.
+    /// The end of an inner chain: the outer one takes its result.
     Resume(Rc<Chain>),
 }
 
-/// Who is asked when nobody wants the result any more (D6).
+/// What a cancel calls (D6).
 #[derive(Default)]
 pub(super) enum Canceller {
     #[default]
     None,
-    /// Called at most once; may say what the result is.
+    /// Called at most once; it may return the result.
     Once(Box<dyn FnOnce() -> Option<Settled>>),
-    /// A coroutine: the cancel goes on to what it awaits, and the coroutine decides (D13).
+    /// A coroutine: the cancel goes on to the chain that it awaits, and the coroutine decides what follows (D13).
     Delegate(Weak<dyn Delegate>),
 }
 
-/// Somebody who passes a cancel on.
+/// Passes a cancel on.
 pub(super) trait Delegate {
-    /// What it waits for, which is to be cancelled in its place.
+    /// Returns the chain to cancel instead: the one that it awaits.
     fn awaited(&self) -> Option<Rc<Chain>>;
-    /// It was cancelled while it waited for nothing.
+    /// Notes a cancel that came while it awaited nothing.
     fn cancelled(&self);
 }
 
-/// One Deferred, whatever its type.
+/// A Deferred without its type.
 #[derive(Default)]
 pub struct Chain {
-    state: RefCell<State>,
+    pub(super) state: RefCell<State>,
 }
 
 impl std::fmt::Debug for Chain {
@@ -70,21 +68,21 @@ impl std::fmt::Debug for Chain {
 }
 
 #[derive(Default)]
-struct State {
-    result: Option<Settled>,
-    steps: VecDeque<Step>,
-    canceller: Canceller,
+pub(super) struct State {
+    pub(super) result: Option<Settled>,
+    pub(super) steps: VecDeque<Step>,
+    pub(super) canceller: Canceller,
     /// The inner chain whose result this one waits for.
     inner: Option<Weak<Chain>>,
     pauses: usize,
     fired: bool,
-    /// Cancelled before it fired: the one fire that is still to come is swallowed.
-    swallows: bool,
+    /// Whether it was cancelled before it fired, so that the one later fire is dropped.
+    cancelled: bool,
     running: bool,
 }
 
 impl State {
-    /// Whether the result may not go on now.
+    /// Returns whether the result must stay where it is for now.
     fn is_held(&self) -> bool {
         self.running || self.pauses > 0 || self.inner.is_some()
     }
@@ -110,11 +108,11 @@ impl Chain {
         })
     }
 
-    /// Gives the chain its first result, unless it was cancelled. Only the one trigger calls this, and only once.
+    /// Gives the chain its first result, unless it was cancelled. Only its trigger calls this, once.
     pub(super) fn fire(self: &Rc<Self>, result: Settled) {
-        let swallows = mem::take(&mut self.state.borrow_mut().swallows);
-        // Without the borrow: what the result owns may come back here when it is dropped.
-        if !swallows {
+        let cancelled = mem::take(&mut self.state.borrow_mut().cancelled);
+        // Without the borrow: dropping the result may call back here.
+        if !cancelled {
             self.settle(result);
         }
     }
@@ -129,12 +127,12 @@ impl Chain {
         run(Rc::clone(self));
     }
 
-    /// Nobody will ask for a result: there is none to be had.
+    /// Marks a chain that will never have a result as fired.
     pub(super) fn forget(&self) {
         self.state.borrow_mut().fired = true;
     }
 
-    /// Adds a step; it runs at once if the result has come and nothing holds it (D3).
+    /// Adds a step, which runs at once if the result has come and nothing holds it (D3).
     pub(super) fn push(self: &Rc<Self>, step: Step) {
         self.state.borrow_mut().steps.push_back(step);
         run(Rc::clone(self));
@@ -159,14 +157,14 @@ impl Chain {
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
-        self.state.borrow().swallows
+        self.state.borrow().cancelled
     }
 
     pub(super) fn pause(&self) {
         self.state.borrow_mut().pauses += 1;
     }
 
-    /// Whether there was a pause to end (D5).
+    /// Ends a pause. Returns whether there was one (D5).
     pub(super) fn unpause(self: &Rc<Self>) -> bool {
         {
             let mut state = self.state.borrow_mut();
@@ -187,7 +185,7 @@ impl Chain {
                 Target::Inner(inner) => target = inner,
                 Target::Here(canceller) => return target.cancel_here(canceller),
                 Target::Orphan => return target.cancel_orphan(),
-                Target::Nobody => return,
+                Target::None => return,
             }
         }
     }
@@ -198,7 +196,7 @@ impl Chain {
             return inner.upgrade().map_or(Target::Orphan, Target::Inner);
         }
         if state.fired {
-            return Target::Nobody;
+            return Target::None;
         }
         if let Canceller::Delegate(delegate) = &state.canceller {
             let delegate = delegate.upgrade();
@@ -206,7 +204,7 @@ impl Chain {
             if let (Some(delegate), None) = (delegate, &awaited) {
                 delegate.cancelled();
             }
-            return awaited.map_or(Target::Nobody, Target::Inner);
+            return awaited.map_or(Target::None, Target::Inner);
         }
         Target::Here(mem::take(&mut state.canceller))
     }
@@ -218,10 +216,10 @@ impl Chain {
             Canceller::None | Canceller::Delegate(_) => None,
         };
         if self.state.borrow().fired {
-            return; // The canceller has fired it: that result stands.
+            return; // The canceller has fired the chain, and that result stands.
         }
-        // First: the errbacks that run now may fire what they have cancelled.
-        self.state.borrow_mut().swallows = true;
+        // Set first: the errbacks that run now may use the trigger.
+        self.state.borrow_mut().cancelled = true;
         self.settle(result.unwrap_or_else(|| Err(Cancelled.into())));
     }
 
@@ -230,7 +228,7 @@ impl Chain {
         run(Rc::clone(self));
     }
 
-    /// The next step that may run, with the result it takes.
+    /// Takes the next step that may run, and its input.
     fn next_step(&self) -> Option<(Step, Settled)> {
         let mut state = self.state.borrow_mut();
         if state.is_held() || state.result.is_none() {
@@ -241,7 +239,7 @@ impl Chain {
         Some((step, state.result.take()?))
     }
 
-    /// Takes in what a step made.
+    /// Accepts the outcome of a step.
     fn accept(self: &Rc<Self>, next: Next) {
         self.state.borrow_mut().running = false;
         let result = match next {
@@ -251,7 +249,7 @@ impl Chain {
                 Some(result) => result,
                 None => {
                     self.state.borrow_mut().inner = Some(Rc::downgrade(&inner));
-                    // Not `push`: an inner chain that is held now is run by whoever lets it go.
+                    // Not `push`, which would run the inner chain: the code that holds it runs it later.
                     let resume = Step::Resume(Rc::clone(self));
                     inner.state.borrow_mut().steps.push_back(resume);
                     return;
@@ -267,8 +265,8 @@ impl Chain {
         state.result = Some(result);
     }
 
-    /// Whether `inner` is this chain or waits, through others, for it (D4). Only a chain that is waited for can close a
-    /// ring, so the walk is not made while a long chain grows.
+    /// Returns whether `inner` is this chain or waits for it through others (D4). Only a chain that another one waits for
+    /// can close a ring, so a growing chain is not walked at every step.
     pub(super) fn would_wait_for_itself(self: &Rc<Self>, inner: &Rc<Self>) -> bool {
         if Rc::ptr_eq(self, inner) {
             return true;
@@ -300,18 +298,19 @@ impl Chain {
     }
 }
 
-/// Where a cancel goes.
+/// The target of a cancel.
 enum Target {
-    /// On, to the chain that is waited for.
+    /// The chain that this one waits for.
     Inner(Rc<Chain>),
-    /// To a chain that has not fired.
+    /// This chain, which has not fired.
     Here(Canceller),
-    /// To a chain that waits for one which nobody can fire any more.
+    /// This chain, which waits for one that no longer exists.
     Orphan,
-    Nobody,
+    /// Nowhere: the chain has fired, or its coroutine has taken note.
+    None,
 }
 
-/// Lets the result of `chain` go as far as it can, and on into the chains that wait for it.
+/// Runs the steps of `chain` as far as they can go, and those of the chains that wait for it.
 fn run(mut chain: Rc<Chain>) {
     while let Some((step, result)) = chain.next_step() {
         match step {
@@ -326,78 +325,4 @@ fn run(mut chain: Rc<Chain>) {
             }
         }
     }
-}
-
-thread_local! {
-    /// Chains that nobody can fire any more, while somebody sees to them.
-    static ABANDONED: RefCell<Option<Vec<Rc<Chain>>>> = const { RefCell::new(None) };
-}
-
-/// Fails `chain`, since nobody is left to fire it. What this runs may abandon others.
-pub(super) fn abandon(chain: Rc<Chain>) {
-    one_by_one(&ABANDONED, chain, |chain| chain.fire(Err(Abandoned.into())));
-}
-
-/// Sees to `first`, and to what is handed in meanwhile, in one loop and not by recursion: however long a chain is, the
-/// stack is not. A panic costs the one it comes from. When the thread is ending, `first` is dropped here.
-fn one_by_one<T>(
-    waiting: &'static LocalKey<RefCell<Option<Vec<T>>>>,
-    first: T,
-    see_to: impl Fn(T),
-) {
-    let mut next = Some(first);
-    let is_outermost = waiting.try_with(|waiting| match &mut *waiting.borrow_mut() {
-        Some(others) => {
-            others.extend(next.take());
-            false
-        }
-        empty => {
-            *empty = Some(Vec::new());
-            true
-        }
-    });
-    if is_outermost != Ok(true) {
-        return;
-    }
-    while let Some(one) = next {
-        log::contained(|| see_to(one));
-        next = waiting.with_borrow_mut(|waiting| {
-            let next = waiting.as_mut().and_then(Vec::pop);
-            if next.is_none() {
-                *waiting = None;
-            }
-            next
-        });
-    }
-}
-
-/// A failure that nobody has taken is reported (D8); what the chain owns is buried.
-impl Drop for Chain {
-    fn drop(&mut self) {
-        let state = mem::take(self.state.get_mut());
-        // Of a result that never came there is nothing to say, if nobody waited for it.
-        if let Some(Err(failure)) = &state.result
-            && !failure.is::<Abandoned>()
-        {
-            let failure = failure.to_string();
-            log::report(Trouble::Unhandled { failure });
-        }
-        bury(state);
-    }
-}
-
-thread_local! {
-    /// What is still to be dropped, while somebody is dropping.
-    static GRAVES: RefCell<Option<Vec<State>>> = const { RefCell::new(None) };
-}
-
-/// Drops `state`, whose steps may own further chains.
-fn bury(state: State) {
-    if state.steps.is_empty()
-        && state.result.is_none()
-        && matches!(state.canceller, Canceller::None)
-    {
-        return;
-    }
-    one_by_one(&GRAVES, state, drop);
 }

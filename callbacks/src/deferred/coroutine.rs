@@ -1,5 +1,5 @@
-//! Coroutines (D13, Part 17): an `async` block that awaits Deferreds, one at a time, and is itself one. There is no
-//! executor: whoever fires the Deferred that is awaited goes on with the block.
+//! Coroutines (D13, Part 17): an `async` block that awaits Deferreds, one at a time, and is itself a Deferred. There is no
+//! executor: the call that fires the awaited Deferred resumes the block.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,16 +13,17 @@ use std::task::{Context, Poll, Waker};
 use poetry::panics;
 
 use super::chain::{Canceller, Chain, Delegate, Next, Settled, Step};
-use super::{Deferred, Trigger, restore};
+use super::outcome::restore;
+use super::{Deferred, Trigger};
 use crate::failure::{Failure, Panicked, WaitsForItself};
 use crate::log;
 
-/// Runs `block` up to its first wait, and gives back the Deferred of its result.
+/// Runs `block` up to its first wait, and returns the Deferred of its result.
 ///
-/// A value that is there already is taken without a pause. Cancelling the Deferred cancels what the block awaits, or, if
-/// it is not waiting at that moment, what it awaits next: the failure arrives there, and may be caught, or passed on with
-/// `?`; the block's result is the Deferred's, either way. Only Deferreds can be awaited in it, and one at a time: several
-/// are awaited as one [`DeferredList`](crate::DeferredList). One that waits for the block itself fails with
+/// Awaiting a Deferred that has fired takes its value without a pause. Cancelling the block's Deferred cancels the Deferred
+/// that the block awaits, or the next one if it awaits none at that moment. The failure arrives at the `await`, where the
+/// block can catch it or pass it on with `?`. The block can await only Deferreds, one at a time; it awaits several as one
+/// [`DeferredList`](crate::DeferredList). Awaiting a Deferred that waits for the block itself fails with
 /// [`WaitsForItself`].
 ///
 /// ```
@@ -56,30 +57,30 @@ pub fn coroutine<T: 'static>(
             cancelled: Cell::new(false),
         }
     });
-    begin(routine);
-    made.unwrap_or_else(|| unreachable!("made with the routine"))
+    start(routine);
+    made.unwrap_or_else(|| unreachable!("created with the routine"))
 }
 
-/// A block under way. What it awaits owns it; so does nobody else, and when that is dropped, so is the block.
+/// A block under way. Only the Deferred that it awaits owns it; dropping that Deferred drops the block.
 struct Routine<T, F> {
     block: Cell<Option<Pin<Box<F>>>>,
-    /// That of its result.
+    /// The chain of its result.
     chain: Weak<Chain>,
     trigger: Cell<Option<Trigger<T>>>,
-    /// Nothing while it runs, or can run.
+    /// Empty while the block runs or is ready to run.
     awaited: RefCell<Weak<Chain>>,
-    /// Cancelled while it awaited nothing: what it awaits next is to be cancelled.
+    /// Whether it was cancelled while it awaited nothing, so that the next awaited Deferred is cancelled.
     cancelled: Cell<bool>,
 }
 
 trait Resume {
-    /// Goes on to the next wait, or to the end.
+    /// Runs the block to its next wait or its end.
     fn step(self: Rc<Self>);
-    /// Notes what is awaited now, so that a cancel finds it; whether one has come before.
+    /// Notes the chain that is awaited, for cancels. Returns whether a cancel has come before.
     fn awaits(&self, chain: Weak<Chain>) -> bool;
-    /// What was awaited is there.
+    /// Notes that the awaited result has come.
     fn awaits_nothing(&self);
-    /// Whether its result is what `chain` waits for.
+    /// Returns whether `chain` waits for this routine's result.
     fn would_wait_for_itself(&self, chain: &Rc<Chain>) -> bool;
 }
 
@@ -129,24 +130,24 @@ impl<T, F> Delegate for Routine<T, F> {
 }
 
 thread_local! {
-    /// The routine whose block runs.
+    /// The routine whose block is running.
     static CURRENT: RefCell<Option<Rc<dyn Resume>>> = const { RefCell::new(None) };
-    /// Routines that can go on; there while somebody sees to them.
+    /// Routines that are ready to run, while an outer call is running routines.
     static READY: RefCell<Option<VecDeque<Rc<dyn Resume>>>> = const { RefCell::new(None) };
 }
 
-/// Begins `routine`: now, even in the midst of another.
-fn begin(routine: Rc<dyn Resume>) {
+/// Starts `routine` now, even while another one is running.
+fn start(routine: Rc<dyn Resume>) {
     if READY.with_borrow(Option::is_some) {
         routine.step();
     } else {
-        go_on(routine);
+        resume(routine);
     }
 }
 
-/// Lets `routine` go on: now, or, when one that runs has brought this about, as soon as that one waits. So a chain of
-/// routines that wait for each other costs no stack.
-fn go_on(routine: Rc<dyn Resume>) {
+/// Resumes `routine`: now, or, while another one is running, as soon as that one waits. So routines that wait for each
+/// other take constant stack.
+fn resume(routine: Rc<dyn Resume>) {
     let first = READY.with_borrow_mut(|ready| match ready {
         Some(ready) => {
             ready.push_back(Rc::clone(&routine));
@@ -179,7 +180,7 @@ impl<T: 'static> IntoFuture for Deferred<T> {
 
     fn into_future(self) -> Awaited<T> {
         Awaited {
-            state: State::Asked(self.chain),
+            state: State::New(self.chain),
             types: PhantomData,
         }
     }
@@ -188,7 +189,7 @@ impl<T: 'static> IntoFuture for Deferred<T> {
 /// A Deferred that a [`coroutine`] awaits.
 ///
 /// # Panics
-/// When it is polled by anything but a coroutine before it has fired.
+/// Panics if anything but a coroutine polls it before it has fired.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Awaited<T> {
     state: State,
@@ -197,8 +198,8 @@ pub struct Awaited<T> {
 
 enum State {
     /// Not polled yet.
-    Asked(Rc<Chain>),
-    /// The chain will put its result here. It is not owned any more: it owns the routine.
+    New(Rc<Chain>),
+    /// The chain will put its result here. This state does not own the chain: the chain owns the routine.
     Waiting(Rc<Cell<Option<Settled>>>),
 }
 
@@ -207,13 +208,13 @@ impl<T: 'static> Future for Awaited<T> {
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         let settled = match &self.state {
-            State::Asked(chain) => chain.take(),
+            State::New(chain) => chain.take(),
             State::Waiting(slot) => slot.take(),
         };
         if let Some(settled) = settled {
             return Poll::Ready(settled.map(restore));
         }
-        if let State::Asked(chain) = &self.state {
+        if let State::New(chain) = &self.state {
             match wait_for(chain) {
                 Ok(slot) => self.state = State::Waiting(slot),
                 Err(failure) => return Poll::Ready(Err(failure.into())),
@@ -223,10 +224,10 @@ impl<T: 'static> Future for Awaited<T> {
     }
 }
 
-/// Has the current routine go on when `chain` has a result.
+/// Resumes the current routine when `chain` has a result.
 fn wait_for(chain: &Rc<Chain>) -> Result<Rc<Cell<Option<Settled>>>, WaitsForItself> {
     let routine = CURRENT.with_borrow(Clone::clone);
-    let routine = routine.expect("a Deferred is awaited in a coroutine only");
+    let routine = routine.expect("a Deferred can be awaited only in a coroutine");
     if routine.would_wait_for_itself(chain) {
         return Err(WaitsForItself);
     }
@@ -236,7 +237,7 @@ fn wait_for(chain: &Rc<Chain>) -> Result<Rc<Cell<Option<Settled>>>, WaitsForItse
     chain.push(Step::Await(Box::new(move |settled| {
         routine.awaits_nothing();
         filled.set(Some(settled));
-        go_on(routine);
+        resume(routine);
         Next::Settled(Ok(Box::new(())))
     })));
     if cancelled {

@@ -1,4 +1,4 @@
-//! Many Deferreds as one: `DeferredList`, and its simpler relatives (D10, D11).
+//! Many Deferreds as one: `DeferredList`, `gather_results` and `race` (D10, D11).
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -7,7 +7,10 @@ use std::rc::Rc;
 use super::{Deferred, Trigger, WeakControl};
 use crate::failure::Failure;
 
-/// Waits for any number of Deferreds; how is said by the method that makes the one they become.
+/// Waits for any number of Deferreds. Its methods make them one Deferred.
+///
+/// A failure has one owner: the list's result takes it from the member, so it is reported (D8) only if that result is
+/// dropped. (In Twisted the member keeps it and reports it too, unless errors are consumed.)
 ///
 /// ```
 /// use callbacks::{Deferred, DeferredList, Failure};
@@ -19,18 +22,18 @@ use crate::failure::Failure;
 /// assert_eq!(results[1].as_ref().unwrap_err().to_string(), "no poem");
 /// ```
 #[derive(Debug)]
-#[must_use = "nothing waits until one of its methods is called"]
+#[must_use = "a list does nothing until one of its methods is called"]
 pub struct DeferredList<T> {
     members: Vec<Deferred<T>>,
     consume_errors: bool,
 }
 
-/// The first failure of several Deferreds, and whose it was.
+/// The first failure of several Deferreds, and the index of its member.
 #[derive(Debug)]
 pub struct FirstError {
-    /// Which member failed, from 0.
+    /// The index of the member, from 0.
     pub index: usize,
-    /// Its failure.
+    /// The member's failure.
     pub failure: Failure,
 }
 
@@ -43,7 +46,7 @@ impl fmt::Display for FirstError {
 impl std::error::Error for FirstError {}
 
 impl<T: 'static> DeferredList<T> {
-    /// Of `members`, in this order.
+    /// Creates a list of `members`.
     pub fn new(members: Vec<Deferred<T>>) -> Self {
         Self {
             members,
@@ -51,23 +54,27 @@ impl<T: 'static> DeferredList<T> {
         }
     }
 
-    /// Failures of members that are not part of the result are handled by being ignored, and not reported (D8).
+    /// Ignores failures of members that are not part of the result, instead of reporting them (D8).
     pub fn consume_errors(mut self) -> Self {
         self.consume_errors = true;
         self
     }
 
-    /// Every result, in index order, once all have come; at once if there are none. It never fails but by a cancel,
-    /// and that cancels every member (D10).
+    /// Fires with every result, in index order, once all have come; at once if there are no members. It fails only if it is
+    /// cancelled, which cancels every member (D10); it then always ends, even if members do not.
     pub fn all(self) -> Deferred<Vec<Result<T, Failure>>> {
-        let (gathering, whole) = Gathering::begin(&self.members);
+        let leftovers: fn(Vec<Result<T, Failure>>) = match self.consume_errors {
+            true => drop,
+            false => |results| results.into_iter().filter_map(Result::err).for_each(report),
+        };
+        let (gathering, whole) = Gathering::begin(&self.members, leftovers);
         if self.members.is_empty() {
             fire(&gathering.trigger, Ok(Vec::new()));
         }
         for (index, member) in self.members.into_iter().enumerate() {
             let gathering = Rc::clone(&gathering);
             drop(member.add_both(move |result| {
-                if let Some(results) = gathering.take_in(index, result) {
+                if let Some(results) = gathering.add(index, result) {
                     fire(&gathering.trigger, Ok(results));
                 }
                 Ok(())
@@ -76,8 +83,8 @@ impl<T: 'static> DeferredList<T> {
         whole
     }
 
-    /// The first value, and its index (Twisted's `fireOnOneCallback`). Without members it never fires; when all have
-    /// failed it is [`Abandoned`](crate::Abandoned), as every Deferred that nobody can fire any more.
+    /// Fires with the first value and its index (Twisted's `fireOnOneCallback`). Without members it never fires. It fails
+    /// with [`AllFailed`] when all members have failed. (Twisted then fires with the list of the failures.)
     ///
     /// ```
     /// use callbacks::{Deferred, DeferredList};
@@ -88,20 +95,31 @@ impl<T: 'static> DeferredList<T> {
     /// slow.callback("too late for the list");
     /// ```
     pub fn fire_on_one_callback(self) -> Deferred<(T, usize)> {
-        let (trigger, winner) = together(&self.members);
+        let (trigger, winner) = cancelling_all(&self.members);
         if self.members.is_empty() {
             trigger.take().into_iter().for_each(Trigger::never);
         }
         let consume = self.consume_errors;
+        let leftovers: fn(Vec<Failure>) = match consume {
+            true => drop,
+            false => |failures| failures.into_iter().for_each(report),
+        };
+        let failures = Rc::new(Gathering::of(self.members.len(), (), leftovers));
         for (index, member) in self.members.into_iter().enumerate() {
-            let trigger = Rc::clone(&trigger);
+            let (trigger, failures) = (Rc::clone(&trigger), Rc::clone(&failures));
             drop(member.add_both(move |result| {
                 match result {
                     Ok(value) => {
-                        fire(&trigger, Ok((value, index)));
+                        if fire(&trigger, Ok((value, index))) && !consume {
+                            failures.take().into_iter().for_each(report);
+                        }
                     }
-                    Err(failure) if !consume => return Err(failure),
-                    Err(_) => {}
+                    Err(late) if has_fired(&trigger) && !consume => return Err(late),
+                    Err(failure) => {
+                        if let Some(failures) = failures.add(index, failure) {
+                            fire(&trigger, Err(AllFailed(failures).into()));
+                        }
+                    }
                 }
                 Ok(())
             }));
@@ -109,9 +127,10 @@ impl<T: 'static> DeferredList<T> {
         winner
     }
 
-    /// All values in index order, or the [`FirstError`] as soon as one fails (Twisted's `fireOnOneErrback`).
+    /// Fires with all values in index order, or fails with the [`FirstError`] as soon as a member fails (Twisted's
+    /// `fireOnOneErrback`).
     pub fn fire_on_one_errback(self) -> Deferred<Vec<T>> {
-        let (gathering, whole) = Gathering::begin(&self.members);
+        let (gathering, whole) = Gathering::begin(&self.members, drop);
         if self.members.is_empty() {
             fire(&gathering.trigger, Ok(Vec::new()));
         }
@@ -120,7 +139,7 @@ impl<T: 'static> DeferredList<T> {
             let gathering = Rc::clone(&gathering);
             drop(member.add_both(move |result| match result {
                 Ok(value) => {
-                    if let Some(values) = gathering.take_in(index, value) {
+                    if let Some(values) = gathering.add(index, value) {
                         fire(&gathering.trigger, Ok(values));
                     }
                     Ok(())
@@ -135,7 +154,7 @@ impl<T: 'static> DeferredList<T> {
     }
 }
 
-/// All values in index order, or the [`FirstError`]; later failures are ignored (D11).
+/// Fires with all values in index order, or fails with the [`FirstError`]. Later failures are ignored (D11).
 ///
 /// ```
 /// use callbacks::{Deferred, Failure, gather_results};
@@ -151,21 +170,21 @@ pub fn gather_results<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<Vec<T>>
         .fire_on_one_errback()
 }
 
-/// The first value and its index; the other members are then cancelled. When all have failed, the failures in index
-/// order, as [`AllFailed`] (D11).
+/// Cancels all members but the first that succeeds, and fires with its index and value. Fails with [`AllFailed`], the
+/// failures in index order, when all have failed; at once if there are no members (D11).
 ///
 /// ```
 /// use callbacks::{Deferred, race};
 ///
 /// let (slow, loses) = Deferred::new();
 /// let winner = race(vec![loses, Deferred::succeed("fast")]);
-/// assert_eq!(winner.take_result().unwrap().unwrap(), ("fast", 1));
+/// assert_eq!(winner.take_result().unwrap().unwrap(), (1, "fast"));
 /// assert!(slow.is_cancelled());
 /// ```
-pub fn race<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<(T, usize)> {
+pub fn race<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<(usize, T)> {
     let losers: Rc<[WeakControl]> = members.iter().map(Deferred::weak_control).collect();
-    let (trigger, winner) = together(&members);
-    let failures = Rc::new(Gathering::of(members.len(), ()));
+    let (trigger, winner) = cancelling_all(&members);
+    let failures = Rc::new(Gathering::of(members.len(), (), drop));
     if members.is_empty() {
         fire(&trigger, Err(AllFailed(Vec::new()).into()));
     }
@@ -175,12 +194,14 @@ pub fn race<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<(T, usize)> {
         drop(member.add_both(move |result| {
             match result {
                 Ok(value) => {
-                    if fire(&trigger, Ok((value, index))) {
+                    if let Some(trigger) = trigger.take() {
+                        // Before the winner's callbacks, as in Twisted. The winner itself has fired.
                         losers.iter().for_each(WeakControl::cancel);
+                        trigger.callback((index, value));
                     }
                 }
                 Err(failure) => {
-                    if let Some(failures) = failures.take_in(index, failure) {
+                    if let Some(failures) = failures.add(index, failure) {
                         fire(&trigger, Err(AllFailed(failures).into()));
                     }
                 }
@@ -191,10 +212,10 @@ pub fn race<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<(T, usize)> {
     winner
 }
 
-/// Nobody won the [`race`].
+/// Every member of a [`race`], or of [`DeferredList::fire_on_one_callback`], failed.
 #[derive(Debug)]
 pub struct AllFailed(
-    /// Why, in index order.
+    /// The failures in index order.
     pub Vec<Failure>,
 );
 
@@ -211,8 +232,10 @@ impl std::error::Error for AllFailed {}
 
 type SharedTrigger<U> = Rc<Cell<Option<Trigger<U>>>>;
 
-/// A Deferred whose cancel cancels every one of `members`.
-fn together<T: 'static, U: 'static>(members: &[Deferred<T>]) -> (SharedTrigger<U>, Deferred<U>) {
+/// Creates a Deferred that cancels all `members` when it is cancelled.
+fn cancelling_all<T: 'static, U: 'static>(
+    members: &[Deferred<T>],
+) -> (SharedTrigger<U>, Deferred<U>) {
     let controls: Vec<WeakControl> = members.iter().map(Deferred::weak_control).collect();
     let (trigger, whole) = Deferred::with_canceller(move || {
         controls.iter().for_each(WeakControl::cancel);
@@ -221,7 +244,7 @@ fn together<T: 'static, U: 'static>(members: &[Deferred<T>]) -> (SharedTrigger<U
     (Rc::new(Cell::new(Some(trigger))), whole)
 }
 
-/// Fires if nobody has before; says whether that was so.
+/// Fires unless the trigger has been used. Returns whether it fired.
 fn fire<U: 'static>(trigger: &Cell<Option<Trigger<U>>>, result: Result<U, Failure>) -> bool {
     let trigger = trigger.take();
     let first = trigger.is_some();
@@ -231,7 +254,20 @@ fn fire<U: 'static>(trigger: &Cell<Option<Trigger<U>>>, result: Result<U, Failur
     first
 }
 
-/// Fires with this as the first failure; gives it back if it is not.
+/// Returns whether the trigger has been used.
+fn has_fired<U: 'static>(trigger: &Cell<Option<Trigger<U>>>) -> bool {
+    let unused = trigger.take();
+    let fired = unused.is_none();
+    trigger.set(unused);
+    fired
+}
+
+/// Reports a failure that is not part of the result, as a dropped Deferred does (D8).
+fn report(failure: Failure) {
+    drop(Deferred::<()>::fail(failure));
+}
+
+/// Fires with `failure` as the first one. Returns it if the trigger has been used.
 fn fail_first<U: 'static>(
     trigger: &Cell<Option<Trigger<U>>>,
     index: usize,
@@ -246,32 +282,52 @@ fn fail_first<U: 'static>(
     }
 }
 
-/// Results by index, until none is missing.
+/// Collects results by index until all have come.
 struct Gathering<R, G> {
     results: RefCell<(Vec<Option<R>>, usize)>,
     trigger: G,
+    /// Takes the results that have come if the others never do, so that no failure is lost (D8).
+    leftovers: fn(Vec<R>),
 }
 
 impl<R: 'static> Gathering<R, SharedTrigger<Vec<R>>> {
-    fn begin<T: 'static>(members: &[Deferred<T>]) -> (Rc<Self>, Deferred<Vec<R>>) {
-        let (trigger, whole) = together(members);
-        (Rc::new(Self::of(members.len(), trigger)), whole)
+    fn begin<T: 'static>(
+        members: &[Deferred<T>],
+        leftovers: fn(Vec<R>),
+    ) -> (Rc<Self>, Deferred<Vec<R>>) {
+        let (trigger, whole) = cancelling_all(members);
+        let gathering = Self::of(members.len(), trigger, leftovers);
+        (Rc::new(gathering), whole)
     }
 }
 
 impl<R, G> Gathering<R, G> {
-    fn of(count: usize, trigger: G) -> Self {
+    fn of(count: usize, trigger: G, leftovers: fn(Vec<R>)) -> Self {
         Self {
             results: RefCell::new(((0..count).map(|_| None).collect(), count)),
             trigger,
+            leftovers,
         }
     }
 
-    /// All of them, if `result` was the last that was missing.
-    fn take_in(&self, index: usize, result: R) -> Option<Vec<R>> {
+    /// Takes the results that have come so far; those that come later are dropped.
+    fn take(&self) -> Vec<R> {
+        let (results, _) = &mut *self.results.borrow_mut();
+        std::mem::take(results).into_iter().flatten().collect()
+    }
+
+    /// Adds a result. Returns all results if it was the last one.
+    fn add(&self, index: usize, result: R) -> Option<Vec<R>> {
         let (results, missing) = &mut *self.results.borrow_mut();
-        results[index] = Some(result);
+        *results.get_mut(index)? = Some(result);
         *missing -= 1;
         (*missing == 0).then(|| std::mem::take(results).into_iter().flatten().collect())
+    }
+}
+
+impl<R, G> Drop for Gathering<R, G> {
+    fn drop(&mut self) {
+        let leftovers = self.take();
+        (self.leftovers)(leftovers);
     }
 }

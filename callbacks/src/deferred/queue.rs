@@ -1,4 +1,4 @@
-//! A queue between those who make values and those who wait for them, both in order, both bounded (D12).
+//! A queue of values and of consumers that wait for them, both in order and both bounded (D12).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,7 +9,7 @@ use crate::failure::Cancelled;
 
 use super::{Deferred, Trigger};
 
-/// Values first in, first out. Clones are the same queue.
+/// A first-in, first-out queue of values. Clones are the same queue.
 ///
 /// ```
 /// use callbacks::DeferredQueue;
@@ -28,40 +28,41 @@ pub struct DeferredQueue<T> {
 struct State<T> {
     values: VecDeque<T>,
     values_max: usize,
-    came: u64,
+    /// The place of the next consumer that waits.
+    next_place: u64,
     waiting: BTreeMap<u64, Trigger<T>>,
     waiting_max: usize,
 }
 
-/// A bound of the queue.
+/// A bound of the queue was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
-    /// It holds as many values as it may.
+    /// It holds its maximum of values.
     #[error("the queue is full")]
     Overflow,
-    /// As many wait for a value as may.
-    #[error("too many wait for a value")]
+    /// Its maximum of consumers wait for a value.
+    #[error("too many consumers wait for a value")]
     Underflow,
 }
 
 impl<T: 'static> DeferredQueue<T> {
-    /// A queue of up to `values_max` values, which up to `waiting_max` may wait for.
+    /// Creates a queue of up to `values_max` values, for which up to `waiting_max` consumers can wait.
     pub fn new(values_max: usize, waiting_max: usize) -> Self {
         Self {
             state: Rc::new(RefCell::new(State {
                 values: VecDeque::new(),
                 values_max,
-                came: 0,
+                next_place: 0,
                 waiting: BTreeMap::new(),
                 waiting_max,
             })),
         }
     }
 
-    /// Gives `value` to who has waited longest, or keeps it.
+    /// Gives `value` to the consumer that has waited longest, or stores it.
     ///
     /// # Errors
-    /// The queue is full; `value` was dropped.
+    /// [`QueueError::Overflow`] if the queue is full; `value` is then dropped.
     pub fn put(&self, value: T) -> Result<(), QueueError> {
         let mut state = self.state.borrow_mut();
         if let Some((_, waiting)) = state.waiting.pop_first() {
@@ -76,10 +77,10 @@ impl<T: 'static> DeferredQueue<T> {
         Ok(())
     }
 
-    /// Fires with the next value. Cancelled, it leaves the queue.
+    /// Returns a Deferred of the next value. Cancelling it leaves the queue.
     ///
     /// # Errors
-    /// Too many wait already.
+    /// [`QueueError::Underflow`] if too many consumers wait already.
     pub fn get(&self) -> Result<Deferred<T>, QueueError> {
         let mut state = self.state.borrow_mut();
         if let Some(value) = state.values.pop_front() {
@@ -88,8 +89,8 @@ impl<T: 'static> DeferredQueue<T> {
         if state.waiting.len() >= state.waiting_max {
             return Err(QueueError::Underflow);
         }
-        let place = state.came;
-        state.came += 1;
+        let place = state.next_place;
+        state.next_place += 1;
         let queue = Rc::downgrade(&self.state);
         let (trigger, value) = Deferred::with_canceller(move || {
             let left = queue

@@ -1,5 +1,4 @@
-//! Taking turns: a semaphore, and the lock that is a semaphore of one. Those who wait are served in the order they came
-//! (D12).
+//! A semaphore, and a lock, which is a semaphore of one. Waiters are served first come, first served (D12).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,7 +8,7 @@ use crate::failure::{Abandoned, Cancelled};
 
 use super::{Deferred, Outcome, Trigger};
 
-/// A number of permits, lent first come first served. Clones are the same semaphore.
+/// A number of permits, granted first come, first served. Clones are the same semaphore.
 ///
 /// ```
 /// use callbacks::{Deferred, DeferredSemaphore};
@@ -32,40 +31,42 @@ pub struct DeferredSemaphore {
 struct State {
     limit: usize,
     free: usize,
-    came: u64,
+    /// The place of the next waiter.
+    next_place: u64,
     waiting: BTreeMap<u64, Trigger<()>>,
-    /// Permits are being given out, further down this stack.
-    giving: bool,
+    /// Whether a call further up this stack is granting permits.
+    granting: bool,
 }
 
-/// There is no permit out that could be given back (D12).
+/// `release` without a permit to release (D12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("released more often than acquired")]
 pub struct ReleasedTooOften;
 
 impl DeferredSemaphore {
-    /// A semaphore of `permits`; at least one.
+    /// Creates a semaphore of `permits`, at least one.
     pub fn new(permits: usize) -> Self {
         let limit = permits.max(1);
         Self {
             state: Rc::new(RefCell::new(State {
                 limit,
                 free: limit,
-                came: 0,
+                next_place: 0,
                 waiting: BTreeMap::new(),
-                giving: false,
+                granting: false,
             })),
         }
     }
 
-    /// Fires with a permit, to be given back by [`release`](Self::release). Cancelled, it leaves the queue.
+    /// Returns a Deferred that fires when it has a permit, which [`release`](Self::release) gives back. Cancelling it leaves
+    /// the queue.
     pub fn acquire(&self) -> Deferred<()> {
         if self.try_acquire() {
             return Deferred::succeed(());
         }
         let mut state = self.state.borrow_mut();
-        let place = state.came;
-        state.came += 1;
+        let place = state.next_place;
+        state.next_place += 1;
         let queue = Rc::downgrade(&self.state);
         let (trigger, deferred) = Deferred::with_canceller(move || {
             let left = queue
@@ -80,7 +81,7 @@ impl DeferredSemaphore {
         deferred
     }
 
-    /// Takes a permit if there is one that nobody waits for.
+    /// Takes a permit if one is free and no Deferred waits for it.
     fn try_acquire(&self) -> bool {
         let mut state = self.state.borrow_mut();
         let free = state.free > 0 && state.waiting.is_empty();
@@ -88,10 +89,13 @@ impl DeferredSemaphore {
         free
     }
 
-    /// Gives a permit back; the first in the queue has it at once.
+    /// Gives a permit back and grants it to the first waiter.
+    ///
+    /// A release in the midst of a grant takes effect when that grant's callbacks have run, so that a queue of any length
+    /// is served in constant stack. (Twisted grants it within the other grant.)
     ///
     /// # Errors
-    /// None was out.
+    /// All permits are free.
     pub fn release(&self) -> Result<(), ReleasedTooOften> {
         {
             let mut state = self.state.borrow_mut();
@@ -99,25 +103,23 @@ impl DeferredSemaphore {
                 return Err(ReleasedTooOften);
             }
             state.free += 1;
-            if std::mem::replace(&mut state.giving, true) {
+            if std::mem::replace(&mut state.granting, true) {
                 return Ok(());
             }
         }
-        // A loop, not recursion: whoever gets a permit may release it on the spot.
-        while let Some(next) = self.next() {
+        // A loop, not recursion: a waiter may release its permit at once.
+        while let Some(next) = self.next_grant() {
             next.callback(());
         }
-        self.state.borrow_mut().giving = false;
+        self.state.borrow_mut().granting = false;
         Ok(())
     }
 
-    /// Runs `work` with a permit, which is given back when its result has come.
+    /// Runs `work` with a permit, and releases the permit when the result of `work` has come.
+    ///
+    /// The returned Deferred waits for the work's own, so pausing it holds its result but not the permit.
     pub fn run<O: Outcome>(&self, work: impl FnOnce() -> O + 'static) -> Deferred<O::Value> {
-        if self.try_acquire() {
-            // Nothing to wait for, and so nothing to remember.
-            return self.clone().run_with_permit(work);
-        }
-        // The semaphore owns who waits for it, not the other way round.
+        // Weak: a waiter must not keep its own semaphore alive.
         let semaphore = Rc::downgrade(&self.state);
         self.acquire()
             .add_callback(move |()| match semaphore.upgrade() {
@@ -133,12 +135,12 @@ impl DeferredSemaphore {
         })
     }
 
-    /// How many wait.
+    /// Returns the number of waiters.
     pub fn waiting(&self) -> usize {
         self.state.borrow().waiting.len()
     }
 
-    fn next(&self) -> Option<Trigger<()>> {
+    fn next_grant(&self) -> Option<Trigger<()>> {
         let mut state = self.state.borrow_mut();
         if state.free == 0 {
             return None;
@@ -149,7 +151,7 @@ impl DeferredSemaphore {
     }
 }
 
-/// One at a time, first come first served. Clones are the same lock.
+/// A lock, granted first come, first served. Clones are the same lock.
 ///
 /// ```
 /// use callbacks::{DeferredLock, ReleasedTooOften};
@@ -173,7 +175,7 @@ impl Default for DeferredLock {
 }
 
 impl DeferredLock {
-    /// A free lock.
+    /// Creates a free lock.
     pub fn new() -> Self {
         Self(DeferredSemaphore::new(1))
     }
@@ -186,7 +188,7 @@ impl DeferredLock {
     /// As [`DeferredSemaphore::release`].
     ///
     /// # Errors
-    /// It was free.
+    /// The lock is free.
     pub fn release(&self) -> Result<(), ReleasedTooOften> {
         self.0.release()
     }
@@ -196,7 +198,7 @@ impl DeferredLock {
         self.0.run(work)
     }
 
-    /// How many wait.
+    /// Returns the number of waiters.
     pub fn waiting(&self) -> usize {
         self.0.waiting()
     }
