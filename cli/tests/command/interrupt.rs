@@ -75,7 +75,9 @@ fn s22_an_interrupt_ends_a_fetch_whose_output_is_not_read() {
     // The second ends the command if the first arrives before printing starts.
     fetch.signal(Signal::SIGINT);
     fetch.signal(Signal::SIGTERM);
-    assert_eq!(fetch.end().status, Some(130));
+    // The kernel may deliver both at once to two threads, in either order.
+    let ended = fetch.end();
+    assert!(matches!(ended.status, Some(130 | 143)), "{ended:?}");
     drop(unread);
 }
 
