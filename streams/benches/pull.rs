@@ -13,7 +13,7 @@ use streams::lines;
 
 const ITEMS: u64 = 10_000;
 
-/// `$source` with so many adaptors behind it, all of types known at compile time.
+/// `$source` through the given adaptors, all of types known at compile time.
 macro_rules! chain {
     ($source:expr; $($adaptor:literal)*) => {
         $source$(.map(|item: u64| black_box(item ^ $adaptor)))*
@@ -91,7 +91,7 @@ fn cut_lines(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A thousand streams, each of which lets others go first once in a while.
+/// A thousand boxed streams, merged.
 fn merge(criterion: &mut Criterion) {
     const STREAMS: u64 = 1_000;
     const EACH: u64 = 20;

@@ -30,7 +30,7 @@
 //! | `transform_server.rs`, `answers.rs`, `writing.rs` | the path of a request | L5, S2–S6, S18 |
 //! | `poem_server.rs` | poems at their pace | S1 |
 //! | `turns.rs`, `deadlines.rs`, `linger.rs` | turns, timeouts, the lingering close | S24, S18, S7 |
-//! | `workers.rs`, `connection.rs`, `shared.rs` | threads, connections, and what they share | S16, S20–S23 |
+//! | `workers.rs`, `connection.rs`, `shared.rs` | threads, connections and their shared state | S16, S20–S23 |
 //! | `fetcher.rs`, `fetch.rs` | the client behind the contract | S10, S14 |
 //!
 //! Only `net.rs` names sockets. The rest takes any byte stream and tokio's clock, so tests run in memory, where an hour

@@ -24,7 +24,7 @@ where
     }
 }
 
-/// A stream of lines; made by [`lines`].
+/// A stream of lines; returned by [`lines`].
 #[derive(Debug)]
 pub struct Lines<St> {
     /// The chunks, until they have ended.

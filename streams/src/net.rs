@@ -251,7 +251,7 @@ async fn dial(socket: TcpSocket, address: SocketAddr) -> Result<TcpStream, Fetch
     }
 }
 
-/// Whether the kernel took the very port that was dialled as the source. Its peer is asked for only if the ports agree.
+/// Whether the kernel picked the dialled port as the source. Looks up the peer only if the ports are equal.
 fn connected_to_itself(socket: &TcpStream, dialled: SocketAddr) -> bool {
     let local = socket.local_addr().ok();
     local.is_some_and(|local| local.port() == dialled.port()) && local == socket.peer_addr().ok()

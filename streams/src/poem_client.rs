@@ -81,7 +81,7 @@ pub async fn get_poetry_with(peer: impl Into<Peer>, limits: Limits) -> Result<Po
         .map_err(|failure| FetchError::new(&peer, failure))
 }
 
-/// [`get_poetry_with`] without combinators, to show what they are made of: each `await` is a place where the fetch waits
+/// [`get_poetry_with`] without combinators, to show how they work: each `await` is a place where the fetch waits
 /// and may be dropped.
 ///
 /// # Errors

@@ -37,14 +37,14 @@ pub async fn transform_with(
     let transformed = until(deadline(limits.total_deadline), async {
         let request = encode(name, poem, limits)?;
         let socket = net::connect(peer.addresses()?, limits.connect_timeout, |_| ()).await?;
-        ask(socket, &request, limits, |_| ()).await
+        exchange(socket, &request, limits, |_| ()).await
     });
     let transformed = transformed.await.map(Poem::from);
     transformed.map_err(|failure| FetchError::new(&peer, failure))
 }
 
 /// Sends `request` and reads the one reply. `on_chunk` is called with the bytes of each read.
-async fn ask<S>(
+async fn exchange<S>(
     mut socket: S,
     request: &[u8],
     limits: &Limits,
@@ -143,7 +143,7 @@ async fn transform_in(
         let bytes = chunk.len() as u64;
         call.report(Kind::Read { bytes });
     };
-    ask(socket, &request, limits, on_chunk).await
+    exchange(socket, &request, limits, on_chunk).await
 }
 
 #[cfg(test)]

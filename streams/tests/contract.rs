@@ -41,7 +41,7 @@ fn transform_server(keep_alive: bool) -> Box<dyn Server> {
     serve(Service::Transform(service), &options(1))
 }
 
-fn ask(server: &dyn Server, bytes: &[u8], half_close: bool) -> Vec<u8> {
+fn exchange(server: &dyn Server, bytes: &[u8], half_close: bool) -> Vec<u8> {
     let mut socket = TcpStream::connect(server.address()).unwrap();
     socket.set_read_timeout(Some(GENEROUS)).unwrap();
     socket.write_all(bytes).unwrap();
@@ -95,7 +95,7 @@ fn s10_many_poems_arrive_in_argument_order() {
 #[test]
 fn s5_one_shot_answers_the_first_request_only() {
     let server = transform_server(false);
-    let reply = ask(&*server, b"7:shout.a,7:shout.b,", false);
+    let reply = exchange(&*server, b"7:shout.a,7:shout.b,", false);
     assert_eq!(reply, b"1:A,");
     let summary = server.shutdown(GENEROUS);
     assert_eq!(
@@ -107,16 +107,19 @@ fn s5_one_shot_answers_the_first_request_only() {
 #[test]
 fn s5_keep_alive_answers_until_the_client_closes() {
     let server = transform_server(true);
-    assert_eq!(ask(&*server, b"7:shout.a,7:shout.b,", true), b"1:A,1:B,");
     assert_eq!(
-        ask(&*server, b"7:shout.a,8:nonsense,7:shout.b,", true),
+        exchange(&*server, b"7:shout.a,7:shout.b,", true),
+        b"1:A,1:B,"
+    );
+    assert_eq!(
+        exchange(&*server, b"7:shout.a,8:nonsense,7:shout.b,", true),
         b"1:A,"
     );
     assert_eq!(
-        ask(&*server, b"7:shout.a,7:crash.x,7:shout.b,", true),
+        exchange(&*server, b"7:shout.a,7:crash.x,7:shout.b,", true),
         b"1:A,"
     );
-    assert_eq!(ask(&*server, b"7:shout.a,7:sho", true), b"1:A,");
+    assert_eq!(exchange(&*server, b"7:shout.a,7:sho", true), b"1:A,");
     let counts = server.shutdown(GENEROUS).counters;
     assert_eq!((counts.requests, counts.answered, counts.failed), (8, 5, 1));
     assert_eq!((counts.refused.no_dot, counts.refused.truncated), (1, 1));

@@ -1,4 +1,4 @@
-//! What the steps share: their arguments, the servers that a step starts when it is given none, and their exit status.
+//! Shared by the steps: their arguments, the servers that a step starts without arguments, and their exit status.
 #![allow(dead_code)] // Each step uses a part of it.
 
 use std::error::Error;

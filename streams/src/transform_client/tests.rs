@@ -26,7 +26,7 @@ fn ask_for_reply(reply: &[u8], closes: bool) -> Result<String, FetchFailure> {
             }
             drop(theirs);
         };
-        futures::join!(server, ask(ours, &request, &limits, |_| ())).1
+        futures::join!(server, exchange(ours, &request, &limits, |_| ())).1
     })
 }
 
@@ -69,8 +69,8 @@ fn s15_a_server_that_takes_a_long_request_slowly_but_steadily_is_not_given_up() 
                 let _ = theirs.write_all(b"4:AHOY,").await;
                 sleep(limits.idle_timeout * 2).await;
             };
-            let asked = ask(ours, &request, &limits, |_| ());
-            assert_eq!(futures::join!(asked, server).0, reply);
+            let exchanged = exchange(ours, &request, &limits, |_| ());
+            assert_eq!(futures::join!(exchanged, server).0, reply);
         }
     });
 }
