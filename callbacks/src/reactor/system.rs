@@ -78,6 +78,8 @@ impl Socket {
             Self::Tcp(stream) => {
                 match stream.peer_addr() {
                     Ok(peer) if is_same_end(stream.local_addr()?, peer) => {
+                        // Reset on close, because TIME_WAIT would keep a server from this port for a minute.
+                        let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
                         Err(io::Error::other(SelfConnected))
                     }
                     Ok(_) => stream.set_nodelay(true).map(|()| true),
