@@ -1,6 +1,7 @@
 //! All cases. A file is about one role and one side of it; a case is a function whose name is its sentence.
 
 mod client_cancels;
+mod client_connects_to_itself;
 mod client_fails;
 mod client_fetches;
 mod client_reports;
@@ -14,6 +15,7 @@ mod server_refuses;
 mod server_replies;
 mod server_stops;
 mod server_survives;
+mod server_turns;
 mod server_waits;
 mod transform_asked;
 mod transform_falls_back;
@@ -27,6 +29,7 @@ pub fn all() -> Vec<Case> {
         poem_under_pressure::CASES,
         client_fetches::CASES,
         client_fails::CASES,
+        client_connects_to_itself::CASES,
         client_cancels::CASES,
         client_reports::CASES,
         server_replies::CASES,
@@ -35,6 +38,7 @@ pub fn all() -> Vec<Case> {
         server_closes::CASES,
         server_limits::CASES,
         server_waits::CASES,
+        server_turns::CASES,
         server_survives::CASES,
         server_stops::CASES,
         server_counts::CASES,

@@ -1,6 +1,6 @@
 //! What a case is given: the subject's servers and clients, set up in a line, and seeded randomness.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use poetry::event::Interest;
 use poetry::{Clock, Limits, Pace, Poem, PoemService, Service, TransformService};
 
 use crate::case::Need;
-use crate::failure::Check;
+use crate::failure::{Check, While};
 use crate::fetching::Fetcher;
 use crate::journal::Journal;
 use crate::running::Running;
@@ -77,6 +77,7 @@ impl Context {
             limits: Limits::default(),
             threads: 1,
             address: ([127, 0, 0, 1], 0).into(),
+            listener: None,
             interest: Interest::ALL,
         }
     }
@@ -121,6 +122,7 @@ pub struct Setup {
     limits: Limits,
     threads: usize,
     address: SocketAddr,
+    listener: Option<TcpListener>,
     interest: Interest,
 }
 
@@ -141,6 +143,19 @@ impl Setup {
     pub fn at(mut self, address: SocketAddr) -> Self {
         self.address = address;
         self
+    }
+
+    /// Binds the listener now and returns its address: clients can connect and send before the server is started.
+    ///
+    /// # Errors
+    /// The system has no port left, or the subject binds its listener itself.
+    pub fn listening(mut self) -> Check<(Self, SocketAddr)> {
+        let listener = self.subject.listen(self.address)?;
+        let address = listener
+            .local_addr()
+            .during("reading a listener's address")?;
+        self.listener = Some(listener);
+        Ok((self, address))
     }
 
     /// Observed only as far as `interest` goes.
@@ -168,6 +183,7 @@ impl Setup {
             limits: self.limits,
             threads: self.threads,
             address: self.address,
+            listener: self.listener,
             journal: Arc::clone(&journal),
         })?;
         let offers_counters = self.subject.offers(Need::Counters);

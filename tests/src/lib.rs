@@ -13,6 +13,7 @@
 //! | [`peers`] | clients that are hostile or slow, by name |
 //! | [`stands`] | servers that are hostile or slow, by name |
 //! | [`journal`] | the events of a subject, to be waited for |
+//! | [`namespace`] | a network of its own for a case |
 //! | [`pairing`] | one subject's client against another's servers |
 //! | [`coverage`] | which rules were tested for whom |
 //! | [`mod@failure`] | what is said when a case fails or does not apply |
@@ -25,6 +26,7 @@ pub mod coverage;
 pub mod failure;
 pub mod fetching;
 pub mod journal;
+pub mod namespace;
 pub mod pairing;
 pub mod peers;
 pub mod running;

@@ -43,6 +43,8 @@ pub(crate) struct Order {
     pub(crate) limits: Limits,
     pub(crate) threads: usize,
     pub(crate) address: SocketAddr,
+    /// A listener that is bound already, instead of one at `address`.
+    pub(crate) listener: Option<TcpListener>,
     pub(crate) journal: Arc<Journal>,
 }
 
@@ -85,6 +87,14 @@ impl Subject {
         match self.offers(need) {
             true => Ok(()),
             false => Err(Failure::Needs(need.name().to_owned())),
+        }
+    }
+
+    /// Binds a listener before the server starts, so that clients can connect to it first.
+    pub(crate) fn listen(&self, address: SocketAddr) -> Check<TcpListener> {
+        match self {
+            Self::InProcess(subject) => (subject.listen)(address).during("binding a listener"),
+            Self::Command(_) => Err(Failure::Needs("a server in this process".to_owned())),
         }
     }
 
@@ -138,7 +148,10 @@ impl InProcess {
     }
 
     fn serve(&self, order: Order) -> Check<(SocketAddr, Server)> {
-        let listener = (self.listen)(order.address).during("binding a listener")?;
+        let listener = match order.listener {
+            Some(listener) => listener,
+            None => (self.listen)(order.address).during("binding a listener")?,
+        };
         let address = listener.local_addr().during("asking for an address")?;
         let options = self.options(order.limits, order.threads)?;
         let server = self

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use poetry::error::{Timeout, decode_poem};
 use poetry::event::Scene;
@@ -244,6 +244,9 @@ impl Task<'_> {
             scene.peer = Some(*address);
             self.tell(role, *scene, Kind::Connecting);
             match TcpStream::connect_timeout(address, self.limits.connect_timeout) {
+                Ok(stream) if self.is_self_connected(&stream) => {
+                    last = FetchFailure::self_connected();
+                }
                 Ok(stream) => {
                     scene.local = stream.local_addr().ok();
                     self.tell(role, *scene, Kind::Connected);
@@ -254,6 +257,15 @@ impl Task<'_> {
             self.look_up(self.begun)?;
         }
         Err(last)
+    }
+
+    /// Whether both ends are this socket, which is then reset on drop: TIME_WAIT would keep the port.
+    fn is_self_connected(&self, stream: &TcpStream) -> bool {
+        let is_one = stream.local_addr().ok() == stream.peer_addr().ok();
+        if is_one && self.flaw != Flaw::KeepsThePort {
+            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+        is_one && self.flaw != Flaw::TalksToItself
     }
 
     /// Gives what comes to `take` until it has enough, or FIN; whether it had enough.

@@ -59,6 +59,25 @@ pub(crate) enum Flaw {
     IgnoresCancel,
     /// Only the first address is tried.
     TriesOneAddress,
+    /// All connections are one thread's, and a turn answers all that was read.
+    AnswersWithoutTurns,
+    /// All connections are one thread's, and each has three turns before the next has one.
+    RepeatsATurn,
+    /// A connection to itself is used as any other.
+    TalksToItself,
+    /// A connection to itself is closed in the usual way, and TIME_WAIT keeps its port.
+    KeepsThePort,
+}
+
+impl Flaw {
+    /// The turns that a connection has in a row, for a flaw by which all connections are one thread's.
+    pub(crate) fn turns_in_a_row(self) -> Option<u32> {
+        match self {
+            Self::AnswersWithoutTurns => Some(1),
+            Self::RepeatsATurn => Some(3),
+            _ => None,
+        }
+    }
 }
 
 /// Every flaw, and those cases that must catch it. Others may too.
@@ -180,5 +199,27 @@ pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
     (
         Flaw::TriesOneAddress,
         &["poem_client::addresses_are_tried_in_order"],
+    ),
+    (
+        Flaw::AnswersWithoutTurns,
+        &[
+            "transform_server::pipelining_clients_of_one_thread_take_turns",
+            "transform_server::a_client_that_waits_for_each_reply_is_not_held_up_by_pipeliners",
+        ],
+    ),
+    (
+        Flaw::RepeatsATurn,
+        &["transform_server::pipelining_clients_of_one_thread_take_turns"],
+    ),
+    (
+        Flaw::TalksToItself,
+        &[
+            "poem_client::a_fetch_that_connects_to_itself_is_connection_failed",
+            "poem_client::a_transform_that_connects_to_itself_keeps_the_original",
+        ],
+    ),
+    (
+        Flaw::KeepsThePort,
+        &["poem_client::a_fetch_that_connects_to_itself_is_connection_failed"],
     ),
 ];

@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,9 @@ pub(crate) struct Shared {
     open: AtomicUsize,
     finished: AtomicU64,
     cut: AtomicU64,
+    /// For the flaws of turns: whether the backlog was empty once, and the connections that had their turns in a row.
+    pub(crate) backlog_was_empty: AtomicBool,
+    pub(crate) had_turns: AtomicU64,
 }
 
 impl Shared {
@@ -75,6 +78,8 @@ impl Server {
             open: AtomicUsize::new(0),
             finished: AtomicU64::new(0),
             cut: AtomicU64::new(0),
+            backlog_was_empty: AtomicBool::new(false),
+            had_turns: AtomicU64::new(0),
         });
         let acceptor = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -139,7 +144,13 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
         match listener.accept() {
             Ok((stream, peer)) => {
                 let local = stream.local_addr().ok();
+                // A thread for each connection, unless the flaw is about sharing one.
+                let worker = match shared.flaw.turns_in_a_row() {
+                    Some(_) => 0,
+                    None => task as u32,
+                };
                 let scene = Scene {
+                    worker,
                     task,
                     local,
                     peer: Some(peer),
@@ -148,7 +159,10 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
                 task += 1;
                 begin(stream, scene, shared);
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(TICK),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                shared.backlog_was_empty.store(true, Ordering::SeqCst);
+                thread::sleep(TICK);
+            }
             Err(_) => {}
         }
     }

@@ -2,11 +2,12 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use poetry::event::Scene;
-use poetry::limits::READ_BUFFER_BYTES;
+use poetry::limits::{READ_BUFFER_BYTES, REQUESTS_PER_TURN_MAX};
 use poetry::netstring::{self, Decoder};
 use poetry::{CloseReason, Kind, PoemService, Refusal, Service, TransformService, panics};
 
@@ -20,6 +21,7 @@ pub(crate) struct Connection<'s> {
     shared: &'s Shared,
     buffer: Vec<u8>,
     in_flight: bool,
+    turns: u32,
     /// Whether something was in flight when the server began to stop.
     pub(crate) was_busy: bool,
 }
@@ -41,12 +43,18 @@ enum End {
 
 impl<'s> Connection<'s> {
     pub(crate) fn new(stream: TcpStream, scene: Scene, shared: &'s Shared) -> Self {
+        // A turn of the smallest requests, where only the order of turns is wrong.
+        let buffer_bytes = match shared.flaw {
+            Flaw::RepeatsATurn => 9 * REQUESTS_PER_TURN_MAX as usize,
+            _ => READ_BUFFER_BYTES,
+        };
         Self {
             stream,
             scene,
             shared,
-            buffer: vec![0; READ_BUFFER_BYTES],
+            buffer: vec![0; buffer_bytes],
             in_flight: false,
+            turns: 0,
             was_busy: false,
         }
     }
@@ -134,6 +142,7 @@ impl<'s> Connection<'s> {
                 }
                 Some(0) => return Ok(CloseReason::Done),
                 Some(read) => {
+                    self.await_turn();
                     let batch = self.answer(service, &mut decoder, read);
                     if !mid || batch.answered > 0 || self.shared.flaw == Flaw::MovesTheDeadline {
                         since = Instant::now();
@@ -141,11 +150,34 @@ impl<'s> Connection<'s> {
                     if let Some(reason) = self.deliver(batch)? {
                         return Ok(reason);
                     }
+                    self.end_turn();
                     if self.shared.flaw == Flaw::ForgetsHalfRequests {
                         decoder = Decoder::new(self.frame_bytes_max());
                     }
                 }
             }
+        }
+    }
+
+    /// For the flaws of turns: the connections that waited in the backlog have their first turns one after another.
+    fn await_turn(&self) {
+        let shared = self.shared;
+        let Some(in_a_row) = shared.flaw.turns_in_a_row() else {
+            return;
+        };
+        let waits = || {
+            !shared.backlog_was_empty.load(Ordering::SeqCst)
+                || shared.had_turns.load(Ordering::SeqCst) < self.scene.task
+        };
+        while self.turns < in_a_row && waits() && !shared.is_stopping() {
+            thread::sleep(TICK);
+        }
+    }
+
+    fn end_turn(&mut self) {
+        self.turns += 1;
+        if self.shared.flaw.turns_in_a_row() == Some(self.turns) {
+            self.shared.had_turns.fetch_add(1, Ordering::SeqCst);
         }
     }
 
