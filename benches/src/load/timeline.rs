@@ -89,7 +89,7 @@ impl Timeline {
     /// No byte has come for the stall timeout.
     pub(super) fn wait(&self, now: Instant, open: usize) -> Result<Duration, LoadError> {
         let after = self.stall_timeout;
-        let patience_left = after
+        let until_stall = after
             .checked_sub(now - self.progress.0)
             .ok_or(LoadError::Stalled { after, open })?;
         let warm_up = match (&self.begin, self.extent) {
@@ -102,7 +102,7 @@ impl Timeline {
         let until_next = next
             .map(|next| next.saturating_duration_since(now))
             .filter(|until| !until.is_zero());
-        let wait = until_next.map_or(patience_left, |until| until.min(patience_left));
+        let wait = until_next.map_or(until_stall, |until| until.min(until_stall));
         Ok(wait.max(Duration::from_millis(1)))
     }
 
