@@ -1,4 +1,4 @@
-//! What single operations cost: Deferreds, timers with few and with many others pending, the way in from a thread, and a
+//! The cost of single operations: Deferreds, timers with few and with many others pending, a call from another thread, and a
 //! request decoded and answered on a reactor in memory.
 
 use std::hint::black_box;
@@ -95,7 +95,7 @@ fn threads(criterion: &mut Criterion) {
     let (sender, started) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         let reactor = Reactor::open().expect("a reactor");
-        sender.send(reactor.remote()).expect("somebody waits");
+        sender.send(reactor.remote()).expect("the bench waits");
         reactor.run().expect("it does not run yet");
     });
     let remote = started.recv().expect("the reactor starts");
@@ -103,7 +103,8 @@ fn threads(criterion: &mut Criterion) {
         let (sender, came) = mpsc::channel();
         bench.iter(|| {
             let sender = sender.clone();
-            let called = remote.call_from_thread(move |_| sender.send(()).expect("somebody waits"));
+            let called =
+                remote.call_from_thread(move |_| sender.send(()).expect("the bench waits"));
             called.and_then(|()| came.recv().map_err(std::io::Error::other))
         });
     });

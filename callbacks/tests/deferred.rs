@@ -1,5 +1,5 @@
-//! The promises of one Deferred (D1–D9), each tested by name. What the types make impossible is a `compile_fail` doctest
-//! next to the type; what is built of Deferreds is tested in `deferreds.rs`.
+//! The rules of one Deferred (D1–D9). Misuse that the types make impossible is a `compile_fail` doctest next to the type;
+//! `deferreds.rs` tests lists, locks, queues and coroutines.
 
 mod common;
 
@@ -50,13 +50,13 @@ fn d1_a_result_travels_down_one_side_and_handlers_decide_the_next() {
 }
 
 #[test]
-fn d1_a_pair_s_errback_never_sees_its_own_callback_s_failure() {
+fn d1_the_errback_of_a_pair_never_sees_the_failure_of_its_callback() {
     let end = Deferred::succeed(1).add_callbacks(|_| Err::<u32, _>(words("mine")), |_| Ok(0));
     assert_eq!(result(end), Err("mine".to_owned()));
 }
 
 #[test]
-fn d2_a_trigger_that_is_dropped_fails_its_deferred_so_that_nobody_waits_for_ever() {
+fn d2_a_dropped_trigger_fails_its_deferred() {
     let (trigger, deferred) = Deferred::<()>::new();
     drop(trigger);
     assert!(
@@ -86,7 +86,7 @@ fn d2_a_trigger_that_is_dropped_fails_its_deferred_so_that_nobody_waits_for_ever
 }
 
 #[test]
-fn d3_a_callback_added_after_firing_runs_at_once_and_one_added_while_running_goes_to_the_tail() {
+fn d3_a_callback_added_after_firing_runs_at_once_and_one_added_by_a_callback_runs_last() {
     let order = Rc::new(RefCell::new(Vec::new()));
     let shared: Rc<RefCell<Option<Deferred<()>>>> = Rc::default();
     let (trigger, deferred) = Deferred::<()>::new();
@@ -128,15 +128,15 @@ fn d4_a_returned_deferred_pauses_the_outer_until_it_fires() {
 fn d4_waiting_for_itself_is_an_error_alone_and_in_a_ring() {
     let shared: Rc<RefCell<Option<Deferred<()>>>> = Rc::default();
     let (trigger, deferred) = Deferred::<()>::new();
-    let (itself, heard) = (Rc::clone(&shared), Rc::new(Cell::new(false)));
-    let (hears, control) = (Rc::clone(&heard), deferred.control());
+    let (itself, caught) = (Rc::clone(&shared), Rc::new(Cell::new(false)));
+    let (catches, control) = (Rc::clone(&caught), deferred.control());
     let chained = deferred.add_callback(move |()| itself.take().unwrap());
     *shared.borrow_mut() = Some(chained.add_errback(move |failure| {
-        hears.set(failure.is::<WaitsForItself>());
+        catches.set(failure.is::<WaitsForItself>());
         Ok(())
     }));
     trigger.callback(());
-    assert!(heard.get());
+    assert!(caught.get());
     drop(control);
 
     let count = unhandled();
@@ -173,7 +173,7 @@ fn d5_pauses_count_and_underflow_is_rejected() {
 }
 
 #[test]
-fn d6_a_cancel_before_firing_fails_and_one_later_fire_is_swallowed() {
+fn d6_a_cancel_before_firing_fails_the_deferred_and_a_later_fire_is_ignored() {
     let (trigger, deferred) = Deferred::<u32>::new();
     deferred.cancel();
     deferred.cancel();
@@ -183,7 +183,7 @@ fn d6_a_cancel_before_firing_fails_and_one_later_fire_is_swallowed() {
 }
 
 #[test]
-fn d6_a_canceller_runs_once_and_what_it_fires_stands() {
+fn d6_a_canceller_runs_once_and_its_result_stands() {
     let (runs, fires) = (
         Rc::new(Cell::new(0)),
         Rc::new(Cell::new(None::<Trigger<u32>>)),
@@ -207,7 +207,7 @@ fn d6_a_canceller_runs_once_and_what_it_fires_stands() {
 }
 
 #[test]
-fn d6_a_cancel_after_firing_does_nothing_and_one_while_waiting_goes_to_the_inner() {
+fn d6_a_cancel_after_firing_does_nothing_and_one_while_waiting_cancels_the_inner_deferred() {
     let fired = Deferred::succeed(1);
     fired.cancel();
     assert_eq!(result(fired), Ok(1));
@@ -224,7 +224,7 @@ fn d6_a_cancel_after_firing_does_nothing_and_one_while_waiting_goes_to_the_inner
 }
 
 #[test]
-fn d7_a_timeout_covers_what_was_added_before_it_and_nothing_else() {
+fn d7_a_timeout_covers_only_the_handlers_added_before_it() {
     let (clock, two_seconds) = (Clock::new(), Duration::from_secs(2));
     let (_never, before) = Deferred::<u32>::new();
     let (ends, after) = Deferred::new();
@@ -248,7 +248,7 @@ fn d7_a_timeout_covers_what_was_added_before_it_and_nothing_else() {
 }
 
 #[test]
-fn d7_an_early_result_removes_the_timer_and_a_user_s_cancel_stays_cancelled() {
+fn d7_an_early_result_removes_the_timer_and_another_cancel_stays_cancelled() {
     let clock = Clock::new();
     let (trigger, early) = Deferred::new();
     let early = early.timeout(Duration::from_secs(2), &clock);
@@ -269,7 +269,7 @@ fn d7_an_early_result_removes_the_timer_and_a_user_s_cancel_stays_cancelled() {
 #[test]
 fn d8_a_failure_dropped_unhandled_is_reported_exactly_once() {
     let count = unhandled();
-    drop(Deferred::<()>::fail(words("nobody cares")));
+    drop(Deferred::<()>::fail(words("unhandled")));
     assert_eq!(count.get(), 1);
     let (trigger, deferred) = Deferred::<()>::new();
     let outer = Deferred::succeed(()).add_callback(move |()| deferred);
@@ -294,7 +294,7 @@ fn d9_a_million_callbacks_run_on_a_small_stack() {
     });
 }
 
-/// A chain in which each waits for the next, and the triggers from the outermost to the innermost.
+/// A chain of Deferreds that each wait for the next, and their triggers from the outermost to the innermost.
 fn chain() -> (Vec<Trigger<usize>>, Deferred<usize>) {
     let (trigger, mut outermost) = Deferred::new();
     let mut triggers = vec![trigger];

@@ -1,4 +1,4 @@
-//! The promises of what is built of Deferreds (D10–D14), each tested by name: lists, turns, queues, coroutines.
+//! The rules of lists, locks, queues, coroutines and bridges (D10–D14).
 
 mod common;
 
@@ -15,7 +15,7 @@ use callbacks::{
 use common::{on_a_small_stack, result, unhandled, words};
 
 #[test]
-fn d10_of_a_list_s_failures_those_that_are_no_part_of_its_result_are_reported_unless_consumed() {
+fn d10_failures_that_are_not_part_of_a_list_result_are_reported_unless_consumed() {
     let members = || vec![Deferred::<()>::fail(words("a")), Deferred::fail(words("b"))];
     for (consume, reported) in [(false, 1), (true, 0)] {
         let count = unhandled();
@@ -81,14 +81,14 @@ fn d10_a_list_of_a_hundred_thousand_is_fired_in_any_order() {
 }
 
 #[test]
-fn d11_a_race_of_none_is_lost_and_a_gathering_of_none_is_there() {
+fn d11_an_empty_race_fails_and_an_empty_gathering_succeeds() {
     let lost = race::<()>(Vec::new()).take_result().unwrap().unwrap_err();
     assert!(lost.trap::<AllFailed>().unwrap().0.is_empty());
     assert_eq!(result(gather_results::<()>(Vec::new())), Ok(Vec::new()));
 }
 
 #[test]
-fn d12_work_that_fails_panics_or_is_cancelled_gives_its_permit_back() {
+fn d12_work_that_fails_panics_or_is_cancelled_releases_its_permit() {
     let lock = DeferredLock::new();
     assert!(result(lock.run(|| Err::<(), _>(words("no")))).is_err());
     assert!(result(lock.run(|| -> Result<(), Failure> { panic!("oh") })).is_err());
@@ -98,7 +98,7 @@ fn d12_work_that_fails_panics_or_is_cancelled_gives_its_permit_back() {
     let waits = lock.run(move || never);
     assert_eq!(lock.waiting(), 1);
     waits.cancel();
-    assert_eq!(lock.waiting(), 0, "who does not wait any more has left");
+    assert_eq!(lock.waiting(), 0, "a cancelled waiter has left");
     held.cancel();
     assert_eq!(result(lock.run(|| Ok("free"))), Ok("free"));
     assert_eq!(lock.release(), Err(ReleasedTooOften));
@@ -106,7 +106,7 @@ fn d12_work_that_fails_panics_or_is_cancelled_gives_its_permit_back() {
 }
 
 #[test]
-fn d12_a_lock_serves_in_the_order_of_coming_and_one_at_a_time() {
+fn d12_a_lock_is_first_come_first_served_with_one_holder_at_a_time() {
     let (lock, order) = (DeferredLock::new(), Rc::new(RefCell::new(Vec::new())));
     let (mut triggers, mut turns) = (Vec::new(), Vec::new());
     for n in 0..3 {
@@ -126,7 +126,7 @@ fn d12_a_lock_serves_in_the_order_of_coming_and_one_at_a_time() {
 }
 
 #[test]
-fn d12_a_hundred_thousand_turns_that_end_on_the_spot_need_no_stack() {
+fn d12_a_hundred_thousand_grants_that_end_at_once_need_no_stack() {
     on_a_small_stack(|| {
         let lock = DeferredLock::new();
         let (trigger, first) = Deferred::<()>::new();
@@ -144,7 +144,7 @@ fn d12_a_hundred_thousand_turns_that_end_on_the_spot_need_no_stack() {
 }
 
 #[test]
-fn d12_a_queue_s_values_and_those_who_wait_for_them_keep_their_order() {
+fn d12_the_values_and_the_consumers_of_a_queue_keep_their_order() {
     let queue = DeferredQueue::new(10, 10);
     let waiting = [queue.get().unwrap(), queue.get().unwrap()];
     (0..4).for_each(|n| queue.put(n).unwrap());
@@ -154,7 +154,7 @@ fn d12_a_queue_s_values_and_those_who_wait_for_them_keep_their_order() {
 }
 
 #[test]
-fn d13_a_cancel_may_be_caught_and_the_block_goes_on() {
+fn d13_a_cancel_may_be_caught_and_the_block_continues() {
     let (_first, never) = Deferred::<()>::new();
     let (second, comes) = Deferred::new();
     let routine = coroutine(async move {
@@ -332,7 +332,7 @@ fn d12_a_queue_is_fifo_bounded_and_forgets_a_cancelled_waiter() {
 }
 
 #[test]
-fn d13_a_coroutine_takes_ready_values_without_a_pause() {
+fn d13_a_coroutine_takes_ready_values_without_waiting() {
     let sum = coroutine(async {
         let mut sum = 0;
         for n in 0..100_000_u64 {
@@ -371,7 +371,7 @@ fn d13_a_cancel_arrives_at_the_await_and_cleanup_runs() {
 }
 
 #[test]
-fn d13_a_coroutine_whose_deferred_is_abandoned_hears_of_it() {
+fn d13_an_abandoned_deferred_fails_at_its_await() {
     let alive = Rc::new(());
     let held = Rc::clone(&alive);
     let (trigger, never) = Deferred::<()>::new();
@@ -404,7 +404,7 @@ fn d13_coroutines_that_wait_for_each_other_need_no_stack() {
 }
 
 #[test]
-fn d14_maybe_deferred_makes_anything_a_deferred_a_panic_too() {
+fn d14_maybe_deferred_turns_a_result_a_deferred_or_a_panic_into_a_deferred() {
     assert_eq!(result(maybe_deferred(|| Ok(1))), Ok(1));
     assert_eq!(result(maybe_deferred(|| Deferred::succeed(2))), Ok(2));
     let failure = maybe_deferred(|| -> Result<(), Failure> { panic!("oh") })
@@ -418,7 +418,7 @@ fn d14_maybe_deferred_makes_anything_a_deferred_a_panic_too() {
 }
 
 #[test]
-fn d14_what_is_there_already_can_be_made_a_deferred() {
+fn d14_a_value_a_failure_and_a_deferred_become_deferreds() {
     assert_eq!(result(Deferred::succeed(1)), Ok(1));
     assert_eq!(
         result(Deferred::<()>::fail(words("no"))),

@@ -6,8 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use callbacks::{
-    Abandoned, AllFailed, Cancelled, Deferred, DeferredList, DeferredLock, ReleasedTooOften,
-    Trigger, WaitsForItself, gather_results, race,
+    Abandoned, AllFailed, Cancelled, Control, Deferred, DeferredList, DeferredLock,
+    ReleasedTooOften, Trigger, WaitsForItself, gather_results, race,
 };
 use common::{Journal, result, unhandled, words};
 
@@ -17,6 +17,21 @@ fn d6_dropped_fire_a_fire_after_a_cancel_is_dropped_despite_a_silent_canceller()
     poem.cancel();
     assert!(trigger.is_cancelled());
     trigger.callback("late");
+    assert_eq!(result(poem), Err("cancelled".to_owned()));
+}
+
+#[test]
+fn d6_canceller_once_a_cancel_inside_a_canceller_ends_in_cancelled_without_calling_it_again() {
+    let (calls, control) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(None::<Control>)));
+    let (counted, again) = (Rc::clone(&calls), Rc::clone(&control));
+    let (_trigger, poem) = Deferred::<()>::with_canceller(move || {
+        counted.set(counted.get() + 1);
+        again.take().unwrap().cancel();
+        None
+    });
+    control.set(Some(poem.control()));
+    poem.cancel();
+    assert_eq!(calls.get(), 1);
     assert_eq!(result(poem), Err("cancelled".to_owned()));
 }
 

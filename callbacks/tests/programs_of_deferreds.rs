@@ -1,5 +1,5 @@
-//! Random programs of callbacks, errbacks, inner Deferreds, pauses, fires and cancels, run on Deferreds and on a small
-//! model that was written without looking at them; and nothing is alive when a program has ended.
+//! Random programs of callbacks, errbacks, inner Deferreds, pauses, fires and cancels, run on Deferreds and on a small,
+//! independent model. When a program has ended, no handler may be alive. `twisted/` compares with real Twisted.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 enum Does {
     Returns(i64),
     Fails(i64),
-    /// Returns the Deferred of this number, unless somebody has.
+    /// Returns the Deferred of this number, unless another handler has.
     Waits(usize),
 }
 
@@ -58,7 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The model: everything in plain vectors, and a loop that looks for anything that can go on.
+/// The model: plain vectors, and a loop that runs whatever can run.
 mod model {
     use super::*;
 
@@ -70,7 +70,7 @@ mod model {
         trigger_used: bool,
         pauses: usize,
         waits_for: Option<usize>,
-        /// It was returned by a handler of that one.
+        /// The Deferred whose handler returned it.
         returned_to: Option<usize>,
     }
 
@@ -201,10 +201,10 @@ fn number(failure: &Failure) -> i64 {
     }
 }
 
-/// What the handlers of one program share. Every handler holds it, so that its count tells how many live.
+/// What the handlers of one program share. Every handler holds it, so its reference count is the number alive.
 struct World {
     deferreds: RefCell<Vec<Option<Deferred<i64>>>>,
-    /// Who waits for whom, so that no ring is made.
+    /// The Deferred that each one waits for, to avoid rings.
     waits: RefCell<Vec<Option<usize>>>,
     trace: RefCell<Trace>,
 }
@@ -253,7 +253,7 @@ fn add(world: &Rc<World>, of: usize, step: usize, side: Side, does: Does) {
     };
     let held = Rc::clone(world);
     let handler = move |result| handle(&held, of, step, does, result);
-    // Once its handlers run, the cell is empty: nobody returns a Deferred from within itself.
+    // The cell is empty while its handlers run, so no handler returns its own Deferred.
     let deferred = match side {
         Side::Callback => deferred.add_callback(move |value| handler(Ok(value))),
         Side::Errback => deferred.add_errback(move |failure| handler(Err(failure))),
@@ -262,7 +262,7 @@ fn add(world: &Rc<World>, of: usize, step: usize, side: Side, does: Does) {
     world.deferreds.borrow_mut()[of] = Some(deferred);
 }
 
-/// Runs a program on Deferreds; the trace, and how many handlers live when all is dropped.
+/// Runs a program on Deferreds. Returns the trace, and the number of handlers alive once everything is dropped.
 fn run(steps: &[Step]) -> (Trace, usize) {
     log::set_hook(|_| ());
     let (triggers, deferreds): (Vec<_>, Vec<_>) =
@@ -297,7 +297,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn d1_to_d6_a_program_does_what_the_model_does_and_leaves_nothing_alive(steps in prop::collection::vec(step(), 0..40)) {
+    fn d1_to_d6_a_program_runs_as_in_the_model_and_leaves_no_handler_alive(steps in prop::collection::vec(step(), 0..40)) {
         let (trace, alive) = run(&steps);
         prop_assert_eq!(trace, model::run(&steps));
         prop_assert_eq!(alive, 0);

@@ -38,7 +38,10 @@ const DIVERGING: &[&str] = &[
     "grant-in-turn",
     "empty-race",
     "waits-for-itself",
+    "canceller-once",
 ];
+/// The one deviation that a long run may miss.
+const TOO_RARE: &str = "canceller-once";
 
 fn main() {
     let python = env::var("QUATRAIN_PYTHON").unwrap_or_else(|_| "python3".to_owned());
@@ -92,7 +95,7 @@ fn agree(python: &str) -> Result<(), Failed> {
     let unseen: Vec<_> = [TRANSLATED, OF_REPORTS, DIVERGING]
         .into_iter()
         .flatten()
-        .filter(|name| !named.contains_key(**name))
+        .filter(|name| !named.contains_key(**name) && **name != TOO_RARE)
         .collect();
     if programs >= PROGRAMS_THAT_SHOW_ALL && !unseen.is_empty() {
         return Err(format!("no program showed {unseen:?}: does Twisted still behave so?").into());

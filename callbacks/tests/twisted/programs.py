@@ -204,6 +204,7 @@ class Program:
             if not taken:
                 self.deviations.add("empty-race")
             whole = race(taken)
+            self.watch_canceller(whole)
         elif kind == "Gather":
             whole = gatherResults(taken, consumeErrors=True)
         else:
@@ -216,6 +217,20 @@ class Program:
         self.unlisted += 1
         whole.addBoth(lambda result: self.listed(number, kind, consume, result))
         self.create(whole)
+
+    def watch_canceller(self, deferred):
+        """Notes a cancel inside the canceller of a race."""
+        canceller, running = deferred._canceller, []
+
+        def cancel(it):
+            if running:
+                self.deviations.add("canceller-once")
+            running.append(it)
+            canceller(it)
+            running.pop()
+
+        if canceller is not None:
+            deferred._canceller = cancel
 
     def listed(self, number, kind, consume, result):
         self.unlisted -= 1
