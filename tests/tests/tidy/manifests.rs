@@ -1,8 +1,8 @@
-//! What depends on what: `poetry` ← the four models ← `models` ← the targets of `tests` and `benches`, and `cli`.
+//! Dependencies: `poetry` ← the four models ← `models` ← the targets of `tests` and `benches`, and `cli`.
 
 use std::fs;
 
-use crate::tree::{ROOT, members, models, sources_of};
+use crate::tree::{ROOT, members, models, sources_below, sources_of};
 
 /// The dependencies of one member: its crate names in `[dependencies]` and in `[dev-dependencies]`.
 struct Manifest {
@@ -31,7 +31,7 @@ fn manifest(member: &str) -> Manifest {
         if !named.is_empty() && !named.starts_with('#') {
             assert!(
                 line.contains("workspace = true"),
-                "{member}: a version not said at the root: {line}"
+                "{member}: a version that the root's manifest does not give: {line}"
             );
             list.push(named.to_owned());
         }
@@ -39,7 +39,7 @@ fn manifest(member: &str) -> Manifest {
     manifest
 }
 
-/// Our own crates: those that the root's manifest finds by a path.
+/// Our own crates: those that the root's manifest names by path.
 fn ours() -> Vec<String> {
     let root = fs::read_to_string(format!("{ROOT}/Cargo.toml")).expect("the root's manifest");
     let by_path = root.lines().filter(|line| line.contains("path = \""));
@@ -48,7 +48,7 @@ fn ours() -> Vec<String> {
         .collect()
 }
 
-/// What of ours each member's library may know, and its targets (tests, benches, examples) besides.
+/// Which of our crates each member's library may depend on, and which its targets (tests, benches, examples) may besides.
 fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     match member {
         "poetry" => (vec![], vec![]),
@@ -65,7 +65,7 @@ fn dependencies_point_one_way() {
     let ours = ours();
     assert!(
         ours.len() >= models().len(),
-        "our own crates are not where they are looked for"
+        "the root's manifest names fewer crates by path than there are models"
     );
     for member in members() {
         let manifest = manifest(&member);
@@ -84,7 +84,19 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
-fn a_model_stands_on_its_own_ground_only() {
+fn every_dependency_is_used() {
+    for member in members() {
+        let (manifest, files) = (manifest(&member), sources_below(&member));
+        for name in manifest.library.iter().chain(&manifest.targets) {
+            let named = name.replace('-', "_");
+            let is_used = files.iter().any(|file| file.text.contains(&named));
+            assert!(is_used, "{member} depends on {name} and never names it");
+        }
+    }
+}
+
+#[test]
+fn a_model_does_not_depend_on_another_s_runtime() {
     let foreign: &[(&str, &[&str])] = &[
         ("poetry", &["tokio", "mio", "actix", "futures", "socket2"]),
         ("callbacks", &["tokio", "tokio-stream", "actix", "futures"]),

@@ -1,9 +1,9 @@
-//! The four in step: the same files, the same entry points, the same anchors, and in each model one file that names
-//! the real socket and the real clock.
+//! The models in step: the same files, entry points and anchors, and in each model one file that names the real socket
+//! and the real clock.
 
 use crate::tree::{File, models, sources_of};
 
-/// The files that every model has, with the public function that a reader enters by.
+/// The files that every model has, with the function by which a reader enters.
 const IN_STEP: &[(&str, Option<&str>)] = &[
     ("lib.rs", None),
     ("poem_server.rs", Some("serve_poem")),
@@ -12,7 +12,7 @@ const IN_STEP: &[(&str, Option<&str>)] = &[
     ("transform_client.rs", Some("transform")),
 ];
 
-/// The passages that prose quotes.
+/// The passages that documents quote.
 const ANCHORS: &[&str] = &[
     "serve_poem",
     "get_poetry",
@@ -25,7 +25,7 @@ const ANCHORS: &[&str] = &[
 ];
 
 #[test]
-fn the_four_have_the_same_files_and_entry_points() {
+fn every_model_has_the_same_files_and_entry_points() {
     for model in models() {
         let files = sources_of(model);
         for &(name, entry) in IN_STEP {
@@ -51,7 +51,7 @@ fn enters(file: &File, name: &str) -> bool {
 }
 
 #[test]
-fn the_four_have_the_same_anchors_each_once() {
+fn every_model_has_each_anchor_once() {
     let mut expected: Vec<String> = ANCHORS.iter().map(|&name| name.to_owned()).collect();
     expected.sort();
     for model in models() {
@@ -71,7 +71,7 @@ fn the_four_have_the_same_anchors_each_once() {
     }
 }
 
-/// The anchors of a file, and how many lines each holds.
+/// The anchors of a file, with the number of lines in each.
 fn anchors(file: &File) -> Vec<(String, usize)> {
     let mut anchors = Vec::new();
     let mut open: Vec<(String, usize)> = Vec::new();
@@ -93,16 +93,16 @@ fn anchors(file: &File) -> Vec<(String, usize)> {
     anchors
 }
 
-/// One file of each model names the real socket and the real clock, and what stands above takes a byte stream and
-/// timers of the model's own kind. It is `net.rs`, or a file below `reactor`.
-fn may_meet_the_system(path: &str) -> bool {
+/// Returns whether `path` may be the one file of a model that names the real socket and the real clock; the code above it
+/// takes a byte stream and timers of the model's own kind. It is `net.rs`, or a file below `reactor`.
+fn may_name_the_system(path: &str) -> bool {
     path.ends_with("/src/net.rs") || path.contains("/src/reactor/")
 }
 
-/// The rule: outside that file and the tests, no code names `TcpStream` or `UdpSocket`, does anything with a
-/// `TcpListener` but hand it on (which the contract makes it), or names the standard library's clocks. Tokio's
-/// `Instant` is that runtime's own, and stands still in tests.
-fn meets_the_system(line: &str) -> bool {
+/// Returns whether a line names `TcpStream`, `UdpSocket` or a clock of the standard library, or does more with a
+/// `TcpListener` than hand it on, which the contract demands. Tokio's `Instant` is the runtime's own and can stand still in
+/// tests.
+fn names_the_system(line: &str) -> bool {
     let socket = ["TcpStream", "UdpSocket", "TcpListener::", "Socket::new("];
     let clock = line.contains("Instant") && line.contains("std::time");
     clock || line.contains("SystemTime") || socket.iter().any(|word| line.contains(word))
@@ -111,27 +111,24 @@ fn meets_the_system(line: &str) -> bool {
 #[test]
 fn one_file_of_each_model_names_the_real_socket_and_clock() {
     for model in models() {
-        let mut meeting = Vec::new();
+        let mut naming = Vec::new();
         for file in sources_of(model).iter().filter(|file| !file.is_test()) {
-            if let Some((at, line)) = file.statements().find(|(_, line)| meets_the_system(line)) {
-                meeting.push((file.path.clone(), at, line.to_owned()));
+            if let Some((at, line)) = file.statements().find(|(_, line)| names_the_system(line)) {
+                naming.push((file.path.clone(), at, line.to_owned()));
             }
         }
-        let one = matches!(meeting.as_slice(), [(path, ..)] if may_meet_the_system(path));
-        assert!(
-            one,
-            "{model} meets the real socket or clock in {meeting:#?}"
-        );
+        let one = matches!(naming.as_slice(), [(path, ..)] if may_name_the_system(path));
+        assert!(one, "{model} names the real socket or clock in {naming:#?}");
     }
 }
 
 #[test]
-fn the_rule_about_sockets_and_clocks_says_what_it_means() {
-    assert!(meets_the_system("use std::time::{Duration, Instant};"));
-    assert!(meets_the_system(
+fn a_line_that_names_a_socket_or_a_clock_is_recognised() {
+    assert!(names_the_system("use std::time::{Duration, Instant};"));
+    assert!(names_the_system(
         "let stream = TcpStream::connect(address)?;"
     ));
-    assert!(meets_the_system("TcpListener::bind(address)"));
-    assert!(!meets_the_system("use tokio::time::Instant;"));
-    assert!(!meets_the_system("listener: TcpListener,"));
+    assert!(names_the_system("TcpListener::bind(address)"));
+    assert!(!names_the_system("use tokio::time::Instant;"));
+    assert!(!names_the_system("listener: TcpListener,"));
 }

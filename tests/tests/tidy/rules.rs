@@ -1,7 +1,7 @@
-//! SEMANTICS.md and its tests: every rule stands there once, and a test carries its number.
+//! SEMANTICS.md states every rule once, and a test carries its number.
 //!
 //! A rule is named by a test function that begins with it (`s7_a_reply_survives_unread_input`, `d1_…`), by a case of
-//! the suite, or by a pairing. Those that nobody names are printed: `cargo test -p quatrain-tests --test tidy rules --
+//! the suite, or by a pairing. The test prints rules that have none: `cargo test -p quatrain-tests --test tidy rules --
 //! --nocapture`.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use crate::tree::{ROOT, sources};
 /// How many rules each letter has, numbered from 1.
 const RULES: &[(char, usize)] = &[('S', 24), ('D', 14), ('R', 9), ('O', 7), ('L', 5), ('T', 3)];
 
-/// Rules of programs that are yet to come, or that only a process can be tested for.
+/// Rules of programs that do not exist yet, or that only the tests of the command can check.
 const MAY_WAIT: &[&str] = &["S8", "S9", "S17", "S22"];
 
 fn all_rules() -> Vec<String> {
@@ -41,7 +41,7 @@ fn stated_rule(line: &str) -> Option<String> {
 }
 
 #[test]
-fn every_rule_that_holds_from_the_start_is_named_by_a_test() {
+fn a_test_names_every_s_rule() {
     let named = named_rules();
     let unnamed: Vec<String> = all_rules()
         .into_iter()

@@ -1,4 +1,4 @@
-//! The workspace's sources, read once a test.
+//! The workspace's members, models and files. Every test reads them anew.
 
 use std::fmt;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 /// The workspace's root.
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Every member, as the root's manifest lists them.
+/// The members that the root's manifest lists.
 pub(crate) fn members() -> Vec<String> {
     let manifest = fs::read_to_string(format!("{ROOT}/Cargo.toml")).expect("the root's manifest");
     let list = manifest
@@ -20,26 +20,26 @@ pub(crate) fn members() -> Vec<String> {
         .collect()
 }
 
-/// The models, by the names in the one list of them; the folder of each is called so too.
+/// The names of the models in `models::ALL`, which are also the names of their folders.
 pub(crate) fn models() -> Vec<&'static str> {
     models::ALL.iter().map(|model| model.name()).collect()
 }
 
 /// One source file.
 pub(crate) struct File {
-    /// From the root, with slashes.
+    /// The path from the root, with slashes.
     pub(crate) path: String,
     pub(crate) text: String,
 }
 
 impl File {
-    /// Whether it holds nothing but tests, or helps them.
+    /// Returns whether it holds only tests, or helpers of tests.
     pub(crate) fn is_test(&self) -> bool {
         let mut parts = self.path.split('/').skip(1);
         parts.any(|part| matches!(part, "tests" | "tests.rs" | "testing" | "testing.rs"))
     }
 
-    /// The text before its tests.
+    /// The text before its module of tests.
     pub(crate) fn code(&self) -> &str {
         let end = self
             .text
@@ -48,7 +48,7 @@ impl File {
         &self.text[..end]
     }
 
-    /// The lines before its tests that are no comments, with their numbers.
+    /// The lines before its module of tests that are not comments, with their numbers.
     pub(crate) fn statements(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self
             .code()
@@ -71,11 +71,15 @@ pub(crate) fn sources() -> Vec<File> {
     for member in members() {
         gather(&member, ".rs", &mut files);
     }
-    assert!(
-        files.len() > 50,
-        "the sources are not where they are looked for"
-    );
+    assert!(files.len() > 50, "fewer sources than the workspace has");
     files.sort_by(|one, other| one.path.cmp(&other.path));
+    files
+}
+
+/// Every source file of one member, tests and examples included.
+pub(crate) fn sources_below(member: &str) -> Vec<File> {
+    let mut files = Vec::new();
+    gather(member, ".rs", &mut files);
     files
 }
 
@@ -90,10 +94,7 @@ pub(crate) fn sources_of(member: &str) -> Vec<File> {
 pub(crate) fn documents() -> Vec<File> {
     let mut files = Vec::new();
     gather(".", ".md", &mut files);
-    assert!(
-        files.len() > 5,
-        "the documents are not where they are looked for"
-    );
+    assert!(files.len() > 5, "fewer documents than the workspace has");
     files
 }
 
@@ -108,7 +109,7 @@ fn gather(folder: &str, ending: &str, files: &mut Vec<File>) {
             format!("{folder}/{name}")
         };
         if entry.path().is_dir() {
-            if !name_is_passed_over(&path) {
+            if !is_skipped(&path) {
                 gather(&path, ending, files);
             }
         } else if path.ends_with(ending) {
@@ -118,8 +119,8 @@ fn gather(folder: &str, ending: &str, files: &mut Vec<File>) {
     }
 }
 
-/// What is built, and what is hidden.
-fn name_is_passed_over(path: &str) -> bool {
+/// Returns whether a folder holds build output or is hidden.
+fn is_skipped(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name == "target" || name.starts_with('.')
 }
