@@ -1,6 +1,6 @@
 //! The models' examples: each carries its model's name and a number.
 
-use crate::tree::{models, sources_below};
+use crate::tree::{ROOT, models, sources_below};
 
 /// The names of a model's examples, without `.rs`.
 fn examples(model: &str) -> Vec<String> {
@@ -29,5 +29,16 @@ fn every_example_is_named_after_its_model_and_numbered() {
                 number.is_some_and(|(number, _)| number.len() == 2 && number.parse::<u8>().is_ok());
             assert!(is_numbered, "{name} is not called {model}_NN_…");
         }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_example() {
+    let readme = std::fs::read_to_string(format!("{ROOT}/README.md")).expect("README.md");
+    for name in models().into_iter().flat_map(examples) {
+        assert!(
+            readme.contains(&format!("`{name}`")),
+            "README.md does not list the example {name}"
+        );
     }
 }
