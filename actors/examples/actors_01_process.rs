@@ -1,5 +1,5 @@
-//! Step 1, a process: a poem that grows by a line with every message. No other process can reach its state. To read it,
-//! send a message that says where the answer goes.
+//! Step 1, a process: a poem that grows by a line with every message. No other process can reach its state. To read the
+//! poem, send a message with a channel for the answer.
 
 mod start;
 

@@ -1,4 +1,5 @@
-//! Step 2, a call: the request carries the address of one reply, and the caller waits for it with a timeout.
+//! Step 2, a call: the same poem, but the request carries the address of its reply, and the caller waits for that with a
+//! timeout.
 
 mod start;
 

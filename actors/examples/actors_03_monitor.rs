@@ -1,5 +1,5 @@
-//! Step 3, let it crash: a poem panics when it receives an empty line. That ends the poem and nothing else. A critic that
-//! monitors the poem learns why it ended.
+//! Step 3, a monitor: a poem panics when it receives an empty line. That ends the poem and nothing else. A critic that
+//! monitors the poem receives the reason.
 
 mod start;
 
@@ -77,6 +77,7 @@ fn main() -> ExitCode {
 
 /// Returns the poem before its crash, and what its critic reports.
 pub(crate) fn run((): ()) -> io::Result<String> {
+    // The panic is expected, so its message is not printed.
     poetry::panics::silence_contained();
     let node = Node::start_one()?;
     let poem = node.spawn("poem", Poem::default());

@@ -1,5 +1,5 @@
 //! Step 5, a server: an acceptor, a supervisor of connections, and a process for every connection. A request that crashes
-//! ends its own connection, and the tree can be drawn while the server runs.
+//! ends only its own connection, which still delivers the replies before it. The tree is drawn while the server runs.
 
 mod start;
 
@@ -23,6 +23,7 @@ pub(crate) fn run((): ()) -> io::Result<String> {
     poetry::panics::silence_contained();
     let service = TransformService {
         keep_alive: true,
+        // Enables the laboratory's transforms, such as `crash`. `crash` does not read the clock.
         lab: Some(Clock::stopped()),
     };
     let server = serve_transforms(TcpListener::bind("127.0.0.1:0")?, service)?;

@@ -1,5 +1,5 @@
-//! Step 6, a client: a reader has a poet fetch each poem, a linked process that sends it one message. Without arguments it
-//! fetches from a server of its own.
+//! Step 6, a client: a reader starts a poet for each poem. The poet is a linked process that fetches the poem and sends the
+//! reader one message. Without arguments the poem comes from a server that this example starts.
 
 mod start;
 

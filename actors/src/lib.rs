@@ -1,4 +1,5 @@
-//! The model *actors*: Erlang's processes in Rust, on actix, and the four programs written with them.
+//! The model *actors*: Erlang's processes in Rust, on actix, and the poem server, the transform server and their clients
+//! written with them.
 //!
 //! ```
 //! use actors::{Fetched, Me, Next, NoPort, Node, Process, Reason, Received};
@@ -33,18 +34,19 @@
 //! ```
 //!
 //! A [`Process`] has a state that no other process can reach, a bounded mailbox, and a handler for one message at a time.
-//! A panic ends its process only: processes that are linked to it or monitor it learn why, and a [`Supervisor`] restarts
-//! it. A connection is a process, and so is the acceptor; a [`RunningServer`] draws the tree of them. [`Process`] translates
-//! Erlang's words and lists what differs.
+//! A panic ends its process only: processes that are linked to it or monitor it receive the reason, and a [`Supervisor`]
+//! restarts it. A connection is a process, and so is the acceptor; a [`RunningServer`] draws the tree of them. The docs of
+//! [`Process`] translate Erlang's terms and list the differences.
 //!
 //! actix provides the mailboxes' queues, the dispatch of messages, the contexts in which actors run, and the threads
-//! (arbiters). Ours are bounded mailboxes (actix's `do_send` ignores the bound), signals, links, monitors, exit reasons,
-//! calls with timeouts, ports that lend bytes, and one timer queue for each thread (`run_later` makes a timer for each actor).
-//! Supervisors are ours too: actix's calls `restarting` on the *same* value after `stop`, and a panic drops actor and
-//! supervisor together; Erlang starts a new state, also after a crash.
+//! (arbiters). This crate adds bounded mailboxes (actix's `do_send` ignores the bound), signals, links, monitors, exit
+//! reasons, calls with timeouts, ports that lend bytes, and one timer queue for each thread (`run_later` makes a timer for
+//! each actor). It also has supervisors of its own. actix's supervisor calls `restarting` on the *same* value after `stop`,
+//! and a panic drops the actor and its supervisor together; Erlang starts a child with a new state, also after a crash.
 //!
 //! Read `process.rs` first, then `transform_server.rs` and `listener.rs`. The examples `actors_01_process` to
-//! `actors_06_poet` grow from one process to a supervised server and its client.
+//! `actors_06_poet` grow from one process to a supervised server and a client; start one with
+//! `cargo run -p quatrain-actors --example actors_01_process`.
 
 mod dial;
 mod ledger;
@@ -85,8 +87,9 @@ pub use messages::Fetched;
 pub use poem_client::FetchSettings;
 pub use poem_server::{serve_poem, serve_poem_with};
 pub use transform_server::{serve_transforms, serve_transforms_with};
-// What their functions take and return.
-pub use poetry::event::Unobserved;
+// The types that their functions take and return.
+pub use poetry::event::{Interest, Unobserved};
+pub use poetry::{Counts, Event, Kind};
 pub use poetry::{FetchError, FetchFailure, FetchRequest, Limits, Observer, Options, Outcome};
 pub use poetry::{Pace, Peer, Poem, PoemService, Server, Summary, TransformService, Via};
 
@@ -96,10 +99,10 @@ use std::sync::Arc;
 
 use poetry::{Client, Clock, Model, Service};
 
-/// The name by which this model is chosen.
+/// The name that selects this model.
 pub(crate) const NAME: &str = "actors";
 
-/// Returns the options of the functions without `_with`: one thread, the default limits, and the real clock.
+/// Returns the options that the functions without `_with` use: one thread, the default limits, and the real clock.
 pub fn default_options() -> Options {
     Options::new(Clock::new(net::now))
 }

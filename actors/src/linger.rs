@@ -47,8 +47,8 @@ impl Linger {
 }
 // ANCHOR_END: linger
 
-/// The heir of a connection that crashed: writes the replies owed to the requests before the crash, lingers, and closes.
-/// It answers nothing, and no handler of the crashed state runs again.
+/// The heir of a connection that crashed: writes the replies to the requests before the crash, lingers, and closes. It
+/// answers no further request, and no handler of the crashed state runs again.
 pub(crate) struct LastReplies<S> {
     ledger: Ledger,
     replies: Replies,

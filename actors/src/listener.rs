@@ -1,5 +1,6 @@
-//! The processes of a server, as in Erlang's Ranch: an acceptor, and for each arbiter a connection supervisor (O6). The
-//! supervisor starts a process for every connection and stops granting room to the acceptor when there are enough.
+//! The processes of a server, as in Erlang's Ranch: an acceptor, and for each arbiter a connection supervisor (O6). A
+//! connection supervisor grants the acceptor room, starts a process for every connection, and grants no more room when there
+//! are enough. The listener's [`Supervisor`](crate::Supervisor) restarts both.
 
 mod acceptor;
 mod connections;

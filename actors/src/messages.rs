@@ -14,7 +14,7 @@ use crate::tree::Children;
 
 /// To a connection supervisor.
 pub(crate) enum ToConnections {
-    /// Sent by a new acceptor: grant it room from now on.
+    /// A new acceptor introduces itself: grant it room from now on.
     Meet(Pid<ToAcceptor>),
     /// Serve this socket, the `number`th connection of the server.
     Serve {

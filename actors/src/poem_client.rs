@@ -66,8 +66,87 @@ where
     /// Fetches a poem, and has it transformed if `request` asks for it. [`Fetched`] and the observer's events carry the
     /// number `task`.
     ///
-    /// A poet that is asked to exit sends [`FetchFailure::Cancelled`]. If this process ends first, the poet closes its
-    /// socket and exits (S14).
+    /// To cancel the fetch, call [`ProcessRef::exit`] on the returned poet. It sends [`FetchFailure::Cancelled`] and exits
+    /// with [`Reason::Shutdown`](crate::Reason::Shutdown), so a process that continues after a cancel must
+    /// [trap exits](Me::trap_exits). If this process ends first, the poet closes its socket and exits (S14).
+    ///
+    /// ```
+    /// use actors::{Event, FetchFailure, FetchRequest, FetchSettings, Fetched, Interest, Limits, Me};
+    /// use actors::{Next, NoPort, Node, Observer, Options, Pace, Peer, PoemService, Process};
+    /// use actors::{ProcessRef, Reason, Received, Server, TransformService, Via};
+    /// use actors::{default_options, serve_poem, serve_transforms};
+    /// use std::net::TcpListener;
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// struct Print;
+    ///
+    /// impl Observer for Print {
+    ///     fn interest(&self) -> Interest {
+    ///         Interest::CONNECTED | Interest::FINISHED | Interest::FAILED
+    ///     }
+    ///
+    ///     fn observe(&self, event: &Event) {
+    ///         println!("{:?} {:?}", event.at, event.kind);
+    ///     }
+    /// }
+    ///
+    /// /// Has a poem transformed, and cancels the fetch if that takes too long.
+    /// struct Reader {
+    ///     poem: Peer,
+    ///     transforms: Peer,
+    ///     poet: Option<ProcessRef>,
+    /// }
+    ///
+    /// impl Process for Reader {
+    ///     type Message = Fetched;
+    ///     type Port = NoPort;
+    ///
+    ///     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+    ///         let limits = Limits { poem_bytes_max: 4_096, ..Limits::default() };
+    ///         let options = Options { limits, ..default_options() };
+    ///         let settings = Arc::new(FetchSettings::new(&options, Arc::new(Print)));
+    ///         let transform = "cummingsify".to_owned();
+    ///         let via = Via { transform, peer: self.transforms.clone() };
+    ///         let request = FetchRequest { peer: self.poem.clone(), via: Some(via) };
+    ///         me.trap_exits();
+    ///         self.poet = Some(me.fetch_with(0, request, &settings));
+    ///         me.after(Duration::from_millis(100));
+    ///         Next::Receive
+    ///     }
+    ///
+    ///     fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+    ///         match received {
+    ///             Received::Timeout => {
+    ///                 self.poet.iter().for_each(|poet| poet.exit(Reason::Shutdown));
+    ///                 Next::Receive
+    ///             }
+    ///             Received::Message(fetched) => {
+    ///                 let error = fetched.outcome.poem.unwrap_err();
+    ///                 assert_eq!(error.failure, FetchFailure::Cancelled);
+    ///                 Next::Exit(Reason::Normal)
+    ///             }
+    ///             _ => Next::Receive,
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let listener = || TcpListener::bind("127.0.0.1:0");
+    /// let poem = "The lamp is out, the harbour is not.".into();
+    /// let slow = PoemService { poem, pace: Pace::SLOW };
+    /// let slow = serve_poem(listener()?, slow)?;
+    /// let transforms = serve_transforms(listener()?, TransformService::default())?;
+    /// let node = Node::start_one()?;
+    /// let reader = Reader {
+    ///     poem: slow.address().into(),
+    ///     transforms: transforms.address().into(),
+    ///     poet: None,
+    /// };
+    /// let reader = node.spawn("reader", reader);
+    /// assert_eq!(node.join(&reader.process()), Reason::Normal);
+    /// node.stop();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn fetch_with(
         &mut self,
         task: usize,

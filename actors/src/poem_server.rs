@@ -106,9 +106,9 @@ struct Connection<S> {
 }
 
 enum Phase {
-    /// The poem is not sent to its end, or FIN is not due.
+    /// The poem is not completely sent, or FIN is not due yet.
     Sending,
-    /// FIN is sent and the peer's input drained (S7).
+    /// FIN is sent, and the peer's input is read and discarded (S7).
     Lingering(Linger),
     /// The connection closes.
     Ended(CloseReason),

@@ -5,16 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
-/// Something outside a process that the process owns and receives events from.
+/// A resource outside the process, such as a socket. The process owns it and receives its events.
 pub trait Port: 'static {
     /// An event. It may borrow from the arbiter's read buffer.
     type Event<'a>;
 
-    /// Returns the next event. The ports of an arbiter share `buffer`.
+    /// Polls for the next event. The ports of an arbiter share `buffer`.
     fn poll<'b>(&mut self, turn: &mut Context<'_>, buffer: &'b mut [u8]) -> Poll<Self::Event<'b>>;
 }
 
-/// The port of a process that has none.
+/// The port of a process without a connection to the outside world. It has no events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoPort;
 
@@ -33,7 +33,7 @@ pub(crate) trait Stream: Unpin + 'static {
     /// Writes a prefix of `bytes` without waiting. `Ok(0)` means that nothing can be written now.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
     /// Writes like [`Stream::try_write`], but also into room that [`Stream::poll_writable`] has not announced. The kernel
-    /// announces only much room.
+    /// does not announce a little room.
     fn try_write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize>;
     /// Waits until [`Stream::try_write`] can write a byte.
     fn poll_writable(&mut self, turn: &mut Context<'_>) -> Poll<()>;
@@ -85,12 +85,13 @@ impl Kept {
     }
 }
 
-/// A port over a stream. It reads while it is active, as it is at first.
+/// A port over a stream. It reads only while it is active; a port just opened is active.
 #[derive(Debug)]
 pub(crate) struct Tcp<S> {
     stream: Option<S>,
     kept: Option<Box<Kept>>,
     active: bool,
+    /// Whether the last write was short.
     blocked: bool,
     /// Whether the stream may have room that it has not announced.
     unannounced: bool,
@@ -154,7 +155,7 @@ impl<S> Tcp<S> {
 }
 
 impl<S: Stream> Tcp<S> {
-    /// Writes what the stream takes now and returns the number of bytes. After a short write the port announces with
+    /// Writes as many of `bytes` as the stream takes now, and returns their number. After a short write the port announces with
     /// [`TcpEvent::Writable`] that it can take more.
     ///
     /// # Errors
@@ -198,7 +199,7 @@ impl<S: Stream> Tcp<S> {
 impl<S: Stream> Port for Tcp<S> {
     type Event<'a> = TcpEvent<'a>;
 
-    #[inline(always)] // Polled at every turn of a connection.
+    #[inline(always)] // Called in every turn of a connection.
     fn poll<'b>(&mut self, turn: &mut Context<'_>, buffer: &'b mut [u8]) -> Poll<TcpEvent<'b>> {
         let Some(stream) = &mut self.stream else {
             return Poll::Pending;

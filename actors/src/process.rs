@@ -1,7 +1,7 @@
 //! Processes: isolated state, a bounded mailbox, one message at a time, and an exit that other processes can observe
 //! (O1–O4, O7). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
 //!
-//! Each file uses only this trait and files that come later in this list: `test_clock`, `start`, `spawn`, `actor`, `me`,
+//! Each file uses only this trait and the files after it in this list: `test_clock`, `start`, `spawn`, `actor`, `me`,
 //! `control`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `by_id`, `name`.
 
 mod actor;
@@ -43,12 +43,14 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// ```text
 /// loop(Lines) ->                                        impl Process for Poem {
 ///     receive                                             fn receive(&mut self, received, me) -> Next {
-///         {line, Line} -> loop([Line | Lines]);             match received {
-///         {recite, From} ->                                     Message(Line(line)) => self.lines.push(line),
-///             From ! {poem, Lines}, loop(Lines);                Message(Recite(reply)) => reply.send(self.text()),
-///         stop -> ok                                            Message(Stop) => return Next::Exit(Reason::Normal),
+///         {line, Line} -> loop(Lines ++ [Line]);            match received {
+///         {recite, From} ->                                   Message(Line(line)) => self.lines.push(line),
+///             From ! {poem, Lines}, loop(Lines);              Message(Recite(reply)) => reply.send(self.text()),
+///         stop -> ok                                          Message(Stop) => return Next::Exit(Reason::Normal),
 ///     end.                                                  }
 ///                                                           Next::Receive
+///                                                         }
+///                                                       }
 /// ```
 ///
 /// | Erlang | here | rule |
@@ -57,6 +59,7 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// | `Pid ! Message` | [`Me::send`]; waits while the mailbox is full | O1 |
 /// | `gen_server:call(Pid, Question, 5000)` | [`Me::call`], from outside [`Node::call`] | O7 |
 /// | `gen_server:reply(From, Answer)` | [`Reply::send`] | O7 |
+/// | `gen_server:send_request(Pid, Question)`, `gen_server:wait_response(Id, 5000)` | from outside [`Node::ask`], then [`Answer::wait`] | O7 |
 /// | `receive … after 5000 -> …` | [`Me::after`], then [`Received::Timeout`] | |
 /// | `monitor(process, Pid)`, `{'DOWN', Ref, process, Pid, Reason}` | [`Me::monitor`], [`Received::Down`] | O2 |
 /// | `spawn_link`, `process_flag(trap_exit, true)`, `{'EXIT', Pid, Reason}` | [`Me::spawn_link`], [`Me::trap_exits`], [`Received::Exit`] | O3 |
@@ -72,8 +75,12 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// # Differences from Erlang
 ///
 /// - Mailboxes are bounded. A sender to a full mailbox waits its turn; in Erlang `!` never waits.
-/// - A mailbox takes one type of message and delivers in order; there is no selective receive. While a process waits for
-///   a reply ([`Me::call`]), everything but a kill waits too.
+/// - A mailbox takes one type of message and delivers in order; there is no selective receive.
+/// - No handler blocks. [`Me::call`] returns at once, and its last argument handles the reply after the handler has
+///   returned. Until then the process receives nothing; only a kill, or an exit that it does not trap, takes effect.
+/// - A timeout that [`Me::after`] sets stays set while messages arrive. In Erlang each `receive` starts its `after` anew.
+/// - A [`Reason`] is one of a fixed list, not any term; [`Reason::crash`] takes a text of your own. An [`Exit`] does not
+///   name the caller of [`ProcessRef::exit`].
 /// - Nothing is pre-empted. A handler that computes for 10 ms delays its arbiter by 10 ms, and a kill takes effect
 ///   between two handlers. A supervisor abandons a child that cannot be stopped and lists it in the tree.
 /// - [`Process::terminate`] also runs after a kill, so that the counters stay exact (S23).
@@ -82,7 +89,7 @@ pub const MAILBOX_CAPACITY: usize = 64;
 pub trait Process: Sized + 'static {
     /// The type of its messages.
     type Message: Send + 'static;
-    /// Its connection to the outside world, or [`NoPort`](crate::NoPort).
+    /// The type of its connection to the outside world, or [`NoPort`](crate::NoPort).
     type Port: Port;
     /// The capacity of its mailbox, in messages.
     const MAILBOX: usize = MAILBOX_CAPACITY;
@@ -101,8 +108,8 @@ pub trait Process: Sized + 'static {
     /// Called once, last, however the process ends. Afterwards its state and port are dropped, then the processes that
     /// are linked to it or monitor it are notified.
     ///
-    /// After a crash the state is as the panic left it. To deliver what it still owes, the process hands its port over to
-    /// a fresh one ([`Me::hand_over`]); it cannot receive again itself.
+    /// After a crash the state is as the panic left it, and the process cannot receive again. To deliver what it still
+    /// owes, it can hand its port over to a fresh process ([`Me::hand_over`]).
     fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {
         let _ = (reason, me);
     }
@@ -114,7 +121,7 @@ pub trait Process: Sized + 'static {
 pub enum Next {
     /// Receives again.
     Receive,
-    /// Exits, as soon as its sent messages are in their mailboxes.
+    /// Exits as soon as the messages it sent are in their mailboxes.
     Exit(Reason),
 }
 

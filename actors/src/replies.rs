@@ -8,7 +8,7 @@ use crate::ledger::Ledger;
 use crate::port::{Stream, Tcp};
 use crate::process::{Me, Process};
 
-/// Replies that the kernel has not taken to their last byte. While there are any, nothing is read (S5).
+/// Replies that the kernel has not taken completely. While there are any, nothing is read (S5).
 #[derive(Default)]
 pub(crate) struct Replies {
     unsent: Vec<u8>,
@@ -76,7 +76,7 @@ impl Replies {
         Ok(())
     }
 
-    /// Writes more after the port has announced room. Returns the number of bytes.
+    /// Writes more after the port has announced room. Returns the number of bytes the kernel took.
     ///
     /// # Errors
     /// The connection broke.
@@ -94,8 +94,8 @@ impl Replies {
         Ok(taken)
     }
 
-    /// Writes more when the write timeout is over, into room that was not announced. Returns the number of bytes; if it is
-    /// 0, the peer has taken none since (S18).
+    /// Writes more when the write timeout is over, into room that was not announced. Returns the number of bytes the kernel
+    /// took; 0 means that the peer has taken none since the last write (S18).
     ///
     /// # Errors
     /// The connection broke.
@@ -131,8 +131,8 @@ impl Replies {
         }
     }
 
-    /// Counts the replies that were taken to their last byte as answered; only those after them can still fail. Returns
-    /// the bytes they take.
+    /// Counts the replies that the kernel took completely as answered; only later ones can still fail. Returns the length
+    /// of the counted replies in bytes.
     #[cold]
     fn count_whole(&mut self, replies: &[u8], ledger: &Ledger) -> usize {
         let whole = frames_within(replies, self.taken);

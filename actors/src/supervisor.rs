@@ -23,9 +23,10 @@ use strategy::{Affected, Restarts};
 
 /// A request to a supervisor.
 pub enum ToSupervisor {
-    /// Start a child and keep it. The reply is whether it started.
+    /// Start a child and supervise it: `supervisor:start_child`. The reply is whether it started.
     Start(Spec, Reply<bool>),
-    /// Stop the child of this name and remove it. The reply is whether there was one.
+    /// Stop the child of this name and remove it: `supervisor:terminate_child`, `supervisor:delete_child`. The reply is
+    /// whether there was one.
     Remove(Name, Reply<bool>),
     /// List the children: `supervisor:which_children`.
     WhichChildren(Reply<Children>),
@@ -115,7 +116,7 @@ impl Supervisor {
         child.start(me)
     }
 
-    /// A child ended that was not being stopped.
+    /// A child ended on its own, not because the supervisor stopped it.
     fn ended(&mut self, key: Key, reason: &Reason, me: &mut Me<'_, Self>) {
         let Some(child) = self.child(key) else { return };
         if child.spec.restart.restarts_after(reason) {

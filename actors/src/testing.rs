@@ -68,7 +68,7 @@ impl Peer {
         self.change(|shared| shared.window += bytes);
     }
 
-    /// Takes `bytes` more without announcing it, like a kernel that announces only much room.
+    /// Takes `bytes` more without announcing it, as a kernel does not announce a little room.
     pub(crate) fn take_unannounced(&self, bytes: usize) {
         lock(&self.0).unannounced += bytes;
     }
@@ -197,7 +197,7 @@ impl Connect for Pipe {
         let pipe = LISTENING.lock().unwrap().remove(&address);
         match pipe {
             Some(pipe) => Ok(pipe),
-            // No answer, ever.
+            // The connect never completes.
             None => std::future::pending().await,
         }
     }

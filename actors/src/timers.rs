@@ -1,6 +1,6 @@
 //! An arbiter's deadlines: one queue for all its processes with at most one entry for each, so that an idle connection
-//! owns no timer. The clock is the real one of `net` or a test's: `tokio_util::time::DelayQueue` costs the same, but its time
-//! stands still in tests only with tokio's `test-util`, which would slow down the clock of every build.
+//! owns no timer. Its clock is the real one of `net`, or one that a test moves. `tokio_util::time::DelayQueue` would cost the
+//! same, but a test can stop its time only with tokio's `test-util`, which would slow down the clock of every build.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub(crate) struct Timers {
     /// When [`Timers::fire`] was last called.
     fired: Cell<Duration>,
     queue: RefCell<BTreeMap<Key, Waker>>,
-    /// The task that waits for the first entry, and until when.
+    /// The task that waits for the first entry, and when that is due.
     driver: RefCell<Option<(Duration, Waker)>>,
 }
 

@@ -18,7 +18,7 @@ use crate::poem_client::FetchSettings;
 use crate::port::TcpEvent;
 use crate::process::{Me, Name, Next, Pid, Process, Received};
 
-/// What a transformer has to do.
+/// The work of one transformer.
 pub(crate) struct Job {
     /// The name of the transform.
     pub(crate) transform: String,

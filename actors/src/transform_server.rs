@@ -1,5 +1,5 @@
-//! The transform server (Part 12): netstrings in, netstrings out, one process for each connection; one-shot, or with
-//! keep-alive any number of requests (S3–S7). One request goes through `data`, `answer_requests`, `deliver` and
+//! The transform server (Part 12): netstrings in, netstrings out, one process for each connection. A connection answers one
+//! request, or with keep-alive any number (S3–S7). A request goes through `data`, `answer_requests`, `deliver` and
 //! `after_delivery`.
 
 use std::convert::Infallible;
@@ -91,7 +91,7 @@ struct Connection<S> {
     /// When the first byte of an incomplete request arrived (S18).
     begun: Option<Duration>,
     peer_finished: bool,
-    /// Whether the server shuts down: what is in flight is finished and nothing else begun (S21).
+    /// Whether the server is shutting down: requests in flight are finished, and no other is begun (S21).
     draining: bool,
     stream: PhantomData<fn() -> S>,
 }
@@ -101,7 +101,7 @@ enum Phase {
     Open,
     /// Nothing more is answered; the connection closes once its replies are delivered.
     Closing(CloseReason),
-    /// FIN is sent and the peer's input drained.
+    /// FIN is sent, and the peer's input is read and discarded (S7).
     Lingering(CloseReason, Linger),
 }
 
@@ -268,7 +268,7 @@ impl<S: Stream> Connection<S> {
         self.begun.is_some() || me.port.has_kept() || !self.replies.is_empty()
     }
 
-    /// The kernel has taken more of the replies, or the connection broke.
+    /// The kernel took more of the replies, or the connection broke.
     fn on_written(&mut self, written: io::Result<usize>, me: &mut Me<'_, Self>) -> Next {
         if written.is_err() {
             return self.close(CloseReason::Reset);
@@ -316,7 +316,7 @@ impl<S: Stream> Connection<S> {
     }
 
     // ANCHOR: shutdown
-    /// The supervisor asks the connection to stop: at once if it is idle, otherwise after what is in flight (S21).
+    /// The supervisor asks the connection to stop: at once if it is idle, otherwise after its requests in flight (S21).
     fn shut_down(&mut self, reason: Reason, me: &mut Me<'_, Self>) -> Next {
         if reason != Reason::Shutdown {
             // The supervisor has ended.

@@ -1,5 +1,5 @@
-//! Draws the supervision tree while it runs (O6). Every supervisor is asked for its children by a message; one that does
-//! not answer in time is marked, and the rest is drawn.
+//! Draws the supervision tree while it runs (O6). A message asks each supervisor for its children. A supervisor that does
+//! not reply in time is drawn with the error instead.
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const CRASHES_ONE_IN: u64 = 100;
 const WARM_UP: u64 = 2_000;
 const REQUESTS: u64 = 8_000;
-/// What an allocator may retain. A leak of a connection's memory for each crash would be more.
+/// The memory that the allocator may retain. A leak of a connection's memory for each crash would exceed it.
 const GROWTH_BYTES_MAX: usize = 2 << 20;
 
 #[derive(Default)]

@@ -1,4 +1,5 @@
-//! The four programs over real sockets on loopback: what is particular to this model. The conformance suite tests the rest.
+//! The servers and clients over real sockets on loopback, as far as this model is particular. The conformance suite tests
+//! the rest.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! The acceptor: accepts connections while connection supervisors have room, and hands them to those in turn.
+//! The acceptor: accepts connections while a connection supervisor has room, and hands them to the supervisors in turn.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::process::{Me, Next, Pid, Process, Received};
 
 pub(super) struct Acceptor {
     supervisors: Vec<ConnectionSupervisor>,
-    /// The index of the supervisor whose turn is next.
+    /// The index of the supervisor that receives the next connection, if it has room.
     turn: usize,
     accepted: u64,
     reporter: Reporter,

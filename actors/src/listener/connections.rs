@@ -16,8 +16,8 @@ use crate::process::{
 };
 use crate::tree::{ChildInfo, Children};
 
-/// Room granted to the acceptor at once: half this process's mailbox, so that the acceptor never waits for it. If each
-/// waited for the other, neither would continue.
+/// The most room granted to the acceptor at a time: half this process's mailbox, so that the acceptor's sends never wait.
+/// If the two waited for each other, neither would continue.
 pub(super) const GRANTED_MAX: usize = MAILBOX_CAPACITY / 2;
 /// Connections listed by name in the tree.
 const NAMED_MAX: usize = 10;

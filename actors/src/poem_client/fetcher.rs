@@ -25,7 +25,7 @@ pub(super) struct Fetcher<S> {
     /// The number of requests without an outcome.
     left: usize,
     poets: ById<(usize, ProcessRef)>,
-    /// Where the outcomes go.
+    /// Receives the outcomes of all requests.
     done: mpsc::Sender<Vec<Outcome>>,
     stream: PhantomData<fn() -> S>,
 }
@@ -75,7 +75,7 @@ impl<S: Connect> Fetcher<S> {
         Next::Exit(Reason::Normal)
     }
 
-    /// A poet has ended, and its message, if there was one, has arrived before.
+    /// A poet has ended. If it sent a message, that has arrived before.
     fn poet_is_down(&mut self, down: &Down, me: &mut Me<'_, Self>) -> Next {
         if let Some((task, _)) = self.poets.remove(&down.process) {
             let outcome = crashed(&self.requests[task], &down.reason.to_string());
@@ -94,13 +94,13 @@ impl<S: Connect> Fetcher<S> {
         }
     }
 
-    /// Asks poets to exit, who report the cancel themselves (S14), and cancels requests that have not begun.
+    /// Asks poets to exit, which then report the cancel themselves (S14), and cancels requests that have not begun.
     fn cancel(&mut self, target: Target) {
-        let is_meant = |task: usize| target == Target::All || target == Target::Task(task);
-        for (_, poet) in self.poets.values().filter(|(task, _)| is_meant(*task)) {
+        let is_target = |task: usize| target == Target::All || target == Target::Task(task);
+        for (_, poet) in self.poets.values().filter(|(task, _)| is_target(*task)) {
             poet.exit(Reason::Shutdown);
         }
-        for task in (self.next..self.requests.len()).filter(|&task| is_meant(task)) {
+        for task in (self.next..self.requests.len()).filter(|&task| is_target(task)) {
             self.cancel_before_start(task);
         }
     }

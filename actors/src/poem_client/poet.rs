@@ -111,7 +111,7 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
         Next::Receive
     }
 
-    /// The poem is complete: a linked transformer takes it, or it is reported.
+    /// The poem is complete: starts a linked transformer for it, or reports it.
     fn arrived(&mut self, me: &mut Me<'_, Self>) -> Next {
         me.port.close();
         let poem = match decode_poem(std::mem::take(&mut self.poem)) {

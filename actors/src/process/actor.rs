@@ -21,8 +21,8 @@ use super::{MAILBOX_CAPACITY, Next, Process, Received};
 use crate::monitor::Reason;
 use crate::port::Port;
 
-/// Messages a process handles before it gives way to the others of its arbiter. Senders in other threads could refill its
-/// mailbox for ever.
+/// Messages and signals a process handles before it gives way to the others of its arbiter. Senders in other threads could
+/// refill its mailbox for ever.
 const MAIL_PER_TURN: u32 = 2 * MAILBOX_CAPACITY as u32;
 /// Events of its port a process handles in one turn.
 const EVENTS_PER_TURN: usize = 8;
@@ -44,7 +44,7 @@ impl<P: Process> AnyMailbox for ActixMailbox<P> {
 }
 
 impl<P: Process> Mailbox<P::Message> for ActixMailbox<P> {
-    /// `do_send` ignores actix's own capacity, so the permit is what bounds the queue.
+    /// `do_send` ignores actix's own capacity; the sender's permit bounds the queue.
     fn put(&self, message: P::Message) -> Result<(), P::Message> {
         if self.addr.connected() {
             self.addr.do_send(Mail::Message(message));
@@ -116,7 +116,7 @@ impl<P: Process> ProcessActor<P> {
         self.run(|state, port, control| state.receive(received, &mut Me { port, control }));
     }
 
-    /// A handler panicked: the process exits as soon as what it had sent has arrived, and receives nothing more.
+    /// A handler panicked: the process receives nothing more and exits as soon as the messages it sent have arrived.
     #[cold]
     fn crash(&mut self, message: String) {
         if !P::REPORTS_CRASHES {
@@ -127,6 +127,7 @@ impl<P: Process> ProcessActor<P> {
         self.end_with(Reason::crash(message));
     }
 
+    /// Ends the process as soon as it no longer waits for anything.
     fn end_with(&mut self, reason: Reason) {
         if self.control.waits() {
             self.control.wait_state_mut().ending.get_or_insert(reason);
@@ -149,7 +150,8 @@ impl<P: Process> ProcessActor<P> {
         self.control.pid.record().end(&reason, heir);
     }
 
-    fn take(&mut self, mail: Mail<P::Message>) {
+    /// Lets the behaviour receive one message or signal.
+    fn receive_mail(&mut self, mail: Mail<P::Message>) {
         match mail {
             Mail::Message(message) => {
                 self.control.pid.record().room.add_permits(1);
@@ -165,8 +167,8 @@ impl<P: Process> ProcessActor<P> {
         }
     }
 
-    /// Continues what the process waits for, then hands out the mail that arrived meanwhile. Returns whether the process
-    /// is free to receive.
+    /// Polls the futures that the process waits for, then receives the mail that arrived meanwhile. Returns whether the
+    /// process is free to receive more.
     #[inline]
     fn resume(&mut self, turn: &mut task::Context<'_>) -> bool {
         while let Some(state) = &mut self.control.wait_state {
@@ -185,7 +187,7 @@ impl<P: Process> ProcessActor<P> {
             } else if let Some(reason) = state.ending.take() {
                 self.end(reason);
             } else if let Some(mail) = state.later.pop_front() {
-                self.take(mail);
+                self.receive_mail(mail);
             } else {
                 break;
             }
@@ -193,7 +195,7 @@ impl<P: Process> ProcessActor<P> {
         self.life.is_some()
     }
 
-    /// One turn: the deadline, then the port, as far as the process is free to receive.
+    /// One turn: if the process is free to receive, its deadline first, then its port.
     #[inline]
     fn turn(&mut self, turn: &mut task::Context<'_>) {
         if self.resume(turn)
@@ -211,7 +213,7 @@ impl<P: Process> ProcessActor<P> {
             self.control.arm(turn);
         }
         self.control.now = None;
-        self.control.mail = 0;
+        self.control.mail_handled = 0;
     }
 
     #[cold]
@@ -253,7 +255,7 @@ impl<P: Process> Actor for ProcessActor<P> {
         ctx.spawn(Turns);
     }
 
-    /// Called also when the arbiter stops under a live process.
+    /// actix calls this also when the arbiter stops while the process is alive.
     fn stopped(&mut self, _: &mut Self::Context) {
         self.end(Reason::Killed);
     }
@@ -274,13 +276,13 @@ impl<P: Process> Handler<Mail<P::Message>> for ProcessActor<P> {
                 }
             }
             mail if self.control.waits() => self.control.wait_state_mut().later.push_back(mail),
-            mail => self.take(mail),
+            mail => self.receive_mail(mail),
         }
-        self.control.mail += 1;
+        self.control.mail_handled += 1;
         if self.life.is_none() {
             ctx.stop();
-        } else if self.control.mail >= MAIL_PER_TURN {
-            self.control.mail = 0;
+        } else if self.control.mail_handled >= MAIL_PER_TURN {
+            self.control.mail_handled = 0;
             ctx.wait(GiveWay { gave: false });
         }
     }

@@ -11,12 +11,13 @@ use super::local::timeout;
 use super::node::Node;
 use super::pid::Pid;
 
-/// The address of the reply to a call, carried by the request. If it is dropped unused, the call fails at once.
+/// The address of the reply to a call, carried by the request. If it is dropped unused, the call fails at once with
+/// [`CallError::NoProcess`].
 #[derive(Debug)]
 pub struct Reply<R>(oneshot::Sender<R>);
 
 impl<R> Reply<R> {
-    /// Sends the reply. Does nothing if the caller no longer waits.
+    /// Sends the reply; does nothing if the caller no longer waits.
     pub fn send(self, answer: R) {
         let _ = self.0.send(answer);
     }
@@ -27,15 +28,15 @@ impl<R> Reply<R> {
 pub enum CallError {
     /// No reply came in time.
     Timeout,
-    /// The process had ended, or ended without replying.
+    /// The process had ended, or it ended or dropped the [`Reply`] without replying.
     NoProcess,
 }
 
 impl fmt::Display for CallError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::Timeout => "no answer in time",
-            Self::NoProcess => "no such process",
+            Self::Timeout => "no reply in time",
+            Self::NoProcess => "the process has ended or dropped the call",
         })
     }
 }
@@ -66,7 +67,7 @@ impl Node {
     /// process must use [`Me::call`](super::Me::call) instead.
     ///
     /// # Errors
-    /// The process has ended or did not reply in time.
+    /// The process ended, did not reply in time, or dropped the [`Reply`].
     pub fn call<M: Send + 'static, R: Send + 'static>(
         &self,
         to: &Pid<M>,
@@ -112,7 +113,7 @@ impl<R> Answer<R> {
     /// Blocks until the call has ended.
     ///
     /// # Errors
-    /// The process has ended or did not reply in time.
+    /// As [`Node::call`].
     pub fn wait(self) -> Result<R, CallError> {
         self.0.recv().unwrap_or(Err(CallError::NoProcess))
     }

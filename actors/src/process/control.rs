@@ -22,8 +22,8 @@ pub(super) struct Control<P: Process> {
     pub(super) pid: Pid<P::Message>,
     pub(super) local: Rc<Local>,
     pub(super) traps_exits: bool,
-    /// Messages handled since the process last gave way.
-    pub(super) mail: u32,
+    /// Messages and signals handled since the process last gave way.
+    pub(super) mail_handled: u32,
     /// Requests that may still be answered in this turn (S24).
     pub(super) turn_left: u32,
     /// The round of the next turn, if this one is used up.
@@ -39,9 +39,9 @@ pub(super) struct Control<P: Process> {
 
 /// The part of a control block that most processes never need.
 pub(super) struct WaitState<P: Process> {
-    /// What the process waits for, in order. Until all of it has come, the process receives nothing.
+    /// The futures that the process waits for, in order. Until all are ready, the process receives nothing.
     pub(super) waits: VecDeque<Wait<P>>,
-    /// The reason to exit for as soon as everything the process sent has arrived.
+    /// Why the process exits as soon as `waits` is empty.
     pub(super) ending: Option<Reason>,
     /// Mail that arrived meanwhile.
     pub(super) later: VecDeque<Mail<P::Message>>,
@@ -68,7 +68,7 @@ impl<P: Process> Control<P> {
             pid,
             local,
             traps_exits: false,
-            mail: 0,
+            mail_handled: 0,
             turn_left: REQUESTS_PER_TURN_MAX,
             next_turn: None,
             now: None,
@@ -106,7 +106,8 @@ impl<P: Process> Control<P> {
         &mut self.wait_state_mut().monitors
     }
 
-    /// Keeps the sends that were waiting before the process waited for anything else.
+    /// Prepares the exit after a crash: keeps the sends that wait in front of everything else, and drops all other waits
+    /// and the mail that arrived meanwhile.
     pub(super) fn keep_sends(&mut self) {
         if let Some(state) = &mut self.wait_state {
             let sends = state
@@ -119,8 +120,8 @@ impl<P: Process> Control<P> {
         }
     }
 
-    /// Has the process woken for its deadline. A deadline that moved back keeps its early entry, so that refreshing a
-    /// timeout costs nothing.
+    /// Enters the deadline into the arbiter's queue, which wakes the process then. A deadline that was postponed keeps its
+    /// earlier entry, so that refreshing a timeout costs nothing.
     #[inline]
     pub(super) fn arm(&mut self, turn: &task::Context<'_>) {
         if let Some(due) = self.due
@@ -137,8 +138,8 @@ impl<P: Process> Control<P> {
         }
     }
 
-    /// Ends this turn. A process that has answered requests receives its port's next event in the next round (S24); any
-    /// other one only lets the processes run that are already queued.
+    /// Ends this turn. A process that has answered requests receives its port's next event in the next round (S24). Any
+    /// other process gives way only to those that are already queued.
     pub(super) fn give_way(&mut self, turn: &task::Context<'_>) {
         if self.turn_left == REQUESTS_PER_TURN_MAX {
             turn.waker().wake_by_ref();

@@ -1,5 +1,5 @@
-//! What a process can do while it handles something: send, call, wait, link, monitor, set its timeout, use its port.
-//! Starting other processes is in `spawn`, fetching a poem in `poem_client`.
+//! A process's access to its runtime: it can send, call, wait, link, monitor, set its timeout and use its port. Starting
+//! other processes is in `spawn`, fetching a poem in `poem_client`. The last few methods serve connections only.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::process_ref::{ProcessRef, Signal};
 use super::{Next, Process};
 use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason};
 
-/// A process's access to its runtime, lent to it while it handles something.
+/// A process's access to its runtime, lent to each of its handlers.
 pub struct Me<'a, P: Process> {
     /// The process's port.
     pub port: &'a mut P::Port,
@@ -25,7 +25,7 @@ impl<P: Process> Me<'_, P> {
         self.control.pid.clone()
     }
 
-    /// A type-erased reference to this process.
+    /// Returns a type-erased reference to this process.
     pub fn process(&self) -> ProcessRef {
         self.control.pid.process()
     }
@@ -45,7 +45,8 @@ impl<P: Process> Me<'_, P> {
         &self.control.local.node
     }
 
-    /// Returns the time of the first call in this turn, so that a turn reads the clock once.
+    /// Returns the time since the origin of the node's clock, which is monotonic. All calls in one turn return the time of
+    /// the first, so that a turn reads the clock once.
     #[inline]
     pub fn now(&mut self) -> Duration {
         let timers = &self.control.local.timers;
@@ -53,14 +54,14 @@ impl<P: Process> Me<'_, P> {
     }
 
     /// Sets the timeout to `wait` from now, replacing the earlier one: [`Timeout`](super::Received::Timeout) is then
-    /// received once.
+    /// received once. Messages that arrive before do not change it.
     #[inline]
     pub fn after(&mut self, wait: Duration) {
         let now = self.now();
         self.until(now.saturating_add(wait));
     }
 
-    /// Sets the timeout to the time `due`, replacing the earlier one.
+    /// Sets the timeout to the time `due` of the clock that [`Me::now`] reads, replacing the earlier one.
     #[inline]
     pub fn until(&mut self, due: Duration) {
         self.control.due = Some(due);
@@ -69,33 +70,6 @@ impl<P: Process> Me<'_, P> {
     /// Removes the timeout.
     pub fn forever(&mut self) {
         self.control.due = None;
-    }
-
-    /// Returns how many requests this process may still answer in this turn (S24).
-    #[inline]
-    pub fn turn_left(&self) -> u32 {
-        self.control.turn_left
-    }
-
-    /// Counts `requests` as answered in this turn. When none are left, the turn ends with this handler: the next event of
-    /// the port is received after every other ready process of the arbiter has had a turn.
-    #[inline]
-    pub fn use_turn(&mut self, requests: u32) {
-        self.control.turn_left = self.control.turn_left.saturating_sub(requests);
-    }
-
-    /// Borrows the arbiter's empty scratch buffer, for bytes that are written before the handler returns. Failing to
-    /// [return it](Self::give_scratch) is harmless.
-    #[inline]
-    pub fn take_scratch(&mut self) -> Vec<u8> {
-        self.control.local.scratch.take()
-    }
-
-    /// Returns the scratch buffer and clears it.
-    #[inline]
-    pub fn give_scratch(&mut self, mut scratch: Vec<u8>) {
-        scratch.clear();
-        self.control.local.scratch.set(scratch);
     }
 
     /// Receives exits as messages from now on (O3): `process_flag(trap_exit, true)`.
@@ -123,7 +97,54 @@ impl<P: Process> Me<'_, P> {
         })));
     }
 
-    /// Calls `to` and receives nothing else until it has replied, has ended, or `timeout` is over (O7).
+    /// Calls `to` with the message that `ask` builds (O7). This returns at once. The process receives nothing until `to` has
+    /// replied or ended, or `timeout` is over; then `then` handles the reply or the error.
+    ///
+    /// ```
+    /// use actors::{Me, Next, NoPort, Node, Pid, Process, Reason, Received, Reply};
+    /// use std::time::Duration;
+    ///
+    /// struct Dice;
+    ///
+    /// impl Process for Dice {
+    ///     type Message = Reply<u32>;
+    ///     type Port = NoPort;
+    ///
+    ///     fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+    ///         if let Received::Message(reply) = received {
+    ///             reply.send(4);
+    ///         }
+    ///         Next::Receive
+    ///     }
+    /// }
+    ///
+    /// struct Player(Pid<Reply<u32>>);
+    ///
+    /// impl Process for Player {
+    ///     type Message = ();
+    ///     type Port = NoPort;
+    ///
+    ///     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+    ///         let timeout = Duration::from_secs(5);
+    ///         me.call(&self.0, timeout, |reply| reply, |_player, rolled, _me| {
+    ///             assert_eq!(rolled, Ok(4));
+    ///             Next::Exit(Reason::Normal)
+    ///         });
+    ///         Next::Receive
+    ///     }
+    ///
+    ///     fn receive(&mut self, _: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+    ///         Next::Receive
+    ///     }
+    /// }
+    ///
+    /// let node = Node::start_one()?;
+    /// let dice = node.spawn("dice", Dice);
+    /// let player = node.spawn("player", Player(dice));
+    /// assert_eq!(node.join(&player.process()), Reason::Normal);
+    /// node.stop();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn call<M: Send + 'static, R: 'static>(
         &mut self,
         to: &Pid<M>,
@@ -152,7 +173,8 @@ impl<P: Process> Me<'_, P> {
         })));
     }
 
-    /// Links this process with `other`: when one ends abnormally, the other exits too or receives the exit (O3). Linking
+    /// Links this process with `other`. When one ends, the other receives the exit if it traps exits, and otherwise exits
+    /// too, unless the reason is [`Reason::Normal`] (O3). Linking
     /// to a process that has ended counts as its exit.
     pub fn link(&self, other: &ProcessRef) {
         if other.record().link(self.process()) {
@@ -165,7 +187,7 @@ impl<P: Process> Me<'_, P> {
         }
     }
 
-    /// Removes the link.
+    /// Removes the link with `other`, if there is one.
     pub fn unlink(&self, other: &ProcessRef) {
         other.record().unlink(self.process().id());
         self.control.pid.record().unlink(other.id());
@@ -205,5 +227,35 @@ impl<P: Process> Me<'_, P> {
     pub fn demonitor(&mut self, monitor: MonitorId, other: &ProcessRef) {
         other.record().demonitor(monitor);
         self.control.monitors().remove(&monitor);
+    }
+}
+
+/// For connections: fairness to the other processes of the arbiter, and a buffer for replies.
+impl<P: Process> Me<'_, P> {
+    /// Returns how many requests this process may still answer in this turn (S24).
+    #[inline]
+    pub fn turn_left(&self) -> u32 {
+        self.control.turn_left
+    }
+
+    /// Counts `requests` as answered in this turn (S24). When none are left, the turn ends with this handler: every other
+    /// ready process of the arbiter has a turn before this one receives the next event of its port.
+    #[inline]
+    pub fn use_turn(&mut self, requests: u32) {
+        self.control.turn_left = self.control.turn_left.saturating_sub(requests);
+    }
+
+    /// Borrows the arbiter's empty scratch buffer, for bytes that are written before the handler returns. Failing to
+    /// [return it](Self::give_scratch) is harmless.
+    #[inline]
+    pub fn take_scratch(&mut self) -> Vec<u8> {
+        self.control.local.scratch.take()
+    }
+
+    /// Returns the scratch buffer and clears it.
+    #[inline]
+    pub fn give_scratch(&mut self, mut scratch: Vec<u8>) {
+        scratch.clear();
+        self.control.local.scratch.set(scratch);
     }
 }

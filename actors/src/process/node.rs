@@ -12,7 +12,8 @@ use super::name::Name;
 use super::pid::Pid;
 use super::process_ref::ProcessRef;
 
-/// Arbiters that run processes together, each a thread. Clones are the same node.
+/// Arbiters that run processes together, each a thread. Clones are the same node. It runs until [`Node::stop`] is called;
+/// dropping it stops nothing.
 ///
 /// ```
 /// use actors::{Me, Next, NoPort, Node, Process, Received, Reply};
@@ -124,7 +125,8 @@ impl Node {
         }
     }
 
-    /// Stops all arbiters and waits for their threads to end. Live processes are killed.
+    /// Stops all arbiters and blocks until their threads have ended, so a process must not call it. Live processes are
+    /// killed.
     pub fn stop(&self) {
         self.0.system.stop();
         let thread = self

@@ -73,7 +73,7 @@ impl ProcessRef {
         self.signal(Signal::Exit(Exit { from: None, reason }));
     }
 
-    /// Ends the process between two handlers, even if it traps exits.
+    /// Ends the process with [`Reason::Killed`] after the handler it is in, even if it traps exits.
     pub fn kill(&self) {
         self.signal(Signal::Kill);
     }
@@ -208,7 +208,7 @@ impl Record {
     }
 }
 
-/// The processes linked to one: for a connection its supervisor, for a supervisor thousands.
+/// The processes linked to a process: for a connection its supervisor, for a supervisor thousands of connections.
 #[derive(Default)]
 enum Links {
     #[default]

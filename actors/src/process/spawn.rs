@@ -42,12 +42,13 @@ impl Node {
         self.arbiter(0).spawn(name, || Ok((process, NoPort)))
     }
 
-    /// Blocks this thread until `process` has ended, and returns why. A process must use [`Me::monitor`] instead.
+    /// Blocks this thread until `process` has ended, and returns the reason, or [`Reason::NoProcess`] if the node stops
+    /// first. A process must use [`Me::monitor`] instead.
     pub fn join(&self, process: &ProcessRef) -> Reason {
         let (ended, reason) = mpsc::channel();
         let process = process.clone();
         self.spawn("join", Join { process, ended });
-        // The node has stopped.
+        // No reason comes if the node has stopped.
         reason.recv().unwrap_or(Reason::NoProcess)
     }
 }
@@ -101,7 +102,7 @@ impl Arbiter {
         }
         let starting = NotStarted(Some((pid.clone(), inbox)));
         match Local::current().filter(|local| self.is(local)) {
-            // In this very thread, without a command to the arbiter.
+            // The caller runs in this arbiter, so no command to it is needed.
             Some(local) => match create(make) {
                 Ok(created) => starting.start(local, created),
                 // Later, as in any other arbiter, so that the caller can monitor it first.
@@ -132,7 +133,7 @@ fn create<T>(make: impl FnOnce() -> io::Result<T>) -> Result<T, Reason> {
     }
 }
 
-/// A process that has a pid and does not run yet. Dropping it, as a stopped arbiter does, ends the process.
+/// A process that has a pid but does not run yet. Dropping it, as a stopped arbiter does, ends the process.
 struct NotStarted<P: Process>(Option<(Pid<P::Message>, Inbox<P>)>);
 
 impl<P: Process> NotStarted<P> {

@@ -14,7 +14,7 @@ use crate::tree::{ChildInfo, WhichChildren};
 /// The serial number of a child, unique in its supervisor.
 pub(super) type Key = u64;
 
-/// After which exits a child is restarted.
+/// The exits after which a child is restarted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
     /// After any exit.
@@ -38,11 +38,12 @@ impl Restart {
 /// How a child is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
-    /// It is asked to exit, and killed if it takes longer than this.
+    /// It is asked to exit, and killed if that takes longer than this.
     After(Duration),
     /// It is killed at once.
     Kill,
-    /// It is asked to exit and waited for. For supervisors, whose own children bound the time.
+    /// It is asked to exit, and the supervisor waits without a limit. For children that are supervisors: their own children
+    /// bound the time.
     Infinity,
 }
 
@@ -54,7 +55,7 @@ pub enum Shutdown {
 pub struct Spec {
     /// The child's name.
     pub name: Name,
-    /// After which exits it is restarted.
+    /// The exits after which it is restarted.
     pub restart: Restart,
     /// How it is stopped.
     pub shutdown: Shutdown,

@@ -14,13 +14,13 @@ pub const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An event that waits for the supervisor.
 pub(super) enum Event {
-    /// A child ended that was not being stopped.
+    /// A child ended on its own, not because the supervisor stopped it.
     Ended(Key, Reason),
     /// A restart failed and is tried again.
     StartFailed(Key),
 }
 
-/// Children to stop one after another, and what follows.
+/// Children to stop one after another, and the step after that.
 pub(super) struct Stopping {
     /// The children left to stop, the last first.
     pub(super) left: Vec<Key>,
@@ -29,7 +29,7 @@ pub(super) struct Stopping {
     pub(super) then: Then,
 }
 
-/// What follows when all are stopped.
+/// The next step once all of them are stopped.
 pub(super) enum Then {
     /// Start these, in this order.
     Start(Vec<Key>),

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::child::{Key, Restart};
 
-/// Which children are restarted together with the one that ended.
+/// Which children are restarted when one has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
-    /// No other.
+    /// Only that one.
     OneForOne,
-    /// All others.
+    /// All children.
     OneForAll,
-    /// The children started after it.
+    /// That one and the children started after it.
     RestForOne,
 }
 
@@ -70,7 +70,7 @@ impl Strategy {
 pub struct Intensity {
     /// How many restarts are allowed.
     pub restarts: usize,
-    /// Within which time.
+    /// The time in which they are counted.
     pub period: Duration,
 }
 
