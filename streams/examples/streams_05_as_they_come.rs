@@ -1,4 +1,4 @@
-//! Step 5: many poems at once, their lines as they arrive.
+//! Step 5: many poems at once, their lines as they arrive. Only the join differs from step 4.
 //!
 //! ```sh
 //! cargo run -p quatrain-streams --example streams_05_as_they_come -- 10001 10002

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     common::with_poems(async |peers| {
         let poems = peers.into_iter().map(|peer| lines(poem(peer)));
         let mut lines = pin!(as_they_come(poems).throttle(Duration::from_millis(10)));
+        // In full, because tokio-stream's `StreamExt` has a `try_next` too.
         while let Some(line) = TryStreamExt::try_next(&mut lines).await? {
             writeln!(stdout(), "{line}")?;
         }

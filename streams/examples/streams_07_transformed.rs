@@ -1,4 +1,5 @@
-//! Step 7: whole poems, each transformed by the server at the last address as soon as it has arrived.
+//! Step 7: whole poems, each transformed by the server at the last address as soon as it has arrived. The first failure
+//! ends the step and cancels the other fetches.
 //!
 //! ```sh
 //! cargo run -p quatrain-streams --example streams_07_transformed -- 10001 10002 11000

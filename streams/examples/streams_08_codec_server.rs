@@ -1,8 +1,8 @@
 //! Step 8: a transform server in combinators alone, with a codec for netstrings.
 //!
-//! It answers the same requests as [`streams::serve_transforms`], which gives up the codec because of its cost
-//! (MEASURING names it): a read and a write buffer for each connection, also an idle one, and a copy of each frame. The
-//! crate's own server also takes turns, counts, and reads nothing more while a reply waits.
+//! It answers the same requests as [`streams::serve_transforms`], which does without a codec. A codec has a read and a
+//! write buffer for each connection, also for an idle one, and copies each frame; MEASURING has the cost. The crate's
+//! own server also takes turns, counts, and reads nothing more while a reply waits.
 //!
 //! ```sh
 //! cargo run -p quatrain-streams --example streams_08_codec_server           # serves, and asks itself
@@ -37,7 +37,7 @@ where
 
     let timely = tokio_stream::StreamExt::timeout(requests.by_ref(), IDLE_TIMEOUT);
     let answered = timely
-        .map(|request| answer(&service, &request??))
+        .map(|request| answer(&service, &request??)) // The first error is a timeout, the second one of the decoder.
         .take(requests_max)
         .take_while(|reply| ready(reply.is_ok())) // Replies to the requests before a refused one are delivered.
         .forward(&mut replies);
@@ -110,36 +110,39 @@ impl Encoder<Vec<u8>> for Netstrings {
 
 // The step: its arguments, and a request to itself.
 
+const USAGE: &str = "[[HOST:]PORT]";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let service = TransformService {
+    let ended = match &arguments[..] {
+        [] => common::block_on(ask_itself()),
+        [text] => match text.parse() {
+            Ok(peer) => common::block_on(serve_at(peer)),
+            Err(error) => return common::wrong(USAGE, &format!("'{text}': {error}")),
+        },
+        _ => return common::wrong(USAGE, "more than one address is given"),
+    };
+    common::finish(ended)
+}
+
+async fn ask_itself() -> common::Ended {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(serve(listener, keep_alive()));
+    let reply = streams::transform(address, "cummingsify", "I Asked Myself.").await?;
+    writeln!(stdout(), "{reply}")?;
+    Ok(())
+}
+
+async fn serve_at(peer: Peer) -> common::Ended {
+    let listener = TcpListener::bind(peer.addresses()?).await?;
+    writeln!(stdout(), "Serving transforms on {}", listener.local_addr()?)?;
+    Ok(serve(listener, keep_alive()).await?)
+}
+
+fn keep_alive() -> TransformService {
+    TransformService {
         keep_alive: true,
         lab: None,
-    };
-    let step = async {
-        match &arguments[..] {
-            [] => {
-                let listener = TcpListener::bind("127.0.0.1:0").await?;
-                let address = listener.local_addr()?;
-                tokio::spawn(serve(listener, service));
-                let reply = streams::transform(address, "cummingsify", "I Asked Myself.").await?;
-                writeln!(stdout(), "{reply}")?;
-            }
-            [text, ..] => {
-                let peer: Peer = text.parse()?;
-                let listener = TcpListener::bind(peer.addresses()?).await?;
-                writeln!(stdout(), "Serving transforms on {}", listener.local_addr()?)?;
-                return serve(listener, service).await.map_err(Into::into);
-            }
-        }
-        Ok(())
-    };
-    match &arguments[..] {
-        [] => common::finish(common::block_on(step)),
-        [text] => match text.parse::<Peer>() {
-            Ok(_) => common::finish(common::block_on(step)),
-            Err(error) => common::wrong("[[HOST:]PORT]", &format!("'{text}': {error}")),
-        },
-        _ => common::wrong("[[HOST:]PORT]", "more than one address is given"),
     }
 }

@@ -1,4 +1,5 @@
-//! The requests of a connection as a lazy stream of replies: each item answers what one turn allows of one read.
+//! The requests of a connection as a lazy stream of replies. An item holds the replies to the requests of one read, or
+//! to as many of them as the connection's turn allows.
 //!
 //! A frame is lent out of the thread's read buffer and cannot leave the poll that read it, so it is answered there, and
 //! an idle connection owns no buffer.
@@ -87,6 +88,7 @@ where
         while self.end.is_none() {
             ready!(self.turn.poll(cx));
             if self.connection.was_in_flight_at_stop() && !self.is_in_flight() {
+                // The server stops, and what was in flight has been answered (S21).
                 break;
             }
             let Poll::Ready(replies) = self.poll_answer(cx) else {
@@ -105,7 +107,7 @@ where
         Poll::Ready(end.map(Err))
     }
 
-    /// Answers bytes that an earlier turn has left, or those of one read.
+    /// Answers the bytes that an earlier turn has left or, if there are none, those of one read.
     // Forced: MEASURING says what that saves.
     #[inline(always)]
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Replies>, Box<Ending>>> {
@@ -204,8 +206,9 @@ where
         self.decoder.is_mid_frame() || self.unanswered.is_some()
     }
 
-    /// Ready when more bytes have not come in time: the next request within the idle timeout, the rest of one within
-    /// its deadline from its first byte (S18). An idle connection does not wait at all once the server stops (S21).
+    /// Ready when more bytes are late: the next request after the idle timeout, the rest of a request after its
+    /// deadline, which counts from its first byte (S18). Once the server stops, an idle connection does not wait at all
+    /// (S21).
     #[inline]
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Box<Ending>> {
         let limits = &self.connection.shared().limits;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::answers::Replies;
 
-/// A reply buffer that has grown larger for a long poem is freed.
+/// The capacity up to which a reply buffer is kept. One that has grown larger for a long poem is freed.
 const SPARE_BYTES_MAX: usize = 4 * READ_BUFFER_BYTES;
 
 thread_local! {
@@ -36,7 +36,7 @@ where
     poll_lend(None, source, cx, on_bytes)
 }
 
-/// Lends `earlier` to `on_bytes`, if there is any, instead of a read.
+/// Lends `earlier` to `on_bytes` or, if there is none, the bytes of one read.
 // Forced: MEASURING says what that saves.
 #[inline(always)]
 pub(crate) fn poll_lend<R, T>(

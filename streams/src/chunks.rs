@@ -15,7 +15,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::buffer;
 use crate::deadlines::after;
 
-/// The bytes of each read of `source`, one read for each chunk that is asked for (L2).
+/// The bytes of each read of `source`, one read for each chunk that is asked for (L2). A chunk has at least one byte
+/// and at most [`READ_BUFFER_BYTES`](poetry::limits::READ_BUFFER_BYTES).
 pub fn chunks<R>(mut source: R) -> EndsWithError<impl Stream<Item = io::Result<Vec<u8>>>>
 where
     R: AsyncRead + Unpin,
@@ -57,7 +58,7 @@ where
     }
 }
 
-/// Fails when no item comes within `timeout` of the first poll for it.
+/// Fails when an item does not come within `timeout` of the first poll for it.
 pub fn idle_timeout<T>(
     stream: impl Stream<Item = Result<T, FetchFailure>> + Unpin,
     timeout: Duration,
@@ -106,7 +107,7 @@ pub fn total_deadline<T>(
     }))
 }
 
-/// The first `bytes` bytes. After them the stream is dropped and the result ends.
+/// The first `bytes` bytes. With the last of them `stream` is dropped.
 ///
 /// ```
 /// # use futures::{StreamExt, TryStreamExt, executor::block_on, stream};

@@ -25,6 +25,7 @@ use crate::shared::Shared;
 /// The state of a connection when the server began to stop (S21).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ShutdownState {
+    /// The connection has not seen the server stop.
     Serving,
     Idle,
     InFlight,
@@ -116,7 +117,7 @@ impl<S> Connection<S> {
     }
 
     /// Sets the reason that the connection is counted as closed for when it is dropped.
-    pub(crate) fn close(&self, reason: CloseReason) {
+    pub(crate) fn set_close_reason(&self, reason: CloseReason) {
         self.reason.set(Some(reason));
     }
 
@@ -150,7 +151,8 @@ impl<S> Connection<S> {
         self.at_stop.get() == ShutdownState::InFlight
     }
 
-    /// Ready once the connection's one deadline has passed. `renewed` first moves it to that long from now.
+    /// Ready once the connection's one deadline has passed. If `renewed` is set, the deadline first moves to that time
+    /// from now.
     // Forced: MEASURING says what that saves.
     #[inline(always)]
     pub(crate) fn poll_due(&self, renewed: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {

@@ -1,8 +1,9 @@
 //! Deadlines: one queue for all connections of a worker, with one timer behind it.
 //!
-//! A deadline that is moved back, as an idle timeout is with every request, moves in the connection alone: the queue
-//! wakes the connection at the old time, and it queues again. `DelayQueue` of `tokio_util` would need a shared cell for
-//! each entry, because it reuses the keys of expired ones, and cannot wake all; MEASURING has the sizes.
+//! A deadline that moves to a later time, as an idle timeout does with every request, moves in the connection alone:
+//! the queue wakes the connection at the old time, and the connection queues again. `DelayQueue` of `tokio_util` would
+//! need a shared cell for each entry, because it reuses the keys of expired ones, and cannot wake all; MEASURING has
+//! the sizes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use poetry::FetchFailure;
 use poetry::error::Timeout;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Longer than any program runs. Longer delays are cut to it.
+/// The longest delay, longer than any program runs. Longer ones are cut to it.
 const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 10);
 
 /// The instant `delay` after `now`. It does not overflow.

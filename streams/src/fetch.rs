@@ -25,12 +25,14 @@ pub(crate) fn fetch_all<'f>(
 }
 // ANCHOR_END: fetch_all
 
-/// One request of a fetch.
+/// One request of a client's `fetch`.
 pub(crate) struct Fetch<'f> {
     pub(crate) request: &'f FetchRequest,
     pub(crate) limits: &'f Limits,
     pub(crate) reporter: &'f Reporter,
+    /// The index of the request.
     pub(crate) task: u64,
+    /// The thread that fetches, from 0.
     pub(crate) worker: u32,
     /// Bytes received from the poem server.
     pub(crate) received: Cell<u64>,

@@ -1,20 +1,26 @@
-//! Ways to read many poems, by name. They differ in which poems are asked, and when.
+//! Joins: many poems as one stream.
 //!
-//! Two clients in Haskell differ in what waits. The first reads lazily and in order, so the second poem's sender stalls
-//! while the first is read. The second gives each poem a thread and waits for their answers:
+//! | the items | in the order given | in the order of arrival |
+//! |---|---|---|
+//! | pieces of poems, which are streams | [`one_after_another`] | [`as_they_come`] |
+//! | whole poems, which are futures | [`in_order`] | [`as_they_end`] |
+//!
+//! Two clients in Haskell are two of these joins. The first reads lazily, so the second poem's sender stalls while the
+//! first poem is read. The second starts a thread for each poem, and then takes the answers in order:
 //!
 //! ```haskell
-//! mapM_ putStr poems                                          -- one after another
+//! mapM_ putStr poems                                          -- one_after_another
 //! answers <- forM peers $ \peer -> do { box <- newEmptyMVar
 //!                                     ; forkIO (fetch peer >>= putMVar box)
 //!                                     ; return box }
-//! mapM takeMVar answers                                       -- all at once, taken in order
+//! mapM takeMVar answers                                       -- in_order
 //! ```
 //!
-//! Here both are joins. [`one_after_another`] and [`as_they_come`] give pieces of poems and keep poems apart;
-//! [`in_order`] and [`as_they_end`] take whole poems, which are futures. In each pair the first keeps the order. No
-//! thread or task is started: the fetches are parts of one value, polled by the task that awaits it. So a joined source
-//! must yield now and then, as poems do; one that is always ready would keep the task for itself.
+//! Here no thread or task is started: the fetches are parts of one value, polled by the task that awaits it, and
+//! dropping it cancels them all. So a joined source must yield now and then, as poems do; a source that is always ready
+//! would keep the task for itself.
+//!
+//! A poem that fails is an item with the error, and the others go on; `try_next` with `?` gives up at the first.
 //!
 //! ```no_run
 //! # use futures::StreamExt;
@@ -32,6 +38,18 @@ use tokio::task::coop::unconstrained;
 
 /// The pieces of the first poem, then those of the second, and so on. The second is not polled before the first has
 /// ended; if it is under way, its sender stalls once the buffers between are full.
+///
+/// A piece does not say which poem it belongs to. Name it before joining:
+///
+/// ```
+/// # use futures::{StreamExt, executor::block_on, stream};
+/// use streams::joins::one_after_another;
+///
+/// let poems = [("first", vec![Ok("one"), Err("reset")]), ("second", vec![Ok("two")])];
+/// let named = poems.map(|(name, pieces)| stream::iter(pieces).map(move |piece| (name, piece)));
+/// let pieces: Vec<_> = block_on(one_after_another(named).collect());
+/// assert_eq!(pieces, [("first", Ok("one")), ("first", Err("reset")), ("second", Ok("two"))]);
+/// ```
 pub fn one_after_another<St>(poems: impl IntoIterator<Item = St>) -> impl Stream<Item = St::Item>
 where
     St: Stream,
@@ -47,7 +65,8 @@ where
     unbudgeted(stream::select_all(poems))
 }
 
-/// Whole poems in the order given, `at_once` of them under way. A poem that has arrived waits for those before it.
+/// Whole poems in the order given, at most `at_once` of them under way or waiting. A poem that has arrived waits for
+/// those before it. `at_once` must not be 0: the stream would stay pending for ever.
 pub fn in_order<Fut>(
     poems: impl IntoIterator<Item = Fut>,
     at_once: usize,
@@ -58,7 +77,8 @@ where
     unbudgeted(stream::iter(poems).buffered(at_once))
 }
 
-/// Whole poems in the order in which they end, `at_once` of them under way.
+/// Whole poems in the order in which they end, at most `at_once` of them under way. `at_once` must not be 0: the stream
+/// would stay pending for ever.
 pub fn as_they_end<Fut>(
     poems: impl IntoIterator<Item = Fut>,
     at_once: usize,

@@ -1,9 +1,9 @@
-//! Lazy async streams: a poem is a value, and its bytes are read when the next of them is asked for.
+//! Lazy async streams: a poem is a stream, and its bytes are read only when the next chunk is asked for.
 //!
 //! ```
 //! use std::net::TcpListener;
 //! use futures::{StreamExt, TryStreamExt};
-//! use poetry::{Pace, PoemService};
+//! use streams::{Pace, PoemService};
 //!
 //! let poem = "The title\nand the rest of the poem\n".into();
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -16,25 +16,66 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`get_poetry`] reads a whole poem, [`joins`] many, and [`transform`] has one transformed. Each function has a `…_with`
-//! for limits. The examples `streams_01_whole` to `streams_08_codec_server` differ by a few lines each.
+//! [`get_poetry`] reads a whole poem, [`joins`] many, and [`transform`] has one transformed. The examples
+//! `streams_01_whole` to `streams_07_transformed` differ by a few lines each; `streams_08_codec_server` is a server.
+//!
+//! # Limits, events and cancelling
+//!
+//! Each client and server has a variant `…_with` that takes [`Limits`], for a server within its [`Options`]. A stream
+//! or future is cancelled by dropping it, which closes its socket at once; so `tokio::time::timeout` cancels it too.
+//! Servers report events to an [`Observer`]. Clients report none, except the one of [`Streams`], whose
+//! fetches can also be cancelled from another thread ([`Cancel`]).
+//!
+//! ```
+//! use std::net::TcpListener;
+//! use std::sync::Arc;
+//! use std::time::{Duration, Instant};
+//! use streams::{Clock, Event, Interest, Limits, Observer, Options, TransformService};
+//!
+//! struct Printed;
+//!
+//! impl Observer for Printed {
+//!     fn interest(&self) -> Interest { Interest::ANSWERED | Interest::TROUBLE }
+//!     fn observe(&self, event: &Event) { println!("{:?} {:?}", event.at, event.kind); }
+//! }
+//!
+//! let start = Instant::now();
+//! let options = Options::new(Clock::new(move || start.elapsed()));
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let service = TransformService::default();
+//! let server = streams::serve_transforms_with(listener, service, &options, Arc::new(Printed))?;
+//!
+//! let limits = Limits { total_deadline: Some(Duration::from_secs(5)), ..Limits::default() };
+//! let shout = streams::transform_with(server.address(), "shout", "Ahoy!", &limits);
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! assert_eq!(runtime.block_on(shout)?.as_str(), "AHOY!");
+//!
+//! let summary = server.shutdown(Duration::from_secs(1));
+//! assert_eq!(summary.counters.answered, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The sources
 //!
 //! A server is a stream of connections, each a stream of requests into a sink of replies (L5). To follow one request,
-//! read `transform_server.rs` (the pipeline), `answers.rs` (requests in) and `writing.rs` (replies out). Each worker is a
-//! thread with a runtime of its own, so connections share their state without locks.
+//! read `transform_server.rs` (the pipeline), `answers.rs` (requests in) and `writing.rs` (replies out). Each worker is
+//! a thread with a runtime of its own, so connections share their state without locks. Rules such as L5 are in
+//! SEMANTICS.md.
 //!
 //! | file | contents | rules |
 //! |---|---|---|
 //! | `poem_client.rs`, `transform_client.rs` | poems as streams of chunks; transforms and their fallback | L1–L4, S10–S15 |
 //! | `chunks.rs`, `lines.rs`, `joins.rs` | adaptors: bounds, lines, many poems | L3, S12, S15 |
 //! | `transform_server.rs`, `answers.rs`, `writing.rs` | the path of a request | L5, S2–S6, S18 |
+//! | `buffer.rs`, `ending.rs` | a thread's buffers; why a connection ends early | S4, S20, L4 |
 //! | `poem_server.rs` | poems at their pace | S1 |
 //! | `turns.rs`, `deadlines.rs`, `linger.rs` | turns, timeouts, the lingering close | S24, S18, S7 |
 //! | `workers.rs`, `connection.rs`, `shared.rs` | threads, connections and their shared state | S16, S20–S23 |
-//! | `fetcher.rs`, `fetch.rs` | the client behind the contract | S10, S14 |
+//! | `fetcher.rs`, `fetch.rs` | the client of [`Streams`]: many fetches, their events, cancelling | S10, S14 |
+//! | `net.rs`, `yielding.rs` | sockets: accepting, connecting; a client's socket that yields | S15–S17, L3 |
 //!
-//! Only `net.rs` names sockets. The rest takes any byte stream and tokio's clock, so tests run in memory, where an hour
-//! passes at once.
+//! Only `net.rs` names sockets. The rest takes any byte stream and tokio's clock, so tests run in memory and on virtual
+//! time.
 
 mod answers;
 mod buffer;
@@ -67,16 +108,23 @@ pub use transform_client::{transform, transform_with};
 pub use transform_server::{serve_transforms, serve_transforms_with};
 pub use workers::RunningServer;
 
+// What the functions above take and return.
+pub use poetry::event::{Interest, Unobserved};
+pub use poetry::{Clock, Event, FetchError, FetchFailure, Kind, Limits, Observer, Options};
+pub use poetry::{Pace, Peer, Poem, PoemService, Summary, TransformService};
+// The same for the client of `Streams`.
+pub use poetry::{Cancel, Client, FetchRequest, Model, Outcome, Via};
+
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use poetry::{Client, Model, Observer, Options, Server, Service};
+use poetry::{Server, Service};
 
 /// The name that selects the model.
 pub(crate) const NAME: &str = "streams";
 
-/// The model behind the contract.
+/// The [`Model`] that all four crates implement: servers, and a blocking [`Client`] for many fetches.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Streams;
 

@@ -10,8 +10,8 @@ use crate::buffer;
 use crate::connection::Connection;
 
 // ANCHOR: linger
-/// Shuts down the write side, then drains input until the peer's FIN, for a bounded time and number of bytes. However
-/// that ends, the connection may be dropped after it.
+/// Shuts down the write side, then drains input until the peer's FIN, for a bounded time and number of bytes.
+/// Afterwards the connection may be dropped, however the draining ended.
 pub(crate) async fn linger<S>(mut connection: &Connection<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,

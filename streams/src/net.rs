@@ -120,8 +120,9 @@ impl Socket {
         ends(&self.stream)
     }
 
-    /// Waits until the kernel announces room. Linux does so only when a third of the send buffer is free, but a peer that
-    /// takes a few bytes now and then is alive (S18). So a call before that writes without waiting for tokio.
+    /// Waits until the kernel announces room. Linux does so only when a third of the send buffer is free, but a peer
+    /// that takes a few bytes now and then is alive (S18). So a call while this waits tries to write before room is
+    /// announced.
     #[cold]
     fn poll_write_waiting(
         &mut self,

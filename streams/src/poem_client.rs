@@ -1,14 +1,15 @@
 //! The poem client: a poem is a lazy stream of chunks (S10–S15, L1–L4).
 //!
-//! In Haskell a poem can be a lazy list of characters, and the handle is read while the list is:
+//! In Haskell a poem can be a lazy list of characters, and reading the list reads the handle:
 //!
 //! ```haskell
 //! poem <- hGetContents handle      -- nothing is read yet
-//! mapM_ putStrLn (lines poem)      -- now it is, a line at a time
+//! mapM_ putStrLn (lines poem)      -- each line reads as much as it needs
 //! ```
 //!
-//! Here it is a stream, and [`lines`](crate::lines()) is the same adaptor. `take 1 . lines` is `lines(poem).take(1)`, and
-//! dropping the stream closes the socket at once, where Haskell waits for the collector to find the handle.
+//! Here it is a stream, and [`lines`](crate::lines()) is the same adaptor. `take 1 . lines` is `lines(poem).take(1)`.
+//! Two weaknesses of lazy IO are gone: the type of an item shows that a read may fail, and dropping the stream closes
+//! the socket at once, where a handle that is not read to its end stays open until it is garbage collected.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -24,8 +25,12 @@ use crate::{buffer, chunks, net};
 
 /// The poem at `peer` as a lazy stream of chunks, with the default limits.
 ///
-/// Nothing happens until it is polled (L1). Then it connects to the first of the peer's addresses that accepts, and
-/// reads once for each chunk (L2). An error is the last item (L4). Dropping the stream closes the socket at once.
+/// Nothing happens until it is polled (L1), in a tokio runtime with I/O and time enabled. Then it connects to the first
+/// of the peer's addresses that accepts, and reads once for each chunk (L2). An error is the last item (L4); unlike
+/// that of [`get_poetry`], it does not name the peer. Dropping the stream closes the socket at once.
+///
+/// # Panics
+/// The stream panics when it is polled outside such a runtime.
 pub fn poem(
     peer: impl Into<Peer>,
 ) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Send + Unpin {
@@ -61,10 +66,11 @@ where
 }
 
 // ANCHOR: get_poetry
-/// The whole poem at `peer`, with the default limits.
+/// The whole poem at `peer`, with the default limits. Needs a runtime as [`poem`] does.
 ///
 /// # Errors
-/// Fails with the peer and the first failure (S11).
+/// Fails with the peer and the first failure: the connection failed or was lost, or the poem is late, too long or not
+/// UTF-8 (S11).
 pub async fn get_poetry(peer: impl Into<Peer>) -> Result<Poem, FetchError> {
     get_poetry_with(peer, Limits::default()).await
 }
@@ -72,7 +78,7 @@ pub async fn get_poetry(peer: impl Into<Peer>) -> Result<Poem, FetchError> {
 /// [`get_poetry`] with `limits`, which mean the same as in [`poem_with`].
 ///
 /// # Errors
-/// Fails with the peer and the first failure (S11).
+/// Fails with the peer and the first failure, as [`get_poetry`] does.
 pub async fn get_poetry_with(peer: impl Into<Peer>, limits: Limits) -> Result<Poem, FetchError> {
     let peer = peer.into();
     let poem = poem_with(peer.clone(), limits).try_concat().await;
@@ -85,7 +91,7 @@ pub async fn get_poetry_with(peer: impl Into<Peer>, limits: Limits) -> Result<Po
 /// and may be dropped.
 ///
 /// # Errors
-/// Fails with the first failure (S11).
+/// Fails with the first failure, without the peer.
 pub async fn get_poetry_by_hand(
     peer: impl Into<Peer>,
     limits: Limits,

@@ -27,7 +27,7 @@ use crate::writing::write_all;
 
 // ANCHOR: serve_poem
 /// Serves a poem on `listener`, in one thread with the default limits, until the returned server is shut down or
-/// dropped.
+/// dropped. The thread has its own runtime; the caller needs none.
 ///
 /// # Errors
 /// Fails if the system refuses the thread or its runtime.
@@ -67,7 +67,8 @@ pub(crate) async fn write_poems<S>(
         .await;
 }
 
-/// Writes each chunk of the poem when it is due, discards input meanwhile, and closes the connection.
+/// Writes each chunk of the poem when it is due, discards input meanwhile, and sets why the connection closes. The
+/// caller drops it, which closes it.
 pub(crate) async fn write_poem<S>(connection: &Connection<S>, service: &PoemService)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -88,9 +89,9 @@ where
     match ended {
         Ok(()) => {
             linger(connection).await;
-            connection.close(CloseReason::Done);
+            connection.set_close_reason(CloseReason::Done);
         }
-        Err(ending) => connection.close(ending.reason()),
+        Err(ending) => connection.set_close_reason(ending.reason()),
     }
 }
 // ANCHOR_END: serve_poem

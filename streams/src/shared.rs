@@ -1,8 +1,8 @@
 //! The state that the connections of one worker share: counters, events, deadlines, turns, and the server's stop.
 //!
-//! It needs neither lock nor atomic: each worker is a thread with a runtime of its own, and no task leaves its thread.
-//! MEASURING compares this with tokio's work-stealing runtime, which serves a few hundred connections many times over
-//! while others wait.
+//! It needs no lock: each worker is a thread with a runtime of its own, and no task leaves its thread. Only what other
+//! threads read or set, the counters and the stop, is atomic. MEASURING compares this with tokio's work-stealing
+//! runtime, which serves a few hundred connections many times over while others wait.
 
 use std::rc::Rc;
 use std::sync::Arc;

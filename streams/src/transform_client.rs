@@ -15,18 +15,22 @@ use crate::fetch::{Call, Fetch};
 use crate::{chunks, net};
 
 // ANCHOR: transform
-/// Has `poem` transformed by the server at `peer`, with the default limits.
+/// Has `poem` transformed by the server at `peer`, with the default limits. `name` is one of
+/// [`TRANSFORMS`](poetry::transform::TRANSFORMS), such as `cummingsify` or `shout`. Needs a runtime as
+/// [`poem`](crate::poem) does. To keep the original if the transform fails (S13), match on the error.
 ///
 /// # Errors
-/// Fails with the peer and the failure (S11). A request that does not fit in a frame is too long and is not sent.
+/// Fails with the peer and the failure (S11). A server that does not know `name` closes without a reply, which is
+/// *refused*. A request that does not fit in a frame is too long and is not sent.
 pub async fn transform(peer: impl Into<Peer>, name: &str, poem: &str) -> Result<Poem, FetchError> {
     transform_with(peer, name, poem, &Limits::default()).await
 }
 
-/// [`transform`] with `limits`.
+/// [`transform`] with `limits` for the time to connect, the silence of the server, the length of a frame, and the
+/// duration of the whole (S15).
 ///
 /// # Errors
-/// Fails with the peer and the failure (S11). A request that does not fit in a frame is too long and is not sent.
+/// Fails with the peer and the failure, as [`transform`] does.
 pub async fn transform_with(
     peer: impl Into<Peer>,
     name: &str,

@@ -1,8 +1,8 @@
 //! The transform server: a stream of connections, each a stream of requests into a sink of replies (S2–S7, L5).
 //!
 //! Haskell writes it as `interact (concatMap answer . netstrings)`. Here `answers` is the lazy list of replies, and
-//! `try_for_each` the sink: it asks for the next replies once the kernel has taken the last, so a slow reader slows its
-//! own requests. Dropping a connection's task cancels it, wherever it waits.
+//! `try_for_each` the sink: it asks for more replies only when the kernel has taken the previous ones, so a client that
+//! reads slowly has its requests read slowly. Dropping a connection's task cancels it, wherever it waits.
 
 use std::io;
 use std::net::TcpListener;
@@ -22,7 +22,7 @@ use crate::workers::RunningServer;
 use crate::writing::deliver;
 
 /// Answers transform requests on `listener`, in one thread with the default limits, until the returned server is shut
-/// down or dropped.
+/// down or dropped. The thread has its own runtime; the caller needs none.
 ///
 /// # Errors
 /// Fails if the system refuses the thread or its runtime.
@@ -66,7 +66,7 @@ pub(crate) async fn answer_connections<S>(
 }
 
 // ANCHOR: answer_requests
-/// Answers the requests of `connection` in order, and closes it.
+/// Answers the requests of `connection` in order, and sets why it closes. The caller drops it, which closes it.
 pub(crate) async fn answer_requests<S>(connection: &Connection<S>, service: &TransformService)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -84,7 +84,7 @@ where
     if lingers {
         linger(connection).await;
     }
-    connection.close(reason);
+    connection.set_close_reason(reason);
 }
 // ANCHOR_END: answer_requests
 

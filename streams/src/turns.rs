@@ -1,8 +1,8 @@
 //! Turns: the connections of a thread answer in turns, counted in requests (S24).
 //!
-//! A turn answers at most [`REQUESTS_PER_TURN_MAX`] requests and then waits here. Places are given out in order, and a
-//! connection that has answered since another one began to wait waits behind it. So between two turns of a connection
-//! that stays ready, every other one has at most one.
+//! A turn answers at most [`REQUESTS_PER_TURN_MAX`] requests; for the next one the connection waits here. Waiting
+//! connections have places in a queue: if A has answered while B waited, A's place is behind B's. So between two turns
+//! of a connection that stays ready, no other one has two.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Waker};
 use poetry::limits::REQUESTS_PER_TURN_MAX;
 use tokio::task::yield_now;
 
-/// Reads that one turn answers. The second one mostly finds nothing, and so saves a client with one request at a time
-/// from being polled twice for it.
+/// Reads that one turn answers. The second read mostly finds nothing, so that a connection with one request at a time
+/// waits for input after it, and not for a turn that it does not need.
 const READS_PER_TURN: u8 = 2;
 /// The place of a connection that does not wait.
 const NOWHERE: u64 = 0;

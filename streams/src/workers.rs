@@ -47,7 +47,7 @@ impl Drop for OverOnDrop {
     }
 }
 
-/// A running server. Dropping it shuts it down without grace.
+/// A running server. Dropping it shuts it down without grace, which also blocks until its threads have ended.
 #[derive(Debug)]
 pub struct RunningServer {
     address: SocketAddr,
@@ -69,7 +69,7 @@ impl RunningServer {
     }
 
     /// Stops accepting, lets requests in flight finish for up to `grace`, closes the rest, and ends every thread of the
-    /// server (S21). Blocks until then.
+    /// server (S21). Blocks until then; in a runtime, call it in `spawn_blocking`.
     pub fn shutdown(mut self, grace: Duration) -> Summary {
         self.end(grace);
         Summary {
@@ -144,6 +144,7 @@ fn permits(limits: &Limits) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(permits_max(limits) as usize))
 }
 
+/// The number of permits: at most as many as one call can acquire and a semaphore holds on every platform.
 fn permits_max(limits: &Limits) -> u32 {
     u32::try_from(limits.connections_max).map_or(u32::MAX >> 3, |max| max.min(u32::MAX >> 3))
 }

@@ -93,8 +93,8 @@ impl Writing {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready when the peer has taken no byte for the write timeout. A write has just failed to find room then, so a peer
-    /// is not closed while there is room that the kernel has not announced.
+    /// Ready when the peer has taken no byte for the write timeout. It is called just after a write that found no room,
+    /// so a connection is not closed while there is room that the kernel has not announced.
     #[cold]
     fn poll_timeout<S>(
         &mut self,

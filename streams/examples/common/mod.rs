@@ -61,7 +61,7 @@ fn run(
         .collect();
     let peers = match peers {
         Ok(peers) if peers.is_empty() || count.contains(&peers.len()) => peers,
-        Ok(peers) => return wrong(usage, &format!("{} addresses are given", peers.len())),
+        Ok(peers) => return wrong(usage, &format!("addresses given: {}", peers.len())),
         Err(error) => return wrong(usage, &error),
     };
     finish(block_on(async {
