@@ -1,4 +1,5 @@
-//! Step 2: a thread for each poem. It takes as long as the slowest poem, and `get_poetry` has not changed.
+//! Step 2: a thread for each poem. It takes as long as the slowest poem, 0.5 s, and `get_poetry` has not changed. But a
+//! thousand poems need a thousand threads, and `thread::spawn` panics when the system gives no more.
 //!
 //! `cargo run -p quatrain-blocking --example blocking_02_a_thread_each`, or with ports: `… -- 10001 10002`
 

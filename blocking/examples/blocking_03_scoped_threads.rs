@@ -1,4 +1,5 @@
-//! Step 3: scoped threads. They can borrow, none outlives the call, and their stacks are as small as their work.
+//! Step 3: scoped threads. They borrow the peers, none outlives the call, and their stacks are as small as their work. A
+//! thread that cannot be spawned is an error of its poem.
 //!
 //! `cargo run -p quatrain-blocking --example blocking_03_scoped_threads`, or with ports: `… -- 10001 10002`
 
@@ -22,12 +23,11 @@ const STACK_BYTES: usize = 128 << 10;
 /// Fetches all poems, in the order of the peers.
 pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
     thread::scope(|scope| {
-        let fetch = |peer: &'_ Peer| {
-            let peer = peer.clone();
+        let threads = peers.iter().map(|peer| {
             let builder = thread::Builder::new().stack_size(STACK_BYTES);
-            builder.spawn_scoped(scope, move || Ok(get_poetry(peer)?))
-        };
-        let threads: Vec<_> = peers.iter().map(fetch).collect();
+            builder.spawn_scoped(scope, || Ok(get_poetry(peer.clone())?))
+        });
+        let threads: Vec<_> = threads.collect();
         threads.into_iter().map(join).collect()
     })
 }

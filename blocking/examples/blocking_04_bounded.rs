@@ -1,5 +1,5 @@
-//! Step 4: bounded. At most so many threads share the peers; further poems wait, and if no more threads can be spawned,
-//! those that run do the work.
+//! Step 4: a bounded number of threads. Each takes one peer after another, so further poems wait for a thread; and if no
+//! more threads can be spawned, those that run do the work.
 //!
 //! `cargo run -p quatrain-blocking --example blocking_04_bounded`, or with ports: `… -- 10001 10002`
 
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 /// The stack of a thread; the default is two megabytes.
 const STACK_BYTES: usize = 128 << 10;
-/// Fetches under way at once: as many threads fit into most processes.
+/// Fetches under way at once, and so threads: most systems allow a process that many.
 const FETCHES_MAX: usize = 1_000;
 
 /// Fetches all poems, in the order of the peers.

@@ -1,5 +1,5 @@
-//! Step 5: deadlines, with the raw calls that `get_poetry` makes. A socket has a timeout for each call; a poem needs one for
-//! all calls together, so each read gets what is left of it.
+//! Step 5: a deadline for each poem, with the socket calls that `get_poetry` has hidden so far. A socket has a timeout for
+//! each call; a poem needs one for all calls together, so each read gets the time that is left. The threads are as in step 4.
 //!
 //! `cargo run -p quatrain-blocking --example blocking_05_deadlines`, or with ports: `… -- 10001 10002`
 
@@ -22,9 +22,9 @@ fn main() -> ExitCode {
 
 /// The stack of a thread; the default is two megabytes.
 const STACK_BYTES: usize = 128 << 10;
-/// Fetches under way at once: as many threads fit into most processes.
+/// Fetches under way at once, and so threads: most systems allow a process that many.
 const FETCHES_MAX: usize = 1_000;
-/// From connecting to the last byte of one poem: a slow poem takes minutes.
+/// From connecting to the last byte of one poem. It is long, since a slow poem takes minutes.
 const POEM_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Fetches all poems, in the order of the peers.

@@ -1,5 +1,6 @@
-//! Step 6: the model's own client. It bounds its threads and has deadlines, as in steps 4 and 5; it can also be cancelled,
-//! reports events to an observer, and has poems transformed.
+//! Step 6: the model's own client. It bounds its threads and has deadlines, as in steps 4 and 5. It can also be cancelled,
+//! report events to an observer, and have poems transformed (`via`), none of which this step uses: the documentation of
+//! `PoemClient` shows how.
 //!
 //! `cargo run -p quatrain-blocking --example blocking_06_the_client`, or with ports: `… -- 10001 10002`
 

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use poetry::limits::READ_BUFFER_BYTES;
 
-/// The buffer of a connection that waits: most poems fit. It is on the heap, where it costs its own size; on the stack it
-/// would cost the page it reaches into, for as long as the thread lives.
+/// Bytes in the buffer of a connection that waits: most poems fit. It is on the heap, where it costs only its own size; on
+/// the stack it would cost whole pages, for as long as the thread lives.
 pub(crate) const SMALL_BYTES: usize = 5 << 8;
 /// Large buffers kept for the next connection that needs one; further ones are freed.
 const SPARE_MAX: usize = 16;
@@ -68,14 +68,14 @@ impl<'b> ReadBuffer<'b> {
         &self.large.as_deref().unwrap_or(&self.small)[..length]
     }
 
-    /// Borrows a large buffer, so that the next read may be of [`READ_BUFFER_BYTES`].
+    /// Borrows a large buffer, so that the next read may bring [`READ_BUFFER_BYTES`].
     pub(crate) fn grow(&mut self) {
         if self.large.is_none() {
             self.large = Some(self.buffers.take());
         }
     }
 
-    /// Grows if a read of `length` bytes filled the buffer, since more is then to come; shrinks if not.
+    /// Grows if a read of `length` bytes filled the buffer, since more is then likely to follow; shrinks if not.
     #[inline]
     pub(crate) fn adapt(&mut self, length: usize) {
         if length == self.space().len() {

@@ -38,8 +38,8 @@ impl<W: Wire> Connection<'_, W> {
         open
     }
 
-    /// Writes `replies`; with `then_idle`, nothing is in flight after them. Returns false if a shutdown wants the
-    /// connection closed then.
+    /// Writes `replies`. With `then_idle`, nothing is in flight after them, and false is returned if a shutdown wants the
+    /// connection closed.
     ///
     /// # Errors
     /// As [`write_all`](Self::write_all).
@@ -53,7 +53,7 @@ impl<W: Wire> Connection<'_, W> {
             self.state.mark_idle(); // Before the write: see `shutdown_state`.
         }
         self.write_all(replies, false)?;
-        // Once more, since a write that had to wait made it busy.
+        // Once more, since a write that had to wait has marked it busy again.
         Ok(!then_idle || self.state.mark_idle())
     }
 
@@ -61,7 +61,7 @@ impl<W: Wire> Connection<'_, W> {
     /// read; with `discards_input`, it discards what has arrived before each call that may block.
     ///
     /// # Errors
-    /// The number of bytes taken, and the reason to close.
+    /// Returns the number of bytes taken, and the reason to close.
     #[inline]
     pub(crate) fn write_all(
         &mut self,
@@ -93,7 +93,7 @@ impl<W: Wire> Connection<'_, W> {
             .map_err(|CutShort { stop, .. }| (taken, self.close_reason(&stop, CloseReason::Write)))
     }
 
-    /// Returns why a connection closes whose blocking call ended with `stop`; `on_timeout`, if it timed out.
+    /// Returns the reason to close after a blocking call has failed with `stop`; after a timeout that is `on_timeout`.
     pub(crate) fn close_reason(&self, stop: &Stop, on_timeout: CloseReason) -> CloseReason {
         match stop {
             _ if self.state.is_cut() => CloseReason::Cut,
@@ -129,7 +129,7 @@ impl<W: Wire> Connection<'_, W> {
     /// Reads and discards until `deadline`. Returns true if the peer finished sending before it.
     ///
     /// # Errors
-    /// The reason to close.
+    /// Returns the reason to close.
     pub(crate) fn discard_until(&mut self, deadline: Duration) -> Result<bool, CloseReason> {
         loop {
             match self.wire.read_until(self.buffer.space(), deadline) {
@@ -143,7 +143,8 @@ impl<W: Wire> Connection<'_, W> {
     }
 }
 
-/// Reads and discards what has arrived, within bounds. An error here is left to the next write, which meets it too.
+/// Reads and discards what has arrived, at most [`DISCARD_MAX`] bytes. An error is ignored, since the next write meets it
+/// too.
 #[cold]
 fn discard<W: Wire>(wire: &mut Timed<W>, buffer: &mut ReadBuffer<'_>, ledger: &Ledger<'_>) {
     buffer.grow();

@@ -1,4 +1,4 @@
-//! What one fetch knows in all its blocking calls: its bounds, its observer, and whether it is cancelled.
+//! The context of one fetch, which all its blocking calls share: its bounds, its observer, and whether it is cancelled.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ pub(crate) struct Context<'a> {
     received: u64,
     /// The connection to the first address, if it was begun beforehand.
     begun: Option<Connecting>,
-    /// Whether it reads only what has already arrived, from a connection that no cancel hangs up on.
+    /// Whether the fetch is cancelled and reads only what arrived before; see [`Context::drain`].
     drains: bool,
 }
 
@@ -88,13 +88,13 @@ impl<'a> Context<'a> {
         self
     }
 
-    /// Begins to connect to the first address of `peer` without waiting. If that fails, [`connect`](Self::connect) tries
-    /// the address again and returns the failure.
+    /// Begins to connect to the first address of `peer` without waiting. If beginning fails, [`connect`](Self::connect)
+    /// tries the address again and returns the failure.
     pub(crate) fn begin(&mut self, peer: &Peer) {
         if let Ok(&[address, ..]) = peer.addresses()
             && !self.is_cancelled()
             && let Ok(connecting) = self.begin_to(address, Holder::None)
-            // A cancel of everything that came meanwhile leaves it to the threads, as `Sockets::cancel` does.
+            // A cancel of all fetches that came meanwhile leaves the connection to the threads, as `Sockets::cancel` does.
             && (!self.is_cancelled() || self.cancel.is_all())
         {
             self.report_connecting(address);
@@ -105,7 +105,7 @@ impl<'a> Context<'a> {
     /// Tries the addresses of `peer` in order, each for the connect timeout, all within the total deadline.
     ///
     /// # Errors
-    /// The last address's failure to connect, the total deadline, or a cancel.
+    /// Fails with the last address's failure to connect, at the total deadline, or on a cancel.
     pub(crate) fn connect(&mut self, peer: &Peer) -> Result<Timed<Socket>, FetchFailure> {
         let mut failure = None;
         for &address in peer.addresses()? {
@@ -123,8 +123,8 @@ impl<'a> Context<'a> {
         Err(self.unless_cancelled(failure.unwrap_or_else(FetchFailure::connect_timed_out)))
     }
 
-    /// Returns the connection that was begun beforehand, if it is established: the whole poem may have arrived before the
-    /// cancel. Its reads do not wait.
+    /// Returns the connection that was begun beforehand, if it is established and the cancel has not hung up on it: the
+    /// whole poem may have arrived before the cancel. Reads from it do not wait.
     fn drain(&mut self) -> Option<Timed<Socket>> {
         let begun = self.begun.take()?;
         self.drains = self.sockets.unregister(self.index);
@@ -180,8 +180,8 @@ impl<'a> Context<'a> {
         Ok(connecting)
     }
 
-    /// Registers the connection for cancels. A cancel before this has found another socket, or none, and a later one finds
-    /// this socket; so the caller must check for a cancel afterwards.
+    /// Registers the connection, so that a later cancel finds it. An earlier one did not, so the caller must check for a
+    /// cancel after this call.
     fn register(&self, holder: Holder) {
         self.sockets.register(self.index, holder);
     }
@@ -207,7 +207,7 @@ impl<'a> Context<'a> {
     /// FIN.
     ///
     /// # Errors
-    /// A timeout, a lost connection, or a cancel.
+    /// Fails on a timeout, a lost connection, or a cancel.
     pub(crate) fn read<W: Wire>(
         &mut self,
         wire: &mut Timed<W>,
@@ -234,7 +234,7 @@ impl<'a> Context<'a> {
     /// Writes all of `bytes`, unless the peer takes none for the idle timeout or the total deadline passes.
     ///
     /// # Errors
-    /// A timeout, a lost connection, or a cancel.
+    /// Fails on a timeout, a lost connection, or a cancel.
     pub(crate) fn write<W: Wire>(
         &mut self,
         wire: &mut Timed<W>,
@@ -272,7 +272,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Replaces the failure that a cancel caused by [`FetchFailure::Cancelled`].
+    /// Returns `failure`; or, if the fetch is cancelled, [`FetchFailure::Cancelled`], since the cancel caused the failure.
     fn unless_cancelled(&self, failure: FetchFailure) -> FetchFailure {
         if self.is_cancelled() {
             FetchFailure::Cancelled

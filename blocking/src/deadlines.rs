@@ -11,28 +11,30 @@ pub(crate) trait Wire: Read + Write {
     /// Returns the time of a monotonic clock with any origin.
     fn now(&self) -> Duration;
 
-    /// Makes reads that get nothing for `timeout`, which is not zero, fail with `WouldBlock` or `TimedOut`.
+    /// Sets the read timeout, which must not be zero. A read for which nothing arrives so long fails with `WouldBlock` or
+    /// `TimedOut`.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Returns the system's error.
     fn set_read_timeout(&mut self, timeout: Duration) -> io::Result<()>;
 
-    /// Makes writes of which nothing is taken for `timeout`, which is not zero, fail with `WouldBlock` or `TimedOut`.
+    /// Sets the write timeout, which must not be zero. A write of which no byte is taken so long fails with `WouldBlock` or
+    /// `TimedOut`.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Returns the system's error.
     fn set_write_timeout(&mut self, timeout: Duration) -> io::Result<()>;
 
-    /// Writes as much as is taken without waiting; fails with `WouldBlock` if that is nothing.
+    /// Writes as many bytes as are taken without waiting, and returns their number.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Returns the system's error; `WouldBlock` if no byte is taken.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Sends FIN after what has been written.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Returns the system's error.
     fn finish(&mut self) -> io::Result<()>;
 
     /// Waits without reading; may return early.
@@ -69,12 +71,11 @@ pub(crate) struct CutShort {
     pub(crate) stop: Stop,
 }
 
-/// A write timeout is divided among at least this many calls. A call returns how many bytes were taken but not when, so a
-/// peer may take nothing for the timeout and one call more.
+/// A write timeout is divided into at least this many slices, one for each blocking call. A call returns how many bytes
+/// were taken but not when. So the true limit is the timeout plus up to one slice.
 const SLICES: u32 = 16;
 
-/// How long a peer may take no byte, as a number of blocking calls; and by when it must have taken all of them, if that is
-/// bounded too.
+/// How long a peer may take no byte, as a number of blocking calls, and optionally the deadline for the last byte.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WriteTimeout {
     slice: Duration,
@@ -83,7 +84,7 @@ pub(crate) struct WriteTimeout {
 }
 
 impl WriteTimeout {
-    /// Divides `timeout` among equal calls, none of which lasts longer than `longest`.
+    /// Divides `timeout` into equal slices, none longer than `longest`.
     pub(crate) fn new(timeout: Duration, longest: Duration) -> Self {
         let slice = (timeout / SLICES).clamp(SHORTEST, longest.max(SHORTEST));
         let slices = timeout.as_nanos().div_ceil(slice.as_nanos());
@@ -95,7 +96,7 @@ impl WriteTimeout {
         }
     }
 
-    /// Adds a `deadline`, whatever number of bytes is taken until then.
+    /// Adds a `deadline` for the last byte: it holds even if the peer takes bytes all the time.
     #[must_use]
     pub(crate) fn until(self, deadline: Option<Duration>) -> Self {
         Self { deadline, ..self }
@@ -109,7 +110,7 @@ pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Timed<W> {
     wire: W,
-    /// The timeouts as they are set; zero if they are not.
+    /// The timeouts that are set on the wire; zero before the first is set.
     read_timeout: Duration,
     write_timeout: Duration,
 }
@@ -137,7 +138,7 @@ impl<W: Wire> Timed<W> {
     /// Reads, and waits for up to `timeout`. Returns 0 at the peer's FIN. Reads no clock.
     ///
     /// # Errors
-    /// Nothing arrived in time, or the connection broke.
+    /// Fails if nothing arrived in time, or the connection broke.
     #[inline]
     pub(crate) fn read(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Stop> {
         let timeout = timeout.max(SHORTEST);
@@ -156,7 +157,7 @@ impl<W: Wire> Timed<W> {
     /// Reads, and waits until `deadline`. Returns 0 at the peer's FIN.
     ///
     /// # Errors
-    /// The deadline has passed, even if bytes have arrived, or the connection broke.
+    /// Fails if the deadline has passed, even if bytes have arrived, or the connection broke.
     pub(crate) fn read_until(
         &mut self,
         buffer: &mut [u8],
@@ -175,11 +176,11 @@ impl<W: Wire> Timed<W> {
         }
     }
 
-    /// Writes all of `bytes`. If they are taken at once, that is one call and no timeout is set. Otherwise
+    /// Writes all of `bytes`. If all are taken at once, this is one system call, and sets no timeout. Otherwise
     /// `before_waiting` is called before each call that may block, with the number of bytes taken so far.
     ///
     /// # Errors
-    /// No byte was taken for `write_timeout`, its deadline has passed, or the connection broke.
+    /// Fails if no byte was taken for `write_timeout`, its deadline has passed, or the connection broke.
     #[inline]
     pub(crate) fn write_all(
         &mut self,

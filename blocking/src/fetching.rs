@@ -1,4 +1,4 @@
-//! The fetches of one call: begun together, taken by threads one after another, with their outcomes.
+//! The fetches of one call: begun together, then completed by threads, each of which takes one fetch after another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -32,7 +32,7 @@ pub(crate) struct Fetches<'a> {
     call: Call<'a>,
     /// The fetches that were begun beforehand, until a thread takes them.
     begun: Box<[Mutex<Option<Begun<'a>>>]>,
-    /// How many are taken; more than there are, once a thread finds none left.
+    /// The number of fetches taken, plus one for each thread that found none left.
     taken: AtomicUsize,
     outcomes: Box<[OnceLock<Outcome>]>,
     /// The thread that spawns the others.
@@ -46,7 +46,7 @@ struct Begun<'a> {
 }
 
 impl<'a> Fetches<'a> {
-    /// Begins as many fetches as may be under way at once and can have a thread. Waits for none of them.
+    /// Begins as many fetches as the limits on fetches and threads allow at once, without waiting for any of them.
     pub(crate) fn begin(call: Call<'a>) -> Self {
         let at_once = call.limits.fetches_max.min(threads_limit());
         let at_once = at_once.max(1).min(call.requests.len());
@@ -60,12 +60,13 @@ impl<'a> Fetches<'a> {
         }
     }
 
-    /// Returns how many threads the fetches can use, the calling one included: one for each that may be under way.
+    /// Returns how many threads the fetches can use, including the calling one: one for each fetch begun beforehand.
     pub(crate) fn threads_max(&self) -> u32 {
         self.begun.len() as u32
     }
 
-    /// Returns whether a further thread would find a fetch to take that is not cancelled.
+    /// Returns whether one more thread would find a fetch to take. After a cancel of all fetches, no more threads are
+    /// needed.
     pub(crate) fn want_a_thread(&self) -> bool {
         self.taken.load(Ordering::Relaxed) < self.call.requests.len() && !self.call.cancel.is_all()
     }
@@ -74,12 +75,12 @@ impl<'a> Fetches<'a> {
     pub(crate) fn run(&self, worker: u32) {
         while let Some((index, begun)) = self.take() {
             let request = &self.call.requests[index];
-            // It is empty, since only one thread takes an index.
+            // Setting it succeeds, since only one thread takes an index.
             let _ = self.outcomes[index].set(begun.fetch(request, worker, self.call.clock));
         }
     }
 
-    /// Takes the next fetch. It shares no lock, for which the threads that finish together would queue.
+    /// Takes the next fetch, without a lock that all threads share: those that finish together would queue for it.
     fn take(&self) -> Option<(usize, Begun<'a>)> {
         let index = self.taken.fetch_add(1, Ordering::Relaxed);
         let requests = self.call.requests.len();
@@ -99,8 +100,8 @@ impl<'a> Fetches<'a> {
     }
 }
 
-/// Connections begun in a row. Then a server on the same core must get to accept some: its backlog is bounded, and a
-/// connection that does not fit is tried again only after a second.
+/// Connections begun in a row before the thread yields, so that a server on the same core can accept some: its backlog is
+/// bounded, and the kernel tries a connection that did not fit again only after a second.
 const BEGUN_IN_A_ROW: usize = 256;
 
 impl<'a> Call<'a> {
@@ -122,7 +123,7 @@ impl<'a> Call<'a> {
         Begun { context, at }
     }
 
-    /// Begins to connect before a thread can wait for it. So the kernel connects while threads are spawned, and keeps what
+    /// Begins to connect before the fetch has a thread. So the kernel connects while threads are spawned, and keeps what
     /// arrives meanwhile.
     fn begin_to_connect(&self, index: usize) -> Begun<'a> {
         let mut begun = self.begin(index);

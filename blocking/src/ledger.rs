@@ -1,4 +1,5 @@
-//! What one connection counts (S23) and reports to the observer, each event once.
+//! The counts (S23) and events of one connection. Each method counts something that has happened, and reports it to the
+//! observer.
 
 use poetry::event::{Interest, Scene};
 use poetry::{CloseReason, Counters, Kind, Refusal, Reporter};

@@ -15,14 +15,15 @@
 //! ```
 //!
 //! The life of a connection is one function that reads, answers, writes and returns why it closes: `Session::run` in
-//! `transform_server.rs`, `write_poem` in `poem_server.rs`. A fetch is another: `fetch_poem` in `poem_client.rs`. The other
-//! files bound the threads, give every blocking call a way out, and end all threads with their server:
+//! `transform_server.rs`, `write_poem` in `poem_server.rs`. The thread that calls it has accepted the connection itself, in
+//! `Inner::work` of `workers.rs`. A fetch is one function too: `fetch_poem` in `poem_client.rs`. The other files bound the
+//! threads, give every blocking call a way out, and end all threads with their server:
 //!
 //! | file | contents |
 //! |---|---|
 //! | `workers`, `pool` | threads that accept and serve: one for each connection, or a fixed number |
 //! | `server`, `server_state`, `open_connections`, `shutdown_state` | the running server, and a shutdown that wakes every thread |
-//! | `connection`, `ledger`, `buffers` | a connection in its thread's hands; what it counts; what it reads into |
+//! | `connection`, `ledger`, `buffers` | a connection, owned by its thread; its counts and events; its read buffer |
 //! | `deadlines` | deadlines over calls that only have timeouts |
 //! | `fetching`, `context`, `sockets` | many fetches in scoped threads; the bounds and the cancel of each |
 //! | `net`, `memory` | the real socket and clock; both in memory, for tests |
@@ -32,11 +33,13 @@
 //! computes for ten milliseconds delays no other connection while a core is free, and no code has to yield for that.
 //!
 //! **What they cost**: sleeping and being woken, which takes longer than answering a request, and memory, 12 kB for an
-//! idle connection. MEASURING.md has the figures. And a thread waits for one thing at a time: `poem_server` shows how it
-//! notices what the client sends while it waits for the next chunk.
+//! idle connection. MEASURING.md has the figures. And a thread waits for one thing at a time: `poem_server.rs` shows how it
+//! discards what the client sends while it waits until the next chunk is due.
 //!
-//! The `examples/` grow from the tutorial's first client to this one in six steps. They run without arguments, such as
-//! `cargo run -p quatrain-blocking --example blocking_01_one_after_another`.
+//! The functions that end in `_with` take limits, an observer of events, and (the clients) a [`Cancel`]; [`PoemClient`]
+//! has an example of all three. The `examples/` are six steps from the tutorial's first client to [`PoemClient`]. They run
+//! without arguments, such as `cargo run -p quatrain-blocking --example blocking_01_one_after_another`. Numbers such as S5
+//! and T1 name rules in SEMANTICS.md.
 
 mod buffers;
 mod connection;
@@ -69,9 +72,10 @@ use std::sync::Arc;
 
 use poetry::{Client, Clock, Model, Server, Service};
 
-pub use poetry::event::Unobserved;
-pub use poetry::{Cancel, FetchError, FetchFailure, FetchRequest, Limits, Observer, Options};
-pub use poetry::{Outcome, Pace, Peer, Poem, PoemService, Summary, TransformService, Via};
+pub use poetry::event::{Interest, Unobserved};
+pub use poetry::{Cancel, Counts, Event, FetchError, FetchFailure, FetchRequest, Kind, Limits};
+pub use poetry::{Observer, Options, Outcome, Pace, Peer, Poem, PoemService, Summary};
+pub use poetry::{TransformService, Via};
 
 pub use poem_client::{PoemClient, get_poetry, get_poetry_with};
 pub use poem_server::{serve_poem, serve_poem_with};
@@ -90,8 +94,8 @@ pub fn default_options() -> Options {
 /// The model: a thread for each connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Blocking {
-    /// If set, servers serve with this fixed number of threads over a queue. A connection then waits in the queue until a
-    /// thread has served another to its end.
+    /// If set, this fixed number of threads serves the connections, and one more accepts them. A connection then waits in
+    /// a queue until a thread has served an earlier one to its end.
     pub pool: Option<NonZeroUsize>,
 }
 

@@ -1,5 +1,5 @@
-//! A peer in memory and on virtual time, for tests. A script says what it does and when; a call that blocks moves the clock
-//! to the act that ends it.
+//! A peer in memory and on virtual time, for tests. A script lists the peer's acts and their times; a call that would block
+//! moves the clock to the act that ends it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ pub(crate) enum Act {
     Finishes,
     /// The peer resets the connection.
     Resets,
-    /// The peer takes so many bytes more.
+    /// The peer takes this many bytes more.
     Takes(usize),
     /// A shutdown begins, and closes the connection if nothing is in flight.
     ShutdownBegins,

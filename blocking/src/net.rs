@@ -25,7 +25,7 @@ pub(crate) fn park(at_most: Duration) {
     thread::park_timeout(at_most);
 }
 
-/// The flags of a send that neither waits nor raises a signal. On Apple's systems the latter is an option of the socket.
+/// The flags of a send that neither waits nor raises a signal. (On Apple's systems a socket option prevents the signal.)
 #[cfg(not(target_vendor = "apple"))]
 const AT_ONCE: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
@@ -93,8 +93,8 @@ impl Wire for Socket {
     }
 }
 
-/// A connection that one call begins and another waits for: many can be begun before each has a thread, and the kernel
-/// connects them meanwhile. On systems other than Linux it begins only when it is waited for.
+/// A connection that [`begin`](Self::begin) begins and [`wait`](Self::wait) completes: many can be begun before each has a
+/// thread, and the kernel connects them meanwhile. On systems other than Linux, `wait` begins it.
 #[derive(Debug)]
 pub(crate) struct Connecting {
     #[cfg(not(target_os = "linux"))]
@@ -110,7 +110,7 @@ impl Connecting {
     /// Begins to connect to `address` without waiting.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Returns the system's error.
     pub(crate) fn begin(address: SocketAddr) -> io::Result<Self> {
         let kind = Type::STREAM.nonblocking();
         let socket = socket2::Socket::new(Domain::for_address(address), kind, None)?;
@@ -153,7 +153,7 @@ impl Connecting {
     /// deadline, and so is one that the peer has closed since: what arrived can still be read.
     ///
     /// # Errors
-    /// Those of the system; `TimedOut` if no answer came; `ConnectionReset` if one did, and then a reset.
+    /// Returns the system's error; `TimedOut` if no answer came; `ConnectionReset` if the peer answered and then reset.
     pub(crate) fn wait(self, deadline: Duration) -> io::Result<Socket> {
         let socket = Socket(self.stream);
         socket.0.set_nonblocking(false)?;
@@ -179,8 +179,8 @@ impl Connecting {
 
 #[cfg(target_os = "linux")]
 impl Socket {
-    /// Waits for the connection by sending nothing, for as long as the write timeout. (A second `connect` would wait too,
-    /// but after a hang-up it would connect anew.)
+    /// Waits for up to the write timeout, and returns whether the connection is established. It writes no bytes, which
+    /// blocks while the kernel connects. (A second `connect` would wait too, but after a hang-up it would connect anew.)
     fn is_established(&self) -> io::Result<bool> {
         match (&*self.0).write(&[]) {
             Ok(sent) => Ok(sent == 0),
@@ -199,7 +199,7 @@ impl Connecting {
     /// Keeps `address` for [`wait`](Self::wait).
     ///
     /// # Errors
-    /// None.
+    /// Never fails.
     pub(crate) fn begin(address: SocketAddr) -> io::Result<Self> {
         Ok(Self { address })
     }
@@ -225,7 +225,7 @@ impl Connecting {
     /// Connects, and waits until `deadline`.
     ///
     /// # Errors
-    /// Those of the system; `TimedOut` if no answer came; `ConnectionRefused` if it is connected to itself.
+    /// Returns the system's error; `TimedOut` if no answer came; `ConnectionRefused` if it is connected to itself.
     pub(crate) fn wait(self, deadline: Duration) -> io::Result<Socket> {
         let left = deadline.saturating_sub(now()).max(SHORTEST);
         let stream = TcpStream::connect_timeout(&self.address, left)?;
@@ -286,7 +286,7 @@ impl Listener {
     /// Takes over a bound listener.
     ///
     /// # Errors
-    /// The system refuses the listener's address, or to make it block.
+    /// Fails if the system does not make the listener block, or does not return its address.
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(false)?;
         let address = listener.local_addr()?;
@@ -301,14 +301,14 @@ impl Listener {
     /// Waits for the next connection, and returns it with its peer's address.
     ///
     /// # Errors
-    /// Those of the system; always an error after [`close`](Self::close).
+    /// Returns the system's error; always one after [`close`](Self::close).
     pub(crate) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
         let (stream, peer) = self.listener.accept()?;
         Ok((Socket(Arc::new(stream)), peer))
     }
 
-    /// Returns the address that a connection came to. The system is asked only if the listener has every address of the
-    /// machine.
+    /// Returns the address that a connection came to. This is a system call only if the listener listens on all addresses
+    /// of the machine.
     pub(crate) fn local_of(&self, socket: &Socket) -> Option<SocketAddr> {
         if self.address.ip().is_unspecified() {
             socket.local()
@@ -318,7 +318,7 @@ impl Listener {
     }
 
     /// Stops listening, and wakes the `waiting` threads: Linux does both when a listener is shut down. On systems that
-    /// refuse it, a connection of our own wakes each thread.
+    /// refuse this, we wake each thread with a connection of our own.
     pub(crate) fn close(&self, waiting: usize) {
         if SockRef::from(&self.listener)
             .shutdown(Shutdown::Both)

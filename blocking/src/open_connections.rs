@@ -19,7 +19,7 @@ pub(crate) struct OpenConnections {
 #[derive(Debug, Default)]
 struct Table {
     stopping: bool,
-    /// Threads that wait for a connection to close. Without any, closing one needs no system call to wake them.
+    /// Threads that wait for a connection to close. If there are none, closing a connection needs no system call.
     waiting: usize,
     added: u64,
     connections: HashMap<u64, Arc<OpenConnection>>,
@@ -42,7 +42,7 @@ impl OpenConnection {
         *self.thread() = Some(thread::current());
     }
 
-    /// Ends the call that its thread is blocked in. A thread that takes it over later finds it cut.
+    /// Ends the call that its thread is blocked in. If it waits in a queue, the thread that takes it later finds it cut.
     fn cut(&self) {
         self.state.cut();
         self.hang_up.both_ways();
@@ -51,14 +51,14 @@ impl OpenConnection {
         }
     }
 
-    /// One statement sets it, so a poisoned lock does no harm.
+    /// The handle is set by one statement, so a poisoned lock does no harm.
     fn thread(&self) -> MutexGuard<'_, Option<Thread>> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl OpenConnections {
-    /// Adds a connection. Returns none if the server is stopping.
+    /// Adds a connection. Returns `None` if the server is stopping.
     pub(crate) fn add(&self, socket: &Socket, in_flight: bool) -> Option<Arc<OpenConnection>> {
         let mut table = self.table();
         if table.stopping {
@@ -128,8 +128,8 @@ impl OpenConnections {
         table.waiting -= 1;
     }
 
-    /// Waits while `condition` holds, for up to `at_most`. The standard library's loop for this gives up at the first
-    /// wake-up once the lock is poisoned.
+    /// Waits while `condition` holds, for up to `at_most`. `Condvar::wait_timeout_while` would return at the first wake-up
+    /// once the lock is poisoned.
     fn wait_while<'t>(
         &self,
         mut table: MutexGuard<'t, Table>,
@@ -148,7 +148,7 @@ impl OpenConnections {
         table
     }
 
-    /// Closes every connection still open, whatever its thread waits for.
+    /// Cuts every connection that is still open, and wakes its thread.
     pub(crate) fn cut(&self) {
         self.table()
             .connections

@@ -1,15 +1,15 @@
-//! The pace at which a client spawns its threads: a burst at once, and beyond it so few a second that the threads that
-//! read keep the core.
+//! The pace at which a client spawns its threads: a burst at once, and beyond it so few a second that spawning takes little
+//! time from the threads that read.
 //!
 //! What arrives for a connection without a thread waits in the kernel, so a thread that comes later misses none of it;
-//! and if another thread finishes first, it takes the connection over and none is spawned. What a thread does itself does
-//! wait: the idle timeout starts with it, and it reports the outcome.
+//! and if another thread finishes first, it takes the connection over and none is spawned. Only two things are late: the
+//! idle timeout starts, and the outcome is reported, when the connection has its thread.
 
 use std::time::Duration;
 
 use crate::net;
 
-/// Threads spawned at once: most calls fetch fewer poems, and so many take some 20 ms to spawn.
+/// Threads spawned at once: most calls fetch fewer poems, and this many threads take some 20 ms to spawn.
 pub(crate) const BURST: u32 = 1_024;
 /// Threads spawned in a second beyond the burst. To spawn, wake and end a thread takes some 70 µs of a core, so this is a
 /// tenth of one. If none of 10,000 poems ends, the last waits 6 s for its thread.

@@ -1,5 +1,5 @@
-//! How many threads this process may have: a permit for each, a limit below the kernel's, and a check that enough address
-//! space is left, since a thread that starts without it aborts the process (T1).
+//! A bound on this process's threads: a permit for each, a limit below the kernel's, and a check that enough address space
+//! is left, since a thread that starts without it aborts the process (T1).
 
 use std::fs;
 use std::hint::black_box;
@@ -7,8 +7,7 @@ use std::io::{self, ErrorKind};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Returns how many threads this crate may have in one process: so many that they stay well below the kernel's limit on
-/// memory maps.
+/// Returns how many threads this crate may have in one process, which stays well below the kernel's limit on memory maps.
 pub(crate) fn threads_limit() -> usize {
     const MAPS_MAX: usize = 65_530; // the kernel's default
     static LIMIT: LazyLock<usize> = LazyLock::new(|| {
@@ -56,11 +55,11 @@ impl Permits {
     /// before comparing keeps two threads from taking the last permit.
     ///
     /// # Errors
-    /// All permits are taken, or too little address space is left.
+    /// Fails if all permits are taken, or too little address space is left.
     pub(crate) fn take(&'static self) -> io::Result<Permit> {
         let limit = (self.limit)();
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit(self); // Dropped on an error, so it also returns what is over the limit.
+        let permit = Permit(self); // An error drops it, which subtracts it again.
         if taken >= limit {
             let message = format!("the {limit} threads that a process may have are all in use");
             return Err(io::Error::other(message));
@@ -91,7 +90,7 @@ const HEADROOM_BYTES: usize = 48 << 20;
 /// Threads spawned between two checks, since a check takes two system calls.
 const UNCHECKED_MAX: usize = 32;
 
-/// Reserves so much address space and returns it untouched, which costs no memory.
+/// Reserves `bytes` of address space and returns them untouched, which costs no memory.
 fn check_headroom(bytes: usize) -> io::Result<()> {
     let mut headroom = Vec::<u8>::new();
     let reserved = headroom.try_reserve_exact(bytes);

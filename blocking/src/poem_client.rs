@@ -25,13 +25,14 @@ use crate::{NAME, default_options};
 /// Fetches one poem, within the default limits: connects, reads until FIN, and returns the text.
 ///
 /// # Errors
-/// The first failure, one of S11.
+/// Fails as [`FetchFailure`] lists (S11); the error names the peer.
 pub fn get_poetry(peer: impl Into<Peer>) -> Result<Poem, FetchError> {
     let (options, cancel) = (default_options(), Cancel::new());
     get_poetry_with(peer, &options, Arc::new(Unobserved), &cancel)
 }
 
-/// As [`get_poetry`], within the limits of `options`. `cancel` ends it, as task 0.
+/// As [`get_poetry`], within the limits of `options`, with its events reported to `observer`. Cancelling `cancel`, or its
+/// task 0, ends the fetch.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -68,7 +69,7 @@ pub(crate) fn fetch_poem(peer: &Peer, context: &mut Context<'_>) -> Result<Strin
     read_poem(&mut wire, context).and_then(decode_poem)
 }
 
-/// Reads until FIN, which is the end of a poem (S1), each piece after the last.
+/// Reads until FIN, which is the end of a poem (S1), and appends each piece to those before it.
 pub(crate) fn read_poem<W: Wire>(
     wire: &mut Timed<W>,
     context: &mut Context<'_>,
@@ -87,14 +88,14 @@ pub(crate) fn read_poem<W: Wire>(
             return Ok(poem);
         }
         if length == poem.len() {
-            // Doubling keeps what growth copies below what has been read.
+            // Doubling: all copies together move fewer bytes than were read.
             poem.resize(2 * length, 0);
         }
     }
 }
 // ANCHOR_END: get_poetry
 
-/// Makes one exchange with one server in the calling thread, and reports its result.
+/// Runs one exchange with one server in the calling thread, and reports its result.
 pub(crate) fn with_context(
     options: &Options,
     reporter: Reporter,
@@ -113,6 +114,42 @@ pub(crate) fn with_context(
 }
 
 /// A client that fetches many poems at once, each in a thread.
+///
+/// ```
+/// use std::net::TcpListener;
+/// use std::sync::Arc;
+/// use blocking::{Cancel, Event, FetchFailure, FetchRequest, Interest, Observer};
+/// use blocking::{Pace, PoemClient, PoemService, TransformService, Via};
+///
+/// /// Prints a line for each poem that arrives.
+/// struct Arrivals;
+///
+/// impl Observer for Arrivals {
+///     fn interest(&self) -> Interest {
+///         Interest::FINISHED
+///     }
+///
+///     fn observe(&self, event: &Event) {
+///         println!("poem {} has arrived", event.scene.task);
+///     }
+/// }
+///
+/// let listen = || TcpListener::bind("127.0.0.1:0");
+/// let poems = blocking::serve_poem(listen()?, PoemService { poem: "Ahoy!".into(), pace: Pace::Fast })?;
+/// let transforms = blocking::serve_transforms(listen()?, TransformService::default())?;
+/// let via = Via { transform: "shout".into(), peer: transforms.address().into() };
+/// let request = FetchRequest { peer: poems.address().into(), via: Some(via) };
+///
+/// let mut options = blocking::default_options();
+/// options.limits.fetches_max = 100;
+/// let client = PoemClient::new(&options);
+/// let cancel = Cancel::new(); // A clone of it can cancel from another thread, at any time.
+/// cancel.task(1);
+/// let outcomes = client.fetch_all(&[request.clone(), request], Arc::new(Arrivals), &cancel);
+/// assert_eq!(outcomes[0].poem.as_deref(), Ok("AHOY!"));
+/// assert_eq!(outcomes[1].poem.as_ref().unwrap_err().failure, FetchFailure::Cancelled);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct PoemClient {
     options: Options,
@@ -121,8 +158,8 @@ pub struct PoemClient {
 }
 
 impl PoemClient {
-    /// The number of threads that one call spawns at once. Further ones follow at 1,500 a second, if their poems still
-    /// need a thread.
+    /// The number of threads that one call spawns at once. Further ones follow at 1,500 a second, while poems still need
+    /// a thread.
     pub const THREADS_AT_ONCE: u32 = pace::BURST;
 
     /// Creates a client within the limits of `options`.
@@ -139,8 +176,12 @@ impl PoemClient {
     }
 
     // ANCHOR: fetch_all
-    /// Fetches all poems at once, each in a thread, as far as there may be threads (S10, S15). The calling thread is one
-    /// of them. If no more can be spawned, those that run fetch the other poems too, one after another.
+    /// Fetches all poems at once, each in a thread, as far as the limits on fetches and threads allow (S10, S15). The
+    /// calling thread is one of them. If no more can be spawned, those that run fetch the other poems too, one after
+    /// another. Blocks until every request has its outcome, and returns them in the order of the requests.
+    ///
+    /// A request with a `via` is transformed in the same thread, as soon as its poem has arrived (S13). `cancel` cancels a
+    /// request by its index, or all of them (S14).
     ///
     /// # Panics
     /// If `observer` panics, after all threads have ended.

@@ -1,7 +1,8 @@
 //! The poem server (S1): each connection is sent the poem, at once or slowly, and then FIN.
 //!
-//! Every connection has a thread, which waits in `recv` until the next chunk is due. So the wait discards what the client
-//! sends, and ends as soon as the client is gone.
+//! Every connection has a thread, which waits in `recv` until the next chunk is due. So it discards what the client sends
+//! meanwhile, and a reset ends the wait at once. After the client's FIN, which does not end the poem, `recv` no longer
+//! waits: the thread sleeps instead, and meets a reset at its next write.
 
 use std::io;
 use std::net::TcpListener;
@@ -18,24 +19,25 @@ use crate::server::RunningServer;
 use crate::server_state::ServeConnection;
 use crate::{NAME, default_options};
 
-/// The longest that one blocking write may last. A thread that writes does not read, and a peer may take nothing until
-/// the server has read what it sends; so while it takes nothing, its input is discarded this often.
+/// The longest that one blocking write may last. A thread that writes does not read, but a peer may take nothing until
+/// the server has read what the peer sends; so while a peer takes nothing, the server discards its input this often.
 const UNREAD_MAX: Duration = Duration::from_millis(250);
 
 // ANCHOR: serve_poem
 /// Serves a poem to every connection of `listener`, with a thread for each connection, within the default limits.
 ///
 /// # Errors
-/// The system refuses a resource.
+/// Fails if the system refuses a resource, such as a thread.
 pub fn serve_poem(listener: TcpListener, service: PoemService) -> io::Result<RunningServer> {
     let options = default_options();
     serve_poem_with(listener, service, None, &options, Arc::new(Unobserved))
 }
 
-/// As [`serve_poem`], within the limits of `options`, and with a pool of threads if `pool` is set.
+/// As [`serve_poem`], within the limits of `options`, with its events reported to `observer`. If `pool` is set, that many
+/// threads serve the connections, as [`Blocking::pool`](crate::Blocking::pool) says.
 ///
 /// # Errors
-/// As [`serve_poem`].
+/// As [`serve_poem`]; also if `pool` is more than the threads that a process may have.
 pub fn serve_poem_with(
     listener: TcpListener,
     service: PoemService,
@@ -88,7 +90,7 @@ fn wait_until<W: Wire>(
     client_sends: &mut bool,
     connection: &mut Connection<'_, W>,
 ) -> Result<(), CloseReason> {
-    while *client_sends && connection.discard_until(due)? {
+    if *client_sends && connection.discard_until(due)? {
         *client_sends = false;
     }
     loop {

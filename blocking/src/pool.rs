@@ -25,7 +25,7 @@ impl Pool {
     /// Starts `size` threads that serve, and one that accepts.
     ///
     /// # Errors
-    /// One of them cannot be spawned.
+    /// Fails if one of them cannot be spawned.
     pub(crate) fn start(state: Arc<ServerState>, size: NonZeroUsize) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let serve = ServeFromQueue {
@@ -50,7 +50,7 @@ impl Pool {
         self.acceptor.count().waiting
     }
 
-    /// Counts the threads that serve, or wait to.
+    /// Counts the threads that serve, or wait for a connection to serve.
     pub(crate) fn threads(&self) -> usize {
         self.workers.count().threads
     }
@@ -152,7 +152,7 @@ impl<T> Queue<T> {
         self.changed.notify_one();
     }
 
-    /// Waits for the next item. Returns none once the queue is closed and empty.
+    /// Waits for the next item. Returns `None` once the queue is closed and empty.
     fn pop(&self) -> Option<T> {
         let mut state = self.state();
         while state.items.is_empty() && !state.closed {

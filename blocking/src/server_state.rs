@@ -1,5 +1,5 @@
-//! What the threads of a server share: accepting a connection, serving it to its end, and waiting when no more can be
-//! accepted.
+//! The state that a server's threads share, and their steps: accepting a connection, serving it to its end, and waiting
+//! when no more can be accepted.
 
 use std::fmt;
 use std::io;
@@ -21,8 +21,8 @@ use crate::open_connections::{OpenConnection, OpenConnections};
 use crate::permits::threads_limit;
 use crate::workers::{Jobs, Next};
 
-/// Sets of counters, which the connections use in turn: more than cores, so that two that run at once seldom write to one
-/// cache line, and few enough to be read at any time.
+/// Sets of counters, which the connections use in turn: enough that two threads that run at once seldom write to the same
+/// cache line, and few enough to be added up at any time.
 const COUNTERS: usize = 16;
 
 /// A service, as a server's threads see it: how one connection is served, from its first byte to its last.
@@ -38,7 +38,7 @@ pub(crate) trait ServeConnection: Send + Sync + 'static {
 
 type Serve = dyn Fn(&mut Connection<'_, Socket>) -> CloseReason + Send + Sync;
 
-/// What the threads of a server share.
+/// The state that the threads of a server share.
 pub(crate) struct ServerState {
     pub(crate) listener: Listener,
     pub(crate) open: OpenConnections,
@@ -83,8 +83,8 @@ impl ServerState {
     /// Waits for a connection and adds it to the open ones.
     pub(crate) fn accept(&self) -> Next<Accepted> {
         loop {
-            // Where closing the listener wakes no thread but a connection of our own does, that connection must not
-            // find this thread waiting again.
+            // A shutdown wakes only the threads that wait to accept when it closes the listener, on some systems with one
+            // connection each. So no thread may begin to wait after that.
             if self.open.is_stopping() {
                 return Next::Over;
             }
@@ -161,8 +161,8 @@ impl ServerState {
         )));
     }
 
-    /// Returns the number of threads that serve `connections_max` connections, or the most that a process may have; then
-    /// it reports the difference.
+    /// Returns the number of threads for `connections_max` connections. If a process may not have so many, reports that
+    /// and returns the most that it may have.
     pub(crate) fn threads_max(&self) -> usize {
         let (wanted, limit) = (self.limits.connections_max, threads_limit());
         if wanted > limit {

@@ -1,9 +1,8 @@
-//! What a connection's thread and a shutdown know of each other: one atomic word for each connection (S21).
+//! One atomic byte for each connection, through which its thread and a shutdown learn of each other (S21).
 //!
-//! The order of two steps matters, and [`Connection`](crate::connection::Connection) keeps it in one place each. A
-//! connection turns **busy before the bytes that make it so are counted**, and **idle before the reply that makes it so
-//! is written**. So a shutdown that begins after an observer saw the bytes finds the connection busy, and one that
-//! begins after the client has its reply finds it idle.
+//! [`Connection`](crate::connection::Connection) keeps an order: it marks itself **busy before it counts the bytes of a
+//! request** (`received`), and **idle before it writes the last reply** (`write_replies`). So a shutdown that begins after
+//! an observer saw the bytes finds the connection busy, and one that begins after the client has its reply finds it idle.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -17,7 +16,7 @@ enum State {
     Busy,
     /// The shutdown found it idle, and closes it.
     Closing,
-    /// The shutdown found it busy: what is in flight is the last.
+    /// The shutdown found it busy: it may finish what is in flight, and then closes.
     Last,
     /// The grace is over, and the shutdown has closed it.
     Cut,
@@ -51,8 +50,8 @@ impl ShutdownState {
         self.is(State::Cut)
     }
 
-    /// A shutdown begins. Returns true if something is in flight, which is then the last; if not, the shutdown closes
-    /// the connection.
+    /// A shutdown begins. Returns true if something is in flight, which may still finish; if not, the shutdown closes the
+    /// connection.
     pub(crate) fn begin_shutdown(&self) -> bool {
         !self.change(State::Idle, State::Closing) && self.change(State::Busy, State::Last)
     }

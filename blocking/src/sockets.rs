@@ -1,4 +1,4 @@
-//! The connections of one call to a client, where a cancel finds them (S14).
+//! The connections of one call of a client, so that a cancel can find them (S14).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,8 +25,8 @@ impl Sockets {
         Self((0..requests).map(|_| Mutex::default()).collect())
     }
 
-    /// Hangs up on what `target` names. If that is everything, connections without a thread are left to the threads,
-    /// which now take them without waiting and keep a poem that has arrived whole.
+    /// Hangs up on the connections of `target`. A cancel of all fetches spares connections without a thread: the threads
+    /// that run take them over, read without waiting, and keep a poem that has arrived whole.
     pub(crate) fn cancel(&self, target: Target) {
         let slots = match target {
             Target::All => &self.0[..],
@@ -51,8 +51,8 @@ impl Sockets {
         }
     }
 
-    /// Removes the connection of request `index`, so that no cancel hangs up on it any more. Returns whether none has
-    /// before.
+    /// Removes the connection of request `index`, so that a cancel no longer hangs up on it. Returns false if a cancel
+    /// already has.
     pub(crate) fn unregister(&self, index: usize) -> bool {
         let slot = self.0.get(index);
         slot.is_some_and(|slot| lock(slot).take().is_some())

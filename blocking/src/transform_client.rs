@@ -19,13 +19,14 @@ use crate::{NAME, default_options};
 /// Transforms `poem` with the transform and the server that `via` names, within the default limits.
 ///
 /// # Errors
-/// The first failure, one of S11 and S13.
+/// Fails as [`FetchFailure`] lists (S11, S13); the error names the peer.
 pub fn transform(via: &Via, poem: &Poem) -> Result<Poem, FetchError> {
     let (options, cancel) = (default_options(), Cancel::new());
     transform_with(via, poem, &options, Arc::new(Unobserved), &cancel)
 }
 
-/// As [`transform`], within the limits of `options`. `cancel` ends it, as task 0.
+/// As [`transform`], within the limits of `options`, with its events reported to `observer`. Cancelling `cancel`, or its
+/// task 0, ends the transform.
 ///
 /// # Errors
 /// As [`transform`].
@@ -65,10 +66,10 @@ fn request_transform(
 // ANCHOR_END: transform
 
 // ANCHOR: fallback
-/// Returns the transformed poem; or the original, and why the transform failed (S13).
+/// Returns the transformed poem; or, if the transform failed, the original and the failure (S13).
 ///
 /// # Errors
-/// A cancel, which is a failure of the whole fetch; the caller reports it.
+/// Only [`FetchFailure::Cancelled`], since a cancel ends the whole fetch; the caller reports it.
 pub(crate) fn transform_or_keep(
     poem: String,
     via: &Via,

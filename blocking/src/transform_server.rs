@@ -25,7 +25,7 @@ use crate::{NAME, default_options};
 /// Serves transforms to every connection of `listener`, with a thread for each connection, within the default limits.
 ///
 /// # Errors
-/// The system refuses a resource.
+/// Fails if the system refuses a resource, such as a thread.
 pub fn serve_transforms(
     listener: TcpListener,
     service: TransformService,
@@ -34,10 +34,11 @@ pub fn serve_transforms(
     serve_transforms_with(listener, service, None, &options, Arc::new(Unobserved))
 }
 
-/// As [`serve_transforms`], within the limits of `options`, and with a pool of threads if `pool` is set.
+/// As [`serve_transforms`], within the limits of `options`, with its events reported to `observer`. If `pool` is set, that
+/// many threads serve the connections, as [`Blocking::pool`](crate::Blocking::pool) says.
 ///
 /// # Errors
-/// As [`serve_transforms`].
+/// As [`serve_transforms`]; also if `pool` is more than the threads that a process may have.
 pub fn serve_transforms_with(
     listener: TcpListener,
     service: TransformService,
@@ -91,7 +92,7 @@ enum Then {
     Close(CloseReason),
 }
 
-/// Memory for replies that an idle connection keeps. The memory that longer replies took is freed.
+/// Bytes of memory for replies that an idle connection keeps. The memory that longer replies took is freed.
 const REPLIES_KEPT: usize = 2 << 10;
 
 impl Session<'_> {
@@ -117,11 +118,11 @@ impl Session<'_> {
         }
     }
 
-    /// Reads, and waits at most until the deadline of the request that has begun, or for the idle timeout. Returns 0 when
-    /// the peer has finished sending.
+    /// Reads. In the middle of a request it waits until the request's deadline, between requests for the idle timeout.
+    /// Returns 0 when the peer has finished sending.
     ///
     /// # Errors
-    /// The reason to close.
+    /// Returns the reason to close.
     #[inline]
     fn read<W: Wire>(&self, connection: &mut Connection<'_, W>) -> Result<usize, CloseReason> {
         let Connection {
@@ -150,8 +151,7 @@ impl Session<'_> {
     }
 
     // ANCHOR: answer_requests
-    /// Answers every request that the last `length` bytes completed. Copies nothing but the replies, and writes none of
-    /// them yet.
+    /// Answers every request that the last `length` bytes completed, into `replies`. Writes nothing to the peer yet.
     #[inline]
     fn answer<W: Wire>(&mut self, length: usize, connection: &mut Connection<'_, W>) -> Answers {
         let begun = self.decoder.is_mid_frame();
@@ -191,7 +191,7 @@ impl Session<'_> {
     /// connection stays open for more requests.
     ///
     /// # Errors
-    /// The reason to close. The replies that the kernel did not take whole have failed.
+    /// Returns the reason to close. The requests whose replies the kernel did not take whole then fail.
     #[inline]
     fn write<W: Wire>(
         &mut self,

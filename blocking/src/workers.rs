@@ -1,8 +1,8 @@
 //! Threads that are bounded and reused.
 //!
-//! Every thread waits for a job, makes sure that another one waits in its place, does the job, and waits again. So no job
-//! is handed from thread to thread, and there are never more threads than jobs and a few spare ones. If no thread can
-//! be spawned, jobs wait until one is free.
+//! Every thread waits for a job, makes sure that another thread waits in its place, does the job, and waits again. So no job
+//! is handed from thread to thread, and there are never more threads than running jobs and [`SPARE_MAX`] spare ones. If no
+//! thread can be spawned, jobs wait until a thread is free.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,8 +14,8 @@ use crate::permits::{PERMITS, Permits, threads_limit};
 /// The stack of a thread. Our own loops need 8 KiB; the rest is for an observer, or for a panic's message with its
 /// backtrace. Untouched pages cost nothing.
 const STACK_BYTES: usize = 128 << 10;
-/// Idle threads that are kept: a burst of so many jobs needs no new thread. While it waits to accept, each holds one
-/// descriptor number in reserve, and some 30 KiB of memory.
+/// Idle threads that are kept: a burst of so many jobs needs no new thread. A thread that waits to accept takes one
+/// descriptor, which the kernel reserves for the connection, and some 30 KiB of memory.
 pub(crate) const SPARE_MAX: usize = 128;
 
 /// Where threads get their jobs, and how they do them.
@@ -32,7 +32,7 @@ pub(crate) trait Jobs: Send + Sync + 'static {
     /// Does `job` in the thread numbered `worker`. It must not panic.
     fn run(&self, worker: u32, job: Self::Job);
 
-    /// No thread can be spawned for now, so jobs wait.
+    /// Reports that no thread can be spawned for now, so that jobs wait.
     fn report_short_of_threads(&self, cause: &io::Error);
 }
 
@@ -83,7 +83,7 @@ impl<J: Jobs> Workers<J> {
     /// Starts the first thread of at most `threads_max`, which is at least 1.
     ///
     /// # Errors
-    /// Not even one thread can be spawned.
+    /// Fails if not even one thread can be spawned.
     pub(crate) fn start(jobs: J, threads_max: usize) -> io::Result<Self> {
         Self::start_within(&PERMITS, jobs, threads_max)
     }
@@ -97,13 +97,13 @@ impl<J: Jobs> Workers<J> {
     /// Starts `threads` threads and keeps them all.
     ///
     /// # Errors
-    /// There are more than a process may have, or one cannot be spawned. The threads that were spawned then wait for
-    /// [`Next::Over`].
+    /// Fails if a process may not have so many threads, or if one cannot be spawned. Threads that were spawned run on
+    /// until [`Jobs::next`] returns [`Next::Over`].
     pub(crate) fn start_all(jobs: J, threads: usize) -> io::Result<Self> {
         let limit = threads_limit();
         if threads > limit {
             let message =
-                format!("{threads} are more than the {limit} threads that a process may have");
+                format!("{threads} is more than the {limit} threads that a process may have");
             return Err(io::Error::other(message));
         }
         let workers = Self::without_threads(&PERMITS, jobs, threads, threads);
@@ -216,8 +216,8 @@ impl<J: Jobs> Inner<J> {
         Ok(())
     }
 
-    /// The calling thread ends. It first joins the one that ended before it, so at most one thread is ever unjoined, and
-    /// counts as a thread until then.
+    /// Ends the calling thread. It first joins the thread that ended before it, so at most one ended thread is not yet
+    /// joined. It counts as a thread until then.
     fn end(&self, worker: u32) {
         loop {
             let mut registry = self.registry();
@@ -238,14 +238,14 @@ impl<J: Jobs> Inner<J> {
 }
 
 fn join(thread: JoinHandle<()>) {
-    // A panic has been reported; either way the thread has ended.
+    // An error is a panic of the thread, which has been reported; the thread has ended either way.
     let _ = thread.join();
 }
 
 /// Spawns a thread of `scope` with a small stack, within `permits`.
 ///
 /// # Errors
-/// No thread can be spawned.
+/// Fails if no thread can be spawned.
 pub(crate) fn spawn_scoped<'scope>(
     permits: &'static Permits,
     scope: &'scope Scope<'scope, '_>,

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::deadlines::{Timed, Wire};
 
-/// A thread of ours runs for some microseconds. If the core comes back later than this, another thread computes, and the
-/// kernel runs a thread that it wakes sooner than one that yielded.
+/// A thread of ours runs for some microseconds. If a yield lasts longer than this, another thread is computing, and then
+/// blocking is better: the kernel runs a woken thread sooner than one that has yielded.
 const YIELD_MAX: Duration = Duration::from_millis(1);
-/// Reads without a yield after that, so that at most one request in so many waits behind a computing thread.
+/// The number of reads without a yield after that, so that at most one request in 65 waits for a computing thread.
 const SKIPPED: u32 = 64;
 
 /// Decides whether one connection's thread yields before it blocks.

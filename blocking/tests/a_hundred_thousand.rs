@@ -75,7 +75,7 @@ fn attempt(address: SocketAddr) {
             thread::yield_now();
         }
         for peer in &peers {
-            // A reset leaves no TIME_WAIT; for so many the ports would not suffice.
+            // A reset leaves no TIME_WAIT, which would use up the ports.
             SockRef::from(peer)
                 .set_linger(Some(Duration::ZERO))
                 .unwrap();

@@ -13,8 +13,13 @@ pub enum Target {
     Task(usize),
 }
 
-/// A handle that cancels a fetch, or one of its tasks. Clones are the same handle. Each target fires once; cancelling it
-/// again, or after it has ended, does nothing.
+/// A handle that cancels a fetch, or single requests of it (its tasks). Clones are the same handle: pass one to a client's
+/// fetch and keep another, with which any thread can cancel at any time.
+///
+/// A cancel is permanent, so use a new handle for the next fetch. Cancelling a second time does nothing, nor does
+/// cancelling a request that has ended.
+///
+/// The models subscribe to it:
 ///
 /// ```
 /// use poetry::cancel::{Cancel, Target};
@@ -50,12 +55,12 @@ struct State {
 }
 
 impl Cancel {
-    /// Creates a handle that has not fired.
+    /// Creates a handle that has cancelled nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Cancels every task, including those that have not begun.
+    /// Cancels every request, including those that have not begun.
     pub fn all(&self) {
         self.fire(Target::All);
     }
@@ -76,9 +81,9 @@ impl Cancel {
         self.shared.lock().all
     }
 
-    /// Calls `listener` for every cancelled target: at once and in this thread for past ones, later in the thread that
-    /// cancels. A listener must not block. It is not called after the returned value has been dropped, except by a
-    /// cancel that is under way at that moment.
+    /// Calls `listener` for every cancel: for past ones now, in this thread; for later ones in the thread that cancels. A
+    /// listener must not block. It is not called after the returned value has been dropped, except by a cancel that is
+    /// under way at that moment.
     pub fn subscribe(&self, listener: impl Fn(Target) + Send + Sync + 'static) -> Subscription {
         let listener: Listener = Arc::new(listener);
         let mut state = self.shared.lock();

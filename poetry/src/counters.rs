@@ -34,8 +34,9 @@ pub enum CloseReason {
 }
 
 const REASONS: usize = 8;
-/// The most readings until two in a row agree on what has ended. A reading takes a microsecond, so a few suffice even on
-/// a busy server; after the last one, what ended meanwhile still counts as open.
+/// The most readings until two in a row agree on the connections and requests that have ended. A reading takes a
+/// microsecond, so a few suffice even on a busy server. After the last, those that ended meanwhile still count as open or in
+/// flight.
 const READINGS_MAX: usize = 64;
 
 /// The counters of one worker, updated without locks.
@@ -100,15 +101,15 @@ impl Counters {
         add(&self.bytes_in, bytes);
     }
 
-    /// Counts bytes that the kernel took for a peer.
+    /// Counts bytes that the kernel took to send to a peer.
     #[inline]
     pub fn wrote(&self, bytes: u64) {
         add(&self.bytes_out, bytes);
     }
 }
 
-/// A beginning is counted before its end and read after it ([`Counts::of`]), so no reading contains an end without its
-/// beginning: hence release here and acquire there.
+/// A beginning is counted before its end, and [`Counts::of`] reads beginnings after ends, so no reading contains an end
+/// without its beginning. That needs release here and acquire there.
 #[inline]
 fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Release);
@@ -125,7 +126,7 @@ pub struct Counts {
     pub closed: Closed,
     /// Requests since the start.
     pub requests: u64,
-    /// Requests whose replies were delivered to the kernel.
+    /// Requests whose replies the kernel took to their last byte.
     pub answered: u64,
     /// Requests refused, by reason (S4).
     pub refused: Refused,
@@ -215,8 +216,8 @@ impl Counts {
     /// Adds up the counters of all of a server's workers. The equation of S23 holds in the result.
     ///
     /// `open` and `in_flight` are beginnings minus ends. All ends are read before all beginnings, so neither is negative
-    /// although workers go on counting. If something ended between two readings, everything is read again, a bounded
-    /// number of times, so that neither is too high.
+    /// although workers go on counting. If a connection or request ended between two readings, all counters are read again,
+    /// a bounded number of times, so that neither is too high.
     pub fn of<'c>(workers: impl Iterator<Item = &'c Counters> + Clone) -> Self {
         let mut counts = Self::read(workers.clone());
         for _ in 1..READINGS_MAX {

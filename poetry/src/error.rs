@@ -127,7 +127,7 @@ impl std::error::Error for FetchError {}
 /// How a fetch fails (S11); the last three happen only to the transform after it (S13).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum FetchFailure {
-    /// The connection was never established: refused, unreachable, not resolved, or no answer in time.
+    /// The connection was never established: refused, unreachable, name not resolved, or no answer in time.
     #[error("connection failed: {cause}")]
     ConnectionFailed {
         /// The error of the last address tried.
@@ -139,7 +139,7 @@ pub enum FetchFailure {
         /// What broke it.
         cause: String,
     },
-    /// No byte came within the idle timeout, or the total deadline passed.
+    /// The peer sent or took no byte within the idle timeout, or the total deadline passed.
     #[error("timed out: {0}")]
     TimedOut(Timeout),
     /// The poem exceeds its limit, or the request would exceed a frame.
@@ -171,10 +171,10 @@ pub enum FetchFailure {
 /// Which timeout expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Timeout {
-    /// The idle timeout between two reads.
+    /// The idle timeout of a read or a write.
     #[error("no data within the idle timeout")]
     Idle,
-    /// The total deadline of the poem.
+    /// The total deadline of the fetch.
     #[error("the total deadline passed")]
     Total,
 }
@@ -182,8 +182,8 @@ pub enum Timeout {
 impl FetchFailure {
     /// Returns the failure for a connect that ended with `cause`.
     ///
-    /// A reset means that the connection was established and broke before the client looked: it is lost (S11). Connecting
-    /// to a port without a listener is refused, not reset.
+    /// A reset means that the connection was established and broke before the client noticed, so it counts as lost (S11).
+    /// Connecting to a port without a listener is refused, not reset.
     pub fn connection_failed(cause: &io::Error) -> Self {
         match cause.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
@@ -209,15 +209,16 @@ impl FetchFailure {
         }
     }
 
-    /// Returns the failure for a connection whose two ends are the same socket. Connecting to a free ephemeral port can pick that very port as
-    /// the source, and TCP then connects the socket to itself. Nothing else listens there, so it counts as refused (S11).
+    /// Returns the failure for a connection whose two ends are the same socket. Connecting to a free ephemeral port can
+    /// pick that very port as the source, and TCP then connects the socket to itself. No server listens there, so the
+    /// connection has failed (S11).
     pub fn self_connected() -> Self {
         Self::ConnectionFailed {
             cause: "connected to itself: no server listens on this port".to_owned(),
         }
     }
 
-    /// Returns the `status` of `fetch --json`.
+    /// Returns the name of this failure in the output of `fetch --json`.
     pub const fn status(&self) -> &'static str {
         match self {
             Self::ConnectionFailed { .. } => "connection_failed",
@@ -247,15 +248,15 @@ impl FetchFailure {
 /// Decodes a poem whose bytes have all arrived (S12).
 ///
 /// # Errors
-/// [`FetchFailure::NotUtf8`] with the place of the first bad byte.
+/// Fails with [`FetchFailure::NotUtf8`] and the place of the first bad byte.
 pub fn decode_poem(bytes: Vec<u8>) -> Result<String, FetchFailure> {
     String::from_utf8(bytes).map_err(|error| FetchFailure::NotUtf8 {
         at: error.utf8_error().valid_up_to() as u64,
     })
 }
 
-/// Returns whether an accept failed only because of the connection it would have returned, so that the next one can be
-/// accepted at once (S19).
+/// Returns whether an accept failed only because of the connection it would have returned, so that the next connection can
+/// be accepted at once (S19).
 ///
 /// Any other error counts as a shortage: the server waits for [`ACCEPT_RETRY`](crate::limits::ACCEPT_RETRY) before it
 /// accepts again, so that its loop is not busy (S17).

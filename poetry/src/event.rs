@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::counters::CloseReason;
 use crate::error::{FetchFailure, Refusal};
 
-/// A monotonic clock (S22): the time since an origin that its creator states. Clones read the same clock.
+/// A monotonic clock (S22): the time since an origin that its creator chooses. Clones read the same clock.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Duration + Send + Sync>);
 
@@ -210,17 +210,42 @@ impl BitOr for Interest {
 
 /// Receives events.
 ///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use poetry::event::{Event, Interest, Kind, Observer};
+///
+/// /// Counts the poems that arrive and the fetches that fail.
+/// #[derive(Default)]
+/// struct Tally {
+///     arrived: AtomicU64,
+///     failed: AtomicU64,
+/// }
+///
+/// impl Observer for Tally {
+///     fn interest(&self) -> Interest {
+///         Interest::FINISHED | Interest::FAILED
+///     }
+///
+///     fn observe(&self, event: &Event) {
+///         match event.kind {
+///             Kind::Finished { .. } => self.arrived.fetch_add(1, Ordering::Relaxed),
+///             _ => self.failed.fetch_add(1, Ordering::Relaxed),
+///         };
+///     }
+/// }
+/// ```
+///
 /// It is called in the thread where the event happens, by any number of threads, and must not block (S22): a sink that
 /// cannot keep up drops events and counts the drops.
 pub trait Observer: Send + Sync {
-    /// Returns the kinds to observe; called once, when the program starts.
+    /// Returns the kinds to observe; called once, when a server or a fetch starts.
     fn interest(&self) -> Interest;
 
-    /// Receives one event of those kinds.
+    /// Receives one event, of a kind in [`interest`](Self::interest).
     fn observe(&self, event: &Event);
 }
 
-/// Observes nothing. Timed figures are measured with it.
+/// Observes nothing. Speed is measured with this observer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unobserved;
 

@@ -21,6 +21,8 @@
 //! This crate has no sockets, threads, clocks or runtimes, and no control flow that belongs to a model: it defines *what* is
 //! decoded, answered, refused and counted, and leaves *when* to the models.
 //!
+//! The column *rules* names the rules of SEMANTICS.md that a module follows.
+//!
 //! | module | contents | rules |
 //! |---|---|---|
 //! | [`netstring`] | the incremental decoder and the encoder | S2 |

@@ -50,27 +50,29 @@ pub const THREADS_MAX: usize = 256;
 /// buffer of requests and the replies to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Servers: [`CONNECTIONS_MAX`].
+    /// Servers: connections open at once; [`CONNECTIONS_MAX`] by default.
     pub connections_max: usize,
-    /// Servers and clients: [`FRAME_BYTES_MAX`].
+    /// Servers and clients: bytes in the frame of a request or reply; [`FRAME_BYTES_MAX`] by default.
     pub frame_bytes_max: usize,
-    /// Servers and clients: [`IDLE_TIMEOUT`].
+    /// Transform servers: how long a connection may be silent between requests. Clients: how long a peer may send nothing,
+    /// or take nothing of a request. [`IDLE_TIMEOUT`] by default.
     pub idle_timeout: Duration,
-    /// Servers: [`REQUEST_DEADLINE`].
+    /// Transform servers: from the first byte of a request to its last; [`REQUEST_DEADLINE`] by default.
     pub request_deadline: Duration,
-    /// Servers: [`WRITE_TIMEOUT`].
+    /// Servers: how long a peer may take no byte; [`WRITE_TIMEOUT`] by default.
     pub write_timeout: Duration,
-    /// Servers: [`LINGER_TIMEOUT`].
+    /// Servers: how long a lingering close drains its input; [`LINGER_TIMEOUT`] by default.
     pub linger_timeout: Duration,
-    /// Servers: [`LINGER_BYTES_MAX`].
+    /// Servers: how many bytes a lingering close drains; [`LINGER_BYTES_MAX`] by default.
     pub linger_bytes_max: usize,
-    /// Clients: [`CONNECT_TIMEOUT`], for each address tried.
+    /// Clients: how long to wait for one address to accept; [`CONNECT_TIMEOUT`] by default.
     pub connect_timeout: Duration,
-    /// Clients: from connecting to the last byte of one poem; none by default, since a slow poem takes minutes.
+    /// Clients: from the start of connecting to the end of one fetch, including its transform; none by default, since a
+    /// slow poem takes minutes.
     pub total_deadline: Option<Duration>,
-    /// Clients: [`POEM_BYTES_MAX`].
+    /// Clients: bytes in a poem; [`POEM_BYTES_MAX`] by default.
     pub poem_bytes_max: usize,
-    /// Clients: [`FETCHES_MAX`]. One makes a client fetch its poems one after another.
+    /// Clients: fetches under way at once; [`FETCHES_MAX`] by default. With 1, poems are fetched one after another.
     pub fetches_max: usize,
 }
 

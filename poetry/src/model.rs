@@ -28,7 +28,7 @@ pub trait Model: Send + Sync {
     /// down or dropped. It accepts connections from the moment this returns.
     ///
     /// # Errors
-    /// Fails if the system refuses a resource that the server needs to start.
+    /// Fails if the system refuses a resource that the server needs to start, such as a thread.
     fn serve(
         &self,
         listener: TcpListener,
@@ -66,9 +66,9 @@ pub trait Server: Send + Sync {
 /// A client that several threads can use, any number of times.
 pub trait Client: Send + Sync {
     /// Fetches all poems at once, as far as [`Limits::fetches_max`] allows, and transforms each as soon as it has
-    /// arrived (S10–S15). Blocks until every request has its outcome; they come in the order of the requests.
+    /// arrived (S10–S15). Blocks until every request has its outcome, and returns them in the order of the requests.
     ///
-    /// Events carry a request's index as their task. A fetch that `cancel` cancels closes its socket at once (S14).
+    /// An event's task is the index of its request. Cancelling a request closes its socket at once (S14).
     fn fetch(
         &self,
         requests: &[FetchRequest],
@@ -82,9 +82,9 @@ pub trait Client: Send + Sync {
 pub struct Options {
     /// The number of reactors, arbiters or runtime workers. `blocking` ignores it.
     pub threads: NonZeroUsize,
-    /// The bounds.
+    /// The bounds on connections, bytes and times.
     pub limits: Limits,
-    /// Stamps events and measures elapsed time.
+    /// The clock that stamps events and measures elapsed time.
     pub clock: Clock,
 }
 
@@ -137,6 +137,6 @@ pub struct Outcome {
     pub transform_failure: Option<FetchError>,
     /// Bytes received from the poem server.
     pub bytes: u64,
-    /// From the start of connecting to the end of the fetch and its transform.
+    /// The time from the start of connecting to the end of the fetch and its transform.
     pub elapsed: Duration,
 }

@@ -21,8 +21,8 @@ pub struct Whole {
 /// Counts the netstrings of `replies` that end within its first `taken` bytes.
 ///
 /// `replies` holds netstrings, one after another, as [`encode`] writes them. A server uses this when the kernel has
-/// taken only part of a write: the replies that were taken whole are answered (S23). The cost is one step for each
-/// reply, whatever its length.
+/// taken only part of a write: the requests whose replies were taken whole count as answered (S23). The cost is one step
+/// for each reply, whatever its length.
 ///
 /// ```
 /// use poetry::netstring::{Whole, frames_within};
@@ -44,7 +44,7 @@ pub fn frames_within(replies: &[u8], taken: usize) -> Whole {
     whole
 }
 
-/// Returns the bytes that the first netstring of `wire` takes, if its length has come whole.
+/// Returns the bytes that the first netstring of `wire` takes, if `wire` contains its length up to the colon.
 fn first_frame_len(wire: &[u8]) -> Option<usize> {
     let digits = wire.split(|&byte| byte == b':').next()?;
     if digits.len() == wire.len() {

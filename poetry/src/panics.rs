@@ -11,8 +11,8 @@ thread_local! {
 
 /// Runs `handler` and turns a panic in it into an `Err` with its message.
 ///
-/// The caller reports the panic once, as an event, and closes the connection. Whatever the handler has borrowed must
-/// stay valid when the handler unwinds half way, or be discarded.
+/// The caller reports the panic once, as an event, and closes the connection. Values that the handler has borrowed must
+/// stay valid if it unwinds half way, or be discarded.
 ///
 /// # Errors
 /// Returns the panic's message.

@@ -35,8 +35,8 @@ impl Peer {
         }))
     }
 
-    /// Creates a peer whose name did not resolve because of `cause`. Fetching from it fails as a refused connection does
-    /// (S10).
+    /// Creates a peer whose name did not resolve because of `cause`. Fetching from it fails with
+    /// [`FetchFailure::ConnectionFailed`] (S10).
     pub fn unresolved(name: impl Into<String>, cause: impl Into<String>) -> Self {
         Self(Arc::new(NamedAddresses {
             name: name.into(),
@@ -52,7 +52,7 @@ impl Peer {
     /// Returns the addresses to try, in order; at least one.
     ///
     /// # Errors
-    /// [`FetchFailure::ConnectionFailed`] if there is none.
+    /// Fails with [`FetchFailure::ConnectionFailed`] if there is none.
     pub fn addresses(&self) -> Result<&[SocketAddr], FetchFailure> {
         let failed = |cause: &str| FetchFailure::ConnectionFailed {
             cause: cause.to_owned(),
@@ -105,7 +105,7 @@ impl FromStr for Peer {
 pub struct Address {
     /// A name, or an IP address without brackets.
     pub host: String,
-    /// Never 0.
+    /// The port, which is never 0.
     pub port: u16,
 }
 

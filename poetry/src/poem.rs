@@ -94,7 +94,7 @@ impl Pace {
         Some(start..start.saturating_add(step).min(length))
     }
 
-    /// Returns when chunk `index` is due, counted from the accept. For the index after the last chunk, FIN is due then.
+    /// Returns when chunk `index` is due, counted from the accept; for the index after the last chunk, when FIN is due.
     /// Lateness does not accumulate, since every chunk's time is counted from the same moment.
     pub fn due(&self, index: usize) -> Duration {
         match self {

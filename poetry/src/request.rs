@@ -16,10 +16,10 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Parses one frame without copying. Transforms of the laboratory are known only if `lab`.
+    /// Parses one frame without copying. The laboratory's transforms (S20) are known only if `lab` is true.
     ///
     /// # Errors
-    /// Fails without a dot or with an unknown transform (S4).
+    /// Fails if the frame has no dot or names an unknown transform (S4).
     #[inline]
     pub fn parse(frame: &'a [u8], lab: bool) -> Result<Self, Refusal> {
         let Some((transform, poem)) = transform::named_by(frame, lab) else {
@@ -29,7 +29,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Bytes of an unknown name kept for the log: longer than any transform's name.
+/// Bytes of an unknown name that the log shows: more than any transform's name has.
 const NAME_BYTES_SHOWN: usize = 32;
 
 /// Returns why a frame without a known transform is refused.
@@ -64,7 +64,7 @@ pub fn encode(transform: &str, poem: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Returns the length of a request's frame in bytes. A client need not send one that exceeds the frame limit.
+/// Returns the length of a request's frame in bytes. A client does not send a request that exceeds the frame limit.
 pub fn len(transform: &str, poem: &str) -> usize {
     transform.len() + 1 + poem.len()
 }

@@ -30,7 +30,8 @@ pub struct PoemService {
 pub struct TransformService {
     /// Whether a connection may send more than one request (S5). If not, exactly the first is answered.
     pub keep_alive: bool,
-    /// The clock of the laboratory's transforms, which are served only if it is set (S20).
+    /// Whether the laboratory's transforms, `crash` and `burn`, are served too (S20). They are if this is set; `burn`
+    /// measures its time by this clock.
     pub lab: Option<Clock>,
 }
 

@@ -1,7 +1,7 @@
 //! Transforms: pure functions from poem to poem, found by name (S3).
 //!
-//! Each transform checks by itself that the poem is UTF-8: most poems are ASCII, which the case transforms find out while
-//! they work. The result is the same as if the poem were checked first.
+//! Each transform checks by itself that the poem is UTF-8. Most poems are ASCII, and the case transforms notice that while
+//! they work, which saves a pass. The result is the same as if the poem were checked first.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub enum TransformError {
     Failed(&'static str),
 }
 
-/// Returns the poem as text.
+/// Returns the poem as text, or where it is not UTF-8.
 fn text(poem: &[u8]) -> Result<&str, TransformError> {
     str::from_utf8(poem).map_err(|error| TransformError::NotUtf8 {
         at: error.valid_up_to(),
@@ -36,7 +36,7 @@ pub struct Transform {
     pub name: &'static str,
     /// A short description for `--help`.
     pub about: &'static str,
-    /// Whether it computes so long that a model may want to run it outside its event loop.
+    /// Whether it computes for so long that a model may want to run it outside its event loop.
     pub heavy: bool,
     /// Whether it is served only with `serve transform --lab`.
     pub lab: bool,

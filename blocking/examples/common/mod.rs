@@ -7,16 +7,16 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use blocking::{RunningServer, serve_poem};
+use blocking::{FetchError, RunningServer, serve_poem};
 use poetry::{Pace, Peer, Poem, PoemService};
 
 /// A poem, or why there is none.
 pub(crate) type Fetched = Result<Poem, Box<dyn Error + Send + Sync>>;
 
-/// Fetches the poems of the peers in the arguments with `get_all`, and prints them. Without arguments it starts three slow
-/// poem servers and fetches theirs.
+/// Fetches the poems of the peers in the arguments with `get_all`, and prints the poems and the time that took. Without
+/// arguments it starts three slow poem servers and fetches their poems.
 ///
-/// The exit status is 0 if every poem arrived, 1 if one did not, and 2 for an argument that is not a peer.
+/// The exit status is 0 if every poem arrived, 1 if one did not, and 2 if an argument is not a peer or a server cannot start.
 pub(crate) fn run(get_all: fn(&[Peer]) -> Vec<Fetched>) -> ExitCode {
     let arguments = std::env::args().skip(1);
     let peers: Result<Vec<Peer>, String> = arguments
@@ -58,6 +58,8 @@ fn print(peers: &[Peer], poems: Vec<Fetched>, elapsed: Duration) -> ExitCode {
                 println!("{poem}");
                 arrived += 1;
             }
+            // The model's errors name the peer themselves.
+            Err(error) if error.is::<FetchError>() => eprintln!("{error}"),
             Err(error) => eprintln!("{peer}: {error}"),
         }
     }

@@ -38,7 +38,8 @@ fn t1_without_further_threads_the_calling_one_fetches_every_poem() {
     );
 }
 
-/// The only thread waits for a poem that never comes. Of the others, two are whole, one is half, one is cancelled by itself.
+/// The only thread waits for a poem that never comes. Of the other poems, two have arrived whole, one has arrived in part, and
+/// one is cancelled alone.
 #[test]
 fn s11_a_poem_that_arrived_whole_survives_a_cancel_of_everything() {
     let (client, listener, request) = without_threads();

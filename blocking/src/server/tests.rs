@@ -74,7 +74,7 @@ fn t1_a_slow_peer_holds_a_thread_of_a_pool_and_holds_up_the_queue() {
     expect_reply(&quick);
 }
 
-/// Waits until so many connections are in the queue of a pool of one thread: each is counted before it is queued.
+/// Waits until `connections` connections are in the queue of a pool of one thread: each is counted before it is queued.
 fn until_queued(server: &RunningServer, connections: usize) {
     let queued = counted(connections, "connection");
     let wanted = format!("1 thread and one that accepts, {queued} in the queue");

@@ -24,7 +24,7 @@ pub enum Flaw {
     /// A digit that makes the length exceed the limit, in bytes, even before the colon arrives.
     #[error("a length over the limit of {0} bytes")]
     OverLimit(usize),
-    /// Another byte where the closing comma must be.
+    /// A byte other than the closing comma, in its place.
     #[error("{0:#04x} where the closing comma was expected")]
     NotAComma(u8),
 }
@@ -48,12 +48,12 @@ const START: State = State::Length {
     digits: 0,
 };
 
-/// The most digits that [`Frames::whole`] reads; a length of so many digits cannot overflow.
+/// The most digits that [`Frames::whole`] reads; a length of this many digits cannot overflow.
 const DIGITS_AT_ONCE: usize = 8;
 
 /// An incremental decoder of netstrings.
 ///
-/// Feed it what was read, then take frames until it returns `None` (*more bytes, please*). The frames and the error do
+/// Feed it the bytes read, then take frames until it returns `None` (*more bytes, please*). The frames and the error do
 /// not depend on how the input is cut.
 ///
 /// ```
@@ -80,7 +80,7 @@ impl Decoder {
         Self::at(limit, 0)
     }
 
-    /// Creates a decoder that begins at byte `position` of its stream, from which errors count their place.
+    /// Creates a decoder that begins at byte `position` of its stream; the places of errors count from the stream's start.
     pub const fn at(limit: usize, position: u64) -> Self {
         Self {
             limit,
@@ -90,14 +90,15 @@ impl Decoder {
         }
     }
 
-    /// Returns the bytes of the stream consumed so far.
+    /// Returns the number of bytes of the stream consumed so far.
     pub const fn position(&self) -> u64 {
         self.consumed
     }
 
     /// Lends the frames that `input` completes, one at a time.
     ///
-    /// The caller must feed again what the returned value has not consumed when it is dropped ([`Frames::rest`]).
+    /// Input that is not consumed when the returned value is dropped ([`Frames::rest`]) is not kept: the caller feeds it
+    /// again.
     pub fn feed<'d, 'i>(&'d mut self, input: &'i [u8]) -> Frames<'d, 'i> {
         Frames {
             decoder: self,
@@ -114,7 +115,7 @@ impl Decoder {
         }
     }
 
-    /// Returns the bytes held of an incomplete frame; never more than were fed.
+    /// Returns the number of bytes held of an incomplete frame; never more than were fed.
     pub fn buffered(&self) -> usize {
         self.buffer.len()
     }
