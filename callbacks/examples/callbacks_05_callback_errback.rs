@@ -59,27 +59,39 @@ fn get_poetry(reactor: &Reactor, address: SocketAddr, callback: Callback, errbac
     let _transport = reactor.connect_tcp(address, Duration::from_secs(10), Rc::new(factory));
 }
 
+/// The number of poems that have neither arrived nor failed.
+struct Missing {
+    count: Cell<usize>,
+    reactor: Reactor,
+}
+
+impl Missing {
+    /// One poem has arrived or failed; the last one stops the reactor.
+    fn one_less(&self) {
+        self.count.set(self.count.get() - 1);
+        if self.count.get() == 0 {
+            let _ = self.reactor.stop();
+        }
+    }
+}
+
 fn main() -> Result<(), Failure> {
     let servers = common::poem_servers()?;
     let reactor = Reactor::open()?;
     let addresses = servers.addresses();
-    let missing = Rc::new(Cell::new(addresses.len()));
+    let missing = Rc::new(Missing {
+        count: Cell::new(addresses.len()),
+        reactor: reactor.clone(),
+    });
     for address in addresses {
-        let (poems, errors) = (Rc::clone(&missing), Rc::clone(&missing));
-        let (poem_done, error_done) = (reactor.clone(), reactor.clone());
-        let done = |missing: Rc<Cell<usize>>, reactor: Reactor| {
-            missing.set(missing.get() - 1);
-            if missing.get() == 0 {
-                let _ = reactor.stop();
-            }
-        };
+        let (after_poem, after_error) = (Rc::clone(&missing), Rc::clone(&missing));
         let callback = move |poem: String| {
             print!("{poem}");
-            done(poems, poem_done);
+            after_poem.one_less();
         };
         let errback = move |error: std::io::Error| {
             println!("Poem download failed: {}", error.kind());
-            done(errors, error_done);
+            after_error.one_less();
         };
         get_poetry(&reactor, address, Box::new(callback), Box::new(errback));
     }

@@ -1,4 +1,5 @@
-//! Parts 7 to 9: a Deferred promises that one of the two functions is called, once; and a function can return it.
+//! Parts 7 to 9: a Deferred promises that one of the two functions is called, once; and a function can return it. From here
+//! on the steps use the crate's own `get_poetry`.
 
 mod common;
 

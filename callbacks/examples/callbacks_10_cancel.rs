@@ -1,4 +1,4 @@
-//! Part 19: cancelling a Deferred closes its socket at once. A timeout is a cancel too, and says so.
+//! Part 19: cancelling the Deferred of a fetch closes its socket at once. A timeout cancels too, but fails with `TimedOut`.
 
 mod common;
 
@@ -11,7 +11,7 @@ fn main() -> Result<(), Failure> {
     let reactor = Reactor::open()?;
     let poem = get_poetry(&reactor, server.address());
     poem.cancel();
-    let cancelled = poem
+    let _cancelled = poem
         .add_callback(|poem| {
             print!("{poem}");
             Ok(())
@@ -26,7 +26,7 @@ fn main() -> Result<(), Failure> {
         None
     });
     let context = reactor.clone();
-    let late = never
+    let _late = never
         .timeout(Duration::from_millis(10), reactor.clock())
         .add_errback(move |failure| {
             let kind = if failure.is::<TimedOut>() {
@@ -38,6 +38,5 @@ fn main() -> Result<(), Failure> {
             Ok(context.stop()?)
         });
     reactor.run()?;
-    drop((cancelled, late));
     Ok(())
 }

@@ -34,6 +34,9 @@ pub use outcome::{Outcome, maybe_deferred};
 /// value decides which side follows. A handler returns a `Result`, or a `Deferred` to wait for (D4); see [`Outcome`].
 /// Handlers run at once if the result is there (D3), otherwise in the call that fires.
 ///
+/// Dropping a Deferred does not cancel it: its handlers still run when it fires, and a failure that none of them takes is
+/// reported (D8).
+///
 /// ```
 /// use callbacks::{Deferred, Failure};
 ///

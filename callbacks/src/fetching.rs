@@ -181,7 +181,7 @@ fn begin(fetches: &Rc<Fetches>, first: usize) {
 }
 // ANCHOR_END: fetch_all
 
-/// Fetches begun in one turn. Dialling comes before reading, because the last poem begun is the last to end, and the
-/// kernel keeps what arrives meanwhile. This also bounds the length of a turn, which delays other calls; a cancel is not
-/// delayed, since each fetch checks for it, and connect timeouts count from each connection's own start.
+/// Fetches begun in one turn: all are dialled before any is read, because the last to begin is the last to end, and the
+/// kernel keeps what arrives meanwhile. The bound limits the length of a turn, which delays other calls. It does not delay a
+/// cancel, for which each fetch checks, nor a connect timeout, which counts from the connection's own start.
 const BEGUN_PER_TURN: usize = FETCHES_MAX;

@@ -24,7 +24,9 @@
 //! ```
 //!
 //! A function that would block returns a [`Deferred`] instead. Mistakes that Twisted finds at run time (firing twice, using
-//! the reactor from another thread) do not compile. `examples/` has the tutorial's steps.
+//! the reactor from another thread) do not compile. `examples/` has the tutorial's steps, in the order of their numbers; its
+//! servers (Parts 11 and 12) are `poem_server.rs` and `transform_server.rs`. Section 4 of SEMANTICS.md lists where our
+//! Deferreds deviate from Twisted's.
 //!
 //! | file | contents | rules |
 //! |---|---|---|
@@ -36,7 +38,7 @@
 //! | `reactor/connection.rs`, `reactor/port.rs` | [`Transport`]: a socket and its unsent bytes; [`Port`]: accepting | R9, S17 |
 //! | `reactor/lifecycle.rs`, `reactor/threads.rs` | [`Reactor::stop`], triggers; [`RemoteReactor`], [`Inlet`] | R3, R5–R7 |
 //! | `reactor/system.rs`, `reactor/memory.rs` | the real socket and clock; [`MemoryReactor`], the same for tests | R8 |
-//! | `timers.rs`, `threads.rs`, `log.rs` | [`Clock`]; [`defer_to_thread`]; failures that no handler has seen | R1, D8, D14 |
+//! | `timers.rs`, `threads.rs`, `log.rs` | [`Clock`]; [`defer_to_thread`]; reports of unhandled failures and of panics | R1, D8, D14 |
 //! | `server_state.rs`, `connection_guard.rs` | [`ServerState`]: limits and counters; one connection's part in them | S21, S23 |
 //! | `connection_limit.rs`, `linger.rs` | the limit on connections; the lingering close | S16, S7 |
 //! | `task.rs`, `fetching.rs`, `serving.rs` | [`Task`]: one fetch; clients and servers behind the shared contract | S10, S21 |
@@ -46,15 +48,16 @@
 //! - A protocol is taken out of its connection while it is called. So it may use any transport, and is never called twice
 //!   at once; what cannot be done during the call is done after it.
 //! - Readiness is edge-triggered. A read that did not fill the buffer has emptied the socket, so no second read follows.
-//! - All connections of a reactor share one read buffer and one buffer for replies. An idle one owns neither, nor a decoder.
+//! - All connections of a reactor share one read buffer and one buffer for replies. An idle connection owns no buffer and no
+//!   decoder.
 //! - Moving a connection's timeout is one store; the queue of timeouts is corrected when its first entry comes up.
-//! - Loops, never recursion, fire, cancel and drop chains of Deferreds of any depth.
+//! - Chains of Deferreds of any depth are fired, cancelled and dropped in loops, never by recursion.
 
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use poetry::{Client, Model, Observer, Options, Server, Service};
+use poetry::{Client, Model, Options, Server, Service};
 
 mod connection_guard;
 mod connection_limit;
@@ -83,7 +86,9 @@ pub use deferred::{Control, Deferred, NotPaused, Outcome, Trigger, maybe_deferre
 pub use failure::{Abandoned, Cancelled, Failure, Panicked, TimedOut, WaitsForItself};
 pub use poem_client::{get_poetry, get_poetry_with};
 pub use poem_server::{poem_factory, serve_poem, serve_poem_with};
-pub use poetry::{FetchFailure, Limits, Pace, Peer, Poem, PoemService, TransformService, Via};
+pub use poetry::event::{self, Unobserved};
+pub use poetry::{Counts, FetchError, FetchFailure, Limits, Observer, Pace, Peer, Poem};
+pub use poetry::{PoemService, Reporter, Role, TransformService, Via};
 pub use protocol::{Address, Factory, Lost, Producer, Protocol, Side};
 pub use reactor::{
     Accepted, Acceptor, AlreadyRunning, Inlet, MemoryPeer, MemoryReactor, NotRunning, OpenReactor,

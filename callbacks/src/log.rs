@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use poetry::panics;
 
-/// A failure or a panic that no handler took.
+/// An unhandled failure, or a panic that was contained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// A Deferred was dropped with a failure that no errback took (D8).

@@ -16,8 +16,8 @@ use crate::reactor::{Reactor, Transport};
 use crate::task::{Task, connection_failed, connection_lost, is_connection_failed, no_address};
 
 // ANCHOR: get_poetry
-/// Fetches the poem that `peer` serves; fails with a [`FetchFailure`](poetry::FetchFailure). Cancelling it closes the
-/// socket at once (S14).
+/// Fetches the poem that `peer` serves; fails with a [`FetchFailure`]. Cancelling it closes the socket at once (S14);
+/// dropping it does not, as in Twisted.
 ///
 /// ```
 /// use callbacks::{MemoryReactor, Peer, get_poetry};

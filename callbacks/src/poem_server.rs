@@ -28,7 +28,7 @@ pub fn serve_poem(
     serve_poem_with(reactor, listener, service, &state)
 }
 
-/// As [`serve_poem`], with limits and an observer of your own.
+/// As [`serve_poem`], with the limits and the observer of `state`.
 ///
 /// # Errors
 /// Fails if the system cannot watch the listener.
@@ -114,7 +114,8 @@ impl PoemProtocol {
         }
     }
 
-    /// Returns whether `due`, counted from the accept, is still to come; if so, the timeout continues then.
+    /// Returns whether the time `due`, counted from the accept, has not come yet. If so, sets the timeout to it, which then
+    /// continues the poem.
     fn waits_until(&self, transport: &Transport, due: Duration) -> bool {
         let elapsed = transport.now().saturating_sub(self.began);
         let waits = due > elapsed;

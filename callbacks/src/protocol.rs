@@ -68,7 +68,8 @@ pub trait Protocol {
         let _ = (transport, bytes);
     }
 
-    /// The kernel has room again, after it did not take all of a [`Transport::offer`] or [`Transport::write`].
+    /// The kernel has room again, after it did not take all of a [`Transport::offer`] or [`Transport::write`]. (In Twisted's
+    /// terms, the protocol is a producer of its transport.)
     fn resume_producing(&mut self, transport: &Transport) {
         let _ = transport;
     }
@@ -137,8 +138,8 @@ pub enum Side {
     Initiated,
 }
 
-/// A source of bytes that can be paused, such as a transport, whose bytes come from its peer. A producer registered with
-/// the transport that sends its bytes is paused while that transport's peer does not take them:
+/// A source of bytes that can be paused. A [`Transport`] is one: it produces what its peer sends. A transport pauses the
+/// producer that is [registered](Transport::register_producer) with it while its own peer takes too little:
 ///
 /// ```
 /// use callbacks::{Address, Factory, MemoryReactor, Protocol, Transport};
@@ -178,6 +179,6 @@ pub trait Producer {
     /// Continues producing.
     fn resume_producing(&self);
 
-    /// Ends production: the connection that took the bytes is closed, so a paused producer would never be resumed.
+    /// Ends production, because the connection that takes the bytes is closed: a paused producer would never be resumed.
     fn stop_producing(&self) {}
 }

@@ -103,8 +103,11 @@ impl Reactor {
             .adopt(stream.into(), Address { peer, side }, factory);
     }
 
-    /// Connects to `peer` within `timeout` from now. In a later turn `factory` either builds the protocol or learns that
-    /// the connection failed. Aborting the returned transport gives up without calling the factory.
+    /// Connects to `peer` within `timeout` from now. In a later turn the reactor calls `factory`, either to build the protocol
+    /// or because the connection failed. Aborting the returned transport gives up without that call.
+    ///
+    /// Returns `None` if the system refused to begin, which `factory` also learns in a later turn, or if this reactor is
+    /// gone, which it does not.
     pub fn connect_tcp(
         &self,
         peer: SocketAddr,
@@ -135,7 +138,7 @@ impl Reactor {
         }
     }
 
-    /// Has every connection finish what is in flight and end ([`crate::Protocol::shut_down`]).
+    /// Calls [`Protocol::shut_down`](crate::Protocol::shut_down) for every connection, and gives up those being made.
     pub fn shut_down_connections(&self) {
         for transport in self.core.transports() {
             self.core
@@ -168,7 +171,7 @@ impl OpenReactor {
     }
 
     /// Runs the loop until [`Reactor::stop`], and then the shutdown triggers (R5). Connections still open are aborted after
-    /// the triggers of [`Phase::During`]. Ports stay, and accept again when `run` is called again.
+    /// the triggers of [`Phase::During`]. Ports stay, and accept again when `run` is called again (which Twisted's cannot be).
     ///
     /// ```
     /// use callbacks::{AlreadyRunning, Reactor};

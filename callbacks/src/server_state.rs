@@ -15,13 +15,14 @@ use crate::deferred::{Deferred, Trigger};
 /// The state that all protocols of a server share in one reactor.
 ///
 /// ```
-/// use callbacks::{Limits, Reactor, ServerState, TransformService, serve_transforms_with};
-/// use poetry::{Clock, Reporter, Role, event::Unobserved};
+/// use callbacks::{Limits, Reactor, Reporter, Role, ServerState, TransformService, Unobserved};
+/// use callbacks::{event::Clock, serve_transforms_with};
 /// use std::{net::TcpListener, sync::Arc};
 ///
 /// let limits = Limits { connections_max: 10, ..Limits::default() };
-/// let (role, observer) = (Role::TransformServer, Arc::new(Unobserved));
-/// let state = ServerState::new(limits, Reporter::new("callbacks", role, Clock::stopped(), observer));
+/// let observer = Arc::new(Unobserved); // Or an observer of your own: see `Task`.
+/// let reporter = Reporter::new("callbacks", Role::TransformServer, Clock::stopped(), observer);
+/// let state = ServerState::new(limits, reporter);
 ///
 /// let (reactor, listener) = (Reactor::open()?, TcpListener::bind("127.0.0.1:0")?);
 /// serve_transforms_with(&reactor, listener, TransformService::default(), &state)?;

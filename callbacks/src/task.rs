@@ -1,4 +1,4 @@
-//! A task: the limits, the deadline and the place in the events of one fetch; and how its failures are worded.
+//! A task: the limits and the deadline of one fetch, and its number in events; and the failures of S11 that a fetch ends with.
 
 use std::cell::Cell;
 use std::io;
@@ -20,23 +20,42 @@ use crate::reactor::{Reactor, SelfConnected, Transport};
 /// of poetry`).
 ///
 /// ```
-/// use callbacks::{Limits, MemoryReactor, Task, get_poetry_with};
-/// use poetry::{Clock, Reporter, Role, event::Unobserved};
-/// use std::sync::Arc;
+/// use callbacks::event::{Clock, Event, Interest, Kind};
+/// use callbacks::{Limits, MemoryReactor, Observer, Peer, Reporter, Role, Task, get_poetry_with};
+/// use std::sync::{Arc, Mutex};
+///
+/// /// Keeps the number of bytes of each read.
+/// struct Reads(Mutex<Vec<u64>>);
+///
+/// impl Observer for Reads {
+///     fn interest(&self) -> Interest {
+///         Interest::READ
+///     }
+///
+///     fn observe(&self, event: &Event) {
+///         if let Kind::Read { bytes } = event.kind {
+///             self.0.lock().unwrap().push(bytes);
+///         }
+///     }
+/// }
 ///
 /// let reactor = MemoryReactor::new();
-/// let limits = Limits { poem_bytes_max: 3, ..Limits::default() };
-/// let observer = Arc::new(Unobserved); // Or an observer of your own.
-/// let reporter = Reporter::new("callbacks", Role::PoemClient, Clock::stopped(), observer);
+/// let limits = Limits { poem_bytes_max: 5, ..Limits::default() };
+/// let reads = Arc::new(Reads(Mutex::default()));
+/// // Events are stamped by a clock of their own; this one always shows zero.
+/// let reporter = Reporter::new("callbacks", Role::PoemClient, Clock::stopped(), reads.clone());
 ///
 /// let task = Task::new(&reactor, limits, &reporter);
-/// let poem = get_poetry_with(&reactor, "10001".parse::<poetry::Peer>()?, &task);
+/// let poem = get_poetry_with(&reactor, "10001".parse::<Peer>()?, &task);
 /// let server = reactor.dialled().remove(0);
 /// server.accept();
-/// server.send(b"Ahoy");
-/// reactor.settle();
+/// for bytes in ["Ahoy", "there"] {
+///     server.send(bytes.as_bytes());
+///     reactor.settle();
+/// }
 /// let failure = poem.take_result().unwrap().unwrap_err();
-/// assert_eq!(failure.to_string(), "too long: over the limit of 3 bytes");
+/// assert_eq!(failure.to_string(), "too long: over the limit of 5 bytes");
+/// assert_eq!(*reads.0.lock().unwrap(), [4, 5]);
 /// # Ok::<(), String>(())
 /// ```
 #[derive(Debug)]
@@ -50,7 +69,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Begins a task with limits and an observer. Its deadline, if `limits` has one, counts from now.
+    /// Begins a task with the observer of `reporter`. Its deadline, if `limits` has one, counts from now. Its number is 0.
     pub fn new(reactor: &Reactor, limits: Limits, reporter: &Reporter) -> Rc<Self> {
         Self::begin(reactor, &Rc::new(limits), reporter, 0, 0)
     }

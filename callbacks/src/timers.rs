@@ -67,7 +67,7 @@ struct Call {
     action: Box<dyn FnOnce()>,
 }
 
-/// Stale entries that are too few for a clean-up.
+/// Stale entries that the queue may keep before it is cleaned up.
 const STALE_ENTRIES_MAX: usize = 64;
 
 impl Clock {
@@ -118,7 +118,7 @@ impl Clock {
     }
 
     /// Moves time by `by`, then runs the calls that are due. Calls made by these wait for the next advance, even one by
-    /// zero (R1, R8).
+    /// zero (R1, R8). (Twisted's test clock runs them too if they are due by then.)
     pub fn advance(&self, by: Duration) {
         self.set(self.now().saturating_add(by));
         self.run_due();

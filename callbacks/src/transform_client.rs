@@ -18,7 +18,8 @@ use crate::task::{
 };
 
 // ANCHOR: transform
-/// Has the server at `via` transform `poem`; fails with a [`FetchFailure`]. Cancelling it closes the socket at once (S14).
+/// Sends `poem` to the transform server of `via`, and fires with the reply; fails with a [`FetchFailure`]. Cancelling it closes
+/// the socket at once (S14).
 ///
 /// ```
 /// use callbacks::{MemoryReactor, Poem, Via, transform};

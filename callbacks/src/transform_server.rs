@@ -36,7 +36,7 @@ pub fn serve_transforms(
     serve_transforms_with(reactor, listener, service, &state)
 }
 
-/// As [`serve_transforms`], with limits and an observer of your own.
+/// As [`serve_transforms`], with the limits and the observer of `state`.
 ///
 /// # Errors
 /// Fails if the system cannot watch the listener.
@@ -90,7 +90,7 @@ impl Factory for Rc<TransformFactory> {
 struct TransformProtocol {
     factory: Rc<TransformFactory>,
     guard: ConnectionGuard,
-    /// Bytes of the stream decoded so far.
+    /// Bytes of the stream decoded so far, for the positions that framing errors state.
     position: u64,
     partial: Option<Box<Partial>>,
     unsent: Option<Box<Unsent>>,

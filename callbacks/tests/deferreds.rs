@@ -273,7 +273,7 @@ fn d11_gather_results_is_all_values_or_the_first_failure() {
     );
     let (_trigger, never) = Deferred::new();
     let failed = gather_results(vec![never, Deferred::<u8>::fail(words("no"))]);
-    assert_eq!(result(failed), Err("number 1 failed: no".to_owned()));
+    assert_eq!(result(failed), Err("member 1 failed: no".to_owned()));
 }
 
 #[test]

@@ -18,8 +18,8 @@ use crate::failure::Failure;
 /// # drop(deferred);
 /// ```
 ///
-/// Dropped unfired, it fails its Deferred with [`Abandoned`](crate::Abandoned), so that no callback waits for ever. That
-/// failure is not reported if no errback handles it (D8).
+/// A trigger that is dropped unfired fails its Deferred with [`Abandoned`](crate::Abandoned), so that no callback waits for
+/// ever. That failure is not reported if no errback handles it (D8). See [`never`](Self::never) for Twisted's behaviour.
 #[must_use = "a Deferred whose trigger is dropped fails"]
 pub struct Trigger<T> {
     pub(super) chain: Rc<Chain>,

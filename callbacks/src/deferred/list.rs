@@ -39,7 +39,7 @@ pub struct FirstError {
 
 impl fmt::Display for FirstError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "number {} failed: {}", self.index, self.failure)
+        write!(out, "member {} failed: {}", self.index, self.failure)
     }
 }
 
@@ -162,7 +162,7 @@ impl<T: 'static> DeferredList<T> {
 /// let poems = gather_results(vec![Deferred::succeed("Ahoy"), Deferred::succeed("there")]);
 /// assert_eq!(poems.take_result().unwrap().unwrap(), ["Ahoy", "there"]);
 /// let failed = gather_results(vec![Deferred::<()>::fail(Failure::message("no poem"))]);
-/// assert_eq!(failed.take_result().unwrap().unwrap_err().to_string(), "number 0 failed: no poem");
+/// assert_eq!(failed.take_result().unwrap().unwrap_err().to_string(), "member 0 failed: no poem");
 /// ```
 pub fn gather_results<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<Vec<T>> {
     DeferredList::new(members)

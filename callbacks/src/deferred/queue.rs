@@ -77,7 +77,7 @@ impl<T: 'static> DeferredQueue<T> {
         Ok(())
     }
 
-    /// Returns a Deferred of the next value. Cancelling it leaves the queue.
+    /// Returns a Deferred of the next value. Cancelling it removes it from the queue.
     ///
     /// # Errors
     /// [`QueueError::Underflow`] if too many consumers wait already.

@@ -58,8 +58,8 @@ impl DeferredSemaphore {
         }
     }
 
-    /// Returns a Deferred that fires when it has a permit, which [`release`](Self::release) gives back. Cancelling it leaves
-    /// the queue.
+    /// Returns a Deferred that fires when it has a permit, which [`release`](Self::release) gives back. Cancelling it
+    /// removes it from the queue.
     pub fn acquire(&self) -> Deferred<()> {
         if self.try_acquire() {
             return Deferred::succeed(());
@@ -91,7 +91,7 @@ impl DeferredSemaphore {
 
     /// Gives a permit back and grants it to the first waiter.
     ///
-    /// A release in the midst of a grant takes effect when that grant's callbacks have run, so that a queue of any length
+    /// A release during a grant takes effect when that grant's callbacks have run, so that a queue of any length
     /// is served in constant stack. (Twisted grants it within the other grant.)
     ///
     /// # Errors

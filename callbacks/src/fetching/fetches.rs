@@ -25,7 +25,7 @@ pub(super) struct Fetches {
     /// One for each fetch that may be under way.
     pub(super) slots: DeferredSemaphore,
     pub(super) reactor: Reactor,
-    /// By place, up to the last that has ended: memory is touched only when an outcome is kept.
+    /// By place. Grows only when an outcome is kept, so that unused memory is not touched.
     outcomes: RefCell<Vec<Option<Outcome>>>,
     /// The number of fetches that have not ended.
     missing: Cell<usize>,

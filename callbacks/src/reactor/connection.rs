@@ -163,7 +163,7 @@ impl Transport {
     pub(super) fn ready(&self, ready: Ready, buffer: &mut [u8]) {
         if self.phase() == Phase::Connecting {
             self.check_connected();
-            // What is readable by now is announced only this once.
+            // Input that has already arrived is announced only this once, so it is read below.
             if matches!(self.phase(), Phase::Connecting | Phase::Closed) {
                 return;
             }
@@ -191,7 +191,7 @@ impl Transport {
         self.finish_up();
     }
 
-    /// Tells the protocol that the program shuts down (S21); after the current call, if one runs.
+    /// Calls the protocol's `shut_down` (S21), after the current call if one runs.
     pub(super) fn shut_down(&self) {
         if self.phase() == Phase::Connecting {
             self.abort_connection();
@@ -228,7 +228,7 @@ impl Transport {
         self.0.protocol.set(Some(protocol));
     }
 
-    /// Does what calls have asked for.
+    /// Closes, sends FIN or shuts down, if the calls before have requested it.
     #[inline]
     fn finish_up(&self) {
         if self.phase() != Phase::Open || self.0.shutdown_due.get() {

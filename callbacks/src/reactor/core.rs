@@ -46,7 +46,7 @@ pub(crate) struct Core {
     pub(super) closed: Cell<bool>,
 }
 
-/// Stale entries in the queue of timeouts that are too few for a clean-up.
+/// Stale entries that the queue of timeouts may keep before it is cleaned up.
 pub(super) const STALE_TIMEOUTS_MAX: usize = 256;
 
 /// Buffers that one loop uses again in every turn.
@@ -114,9 +114,9 @@ impl Core {
         }
     }
 
-    /// Takes the connections that wait for a round, if every ready connection has had a turn since the last one, or has
-    /// one before this round (S24). After a poll that was full more sockets may be ready; but the kernel reports each
-    /// ready socket before it reports another for the second time, so as many events as there are connections will do.
+    /// Begins a round with the connections that wait for one, if by then every ready connection has had a turn since the
+    /// last round (S24). If a poll was full, the kernel may not have reported every ready socket yet. It reports all of them
+    /// before it repeats one, so it has reported all after as many events as there are connections.
     fn begin_round(&self, buffers: &mut Buffers) {
         if self.round.borrow().is_empty() {
             return;
@@ -151,8 +151,8 @@ impl Core {
         }
     }
 
-    /// Has the kernel watch the connections begun since the last call. If each were watched as it is begun, the last of
-    /// many begun in one turn would be begun later, and it is the last to end.
+    /// Registers the connections begun since the last call with the kernel. Registering each as it begins would delay the
+    /// last of many that begin in one turn, which is also the last to end.
     fn watch_begun(&self) {
         if self.unwatched.borrow().is_empty() {
             return;
@@ -191,8 +191,8 @@ impl Core {
         self.clock.set(now);
     }
 
-    /// Runs `call`, which concerns the connection of `token`. A panic drops that connection (R4), and not the one in
-    /// whose call this may run. `call` is then run again, and must find nothing left to do.
+    /// Runs `call`, which concerns the connection of `token`. A panic drops that connection (R4), not
+    /// another one in whose call this may run. `call` is then run again, and must find nothing left to do.
     pub(super) fn calling(&self, token: usize, call: impl FnMut()) {
         let outer = self.current.replace(token);
         self.contained(call);
@@ -205,7 +205,7 @@ impl Core {
             log::report(Trouble::Panicked { message });
             let current = self.connections.borrow().get(self.current.replace(WAKE));
             if let Some(transport) = current {
-                // What this calls may panic too; the connection is closed all the same.
+                // The calls that this makes may panic too; the connection is closed nevertheless.
                 log::contained(|| transport.give_up());
             }
         }

@@ -13,7 +13,7 @@ use crate::log;
 pub enum Phase {
     /// While the reactor still serves everything. The next phase waits for the Deferreds that these triggers return.
     Before,
-    /// In between. After these triggers, open connections are aborted and those being made fail.
+    /// After the Deferreds of the first phase have fired. Then open connections are aborted, and those being made fail.
     During,
     /// Last. Nothing is called back after these.
     After,

@@ -158,7 +158,8 @@ pub(super) type Inlets = Slab<Rc<dyn Any>>;
 type Handler<T> = Rc<dyn Fn(&Reactor, T)>;
 
 impl Reactor {
-    /// Creates a way for other threads to call `handler`, which need not be `Send`. It lives as long as the reactor.
+    /// Creates a way for other threads to call `handler`, which need not be `Send`. The handler lives as long as the
+    /// reactor.
     pub fn inlet<T: Send + 'static>(&self, handler: impl Fn(&Reactor, T) + 'static) -> Inlet<T> {
         let handler: Handler<T> = Rc::new(handler);
         let core = self.core();

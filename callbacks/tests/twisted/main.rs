@@ -1,5 +1,6 @@
-//! Random programs of Deferreds, run on Twisted and on `callbacks`: what happens must be the same, but for the deviations
-//! that SEMANTICS.md names (D1–D12).
+//! Random programs of Deferreds, run on Twisted and on `callbacks`: both must do the same, but for the deviations that
+//! SEMANTICS.md names. The programs have callbacks, cancels, pauses, lists and a semaphore (D1–D6, D8, D10–D12); timeouts,
+//! queues and coroutines (D7, D12, D13) are not compared.
 //!
 //! Needs a Python with Twisted, `python3` or `QUATRAIN_PYTHON`; without one the test is ignored. A long run, and the
 //! programs of one seed again:
@@ -23,13 +24,14 @@ use theirs::Twisted;
 
 /// Programs of an ordinary test run.
 const PROGRAMS: u64 = 3_000;
-/// Programs among which every deviation shows: some take a rare turn.
+/// In a run of at least so many programs every deviation must occur; some are rare. (`abandoned` never does, since the
+/// programs drop their triggers with `Trigger::never`.)
 const PROGRAMS_THAT_SHOW_ALL: u64 = 50_000;
-/// Deviations that change nothing in what is compared, since `programs.py` translates them.
+/// Deviations that leave no difference, because `programs.py` translates Twisted's behaviour into ours.
 const TRANSLATED: &[&str] = &["dropped-fire", "all-failed", "one-owner"];
-/// Deviations in what is reported at the end, and in nothing else.
+/// Deviations that change only the failures reported at the end.
 const OF_REPORTS: &[&str] = &["paused-failure"];
-/// Deviations after which the two may go different ways.
+/// Deviations after which the rest of a program may differ, so that it is not compared.
 const DIVERGING: &[&str] = &[
     "pause-at-once",
     "running-inner",

@@ -44,7 +44,7 @@ pub(crate) fn run(program: &Program) -> Happened {
 
 /// The Deferreds of one program by number, and what happened.
 struct World {
-    /// What can be added to; none once it is part of another.
+    /// The Deferreds that handlers can be added to; `None` once one is part of another.
     deferreds: RefCell<Vec<Option<Deferred<i64>>>>,
     controls: RefCell<Vec<Control>>,
     triggers: RefCell<Vec<Option<Trigger<i64>>>>,
@@ -276,7 +276,7 @@ impl World {
         })
     }
 
-    /// Notes the results that can be taken, and lets go of everything.
+    /// Notes the results that can be taken, and drops everything.
     fn end(&self) {
         let deferreds = self.deferreds.take();
         for (of, deferred) in deferreds.into_iter().enumerate() {

@@ -43,7 +43,7 @@ def text(error):
     if isinstance(error, CancelledError):
         return "cancelled"
     if isinstance(error, FirstError):
-        return f"number {error.index} failed: {text(error.subFailure)}"
+        return f"member {error.index} failed: {text(error.subFailure)}"
     if isinstance(error, FailureGroup):
         return "; ".join([f"all {len(error.failures)} failed", *map(text, error.failures)])
     if isinstance(error, AllFailed):
@@ -82,8 +82,8 @@ class Program:
         self.excused = []
         self.unlisted = 0  # Lists whose result no handler has taken.
         self.semaphore = Semaphore(program["permits"], self.deviations.add)
-        self.deferreds = []  # What can be added to; None once it is part of another.
-        self.controls = []  # What can be cancelled and paused.
+        self.deferreds = []  # Those that handlers can be added to; None once one is part of another.
+        self.controls = []  # All, to be cancelled and paused.
         self.fired = []
         self.waits = []
         self.pauses = {}
@@ -295,7 +295,7 @@ class Program:
     # The end.
 
     def ends(self):
-        # What `callbacks` drops here unfired ends as abandoned, and may report failures that it holds.
+        # `callbacks` drops these unfired, which abandons them and may report failures that they hold.
         self.unfinished = self.unlisted or any(
             not created.called or isinstance(created.result, Deferred)
             for created in self.controls[self.base :]
@@ -306,7 +306,7 @@ class Program:
             result = getattr(deferred, "result", None)
             if isinstance(result, Failure):
                 self.trace.append(f"d{of} err {text(result)}")
-                # Taken by the reader of the end, on both sides.
+                # Both sides take this failure here, so that neither reports it.
                 deferred.addErrback(lambda _: None)
             elif not isinstance(result, Deferred):
                 self.trace.append(f"d{of} ok {result}")
@@ -329,7 +329,7 @@ def waits_for_itself(deferred):
 
 
 def noting_cancel(cancel):
-    """Notes a list that does not end when it is cancelled, and one that does not pass the cancel on."""
+    """Wraps `cancel` to note lists that do not end when they are cancelled, or do not pass the cancel on."""
 
     def noting(self):
         if self.called and isinstance(self.result, Deferred):
@@ -362,7 +362,7 @@ def main():
         del program
         Program.current = None
         gc.collect()
-        # A race that was cancelled fires all the same when its last member fails.
+        # A cancelled race fires once more when its last member fails, and Twisted logs that.
         if ALREADY_CALLED in reports:
             happened["deviations"].append("dropped-fire")
         happened["reported"] = sorted(report for report in reports if report != ALREADY_CALLED)

@@ -25,7 +25,8 @@ impl Transport {
         transport
     }
 
-    /// Has the kernel announce how connecting ends. A socket that cannot be watched has failed to connect.
+    /// Registers the socket, so that the kernel announces how connecting ends. A socket that cannot be watched has failed to
+    /// connect.
     pub(in crate::reactor) fn watch(&self) {
         if self.phase() != Phase::Connecting {
             return; // Given up: the next round closes it, without calling the factory.
@@ -53,7 +54,7 @@ impl Transport {
         }
     }
 
-    /// The connect timeout has passed. The connection may have been made in time all the same: after a long turn the
+    /// The connect timeout has passed. The connection may have been made in time nevertheless: after a long turn the
     /// kernel's announcement has not been read yet.
     pub(super) fn connect_timed_out(&self) {
         self.check_connected();
