@@ -52,7 +52,7 @@ pub enum Need {
     /// It can be given more threads.
     Threads,
     /// A thousand connections at once: such cases take turns.
-    Crowd,
+    ManyConnections,
 }
 
 impl Need {
@@ -66,7 +66,7 @@ impl Need {
             Self::KeepAlive => "keep-alive",
             Self::Events => "events",
             Self::Threads => "threads",
-            Self::Crowd => "a crowd",
+            Self::ManyConnections => "a crowd",
         }
     }
 }
@@ -126,12 +126,12 @@ impl Case {
     /// Puts the case to `subject`; what is random in it follows from `seed`.
     ///
     /// It never blocks for good: a case that hangs has failed, and its thread is left behind.
-    pub fn put_to(self, subject: &Arc<Subject>, seed: u64) -> Verdict {
+    pub fn test(self, subject: &Arc<Subject>, seed: u64) -> Verdict {
         if let Some(lacking) = subject.lacks(&self) {
             return Verdict::Skipped(format!("needs {lacking}"));
         }
         // Waiting for one's turn is no part of the case's time.
-        let _turn = self.needs.contains(&Need::Crowd).then(turn);
+        let _turn = self.needs.contains(&Need::ManyConnections).then(turn);
         let context = Context::new(Arc::clone(subject), seed);
         verdict(self.rules, seed, move || (self.run)(&context))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::PATIENCE;
-use crate::failure::{Check, Failure, While, ensure, of_system, same_bytes, shown};
+use crate::failure::{Check, During, Failure, ensure, os_result, same_bytes, shown};
 use crate::wire;
 
 /// How the other end finished.
@@ -31,7 +31,7 @@ impl Connection {
     /// # Errors
     /// The connection could not be made.
     pub fn open(address: SocketAddr) -> Check<Self> {
-        let stream = of_system(TcpStream::connect_timeout(&address, PATIENCE), "connecting")?;
+        let stream = os_result(TcpStream::connect_timeout(&address, PATIENCE), "connecting")?;
         Self::of(stream).during("setting up a connection")
     }
 
@@ -46,7 +46,7 @@ impl Connection {
             socket.connect_timeout(&address.into(), PATIENCE)?;
             Self::of(socket.into())
         };
-        of_system(connect(), "connecting")
+        os_result(connect(), "connecting")
     }
 
     /// Takes over a connection that was accepted.
@@ -228,7 +228,7 @@ impl Connection {
     ///
     /// # Errors
     /// Bytes came, or no end.
-    pub fn expect_gone(&mut self) -> Check<End> {
+    pub fn expect_closed(&mut self) -> Check<End> {
         let (bytes, end) = self.receive_to_end()?;
         same_bytes("what came before the end", &bytes, b"")?;
         Ok(end)

@@ -9,10 +9,10 @@ use poetry::event::Interest;
 use poetry::{Clock, Limits, Pace, Poem, PoemService, Service, TransformService};
 
 use crate::case::Need;
-use crate::failure::{Check, While};
+use crate::failure::{Check, During};
 use crate::fetching::Fetcher;
 use crate::journal::Journal;
-use crate::running::Running;
+use crate::running::RunningServer;
 use crate::subject::{Order, Subject};
 
 /// What one run of one case works with.
@@ -95,14 +95,18 @@ impl Context {
     /// # Errors
     /// It could not be set up, or the subject has none.
     pub fn client_with(&self, change: impl FnOnce(&mut Limits)) -> Check<Fetcher> {
-        self.client_of(1, change)
+        self.client_with_threads(1, change)
     }
 
     /// A client with other limits and `threads` threads.
     ///
     /// # Errors
     /// It could not be set up, or the subject has none.
-    pub fn client_of(&self, threads: usize, change: impl FnOnce(&mut Limits)) -> Check<Fetcher> {
+    pub fn client_with_threads(
+        &self,
+        threads: usize,
+        change: impl FnOnce(&mut Limits),
+    ) -> Check<Fetcher> {
         let mut limits = Limits::default();
         change(&mut limits);
         Ok(Fetcher::new(self.subject.client(limits, threads)?))
@@ -159,7 +163,7 @@ impl Setup {
     }
 
     /// Observed only as far as `interest` goes.
-    pub fn told(mut self, interest: Interest) -> Self {
+    pub fn observing(mut self, interest: Interest) -> Self {
         self.interest = interest;
         self
     }
@@ -176,7 +180,7 @@ impl Setup {
     ///
     /// # Errors
     /// It did not start, or the subject does not offer what it was asked for.
-    pub fn start(self) -> Check<Running> {
+    pub fn start(self) -> Check<RunningServer> {
         let journal = Arc::new(Journal::of(self.interest));
         let (address, server) = self.subject.serve(Order {
             service: self.service,
@@ -187,6 +191,11 @@ impl Setup {
             journal: Arc::clone(&journal),
         })?;
         let offers_counters = self.subject.offers(Need::Counters);
-        Ok(Running::new(address, server, journal, offers_counters))
+        Ok(RunningServer::new(
+            address,
+            server,
+            journal,
+            offers_counters,
+        ))
     }
 }

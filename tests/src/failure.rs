@@ -32,7 +32,7 @@ impl Display for Failure {
 }
 
 /// Says what was being done when an error came.
-pub trait While<T> {
+pub trait During<T> {
     /// The value, or a failure that begins with `doing`.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ pub trait While<T> {
     fn during(self, doing: &str) -> Check<T>;
 }
 
-impl<T, E: Display> While<T> for Result<T, E> {
+impl<T, E: Display> During<T> for Result<T, E> {
     fn during(self, doing: &str) -> Check<T> {
         self.map_err(|error| Failure::broken(format!("{doing}: {error}")))
     }
@@ -51,7 +51,7 @@ impl<T, E: Display> While<T> for Result<T, E> {
 ///
 /// # Errors
 /// The failure.
-pub fn of_system<T>(result: io::Result<T>, doing: &str) -> Check<T> {
+pub fn os_result<T>(result: io::Result<T>, doing: &str) -> Check<T> {
     const EMFILE: i32 = 24; // On every Unix.
     match result {
         Err(error) if error.raw_os_error() == Some(EMFILE) => Err(Failure::Needs(
@@ -125,9 +125,9 @@ mod tests {
 
     #[test]
     fn out_of_descriptors_is_nobodys_failure() {
-        let failure = of_system::<()>(Err(io::Error::from_raw_os_error(24)), "connecting");
+        let failure = os_result::<()>(Err(io::Error::from_raw_os_error(24)), "connecting");
         assert!(matches!(failure, Err(Failure::Needs(_))));
-        let failure = of_system::<()>(Err(io::ErrorKind::NotFound.into()), "connecting");
+        let failure = os_result::<()>(Err(io::ErrorKind::NotFound.into()), "connecting");
         assert!(matches!(failure, Err(Failure::Broken(_))));
     }
 

@@ -11,7 +11,7 @@
 //! | [`context`], [`running`], [`fetching`] | what a case is given: servers and clients of the subject |
 //! | [`connection`], [`wire`] | a raw socket and the bytes on it, written without the subject's decoder |
 //! | [`peers`] | clients that are hostile or slow, by name |
-//! | [`stands`] | servers that are hostile or slow, by name |
+//! | [`fake_servers`] | servers that are hostile or slow, by name |
 //! | [`journal`] | the events of a subject, to be waited for |
 //! | [`namespace`] | a network of its own for a case |
 //! | [`pairing`] | one subject's client against another's servers |
@@ -24,13 +24,13 @@ pub mod connection;
 pub mod context;
 pub mod coverage;
 pub mod failure;
+pub mod fake_servers;
 pub mod fetching;
+pub mod interop;
 pub mod journal;
 pub mod namespace;
-pub mod pairing;
 pub mod peers;
 pub mod running;
-pub mod stands;
 pub mod subject;
 pub mod wire;
 

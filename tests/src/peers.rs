@@ -1,16 +1,16 @@
 //! Clients that are hostile or slow, each in one way and under one name.
 //!
-//! Those of [`manners`] say how bytes are sent; the others are whole peers that do one thing to a server. What the
+//! Those of [`patterns`] say how bytes are sent; the others are whole peers that do one thing to a server. What the
 //! server must make of it is the case's to say.
 
 pub mod closes;
 pub mod floods;
-pub mod manners;
+pub mod patterns;
 pub mod resets;
 pub mod stalls;
 
-pub use closes::{ClosesMidFrame, HalfCloses, LeavesAtOnce};
-pub use floods::{LeavesUnreadInput, PipelinesMany, SendsGarbage, SendsWithoutEnd};
-pub use manners::{CutsAtRandom, Manner, SplitsAt, SplitsEveryByte, Whole};
+pub use closes::{ClosesAtOnce, ClosesMidFrame, HalfCloses};
+pub use floods::{LeavesUnreadInput, PipelinesMany, SendsForever, SendsGarbage};
+pub use patterns::{CutsAtRandom, SendPattern, SplitsAt, SplitsEveryByte, Whole};
 pub use resets::{ResetsAtOnce, ResetsMidPoem, ResetsMidRequest};
-pub use stalls::{KeepsSilent, NeverReads, StallsMidRequest, Trickles};
+pub use stalls::{NeverReads, SendsNothing, StallsMidRequest, Trickles};

@@ -9,7 +9,7 @@ use poetry::{Counts, Summary};
 
 use crate::PATIENCE;
 use crate::connection::Connection;
-use crate::failure::{Check, Failure, While, ensure};
+use crate::failure::{Check, During, Failure, ensure};
 use crate::journal::Journal;
 use crate::subject::process::Process;
 
@@ -22,7 +22,7 @@ pub enum Server {
 }
 
 /// A server that runs. Dropping it stops it without grace.
-pub struct Running {
+pub struct RunningServer {
     address: SocketAddr,
     server: Server,
     journal: Arc<Journal>,
@@ -32,7 +32,7 @@ pub struct Running {
 /// How often the counts are looked at when no event announces a change.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-impl Running {
+impl RunningServer {
     pub(crate) fn new(
         address: SocketAddr,
         server: Server,
@@ -201,15 +201,15 @@ impl Stopping {
     ///
     /// # Errors
     /// Somebody does.
-    pub fn refuses(&self) -> Check {
-        refuses(self.address)
+    pub fn wait_until_refused(&self) -> Check {
+        wait_until_refused(self.address)
     }
 
     /// Waits for its end.
     ///
     /// # Errors
     /// It did not end well.
-    pub fn ended(self) -> Check<Stopped> {
+    pub fn finish(self) -> Check<Stopped> {
         let result = self.thread.join();
         result.map_err(|panic| Failure::Broken(poetry::panics::message(&*panic)))?
     }
@@ -219,7 +219,7 @@ impl Stopping {
 ///
 /// # Errors
 /// It is not within the suite's patience.
-pub fn refuses(address: SocketAddr) -> Check {
+pub fn wait_until_refused(address: SocketAddr) -> Check {
     let deadline = Instant::now() + PATIENCE;
     while std::net::TcpStream::connect_timeout(&address, PATIENCE).is_ok() {
         ensure(Instant::now() < deadline, || {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use poetry::{Client, Clock, Limits, Model, Options, Service};
 
 use crate::case::{Case, Need, Role};
-use crate::failure::{Check, Failure, While};
+use crate::failure::{Check, During, Failure};
 use crate::journal::Journal;
 use crate::running::Server;
 pub use command::Command;

@@ -51,7 +51,7 @@ pub fn text(bytes: usize) -> String {
 }
 
 /// A short text far from ASCII, with characters of two, three and four bytes, and one that grows in lower case.
-pub const FOREIGN: &str = "ΦΑΡΟΣ — İstanbul, 詩, 🌊 ÅÄÖ\n";
+pub const NON_ASCII: &str = "ΦΑΡΟΣ — İstanbul, 詩, 🌊 ÅÄÖ\n";
 
 #[cfg(test)]
 mod tests {
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_slow_transforms_say_what_the_fast_ones_do() {
         for transform in ["cummingsify", "shout", "reverse"] {
-            for poem in [FOREIGN, "", "a\nB\n", "a\n\nB", "\n"] {
+            for poem in [NON_ASCII, "", "a\nB\n", "a\n\nB", "\n"] {
                 let mut reply = Vec::new();
                 let frame = format!("{transform}.{poem}");
                 let service = poetry::TransformService::default();

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use conformance::coverage::Coverage;
-use conformance::pairing::{self, Pairing};
+use conformance::interop::{self, Interop};
 use conformance::subject::{Command, InProcess};
 use conformance::{Role, Subject, cases};
 use libtest_mimic::Trial;
@@ -63,13 +63,13 @@ fn crossed(subjects: &[Arc<Subject>], coverage: &Arc<Coverage>) -> Vec<Trial> {
         .filter(|client| client.plays(Role::PoemClient))
     {
         for servers in subjects {
-            let suited = pairing::ALL.iter().filter(|pairing| pairing.suits(servers));
+            let suited = interop::ALL.iter().filter(|pairing| pairing.suits(servers));
             trials.extend(suited.map(|&pairing| {
                 let name = name(pairing, client, servers);
                 let (client, servers) = (Arc::clone(client), Arc::clone(servers));
                 let (poems, coverage) = (Arc::clone(&poems), Arc::clone(coverage));
                 Trial::ignorable_test(name, move || {
-                    let verdict = pairing.put_to(&client, &servers, &poems, common::seed());
+                    let verdict = pairing.test(&client, &servers, &poems, common::seed());
                     coverage.note(client.name(), pairing.rules, &verdict);
                     common::completion(verdict)
                 })
@@ -79,7 +79,7 @@ fn crossed(subjects: &[Arc<Subject>], coverage: &Arc<Coverage>) -> Vec<Trial> {
     trials
 }
 
-fn name(pairing: Pairing, client: &Subject, servers: &Subject) -> String {
+fn name(pairing: Interop, client: &Subject, servers: &Subject) -> String {
     format!(
         "crossed::{}_client::{}_servers::{}",
         client.name(),

@@ -10,10 +10,10 @@ use poetry::FetchFailure;
 
 use crate::case::cases;
 use crate::context::Context;
-use crate::failure::{Check, While};
+use crate::failure::{Check, During};
+use crate::fake_servers::{FakeServer, Listener, Serves};
 use crate::fetching::{expect_failure, expect_original, plain, transformed};
 use crate::namespace::Namespace;
-use crate::stands::{Serves, Stage, Stand};
 
 cases! { PoemClient:
     a_fetch_that_connects_to_itself_is_connection_failed [S11],
@@ -36,7 +36,7 @@ fn is_self_connected(failure: &FetchFailure) -> bool {
 
 /// The port can be bound again, without `SO_REUSEADDR`: the connection left neither itself nor a TIME_WAIT behind.
 fn expect_free_port() -> Check {
-    Stage::at(address())
+    Listener::at(address())
         .map(drop)
         .during("binding the port that was fetched")
 }
@@ -52,7 +52,7 @@ fn a_fetch_that_connects_to_itself_is_connection_failed(context: &Context) -> Ch
 
 fn a_transform_that_connects_to_itself_keeps_the_original(context: &Context) -> Check {
     let namespace = Namespace::enter()?;
-    let server = Stand::start(Serves(b"the poem".into()))?;
+    let server = FakeServer::start(Serves(b"the poem".into()))?;
     let client = context.client_with(|limits| limits.idle_timeout = IDLE)?;
     let request = transformed(server.address(), "shout", address());
     let outcome = namespace.with_one_ephemeral_port(PORT, || client.fetch_one(request))?;

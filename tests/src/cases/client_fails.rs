@@ -8,9 +8,11 @@ use poetry::{FetchFailure, FetchRequest, Outcome, Peer};
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, equal};
+use crate::fake_servers::TricklesForever;
+use crate::fake_servers::{
+    FakeServer, Listener, NeverAccepts, NeverAnswers, Refuses, SendsForever, Serves,
+};
 use crate::fetching::{expect_failure, expect_poem, plain};
-use crate::stands::TricklesOn;
-use crate::stands::{Endless, NeverAccepts, NeverAnswers, Refuses, Serves, Stage, Stand};
 use crate::wire::text;
 
 cases! { PoemClient:
@@ -97,14 +99,14 @@ fn a_server_that_never_accepts_is_connection_failed(context: &Context) -> Check 
 
 /// What becomes of a fetch whose server sends `bytes` and, when they were read, breaks the connection.
 fn reset_after(context: &Context, bytes: &[u8]) -> Check<(Outcome, String)> {
-    let stage = Stage::new()?;
-    let fetching = context.client()?.start(vec![plain(stage.address())]);
-    let mut server = stage.accept()?;
+    let listener = Listener::new()?;
+    let fetching = context.client()?.start(vec![plain(listener.address())]);
+    let mut server = listener.accept()?;
     fetching.wait_connected(0)?;
     server.send(bytes)?;
     fetching.wait_read(0, bytes.len() as u64)?;
     server.reset()?;
-    Ok((fetching.outcome()?, stage.address().to_string()))
+    Ok((fetching.outcome()?, listener.address().to_string()))
 }
 
 fn a_reset_in_mid_poem_is_connection_lost_and_not_a_poem(context: &Context) -> Check {
@@ -120,11 +122,13 @@ fn a_reset_before_the_first_byte_is_connection_lost(context: &Context) -> Check 
 /// So many that some are reset before their client has heard that they are made.
 fn a_reset_before_the_client_may_have_looked_is_connection_lost(context: &Context) -> Check {
     const MANY: usize = 50;
-    let stage = Stage::new()?;
-    let address = stage.address().to_string();
-    let fetching = context.client()?.start(vec![plain(stage.address()); MANY]);
+    let listener = Listener::new()?;
+    let address = listener.address().to_string();
+    let fetching = context
+        .client()?
+        .start(vec![plain(listener.address()); MANY]);
     for _ in 0..MANY {
-        stage.accept()?.reset()?;
+        listener.accept()?.reset()?;
     }
     for outcome in fetching.outcomes()? {
         expect_failure(&outcome, "connection lost", &address, LOST)?;
@@ -133,7 +137,7 @@ fn a_reset_before_the_client_may_have_looked_is_connection_lost(context: &Contex
 }
 
 fn a_server_that_never_answers_is_timed_out(context: &Context) -> Check {
-    let server = Stand::start(NeverAnswers)?;
+    let server = FakeServer::start(NeverAnswers)?;
     let client = context.client_with(|limits| limits.idle_timeout = SHORT)?;
     let outcome = client.fetch_one(plain(server.address()))?;
     expect_failure(
@@ -145,23 +149,23 @@ fn a_server_that_never_answers_is_timed_out(context: &Context) -> Check {
 }
 
 fn a_server_that_falls_silent_in_mid_poem_is_timed_out(context: &Context) -> Check {
-    let stage = Stage::new()?;
+    let listener = Listener::new()?;
     let client = context.client_with(|limits| limits.idle_timeout = SHORT)?;
-    let fetching = client.start(vec![plain(stage.address())]);
-    let mut server = stage.accept()?;
+    let fetching = client.start(vec![plain(listener.address())]);
+    let mut server = listener.accept()?;
     server.send(b"half a ")?;
     let outcome = fetching.outcome()?;
     expect_failure(
         &outcome,
         "timed out, idle",
-        &stage.address().to_string(),
+        &listener.address().to_string(),
         IDLE,
     )?;
-    server.expect_gone().map(drop)
+    server.expect_closed().map(drop)
 }
 
 fn a_byte_now_and_then_does_not_move_the_total_deadline(context: &Context) -> Check {
-    let server = Stand::start(TricklesOn {
+    let server = FakeServer::start(TricklesForever {
         every: Duration::from_millis(15),
     })?;
     let client = context.client_with(|limits| limits.total_deadline = Some(SHORT))?;
@@ -179,7 +183,7 @@ fn too_long(limit: u64) -> impl Fn(&FetchFailure) -> bool {
 }
 
 fn an_endless_poem_is_too_long(context: &Context) -> Check {
-    let server = Stand::start(Endless)?;
+    let server = FakeServer::start(SendsForever)?;
     let client = context.client_with(|limits| limits.poem_bytes_max = 1_000_000)?;
     let outcome = client.fetch_one(plain(server.address()))?;
     expect_failure(
@@ -191,7 +195,7 @@ fn an_endless_poem_is_too_long(context: &Context) -> Check {
 }
 
 fn a_poem_one_byte_over_the_limit_is_too_long(context: &Context) -> Check {
-    let server = Stand::start(Serves(text(70_001).into()))?;
+    let server = FakeServer::start(Serves(text(70_001).into()))?;
     let client = context.client_with(|limits| limits.poem_bytes_max = 70_000)?;
     let outcome = client.fetch_one(plain(server.address()))?;
     expect_failure(
@@ -203,7 +207,7 @@ fn a_poem_one_byte_over_the_limit_is_too_long(context: &Context) -> Check {
 }
 
 fn not_utf8(context: &Context, bytes: &[u8], at: u64) -> Check {
-    let server = Stand::start(Serves(bytes.to_vec()))?;
+    let server = FakeServer::start(Serves(bytes.to_vec()))?;
     let outcome = context.client()?.fetch_one(plain(server.address()))?;
     let what = format!("not UTF-8 at byte {at}");
     expect_failure(&outcome, &what, &server.address().to_string(), |failure| {
@@ -220,13 +224,13 @@ fn a_poem_that_ends_within_a_character_is_not_utf8(context: &Context) -> Check {
 }
 
 fn every_failure_is_told_apart_and_none_disturbs_another(context: &Context) -> Check {
-    let good = Stand::start(Serves(text(2_000).into()))?;
-    let (refuses, silent) = (Refuses::new()?, Stand::start(NeverAnswers)?);
+    let good = FakeServer::start(Serves(text(2_000).into()))?;
+    let (refuses, silent) = (Refuses::new()?, FakeServer::start(NeverAnswers)?);
     let (endless, odd) = (
-        Stand::start(Endless)?,
-        Stand::start(Serves(b"\xff".into()))?,
+        FakeServer::start(SendsForever)?,
+        FakeServer::start(Serves(b"\xff".into()))?,
     );
-    let resets = Stage::new()?;
+    let resets = Listener::new()?;
     let client = context.client_with(|limits| {
         limits.idle_timeout = Duration::from_secs(2);
         limits.poem_bytes_max = 100_000;

@@ -12,10 +12,12 @@ use crate::case::cases;
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal, same_bytes};
+use crate::fake_servers::{
+    Behaviour, FakeServer, Listener, NeverAccepts, Refuses, Serves, ServesByteByByte,
+};
 use crate::fetching::Fetcher;
 use crate::fetching::{expect_poem, plain};
-use crate::stands::{Behaviour, NeverAccepts, Refuses, Serves, ServesByteByByte, Stage, Stand};
-use crate::wire::{FOREIGN, text};
+use crate::wire::{NON_ASCII, text};
 
 cases! { PoemClient:
     gets_a_poem_to_its_last_byte [S1 S10],
@@ -27,7 +29,7 @@ cases! { PoemClient:
     outcomes_come_in_the_order_of_the_requests_not_of_arrival [S10],
     the_same_server_twice_is_two_poems [S10],
     no_requests_have_no_outcomes [S10],
-    a_thousand_poems_are_fetched_at_once [S10 S15] needs [Crowd],
+    a_thousand_poems_are_fetched_at_once [S10 S15] needs [ManyConnections],
     one_fetch_at_a_time_is_one_after_another [S10 S15],
     no_more_fetches_than_the_limit_are_under_way [S15],
     two_fetches_of_one_client_have_a_limit_each [S14 S15],
@@ -44,14 +46,14 @@ cases! { PoemClient:
 }
 
 fn gets_a_poem_to_its_last_byte(context: &Context) -> Check {
-    let server = Stand::start(Serves(text(1_500).into()))?;
+    let server = FakeServer::start(Serves(text(1_500).into()))?;
     let outcome = context.client()?.fetch_one(plain(server.address()))?;
     expect_poem(&outcome, &text(1_500))?;
     equal("bytes received", &outcome.bytes, &1_500)
 }
 
 fn an_empty_poem_is_a_poem(context: &Context) -> Check {
-    let server = Stand::start(Serves(Vec::new()))?;
+    let server = FakeServer::start(Serves(Vec::new()))?;
     let outcome = context.client()?.fetch_one(plain(server.address()))?;
     expect_poem(&outcome, "")?;
     equal("bytes received", &outcome.bytes, &0)
@@ -59,7 +61,7 @@ fn an_empty_poem_is_a_poem(context: &Context) -> Check {
 
 fn gets_a_poem_of_many_megabytes(context: &Context) -> Check {
     let poem = text(20 << 20);
-    let server = Stand::start(Serves(poem.clone().into()))?;
+    let server = FakeServer::start(Serves(poem.clone().into()))?;
     expect_poem(
         &context.client()?.fetch_one(plain(server.address()))?,
         &poem,
@@ -67,21 +69,21 @@ fn gets_a_poem_of_many_megabytes(context: &Context) -> Check {
 }
 
 fn a_character_cut_by_the_network_is_a_character(context: &Context) -> Check {
-    let stage = Stage::new()?;
-    let fetching = context.client()?.start(vec![plain(stage.address())]);
-    let mut server = stage.accept()?;
-    for (sent, byte) in FOREIGN.as_bytes().chunks(1).enumerate() {
+    let listener = Listener::new()?;
+    let fetching = context.client()?.start(vec![plain(listener.address())]);
+    let mut server = listener.accept()?;
+    for (sent, byte) in NON_ASCII.as_bytes().chunks(1).enumerate() {
         server.send(byte)?;
         // Only when the client has read one byte is the next one sent: every character is cut for certain.
         fetching.wait_read(0, sent as u64 + 1)?;
     }
     drop(server);
-    expect_poem(&fetching.outcome()?, FOREIGN)
+    expect_poem(&fetching.outcome()?, NON_ASCII)
 }
 
 fn a_poem_that_comes_byte_by_byte_is_the_same_poem(context: &Context) -> Check {
-    let poem = FOREIGN.repeat(20);
-    let server = Stand::start(ServesByteByByte(poem.clone().into()))?;
+    let poem = NON_ASCII.repeat(20);
+    let server = FakeServer::start(ServesByteByByte(poem.clone().into()))?;
     expect_poem(
         &context.client()?.fetch_one(plain(server.address()))?,
         &poem,
@@ -89,13 +91,18 @@ fn a_poem_that_comes_byte_by_byte_is_the_same_poem(context: &Context) -> Check {
 }
 
 fn poems_are_fetched_all_at_once(context: &Context) -> Check {
-    let stages = (0..10).map(|_| Stage::new()).collect::<Check<Vec<_>>>()?;
-    let requests = stages.iter().map(|stage| plain(stage.address())).collect();
+    let listeners = (0..10)
+        .map(|_| Listener::new())
+        .collect::<Check<Vec<_>>>()?;
+    let requests = listeners
+        .iter()
+        .map(|listener| plain(listener.address()))
+        .collect();
     let fetching = context.client()?.start(requests);
     // Nobody says a word before everybody has been called.
-    let servers = stages
+    let servers = listeners
         .iter()
-        .map(Stage::accept)
+        .map(Listener::accept)
         .collect::<Check<Vec<_>>>()?;
     for (number, mut server) in servers.into_iter().enumerate() {
         server.send(format!("poem {number}").as_bytes())?;
@@ -107,11 +114,14 @@ fn poems_are_fetched_all_at_once(context: &Context) -> Check {
 }
 
 fn outcomes_come_in_the_order_of_the_requests_not_of_arrival(context: &Context) -> Check {
-    let stages = (0..4).map(|_| Stage::new()).collect::<Check<Vec<_>>>()?;
-    let requests = stages.iter().map(|stage| plain(stage.address())).collect();
+    let listeners = (0..4).map(|_| Listener::new()).collect::<Check<Vec<_>>>()?;
+    let requests = listeners
+        .iter()
+        .map(|listener| plain(listener.address()))
+        .collect();
     let fetching = context.client()?.start(requests);
-    for (task, stage) in stages.iter().enumerate().rev() {
-        let mut server = stage.accept()?;
+    for (task, listener) in listeners.iter().enumerate().rev() {
+        let mut server = listener.accept()?;
         server.send(format!("poem {task}").as_bytes())?;
         drop(server);
         let finished = |event: &poetry::Event| {
@@ -130,10 +140,10 @@ fn outcomes_come_in_the_order_of_the_requests_not_of_arrival(context: &Context) 
 }
 
 fn the_same_server_twice_is_two_poems(context: &Context) -> Check {
-    let stage = Stage::new()?;
-    let fetching = context.client()?.start(vec![plain(stage.address()); 2]);
+    let listener = Listener::new()?;
+    let fetching = context.client()?.start(vec![plain(listener.address()); 2]);
     for _ in 0..2 {
-        stage.accept()?.send(b"the poem")?;
+        listener.accept()?.send(b"the poem")?;
     }
     fetching
         .outcomes()?
@@ -146,10 +156,12 @@ fn no_requests_have_no_outcomes(context: &Context) -> Check {
 }
 
 fn a_thousand_poems_are_fetched_at_once(context: &Context) -> Check {
-    let stage = Stage::new()?;
-    let fetching = context.client()?.start(vec![plain(stage.address()); 1_000]);
+    let listener = Listener::new()?;
+    let fetching = context
+        .client()?
+        .start(vec![plain(listener.address()); 1_000]);
     let servers = (0..1_000)
-        .map(|_| stage.accept())
+        .map(|_| listener.accept())
         .collect::<Check<Vec<_>>>()?;
     for mut server in servers {
         server.send(text(600).as_bytes())?;
@@ -183,7 +195,7 @@ impl Behaviour for NotesThePeak {
 
 fn peak_of(context: &Context, fetches_max: usize) -> Check<usize> {
     let notes = NotesThePeak::default();
-    let server = Stand::start(notes.clone())?;
+    let server = FakeServer::start(notes.clone())?;
     let client = context.client_with(|limits| limits.fetches_max = fetches_max)?;
     let outcomes = client.fetch(vec![plain(server.address()); 12])?;
     outcomes
@@ -209,7 +221,7 @@ fn two_fetches_of_one_client_have_a_limit_each(context: &Context) -> Check {
 }
 
 fn fetches_a_second_while_the_first_waits(client: &Fetcher) -> Check {
-    let (one, two) = (Stage::new()?, Stage::new()?);
+    let (one, two) = (Listener::new()?, Listener::new()?);
     let first = client.start(vec![plain(one.address())]);
     let mut to_first = one.accept()?;
     let second = client.start(vec![plain(two.address())]);
@@ -229,7 +241,7 @@ fn at_addresses(addresses: Vec<SocketAddr>) -> FetchRequest {
 
 fn addresses_are_tried_in_order(context: &Context) -> Check {
     let (nobody, nobody_either) = (Refuses::new()?, Refuses::new()?);
-    let server = Stand::start(Serves(b"the poem".into()))?;
+    let server = FakeServer::start(Serves(b"the poem".into()))?;
     let addresses = vec![nobody.address(), nobody_either.address(), server.address()];
     expect_poem(
         &context.client()?.fetch_one(at_addresses(addresses))?,
@@ -238,19 +250,19 @@ fn addresses_are_tried_in_order(context: &Context) -> Check {
 }
 
 fn the_first_address_that_answers_is_the_only_one_used(context: &Context) -> Check {
-    let first = Stand::start(Serves(b"the first".into()))?;
-    let second = Stage::new()?;
+    let first = FakeServer::start(Serves(b"the first".into()))?;
+    let second = Listener::new()?;
     let addresses = vec![first.address(), second.address()];
     expect_poem(
         &context.client()?.fetch_one(at_addresses(addresses))?,
         "the first",
     )?;
-    second.expect_nobody()
+    second.expect_no_client()
 }
 
 fn an_address_that_never_accepts_gives_way_to_the_next(context: &Context) -> Check {
     let never = NeverAccepts::new()?;
-    let server = Stand::start(Serves(b"the poem".into()))?;
+    let server = FakeServer::start(Serves(b"the poem".into()))?;
     let client =
         context.client_with(|limits| limits.connect_timeout = Duration::from_millis(300))?;
     let addresses = vec![never.address(), server.address()];
@@ -259,16 +271,16 @@ fn an_address_that_never_accepts_gives_way_to_the_next(context: &Context) -> Che
 
 fn fetches_over_ipv6_too(context: &Context) -> Check {
     super::poem_served::needs_ipv6()?;
-    let stage = Stage::at((Ipv6Addr::LOCALHOST, 0).into())
+    let listener = Listener::at((Ipv6Addr::LOCALHOST, 0).into())
         .map_err(|error| Failure::broken(error.to_string()))?;
-    let fetching = context.client()?.start(vec![plain(stage.address())]);
-    stage.accept()?.send(FOREIGN.as_bytes())?;
-    expect_poem(&fetching.outcome()?, FOREIGN)
+    let fetching = context.client()?.start(vec![plain(listener.address())]);
+    listener.accept()?.send(NON_ASCII.as_bytes())?;
+    expect_poem(&fetching.outcome()?, NON_ASCII)
 }
 
 fn two_threads_fetch_as_one_client(context: &Context) -> Check {
-    let server = Stand::start(Serves(text(5_000).into()))?;
-    let client = context.client_of(2, |_| {})?;
+    let server = FakeServer::start(Serves(text(5_000).into()))?;
+    let client = context.client_with_threads(2, |_| {})?;
     let outcomes = client.fetch(vec![plain(server.address()); 40])?;
     outcomes
         .iter()
@@ -276,7 +288,7 @@ fn two_threads_fetch_as_one_client(context: &Context) -> Check {
 }
 
 fn a_client_can_be_used_again(context: &Context) -> Check {
-    let server = Stand::start(Serves(b"the poem".into()))?;
+    let server = FakeServer::start(Serves(b"the poem".into()))?;
     let nobody = Refuses::new()?;
     let client = context.client()?;
     for _ in 0..3 {
@@ -294,9 +306,9 @@ fn a_client_can_be_used_by_two_threads_at_once(context: &Context) -> Check {
 }
 
 fn says_nothing_to_a_poem_server_and_closes_after_it(context: &Context) -> Check {
-    let stage = Stage::new()?;
-    let fetching = context.client()?.start(vec![plain(stage.address())]);
-    let mut server = stage.accept()?;
+    let listener = Listener::new()?;
+    let fetching = context.client()?.start(vec![plain(listener.address())]);
+    let mut server = listener.accept()?;
     server.send(b"the poem")?;
     server.half_close()?;
     let (said, _) = server.receive_to_end()?;
@@ -309,9 +321,9 @@ fn data_keeps_a_fetch_from_being_idle(context: &Context) -> Check {
     let timeout = Duration::from_millis(600);
     let client = context.client_with(|limits| limits.idle_timeout = timeout)?;
     for _ in 0..ATTEMPTS {
-        let stage = Stage::new()?;
-        let fetching = client.start(vec![plain(stage.address())]);
-        let mut server = stage.accept()?;
+        let listener = Listener::new()?;
+        let fetching = client.start(vec![plain(listener.address())]);
+        let mut server = listener.accept()?;
         let mut steady = true;
         for _ in 0..8 {
             let begun = std::time::Instant::now();
@@ -331,7 +343,7 @@ fn data_keeps_a_fetch_from_being_idle(context: &Context) -> Check {
 }
 
 fn a_poem_as_long_as_the_limit_is_a_poem(context: &Context) -> Check {
-    let server = Stand::start(Serves(text(70_000).into()))?;
+    let server = FakeServer::start(Serves(text(70_000).into()))?;
     let client = context.client_with(|limits| limits.poem_bytes_max = 70_000)?;
     expect_poem(&client.fetch_one(plain(server.address()))?, &text(70_000))
 }

@@ -7,9 +7,9 @@ use poetry::{Event, FetchFailure, FetchRequest, Kind, Peer, Role as Program};
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, ensure, equal};
+use crate::fake_servers::{FakeServer, Listener, Refuses, Serves};
 use crate::fetching::plain;
 use crate::journal::bytes_read;
-use crate::stands::{Refuses, Serves, Stage, Stand};
 use crate::wire::text;
 
 cases! { PoemClient:
@@ -24,9 +24,9 @@ cases! { PoemClient:
 }
 
 fn a_fetch_tells_connecting_connected_read_finished(context: &Context) -> Check {
-    let stage = Stage::new()?;
-    let fetching = context.client()?.start(vec![plain(stage.address())]);
-    stage.accept()?.send(b"the poem")?;
+    let listener = Listener::new()?;
+    let fetching = context.client()?.start(vec![plain(listener.address())]);
+    listener.accept()?.send(b"the poem")?;
     let journal = std::sync::Arc::clone(fetching.journal());
     fetching.outcome()?;
     let told = journal.kinds_of(0);
@@ -40,10 +40,13 @@ fn a_fetch_tells_connecting_connected_read_finished(context: &Context) -> Check 
 }
 
 fn progress_is_told_by_task_in_the_order_of_arrival(context: &Context) -> Check {
-    let stages = [Stage::new()?, Stage::new()?];
-    let requests = stages.iter().map(|stage| plain(stage.address())).collect();
+    let listeners = [Listener::new()?, Listener::new()?];
+    let requests = listeners
+        .iter()
+        .map(|listener| plain(listener.address()))
+        .collect();
     let fetching = context.client()?.start(requests);
-    let mut servers = [stages[0].accept()?, stages[1].accept()?];
+    let mut servers = [listeners[0].accept()?, listeners[1].accept()?];
     for (word, task) in [1, 0, 1, 1, 0].into_iter().enumerate() {
         servers[task].send(b"word ")?;
         let journal = fetching.journal();
@@ -64,7 +67,7 @@ fn progress_is_told_by_task_in_the_order_of_arrival(context: &Context) -> Check 
 }
 
 fn the_bytes_told_are_the_bytes_of_the_poem(context: &Context) -> Check {
-    let server = Stand::start(Serves(text(300_000).into()))?;
+    let server = FakeServer::start(Serves(text(300_000).into()))?;
     let fetching = context.client()?.start(vec![plain(server.address())]);
     let journal = std::sync::Arc::clone(fetching.journal());
     let outcome = fetching.outcome()?;
@@ -77,10 +80,10 @@ fn the_bytes_told_are_the_bytes_of_the_poem(context: &Context) -> Check {
 }
 
 fn events_name_both_ends_of_the_socket(context: &Context) -> Check {
-    let stage = Stage::new()?;
-    let fetching = context.client()?.start(vec![plain(stage.address())]);
-    let mut server = stage.accept()?;
-    let ends = (Some(server.peer()?), Some(stage.address()));
+    let listener = Listener::new()?;
+    let fetching = context.client()?.start(vec![plain(listener.address())]);
+    let mut server = listener.accept()?;
+    let ends = (Some(server.peer()?), Some(listener.address()));
     server.send(b"the poem")?;
     drop(server);
     let journal = std::sync::Arc::clone(fetching.journal());
@@ -117,9 +120,9 @@ fn a_failure_is_told_once_and_is_the_last_event(context: &Context) -> Check {
 }
 
 fn the_time_told_is_no_less_than_the_fetch_took(context: &Context) -> Check {
-    let stage = Stage::new()?;
-    let fetching = context.client()?.start(vec![plain(stage.address())]);
-    let mut server = stage.accept()?;
+    let listener = Listener::new()?;
+    let fetching = context.client()?.start(vec![plain(listener.address())]);
+    let mut server = listener.accept()?;
     fetching.wait_connected(0)?;
     // The server takes this long: nothing is waited for here.
     let pause = Duration::from_millis(60);
@@ -134,7 +137,10 @@ fn the_time_told_is_no_less_than_the_fetch_took(context: &Context) -> Check {
 
 fn connecting_is_told_once_for_each_address_tried(context: &Context) -> Check {
     let (one, two) = (Refuses::new()?, Refuses::new()?);
-    let (server, beyond) = (Stand::start(Serves(b"the poem".into()))?, Refuses::new()?);
+    let (server, beyond) = (
+        FakeServer::start(Serves(b"the poem".into()))?,
+        Refuses::new()?,
+    );
     let tried = vec![one.address(), two.address(), server.address()];
     let peer = Peer::new("several", [tried.clone(), vec![beyond.address()]].concat());
     let fetching = context

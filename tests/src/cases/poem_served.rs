@@ -10,8 +10,8 @@ use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal, same_bytes};
 use crate::peers::{HalfCloses, LeavesUnreadInput};
-use crate::running::Running;
-use crate::wire::{FOREIGN, text};
+use crate::running::RunningServer;
+use crate::wire::{NON_ASCII, text};
 
 cases! { PoemServer:
     sends_the_poem_and_then_fin [S1],
@@ -42,10 +42,10 @@ fn sends_the_poem_and_then_fin(context: &Context) -> Check {
 
 fn sends_a_poem_far_from_ascii_byte_for_byte(context: &Context) -> Check {
     let tick = Duration::from_millis(1);
-    let server = context.slow_poem(FOREIGN, 1, tick).start()?;
+    let server = context.slow_poem(NON_ASCII, 1, tick).start()?;
     server
         .connect()?
-        .expect_last("the poem, byte by byte", FOREIGN.as_bytes())
+        .expect_last("the poem, byte by byte", NON_ASCII.as_bytes())
 }
 
 fn an_empty_poem_is_fin_alone(context: &Context) -> Check {
@@ -66,7 +66,7 @@ fn a_poem_larger_than_every_buffer_arrives_whole(context: &Context) -> Check {
 }
 
 /// The bytes of a server's writes to one connection, and when, once it is closed.
-fn writes(server: &Running, task: u64) -> Check<Vec<(Duration, u64)>> {
+fn writes(server: &RunningServer, task: u64) -> Check<Vec<(Duration, u64)>> {
     let closed = |event: &Event| event.scene.task == task && matches!(event.kind, Kind::Closed(_));
     let events = server
         .journal()
@@ -206,12 +206,12 @@ pub(super) fn needs_ipv6() -> Check {
 fn serves_over_ipv6_too(context: &Context) -> Check {
     needs_ipv6()?;
     let server = context
-        .poem(FOREIGN)
+        .poem(NON_ASCII)
         .at((Ipv6Addr::LOCALHOST, 0).into())
         .start()?;
     server
         .connect()?
-        .expect_last("the poem", FOREIGN.as_bytes())
+        .expect_last("the poem", NON_ASCII.as_bytes())
 }
 
 fn two_threads_serve_the_poem_as_one_server(context: &Context) -> Check {

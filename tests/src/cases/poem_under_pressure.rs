@@ -8,12 +8,12 @@ use crate::case::cases;
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, Failure, equal};
-use crate::peers::{NeverReads, ResetsAtOnce, ResetsMidPoem, SendsWithoutEnd};
-use crate::running::refuses;
+use crate::peers::{NeverReads, ResetsAtOnce, ResetsMidPoem, SendsForever};
+use crate::running::wait_until_refused;
 use crate::wire::text;
 
 cases! { PoemServer:
-    a_thousand_clients_get_the_poem_at_once [S16] needs [Crowd],
+    a_thousand_clients_get_the_poem_at_once [S16] needs [ManyConnections],
     poems_beyond_the_limit_wait_for_a_place [S16] needs [Counters Limits],
     a_client_that_has_its_poem_and_stays_holds_its_place [S16 S7] needs [Counters Limits],
     a_client_that_stays_is_left_after_the_linger_timeout [S7] needs [Counters Limits],
@@ -98,7 +98,7 @@ fn a_client_that_sends_without_end_is_left_after_the_linger_bytes(context: &Cont
     let server = set_up.start()?;
     let mut client = server.connect()?;
     client.expect_last("the poem", b"a poem")?;
-    let sent = SendsWithoutEnd.until_stopped(&mut client);
+    let sent = SendsForever.until_closed(&mut client);
     sent.ok_or(Failure::broken(
         "expected an end to the drain, and it took all",
     ))?;
@@ -111,7 +111,7 @@ fn a_client_that_never_reads_ends_by_the_write_timeout(context: &Context) -> Che
         .poem(&poem)
         .limits(|limits| limits.write_timeout = SHORT)
         .start()?;
-    let client = NeverReads.visit(server.address())?;
+    let client = NeverReads.run(server.address())?;
     let counts = server.settled(1)?;
     drop(client);
     let came = (counts.closed.write, counts.answered, counts.failed);
@@ -157,7 +157,7 @@ fn who_never_reads_disturbs_nobody(context: &Context) -> Check {
     let poem = text(NeverReads::BYTES);
     let server = context.poem(&poem).start()?;
     let greedy = (0..5)
-        .map(|_| NeverReads.visit(server.address()))
+        .map(|_| NeverReads.run(server.address()))
         .collect::<Check<Vec<_>>>()?;
     server
         .connect()?
@@ -169,7 +169,7 @@ fn who_never_reads_disturbs_nobody(context: &Context) -> Check {
 fn a_reset_in_mid_poem_costs_that_connection_only(context: &Context) -> Check {
     let poem = text(NeverReads::BYTES);
     let server = context.poem(&poem).start()?;
-    ResetsMidPoem.visit(&server, 1_000)?;
+    ResetsMidPoem.run(&server, 1_000)?;
     let counts = server.settled(1)?;
     equal(
         "closed as reset, failed",
@@ -186,7 +186,7 @@ fn a_reset_in_a_slow_poem_is_noticed_at_once(context: &Context) -> Check {
     let server = context
         .slow_poem("first line.second line.", 11, NEVER)
         .start()?;
-    ResetsMidPoem.visit(&server, 11)?;
+    ResetsMidPoem.run(&server, 11)?;
     let counts = server.settled(1)?;
     equal(
         "closed as reset, failed",
@@ -198,7 +198,7 @@ fn a_reset_in_a_slow_poem_is_noticed_at_once(context: &Context) -> Check {
 fn resets_before_the_first_write_cost_nothing_else(context: &Context) -> Check {
     let server = context.poem(&text(1_500)).start()?;
     for _ in 0..200 {
-        ResetsAtOnce.visit(&server)?;
+        ResetsAtOnce.run(&server)?;
     }
     server
         .connect()?
@@ -209,7 +209,7 @@ fn an_idle_poem_server_stops_and_refuses_connections(context: &Context) -> Check
     let server = context.poem("a poem").start()?;
     let address = server.address();
     server.stop(NEVER)?.expect(0, 0)?;
-    refuses(address)
+    wait_until_refused(address)
 }
 
 fn a_poem_in_flight_is_finished(context: &Context) -> Check {
@@ -222,8 +222,8 @@ fn a_poem_in_flight_is_finished(context: &Context) -> Check {
     poem.extend(client.receive_to_fin()?);
     crate::failure::same_bytes("the poem", &poem, text(150).as_bytes())?;
     drop(client);
-    stopping.refuses()?;
-    stopping.ended()?.expect(1, 0)
+    stopping.wait_until_refused()?;
+    stopping.finish()?.expect(1, 0)
 }
 
 fn a_poem_that_outlasts_the_grace_is_cut_and_counted(context: &Context) -> Check {
@@ -233,7 +233,7 @@ fn a_poem_that_outlasts_the_grace_is_cut_and_counted(context: &Context) -> Check
     let mut client = server.connect()?;
     client.receive(11)?;
     let stopped = server.stop(SHORT)?;
-    client.expect_gone()?;
+    client.expect_closed()?;
     stopped.expect(0, 1)?;
     let counts = stopped.counts()?;
     equal(
@@ -251,8 +251,8 @@ fn dropping_a_poem_server_ends_its_poems(context: &Context) -> Check {
     let mut client = server.connect()?;
     client.receive(11)?;
     drop(server);
-    client.expect_gone()?;
-    refuses(address)
+    client.expect_closed()?;
+    wait_until_refused(address)
 }
 
 fn poems_and_bytes_are_counted_exactly(context: &Context) -> Check {

@@ -9,7 +9,7 @@ use crate::case::cases;
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal};
-use crate::peers::{LeavesUnreadInput, SendsWithoutEnd};
+use crate::peers::{LeavesUnreadInput, SendsForever};
 use crate::wire::{netstring, request, text};
 
 cases! { TransformServer:
@@ -100,7 +100,7 @@ fn a_client_that_never_stops_is_left_after_the_linger_bytes(context: &Context) -
     let mut client = server.connect()?;
     client.send(&request("shout", "ahoy"))?;
     client.expect_last("the reply", b"4:AHOY,")?;
-    let sent = SendsWithoutEnd.until_stopped(&mut client);
+    let sent = SendsForever.until_closed(&mut client);
     sent.ok_or(Failure::broken(
         "expected an end to the drain, and it took all",
     ))?;

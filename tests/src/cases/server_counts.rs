@@ -22,7 +22,7 @@ cases! { TransformServer:
     a_connection_s_events_come_in_order_and_name_both_ends [S22] needs [Events],
     an_observer_is_told_only_what_it_asked_for [S22] needs [Events KeepAlive],
     replies_to_what_came_together_leave_together [S5] needs [Events KeepAlive],
-    a_thousand_connections_are_open_and_served_at_once [S16 S23] needs [Counters KeepAlive Crowd],
+    a_thousand_connections_are_open_and_served_at_once [S16 S23] needs [Counters KeepAlive ManyConnections],
 }
 
 fn a_server_that_did_nothing_has_counted_nothing(context: &Context) -> Check {
@@ -214,7 +214,7 @@ fn a_connection_s_events_come_in_order_and_name_both_ends(context: &Context) -> 
 }
 
 fn an_observer_is_told_only_what_it_asked_for(context: &Context) -> Check {
-    let server = context.keep_alive().told(Interest::TROUBLE).start()?;
+    let server = context.keep_alive().observing(Interest::TROUBLE).start()?;
     let mut client = server.connect()?;
     client.send(&[request("shout", "one"), netstring("none")].concat())?;
     client.expect_last("the replies", b"3:ONE,")?;

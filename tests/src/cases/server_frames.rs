@@ -8,9 +8,9 @@ use crate::case::cases;
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, Failure, equal, same_bytes};
-use crate::peers::{CutsAtRandom, Manner, SplitsAt, SplitsEveryByte, Whole};
-use crate::running::Running;
-use crate::wire::{FOREIGN, netstring, request, text, transformed};
+use crate::peers::{CutsAtRandom, SendPattern, SplitsAt, SplitsEveryByte, Whole};
+use crate::running::RunningServer;
+use crate::wire::{NON_ASCII, netstring, request, text, transformed};
 
 cases! { TransformServer:
     a_request_split_at_every_byte_is_the_same_request [S2],
@@ -34,8 +34,11 @@ cases! { TransformServer:
 fn a_request_split_at_every_byte_is_the_same_request(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
-    SplitsEveryByte.send(&mut client, &request("cummingsify", FOREIGN), &server)?;
-    client.expect_last("the reply", &netstring(transformed("cummingsify", FOREIGN)))
+    SplitsEveryByte.send(&mut client, &request("cummingsify", NON_ASCII), &server)?;
+    client.expect_last(
+        "the reply",
+        &netstring(transformed("cummingsify", NON_ASCII)),
+    )
 }
 
 fn a_request_split_at_any_one_place_is_the_same_request(context: &Context) -> Check {
@@ -145,7 +148,7 @@ fn closes_on_a_wrong_byte_where_the_comma_must_be(context: &Context) -> Check {
 }
 
 /// Sends `bytes`, and nothing more: the server must not wait for more either.
-fn refuses_framing(server: &Running, bytes: &[u8]) -> Check {
+fn refuses_framing(server: &RunningServer, bytes: &[u8]) -> Check {
     let mut client = server.connect()?;
     client.send(bytes)?;
     client.expect_fin()?;
@@ -166,21 +169,22 @@ fn a_framing_error_is_at_the_same_byte_however_it_is_cut(context: &Context) -> C
         at: 22,
         flaw: Flaw::NotAComma(b';'),
     });
-    let manners: [&dyn Manner; 4] = [&Whole, &SplitsEveryByte, &SplitsAt(21), &CutsAtRandom(3)];
-    for manner in manners {
+    let patterns: [&dyn SendPattern; 4] =
+        [&Whole, &SplitsEveryByte, &SplitsAt(21), &CutsAtRandom(3)];
+    for manner in patterns {
         let server = context.keep_alive().start()?;
         let mut client = server.connect()?;
         // The server may close on the bad byte before what is behind it was sent.
         drop(manner.send(&mut client, &bytes, &server));
         client.expect_reply("ONE")?;
-        client.expect_gone()?;
+        client.expect_closed()?;
         equal("the refusal", &refusal(&server)?, &expected)?;
     }
     Ok(())
 }
 
 /// The first refusal that a server tells of.
-pub(super) fn refusal(server: &Running) -> Check<Refusal> {
+pub(super) fn refusal(server: &RunningServer) -> Check<Refusal> {
     let refused = |kind: &Kind| matches!(kind, Kind::Refused(_));
     let events = server
         .journal()

@@ -91,11 +91,11 @@ fn a_place_is_free_again_however_a_connection_ends(context: &Context) -> Check {
     serves("a refusal")?;
     HalfCloses.send(address, b"10:shout")?.expect_fin()?;
     serves("a truncated request")?;
-    ResetsMidRequest.visit(&server, b"10:shout")?;
+    ResetsMidRequest.run(&server, b"10:shout")?;
     serves("a reset")?;
     HalfCloses
         .send(address, &request("crash", "x"))?
-        .expect_gone()?;
+        .expect_closed()?;
     serves("a panic")?;
     let counts = server.settled(9)?;
     let ends = (

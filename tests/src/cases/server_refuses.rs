@@ -8,7 +8,7 @@ use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, ensure, equal};
 use crate::peers::{ClosesMidFrame, HalfCloses, SendsGarbage};
-use crate::running::Running;
+use crate::running::RunningServer;
 use crate::wire::{netstring, request, text};
 
 cases! { TransformServer:
@@ -42,7 +42,7 @@ fn refused(context: &Context, bytes: &[u8], of_kind: fn(&Counts) -> u64) -> Chec
     counted(&server, of_kind)
 }
 
-fn counted(server: &Running, of_kind: fn(&Counts) -> u64) -> Check {
+fn counted(server: &RunningServer, of_kind: fn(&Counts) -> u64) -> Check {
     let counts = server.settled(1)?;
     let one = of_kind(&counts) == 1 && counts.refused.total() == 1;
     ensure(one, || {

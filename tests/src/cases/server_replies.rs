@@ -6,7 +6,7 @@ use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, equal, same_bytes};
 use crate::peers::{HalfCloses, PipelinesMany};
-use crate::wire::{FOREIGN, netstring, request, text, transformed};
+use crate::wire::{NON_ASCII, netstring, request, text, transformed};
 
 cases! { TransformServer:
     replies_with_one_netstring_and_then_closes [S3],
@@ -41,7 +41,7 @@ fn does_what_each_transform_is_called_for(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
     for transform in ["cummingsify", "shout", "reverse"] {
-        for poem in ["One\nTwo\nThree\n", "no newline", FOREIGN] {
+        for poem in ["One\nTwo\nThree\n", "no newline", NON_ASCII] {
             client.send(&request(transform, poem))?;
             client.expect_reply(&transformed(transform, poem))?;
         }
@@ -66,8 +66,8 @@ fn answers_an_empty_poem_with_an_empty_one(context: &Context) -> Check {
 fn transforms_a_poem_far_from_ascii(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
-    client.send(&request("cummingsify", FOREIGN))?;
-    let expected = netstring(transformed("cummingsify", FOREIGN));
+    client.send(&request("cummingsify", NON_ASCII))?;
+    let expected = netstring(transformed("cummingsify", NON_ASCII));
     client.expect_last("the reply, longer than the poem", &expected)
 }
 

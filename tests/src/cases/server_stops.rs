@@ -8,7 +8,7 @@ use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, equal};
 use crate::peers::NeverReads;
-use crate::running::{Running, refuses};
+use crate::running::{RunningServer, wait_until_refused};
 use crate::wire::{netstring, request, text};
 
 cases! { TransformServer:
@@ -32,7 +32,7 @@ const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(200);
 
 /// An idle connection: that it is closed shows that the shutdown has begun.
-fn canary(server: &Running) -> Check<Connection> {
+fn canary(server: &RunningServer) -> Check<Connection> {
     let canary = server.connect()?;
     server.wait_until("the canary accepted", |counts| counts.open > 0)?;
     Ok(canary)
@@ -42,7 +42,7 @@ fn an_idle_server_stops_and_refuses_connections(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let address = server.address();
     server.stop(LONG)?.expect(0, 0)?;
-    refuses(address)
+    wait_until_refused(address)
 }
 
 fn idle_connections_are_closed_at_once_with_fin(context: &Context) -> Check {
@@ -58,8 +58,8 @@ fn idle_connections_are_closed_at_once_with_fin(context: &Context) -> Check {
     used.expect_fin()?;
     unused.expect_fin()?;
     last.expect_fin()?;
-    stopping.refuses()?;
-    let stopped = stopping.ended()?;
+    stopping.wait_until_refused()?;
+    let stopped = stopping.finish()?;
     stopped.expect(0, 0)?;
     match &stopped.counts {
         Some(counts) => equal("connections closed as done", &counts.closed.done, &3),
@@ -79,7 +79,7 @@ fn a_partly_read_request_is_finished(context: &Context) -> Check {
     client.send(b"ut.ahoy,")?;
     client.expect_last("the reply", b"4:AHOY,")?;
     drop(client);
-    let stopped = stopping.ended()?;
+    let stopped = stopping.finish()?;
     stopped.expect(1, 0)?;
     equal(
         "connections closed as done",
@@ -101,7 +101,7 @@ fn keep_alive_ends_with_the_request_in_flight(context: &Context) -> Check {
     // What is asked now comes too late, and must not bring a reset before the reply was read either.
     drop(client.try_send(&request("shout", "more")));
     drop(client);
-    stopping.ended()?.expect(1, 0)
+    stopping.finish()?.expect(1, 0)
 }
 
 fn a_request_that_is_not_finished_is_cut(context: &Context) -> Check {
@@ -110,7 +110,7 @@ fn a_request_that_is_not_finished_is_cut(context: &Context) -> Check {
     client.send(b"10:sho")?;
     server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
     let stopped = server.stop(SHORT)?;
-    client.expect_gone()?;
+    client.expect_closed()?;
     stopped.expect(0, 1)?;
     let counts = stopped.counts()?;
     equal(
@@ -121,13 +121,13 @@ fn a_request_that_is_not_finished_is_cut(context: &Context) -> Check {
 }
 
 /// A server and a client that has asked for a reply too long for the kernel's buffers, and has not read it.
-fn with_an_unwritten_reply(context: &Context) -> Check<(Running, Connection, Vec<u8>)> {
+fn with_an_unwritten_reply(context: &Context) -> Check<(RunningServer, Connection, Vec<u8>)> {
     let set_up = context
         .one_shot()
         .limits(|limits| limits.frame_bytes_max = 2 * NeverReads::BYTES);
     let server = set_up.start()?;
     let poem = text(NeverReads::BYTES);
-    let mut client = NeverReads.visit(server.address())?;
+    let mut client = NeverReads.run(server.address())?;
     client.send(&request("shout", &poem))?;
     server.wait_until("a request in flight", |counts| counts.in_flight == 1)?;
     Ok((server, client, netstring(poem.to_uppercase())))
@@ -141,7 +141,7 @@ fn an_unwritten_reply_is_finished(context: &Context) -> Check {
     canary.expect_fin()?;
     client.expect_last("the reply", &reply)?;
     drop(client);
-    let stopped = stopping.ended()?;
+    let stopped = stopping.finish()?;
     stopped.expect(1, 0)?;
     equal("answers", &stopped.counts()?.answered, &1)
 }
@@ -160,7 +160,7 @@ fn an_unwritten_reply_that_nobody_reads_is_cut_and_failed(context: &Context) -> 
 }
 
 /// A server with an endless linger, and a client that has its reply and does not close.
-fn with_a_lingering_close(context: &Context) -> Check<(Running, Connection)> {
+fn with_a_lingering_close(context: &Context) -> Check<(RunningServer, Connection)> {
     let server = context
         .one_shot()
         .limits(|limits| limits.linger_timeout = LONG)
@@ -178,7 +178,7 @@ fn a_lingering_close_is_finished(context: &Context) -> Check {
     let stopping = server.begin_stop(LONG);
     canary.expect_fin()?;
     drop(client);
-    let stopped = stopping.ended()?;
+    let stopped = stopping.finish()?;
     stopped.expect(1, 0)?;
     equal(
         "connections closed as done",
@@ -205,8 +205,8 @@ fn who_waits_in_the_backlog_is_not_served_any_more(context: &Context) -> Check {
     waits.send(&request("shout", "ahoy"))?;
     let stopping = server.begin_stop(LONG);
     served.expect_fin()?;
-    waits.expect_gone()?;
-    let stopped = stopping.ended()?;
+    waits.expect_closed()?;
+    let stopped = stopping.finish()?;
     stopped.expect(0, 0)?;
     equal("requests", &stopped.counts()?.requests, &0)
 }
@@ -232,9 +232,9 @@ fn dropping_a_server_ends_it_without_grace(context: &Context) -> Check {
     stalls.send(b"10:sho")?;
     server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
     drop(server);
-    idle.expect_gone()?;
-    stalls.expect_gone()?;
-    refuses(address)
+    idle.expect_closed()?;
+    stalls.expect_closed()?;
+    wait_until_refused(address)
 }
 
 fn two_threads_stop_as_one_server(context: &Context) -> Check {
@@ -256,7 +256,7 @@ fn two_threads_stop_as_one_server(context: &Context) -> Check {
         client.send(b"ut.ahoy,")?;
         client.expect_last("the reply", b"4:AHOY,")?;
     }
-    let stopped = stopping.ended()?;
+    let stopped = stopping.finish()?;
     // An idle connection that is closed shows that its own thread stops, not that the other does; so how many of the
     // requests were still in flight when that one began to stop is not known here.
     equal("whether any was cut", &stopped.any_cut, &false)?;

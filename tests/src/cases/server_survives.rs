@@ -5,9 +5,9 @@ use poetry::{CloseReason, Kind};
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, ensure, equal};
-use crate::peers::{ClosesMidFrame, HalfCloses, LeavesAtOnce, LeavesUnreadInput, NeverReads};
+use crate::peers::{ClosesAtOnce, ClosesMidFrame, HalfCloses, LeavesUnreadInput, NeverReads};
 use crate::peers::{PipelinesMany, ResetsAtOnce, ResetsMidRequest, SendsGarbage, StallsMidRequest};
-use crate::running::Running;
+use crate::running::RunningServer;
 use crate::wire::{netstring, request, text};
 
 cases! { TransformServer:
@@ -26,7 +26,7 @@ cases! { TransformServer:
 }
 
 /// A new connection is answered.
-fn still_serves(server: &Running) -> Check {
+fn still_serves(server: &RunningServer) -> Check {
     let mut client = server.connect()?;
     client.send(&request("shout", "still there"))?;
     client.expect_reply("STILL THERE")
@@ -37,7 +37,7 @@ fn a_reset_in_mid_request_costs_that_connection_only(context: &Context) -> Check
     let mut other = server.connect()?;
     other.send(b"10:sho")?;
     server.wait_until("the other's half", |counts| counts.bytes_in == 6)?;
-    ResetsMidRequest.visit(&server, b"10:shout")?;
+    ResetsMidRequest.run(&server, b"10:shout")?;
     let counts = server.wait_until("a reset", |counts| counts.closed.reset == 1)?;
     equal("requests, since none was complete", &counts.requests, &0)?;
     other.send(b"ut.ahoy,")?;
@@ -48,7 +48,7 @@ fn a_reset_in_mid_request_costs_that_connection_only(context: &Context) -> Check
 fn resets_before_the_first_read_cost_nothing_else(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     for _ in 0..200 {
-        ResetsAtOnce.visit(&server)?;
+        ResetsAtOnce.run(&server)?;
     }
     still_serves(&server)?;
     // A kernel may take a connection that was reset out of the backlog; those that came must be gone.
@@ -65,7 +65,7 @@ fn resets_before_the_first_read_cost_nothing_else(context: &Context) -> Check {
 
 fn a_reset_with_replies_owed_fails_them(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
-    let client = NeverReads.visit(server.address())?;
+    let client = NeverReads.run(server.address())?;
     let request = request("shout", &text(1_000));
     let sending = PipelinesMany::begin(&client, &request, NeverReads::BYTES / request.len())?;
     server.wait_until_stuck()?;
@@ -85,7 +85,7 @@ fn a_reset_before_the_reply_was_taken_fails_it(context: &Context) -> Check {
         .one_shot()
         .limits(|limits| limits.frame_bytes_max = 2 * NeverReads::BYTES);
     let server = set_up.start()?;
-    let mut client = NeverReads.visit(server.address())?;
+    let mut client = NeverReads.run(server.address())?;
     client.send(&request("shout", &text(NeverReads::BYTES)))?;
     // The kernel holds a part of the reply only, so it cannot be answered before the reset.
     server.wait_until("the request in flight", |counts| counts.in_flight == 1)?;
@@ -115,10 +115,10 @@ fn a_crowd_of_hostile_peers_disturbs_nobody(context: &Context) -> Check {
     let mut good = server.connect()?;
     let mut crowd = Vec::new();
     for _ in 0..20 {
-        LeavesAtOnce.visit(address)?;
-        ResetsAtOnce.visit(&server)?;
+        ClosesAtOnce.run(address)?;
+        ResetsAtOnce.run(&server)?;
         crowd.push(SendsGarbage.send(address)?);
-        crowd.push(StallsMidRequest.visit(address, b"99999:shout.")?);
+        crowd.push(StallsMidRequest.run(address, b"99999:shout.")?);
         crowd.push(ClosesMidFrame.send(address, &whole, &whole)?);
         crowd.push(LeavesUnreadInput.send(address, &netstring("none"))?);
         crowd.push(HalfCloses.send(address, &whole)?);
@@ -140,7 +140,7 @@ fn a_panic_costs_its_connection_only(context: &Context) -> Check {
     other.send(b"10:sho")?;
     let mut client = server.connect()?;
     client.send(&request("crash", "x"))?;
-    client.expect_gone()?;
+    client.expect_closed()?;
     drop(client);
     other.send(b"ut.ahoy,")?;
     other.expect_reply("AHOY")?;
@@ -170,7 +170,7 @@ fn a_panic_is_told_once_with_its_message(context: &Context) -> Check {
     let server = context.one_shot().lab().start()?;
     let mut client = server.connect()?;
     client.send(&request("crash", "x"))?;
-    client.expect_gone()?;
+    client.expect_closed()?;
     drop(client);
     let closed = Kind::Closed(CloseReason::Panic);
     let events = server
@@ -197,7 +197,7 @@ fn a_hundred_panics_wear_nothing_out(context: &Context) -> Check {
     for _ in 0..100 {
         let mut client = server.connect()?;
         client.send(&request("crash", "x"))?;
-        client.expect_gone()?;
+        client.expect_closed()?;
     }
     still_serves(&server)?;
     let counts = server.settled(101)?;
@@ -209,7 +209,7 @@ fn a_panic_ends_no_thread_of_two(context: &Context) -> Check {
     for _ in 0..4 {
         let mut client = server.connect()?;
         client.send(&request("crash", "x"))?;
-        client.expect_gone()?;
+        client.expect_closed()?;
     }
     // Four more, so that each of two threads has some.
     (0..4).try_for_each(|_| still_serves(&server))?;

@@ -9,8 +9,8 @@ use poetry::limits::READ_BUFFER_BYTES;
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal, same_bytes};
-use crate::peers::{KeepsSilent, NeverReads, PipelinesMany, StallsMidRequest, Trickles};
-use crate::running::Running;
+use crate::peers::{NeverReads, PipelinesMany, SendsNothing, StallsMidRequest, Trickles};
+use crate::running::RunningServer;
 use crate::wire::{netstring, request, text};
 
 cases! { TransformServer:
@@ -33,7 +33,7 @@ fn a_silent_client_is_closed_as_idle(context: &Context) -> Check {
         .one_shot()
         .limits(|limits| limits.idle_timeout = SHORT)
         .start()?;
-    let mut client = KeepsSilent.visit(server.address())?;
+    let mut client = SendsNothing.run(server.address())?;
     client.expect_fin()?;
     drop(client);
     let counts = server.settled(1)?;
@@ -108,9 +108,9 @@ fn a_stalled_request_ends_by_its_deadline_not_as_idle(context: &Context) -> Chec
         });
         let server = set_up.start()?;
         let begun = Instant::now();
-        let mut client = StallsMidRequest.visit(server.address(), b"10:sho")?;
+        let mut client = StallsMidRequest.run(server.address(), b"10:sho")?;
         let steady = begun.elapsed() < idle / 2;
-        client.expect_gone()?;
+        client.expect_closed()?;
         drop(client);
         let counts = server.settled(1)?;
         let ends = (counts.closed.deadline, counts.closed.idle);
@@ -132,7 +132,7 @@ fn a_byte_now_and_then_does_not_move_the_deadline(context: &Context) -> Check {
     Trickles {
         every: Duration::from_millis(15),
     }
-    .visit(server.address())?;
+    .run(server.address())?;
     let counts = server.settled(1)?;
     equal(
         "connections closed by deadline",
@@ -181,7 +181,7 @@ fn a_client_that_never_reads_is_closed_by_the_write_timeout(context: &Context) -
         .keep_alive()
         .limits(|limits| limits.write_timeout = SHORT)
         .start()?;
-    let client = NeverReads.visit(server.address())?;
+    let client = NeverReads.run(server.address())?;
     let (request, count) = long_requests();
     let _sending = PipelinesMany::begin(&client, &request, count)?;
     let counts = server.settled(1)?;
@@ -197,7 +197,7 @@ fn a_client_that_never_reads_is_closed_by_the_write_timeout(context: &Context) -
 
 fn replies_to_one_read_are_all_that_waits_in_the_server(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
-    let client = NeverReads.visit(server.address())?;
+    let client = NeverReads.run(server.address())?;
     let (request, count) = long_requests();
     let sending = PipelinesMany::begin(&client, &request, count)?;
     let bound = (READ_BUFFER_BYTES / request.len() + 2) as u64;
@@ -214,7 +214,7 @@ fn replies_to_one_read_are_all_that_waits_in_the_server(context: &Context) -> Ch
 
 /// Waits until the server has had requests in flight for a while and nothing has moved; how many there are. What is
 /// in flight meanwhile is shown to `watch`.
-fn until_stuck(server: &Running, watch: impl Fn(u64) -> Check) -> Check<u64> {
+fn until_stuck(server: &RunningServer, watch: impl Fn(u64) -> Check) -> Check<u64> {
     const LOOKS: usize = 15;
     let mut last = server.counts()?;
     let mut same = 0;
@@ -235,7 +235,7 @@ fn until_stuck(server: &Running, watch: impl Fn(u64) -> Check) -> Check<u64> {
 
 fn a_client_that_reads_late_gets_every_reply(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
-    let mut client = NeverReads.visit(server.address())?;
+    let mut client = NeverReads.run(server.address())?;
     let (request, count) = long_requests();
     let sending = PipelinesMany::begin(&client, &request, count)?;
     until_stuck(&server, |_| Ok(()))?;

@@ -7,9 +7,9 @@ use poetry::{Event, FetchFailure, Kind, Role as Program};
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, ensure, equal, same_bytes};
+use crate::fake_servers::{FakeServer, Listener, Refuses, Replies, Serves};
 use crate::fetching::{expect_poem, plain, transformed};
-use crate::stands::{Refuses, Replies, Serves, Stage, Stand};
-use crate::wire::{FOREIGN, netstring, request, text};
+use crate::wire::{NON_ASCII, netstring, request, text};
 
 cases! { TransformClient:
     a_cancel_closes_the_connection_to_the_transform_server [S13 S14],
@@ -31,11 +31,14 @@ cases! { TransformClient:
 }
 
 fn asks_with_one_netstring_and_takes_the_reply(context: &Context) -> Check {
-    let (poem, transform) = (Stand::start(Serves(FOREIGN.into()))?, Stage::new()?);
+    let (poem, transform) = (
+        FakeServer::start(Serves(NON_ASCII.into()))?,
+        Listener::new()?,
+    );
     let asked = transformed(poem.address(), "cummingsify", transform.address());
     let fetching = context.client()?.start(vec![asked]);
     let mut server = transform.accept()?;
-    let expected = request("cummingsify", FOREIGN);
+    let expected = request("cummingsify", NON_ASCII);
     same_bytes("the request", &server.receive(expected.len())?, &expected)?;
     server.send(&netstring("whatever the server says"))?;
     server.half_close()?;
@@ -45,19 +48,25 @@ fn asks_with_one_netstring_and_takes_the_reply(context: &Context) -> Check {
 }
 
 fn does_not_wait_for_a_server_that_keeps_the_connection(context: &Context) -> Check {
-    let (poem, transform) = (Stand::start(Serves(b"a poem".into()))?, Stage::new()?);
+    let (poem, transform) = (
+        FakeServer::start(Serves(b"a poem".into()))?,
+        Listener::new()?,
+    );
     let asked = transformed(poem.address(), "shout", transform.address());
     let fetching = context.client()?.start(vec![asked]);
     let mut server = transform.accept()?;
     server.receive(request("shout", "a poem").len())?;
     server.send(&netstring("A POEM"))?;
     // The server keeps the connection; the client closes.
-    server.expect_gone()?;
+    server.expect_closed()?;
     expect_poem(&fetching.outcome()?, "A POEM")
 }
 
 fn does_not_close_before_the_reply(context: &Context) -> Check {
-    let (poem, transform) = (Stand::start(Serves(b"a poem".into()))?, Stage::new()?);
+    let (poem, transform) = (
+        FakeServer::start(Serves(b"a poem".into()))?,
+        Listener::new()?,
+    );
     let asked = transformed(poem.address(), "shout", transform.address());
     let fetching = context.client()?.start(vec![asked]);
     let mut server = transform.accept()?;
@@ -81,24 +90,27 @@ fn does_not_close_before_the_reply(context: &Context) -> Check {
 }
 
 fn a_reply_that_comes_byte_by_byte_is_the_same_reply(context: &Context) -> Check {
-    let (poem, transform) = (Stand::start(Serves(b"a poem".into()))?, Stage::new()?);
+    let (poem, transform) = (
+        FakeServer::start(Serves(b"a poem".into()))?,
+        Listener::new()?,
+    );
     let asked = transformed(poem.address(), "shout", transform.address());
     let fetching = context.client()?.start(vec![asked]);
     let mut server = transform.accept()?;
     server.receive(request("shout", "a poem").len())?;
-    for byte in netstring(FOREIGN).chunks(1) {
+    for byte in netstring(NON_ASCII).chunks(1) {
         server.send(byte)?;
     }
-    expect_poem(&fetching.outcome()?, FOREIGN)
+    expect_poem(&fetching.outcome()?, NON_ASCII)
 }
 
 /// The outcome of a poem that the server replies to with `reply`, whatever it is.
 fn replied(context: &Context, poem: &str, reply: &str) -> Check {
-    let server = Stand::start(Serves(poem.into()))?;
+    let server = FakeServer::start(Serves(poem.into()))?;
     let to = request("shout", poem).len();
-    let transform = Stand::start(Replies {
-        to,
-        with: netstring(reply),
+    let transform = FakeServer::start(Replies {
+        request_bytes: to,
+        reply: netstring(reply),
     })?;
     let asked = transformed(server.address(), "shout", transform.address());
     expect_poem(&context.client()?.fetch_one(asked)?, reply)
@@ -118,8 +130,11 @@ fn a_poem_as_long_as_a_frame_holds_is_transformed(context: &Context) -> Check {
 }
 
 fn a_poem_is_transformed_before_the_others_have_arrived(context: &Context) -> Check {
-    let (early, late) = (Stand::start(Serves(b"early".into()))?, Stage::new()?);
-    let transform = Stage::new()?;
+    let (early, late) = (
+        FakeServer::start(Serves(b"early".into()))?,
+        Listener::new()?,
+    );
+    let transform = Listener::new()?;
     let of = |address| transformed(address, "shout", transform.address());
     let fetching = context
         .client()?
@@ -146,10 +161,10 @@ fn transformed_poems_come_in_the_order_of_the_requests(context: &Context) -> Che
     let poems = ["one", "two", "six"];
     let servers = poems
         .iter()
-        .map(|&poem| Stand::start(Serves(poem.into())))
+        .map(|&poem| FakeServer::start(Serves(poem.into())))
         .collect::<Check<Vec<_>>>()?;
-    let transform = Stage::new()?;
-    let of = |server: &Stand| transformed(server.address(), "shout", transform.address());
+    let transform = Listener::new()?;
+    let of = |server: &FakeServer| transformed(server.address(), "shout", transform.address());
     let fetching = context.client()?.start(servers.iter().map(of).collect());
     let mut asked = Vec::new();
     for _ in poems {
@@ -171,8 +186,8 @@ fn transformed_poems_come_in_the_order_of_the_requests(context: &Context) -> Che
 }
 
 fn a_poem_that_failed_is_not_sent_to_be_transformed(context: &Context) -> Check {
-    let (nobody, transform) = (Refuses::new()?, Stage::new()?);
-    let odd = Stand::start(Serves(b"\xff".into()))?;
+    let (nobody, transform) = (Refuses::new()?, Listener::new()?);
+    let odd = FakeServer::start(Serves(b"\xff".into()))?;
     let of = |address| transformed(address, "shout", transform.address());
     let outcomes = context
         .client()?
@@ -183,15 +198,15 @@ fn a_poem_that_failed_is_not_sent_to_be_transformed(context: &Context) -> Check 
         })?;
         equal("the transform's failure", &outcome.transform_failure, &None)?;
     }
-    transform.expect_nobody()
+    transform.expect_no_client()
 }
 
 fn bytes_received_are_those_of_the_poem_not_of_the_reply(context: &Context) -> Check {
-    let poem = Stand::start(Serves(b"a poem".into()))?;
+    let poem = FakeServer::start(Serves(b"a poem".into()))?;
     let to = request("shout", "a poem").len();
-    let transform = Stand::start(Replies {
-        to,
-        with: netstring(text(500)),
+    let transform = FakeServer::start(Replies {
+        request_bytes: to,
+        reply: netstring(text(500)),
     })?;
     let asked = transformed(poem.address(), "shout", transform.address());
     equal(
@@ -202,11 +217,11 @@ fn bytes_received_are_those_of_the_poem_not_of_the_reply(context: &Context) -> C
 }
 
 fn a_transform_is_told_as_the_work_of_its_task(context: &Context) -> Check {
-    let poem = Stand::start(Serves(b"a poem".into()))?;
+    let poem = FakeServer::start(Serves(b"a poem".into()))?;
     let to = request("shout", "a poem").len();
-    let transform = Stand::start(Replies {
-        to,
-        with: netstring("A POEM"),
+    let transform = FakeServer::start(Replies {
+        request_bytes: to,
+        reply: netstring("A POEM"),
     })?;
     let of = transformed(poem.address(), "shout", transform.address());
     let fetching = context.client()?.start(vec![of]);
@@ -237,10 +252,13 @@ fn a_transform_is_told_as_the_work_of_its_task(context: &Context) -> Check {
 }
 
 fn the_poem_and_its_transform_are_each_told_to_be_there_once(context: &Context) -> Check {
-    let poem = Stand::start(Serves(b"a poem".into()))?;
+    let poem = FakeServer::start(Serves(b"a poem".into()))?;
     let to = request("shout", "a poem").len();
     let with = netstring("A POEM, AND MORE");
-    let transform = Stand::start(Replies { to, with })?;
+    let transform = FakeServer::start(Replies {
+        request_bytes: to,
+        reply: with,
+    })?;
     let asked = transformed(poem.address(), "shout", transform.address());
     // The second of two tasks, so that its number is not the default.
     let fetching = context.client()?.start(vec![plain(poem.address()), asked]);
@@ -265,11 +283,14 @@ fn the_poem_and_its_transform_are_each_told_to_be_there_once(context: &Context) 
 }
 
 fn the_transform_server_s_addresses_are_tried_in_order(context: &Context) -> Check {
-    let (poem, nobody) = (Stand::start(Serves(b"a poem".into()))?, Refuses::new()?);
+    let (poem, nobody) = (
+        FakeServer::start(Serves(b"a poem".into()))?,
+        Refuses::new()?,
+    );
     let to = request("shout", "a poem").len();
-    let transform = Stand::start(Replies {
-        to,
-        with: netstring("A POEM"),
+    let transform = FakeServer::start(Replies {
+        request_bytes: to,
+        reply: netstring("A POEM"),
     })?;
     let mut asked = transformed(poem.address(), "shout", transform.address());
     if let Some(via) = &mut asked.via {
@@ -279,13 +300,16 @@ fn the_transform_server_s_addresses_are_tried_in_order(context: &Context) -> Che
 }
 
 fn a_cancel_closes_the_connection_to_the_transform_server(context: &Context) -> Check {
-    let (poem, transform) = (Stand::start(Serves(b"the poem".into()))?, Stage::new()?);
+    let (poem, transform) = (
+        FakeServer::start(Serves(b"the poem".into()))?,
+        Listener::new()?,
+    );
     let asked = transformed(poem.address(), "shout", transform.address());
     let fetching = context.client()?.start(vec![asked]);
     let mut server = transform.accept()?;
     server.receive(request("shout", "the poem").len())?;
     fetching.cancel.task(0);
-    server.expect_gone()?;
+    server.expect_closed()?;
     let outcome = fetching.outcome()?;
     // Whoever cancels wants neither the poem nor its original.
     let failure = outcome.poem.as_ref().err().map(|error| &error.failure);
@@ -296,7 +320,10 @@ fn a_cancel_closes_the_connection_to_the_transform_server(context: &Context) -> 
 }
 
 fn a_cancel_during_the_transform_is_told_once_and_of_the_poem(context: &Context) -> Check {
-    let (poem, transform) = (Stand::start(Serves(b"the poem".into()))?, Stage::new()?);
+    let (poem, transform) = (
+        FakeServer::start(Serves(b"the poem".into()))?,
+        Listener::new()?,
+    );
     let asked = transformed(poem.address(), "shout", transform.address());
     let fetching = context.client()?.start(vec![asked]);
     let journal = Arc::clone(fetching.journal());

@@ -10,9 +10,13 @@ use poetry::{FetchFailure, FetchRequest, Kind, Limits, Peer, Role as Program};
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, equal};
+use crate::fake_servers::{
+    ClosesWithoutReply, CutsReply, NeverAccepts, NeverReplies, Refuses, Replies,
+};
+use crate::fake_servers::{
+    FakeServer, Listener, RepliesGarbage, RepliesTooLong, ResetsOnRequest, Serves,
+};
 use crate::fetching::{expect_original, expect_poem, transformed};
-use crate::stands::{ClosesWithoutReply, CutsReply, NeverAccepts, NeverReplies, Refuses, Replies};
-use crate::stands::{RepliesGarbage, RepliesTooLong, ResetsOnRequest, Serves, Stage, Stand};
 use crate::wire::{netstring, request, text};
 
 cases! { TransformClient:
@@ -48,7 +52,7 @@ fn falls_back(
     what: &str,
     fits: impl Fn(&FetchFailure) -> bool,
 ) -> Check {
-    let poem = Stand::start(Serves(POEM.into()))?;
+    let poem = FakeServer::start(Serves(POEM.into()))?;
     let mut request = transformed(poem.address(), "shout", poem.address());
     let name = via.name().to_owned();
     if let Some(asked) = &mut request.via {
@@ -91,7 +95,7 @@ fn keeps_the_original_when_the_server_s_name_does_not_resolve(context: &Context)
 }
 
 fn keeps_the_original_when_the_server_closes_without_a_reply(context: &Context) -> Check {
-    let server = Stand::start(ClosesWithoutReply(asked()))?;
+    let server = FakeServer::start(ClosesWithoutReply(asked()))?;
     falls_back(
         context,
         server.address().into(),
@@ -102,7 +106,7 @@ fn keeps_the_original_when_the_server_closes_without_a_reply(context: &Context) 
 }
 
 fn keeps_the_original_when_the_connection_is_reset(context: &Context) -> Check {
-    let server = Stand::start(ResetsOnRequest(asked()))?;
+    let server = FakeServer::start(ResetsOnRequest(asked()))?;
     falls_back(
         context,
         server.address().into(),
@@ -113,7 +117,7 @@ fn keeps_the_original_when_the_connection_is_reset(context: &Context) -> Check {
 }
 
 fn keeps_the_original_when_the_reply_is_garbage(context: &Context) -> Check {
-    let server = Stand::start(RepliesGarbage(asked()))?;
+    let server = FakeServer::start(RepliesGarbage(asked()))?;
     falls_back(
         context,
         server.address().into(),
@@ -124,9 +128,9 @@ fn keeps_the_original_when_the_reply_is_garbage(context: &Context) -> Check {
 }
 
 fn keeps_the_original_when_the_reply_is_over_the_limit(context: &Context) -> Check {
-    let server = Stand::start(RepliesTooLong {
-        to: asked(),
-        with: 100,
+    let server = FakeServer::start(RepliesTooLong {
+        request_bytes: asked(),
+        reply_bytes: 100,
     })?;
     let small = |limits: &mut Limits| limits.frame_bytes_max = 99;
     falls_back(
@@ -139,7 +143,7 @@ fn keeps_the_original_when_the_reply_is_over_the_limit(context: &Context) -> Che
 }
 
 fn keeps_the_original_when_the_reply_is_cut_short(context: &Context) -> Check {
-    let server = Stand::start(CutsReply(asked()))?;
+    let server = FakeServer::start(CutsReply(asked()))?;
     falls_back(
         context,
         server.address().into(),
@@ -150,9 +154,9 @@ fn keeps_the_original_when_the_reply_is_cut_short(context: &Context) -> Check {
 }
 
 fn keeps_the_original_when_the_reply_is_not_utf8(context: &Context) -> Check {
-    let server = Stand::start(Replies {
-        to: asked(),
-        with: netstring(b"caf\xe9"),
+    let server = FakeServer::start(Replies {
+        request_bytes: asked(),
+        reply: netstring(b"caf\xe9"),
     })?;
     falls_back(
         context,
@@ -164,7 +168,7 @@ fn keeps_the_original_when_the_reply_is_not_utf8(context: &Context) -> Check {
 }
 
 fn keeps_the_original_when_the_server_never_replies(context: &Context) -> Check {
-    let server = Stand::start(NeverReplies(asked()))?;
+    let server = FakeServer::start(NeverReplies(asked()))?;
     // Long enough for the poem itself to arrive on a busy machine.
     let short = |limits: &mut Limits| limits.idle_timeout = Duration::from_secs(1);
     falls_back(
@@ -177,7 +181,7 @@ fn keeps_the_original_when_the_server_never_replies(context: &Context) -> Check 
 }
 
 fn keeps_the_original_when_the_total_deadline_passes(context: &Context) -> Check {
-    let server = Stand::start(NeverReplies(asked()))?;
+    let server = FakeServer::start(NeverReplies(asked()))?;
     // Long enough for the poem itself to arrive on a busy machine.
     let short = |limits: &mut Limits| limits.total_deadline = Some(Duration::from_secs(1));
     falls_back(
@@ -191,7 +195,10 @@ fn keeps_the_original_when_the_total_deadline_passes(context: &Context) -> Check
 
 fn keeps_the_original_that_is_too_long_to_send(context: &Context) -> Check {
     let poem = text(poetry::limits::FRAME_BYTES_MAX - "shout.".len() + 1);
-    let (server, transform) = (Stand::start(Serves(poem.clone().into()))?, Stage::new()?);
+    let (server, transform) = (
+        FakeServer::start(Serves(poem.clone().into()))?,
+        Listener::new()?,
+    );
     let asked = transformed(server.address(), "shout", transform.address());
     let outcome = context.client()?.fetch_one(asked)?;
     let limit = poetry::limits::FRAME_BYTES_MAX as u64;
@@ -202,12 +209,12 @@ fn keeps_the_original_that_is_too_long_to_send(context: &Context) -> Check {
         &transform.address().to_string(),
         |failure| *failure == FetchFailure::TooLong { limit },
     )?;
-    transform.expect_nobody()
+    transform.expect_no_client()
 }
 
 fn a_failed_transform_is_told_once(context: &Context) -> Check {
-    let poem = Stand::start(Serves(POEM.into()))?;
-    let server = Stand::start(ClosesWithoutReply(asked()))?;
+    let poem = FakeServer::start(Serves(POEM.into()))?;
+    let server = FakeServer::start(ClosesWithoutReply(asked()))?;
     let request = transformed(poem.address(), "shout", server.address());
     let fetching = context.client()?.start(vec![request]);
     let journal = Arc::clone(fetching.journal());
@@ -225,12 +232,15 @@ fn a_failed_transform_is_told_once(context: &Context) -> Check {
 }
 
 fn a_failed_transform_disturbs_no_other_poem(context: &Context) -> Check {
-    let poem = Stand::start(Serves(POEM.into()))?;
-    let good = Stand::start(Replies {
-        to: asked(),
-        with: netstring("TRANSFORMED"),
+    let poem = FakeServer::start(Serves(POEM.into()))?;
+    let good = FakeServer::start(Replies {
+        request_bytes: asked(),
+        reply: netstring("TRANSFORMED"),
     })?;
-    let (resets, nobody) = (Stand::start(ResetsOnRequest(asked()))?, Refuses::new()?);
+    let (resets, nobody) = (
+        FakeServer::start(ResetsOnRequest(asked()))?,
+        Refuses::new()?,
+    );
     let vias = [
         good.address(),
         resets.address(),

@@ -39,14 +39,14 @@ impl ClosesMidFrame {
 
 /// Connects and closes, without a byte.
 #[derive(Debug, Clone, Copy)]
-pub struct LeavesAtOnce;
+pub struct ClosesAtOnce;
 
-impl LeavesAtOnce {
+impl ClosesAtOnce {
     /// Visits `server`.
     ///
     /// # Errors
     /// It does not accept.
-    pub fn visit(self, server: SocketAddr) -> Check {
+    pub fn run(self, server: SocketAddr) -> Check {
         Connection::open(server).map(drop)
     }
 }

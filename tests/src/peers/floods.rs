@@ -90,14 +90,14 @@ impl PipelinesMany {
 
 /// Sends without end until it is stopped by force, to a server that wants to close.
 #[derive(Debug, Clone, Copy)]
-pub struct SendsWithoutEnd;
+pub struct SendsForever;
 
-impl SendsWithoutEnd {
+impl SendsForever {
     /// So much that a server which goes on draining is at fault.
     const BYTES_MAX: usize = 256 << 20;
 
     /// Sends over `connection` until the server has had enough; how many bytes it took, if it ever had enough.
-    pub fn until_stopped(self, connection: &mut Connection) -> Option<usize> {
+    pub fn until_closed(self, connection: &mut Connection) -> Option<usize> {
         let piece = [b'x'; 16 << 10];
         let mut sent = 0;
         while sent < Self::BYTES_MAX {

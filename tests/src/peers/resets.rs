@@ -2,7 +2,7 @@
 
 use crate::connection::Connection;
 use crate::failure::Check;
-use crate::running::Running;
+use crate::running::RunningServer;
 
 /// Connects and breaks the connection, often before the server has read from it.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +13,7 @@ impl ResetsAtOnce {
     ///
     /// # Errors
     /// It does not accept.
-    pub fn visit(self, server: &Running) -> Check {
+    pub fn run(self, server: &RunningServer) -> Check {
         server.connect()?.reset()
     }
 }
@@ -27,7 +27,7 @@ impl ResetsMidRequest {
     ///
     /// # Errors
     /// The server does not read it.
-    pub fn visit(self, server: &Running, part: &[u8]) -> Check {
+    pub fn run(self, server: &RunningServer, part: &[u8]) -> Check {
         let read = server.counts()?.bytes_in + part.len() as u64;
         let mut connection = server.connect()?;
         connection.send(part)?;
@@ -47,7 +47,7 @@ impl ResetsMidPoem {
     ///
     /// # Errors
     /// They do not come.
-    pub fn visit(self, server: &Running, bytes: usize) -> Check {
+    pub fn run(self, server: &RunningServer, bytes: usize) -> Check {
         let mut connection = Connection::open_narrow(server.address(), 4_096)?;
         connection.receive(bytes)?;
         connection.reset()

@@ -9,14 +9,14 @@ use crate::failure::Check;
 
 /// Connects and says nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct KeepsSilent;
+pub struct SendsNothing;
 
-impl KeepsSilent {
+impl SendsNothing {
     /// Visits `server`.
     ///
     /// # Errors
     /// It does not accept.
-    pub fn visit(self, server: SocketAddr) -> Check<Connection> {
+    pub fn run(self, server: SocketAddr) -> Check<Connection> {
         Connection::open(server)
     }
 }
@@ -30,7 +30,7 @@ impl StallsMidRequest {
     ///
     /// # Errors
     /// The server does not take it.
-    pub fn visit(self, server: SocketAddr, part: &[u8]) -> Check<Connection> {
+    pub fn run(self, server: SocketAddr, part: &[u8]) -> Check<Connection> {
         let mut connection = Connection::open(server)?;
         connection.send(part)?;
         Ok(connection)
@@ -52,7 +52,7 @@ impl Trickles {
     ///
     /// # Errors
     /// The server does not accept, or takes all of it without closing.
-    pub fn visit(self, server: SocketAddr) -> Check<usize> {
+    pub fn run(self, server: SocketAddr) -> Check<usize> {
         let mut connection = Connection::open(server)?;
         let request = crate::wire::request("shout", &crate::wire::text(Self::BYTES));
         for (sent, byte) in request[..Self::BYTES].chunks(1).enumerate() {
@@ -82,7 +82,7 @@ impl NeverReads {
     ///
     /// # Errors
     /// It does not accept.
-    pub fn visit(self, server: SocketAddr) -> Check<Connection> {
+    pub fn run(self, server: SocketAddr) -> Check<Connection> {
         Connection::open_narrow(server, Self::BUFFER_BYTES)
     }
 }

@@ -19,7 +19,7 @@ use poetry::{Limits, Pace, Service};
 
 use crate::PATIENCE;
 use crate::case::{Need, Role};
-use crate::failure::{Check, Failure, While, ensure};
+use crate::failure::{Check, During, Failure, ensure};
 use crate::running::Server;
 use crate::subject::Order;
 use crate::subject::process::{Folder, GRACE, LOOK_AGAIN, Process};
@@ -68,7 +68,7 @@ impl Command {
             Need::Signals => self.states("{grace}"),
             Need::Lab | Need::KeepAlive => self.states("{mode}"),
             Need::Threads => self.states("{threads}"),
-            Need::Crowd => true,
+            Need::ManyConnections => true,
             Need::Events => false,
         }
     }

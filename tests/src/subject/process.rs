@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use poetry::Counts;
 
 use crate::PATIENCE;
-use crate::failure::{Check, Failure, While, ensure};
+use crate::failure::{Check, During, Failure, ensure};
 
 /// The grace of every command that is asked for one; cases that need another say so to a model.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);

@@ -37,7 +37,7 @@ pub(crate) fn trial(case: Case, subject: &Arc<Subject>, coverage: &Arc<Coverage>
     let name = format!("{}::{}", subject.name(), case.path());
     let (subject, coverage) = (Arc::clone(subject), Arc::clone(coverage));
     Trial::ignorable_test(name, move || {
-        let verdict = case.put_to(&subject, seed());
+        let verdict = case.test(&subject, seed());
         coverage.note(subject.name(), case.rules, &verdict);
         completion(verdict)
     })

@@ -34,7 +34,7 @@ impl poetry::Client for Client {
         let clock = self.options.clock.clone();
         let reporter = Reporter::new("fifth", Role::PoemClient, clock, observer);
         let at_once = match self.flaw {
-            Flaw::FetchesOneByOne => 1,
+            Flaw::FetchesSequentially => 1,
             _ => self.options.limits.fetches_max.min(requests.len()),
         };
         let (next, arrived) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -60,7 +60,7 @@ impl poetry::Client for Client {
         };
         thread::scope(|scope| (0..at_once).for_each(|_| drop(scope.spawn(work))));
         let mut arrived = arrived.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if self.flaw != Flaw::LosesTheOrder {
+        if self.flaw != Flaw::ReturnsInArrivalOrder {
             arrived.sort_by_key(|&(index, _)| index);
         }
         arrived.into_iter().map(|(_, outcome)| outcome).collect()
@@ -101,7 +101,7 @@ impl Task<'_> {
             Err(failure) => self.tell(Role::PoemClient, scene, Kind::Failed(failure.clone())),
         }
         waits.fetch_sub(1, Ordering::SeqCst);
-        while self.flaw == Flaw::TransformsAtTheEnd && waits.load(Ordering::SeqCst) > 0 {
+        while self.flaw == Flaw::TransformsAfterAllPoems && waits.load(Ordering::SeqCst) > 0 {
             thread::sleep(TICK);
         }
         let mut transform_failure = None;
@@ -115,7 +115,7 @@ impl Task<'_> {
                     self.tell(Role::PoemClient, scene, failed);
                     Err(self.error(&request.peer, FetchFailure::Cancelled))
                 }
-                Err(failure) if self.flaw == Flaw::FailsWithTheTransform => {
+                Err(failure) if self.flaw == Flaw::FailsPoemWithTransform => {
                     Err(self.error(&via.peer, failure))
                 }
                 Err(failure) => {
@@ -124,7 +124,7 @@ impl Task<'_> {
                 }
             },
         });
-        if self.flaw == Flaw::HidesTheFailure {
+        if self.flaw == Flaw::HidesTransformFailure {
             transform_failure = None;
         }
         Outcome {
@@ -137,7 +137,7 @@ impl Task<'_> {
 
     fn error(&self, peer: &Peer, failure: FetchFailure) -> FetchError {
         match self.flaw {
-            Flaw::ForgetsTheAddress => FetchError::new("a server", failure),
+            Flaw::OmitsAddressFromErrors => FetchError::new("a server", failure),
             _ => FetchError::new(peer, failure),
         }
     }
@@ -167,10 +167,10 @@ impl Task<'_> {
             }
         });
         match ended {
-            Err(FetchFailure::ConnectionLost { .. }) if self.flaw == Flaw::TakesResetForTheEnd => {}
+            Err(FetchFailure::ConnectionLost { .. }) if self.flaw == Flaw::TreatsResetAsEnd => {}
             ended => drop(ended?),
         }
-        if self.flaw == Flaw::DecodesPerRead {
+        if self.flaw == Flaw::DecodesEachRead {
             return Ok(lossy);
         }
         decode_poem(poem)
@@ -235,7 +235,7 @@ impl Task<'_> {
     ) -> Result<TcpStream, FetchFailure> {
         self.look_up(self.begun)?;
         let mut last = FetchFailure::connect_timed_out();
-        let tried = if self.flaw == Flaw::TriesOneAddress {
+        let tried = if self.flaw == Flaw::TriesOnlyFirstAddress {
             1
         } else {
             usize::MAX
@@ -262,10 +262,10 @@ impl Task<'_> {
     /// Whether both ends are this socket, which is then reset on drop: TIME_WAIT would keep the port.
     fn is_self_connected(&self, stream: &TcpStream) -> bool {
         let is_one = stream.local_addr().ok() == stream.peer_addr().ok();
-        if is_one && self.flaw != Flaw::KeepsThePort {
+        if is_one && self.flaw != Flaw::ClosesSelfConnectionWithFin {
             let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
-        is_one && self.flaw != Flaw::TalksToItself
+        is_one && self.flaw != Flaw::UsesSelfConnection
     }
 
     /// Gives what comes to `take` until it has enough, or FIN; whether it had enough.
@@ -289,7 +289,7 @@ impl Task<'_> {
                 Ok(0) => return Ok(false),
                 Ok(read) => {
                     heard = Instant::now();
-                    if self.flaw == Flaw::MovesTheTotal {
+                    if self.flaw == Flaw::ExtendsTotalDeadline {
                         since = heard;
                     }
                     self.tell(role, scene, Kind::Read { bytes: read as u64 });

@@ -6,75 +6,75 @@ pub(crate) enum Flaw {
     /// Nothing is wrong.
     None,
     /// The last chunk of a slow poem is not sent.
-    DropsTheLastChunk,
+    DropsLastChunk,
     /// The poem ends where the client finishes sending.
-    TakesFinForLeaving,
+    TreatsFinAsDisconnect,
     /// One-shot answers every request there is.
-    AnswersTwice,
+    AnswersAllInOneShot,
     /// Frames may be as long as they like.
-    IgnoresTheLimit,
+    IgnoresFrameLimit,
     /// An unknown transform leaves the poem as it is.
-    AnswersTheUnknown,
+    AnswersUnknownTransforms,
     /// The replies to one read are one netstring.
     MergesReplies,
     /// A reply that was written counts twice.
-    CountsTwice,
+    CountsRepliesTwice,
     /// What a lingering close drains is not counted.
-    CountsNoDrain,
+    DoesNotCountDrainedBytes,
     /// A segment is taken for a request.
-    ForgetsHalfRequests,
+    DropsPartialRequests,
     /// The connection is closed without lingering.
-    SlamsTheDoor,
+    ClosesWithoutLingering,
     /// Every byte moves the request's deadline.
-    MovesTheDeadline,
+    ExtendsRequestDeadline,
     /// Connections are accepted beyond the limit.
-    AcceptsEverybody,
+    IgnoresConnectionLimit,
     /// A shutdown cuts what is in flight.
-    ForgetsTheGrace,
+    IgnoresGrace,
     /// Keep-alive goes on through a shutdown.
-    WaitsForTheIdle,
+    KeepsIdleConnectionsAtShutdown,
     /// A request cut short by FIN is no refusal.
-    OverlooksTheTruncated,
+    IgnoresTruncatedRequests,
     /// A panic loses the replies before it.
-    LosesRepliesToAPanic,
+    DropsRepliesBeforePanic,
     /// A broken connection is the end of the poem.
-    TakesResetForTheEnd,
+    TreatsResetAsEnd,
     /// Outcomes come in the order of arrival.
-    LosesTheOrder,
+    ReturnsInArrivalOrder,
     /// Every read is decoded by itself.
-    DecodesPerRead,
+    DecodesEachRead,
     /// One poem after another.
-    FetchesOneByOne,
+    FetchesSequentially,
     /// Errors do not say where.
-    ForgetsTheAddress,
+    OmitsAddressFromErrors,
     /// Every byte moves the total deadline.
-    MovesTheTotal,
+    ExtendsTotalDeadline,
     /// A failed transform is a failed poem.
-    FailsWithTheTransform,
+    FailsPoemWithTransform,
     /// A transform that failed is not mentioned.
-    HidesTheFailure,
+    HidesTransformFailure,
     /// The poems are transformed when all have arrived.
-    TransformsAtTheEnd,
+    TransformsAfterAllPoems,
     /// Nothing is cancelled.
     IgnoresCancel,
     /// Only the first address is tried.
-    TriesOneAddress,
+    TriesOnlyFirstAddress,
     /// All connections are one thread's, and a turn answers all that was read.
-    AnswersWithoutTurns,
+    DoesNotLimitTurns,
     /// All connections are one thread's, and each has three turns before the next has one.
-    RepeatsATurn,
+    TakesThreeTurnsInARow,
     /// A connection to itself is used as any other.
-    TalksToItself,
+    UsesSelfConnection,
     /// A connection to itself is closed in the usual way, and TIME_WAIT keeps its port.
-    KeepsThePort,
+    ClosesSelfConnectionWithFin,
 }
 
 impl Flaw {
     /// The turns that a connection has in a row, for a flaw by which all connections are one thread's.
     pub(crate) fn turns_in_a_row(self) -> Option<u32> {
         match self {
-            Self::AnswersWithoutTurns => Some(1),
-            Self::RepeatsATurn => Some(3),
+            Self::DoesNotLimitTurns => Some(1),
+            Self::TakesThreeTurnsInARow => Some(3),
             _ => None,
         }
     }
@@ -83,23 +83,23 @@ impl Flaw {
 /// Every flaw, and those cases that must catch it. Others may too.
 pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
     (
-        Flaw::DropsTheLastChunk,
+        Flaw::DropsLastChunk,
         &["poem_server::sends_a_poem_far_from_ascii_byte_for_byte"],
     ),
     (
-        Flaw::TakesFinForLeaving,
+        Flaw::TreatsFinAsDisconnect,
         &["poem_server::a_client_s_fin_does_not_end_a_slow_poem"],
     ),
     (
-        Flaw::AnswersTwice,
+        Flaw::AnswersAllInOneShot,
         &["transform_server::answers_only_the_first_of_two_requests_in_one_segment"],
     ),
     (
-        Flaw::IgnoresTheLimit,
+        Flaw::IgnoresFrameLimit,
         &["transform_server::closes_on_a_length_over_a_smaller_limit"],
     ),
     (
-        Flaw::AnswersTheUnknown,
+        Flaw::AnswersUnknownTransforms,
         &["transform_server::refuses_an_unknown_transform"],
     ),
     (
@@ -107,22 +107,22 @@ pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
         &["transform_server::keep_alive_answers_pipelined_requests_in_order"],
     ),
     (
-        Flaw::CountsTwice,
+        Flaw::CountsRepliesTwice,
         &["transform_server::bytes_requests_and_connections_are_counted_exactly"],
     ),
     (
-        Flaw::CountsNoDrain,
+        Flaw::DoesNotCountDrainedBytes,
         &["transform_server::what_is_drained_is_counted_as_read"],
     ),
     (
-        Flaw::ForgetsHalfRequests,
+        Flaw::DropsPartialRequests,
         &[
             "transform_server::a_request_split_at_any_one_place_is_the_same_request",
             "transform_server::keep_alive_answers_a_request_with_half_of_the_next_behind_it",
         ],
     ),
     (
-        Flaw::SlamsTheDoor,
+        Flaw::ClosesWithoutLingering,
         &[
             "transform_server::what_the_client_sends_after_the_reply_is_drained",
             "transform_server::what_the_client_sends_after_a_refusal_is_drained",
@@ -130,66 +130,66 @@ pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
         ],
     ),
     (
-        Flaw::MovesTheDeadline,
+        Flaw::ExtendsRequestDeadline,
         &["transform_server::a_byte_now_and_then_does_not_move_the_deadline"],
     ),
     (
-        Flaw::AcceptsEverybody,
+        Flaw::IgnoresConnectionLimit,
         &["transform_server::a_lingering_connection_counts_as_one"],
     ),
     (
-        Flaw::ForgetsTheGrace,
+        Flaw::IgnoresGrace,
         &[
             "transform_server::a_partly_read_request_is_finished",
             "poem_server::a_poem_in_flight_is_finished",
         ],
     ),
     (
-        Flaw::WaitsForTheIdle,
+        Flaw::KeepsIdleConnectionsAtShutdown,
         &["transform_server::idle_connections_are_closed_at_once_with_fin"],
     ),
     (
-        Flaw::OverlooksTheTruncated,
+        Flaw::IgnoresTruncatedRequests,
         &["transform_server::a_request_cut_short_by_fin_is_refused_as_truncated"],
     ),
     (
-        Flaw::LosesRepliesToAPanic,
+        Flaw::DropsRepliesBeforePanic,
         &["transform_server::replies_before_a_panic_are_delivered"],
     ),
     (
-        Flaw::TakesResetForTheEnd,
+        Flaw::TreatsResetAsEnd,
         &["poem_client::a_reset_in_mid_poem_is_connection_lost_and_not_a_poem"],
     ),
     (
-        Flaw::LosesTheOrder,
+        Flaw::ReturnsInArrivalOrder,
         &["poem_client::outcomes_come_in_the_order_of_the_requests_not_of_arrival"],
     ),
     (
-        Flaw::DecodesPerRead,
+        Flaw::DecodesEachRead,
         &["poem_client::a_character_cut_by_the_network_is_a_character"],
     ),
     (
-        Flaw::FetchesOneByOne,
+        Flaw::FetchesSequentially,
         &["poem_client::poems_are_fetched_all_at_once"],
     ),
     (
-        Flaw::ForgetsTheAddress,
+        Flaw::OmitsAddressFromErrors,
         &["poem_client::a_refused_connection_is_connection_failed"],
     ),
     (
-        Flaw::MovesTheTotal,
+        Flaw::ExtendsTotalDeadline,
         &["poem_client::a_byte_now_and_then_does_not_move_the_total_deadline"],
     ),
     (
-        Flaw::FailsWithTheTransform,
+        Flaw::FailsPoemWithTransform,
         &["transform_client::keeps_the_original_when_the_server_closes_without_a_reply"],
     ),
     (
-        Flaw::HidesTheFailure,
+        Flaw::HidesTransformFailure,
         &["transform_client::keeps_the_original_when_nobody_transforms"],
     ),
     (
-        Flaw::TransformsAtTheEnd,
+        Flaw::TransformsAfterAllPoems,
         &["transform_client::a_poem_is_transformed_before_the_others_have_arrived"],
     ),
     (
@@ -197,29 +197,29 @@ pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
         &["poem_client::cancelling_one_task_leaves_the_others"],
     ),
     (
-        Flaw::TriesOneAddress,
+        Flaw::TriesOnlyFirstAddress,
         &["poem_client::addresses_are_tried_in_order"],
     ),
     (
-        Flaw::AnswersWithoutTurns,
+        Flaw::DoesNotLimitTurns,
         &[
             "transform_server::pipelining_clients_of_one_thread_take_turns",
             "transform_server::a_client_that_waits_for_each_reply_is_not_held_up_by_pipeliners",
         ],
     ),
     (
-        Flaw::RepeatsATurn,
+        Flaw::TakesThreeTurnsInARow,
         &["transform_server::pipelining_clients_of_one_thread_take_turns"],
     ),
     (
-        Flaw::TalksToItself,
+        Flaw::UsesSelfConnection,
         &[
             "poem_client::a_fetch_that_connects_to_itself_is_connection_failed",
             "poem_client::a_transform_that_connects_to_itself_keeps_the_original",
         ],
     ),
     (
-        Flaw::KeepsThePort,
+        Flaw::ClosesSelfConnectionWithFin,
         &["poem_client::a_fetch_that_connects_to_itself_is_connection_failed"],
     ),
 ];

@@ -5,9 +5,9 @@ mod client;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod connection;
 mod flaw;
 mod server;
-mod serving;
 
 use std::io;
 use std::net::TcpListener;
@@ -104,7 +104,7 @@ fn catches(flaw: Flaw, names: &'static [&'static str]) -> impl Iterator<Item = T
 
 fn caught(flaw: Flaw, name: &str) -> Result<(), Failed> {
     let flawed: &'static Fifth = Box::leak(Box::new(Fifth(flaw)));
-    match find(name)?.put_to(&subject(flawed), common::seed()) {
+    match find(name)?.test(&subject(flawed), common::seed()) {
         Verdict::Failed(_) => Ok(()),
         other => Err(format!("expected {flaw:?} to be caught, came {other:?}").into()),
     }
@@ -120,7 +120,7 @@ fn skips() -> Result<(), Failed> {
     let subject = Arc::new(Subject::Command(command::subject()));
     for case in cases::all() {
         if let Some(lacking) = subject.lacks(&case) {
-            let verdict = case.put_to(&subject, common::seed());
+            let verdict = case.test(&subject, common::seed());
             if verdict != Verdict::Skipped(format!("needs {lacking}")) {
                 return Err(format!("{}: expected a skip, came {verdict:?}", case.path()).into());
             }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use poetry::event::Scene;
 use poetry::{CloseReason, Counters, Counts, Kind, Limits, Reporter, Service, Summary};
 
+use crate::connection::Connection;
 use crate::flaw::Flaw;
-use crate::serving::Connection;
 
 /// How often a thread looks up.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -98,7 +98,7 @@ impl Server {
         if let Some(acceptor) = self.acceptor.take() {
             drop(acceptor.join());
         }
-        let forgets = self.shared.flaw == Flaw::ForgetsTheGrace;
+        let forgets = self.shared.flaw == Flaw::IgnoresGrace;
         while self.shared.open() > 0 {
             if forgets || begun.elapsed() >= grace {
                 self.shared.stage.store(CUT, Ordering::SeqCst);
@@ -137,7 +137,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
     let mut task = 0;
     while !shared.is_stopping() {
         let full = shared.open() >= shared.limits.connections_max;
-        if full && shared.flaw != Flaw::AcceptsEverybody {
+        if full && shared.flaw != Flaw::IgnoresConnectionLimit {
             thread::sleep(TICK);
             continue;
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use conformance::{cases, pairing};
+use conformance::{cases, interop};
 
 use crate::tree::{ROOT, sources};
 
@@ -56,7 +56,7 @@ fn a_test_names_every_s_rule() {
 /// The rules that test functions, cases and pairings name.
 fn named_rules() -> BTreeSet<String> {
     let of_cases = cases::all().into_iter().flat_map(|case| case.rules);
-    let of_pairings = pairing::ALL.iter().flat_map(|pairing| pairing.rules);
+    let of_pairings = interop::ALL.iter().flat_map(|pairing| pairing.rules);
     let mut named: BTreeSet<String> = of_cases
         .chain(of_pairings)
         .map(|&rule| rule.to_owned())

@@ -30,9 +30,9 @@ impl Behaviour for NeverReplies {
 
 /// Sends as fast as it can until the client leaves.
 #[derive(Debug, Clone, Copy)]
-pub struct Endless;
+pub struct SendsForever;
 
-impl Behaviour for Endless {
+impl Behaviour for SendsForever {
     fn serve(&self, mut connection: Connection) -> Check {
         let piece = [b'x'; 8 << 10];
         while connection.try_send(&piece).is_ok() {}
@@ -42,12 +42,12 @@ impl Behaviour for Endless {
 
 /// Sends a byte now and then until the client leaves, or long after it should have left.
 #[derive(Debug, Clone, Copy)]
-pub struct TricklesOn {
+pub struct TricklesForever {
     /// Between two bytes.
     pub every: Duration,
 }
 
-impl Behaviour for TricklesOn {
+impl Behaviour for TricklesForever {
     fn serve(&self, mut connection: Connection) -> Check {
         const BYTES: usize = 600;
         for _ in 0..BYTES {

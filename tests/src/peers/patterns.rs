@@ -2,23 +2,23 @@
 
 use crate::connection::Connection;
 use crate::failure::Check;
-use crate::running::Running;
+use crate::running::RunningServer;
 
 /// A way to send bytes.
-pub trait Manner {
+pub trait SendPattern {
     /// Sends `bytes` to `server` in this way.
     ///
     /// # Errors
     /// The server does not take them.
-    fn send(&self, connection: &mut Connection, bytes: &[u8], server: &Running) -> Check;
+    fn send(&self, connection: &mut Connection, bytes: &[u8], server: &RunningServer) -> Check;
 }
 
 /// Sends all at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Whole;
 
-impl Manner for Whole {
-    fn send(&self, connection: &mut Connection, bytes: &[u8], _: &Running) -> Check {
+impl SendPattern for Whole {
+    fn send(&self, connection: &mut Connection, bytes: &[u8], _: &RunningServer) -> Check {
         connection.send(bytes)
     }
 }
@@ -27,8 +27,8 @@ impl Manner for Whole {
 #[derive(Debug, Clone, Copy)]
 pub struct SplitsEveryByte;
 
-impl Manner for SplitsEveryByte {
-    fn send(&self, connection: &mut Connection, bytes: &[u8], _: &Running) -> Check {
+impl SendPattern for SplitsEveryByte {
+    fn send(&self, connection: &mut Connection, bytes: &[u8], _: &RunningServer) -> Check {
         bytes.chunks(1).try_for_each(|byte| connection.send(byte))
     }
 }
@@ -37,8 +37,8 @@ impl Manner for SplitsEveryByte {
 #[derive(Debug, Clone, Copy)]
 pub struct SplitsAt(pub usize);
 
-impl Manner for SplitsAt {
-    fn send(&self, connection: &mut Connection, bytes: &[u8], server: &Running) -> Check {
+impl SendPattern for SplitsAt {
+    fn send(&self, connection: &mut Connection, bytes: &[u8], server: &RunningServer) -> Check {
         let (first, rest) = bytes.split_at(self.0);
         let read = server.counts()?.bytes_in + first.len() as u64;
         connection.send(first)?;
@@ -51,8 +51,8 @@ impl Manner for SplitsAt {
 #[derive(Debug, Clone, Copy)]
 pub struct CutsAtRandom(pub u64);
 
-impl Manner for CutsAtRandom {
-    fn send(&self, connection: &mut Connection, bytes: &[u8], _: &Running) -> Check {
+impl SendPattern for CutsAtRandom {
+    fn send(&self, connection: &mut Connection, bytes: &[u8], _: &RunningServer) -> Check {
         let mut random = fastrand::Rng::with_seed(self.0);
         let longest = random.usize(1..=bytes.len().max(1));
         let mut rest = bytes;

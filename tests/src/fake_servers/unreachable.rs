@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::failure::{Check, Failure, While};
+use crate::failure::{Check, During, Failure};
 
 /// An address that refuses: a port is held and nobody listens.
 #[derive(Debug)]

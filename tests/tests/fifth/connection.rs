@@ -45,7 +45,7 @@ impl<'s> Connection<'s> {
     pub(crate) fn new(stream: TcpStream, scene: Scene, shared: &'s Shared) -> Self {
         // A turn of the smallest requests, where only the order of turns is wrong.
         let buffer_bytes = match shared.flaw {
-            Flaw::RepeatsATurn => 9 * REQUESTS_PER_TURN_MAX as usize,
+            Flaw::TakesThreeTurnsInARow => 9 * REQUESTS_PER_TURN_MAX as usize,
             _ => READ_BUFFER_BYTES,
         };
         Self {
@@ -88,7 +88,7 @@ impl<'s> Connection<'s> {
     fn write_poem(&mut self, service: &PoemService, begun: Instant) -> Result<(), CloseReason> {
         let poem = service.poem.as_bytes();
         let chunks = service.pace.chunks(poem.len());
-        let dropped = usize::from(self.shared.flaw == Flaw::DropsTheLastChunk && chunks > 1);
+        let dropped = usize::from(self.shared.flaw == Flaw::DropsLastChunk && chunks > 1);
         for index in 0..chunks - dropped {
             self.wait_until(begun + service.pace.due(index))?;
             let chunk = service.pace.chunk(index, poem.len()).unwrap_or_default();
@@ -105,7 +105,7 @@ impl<'s> Connection<'s> {
                 return Ok(());
             }
             if self.read(left.min(TICK))? == Some(0) {
-                if self.shared.flaw == Flaw::TakesFinForLeaving {
+                if self.shared.flaw == Flaw::TreatsFinAsDisconnect {
                     return Err(CloseReason::Done);
                 }
                 // After FIN every read is over at once.
@@ -120,7 +120,10 @@ impl<'s> Connection<'s> {
         loop {
             let mid = decoder.is_mid_frame();
             self.in_flight = mid;
-            if !mid && self.shared.is_stopping() && self.shared.flaw != Flaw::WaitsForTheIdle {
+            if !mid
+                && self.shared.is_stopping()
+                && self.shared.flaw != Flaw::KeepsIdleConnectionsAtShutdown
+            {
                 return match self.was_busy {
                     true => self.linger(CloseReason::Done),
                     false => Ok(CloseReason::Done),
@@ -136,7 +139,7 @@ impl<'s> Connection<'s> {
             }
             match self.read(TICK)? {
                 None => {}
-                Some(0) if mid && self.shared.flaw != Flaw::OverlooksTheTruncated => {
+                Some(0) if mid && self.shared.flaw != Flaw::IgnoresTruncatedRequests => {
                     self.shared.counters.requests(1);
                     return self.refuse(Refusal::Truncated);
                 }
@@ -144,14 +147,17 @@ impl<'s> Connection<'s> {
                 Some(read) => {
                     self.await_turn();
                     let batch = self.answer(service, &mut decoder, read);
-                    if !mid || batch.answered > 0 || self.shared.flaw == Flaw::MovesTheDeadline {
+                    if !mid
+                        || batch.answered > 0
+                        || self.shared.flaw == Flaw::ExtendsRequestDeadline
+                    {
                         since = Instant::now();
                     }
                     if let Some(reason) = self.deliver(batch)? {
                         return Ok(reason);
                     }
                     self.end_turn();
-                    if self.shared.flaw == Flaw::ForgetsHalfRequests {
+                    if self.shared.flaw == Flaw::DropsPartialRequests {
                         decoder = Decoder::new(self.frame_bytes_max());
                     }
                 }
@@ -183,7 +189,7 @@ impl<'s> Connection<'s> {
 
     fn frame_bytes_max(&self) -> usize {
         match self.shared.flaw {
-            Flaw::IgnoresTheLimit => usize::MAX / 2,
+            Flaw::IgnoresFrameLimit => usize::MAX / 2,
             _ => self.shared.limits.frame_bytes_max,
         }
     }
@@ -208,7 +214,7 @@ impl<'s> Connection<'s> {
             let answered = panics::contain(|| service.answer(frame, limit, &mut batch.replies));
             match answered {
                 Ok(Err(Refusal::UnknownTransform { .. }))
-                    if self.shared.flaw == Flaw::AnswersTheUnknown =>
+                    if self.shared.flaw == Flaw::AnswersUnknownTransforms =>
                 {
                     netstring::encode(frame, &mut batch.replies);
                     batch.answered += 1;
@@ -217,7 +223,9 @@ impl<'s> Connection<'s> {
                 Ok(Err(refusal)) => batch.end = Some(End::Refused(refusal)),
                 Err(message) => batch.end = Some(End::Panicked(message)),
             }
-            if batch.end.is_none() && !service.keep_alive && self.shared.flaw != Flaw::AnswersTwice
+            if batch.end.is_none()
+                && !service.keep_alive
+                && self.shared.flaw != Flaw::AnswersAllInOneShot
             {
                 batch.end = Some(End::OneShot);
             }
@@ -233,7 +241,7 @@ impl<'s> Connection<'s> {
         self.in_flight = true;
         let counters = &self.shared.counters;
         let panicked = matches!(batch.end, Some(End::Panicked(_)));
-        let lost = panicked && self.shared.flaw == Flaw::LosesRepliesToAPanic;
+        let lost = panicked && self.shared.flaw == Flaw::DropsRepliesBeforePanic;
         let written = if lost {
             Ok(())
         } else {
@@ -242,7 +250,7 @@ impl<'s> Connection<'s> {
         match written {
             Ok(()) if batch.answered > 0 => {
                 counters.answered(batch.answered);
-                if self.shared.flaw == Flaw::CountsTwice {
+                if self.shared.flaw == Flaw::CountsRepliesTwice {
                     counters.requests(batch.answered);
                     counters.answered(batch.answered);
                 }
@@ -283,7 +291,8 @@ impl<'s> Connection<'s> {
     /// Finishes sending, drains for a while (S7), and ends for `reason`.
     fn linger(&mut self, reason: CloseReason) -> Result<CloseReason, CloseReason> {
         self.in_flight = true;
-        if self.shared.flaw == Flaw::SlamsTheDoor || self.stream.shutdown(Shutdown::Write).is_err()
+        if self.shared.flaw == Flaw::ClosesWithoutLingering
+            || self.stream.shutdown(Shutdown::Write).is_err()
         {
             return Ok(reason);
         }
@@ -320,7 +329,7 @@ impl<'s> Connection<'s> {
     }
 
     fn count_read(&self, bytes: u64) {
-        let drains = self.in_flight && self.shared.flaw == Flaw::CountsNoDrain;
+        let drains = self.in_flight && self.shared.flaw == Flaw::DoesNotCountDrainedBytes;
         if !drains {
             self.shared.counters.read(bytes);
         }

@@ -1,6 +1,6 @@
 //! Servers that are hostile or slow, each in one way and under one name; and the stand they play from.
 //!
-//! A [`Stand`] serves every connection in the same way from threads of its own. A [`Stage`] is played by the case
+//! A [`FakeServer`] serves every connection in the same way from threads of its own. A [`Listener`] is played by the case
 //! itself, line by line, where the order of things matters.
 
 pub mod broken;
@@ -18,13 +18,13 @@ use poetry::limits::LISTEN_BACKLOG;
 use socket2::{Domain, SockRef, Socket, Type};
 
 pub use broken::{ClosesWithoutReply, CutsReply, RepliesGarbage, RepliesTooLong, ResetsOnRequest};
-pub use endless::{Endless, NeverAnswers, NeverReplies, TricklesOn};
+pub use endless::{NeverAnswers, NeverReplies, SendsForever, TricklesForever};
 pub use serves::{Replies, Serves, ServesByteByByte};
 pub use unreachable::{NeverAccepts, Refuses};
 
 use crate::PATIENCE;
 use crate::connection::Connection;
-use crate::failure::{Check, Failure, While, of_system};
+use crate::failure::{Check, During, Failure, os_result};
 
 /// What a stand does with one connection. An error ends that connection and nothing else.
 pub trait Behaviour: Send + Sync + 'static {
@@ -37,14 +37,14 @@ pub trait Behaviour: Send + Sync + 'static {
 
 /// A server that behaves in one way.
 #[derive(Debug)]
-pub struct Stand {
+pub struct FakeServer {
     address: SocketAddr,
     accepted: Arc<AtomicUsize>,
     stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Stand {
+impl FakeServer {
     /// A stand on a free port of 127.0.0.1.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ fn accept_all(
     }
 }
 
-impl Drop for Stand {
+impl Drop for FakeServer {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
         // Wakes the thread, which then sees that it is to stop.
@@ -118,12 +118,12 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// A server that the case plays itself.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
 }
 
-impl Stage {
+impl Listener {
     /// A stage on a free port of 127.0.0.1.
     ///
     /// # Errors
@@ -154,7 +154,7 @@ impl Stage {
     /// None comes.
     pub fn accept(&self) -> Check<Connection> {
         let accepted = self.listener.accept();
-        let (stream, _) = of_system(accepted, "expected a client to connect")?;
+        let (stream, _) = os_result(accepted, "expected a client to connect")?;
         Connection::of(stream).during("setting up a connection")
     }
 
@@ -162,7 +162,7 @@ impl Stage {
     ///
     /// # Errors
     /// Somebody has.
-    pub fn expect_nobody(&self) -> Check {
+    pub fn expect_no_client(&self) -> Check {
         self.listener
             .set_nonblocking(true)
             .during("looking for clients")?;

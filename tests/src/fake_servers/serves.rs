@@ -34,15 +34,15 @@ impl Behaviour for ServesByteByByte {
 #[derive(Debug, Clone)]
 pub struct Replies {
     /// The length of the request, in bytes on the wire.
-    pub to: usize,
+    pub request_bytes: usize,
     /// What is sent for it.
-    pub with: Vec<u8>,
+    pub reply: Vec<u8>,
 }
 
 impl Behaviour for Replies {
     fn serve(&self, mut connection: Connection) -> Check {
-        connection.receive(self.to)?;
-        connection.send(&self.with)?;
+        connection.receive(self.request_bytes)?;
+        connection.send(&self.reply)?;
         connection.half_close()?;
         connection.receive_to_end().map(drop)
     }

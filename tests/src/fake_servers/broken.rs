@@ -59,15 +59,15 @@ impl Behaviour for CutsReply {
 #[derive(Debug, Clone, Copy)]
 pub struct RepliesTooLong {
     /// The length of the request, in bytes on the wire.
-    pub to: usize,
+    pub request_bytes: usize,
     /// The length of the reply's payload.
-    pub with: usize,
+    pub reply_bytes: usize,
 }
 
 impl Behaviour for RepliesTooLong {
     fn serve(&self, mut connection: Connection) -> Check {
-        connection.receive(self.to)?;
-        connection.send(&wire::netstring(wire::text(self.with)))?;
+        connection.receive(self.request_bytes)?;
+        connection.send(&wire::netstring(wire::text(self.reply_bytes)))?;
         connection.receive_to_end().map(drop)
     }
 }

@@ -7,13 +7,13 @@ use crate::case::{Need, Role, Verdict, verdict};
 use crate::context::Context;
 use crate::failure::{Check, Failure, equal};
 use crate::fetching::{expect_poem, plain, transformed as asked};
-use crate::running::Running;
+use crate::running::RunningServer;
 use crate::subject::Subject;
 use crate::wire::transformed;
 
 /// A sentence about a client and the servers of another subject, and the poems they are given.
 #[derive(Clone, Copy)]
-pub struct Pairing {
+pub struct Interop {
     /// The sentence, in snake case.
     pub name: &'static str,
     /// The rules of SEMANTICS.md that it tests.
@@ -23,37 +23,37 @@ pub struct Pairing {
 }
 
 /// Every pairing.
-pub const ALL: &[Pairing] = &[
-    Pairing {
+pub const ALL: &[Interop] = &[
+    Interop {
         name: "fetches_every_poem_at_once",
         rules: &["S1", "S10", "S12"],
         run: fetches_every_poem_at_once,
     },
-    Pairing {
+    Interop {
         name: "fetches_slow_poems_as_they_come",
         rules: &["S1", "S10", "S12"],
         run: fetches_slow_poems_as_they_come,
     },
-    Pairing {
+    Interop {
         name: "has_every_poem_transformed_in_one_shot",
         rules: &["S3", "S5", "S13"],
         run: has_every_poem_transformed_in_one_shot,
     },
-    Pairing {
+    Interop {
         name: "has_every_poem_transformed_by_a_server_that_keeps_alive",
         rules: &["S3", "S5", "S13"],
         run: has_every_poem_transformed_by_a_server_that_keeps_alive,
     },
-    Pairing {
+    Interop {
         name: "keeps_the_original_of_what_is_refused",
         rules: &["S4", "S13"],
         run: keeps_the_original_of_what_is_refused,
     },
 ];
 
-impl Pairing {
+impl Interop {
     /// Puts the pairing to a client and the servers of another subject, with these poems.
-    pub fn put_to(
+    pub fn test(
         self,
         client: &Arc<Subject>,
         servers: &Arc<Subject>,
@@ -77,7 +77,7 @@ impl Pairing {
 }
 
 /// A server for each poem.
-fn serve_all(servers: &Context, poems: &[String]) -> Check<Vec<Running>> {
+fn serve_all(servers: &Context, poems: &[String]) -> Check<Vec<RunningServer>> {
     poems
         .iter()
         .map(|poem| servers.poem(poem).start())
@@ -93,7 +93,7 @@ fn expect_all<'p>(
 }
 
 /// The ledger of the poem servers: every connection served to its end, every byte of it received.
-fn settle(running: &[Running], poems: &[String]) -> Check {
+fn settle(running: &[RunningServer], poems: &[String]) -> Check {
     for (server, poem) in running.iter().zip(poems) {
         let counts = server.settled(1)?;
         let came = (counts.answered, counts.closed.done, counts.bytes_out);
@@ -139,7 +139,12 @@ fn fetches_slow_poems_as_they_come(client: &Context, servers: &Context, poems: &
 const TRANSFORMS: [&str; 3] = ["cummingsify", "shout", "reverse"];
 
 /// Every poem by every transform, all at once, through one server.
-fn has_transformed(client: &Context, servers: &Context, poems: &[String], via: &Running) -> Check {
+fn has_transformed(
+    client: &Context,
+    servers: &Context,
+    poems: &[String],
+    via: &RunningServer,
+) -> Check {
     let running = serve_all(servers, poems)?;
     let (mut requests, mut expected, mut bytes_out) = (Vec::new(), Vec::new(), 0);
     for transform in TRANSFORMS {
