@@ -36,13 +36,13 @@ pub(crate) trait ServeConnection: Send + Sync + 'static {
     fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason;
 }
 
-type Serve = dyn Fn(&mut Connection<'_, Socket>) -> CloseReason + Send + Sync;
+type ServeFn = dyn Fn(&mut Connection<'_, Socket>) -> CloseReason + Send + Sync;
 
 /// The state that the threads of a server share.
 pub(crate) struct ServerState {
     pub(crate) listener: Listener,
     pub(crate) open: OpenConnections,
-    serve: Box<Serve>,
+    serve: Box<ServeFn>,
     begins_in_flight: bool,
     limits: Limits,
     write_timeout: WriteTimeout,

@@ -43,7 +43,11 @@ impl fmt::Display for FirstError {
     }
 }
 
-impl std::error::Error for FirstError {}
+impl std::error::Error for FirstError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.failure.error())
+    }
+}
 
 impl<T: 'static> DeferredList<T> {
     /// Creates a list of `members`.

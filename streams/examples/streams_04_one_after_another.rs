@@ -1,8 +1,8 @@
-//! Step 4: many poems, one after another. The second is not asked for before the first has ended. (The join `in_order`
-//! is another one: it fetches whole poems at once.) The first failure ends the step.
+//! Step 4: many poems, one after another. The second is not asked for before the first has ended. The first failure ends
+//! the step.
 //!
 //! ```sh
-//! cargo run -p quatrain-streams --example streams_04_in_order -- 10001 10002
+//! cargo run -p quatrain-streams --example streams_04_one_after_another -- 10001 10002
 //! ```
 
 mod common;
