@@ -102,8 +102,8 @@ fn step_3_shows_the_first_line() {
 }
 
 #[test]
-fn step_4_shows_poems_in_order() {
-    let [own, given] = shown_both_ways("04_in_order", 2, false);
+fn step_4_shows_one_poem_after_another() {
+    let [own, given] = shown_both_ways("04_one_after_another", 2, false);
     assert_eq!(own, [OWN_ONE, OWN_TWO].concat());
     assert_eq!(given, [ONE, TWO].concat());
 }
@@ -135,7 +135,7 @@ fn wrong_arguments_end_a_step_with_status_2_and_a_message() {
         "01_whole",
         "02_lines",
         "03_title",
-        "04_in_order",
+        "04_one_after_another",
         "05_as_they_come",
         "06_read_aloud",
         "07_transformed",
