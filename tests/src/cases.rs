@@ -1,4 +1,4 @@
-//! All cases. A file is about one role and one side of it; a case is a function whose name is its sentence.
+//! All cases. Each file covers one aspect of one role; each case is a function whose name states what it checks.
 
 mod client_cancels;
 mod client_connects_to_itself;
@@ -17,12 +17,12 @@ mod server_stops;
 mod server_survives;
 mod server_turns;
 mod server_waits;
-mod transform_asked;
 mod transform_falls_back;
+mod transform_requests;
 
 use crate::case::Case;
 
-/// Every case, in the order of the files.
+/// Every case, file by file.
 pub fn all() -> Vec<Case> {
     [
         poem_served::CASES,
@@ -42,7 +42,7 @@ pub fn all() -> Vec<Case> {
         server_survives::CASES,
         server_stops::CASES,
         server_counts::CASES,
-        transform_asked::CASES,
+        transform_requests::CASES,
         transform_falls_back::CASES,
     ]
     .concat()

@@ -1,7 +1,7 @@
-//! A fetch from a free port of this machine can connect to itself: the kernel picks the fetched port as the source. It
-//! must fail at once, as a refused connection does (S11), and must not keep the port from the server that belongs there.
+//! A fetch from a free local port can connect to itself when the kernel picks that port as the source. It must fail at
+//! once, like a refused connection (S11), and leave the port free for the server it belongs to.
 //!
-//! Each case moves its own thread into a network namespace with one ephemeral port, so that the kernel has no choice.
+//! Each case moves its thread into a network namespace with one ephemeral port, so the kernel has no choice.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::fetching::{expect_failure, expect_original, plain, transformed};
 use crate::namespace::Namespace;
 
 cases! { PoemClient:
-    a_fetch_that_connects_to_itself_is_connection_failed [S11],
+    a_fetch_that_connects_to_itself_is_reported_as_connection_failed [S11],
     a_transform_that_connects_to_itself_keeps_the_original [S11 S13],
 }
 
-/// Far from the case's own limit, and long enough that no load on the machine causes it: a client that keeps the
-/// connection reports this timeout instead of the failure.
+/// A client that keeps the connection reports this timeout instead of the failure. It is far below the time limit of
+/// a case, and long enough that load on the machine does not cause it.
 const IDLE: Duration = Duration::from_secs(5);
 /// The only ephemeral port of the namespace.
 const PORT: u16 = 40_001;
@@ -34,14 +34,14 @@ fn is_self_connected(failure: &FetchFailure) -> bool {
     *failure == FetchFailure::self_connected()
 }
 
-/// The port can be bound again, without `SO_REUSEADDR`: the connection left neither itself nor a TIME_WAIT behind.
+/// Expects that the port can be bound without `SO_REUSEADDR`: neither the connection nor a TIME_WAIT still holds it.
 fn expect_free_port() -> Check {
     Listener::at(address())
         .map(drop)
-        .during("binding the port that was fetched")
+        .during("binding the fetched port")
 }
 
-fn a_fetch_that_connects_to_itself_is_connection_failed(context: &Context) -> Check {
+fn a_fetch_that_connects_to_itself_is_reported_as_connection_failed(context: &Context) -> Check {
     let namespace = Namespace::enter()?;
     let client = context.client_with(|limits| limits.idle_timeout = IDLE)?;
     let outcome = namespace.with_one_ephemeral_port(PORT, || client.fetch_one(plain(address())))?;

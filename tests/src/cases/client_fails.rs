@@ -1,4 +1,4 @@
-//! Poems that do not arrive (S11, S15): each way told apart, each with its address, and none at another's expense.
+//! Failed fetches (S11, S15): each failure has its own status, names its address and leaves other fetches alone.
 
 use std::time::Duration;
 
@@ -8,36 +8,36 @@ use poetry::{FetchFailure, FetchRequest, Outcome, Peer};
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, equal};
-use crate::fake_servers::TricklesForever;
 use crate::fake_servers::{
     FakeServer, Listener, NeverAccepts, NeverAnswers, Refuses, SendsForever, Serves,
+    TricklesForever,
 };
 use crate::fetching::{expect_failure, expect_poem, plain};
 use crate::wire::text;
 
 cases! { PoemClient:
-    a_refused_connection_is_connection_failed [S11],
-    a_name_without_addresses_is_connection_failed [S11 S10],
-    a_name_that_does_not_resolve_is_connection_failed_with_its_cause [S11 S10],
-    when_every_address_fails_the_connection_failed [S11 S10],
-    a_server_that_never_accepts_is_connection_failed [S11 S15],
-    a_reset_in_mid_poem_is_connection_lost_and_not_a_poem [S11],
-    a_reset_before_the_first_byte_is_connection_lost [S11],
-    a_reset_before_the_client_may_have_looked_is_connection_lost [S11],
-    a_server_that_never_answers_is_timed_out [S11 S15],
-    a_server_that_falls_silent_in_mid_poem_is_timed_out [S11 S15],
-    a_byte_now_and_then_does_not_move_the_total_deadline [S11 S15],
+    a_refused_connection_is_reported_as_connection_failed [S11],
+    a_name_without_addresses_is_reported_as_connection_failed [S11 S10],
+    an_unresolved_name_is_reported_as_connection_failed_with_its_cause [S11 S10],
+    a_fetch_whose_every_address_fails_is_reported_as_connection_failed [S11 S10],
+    a_server_that_never_accepts_is_reported_as_connection_failed [S11 S15],
+    a_reset_mid_poem_is_reported_as_connection_lost_not_as_a_poem [S11],
+    a_reset_before_the_first_byte_is_reported_as_connection_lost [S11],
+    a_reset_before_the_client_sees_the_connection_is_reported_as_connection_lost [S11],
+    a_server_that_never_answers_times_out [S11 S15],
+    a_server_that_falls_silent_mid_poem_times_out [S11 S15],
+    a_trickle_of_bytes_does_not_extend_the_total_deadline [S11 S15],
     an_endless_poem_is_too_long [S11 S15],
     a_poem_one_byte_over_the_limit_is_too_long [S11 S15],
-    bytes_that_are_not_utf8_are_an_error_at_their_place [S11 S12],
-    a_poem_that_ends_within_a_character_is_not_utf8 [S11 S12],
-    every_failure_is_told_apart_and_none_disturbs_another [S11],
-    bytes_received_are_told_of_a_failed_fetch_too [S11],
+    invalid_utf8_is_reported_with_its_offset [S11 S12],
+    a_poem_that_ends_inside_a_character_is_reported_as_not_utf8 [S11 S12],
+    failures_are_distinguished_and_do_not_affect_other_fetches [S11],
+    a_failed_fetch_reports_the_bytes_it_received [S11],
 }
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Whether a failure is of a kind.
+/// Whether a failure is of the expected kind.
 type Fits = fn(&FetchFailure) -> bool;
 
 const FAILED: Fits = |failure| matches!(failure, FetchFailure::ConnectionFailed { .. });
@@ -45,31 +45,31 @@ const LOST: Fits = |failure| matches!(failure, FetchFailure::ConnectionLost { ..
 const IDLE: Fits = |failure| *failure == FetchFailure::TimedOut(Timeout::Idle);
 const TOTAL: Fits = |failure| *failure == FetchFailure::TimedOut(Timeout::Total);
 
-fn a_refused_connection_is_connection_failed(context: &Context) -> Check {
-    let nobody = Refuses::new()?;
-    let outcome = context.client()?.fetch_one(plain(nobody.address()))?;
+fn a_refused_connection_is_reported_as_connection_failed(context: &Context) -> Check {
+    let refusing = Refuses::new()?;
+    let outcome = context.client()?.fetch_one(plain(refusing.address()))?;
     expect_failure(
         &outcome,
         "connection failed",
-        &nobody.address().to_string(),
+        &refusing.address().to_string(),
         FAILED,
     )
 }
 
-fn of_peer(peer: Peer) -> Vec<FetchRequest> {
+fn request_to(peer: Peer) -> Vec<FetchRequest> {
     vec![FetchRequest { peer, via: None }]
 }
 
-fn a_name_without_addresses_is_connection_failed(context: &Context) -> Check {
+fn a_name_without_addresses_is_reported_as_connection_failed(context: &Context) -> Check {
     let outcome = &context
         .client()?
-        .fetch(of_peer(Peer::new("nowhere", Vec::new())))?[0];
+        .fetch(request_to(Peer::new("nowhere", Vec::new())))?[0];
     expect_failure(outcome, "connection failed", "nowhere", FAILED)
 }
 
-fn a_name_that_does_not_resolve_is_connection_failed_with_its_cause(context: &Context) -> Check {
+fn an_unresolved_name_is_reported_as_connection_failed_with_its_cause(context: &Context) -> Check {
     let peer = Peer::unresolved("no.such.name:1", "no such name");
-    let outcome = &context.client()?.fetch(of_peer(peer))?[0];
+    let outcome = &context.client()?.fetch(request_to(peer))?[0];
     expect_failure(
         outcome,
         "connection failed: no such name",
@@ -78,14 +78,14 @@ fn a_name_that_does_not_resolve_is_connection_failed_with_its_cause(context: &Co
     )
 }
 
-fn when_every_address_fails_the_connection_failed(context: &Context) -> Check {
+fn a_fetch_whose_every_address_fails_is_reported_as_connection_failed(context: &Context) -> Check {
     let (one, two) = (Refuses::new()?, Refuses::new()?);
     let peer = Peer::new("two addresses", vec![one.address(), two.address()]);
-    let outcome = &context.client()?.fetch(of_peer(peer))?[0];
+    let outcome = &context.client()?.fetch(request_to(peer))?[0];
     expect_failure(outcome, "connection failed", "two addresses", FAILED)
 }
 
-fn a_server_that_never_accepts_is_connection_failed(context: &Context) -> Check {
+fn a_server_that_never_accepts_is_reported_as_connection_failed(context: &Context) -> Check {
     let never = NeverAccepts::new()?;
     let client = context.client_with(|limits| limits.connect_timeout = SHORT)?;
     let outcome = client.fetch_one(plain(never.address()))?;
@@ -97,7 +97,7 @@ fn a_server_that_never_accepts_is_connection_failed(context: &Context) -> Check 
     )
 }
 
-/// What becomes of a fetch whose server sends `bytes` and, when they were read, breaks the connection.
+/// The outcome, and the address, of a fetch whose server sends `bytes` and resets the connection once they are read.
 fn reset_after(context: &Context, bytes: &[u8]) -> Check<(Outcome, String)> {
     let listener = Listener::new()?;
     let fetching = context.client()?.start(vec![plain(listener.address())]);
@@ -109,18 +109,20 @@ fn reset_after(context: &Context, bytes: &[u8]) -> Check<(Outcome, String)> {
     Ok((fetching.outcome()?, listener.address().to_string()))
 }
 
-fn a_reset_in_mid_poem_is_connection_lost_and_not_a_poem(context: &Context) -> Check {
+fn a_reset_mid_poem_is_reported_as_connection_lost_not_as_a_poem(context: &Context) -> Check {
     let (outcome, address) = reset_after(context, b"half a ")?;
     expect_failure(&outcome, "connection lost", &address, LOST)
 }
 
-fn a_reset_before_the_first_byte_is_connection_lost(context: &Context) -> Check {
+fn a_reset_before_the_first_byte_is_reported_as_connection_lost(context: &Context) -> Check {
     let (outcome, address) = reset_after(context, b"")?;
     expect_failure(&outcome, "connection lost", &address, LOST)
 }
 
-/// So many that some are reset before their client has heard that they are made.
-fn a_reset_before_the_client_may_have_looked_is_connection_lost(context: &Context) -> Check {
+/// Enough connections that some are reset before the client learns that they are established.
+fn a_reset_before_the_client_sees_the_connection_is_reported_as_connection_lost(
+    context: &Context,
+) -> Check {
     const MANY: usize = 50;
     let listener = Listener::new()?;
     let address = listener.address().to_string();
@@ -136,7 +138,7 @@ fn a_reset_before_the_client_may_have_looked_is_connection_lost(context: &Contex
     Ok(())
 }
 
-fn a_server_that_never_answers_is_timed_out(context: &Context) -> Check {
+fn a_server_that_never_answers_times_out(context: &Context) -> Check {
     let server = FakeServer::start(NeverAnswers)?;
     let client = context.client_with(|limits| limits.idle_timeout = SHORT)?;
     let outcome = client.fetch_one(plain(server.address()))?;
@@ -148,7 +150,7 @@ fn a_server_that_never_answers_is_timed_out(context: &Context) -> Check {
     )
 }
 
-fn a_server_that_falls_silent_in_mid_poem_is_timed_out(context: &Context) -> Check {
+fn a_server_that_falls_silent_mid_poem_times_out(context: &Context) -> Check {
     let listener = Listener::new()?;
     let client = context.client_with(|limits| limits.idle_timeout = SHORT)?;
     let fetching = client.start(vec![plain(listener.address())]);
@@ -164,7 +166,7 @@ fn a_server_that_falls_silent_in_mid_poem_is_timed_out(context: &Context) -> Che
     server.expect_closed().map(drop)
 }
 
-fn a_byte_now_and_then_does_not_move_the_total_deadline(context: &Context) -> Check {
+fn a_trickle_of_bytes_does_not_extend_the_total_deadline(context: &Context) -> Check {
     let server = FakeServer::start(TricklesForever {
         every: Duration::from_millis(15),
     })?;
@@ -215,18 +217,18 @@ fn not_utf8(context: &Context, bytes: &[u8], at: u64) -> Check {
     })
 }
 
-fn bytes_that_are_not_utf8_are_an_error_at_their_place(context: &Context) -> Check {
+fn invalid_utf8_is_reported_with_its_offset(context: &Context) -> Check {
     not_utf8(context, b"caf\xe9 au lait\n", 3)
 }
 
-fn a_poem_that_ends_within_a_character_is_not_utf8(context: &Context) -> Check {
+fn a_poem_that_ends_inside_a_character_is_reported_as_not_utf8(context: &Context) -> Check {
     not_utf8(context, b"a wave \xf0\x9f\x8c", 7)
 }
 
-fn every_failure_is_told_apart_and_none_disturbs_another(context: &Context) -> Check {
+fn failures_are_distinguished_and_do_not_affect_other_fetches(context: &Context) -> Check {
     let good = FakeServer::start(Serves(text(2_000).into()))?;
     let (refuses, silent) = (Refuses::new()?, FakeServer::start(NeverAnswers)?);
-    let (endless, odd) = (
+    let (endless, invalid) = (
         FakeServer::start(SendsForever)?,
         FakeServer::start(Serves(b"\xff".into()))?,
     );
@@ -242,7 +244,7 @@ fn every_failure_is_told_apart_and_none_disturbs_another(context: &Context) -> C
         good.address(),
         silent.address(),
         endless.address(),
-        odd.address(),
+        invalid.address(),
         good.address(),
     ];
     let fetching = client.start(addresses.iter().map(|&address| plain(address)).collect());
@@ -273,7 +275,7 @@ fn every_failure_is_told_apart_and_none_disturbs_another(context: &Context) -> C
     expect_poem(&client.fetch_one(plain(good.address()))?, &text(2_000))
 }
 
-fn bytes_received_are_told_of_a_failed_fetch_too(context: &Context) -> Check {
+fn a_failed_fetch_reports_the_bytes_it_received(context: &Context) -> Check {
     let (outcome, _) = reset_after(context, b"half a ")?;
     equal("bytes received", &outcome.bytes, &7)
 }

@@ -1,4 +1,5 @@
-//! Poems that arrive (S10, S12, S14, S15): whole, at once, in the order of the requests, from whoever answers.
+//! Successful fetches (S10, S12, S14, S15): whole poems, concurrently, in request order, from the first address that
+//! answers.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -15,37 +16,36 @@ use crate::failure::{Check, Failure, ensure, equal, same_bytes};
 use crate::fake_servers::{
     Behaviour, FakeServer, Listener, NeverAccepts, Refuses, Serves, ServesByteByByte,
 };
-use crate::fetching::Fetcher;
-use crate::fetching::{expect_poem, plain};
+use crate::fetching::{Fetcher, expect_poem, plain};
 use crate::wire::{NON_ASCII, text};
 
 cases! { PoemClient:
-    gets_a_poem_to_its_last_byte [S1 S10],
+    fetches_a_poem_to_its_last_byte [S1 S10],
     an_empty_poem_is_a_poem [S1],
-    gets_a_poem_of_many_megabytes [S1 S15],
-    a_character_cut_by_the_network_is_a_character [S12],
-    a_poem_that_comes_byte_by_byte_is_the_same_poem [S1 S12],
-    poems_are_fetched_all_at_once [S10],
-    outcomes_come_in_the_order_of_the_requests_not_of_arrival [S10],
-    the_same_server_twice_is_two_poems [S10],
-    no_requests_have_no_outcomes [S10],
-    a_thousand_poems_are_fetched_at_once [S10 S15] needs [ManyConnections],
-    one_fetch_at_a_time_is_one_after_another [S10 S15],
-    no_more_fetches_than_the_limit_are_under_way [S15],
-    two_fetches_of_one_client_have_a_limit_each [S14 S15],
+    fetches_a_poem_of_many_megabytes [S1 S15],
+    a_character_split_across_reads_arrives_whole [S12],
+    a_poem_sent_byte_by_byte_arrives_unchanged [S1 S12],
+    poems_are_fetched_concurrently [S10],
+    outcomes_are_in_request_order_not_arrival_order [S10],
+    two_requests_to_one_server_are_two_fetches [S10],
+    an_empty_list_of_requests_has_no_outcomes [S10],
+    a_thousand_poems_are_fetched_concurrently [S10 S15] needs [ManyConnections],
+    a_limit_of_one_fetches_one_poem_after_another [S10 S15],
+    concurrent_fetches_stay_within_the_limit [S15],
+    each_fetch_call_of_a_client_has_its_own_limit [S14 S15],
     addresses_are_tried_in_order [S10],
     the_first_address_that_answers_is_the_only_one_used [S10],
-    an_address_that_never_accepts_gives_way_to_the_next [S10 S15],
-    fetches_over_ipv6_too [S10],
-    two_threads_fetch_as_one_client [S10],
-    a_client_can_be_used_again [S14],
+    a_connect_timeout_moves_on_to_the_next_address [S10 S15],
+    fetches_over_ipv6 [S10],
+    a_client_of_two_threads_fetches_every_poem [S10],
+    a_client_can_be_reused [S14],
     a_client_can_be_used_by_two_threads_at_once [S14],
-    says_nothing_to_a_poem_server_and_closes_after_it [S1],
-    data_keeps_a_fetch_from_being_idle [S15],
-    a_poem_as_long_as_the_limit_is_a_poem [S15],
+    sends_nothing_to_a_poem_server_and_closes_after_its_fin [S1],
+    incoming_data_restarts_the_idle_timeout [S15],
+    a_poem_exactly_at_the_limit_is_accepted [S15],
 }
 
-fn gets_a_poem_to_its_last_byte(context: &Context) -> Check {
+fn fetches_a_poem_to_its_last_byte(context: &Context) -> Check {
     let server = FakeServer::start(Serves(text(1_500).into()))?;
     let outcome = context.client()?.fetch_one(plain(server.address()))?;
     expect_poem(&outcome, &text(1_500))?;
@@ -59,7 +59,7 @@ fn an_empty_poem_is_a_poem(context: &Context) -> Check {
     equal("bytes received", &outcome.bytes, &0)
 }
 
-fn gets_a_poem_of_many_megabytes(context: &Context) -> Check {
+fn fetches_a_poem_of_many_megabytes(context: &Context) -> Check {
     let poem = text(20 << 20);
     let server = FakeServer::start(Serves(poem.clone().into()))?;
     expect_poem(
@@ -68,20 +68,20 @@ fn gets_a_poem_of_many_megabytes(context: &Context) -> Check {
     )
 }
 
-fn a_character_cut_by_the_network_is_a_character(context: &Context) -> Check {
+fn a_character_split_across_reads_arrives_whole(context: &Context) -> Check {
     let listener = Listener::new()?;
     let fetching = context.client()?.start(vec![plain(listener.address())]);
     let mut server = listener.accept()?;
     for (sent, byte) in NON_ASCII.as_bytes().chunks(1).enumerate() {
         server.send(byte)?;
-        // Only when the client has read one byte is the next one sent: every character is cut for certain.
+        // Each byte waits until the client has read the one before, so every multi-byte character is split.
         fetching.wait_read(0, sent as u64 + 1)?;
     }
     drop(server);
     expect_poem(&fetching.outcome()?, NON_ASCII)
 }
 
-fn a_poem_that_comes_byte_by_byte_is_the_same_poem(context: &Context) -> Check {
+fn a_poem_sent_byte_by_byte_arrives_unchanged(context: &Context) -> Check {
     let poem = NON_ASCII.repeat(20);
     let server = FakeServer::start(ServesByteByByte(poem.clone().into()))?;
     expect_poem(
@@ -90,7 +90,7 @@ fn a_poem_that_comes_byte_by_byte_is_the_same_poem(context: &Context) -> Check {
     )
 }
 
-fn poems_are_fetched_all_at_once(context: &Context) -> Check {
+fn poems_are_fetched_concurrently(context: &Context) -> Check {
     let listeners = (0..10)
         .map(|_| Listener::new())
         .collect::<Check<Vec<_>>>()?;
@@ -99,7 +99,7 @@ fn poems_are_fetched_all_at_once(context: &Context) -> Check {
         .map(|listener| plain(listener.address()))
         .collect();
     let fetching = context.client()?.start(requests);
-    // Nobody says a word before everybody has been called.
+    // No server sends before the client has connected to all of them.
     let servers = listeners
         .iter()
         .map(Listener::accept)
@@ -113,7 +113,7 @@ fn poems_are_fetched_all_at_once(context: &Context) -> Check {
     Ok(())
 }
 
-fn outcomes_come_in_the_order_of_the_requests_not_of_arrival(context: &Context) -> Check {
+fn outcomes_are_in_request_order_not_arrival_order(context: &Context) -> Check {
     let listeners = (0..4).map(|_| Listener::new()).collect::<Check<Vec<_>>>()?;
     let requests = listeners
         .iter()
@@ -129,7 +129,7 @@ fn outcomes_come_in_the_order_of_the_requests_not_of_arrival(context: &Context) 
         };
         fetching
             .journal()
-            .wait_for("a poem finished before the next begins", |events| {
+            .wait_for("one poem finished before the next begins", |events| {
                 events.iter().any(finished)
             })?;
     }
@@ -139,7 +139,7 @@ fn outcomes_come_in_the_order_of_the_requests_not_of_arrival(context: &Context) 
     Ok(())
 }
 
-fn the_same_server_twice_is_two_poems(context: &Context) -> Check {
+fn two_requests_to_one_server_are_two_fetches(context: &Context) -> Check {
     let listener = Listener::new()?;
     let fetching = context.client()?.start(vec![plain(listener.address()); 2]);
     for _ in 0..2 {
@@ -151,11 +151,11 @@ fn the_same_server_twice_is_two_poems(context: &Context) -> Check {
         .try_for_each(|outcome| expect_poem(outcome, "the poem"))
 }
 
-fn no_requests_have_no_outcomes(context: &Context) -> Check {
+fn an_empty_list_of_requests_has_no_outcomes(context: &Context) -> Check {
     context.client()?.fetch(Vec::new()).map(drop)
 }
 
-fn a_thousand_poems_are_fetched_at_once(context: &Context) -> Check {
+fn a_thousand_poems_are_fetched_concurrently(context: &Context) -> Check {
     let listener = Listener::new()?;
     let fetching = context
         .client()?
@@ -172,51 +172,55 @@ fn a_thousand_poems_are_fetched_at_once(context: &Context) -> Check {
         .try_for_each(|outcome| expect_poem(outcome, &text(600)))
 }
 
-/// Serves a poem, and notes how many connections there were at once at most.
+/// Serves a poem, and records the peak of concurrent connections.
 #[derive(Clone, Default)]
-struct NotesThePeak {
+struct RecordsPeak {
     now: Arc<AtomicUsize>,
     peak: Arc<AtomicUsize>,
 }
 
-impl Behaviour for NotesThePeak {
+impl Behaviour for RecordsPeak {
     fn serve(&self, mut connection: Connection) -> Check {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(now, Ordering::SeqCst);
         connection.send(b"half a ")?;
-        // The poem takes its time, so that fetches that do not wait their turn meet.
+        // A pause in mid-poem, so that fetches beyond the limit would overlap.
         thread::sleep(Duration::from_millis(10));
         connection.send(b"poem")?;
-        // Before the client can know that it has it all.
+        // Counted down before the client can see the end of the poem.
         self.now.fetch_sub(1, Ordering::SeqCst);
         Ok(())
     }
 }
 
 fn peak_of(context: &Context, fetches_max: usize) -> Check<usize> {
-    let notes = NotesThePeak::default();
-    let server = FakeServer::start(notes.clone())?;
+    let behaviour = RecordsPeak::default();
+    let server = FakeServer::start(behaviour.clone())?;
     let client = context.client_with(|limits| limits.fetches_max = fetches_max)?;
     let outcomes = client.fetch(vec![plain(server.address()); 12])?;
     outcomes
         .iter()
         .try_for_each(|outcome| expect_poem(outcome, "half a poem"))?;
-    Ok(notes.peak.load(Ordering::SeqCst))
+    Ok(behaviour.peak.load(Ordering::SeqCst))
 }
 
-fn one_fetch_at_a_time_is_one_after_another(context: &Context) -> Check {
-    equal("connections at once, at most", &peak_of(context, 1)?, &1)
+fn a_limit_of_one_fetches_one_poem_after_another(context: &Context) -> Check {
+    equal(
+        "the peak of concurrent connections",
+        &peak_of(context, 1)?,
+        &1,
+    )
 }
 
-fn no_more_fetches_than_the_limit_are_under_way(context: &Context) -> Check {
+fn concurrent_fetches_stay_within_the_limit(context: &Context) -> Check {
     let peak = peak_of(context, 3)?;
     ensure(peak <= 3, || {
-        format!("expected at most 3 connections at once, came {peak}")
+        format!("expected at most 3 concurrent connections, got {peak}")
     })
 }
 
-fn two_fetches_of_one_client_have_a_limit_each(context: &Context) -> Check {
-    // The first fetch has all that it may have under way, and the second its own.
+fn each_fetch_call_of_a_client_has_its_own_limit(context: &Context) -> Check {
+    // The first fetch uses up its limit; the second has its own.
     fetches_a_second_while_the_first_waits(&context.client_with(|limits| limits.fetches_max = 1)?)
 }
 
@@ -240,9 +244,9 @@ fn at_addresses(addresses: Vec<SocketAddr>) -> FetchRequest {
 }
 
 fn addresses_are_tried_in_order(context: &Context) -> Check {
-    let (nobody, nobody_either) = (Refuses::new()?, Refuses::new()?);
+    let (one, two) = (Refuses::new()?, Refuses::new()?);
     let server = FakeServer::start(Serves(b"the poem".into()))?;
-    let addresses = vec![nobody.address(), nobody_either.address(), server.address()];
+    let addresses = vec![one.address(), two.address(), server.address()];
     expect_poem(
         &context.client()?.fetch_one(at_addresses(addresses))?,
         "the poem",
@@ -260,7 +264,7 @@ fn the_first_address_that_answers_is_the_only_one_used(context: &Context) -> Che
     second.expect_no_client()
 }
 
-fn an_address_that_never_accepts_gives_way_to_the_next(context: &Context) -> Check {
+fn a_connect_timeout_moves_on_to_the_next_address(context: &Context) -> Check {
     let never = NeverAccepts::new()?;
     let server = FakeServer::start(Serves(b"the poem".into()))?;
     let client =
@@ -269,7 +273,7 @@ fn an_address_that_never_accepts_gives_way_to_the_next(context: &Context) -> Che
     expect_poem(&client.fetch_one(at_addresses(addresses))?, "the poem")
 }
 
-fn fetches_over_ipv6_too(context: &Context) -> Check {
+fn fetches_over_ipv6(context: &Context) -> Check {
     super::poem_served::needs_ipv6()?;
     let listener = Listener::at((Ipv6Addr::LOCALHOST, 0).into())
         .map_err(|error| Failure::broken(error.to_string()))?;
@@ -278,7 +282,7 @@ fn fetches_over_ipv6_too(context: &Context) -> Check {
     expect_poem(&fetching.outcome()?, NON_ASCII)
 }
 
-fn two_threads_fetch_as_one_client(context: &Context) -> Check {
+fn a_client_of_two_threads_fetches_every_poem(context: &Context) -> Check {
     let server = FakeServer::start(Serves(text(5_000).into()))?;
     let client = context.client_with_threads(2, |_| {})?;
     let outcomes = client.fetch(vec![plain(server.address()); 40])?;
@@ -287,15 +291,15 @@ fn two_threads_fetch_as_one_client(context: &Context) -> Check {
         .try_for_each(|outcome| expect_poem(outcome, &text(5_000)))
 }
 
-fn a_client_can_be_used_again(context: &Context) -> Check {
+fn a_client_can_be_reused(context: &Context) -> Check {
     let server = FakeServer::start(Serves(b"the poem".into()))?;
-    let nobody = Refuses::new()?;
+    let refusing = Refuses::new()?;
     let client = context.client()?;
     for _ in 0..3 {
         expect_poem(&client.fetch_one(plain(server.address()))?, "the poem")?;
-        let failed = client.fetch_one(plain(nobody.address()))?;
+        let failed = client.fetch_one(plain(refusing.address()))?;
         ensure(failed.poem.is_err(), || {
-            "expected an error, came a poem".to_owned()
+            "expected an error, got a poem".to_owned()
         })?;
     }
     Ok(())
@@ -305,18 +309,18 @@ fn a_client_can_be_used_by_two_threads_at_once(context: &Context) -> Check {
     fetches_a_second_while_the_first_waits(&context.client()?)
 }
 
-fn says_nothing_to_a_poem_server_and_closes_after_it(context: &Context) -> Check {
+fn sends_nothing_to_a_poem_server_and_closes_after_its_fin(context: &Context) -> Check {
     let listener = Listener::new()?;
     let fetching = context.client()?.start(vec![plain(listener.address())]);
     let mut server = listener.accept()?;
     server.send(b"the poem")?;
     server.half_close()?;
-    let (said, _) = server.receive_to_end()?;
-    same_bytes("what the client said", &said, b"")?;
+    let (sent, _) = server.receive_to_end()?;
+    same_bytes("the bytes that the client sent", &sent, b"")?;
     expect_poem(&fetching.outcome()?, "the poem")
 }
 
-fn data_keeps_a_fetch_from_being_idle(context: &Context) -> Check {
+fn incoming_data_restarts_the_idle_timeout(context: &Context) -> Check {
     const ATTEMPTS: usize = 5;
     let timeout = Duration::from_millis(600);
     let client = context.client_with(|limits| limits.idle_timeout = timeout)?;
@@ -328,21 +332,21 @@ fn data_keeps_a_fetch_from_being_idle(context: &Context) -> Check {
         for _ in 0..8 {
             let begun = std::time::Instant::now();
             drop(server.try_send(b"word "));
-            // The slowness is the server's nature: nothing is waited for here.
+            // A pause that makes the server slow; it waits for nothing.
             thread::sleep(timeout / 6);
             steady &= begun.elapsed() < timeout / 2;
         }
         drop(server);
         let outcome = fetching.outcome()?;
-        // An attempt in which this machine kept the server from its pace says nothing.
+        // An attempt in which a busy machine slowed the server down is inconclusive.
         if steady {
             return expect_poem(&outcome, &"word ".repeat(8));
         }
     }
-    Err(Failure::Needs("a machine that is less busy".to_owned()))
+    Err(Failure::Needs("a less busy machine".to_owned()))
 }
 
-fn a_poem_as_long_as_the_limit_is_a_poem(context: &Context) -> Check {
+fn a_poem_exactly_at_the_limit_is_accepted(context: &Context) -> Check {
     let server = FakeServer::start(Serves(text(70_000).into()))?;
     let client = context.client_with(|limits| limits.poem_bytes_max = 70_000)?;
     expect_poem(&client.fetch_one(plain(server.address()))?, &text(70_000))

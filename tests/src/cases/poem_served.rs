@@ -1,4 +1,4 @@
-//! The poem server's poem (S1): every byte and then FIN, at once or in chunks, whatever the client does meanwhile.
+//! Serving the poem (S1): every byte, then FIN, at once or in chunks, whatever the client does meanwhile.
 
 use std::net::{Ipv6Addr, TcpListener};
 use std::time::{Duration, Instant};
@@ -14,33 +14,33 @@ use crate::running::RunningServer;
 use crate::wire::{NON_ASCII, text};
 
 cases! { PoemServer:
-    sends_the_poem_and_then_fin [S1],
-    sends_a_poem_far_from_ascii_byte_for_byte [S1 S12],
-    an_empty_poem_is_fin_alone [S1],
-    an_empty_poem_served_slowly_is_fin_alone [S1],
+    sends_the_poem_then_fin [S1],
+    sends_a_non_ascii_poem_byte_for_byte [S1 S12],
+    an_empty_poem_is_only_a_fin [S1],
+    an_empty_slow_poem_is_only_a_fin [S1],
     a_poem_larger_than_every_buffer_arrives_whole [S1],
-    a_slow_poem_leaves_in_its_chunks [S1] needs [Events],
+    a_slow_poem_is_written_in_whole_chunks [S1] needs [Events],
     no_slow_chunk_is_early [S1 S22] needs [Events],
-    fin_comes_no_earlier_than_one_delay_after_the_last_chunk [S1],
-    slow_poems_are_served_all_at_once [S1],
-    a_client_s_fin_does_not_end_a_slow_poem [S1],
-    a_client_s_fin_does_not_end_a_long_poem [S1],
-    what_the_client_sends_is_discarded_and_never_a_reset [S1 S7],
-    what_the_client_sends_during_a_slow_poem_is_discarded [S1 S7],
-    what_the_client_sends_after_the_poem_is_discarded [S1 S7] needs [Limits],
-    serves_over_ipv6_too [S1],
-    two_threads_serve_the_poem_as_one_server [S1 S16] needs [Threads],
-    a_poem_s_events_come_in_order_and_name_both_ends [S22] needs [Events],
+    fin_follows_the_last_chunk_by_at_least_one_delay [S1],
+    slow_poems_are_served_concurrently [S1],
+    a_client_fin_does_not_end_a_slow_poem [S1],
+    a_client_fin_does_not_end_a_long_poem [S1],
+    client_input_is_discarded_without_a_reset [S1 S7],
+    client_input_during_a_slow_poem_is_discarded [S1 S7],
+    client_input_after_the_poem_is_discarded [S1 S7] needs [Limits],
+    serves_over_ipv6 [S1],
+    a_server_of_two_threads_serves_every_client [S1 S16] needs [Threads],
+    events_of_a_poem_are_in_order_and_name_both_ends [S22] needs [Events],
 }
 
-fn sends_the_poem_and_then_fin(context: &Context) -> Check {
+fn sends_the_poem_then_fin(context: &Context) -> Check {
     let server = context.poem(&text(1_500)).start()?;
     server
         .connect()?
         .expect_last("the poem", text(1_500).as_bytes())
 }
 
-fn sends_a_poem_far_from_ascii_byte_for_byte(context: &Context) -> Check {
+fn sends_a_non_ascii_poem_byte_for_byte(context: &Context) -> Check {
     let tick = Duration::from_millis(1);
     let server = context.slow_poem(NON_ASCII, 1, tick).start()?;
     server
@@ -48,11 +48,11 @@ fn sends_a_poem_far_from_ascii_byte_for_byte(context: &Context) -> Check {
         .expect_last("the poem, byte by byte", NON_ASCII.as_bytes())
 }
 
-fn an_empty_poem_is_fin_alone(context: &Context) -> Check {
+fn an_empty_poem_is_only_a_fin(context: &Context) -> Check {
     context.poem("").start()?.connect()?.expect_fin()
 }
 
-fn an_empty_poem_served_slowly_is_fin_alone(context: &Context) -> Check {
+fn an_empty_slow_poem_is_only_a_fin(context: &Context) -> Check {
     let server = context
         .slow_poem("", 10, Duration::from_millis(5))
         .start()?;
@@ -65,12 +65,14 @@ fn a_poem_larger_than_every_buffer_arrives_whole(context: &Context) -> Check {
     server.connect()?.expect_last("the poem", poem.as_bytes())
 }
 
-/// The bytes of a server's writes to one connection, and when, once it is closed.
+/// The time and size of each write to a connection, once it is closed.
 fn writes(server: &RunningServer, task: u64) -> Check<Vec<(Duration, u64)>> {
     let closed = |event: &Event| event.scene.task == task && matches!(event.kind, Kind::Closed(_));
     let events = server
         .journal()
-        .wait_for("the connection's end", |events| events.iter().any(closed))?;
+        .wait_for("the end of the connection", |events| {
+            events.iter().any(closed)
+        })?;
     let of_task = events.into_iter().filter(|event| event.scene.task == task);
     Ok(of_task
         .filter_map(|event| match event.kind {
@@ -80,7 +82,7 @@ fn writes(server: &RunningServer, task: u64) -> Check<Vec<(Duration, u64)>> {
         .collect())
 }
 
-fn a_slow_poem_leaves_in_its_chunks(context: &Context) -> Check {
+fn a_slow_poem_is_written_in_whole_chunks(context: &Context) -> Check {
     let server = context
         .slow_poem(&text(95), 10, Duration::from_millis(4))
         .start()?;
@@ -92,19 +94,19 @@ fn a_slow_poem_leaves_in_its_chunks(context: &Context) -> Check {
         .map(|(_, bytes)| bytes)
         .collect();
     let whole = sizes.iter().sum::<u64>() == 95;
-    // A server that was kept from its work may send what was due meanwhile at once, in whole chunks all the same.
+    // A delayed server may send several due chunks in one write, but only whole ones.
     let chunks = sizes
         .split_last()
         .is_some_and(|(_, first)| first.iter().all(|bytes| bytes % 10 == 0));
     ensure(whole && chunks && sizes.len() > 1, || {
-        format!("expected 95 bytes in several writes of whole chunks of 10, came {sizes:?}")
+        format!("expected 95 bytes in several writes of whole chunks of 10, got {sizes:?}")
     })
 }
 
 fn no_slow_chunk_is_early(context: &Context) -> Check {
     let delay = Duration::from_millis(20);
     let server = context.slow_poem(&text(60), 10, delay).start()?;
-    // The accept cannot be earlier than this, nor a chunk earlier than counted from here.
+    // The accept is not earlier than this, so no chunk may be earlier than its delay counted from here.
     let begun = context.clock().now();
     server
         .connect()?
@@ -115,13 +117,13 @@ fn no_slow_chunk_is_early(context: &Context) -> Check {
         let last_chunk = u32::try_from(sent.div_ceil(10) - 1).unwrap_or(u32::MAX);
         let due = begun + delay * last_chunk;
         ensure(at >= due, || {
-            format!("expected chunk {last_chunk} at {due:?} or later, came at {at:?}")
+            format!("expected chunk {last_chunk} at {due:?} or later, got it at {at:?}")
         })?;
     }
     Ok(())
 }
 
-fn fin_comes_no_earlier_than_one_delay_after_the_last_chunk(context: &Context) -> Check {
+fn fin_follows_the_last_chunk_by_at_least_one_delay(context: &Context) -> Check {
     let delay = Duration::from_millis(40);
     let server = context.slow_poem(&text(30), 10, delay).start()?;
     let begun = Instant::now();
@@ -131,14 +133,14 @@ fn fin_comes_no_earlier_than_one_delay_after_the_last_chunk(context: &Context) -
     let elapsed = begun.elapsed();
     ensure(elapsed >= 3 * delay, || {
         format!(
-            "expected three chunks and FIN to take {:?} at least, came all in {elapsed:?}",
+            "expected three chunks and FIN to take at least {:?}, got them in {elapsed:?}",
             3 * delay
         )
     })
 }
 
-fn slow_poems_are_served_all_at_once(context: &Context) -> Check {
-    // The second chunk is an hour away, so a server that serves one client at a time never gets to the next.
+fn slow_poems_are_served_concurrently(context: &Context) -> Check {
+    // The second chunk is an hour away, so a server of one client at a time never reaches the second client.
     let server = context
         .slow_poem("first line.second line.", 11, Duration::from_secs(3_600))
         .start()?;
@@ -151,7 +153,7 @@ fn slow_poems_are_served_all_at_once(context: &Context) -> Check {
     Ok(())
 }
 
-fn a_client_s_fin_does_not_end_a_slow_poem(context: &Context) -> Check {
+fn a_client_fin_does_not_end_a_slow_poem(context: &Context) -> Check {
     let server = context
         .slow_poem(&text(100), 10, Duration::from_millis(5))
         .start()?;
@@ -159,20 +161,20 @@ fn a_client_s_fin_does_not_end_a_slow_poem(context: &Context) -> Check {
     client.expect_last("the poem", text(100).as_bytes())
 }
 
-fn a_client_s_fin_does_not_end_a_long_poem(context: &Context) -> Check {
+fn a_client_fin_does_not_end_a_long_poem(context: &Context) -> Check {
     let poem = text(8 << 20);
     let server = context.poem(&poem).start()?;
     let mut client = HalfCloses.send(server.address(), b"thank you")?;
     client.expect_last("the poem", poem.as_bytes())
 }
 
-fn what_the_client_sends_is_discarded_and_never_a_reset(context: &Context) -> Check {
+fn client_input_is_discarded_without_a_reset(context: &Context) -> Check {
     let server = context.poem(&text(50_000)).start()?;
     let mut client = LeavesUnreadInput.send(server.address(), b"GET /poem\r\n")?;
     client.expect_last("the poem", text(50_000).as_bytes())
 }
 
-fn what_the_client_sends_during_a_slow_poem_is_discarded(context: &Context) -> Check {
+fn client_input_during_a_slow_poem_is_discarded(context: &Context) -> Check {
     let server = context
         .slow_poem(&text(200), 10, Duration::from_millis(5))
         .start()?;
@@ -181,7 +183,7 @@ fn what_the_client_sends_during_a_slow_poem_is_discarded(context: &Context) -> C
     client.expect_last("the poem", text(200).as_bytes())
 }
 
-fn what_the_client_sends_after_the_poem_is_discarded(context: &Context) -> Check {
+fn client_input_after_the_poem_is_discarded(context: &Context) -> Check {
     let server = context
         .poem("a poem")
         .limits(|limits| {
@@ -195,7 +197,7 @@ fn what_the_client_sends_after_the_poem_is_discarded(context: &Context) -> Check
     client.expect_fin()
 }
 
-/// Skips the case where this machine has no IPv6 loopback.
+/// Skips the case if this machine has no IPv6 loopback.
 pub(super) fn needs_ipv6() -> Check {
     match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
         Ok(_) => Ok(()),
@@ -203,7 +205,7 @@ pub(super) fn needs_ipv6() -> Check {
     }
 }
 
-fn serves_over_ipv6_too(context: &Context) -> Check {
+fn serves_over_ipv6(context: &Context) -> Check {
     needs_ipv6()?;
     let server = context
         .poem(NON_ASCII)
@@ -214,7 +216,7 @@ fn serves_over_ipv6_too(context: &Context) -> Check {
         .expect_last("the poem", NON_ASCII.as_bytes())
 }
 
-fn two_threads_serve_the_poem_as_one_server(context: &Context) -> Check {
+fn a_server_of_two_threads_serves_every_client(context: &Context) -> Check {
     let server = context
         .slow_poem(&text(50), 10, Duration::from_millis(5))
         .threads(2)
@@ -227,7 +229,7 @@ fn two_threads_serve_the_poem_as_one_server(context: &Context) -> Check {
         .try_for_each(|client| client.expect_last("the poem", text(50).as_bytes()))
 }
 
-fn a_poem_s_events_come_in_order_and_name_both_ends(context: &Context) -> Check {
+fn events_of_a_poem_are_in_order_and_name_both_ends(context: &Context) -> Check {
     let server = context.poem(&text(500)).start()?;
     let mut client = server.connect()?;
     let ends = (Some(server.address()), Some(client.local()?));
@@ -241,18 +243,26 @@ fn a_poem_s_events_come_in_order_and_name_both_ends(context: &Context) -> Check 
         })?;
     for event in &events {
         equal(
-            "the ends named",
+            "the two ends of the event",
             &(event.scene.local, event.scene.peer),
             &ends,
         )?;
-        equal("the program named", &event.role, &Program::PoemServer)?;
+        equal(
+            "the program of the event",
+            &event.role,
+            &Program::PoemServer,
+        )?;
     }
-    let told: Vec<_> = events.into_iter().map(|event| event.kind).collect();
+    let reported: Vec<_> = events.into_iter().map(|event| event.kind).collect();
     let expected = [
         Kind::Accepted,
         Kind::Wrote { bytes: 500 },
         Kind::Answered { requests: 1 },
         Kind::Closed(CloseReason::Done),
     ];
-    equal("what was told", &told.as_slice(), &expected.as_slice())
+    equal(
+        "the reported events",
+        &reported.as_slice(),
+        &expected.as_slice(),
+    )
 }

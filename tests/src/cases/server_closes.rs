@@ -1,5 +1,5 @@
-//! The transform server's lingering close (S7): a reply is never lost because unread input was in the socket, and
-//! the drain has an end by time and by bytes.
+//! The transform server's lingering close (S7): unread input in the socket never destroys a reply, and the drain is
+//! bounded in time and in bytes.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::wire::{netstring, request, text};
 cases! { TransformServer:
     a_reply_survives_unread_input [S7],
     a_long_reply_survives_unread_input [S7],
-    a_refusal_with_unread_input_is_fin_and_not_a_reset [S7],
-    what_the_client_sends_after_the_reply_is_drained [S7 S5] needs [Limits],
-    what_the_client_sends_after_a_refusal_is_drained [S7 S4] needs [Limits],
-    a_client_that_never_closes_is_left_after_the_linger_timeout [S7] needs [Counters Limits],
-    a_client_that_never_stops_is_left_after_the_linger_bytes [S7] needs [Counters Limits],
-    what_is_drained_is_counted_as_read [S7] needs [Counters],
+    a_refusal_with_unread_input_ends_in_fin_not_in_a_reset [S7],
+    client_input_after_the_reply_is_drained [S7 S5] needs [Limits],
+    client_input_after_a_refusal_is_drained [S7 S4] needs [Limits],
+    a_client_that_never_closes_is_closed_after_the_linger_timeout [S7] needs [Counters Limits],
+    an_endless_sender_is_closed_after_the_linger_bytes [S7] needs [Counters Limits],
+    drained_bytes_are_counted_as_read [S7] needs [Counters],
 }
 
 fn a_reply_survives_unread_input(context: &Context) -> Check {
@@ -36,25 +36,25 @@ fn a_long_reply_survives_unread_input(context: &Context) -> Check {
     client.expect_last("the reply", &netstring(poem.to_uppercase()))
 }
 
-fn a_refusal_with_unread_input_is_fin_and_not_a_reset(context: &Context) -> Check {
+fn a_refusal_with_unread_input_ends_in_fin_not_in_a_reset(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = LeavesUnreadInput.send(server.address(), &request("sing", "ahoy"))?;
     client.expect_fin()
 }
 
-/// More than the kernel's buffers hold on both sides: it is not all sent before a server that has closed has come to
-/// answer it with a reset, however busy the machine is.
+/// More than the kernel's buffers hold on both sides: however busy the machine is, the reset of a closed server arrives
+/// before all of it is sent.
 pub(super) const MORE_BYTES: usize = 16 << 20;
 
-/// Sends that much, and then FIN.
+/// Sends [`MORE_BYTES`], then FIN.
 pub(super) fn send_more(client: &mut Connection) -> Check {
     static PIECE: [u8; 1 << 16] = [b'x'; 1 << 16];
     (0..MORE_BYTES / PIECE.len()).try_for_each(|_| client.send(&PIECE))?;
     client.half_close()
 }
 
-/// Asks with `request`, expects `reply` and FIN, and that more can be sent all the same.
-fn drains_behind(context: &Context, request: &[u8], reply: &[u8]) -> Check {
+/// Sends `request` and expects `reply` and FIN, after which more can still be sent.
+fn drains_after(context: &Context, request: &[u8], reply: &[u8]) -> Check {
     let server = context
         .one_shot()
         .limits(|limits| {
@@ -68,15 +68,15 @@ fn drains_behind(context: &Context, request: &[u8], reply: &[u8]) -> Check {
     send_more(&mut client)
 }
 
-fn what_the_client_sends_after_the_reply_is_drained(context: &Context) -> Check {
-    drains_behind(context, &request("shout", "ahoy"), b"4:AHOY,")
+fn client_input_after_the_reply_is_drained(context: &Context) -> Check {
+    drains_after(context, &request("shout", "ahoy"), b"4:AHOY,")
 }
 
-fn what_the_client_sends_after_a_refusal_is_drained(context: &Context) -> Check {
-    drains_behind(context, &request("sing", "ahoy"), b"")
+fn client_input_after_a_refusal_is_drained(context: &Context) -> Check {
+    drains_after(context, &request("sing", "ahoy"), b"")
 }
 
-fn a_client_that_never_closes_is_left_after_the_linger_timeout(context: &Context) -> Check {
+fn a_client_that_never_closes_is_closed_after_the_linger_timeout(context: &Context) -> Check {
     let short = Duration::from_millis(150);
     let server = context
         .one_shot()
@@ -90,7 +90,7 @@ fn a_client_that_never_closes_is_left_after_the_linger_timeout(context: &Context
     equal("connections closed as done", &counts.closed.done, &1)
 }
 
-fn a_client_that_never_stops_is_left_after_the_linger_bytes(context: &Context) -> Check {
+fn an_endless_sender_is_closed_after_the_linger_bytes(context: &Context) -> Check {
     const BYTES_MAX: usize = 100_000;
     let set_up = context.one_shot().limits(|limits| {
         limits.linger_timeout = Duration::from_secs(600);
@@ -102,19 +102,19 @@ fn a_client_that_never_stops_is_left_after_the_linger_bytes(context: &Context) -
     client.expect_last("the reply", b"4:AHOY,")?;
     let sent = SendsForever.until_closed(&mut client);
     sent.ok_or(Failure::broken(
-        "expected an end to the drain, and it took all",
+        "expected the server to stop draining, but it took every byte",
     ))?;
     let counts = server.settled(1)?;
     let bound = (BYTES_MAX + 2 * READ_BUFFER_BYTES) as u64;
     ensure(counts.bytes_in <= bound, || {
         format!(
-            "expected at most {bound} bytes read, came {}",
+            "expected at most {bound} bytes read, got {}",
             counts.bytes_in
         )
     })
 }
 
-fn what_is_drained_is_counted_as_read(context: &Context) -> Check {
+fn drained_bytes_are_counted_as_read(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let request = request("shout", "ahoy");
     let mut client = LeavesUnreadInput.send(server.address(), &request)?;

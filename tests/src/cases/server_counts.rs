@@ -1,4 +1,4 @@
-//! What a transform server counts (S23) and tells (S22): exactly what a client has done to it.
+//! The counters (S23) and events (S22) of a transform server match exactly what its clients did.
 
 use std::thread;
 
@@ -13,19 +13,19 @@ use crate::journal::{bytes_read, bytes_written};
 use crate::wire::{netstring, request, text};
 
 cases! { TransformServer:
-    a_server_that_did_nothing_has_counted_nothing [S23] needs [Counters],
+    the_counts_of_a_new_server_are_zero [S23] needs [Counters],
     bytes_requests_and_connections_are_counted_exactly [S23] needs [Counters KeepAlive],
     every_refusal_is_counted_under_its_reason [S23] needs [Counters KeepAlive],
-    counts_add_up_and_never_go_back_while_it_runs [S23] needs [Counters KeepAlive],
-    the_last_counts_are_those_of_the_whole_life [S23] needs [Counters KeepAlive Signals],
-    events_tell_of_every_byte_and_request_that_is_counted [S23] needs [Counters Events KeepAlive],
-    a_connection_s_events_come_in_order_and_name_both_ends [S22] needs [Events],
-    an_observer_is_told_only_what_it_asked_for [S22] needs [Events KeepAlive],
-    replies_to_what_came_together_leave_together [S5] needs [Events KeepAlive],
-    a_thousand_connections_are_open_and_served_at_once [S16 S23] needs [Counters KeepAlive ManyConnections],
+    counts_add_up_and_never_decrease [S23] needs [Counters KeepAlive],
+    the_final_counts_cover_the_whole_run [S23] needs [Counters KeepAlive Signals],
+    events_account_for_every_counted_byte_and_request [S23] needs [Counters Events KeepAlive],
+    events_of_a_connection_are_in_order_and_name_both_ends [S22] needs [Events],
+    an_observer_receives_only_the_events_it_wants [S22] needs [Events KeepAlive],
+    replies_to_one_read_leave_in_one_write [S5] needs [Events KeepAlive],
+    a_thousand_open_connections_are_served_concurrently [S16 S23] needs [Counters KeepAlive ManyConnections],
 }
 
-fn a_server_that_did_nothing_has_counted_nothing(context: &Context) -> Check {
+fn the_counts_of_a_new_server_are_zero(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     equal("the counts", &server.counts()?, &Counts::default())
 }
@@ -91,7 +91,7 @@ fn every_refusal_is_counted_under_its_reason(context: &Context) -> Check {
     equal("connections closed as refused", &counts.closed.refused, &7)
 }
 
-fn counts_add_up_and_never_go_back_while_it_runs(context: &Context) -> Check {
+fn counts_add_up_and_never_decrease(context: &Context) -> Check {
     const CLIENTS: u64 = 4;
     const ROUNDS: u64 = 200;
     let server = context.keep_alive().start()?;
@@ -112,12 +112,12 @@ fn counts_add_up_and_never_go_back_while_it_runs(context: &Context) -> Check {
     while clients.iter().any(|client| !client.is_finished()) {
         let counts = server.counts()?;
         let fields = |c: &Counts| [c.accepted, c.requests, c.answered, c.bytes_in, c.bytes_out];
-        let forward = fields(&last)
+        let increasing = fields(&last)
             .iter()
             .zip(fields(&counts))
             .all(|(&old, new)| old <= new);
-        ensure(forward, || {
-            format!("expected counts that do not go back, came {counts:?} after {last:?}")
+        ensure(increasing, || {
+            format!("expected counts that never decrease, got {counts:?} after {last:?}")
         })?;
         last = counts;
     }
@@ -130,7 +130,7 @@ fn counts_add_up_and_never_go_back_while_it_runs(context: &Context) -> Check {
     equal("answers", &counts.answered, &(CLIENTS * ROUNDS))
 }
 
-fn the_last_counts_are_those_of_the_whole_life(context: &Context) -> Check {
+fn the_final_counts_cover_the_whole_run(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
     client.send(&[request("shout", "one"), netstring("none")].concat())?;
@@ -138,10 +138,10 @@ fn the_last_counts_are_those_of_the_whole_life(context: &Context) -> Check {
     drop(client);
     let before = server.settled(1)?;
     let stopped = server.stop(std::time::Duration::ZERO)?;
-    equal("the last counts", stopped.counts()?, &before)
+    equal("the final counts", stopped.counts()?, &before)
 }
 
-fn events_tell_of_every_byte_and_request_that_is_counted(context: &Context) -> Check {
+fn events_account_for_every_counted_byte_and_request(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
     for length in [0, 10, 90_000] {
@@ -157,12 +157,12 @@ fn events_tell_of_every_byte_and_request_that_is_counted(context: &Context) -> C
             events.iter().any(|event| closed(&event.kind))
         })?;
     equal(
-        "bytes read by the events",
+        "the bytes of the read events",
         &bytes_read(&events),
         &counts.bytes_in,
     )?;
     equal(
-        "bytes written by the events",
+        "the bytes of the write events",
         &bytes_written(&events),
         &counts.bytes_out,
     )?;
@@ -170,10 +170,10 @@ fn events_tell_of_every_byte_and_request_that_is_counted(context: &Context) -> C
         Kind::Answered { requests } => sum + requests,
         _ => sum,
     });
-    equal("answers by the events", &answered, &3)
+    equal("the answers of the events", &answered, &3)
 }
 
-fn a_connection_s_events_come_in_order_and_name_both_ends(context: &Context) -> Check {
+fn events_of_a_connection_are_in_order_and_name_both_ends(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
     let ends = (Some(server.address()), Some(client.local()?));
@@ -196,24 +196,28 @@ fn a_connection_s_events_come_in_order_and_name_both_ends(context: &Context) -> 
     ];
     let in_order = places.iter().all(Option::is_some) && places.is_sorted();
     ensure(in_order, || {
-        format!("expected accepted, read, wrote, answered, closed, came {events:?}")
+        format!("expected accepted, read, wrote, answered, closed, got {events:?}")
     })?;
     for event in &events {
         equal(
-            "the ends named",
+            "the two ends of the event",
             &(event.scene.local, event.scene.peer),
             &ends,
         )?;
-        equal("the program named", &event.role, &Program::TransformServer)?;
-        equal("the model named", &&*event.model, &context.subject())?;
+        equal(
+            "the program of the event",
+            &event.role,
+            &Program::TransformServer,
+        )?;
+        equal("the model of the event", &&*event.model, &context.subject())?;
     }
-    let stamps: Vec<_> = events.iter().map(|event| event.at).collect();
-    ensure(stamps.is_sorted(), || {
-        format!("expected stamps that do not go back, came {stamps:?}")
+    let times: Vec<_> = events.iter().map(|event| event.at).collect();
+    ensure(times.is_sorted(), || {
+        format!("expected times that never decrease, got {times:?}")
     })
 }
 
-fn an_observer_is_told_only_what_it_asked_for(context: &Context) -> Check {
+fn an_observer_receives_only_the_events_it_wants(context: &Context) -> Check {
     let server = context.keep_alive().observing(Interest::TROUBLE).start()?;
     let mut client = server.connect()?;
     client.send(&[request("shout", "one"), netstring("none")].concat())?;
@@ -227,13 +231,13 @@ fn an_observer_is_told_only_what_it_asked_for(context: &Context) -> Check {
         .map(|event| event.kind)
         .collect();
     equal(
-        "what was told",
+        "the kinds of the events",
         &kinds,
         &vec![Kind::Refused(poetry::Refusal::NoDot)],
     )
 }
 
-fn replies_to_what_came_together_leave_together(context: &Context) -> Check {
+fn replies_to_one_read_leave_in_one_write(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
     client.send(&request("shout", "ahoy").repeat(16))?;
@@ -255,11 +259,11 @@ fn replies_to_what_came_together_leave_together(context: &Context) -> Check {
         .filter(|event| matches!(event.kind, Kind::Wrote { .. }))
         .count();
     ensure(writes <= reads, || {
-        format!("expected one write a read, came {writes} for {reads}")
+        format!("expected at most one write per read, got {writes} writes for {reads} reads")
     })
 }
 
-fn a_thousand_connections_are_open_and_served_at_once(context: &Context) -> Check {
+fn a_thousand_open_connections_are_served_concurrently(context: &Context) -> Check {
     const CLIENTS: u64 = 1_000;
     let server = context.keep_alive().start()?;
     let mut clients = (0..CLIENTS)

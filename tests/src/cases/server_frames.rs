@@ -1,5 +1,5 @@
-//! The transform server's framing: any way of cutting the input is the same input (S2), and the limit holds at the
-//! byte that passes it.
+//! The transform server's framing (S2): segment boundaries make no difference, and an invalid or oversized frame is
+//! refused at its first wrong byte.
 
 use poetry::netstring::{Flaw, FramingError};
 use poetry::{Kind, Refusal};
@@ -13,25 +13,25 @@ use crate::running::RunningServer;
 use crate::wire::{NON_ASCII, netstring, request, text, transformed};
 
 cases! { TransformServer:
-    a_request_split_at_every_byte_is_the_same_request [S2],
-    a_request_split_at_any_one_place_is_the_same_request [S2] needs [Counters],
-    a_request_split_inside_a_character_is_the_same_request [S2 S12] needs [Counters],
-    pipelined_requests_cut_at_random_are_the_same_requests [S2 S5] needs [KeepAlive],
-    a_request_as_long_as_the_limit_is_answered [S2],
-    a_request_as_long_as_a_smaller_limit_is_answered [S2 S4] needs [Limits],
+    a_request_sent_byte_by_byte_is_answered [S2],
+    a_request_split_at_any_byte_is_answered [S2] needs [Counters],
+    a_request_split_inside_a_character_is_answered [S2 S12] needs [Counters],
+    pipelined_requests_split_at_random_are_answered [S2 S5] needs [KeepAlive],
+    a_request_exactly_at_the_limit_is_answered [S2],
+    a_request_exactly_at_a_smaller_limit_is_answered [S2 S4] needs [Limits],
     closes_on_a_length_over_the_limit [S2 S4] needs [Counters],
     closes_on_a_length_over_a_smaller_limit [S2 S4] needs [Limits Counters],
-    closes_on_a_long_length_before_its_colon_has_come [S2 S4] needs [Counters],
-    closes_on_a_length_that_overflows_every_number [S2 S4] needs [Counters],
+    closes_on_a_long_length_before_its_colon_arrives [S2 S4] needs [Counters],
+    closes_on_a_length_that_overflows_any_integer [S2 S4] needs [Counters],
     closes_on_a_leading_zero [S2 S4] needs [Counters],
-    closes_on_a_length_of_no_digits [S2 S4] needs [Counters],
+    closes_on_a_length_without_digits [S2 S4] needs [Counters],
     closes_on_a_sign_before_the_length [S2 S4] needs [Counters],
-    closes_on_a_wrong_byte_where_the_comma_must_be [S2 S4] needs [Counters],
-    a_framing_error_is_at_the_same_byte_however_it_is_cut [S2 S4] needs [Events],
-    an_announced_length_is_only_waited_for [S2] needs [Counters],
+    closes_on_a_wrong_byte_in_place_of_the_comma [S2 S4] needs [Counters],
+    a_framing_error_has_the_same_offset_however_the_input_is_split [S2 S4] needs [Events],
+    incomplete_requests_do_not_block_other_connections [S2] needs [Counters],
 }
 
-fn a_request_split_at_every_byte_is_the_same_request(context: &Context) -> Check {
+fn a_request_sent_byte_by_byte_is_answered(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
     SplitsEveryByte.send(&mut client, &request("cummingsify", NON_ASCII), &server)?;
@@ -41,32 +41,32 @@ fn a_request_split_at_every_byte_is_the_same_request(context: &Context) -> Check
     )
 }
 
-fn a_request_split_at_any_one_place_is_the_same_request(context: &Context) -> Check {
+fn a_request_split_at_any_byte_is_answered(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let bytes = request("shout", "a poem of lines");
     for place in 1..bytes.len() {
         let mut client = server.connect()?;
         SplitsAt(place).send(&mut client, &bytes, &server)?;
         client.expect_last(
-            &format!("the reply, cut at {place}"),
+            &format!("the reply, split at {place}"),
             b"15:A POEM OF LINES,",
         )?;
     }
     Ok(())
 }
 
-fn a_request_split_inside_a_character_is_the_same_request(context: &Context) -> Check {
+fn a_request_split_inside_a_character_is_answered(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let bytes = request("shout", "🌊ß");
     for place in 10..bytes.len() {
         let mut client = server.connect()?;
         SplitsAt(place).send(&mut client, &bytes, &server)?;
-        client.expect_last(&format!("the reply, cut at {place}"), &netstring("🌊SS"))?;
+        client.expect_last(&format!("the reply, split at {place}"), &netstring("🌊SS"))?;
     }
     Ok(())
 }
 
-fn pipelined_requests_cut_at_random_are_the_same_requests(context: &Context) -> Check {
+fn pipelined_requests_split_at_random_are_answered(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let mut random = context.random();
     for _ in 0..20 {
@@ -86,7 +86,7 @@ fn pipelined_requests_cut_at_random_are_the_same_requests(context: &Context) -> 
     Ok(())
 }
 
-fn a_request_as_long_as_the_limit_is_answered(context: &Context) -> Check {
+fn a_request_exactly_at_the_limit_is_answered(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let poem = text(poetry::limits::FRAME_BYTES_MAX - "shout.".len());
     let mut client = server.connect()?;
@@ -94,7 +94,7 @@ fn a_request_as_long_as_the_limit_is_answered(context: &Context) -> Check {
     client.expect_last("the reply", &netstring(poem.to_uppercase()))
 }
 
-fn a_request_as_long_as_a_smaller_limit_is_answered(context: &Context) -> Check {
+fn a_request_exactly_at_a_smaller_limit_is_answered(context: &Context) -> Check {
     let server = context
         .one_shot()
         .limits(|limits| limits.frame_bytes_max = 10)
@@ -117,12 +117,12 @@ fn closes_on_a_length_over_a_smaller_limit(context: &Context) -> Check {
     refuses_framing(&server, b"11:shout.ahoy!,")
 }
 
-fn closes_on_a_long_length_before_its_colon_has_come(context: &Context) -> Check {
+fn closes_on_a_long_length_before_its_colon_arrives(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     refuses_framing(&server, b"100000")
 }
 
-fn closes_on_a_length_that_overflows_every_number(context: &Context) -> Check {
+fn closes_on_a_length_that_overflows_any_integer(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     refuses_framing(&server, &[b'9'; 400])
 }
@@ -132,7 +132,7 @@ fn closes_on_a_leading_zero(context: &Context) -> Check {
     refuses_framing(&server, b"010:shout.ahoy,")
 }
 
-fn closes_on_a_length_of_no_digits(context: &Context) -> Check {
+fn closes_on_a_length_without_digits(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     refuses_framing(&server, b":shout.ahoy,")
 }
@@ -142,12 +142,12 @@ fn closes_on_a_sign_before_the_length(context: &Context) -> Check {
     refuses_framing(&server, b"+10:shout.ahoy,")
 }
 
-fn closes_on_a_wrong_byte_where_the_comma_must_be(context: &Context) -> Check {
+fn closes_on_a_wrong_byte_in_place_of_the_comma(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     refuses_framing(&server, b"10:shout.ahoy;")
 }
 
-/// Sends `bytes`, and nothing more: the server must not wait for more either.
+/// Sends exactly `bytes`, and expects a refusal: the server must not wait for more.
 fn refuses_framing(server: &RunningServer, bytes: &[u8]) -> Check {
     let mut client = server.connect()?;
     client.send(bytes)?;
@@ -155,7 +155,7 @@ fn refuses_framing(server: &RunningServer, bytes: &[u8]) -> Check {
     drop(client);
     let counts = server.settled(1)?;
     equal(
-        "requests refused for their framing",
+        "requests refused as framing errors",
         &counts.refused.framing,
         &1,
     )?;
@@ -163,7 +163,7 @@ fn refuses_framing(server: &RunningServer, bytes: &[u8]) -> Check {
     equal("connections closed as refused", &counts.closed.refused, &1)
 }
 
-fn a_framing_error_is_at_the_same_byte_however_it_is_cut(context: &Context) -> Check {
+fn a_framing_error_has_the_same_offset_however_the_input_is_split(context: &Context) -> Check {
     let bytes = [request("shout", "one"), b"8:shout.me;ahead".to_vec()].concat();
     let expected = Refusal::Framing(FramingError {
         at: 22,
@@ -174,7 +174,7 @@ fn a_framing_error_is_at_the_same_byte_however_it_is_cut(context: &Context) -> C
     for manner in patterns {
         let server = context.keep_alive().start()?;
         let mut client = server.connect()?;
-        // The server may close on the bad byte before what is behind it was sent.
+        // The server may close on the bad byte before the bytes after it are sent.
         drop(manner.send(&mut client, &bytes, &server));
         client.expect_reply("ONE")?;
         client.expect_closed()?;
@@ -183,7 +183,7 @@ fn a_framing_error_is_at_the_same_byte_however_it_is_cut(context: &Context) -> C
     Ok(())
 }
 
-/// The first refusal that a server tells of.
+/// The first refusal among the events of a server.
 pub(super) fn refusal(server: &RunningServer) -> Check<Refusal> {
     let refused = |kind: &Kind| matches!(kind, Kind::Refused(_));
     let events = server
@@ -195,10 +195,10 @@ pub(super) fn refusal(server: &RunningServer) -> Check<Refusal> {
         Kind::Refused(refusal) => Some(refusal),
         _ => None,
     });
-    found.ok_or(Failure::broken("no refusal"))
+    found.ok_or(Failure::broken("expected a refusal, got none"))
 }
 
-fn an_announced_length_is_only_waited_for(context: &Context) -> Check {
+fn incomplete_requests_do_not_block_other_connections(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut waiting = Vec::new();
     for _ in 0..100 {
@@ -206,8 +206,8 @@ fn an_announced_length_is_only_waited_for(context: &Context) -> Check {
         client.send(b"99999:shout.")?;
         waiting.push(client);
     }
-    server.wait_until("all of it read", |counts| counts.bytes_in == 1_200)?;
+    server.wait_until("all bytes read", |counts| counts.bytes_in == 1_200)?;
     let mut client = server.connect()?;
     client.send(&request("shout", "meanwhile"))?;
-    client.expect_last("the reply beside them", &netstring("MEANWHILE"))
+    client.expect_last("the reply of another client", &netstring("MEANWHILE"))
 }

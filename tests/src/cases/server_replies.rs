@@ -1,5 +1,5 @@
-//! The transform server's replies: one in one-shot, all and in order in keep-alive, whatever the client does with
-//! its sending side (S3, S5, S6).
+//! The transform server's replies (S3, S5, S6): one in one-shot, all of them in order in keep-alive, even if the client
+//! has half-closed.
 
 use crate::case::cases;
 use crate::connection::Connection;
@@ -9,35 +9,35 @@ use crate::peers::{HalfCloses, PipelinesMany};
 use crate::wire::{NON_ASCII, netstring, request, text, transformed};
 
 cases! { TransformServer:
-    replies_with_one_netstring_and_then_closes [S3],
-    does_what_each_transform_is_called_for [S3] needs [KeepAlive],
+    replies_with_one_netstring_then_closes [S3],
+    applies_each_transform [S3] needs [KeepAlive],
     splits_the_request_at_its_first_dot [S3],
-    answers_an_empty_poem_with_an_empty_one [S4],
-    transforms_a_poem_far_from_ascii [S2 S3],
+    answers_an_empty_poem_with_an_empty_reply [S4],
+    transforms_a_non_ascii_poem [S2 S3],
     answers_only_the_first_of_two_requests_in_one_segment [S5],
     answers_only_the_first_of_two_requests_in_two_segments [S5] needs [Counters],
-    one_shot_discards_garbage_behind_the_first_request [S5] needs [Counters],
+    one_shot_discards_garbage_after_the_first_request [S5] needs [Counters],
     keep_alive_answers_one_request_after_another [S5] needs [KeepAlive],
     keep_alive_answers_pipelined_requests_in_order [S5] needs [KeepAlive],
-    keep_alive_answers_a_request_with_half_of_the_next_behind_it [S5] needs [KeepAlive],
-    keep_alive_keeps_the_replies_of_two_connections_apart [S5] needs [KeepAlive],
-    keep_alive_closes_after_the_client_has [S5 S6] needs [KeepAlive],
+    keep_alive_answers_a_request_followed_by_half_of_the_next [S5] needs [KeepAlive],
+    keep_alive_does_not_mix_the_replies_of_two_connections [S5] needs [KeepAlive],
+    keep_alive_closes_after_the_client_finishes_sending [S5 S6] needs [KeepAlive],
     a_half_closed_client_gets_its_reply [S6],
     a_half_closed_client_gets_every_pipelined_reply [S6] needs [KeepAlive],
-    fin_without_a_request_is_a_good_end [S6] needs [Counters],
+    fin_without_a_request_is_a_normal_close [S6] needs [Counters],
     ten_thousand_pipelined_requests_are_all_answered [S5] needs [KeepAlive],
-    connects_over_ipv6_too [S3 S5] needs [KeepAlive],
-    two_threads_serve_as_one_server [S3 S16] needs [Threads KeepAlive],
+    answers_over_ipv6 [S3 S5] needs [KeepAlive],
+    a_server_of_two_threads_answers_every_client [S3 S16] needs [Threads KeepAlive],
 }
 
-fn replies_with_one_netstring_and_then_closes(context: &Context) -> Check {
+fn replies_with_one_netstring_then_closes(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
     client.send(&request("shout", "ahoy"))?;
     client.expect_last("the reply", b"4:AHOY,")
 }
 
-fn does_what_each_transform_is_called_for(context: &Context) -> Check {
+fn applies_each_transform(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
     for transform in ["cummingsify", "shout", "reverse"] {
@@ -56,14 +56,14 @@ fn splits_the_request_at_its_first_dot(context: &Context) -> Check {
     client.expect_last("the reply", &netstring("THE END. OR. NOT."))
 }
 
-fn answers_an_empty_poem_with_an_empty_one(context: &Context) -> Check {
+fn answers_an_empty_poem_with_an_empty_reply(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
     client.send(b"12:cummingsify.,")?;
     client.expect_last("the reply", b"0:,")
 }
 
-fn transforms_a_poem_far_from_ascii(context: &Context) -> Check {
+fn transforms_a_non_ascii_poem(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
     client.send(&request("cummingsify", NON_ASCII))?;
@@ -94,7 +94,7 @@ fn answers_only_the_first_of_two_requests_in_two_segments(context: &Context) -> 
     )
 }
 
-fn one_shot_discards_garbage_behind_the_first_request(context: &Context) -> Check {
+fn one_shot_discards_garbage_after_the_first_request(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
     let bytes = [request("shout", "one"), b"07:garbage;".to_vec()].concat();
@@ -105,7 +105,7 @@ fn one_shot_discards_garbage_behind_the_first_request(context: &Context) -> Chec
     equal("requests refused", &counts.refused.total(), &0)?;
     equal("connections closed as done", &counts.closed.done, &1)?;
     equal(
-        "bytes read, those drained too",
+        "bytes read, including drained ones",
         &counts.bytes_in,
         &(bytes.len() as u64),
     )
@@ -134,7 +134,7 @@ fn keep_alive_answers_pipelined_requests_in_order(context: &Context) -> Check {
     same_bytes("the replies", &client.receive(replies.len())?, &replies)
 }
 
-fn keep_alive_answers_a_request_with_half_of_the_next_behind_it(context: &Context) -> Check {
+fn keep_alive_answers_a_request_followed_by_half_of_the_next(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
     let second = request("shout", "two");
@@ -144,7 +144,7 @@ fn keep_alive_answers_a_request_with_half_of_the_next_behind_it(context: &Contex
     client.expect_reply("TWO")
 }
 
-fn keep_alive_keeps_the_replies_of_two_connections_apart(context: &Context) -> Check {
+fn keep_alive_does_not_mix_the_replies_of_two_connections(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let (mut one, mut two) = (server.connect()?, server.connect()?);
     let (of_one, of_two) = (request("shout", "of one"), request("shout", "of two"));
@@ -158,7 +158,7 @@ fn keep_alive_keeps_the_replies_of_two_connections_apart(context: &Context) -> C
     two.expect_reply("OF TWO")
 }
 
-fn keep_alive_closes_after_the_client_has(context: &Context) -> Check {
+fn keep_alive_closes_after_the_client_finishes_sending(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
     client.send(&request("shout", "ahoy"))?;
@@ -192,7 +192,7 @@ fn a_half_closed_client_gets_every_pipelined_reply(context: &Context) -> Check {
         .map_err(|_| crate::Failure::broken("the sender panicked"))?
 }
 
-fn fin_without_a_request_is_a_good_end(context: &Context) -> Check {
+fn fin_without_a_request_is_a_normal_close(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = HalfCloses.send(server.address(), b"")?;
     client.expect_fin()?;
@@ -208,10 +208,10 @@ fn ten_thousand_pipelined_requests_are_all_answered(context: &Context) -> Check 
     let sending = PipelinesMany::begin(&client, &request("shout", "once more"), REQUESTS)?;
     let replies = netstring("ONCE MORE").repeat(REQUESTS);
     same_bytes("the replies", &client.receive(replies.len())?, &replies)?;
-    equal("whether all was sent", &sending.sent_all(), &true)
+    equal("whether every request was sent", &sending.sent_all(), &true)
 }
 
-fn connects_over_ipv6_too(context: &Context) -> Check {
+fn answers_over_ipv6(context: &Context) -> Check {
     super::poem_served::needs_ipv6()?;
     let server = context
         .keep_alive()
@@ -222,7 +222,7 @@ fn connects_over_ipv6_too(context: &Context) -> Check {
     client.expect_reply("SIX")
 }
 
-fn two_threads_serve_as_one_server(context: &Context) -> Check {
+fn a_server_of_two_threads_answers_every_client(context: &Context) -> Check {
     let server = context.keep_alive().threads(2).start()?;
     let mut clients = Vec::new();
     for number in 0..40 {

@@ -1,4 +1,4 @@
-//! How a transform server stops (S21): nobody new, idle connections closed at once, what is in flight finished or,
+//! Stopping a transform server (S21): no new connections, idle ones closed at once, requests in flight finished or,
 //! after the grace, cut and counted.
 
 use std::time::Duration;
@@ -15,23 +15,23 @@ cases! { TransformServer:
     an_idle_server_stops_and_refuses_connections [S21] needs [Signals],
     idle_connections_are_closed_at_once_with_fin [S21] needs [Signals KeepAlive],
     a_partly_read_request_is_finished [S21] needs [Signals Counters KeepAlive],
-    keep_alive_ends_with_the_request_in_flight [S21] needs [Signals Counters KeepAlive],
-    a_request_that_is_not_finished_is_cut [S21] needs [Signals Counters],
+    keep_alive_ends_after_the_request_in_flight [S21] needs [Signals Counters KeepAlive],
+    an_incomplete_request_is_cut_after_the_grace [S21] needs [Signals Counters],
     an_unwritten_reply_is_finished [S21] needs [Signals Counters Limits],
-    an_unwritten_reply_that_nobody_reads_is_cut_and_failed [S21 S23] needs [Signals Counters Limits],
+    an_unread_reply_is_cut_after_the_grace_and_counted_as_failed [S21 S23] needs [Signals Counters Limits],
     a_lingering_close_is_finished [S21 S7] needs [Signals Counters Limits],
-    a_lingering_close_without_end_is_cut [S21 S7] needs [Signals Counters Limits],
-    who_waits_in_the_backlog_is_not_served_any_more [S21 S16] needs [Signals Counters Limits KeepAlive],
-    the_address_is_free_when_it_has_stopped [S21] needs [Signals],
+    a_lingering_close_is_cut_after_the_grace [S21 S7] needs [Signals Counters Limits],
+    a_connection_in_the_backlog_is_not_served_after_a_stop [S21 S16] needs [Signals Counters Limits KeepAlive],
+    the_address_is_free_after_a_stop [S21] needs [Signals],
     dropping_a_server_ends_it_without_grace [S21] needs [Signals Counters KeepAlive],
-    two_threads_stop_as_one_server [S21] needs [Signals Threads Counters KeepAlive],
+    a_server_of_two_threads_stops_both [S21] needs [Signals Threads Counters KeepAlive],
 }
 
-/// So long that a server which waits for it without need does not end before the case's patience does.
+/// Longer than a case runs: a server that waits for it needlessly fails its case.
 const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(200);
 
-/// An idle connection: that it is closed shows that the shutdown has begun.
+/// An idle connection. Once it is closed, the shutdown has begun.
 fn canary(server: &RunningServer) -> Check<Connection> {
     let canary = server.connect()?;
     server.wait_until("the canary accepted", |counts| counts.open > 0)?;
@@ -88,7 +88,7 @@ fn a_partly_read_request_is_finished(context: &Context) -> Check {
     )
 }
 
-fn keep_alive_ends_with_the_request_in_flight(context: &Context) -> Check {
+fn keep_alive_ends_after_the_request_in_flight(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let mut canary = canary(&server)?;
     let mut client = server.connect()?;
@@ -98,13 +98,13 @@ fn keep_alive_ends_with_the_request_in_flight(context: &Context) -> Check {
     canary.expect_fin()?;
     client.send(b"ut.ahoy,")?;
     client.expect_last("the reply, and the end of keep-alive", b"4:AHOY,")?;
-    // What is asked now comes too late, and must not bring a reset before the reply was read either.
+    // A request sent now is too late; it must not cause a reset either.
     drop(client.try_send(&request("shout", "more")));
     drop(client);
     stopping.finish()?.expect(1, 0)
 }
 
-fn a_request_that_is_not_finished_is_cut(context: &Context) -> Check {
+fn an_incomplete_request_is_cut_after_the_grace(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
     client.send(b"10:sho")?;
@@ -120,7 +120,7 @@ fn a_request_that_is_not_finished_is_cut(context: &Context) -> Check {
     )
 }
 
-/// A server and a client that has asked for a reply too long for the kernel's buffers, and has not read it.
+/// A server, a client that does not read its reply, and that reply: too long for the kernel's buffers.
 fn with_an_unwritten_reply(context: &Context) -> Check<(RunningServer, Connection, Vec<u8>)> {
     let set_up = context
         .one_shot()
@@ -146,7 +146,7 @@ fn an_unwritten_reply_is_finished(context: &Context) -> Check {
     equal("answers", &stopped.counts()?.answered, &1)
 }
 
-fn an_unwritten_reply_that_nobody_reads_is_cut_and_failed(context: &Context) -> Check {
+fn an_unread_reply_is_cut_after_the_grace_and_counted_as_failed(context: &Context) -> Check {
     let (server, client, _) = with_an_unwritten_reply(context)?;
     let stopped = server.stop(SHORT)?;
     drop(client);
@@ -159,7 +159,7 @@ fn an_unwritten_reply_that_nobody_reads_is_cut_and_failed(context: &Context) -> 
     )
 }
 
-/// A server with an endless linger, and a client that has its reply and does not close.
+/// A server with an endless linger timeout, and a client that has its reply and does not close.
 fn with_a_lingering_close(context: &Context) -> Check<(RunningServer, Connection)> {
     let server = context
         .one_shot()
@@ -187,7 +187,7 @@ fn a_lingering_close_is_finished(context: &Context) -> Check {
     )
 }
 
-fn a_lingering_close_without_end_is_cut(context: &Context) -> Check {
+fn a_lingering_close_is_cut_after_the_grace(context: &Context) -> Check {
     let (server, client) = with_a_lingering_close(context)?;
     let stopped = server.stop(SHORT)?;
     drop(client);
@@ -195,30 +195,34 @@ fn a_lingering_close_without_end_is_cut(context: &Context) -> Check {
     equal("answers", &stopped.counts()?.answered, &1)
 }
 
-fn who_waits_in_the_backlog_is_not_served_any_more(context: &Context) -> Check {
+fn a_connection_in_the_backlog_is_not_served_after_a_stop(context: &Context) -> Check {
     let server = context
         .keep_alive()
         .limits(|limits| limits.connections_max = 1)
         .start()?;
     let mut served = canary(&server)?;
-    let mut waits = server.connect()?;
-    waits.send(&request("shout", "ahoy"))?;
+    let mut waiting = server.connect()?;
+    waiting.send(&request("shout", "ahoy"))?;
     let stopping = server.begin_stop(LONG);
     served.expect_fin()?;
-    waits.expect_closed()?;
+    waiting.expect_closed()?;
     let stopped = stopping.finish()?;
     stopped.expect(0, 0)?;
     equal("requests", &stopped.counts()?.requests, &0)
 }
 
-fn the_address_is_free_when_it_has_stopped(context: &Context) -> Check {
+fn the_address_is_free_after_a_stop(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     let address = server.address();
     let mut client = server.connect()?;
     client.send(&request("shout", "one"))?;
     client.expect_last("the reply", b"3:ONE,")?;
     drop(client);
-    equal("whether any was cut", &server.stop(LONG)?.any_cut, &false)?;
+    equal(
+        "whether any connection was cut",
+        &server.stop(LONG)?.any_cut,
+        &false,
+    )?;
     let again = context.one_shot().at(address).start()?;
     let mut client = again.connect()?;
     client.send(&request("shout", "two"))?;
@@ -228,16 +232,16 @@ fn the_address_is_free_when_it_has_stopped(context: &Context) -> Check {
 fn dropping_a_server_ends_it_without_grace(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let address = server.address();
-    let (mut idle, mut stalls) = (canary(&server)?, server.connect()?);
-    stalls.send(b"10:sho")?;
+    let (mut idle, mut stalled) = (canary(&server)?, server.connect()?);
+    stalled.send(b"10:sho")?;
     server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
     drop(server);
     idle.expect_closed()?;
-    stalls.expect_closed()?;
+    stalled.expect_closed()?;
     wait_until_refused(address)
 }
 
-fn two_threads_stop_as_one_server(context: &Context) -> Check {
+fn a_server_of_two_threads_stops_both(context: &Context) -> Check {
     const CLIENTS: u64 = 10;
     let server = context.keep_alive().threads(2).start()?;
     let (mut busy, mut idle) = (Vec::new(), Vec::new());
@@ -249,7 +253,7 @@ fn two_threads_stop_as_one_server(context: &Context) -> Check {
     }
     let all =
         |counts: &poetry::Counts| counts.bytes_in == 6 * CLIENTS && counts.open == 2 * CLIENTS;
-    server.wait_until("ten halves of requests", all)?;
+    server.wait_until("ten half requests", all)?;
     let stopping = server.begin_stop(LONG);
     idle.iter_mut().try_for_each(Connection::expect_fin)?;
     for mut client in busy {
@@ -257,9 +261,9 @@ fn two_threads_stop_as_one_server(context: &Context) -> Check {
         client.expect_last("the reply", b"4:AHOY,")?;
     }
     let stopped = stopping.finish()?;
-    // An idle connection that is closed shows that its own thread stops, not that the other does; so how many of the
-    // requests were still in flight when that one began to stop is not known here.
-    equal("whether any was cut", &stopped.any_cut, &false)?;
+    // A closed idle connection shows only that its own thread is stopping. So it is not known how many requests were in
+    // flight when the other thread began to stop.
+    equal("whether any connection was cut", &stopped.any_cut, &false)?;
     equal(
         "connections closed as done",
         &stopped.counts()?.closed.done,

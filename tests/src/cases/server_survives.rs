@@ -1,57 +1,59 @@
-//! What must cost a transform server one connection and nothing else: resets (S19) and panics (S20).
+//! Resets (S19) and panics (S20) end one connection of a transform server and nothing else.
 
 use poetry::{CloseReason, Kind};
 
 use crate::case::cases;
 use crate::context::Context;
-use crate::failure::{Check, ensure, equal};
+use crate::failure::{Check, ensure, equal, same_bytes};
 use crate::peers::{ClosesAtOnce, ClosesMidFrame, HalfCloses, LeavesUnreadInput, NeverReads};
 use crate::peers::{PipelinesMany, ResetsAtOnce, ResetsMidRequest, SendsGarbage, StallsMidRequest};
 use crate::running::RunningServer;
 use crate::wire::{netstring, request, text};
 
 cases! { TransformServer:
-    a_reset_in_mid_request_costs_that_connection_only [S19] needs [Counters KeepAlive],
-    resets_before_the_first_read_cost_nothing_else [S19] needs [Counters],
-    a_reset_with_replies_owed_fails_them [S19 S23] needs [Counters KeepAlive],
-    a_reset_before_the_reply_was_taken_fails_it [S19 S23] needs [Counters Limits],
+    a_reset_mid_request_ends_only_its_connection [S19] needs [Counters KeepAlive],
+    resets_before_the_first_read_leave_other_connections_alone [S19] needs [Counters],
+    a_reset_fails_the_requests_without_a_delivered_reply [S19 S23] needs [Counters KeepAlive],
+    a_reset_before_the_whole_reply_is_written_fails_the_request [S19 S23] needs [Counters Limits],
     a_reset_during_the_lingering_close_ends_it [S19 S7] needs [Counters],
-    a_crowd_of_hostile_peers_disturbs_nobody [S19 S18] needs [Counters KeepAlive],
-    a_panic_costs_its_connection_only [S20] needs [Lab KeepAlive Counters],
+    a_crowd_of_hostile_peers_leaves_other_connections_alone [S19 S18] needs [Counters KeepAlive],
+    a_panic_ends_only_its_connection [S20] needs [Lab KeepAlive Counters],
     replies_before_a_panic_are_delivered [S20 S5] needs [Lab KeepAlive Counters],
-    a_panic_is_told_once_with_its_message [S20] needs [Lab Events],
-    a_hundred_panics_wear_nothing_out [S20] needs [Lab Counters],
-    a_panic_ends_no_thread_of_two [S20] needs [Lab Threads KeepAlive Counters],
-    a_transform_that_takes_its_time_is_answered [S20] needs [Lab],
+    a_panic_is_reported_once_with_its_message [S20] needs [Lab Events],
+    a_server_still_answers_after_a_hundred_panics [S20] needs [Lab Counters],
+    a_panic_ends_neither_of_two_threads [S20] needs [Lab Threads KeepAlive Counters],
+    a_slow_transform_is_answered [S20] needs [Lab],
 }
 
-/// A new connection is answered.
-fn still_serves(server: &RunningServer) -> Check {
+/// Expects that a new connection is answered.
+fn expect_still_serves(server: &RunningServer) -> Check {
     let mut client = server.connect()?;
     client.send(&request("shout", "still there"))?;
     client.expect_reply("STILL THERE")
 }
 
-fn a_reset_in_mid_request_costs_that_connection_only(context: &Context) -> Check {
+fn a_reset_mid_request_ends_only_its_connection(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let mut other = server.connect()?;
     other.send(b"10:sho")?;
-    server.wait_until("the other's half", |counts| counts.bytes_in == 6)?;
+    server.wait_until("half a request of the other client", |counts| {
+        counts.bytes_in == 6
+    })?;
     ResetsMidRequest.run(&server, b"10:shout")?;
     let counts = server.wait_until("a reset", |counts| counts.closed.reset == 1)?;
-    equal("requests, since none was complete", &counts.requests, &0)?;
+    equal("complete requests", &counts.requests, &0)?;
     other.send(b"ut.ahoy,")?;
     other.expect_reply("AHOY")?;
-    still_serves(&server)
+    expect_still_serves(&server)
 }
 
-fn resets_before_the_first_read_cost_nothing_else(context: &Context) -> Check {
+fn resets_before_the_first_read_leave_other_connections_alone(context: &Context) -> Check {
     let server = context.one_shot().start()?;
     for _ in 0..200 {
         ResetsAtOnce.run(&server)?;
     }
-    still_serves(&server)?;
-    // A kernel may take a connection that was reset out of the backlog; those that came must be gone.
+    expect_still_serves(&server)?;
+    // A kernel may drop a reset connection from the backlog; every accepted one must be closed.
     let counts = server.wait_until("no connection open", |counts| {
         counts.answered == 1 && counts.open == 0
     })?;
@@ -63,7 +65,7 @@ fn resets_before_the_first_read_cost_nothing_else(context: &Context) -> Check {
     )
 }
 
-fn a_reset_with_replies_owed_fails_them(context: &Context) -> Check {
+fn a_reset_fails_the_requests_without_a_delivered_reply(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let client = NeverReads.run(server.address())?;
     let request = request("shout", &text(1_000));
@@ -77,22 +79,22 @@ fn a_reset_with_replies_owed_fails_them(context: &Context) -> Check {
         &(counts.answered + counts.failed),
         &counts.requests,
     )?;
-    still_serves(&server)
+    expect_still_serves(&server)
 }
 
-fn a_reset_before_the_reply_was_taken_fails_it(context: &Context) -> Check {
+fn a_reset_before_the_whole_reply_is_written_fails_the_request(context: &Context) -> Check {
     let set_up = context
         .one_shot()
         .limits(|limits| limits.frame_bytes_max = 2 * NeverReads::BYTES);
     let server = set_up.start()?;
     let mut client = NeverReads.run(server.address())?;
     client.send(&request("shout", &text(NeverReads::BYTES)))?;
-    // The kernel holds a part of the reply only, so it cannot be answered before the reset.
+    // The kernel holds only a part of the reply, so the request cannot count as answered before the reset.
     server.wait_until("the request in flight", |counts| counts.in_flight == 1)?;
     client.reset()?;
     let counts = server.settled(1)?;
-    let came = (counts.closed.reset, counts.failed, counts.answered);
-    equal("closed as reset, failed, answered", &came, &(1, 1, 0))
+    let actual = (counts.closed.reset, counts.failed, counts.answered);
+    equal("closed as reset, failed, answered", &actual, &(1, 1, 0))
 }
 
 fn a_reset_during_the_lingering_close_ends_it(context: &Context) -> Check {
@@ -108,7 +110,7 @@ fn a_reset_during_the_lingering_close_ends_it(context: &Context) -> Check {
     equal("answers", &counts.answered, &1)
 }
 
-fn a_crowd_of_hostile_peers_disturbs_nobody(context: &Context) -> Check {
+fn a_crowd_of_hostile_peers_leaves_other_connections_alone(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let address = server.address();
     let whole = request("shout", "ahoy");
@@ -128,13 +130,13 @@ fn a_crowd_of_hostile_peers_disturbs_nobody(context: &Context) -> Check {
     drop(crowd);
     good.half_close()?;
     good.expect_fin()?;
-    server.wait_until("everybody gone", |counts| {
+    server.wait_until("every connection closed", |counts| {
         counts.open == 0 && counts.in_flight == 0
     })?;
-    still_serves(&server)
+    expect_still_serves(&server)
 }
 
-fn a_panic_costs_its_connection_only(context: &Context) -> Check {
+fn a_panic_ends_only_its_connection(context: &Context) -> Check {
     let server = context.keep_alive().lab().start()?;
     let mut other = server.connect()?;
     other.send(b"10:sho")?;
@@ -144,7 +146,7 @@ fn a_panic_costs_its_connection_only(context: &Context) -> Check {
     drop(client);
     other.send(b"ut.ahoy,")?;
     other.expect_reply("AHOY")?;
-    still_serves(&server)?;
+    expect_still_serves(&server)?;
     let counts = server.wait_until("a panic", |counts| counts.closed.panic == 1)?;
     equal("requests failed", &counts.failed, &1)
 }
@@ -159,14 +161,14 @@ fn replies_before_a_panic_are_delivered(context: &Context) -> Check {
     ];
     client.send(&requests.concat())?;
     let (bytes, _) = client.receive_to_end()?;
-    crate::failure::same_bytes("what came before the end", &bytes, b"3:ONE,")?;
+    same_bytes("the replies before the close", &bytes, b"3:ONE,")?;
     drop(client);
     let counts = server.settled(1)?;
-    let came = (counts.requests, counts.answered, counts.failed);
-    equal("requests, answered, failed", &came, &(2, 1, 1))
+    let actual = (counts.requests, counts.answered, counts.failed);
+    equal("requests, answered, failed", &actual, &(2, 1, 1))
 }
 
-fn a_panic_is_told_once_with_its_message(context: &Context) -> Check {
+fn a_panic_is_reported_once_with_its_message(context: &Context) -> Check {
     let server = context.one_shot().lab().start()?;
     let mut client = server.connect()?;
     client.send(&request("crash", "x"))?;
@@ -186,40 +188,40 @@ fn a_panic_is_told_once_with_its_message(context: &Context) -> Check {
         })
         .collect();
     equal(
-        "what was told of panics",
+        "the reported panics",
         &messages,
         &vec!["the crash transform was requested"],
     )
 }
 
-fn a_hundred_panics_wear_nothing_out(context: &Context) -> Check {
+fn a_server_still_answers_after_a_hundred_panics(context: &Context) -> Check {
     let server = context.one_shot().lab().start()?;
     for _ in 0..100 {
         let mut client = server.connect()?;
         client.send(&request("crash", "x"))?;
         client.expect_closed()?;
     }
-    still_serves(&server)?;
+    expect_still_serves(&server)?;
     let counts = server.settled(101)?;
     equal("connections closed by a panic", &counts.closed.panic, &100)
 }
 
-fn a_panic_ends_no_thread_of_two(context: &Context) -> Check {
+fn a_panic_ends_neither_of_two_threads(context: &Context) -> Check {
     let server = context.keep_alive().lab().threads(2).start()?;
     for _ in 0..4 {
         let mut client = server.connect()?;
         client.send(&request("crash", "x"))?;
         client.expect_closed()?;
     }
-    // Four more, so that each of two threads has some.
-    (0..4).try_for_each(|_| still_serves(&server))?;
+    // Four more requests, so that each of the two threads serves some.
+    (0..4).try_for_each(|_| expect_still_serves(&server))?;
     let counts = server.settled(8)?;
     ensure(counts.closed.panic == 4 && counts.answered == 4, || {
-        format!("expected 4 panics and 4 answers, came {counts:?}")
+        format!("expected 4 panics and 4 answers, got {counts:?}")
     })
 }
 
-fn a_transform_that_takes_its_time_is_answered(context: &Context) -> Check {
+fn a_slow_transform_is_answered(context: &Context) -> Check {
     let server = context.one_shot().lab().start()?;
     let mut client = server.connect()?;
     client.send(&request("burn", "Ahoy"))?;

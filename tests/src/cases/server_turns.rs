@@ -1,5 +1,5 @@
-//! How the connections of one thread share it (S24). Turns are counted in requests, in the order of the events, so no
-//! clock and no load on the machine decides a verdict.
+//! How the connections of one thread share it (S24). The cases count requests in the order of the events, so neither
+//! the clock nor the load on the machine affects a verdict.
 
 use std::collections::BTreeMap;
 
@@ -21,11 +21,11 @@ const REQUEST: &[u8] = b"6:shout.,";
 const REPLY: &[u8] = b"0:,";
 const TURN: u64 = REQUESTS_PER_TURN_MAX as u64;
 const PIPELINERS: usize = 4;
-/// Requests of each pipeliner: many turns, in few enough bytes that the kernel holds all requests and all replies. So
+/// Requests of each pipeliner: many turns, yet so few bytes that the kernel buffers all requests and all replies, and
 /// every pipeliner is ready from its accept to its last answer.
 const PIPELINED: u64 = 40 * TURN;
 
-/// Connects the pipeliners, each with all its requests sent.
+/// Connects the pipeliners and sends all their requests.
 fn pipeliners(server: std::net::SocketAddr) -> Check<Vec<Connection>> {
     let requests = REQUEST.repeat(PIPELINED as usize);
     let connect = |_| {
@@ -59,8 +59,8 @@ fn pipelining_clients_of_one_thread_take_turns(context: &Context) -> Check {
     Ok(())
 }
 
-/// A client sends its next request only after the reply. From the moment it has sent one until the answer, each
-/// pipeliner that shares its thread is answered at most two turns of requests.
+/// From each request of a client that waits for its replies until the answer, each pipeliner that shares its thread is
+/// answered at most two turns of requests.
 fn a_client_that_waits_for_each_reply_is_not_held_up_by_pipeliners(context: &Context) -> Check {
     const REPLIES: usize = 10;
     let (setup, address) = context.keep_alive().listening()?;
@@ -68,7 +68,7 @@ fn a_client_that_waits_for_each_reply_is_not_held_up_by_pipeliners(context: &Con
     let mut waiting = Connection::open(address)?;
     waiting.send(REQUEST)?;
     let server = setup.start()?;
-    // Its first request was ready when it was accepted, the others when they were sent.
+    // The first request was ready at the accept, the others when they were sent.
     let mut ready_at = vec![0];
     for _ in 1..REPLIES {
         equal("the reply", &waiting.receive(REPLY.len())?, &REPLY.to_vec())?;
@@ -83,9 +83,13 @@ fn a_client_that_waits_for_each_reply_is_not_held_up_by_pipeliners(context: &Con
         })?;
     let task = PIPELINERS as u64;
     let waits = waits(&events, task)?;
-    equal("the answers to the waiting client", &waits.len(), &REPLIES)?;
+    equal(
+        "the number of answers to the waiting client",
+        &waits.len(),
+        &REPLIES,
+    )?;
     for (wait, ready_at) in waits.iter().zip(ready_at) {
-        // The answer may have come before the journal was looked at.
+        // The answer may already be in the journal when `ready_at` is taken.
         let since = ready_at.max(wait.begin).min(wait.end);
         let others = answered_by_others(&events[since..wait.end], task, wait.worker);
         expect_turns(&others, 2, || {
@@ -95,12 +99,12 @@ fn a_client_that_waits_for_each_reply_is_not_held_up_by_pipeliners(context: &Con
     Ok(())
 }
 
-fn expect_turns(others: &BTreeMap<u64, u64>, turns: u64, who: impl Fn() -> String) -> Check {
+fn expect_turns(others: &BTreeMap<u64, u64>, turns: u64, during: impl Fn() -> String) -> Check {
     for (other, &answered) in others {
         ensure(answered <= turns * TURN, || {
             format!(
-                "while {}, expected at most {} answers to connection {other}, came {answered}",
-                who(),
+                "while {}, expected at most {} answers to connection {other}, got {answered}",
+                during(),
                 turns * TURN
             )
         })?;
@@ -112,10 +116,10 @@ fn expect_turns(others: &BTreeMap<u64, u64>, turns: u64, who: impl Fn() -> Strin
 struct Wait {
     is_first: bool,
     worker: u32,
-    /// The event after the one that begins the wait, and the answer that ends it.
+    /// The index of the event after the one that begins the wait, and of the answer that ends it.
     begin: usize,
     end: usize,
-    /// Answers to each other connection of the same thread meanwhile.
+    /// Meanwhile, the answers to each other connection of the same thread.
     others: BTreeMap<u64, u64>,
 }
 
@@ -145,7 +149,7 @@ fn waits(events: &[Event], task: u64) -> Check<Vec<Wait>> {
         }
     }
     ensure(!waits.is_empty(), || {
-        format!("expected answers to connection {task}, came none")
+        format!("expected answers to connection {task}, got none")
     })?;
     Ok(waits)
 }

@@ -1,5 +1,5 @@
-//! How long a transform server waits: for a request, for its end, for a client that does not read (S18), and how
-//! much waits in it meanwhile (S5).
+//! The timeouts of a transform server (S18): for a request, for its last byte and for a client that does not read. Also
+//! how many replies the server holds for such a client (S5).
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,12 +16,12 @@ use crate::wire::{netstring, request, text};
 cases! { TransformServer:
     a_silent_client_is_closed_as_idle [S18] needs [Counters Limits],
     a_client_silent_after_a_request_is_closed_as_idle [S18] needs [Counters Limits KeepAlive],
-    requests_keep_a_connection_from_being_idle [S18] needs [Limits KeepAlive],
-    a_stalled_request_ends_by_its_deadline_not_as_idle [S18] needs [Counters Limits],
-    a_byte_now_and_then_does_not_move_the_deadline [S18] needs [Counters Limits],
-    every_request_has_a_deadline_of_its_own [S18] needs [Limits KeepAlive],
+    requests_restart_the_idle_timeout [S18] needs [Limits KeepAlive],
+    a_stalled_request_is_closed_by_its_deadline_not_as_idle [S18] needs [Counters Limits],
+    a_trickle_of_bytes_does_not_extend_the_deadline [S18] needs [Counters Limits],
+    every_request_has_its_own_deadline [S18] needs [Limits KeepAlive],
     a_client_that_never_reads_is_closed_by_the_write_timeout [S18] needs [Counters Limits KeepAlive],
-    replies_to_one_read_are_all_that_waits_in_the_server [S5] needs [Counters KeepAlive],
+    a_server_holds_the_replies_of_at_most_one_read [S5] needs [Counters KeepAlive],
     a_client_that_reads_late_gets_every_reply [S5] needs [Counters KeepAlive],
 }
 
@@ -55,8 +55,8 @@ fn a_client_silent_after_a_request_is_closed_as_idle(context: &Context) -> Check
     equal("answers", &counts.answered, &1)
 }
 
-/// Runs `attempt` until this machine was never so busy that the peer itself was too slow: `attempt` says whether it
-/// kept its pace. A subject that closes too early fails in any case.
+/// Repeats `attempt` until it returns true: the peer kept its pace, because the machine was not too busy. A server that
+/// closes too early fails the attempt either way.
 fn at_a_steady_pace(attempt: impl Fn() -> Check<bool>) -> Check {
     const ATTEMPTS: usize = 5;
     for _ in 0..ATTEMPTS {
@@ -64,18 +64,18 @@ fn at_a_steady_pace(attempt: impl Fn() -> Check<bool>) -> Check {
             return Ok(());
         }
     }
-    Err(Failure::Needs("a machine that is less busy".to_owned()))
+    Err(Failure::Needs("a less busy machine".to_owned()))
 }
 
-/// Sleeps, and says whether that took less than `limit`.
+/// Sleeps, and returns whether that took less than `limit`.
 fn paused(pause: Duration, limit: Duration) -> bool {
     let begun = Instant::now();
-    // The peer's slowness is what is tested: nothing is waited for here.
+    // A pause that makes the client slow; it waits for nothing.
     thread::sleep(pause);
     begun.elapsed() < limit
 }
 
-fn requests_keep_a_connection_from_being_idle(context: &Context) -> Check {
+fn requests_restart_the_idle_timeout(context: &Context) -> Check {
     let timeout = Duration::from_millis(600);
     let server = context
         .keep_alive()
@@ -99,7 +99,7 @@ fn requests_keep_a_connection_from_being_idle(context: &Context) -> Check {
     })
 }
 
-fn a_stalled_request_ends_by_its_deadline_not_as_idle(context: &Context) -> Check {
+fn a_stalled_request_is_closed_by_its_deadline_not_as_idle(context: &Context) -> Check {
     let idle = Duration::from_millis(500);
     at_a_steady_pace(|| {
         let set_up = context.one_shot().limits(|limits| {
@@ -123,7 +123,7 @@ fn a_stalled_request_ends_by_its_deadline_not_as_idle(context: &Context) -> Chec
     })
 }
 
-fn a_byte_now_and_then_does_not_move_the_deadline(context: &Context) -> Check {
+fn a_trickle_of_bytes_does_not_extend_the_deadline(context: &Context) -> Check {
     let set_up = context.one_shot().limits(|limits| {
         limits.idle_timeout = NEVER;
         limits.request_deadline = Duration::from_millis(300);
@@ -142,7 +142,7 @@ fn a_byte_now_and_then_does_not_move_the_deadline(context: &Context) -> Check {
     equal("answers", &counts.answered, &0)
 }
 
-fn every_request_has_a_deadline_of_its_own(context: &Context) -> Check {
+fn every_request_has_its_own_deadline(context: &Context) -> Check {
     let deadline = Duration::from_millis(600);
     let server = context
         .keep_alive()
@@ -169,7 +169,7 @@ fn every_request_has_a_deadline_of_its_own(context: &Context) -> Check {
     })
 }
 
-/// Long requests, and how many make replies that no kernel holds for a client that never reads.
+/// A long request, and the number of them whose replies exceed the kernel's buffers for a client that never reads.
 fn long_requests() -> (Vec<u8>, usize) {
     let request = request("shout", &text(1_000));
     let count = NeverReads::BYTES / request.len();
@@ -191,11 +191,11 @@ fn a_client_that_never_reads_is_closed_by_the_write_timeout(context: &Context) -
         &1,
     )?;
     ensure(counts.failed > 0, || {
-        "expected requests that failed, came none".to_owned()
+        "expected failed requests, got none".to_owned()
     })
 }
 
-fn replies_to_one_read_are_all_that_waits_in_the_server(context: &Context) -> Check {
+fn a_server_holds_the_replies_of_at_most_one_read(context: &Context) -> Check {
     let server = context.keep_alive().start()?;
     let client = NeverReads.run(server.address())?;
     let (request, count) = long_requests();
@@ -203,28 +203,26 @@ fn replies_to_one_read_are_all_that_waits_in_the_server(context: &Context) -> Ch
     let bound = (READ_BUFFER_BYTES / request.len() + 2) as u64;
     let stuck = until_stuck(&server, |in_flight| {
         ensure(in_flight <= bound, || {
-            format!("expected at most {bound} requests in flight, came {in_flight}")
+            format!("expected at most {bound} requests in flight, got {in_flight}")
         })
     })?;
-    ensure(stuck > 0, || {
-        "expected replies that wait for the client, came none".to_owned()
-    })?;
+    ensure(stuck > 0, || "expected unsent replies, got none".to_owned())?;
     sending.reset(client)
 }
 
-/// Waits until the server has had requests in flight for a while and nothing has moved; how many there are. What is
-/// in flight meanwhile is shown to `watch`.
-fn until_stuck(server: &RunningServer, watch: impl Fn(u64) -> Check) -> Check<u64> {
-    const LOOKS: usize = 15;
+/// Waits until the server has requests in flight and its counts have not changed for a while, and returns the number in
+/// flight. Passes each number in flight to `check` meanwhile.
+fn until_stuck(server: &RunningServer, check: impl Fn(u64) -> Check) -> Check<u64> {
+    const POLLS: usize = 15;
     let mut last = server.counts()?;
-    let mut same = 0;
+    let mut unchanged = 0;
     let deadline = Instant::now() + crate::PATIENCE;
-    while same < LOOKS && Instant::now() < deadline {
+    while unchanged < POLLS && Instant::now() < deadline {
         server.journal().wait_a_moment(Duration::from_millis(10));
         let counts = server.counts()?;
-        watch(counts.in_flight)?;
-        same = if counts == last && counts.in_flight > 0 {
-            same + 1
+        check(counts.in_flight)?;
+        unchanged = if counts == last && counts.in_flight > 0 {
+            unchanged + 1
         } else {
             0
         };
@@ -247,5 +245,5 @@ fn a_client_that_reads_late_gets_every_reply(context: &Context) -> Check {
             &reply,
         )?;
     }
-    equal("whether all was sent", &sending.sent_all(), &true)
+    equal("whether every request was sent", &sending.sent_all(), &true)
 }

@@ -1,4 +1,4 @@
-//! The fallback (S13): whatever befalls the transform, the original poem is kept and the failure told once.
+//! The fallback (S13): however a transform fails, the client keeps the original poem and reports the failure once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,9 @@ use crate::fetching::{expect_original, expect_poem, transformed};
 use crate::wire::{netstring, request, text};
 
 cases! { TransformClient:
-    keeps_the_original_when_nobody_transforms [S13 S11],
+    keeps_the_original_when_no_server_transforms [S13 S11],
     keeps_the_original_when_the_server_never_accepts [S13 S15],
-    keeps_the_original_when_the_server_s_name_does_not_resolve [S13 S10],
+    keeps_the_original_when_the_server_name_does_not_resolve [S13 S10],
     keeps_the_original_when_the_server_closes_without_a_reply [S13 S4],
     keeps_the_original_when_the_connection_is_reset [S13 S11],
     keeps_the_original_when_the_reply_is_garbage [S13 S2],
@@ -31,20 +31,20 @@ cases! { TransformClient:
     keeps_the_original_when_the_reply_is_not_utf8 [S13 S12],
     keeps_the_original_when_the_server_never_replies [S13 S15],
     keeps_the_original_when_the_total_deadline_passes [S13 S15],
-    keeps_the_original_that_is_too_long_to_send [S13 S2],
-    a_failed_transform_is_told_once [S13] needs [Events],
-    a_failed_transform_disturbs_no_other_poem [S13 S11],
+    keeps_an_original_too_long_to_send [S13 S2],
+    a_failed_transform_is_reported_once [S13] needs [Events],
+    a_failed_transform_does_not_affect_other_poems [S13 S11],
 }
 
 const SHORT: Duration = Duration::from_millis(200);
 const POEM: &str = "A Poem, and the Original";
 
 /// The length of the request for [`POEM`], in bytes on the wire.
-fn asked() -> usize {
+fn request_bytes() -> usize {
     request("shout", POEM).len()
 }
 
-/// Has [`POEM`] transformed at `via`, and expects the original and a failure that `fits`.
+/// Requests a transform of [`POEM`] at `via`, and expects the original and a failure that `fits`.
 fn falls_back(
     context: &Context,
     via: Peer,
@@ -55,8 +55,8 @@ fn falls_back(
     let poem = FakeServer::start(Serves(POEM.into()))?;
     let mut request = transformed(poem.address(), "shout", poem.address());
     let name = via.name().to_owned();
-    if let Some(asked) = &mut request.via {
-        asked.peer = via;
+    if let Some(transform) = &mut request.via {
+        transform.peer = via;
     }
     let outcome = context.client_with(change)?.fetch_one(request)?;
     expect_original(&outcome, POEM, what, &name, fits)
@@ -64,11 +64,11 @@ fn falls_back(
 
 fn unchanged(_: &mut Limits) {}
 
-fn keeps_the_original_when_nobody_transforms(context: &Context) -> Check {
-    let nobody = Refuses::new()?;
+fn keeps_the_original_when_no_server_transforms(context: &Context) -> Check {
+    let refusing = Refuses::new()?;
     falls_back(
         context,
-        nobody.address().into(),
+        refusing.address().into(),
         unchanged,
         "connection failed",
         |failure| matches!(failure, FetchFailure::ConnectionFailed { .. }),
@@ -87,7 +87,7 @@ fn keeps_the_original_when_the_server_never_accepts(context: &Context) -> Check 
     )
 }
 
-fn keeps_the_original_when_the_server_s_name_does_not_resolve(context: &Context) -> Check {
+fn keeps_the_original_when_the_server_name_does_not_resolve(context: &Context) -> Check {
     let peer = Peer::unresolved("no.such.name:1", "no such name");
     falls_back(context, peer, unchanged, "connection failed", |failure| {
         matches!(failure, FetchFailure::ConnectionFailed { .. })
@@ -95,7 +95,7 @@ fn keeps_the_original_when_the_server_s_name_does_not_resolve(context: &Context)
 }
 
 fn keeps_the_original_when_the_server_closes_without_a_reply(context: &Context) -> Check {
-    let server = FakeServer::start(ClosesWithoutReply(asked()))?;
+    let server = FakeServer::start(ClosesWithoutReply(request_bytes()))?;
     falls_back(
         context,
         server.address().into(),
@@ -106,7 +106,7 @@ fn keeps_the_original_when_the_server_closes_without_a_reply(context: &Context) 
 }
 
 fn keeps_the_original_when_the_connection_is_reset(context: &Context) -> Check {
-    let server = FakeServer::start(ResetsOnRequest(asked()))?;
+    let server = FakeServer::start(ResetsOnRequest(request_bytes()))?;
     falls_back(
         context,
         server.address().into(),
@@ -117,7 +117,7 @@ fn keeps_the_original_when_the_connection_is_reset(context: &Context) -> Check {
 }
 
 fn keeps_the_original_when_the_reply_is_garbage(context: &Context) -> Check {
-    let server = FakeServer::start(RepliesGarbage(asked()))?;
+    let server = FakeServer::start(RepliesGarbage(request_bytes()))?;
     falls_back(
         context,
         server.address().into(),
@@ -129,7 +129,7 @@ fn keeps_the_original_when_the_reply_is_garbage(context: &Context) -> Check {
 
 fn keeps_the_original_when_the_reply_is_over_the_limit(context: &Context) -> Check {
     let server = FakeServer::start(RepliesTooLong {
-        request_bytes: asked(),
+        request_bytes: request_bytes(),
         reply_bytes: 100,
     })?;
     let small = |limits: &mut Limits| limits.frame_bytes_max = 99;
@@ -143,7 +143,7 @@ fn keeps_the_original_when_the_reply_is_over_the_limit(context: &Context) -> Che
 }
 
 fn keeps_the_original_when_the_reply_is_cut_short(context: &Context) -> Check {
-    let server = FakeServer::start(CutsReply(asked()))?;
+    let server = FakeServer::start(CutsReply(request_bytes()))?;
     falls_back(
         context,
         server.address().into(),
@@ -155,7 +155,7 @@ fn keeps_the_original_when_the_reply_is_cut_short(context: &Context) -> Check {
 
 fn keeps_the_original_when_the_reply_is_not_utf8(context: &Context) -> Check {
     let server = FakeServer::start(Replies {
-        request_bytes: asked(),
+        request_bytes: request_bytes(),
         reply: netstring(b"caf\xe9"),
     })?;
     falls_back(
@@ -168,8 +168,8 @@ fn keeps_the_original_when_the_reply_is_not_utf8(context: &Context) -> Check {
 }
 
 fn keeps_the_original_when_the_server_never_replies(context: &Context) -> Check {
-    let server = FakeServer::start(NeverReplies(asked()))?;
-    // Long enough for the poem itself to arrive on a busy machine.
+    let server = FakeServer::start(NeverReplies(request_bytes()))?;
+    // Long enough for the poem to arrive on a busy machine.
     let short = |limits: &mut Limits| limits.idle_timeout = Duration::from_secs(1);
     falls_back(
         context,
@@ -181,8 +181,8 @@ fn keeps_the_original_when_the_server_never_replies(context: &Context) -> Check 
 }
 
 fn keeps_the_original_when_the_total_deadline_passes(context: &Context) -> Check {
-    let server = FakeServer::start(NeverReplies(asked()))?;
-    // Long enough for the poem itself to arrive on a busy machine.
+    let server = FakeServer::start(NeverReplies(request_bytes()))?;
+    // Long enough for the poem to arrive on a busy machine.
     let short = |limits: &mut Limits| limits.total_deadline = Some(Duration::from_secs(1));
     falls_back(
         context,
@@ -193,14 +193,14 @@ fn keeps_the_original_when_the_total_deadline_passes(context: &Context) -> Check
     )
 }
 
-fn keeps_the_original_that_is_too_long_to_send(context: &Context) -> Check {
+fn keeps_an_original_too_long_to_send(context: &Context) -> Check {
     let poem = text(poetry::limits::FRAME_BYTES_MAX - "shout.".len() + 1);
     let (server, transform) = (
         FakeServer::start(Serves(poem.clone().into()))?,
         Listener::new()?,
     );
-    let asked = transformed(server.address(), "shout", transform.address());
-    let outcome = context.client()?.fetch_one(asked)?;
+    let request = transformed(server.address(), "shout", transform.address());
+    let outcome = context.client()?.fetch_one(request)?;
     let limit = poetry::limits::FRAME_BYTES_MAX as u64;
     expect_original(
         &outcome,
@@ -212,15 +212,15 @@ fn keeps_the_original_that_is_too_long_to_send(context: &Context) -> Check {
     transform.expect_no_client()
 }
 
-fn a_failed_transform_is_told_once(context: &Context) -> Check {
+fn a_failed_transform_is_reported_once(context: &Context) -> Check {
     let poem = FakeServer::start(Serves(POEM.into()))?;
-    let server = FakeServer::start(ClosesWithoutReply(asked()))?;
+    let server = FakeServer::start(ClosesWithoutReply(request_bytes()))?;
     let request = transformed(poem.address(), "shout", server.address());
     let fetching = context.client()?.start(vec![request]);
     let journal = Arc::clone(fetching.journal());
     fetching.outcome()?;
     let events = journal.events();
-    let told: Vec<_> = events
+    let reported: Vec<_> = events
         .iter()
         .filter_map(|event| match &event.kind {
             Kind::Failed(failure) => Some((event.role, event.scene.parent, failure.clone())),
@@ -228,24 +228,24 @@ fn a_failed_transform_is_told_once(context: &Context) -> Check {
         })
         .collect();
     let once = (Program::TransformClient, Some(0), FetchFailure::Refused);
-    equal("the failures told", &told, &vec![once])
+    equal("the reported failures", &reported, &vec![once])
 }
 
-fn a_failed_transform_disturbs_no_other_poem(context: &Context) -> Check {
+fn a_failed_transform_does_not_affect_other_poems(context: &Context) -> Check {
     let poem = FakeServer::start(Serves(POEM.into()))?;
     let good = FakeServer::start(Replies {
-        request_bytes: asked(),
+        request_bytes: request_bytes(),
         reply: netstring("TRANSFORMED"),
     })?;
-    let (resets, nobody) = (
-        FakeServer::start(ResetsOnRequest(asked()))?,
+    let (resets, refusing) = (
+        FakeServer::start(ResetsOnRequest(request_bytes()))?,
         Refuses::new()?,
     );
     let vias = [
         good.address(),
         resets.address(),
         good.address(),
-        nobody.address(),
+        refusing.address(),
         good.address(),
     ];
     let requests: Vec<FetchRequest> = vias
@@ -258,9 +258,13 @@ fn a_failed_transform_disturbs_no_other_poem(context: &Context) -> Check {
             expect_poem(outcome, "TRANSFORMED")?;
         } else {
             let via = vias[number].to_string();
-            expect_original(outcome, POEM, "lost or failed", &via, |failure| {
-                matches!(failure.status(), "connection_lost" | "connection_failed")
-            })?;
+            expect_original(
+                outcome,
+                POEM,
+                "connection lost or connection failed",
+                &via,
+                |failure| matches!(failure.status(), "connection_lost" | "connection_failed"),
+            )?;
         }
     }
     Ok(())

@@ -84,11 +84,11 @@ impl Flaw {
 pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
     (
         Flaw::DropsLastChunk,
-        &["poem_server::sends_a_poem_far_from_ascii_byte_for_byte"],
+        &["poem_server::sends_a_non_ascii_poem_byte_for_byte"],
     ),
     (
         Flaw::TreatsFinAsDisconnect,
-        &["poem_server::a_client_s_fin_does_not_end_a_slow_poem"],
+        &["poem_server::a_client_fin_does_not_end_a_slow_poem"],
     ),
     (
         Flaw::AnswersAllInOneShot,
@@ -112,36 +112,36 @@ pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
     ),
     (
         Flaw::DoesNotCountDrainedBytes,
-        &["transform_server::what_is_drained_is_counted_as_read"],
+        &["transform_server::drained_bytes_are_counted_as_read"],
     ),
     (
         Flaw::DropsPartialRequests,
         &[
-            "transform_server::a_request_split_at_any_one_place_is_the_same_request",
-            "transform_server::keep_alive_answers_a_request_with_half_of_the_next_behind_it",
+            "transform_server::a_request_split_at_any_byte_is_answered",
+            "transform_server::keep_alive_answers_a_request_followed_by_half_of_the_next",
         ],
     ),
     (
         Flaw::ClosesWithoutLingering,
         &[
-            "transform_server::what_the_client_sends_after_the_reply_is_drained",
-            "transform_server::what_the_client_sends_after_a_refusal_is_drained",
-            "poem_server::what_the_client_sends_after_the_poem_is_discarded",
+            "transform_server::client_input_after_the_reply_is_drained",
+            "transform_server::client_input_after_a_refusal_is_drained",
+            "poem_server::client_input_after_the_poem_is_discarded",
         ],
     ),
     (
         Flaw::ExtendsRequestDeadline,
-        &["transform_server::a_byte_now_and_then_does_not_move_the_deadline"],
+        &["transform_server::a_trickle_of_bytes_does_not_extend_the_deadline"],
     ),
     (
         Flaw::IgnoresConnectionLimit,
-        &["transform_server::a_lingering_connection_counts_as_one"],
+        &["transform_server::a_lingering_connection_counts_toward_the_limit"],
     ),
     (
         Flaw::IgnoresGrace,
         &[
             "transform_server::a_partly_read_request_is_finished",
-            "poem_server::a_poem_in_flight_is_finished",
+            "poem_server::a_poem_in_flight_is_finished_at_shutdown",
         ],
     ),
     (
@@ -158,27 +158,27 @@ pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
     ),
     (
         Flaw::TreatsResetAsEnd,
-        &["poem_client::a_reset_in_mid_poem_is_connection_lost_and_not_a_poem"],
+        &["poem_client::a_reset_mid_poem_is_reported_as_connection_lost_not_as_a_poem"],
     ),
     (
         Flaw::ReturnsInArrivalOrder,
-        &["poem_client::outcomes_come_in_the_order_of_the_requests_not_of_arrival"],
+        &["poem_client::outcomes_are_in_request_order_not_arrival_order"],
     ),
     (
         Flaw::DecodesEachRead,
-        &["poem_client::a_character_cut_by_the_network_is_a_character"],
+        &["poem_client::a_character_split_across_reads_arrives_whole"],
     ),
     (
         Flaw::FetchesSequentially,
-        &["poem_client::poems_are_fetched_all_at_once"],
+        &["poem_client::poems_are_fetched_concurrently"],
     ),
     (
         Flaw::OmitsAddressFromErrors,
-        &["poem_client::a_refused_connection_is_connection_failed"],
+        &["poem_client::a_refused_connection_is_reported_as_connection_failed"],
     ),
     (
         Flaw::ExtendsTotalDeadline,
-        &["poem_client::a_byte_now_and_then_does_not_move_the_total_deadline"],
+        &["poem_client::a_trickle_of_bytes_does_not_extend_the_total_deadline"],
     ),
     (
         Flaw::FailsPoemWithTransform,
@@ -186,15 +186,15 @@ pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
     ),
     (
         Flaw::HidesTransformFailure,
-        &["transform_client::keeps_the_original_when_nobody_transforms"],
+        &["transform_client::keeps_the_original_when_no_server_transforms"],
     ),
     (
         Flaw::TransformsAfterAllPoems,
-        &["transform_client::a_poem_is_transformed_before_the_others_have_arrived"],
+        &["transform_client::a_poem_is_transformed_before_the_others_arrive"],
     ),
     (
         Flaw::IgnoresCancel,
-        &["poem_client::cancelling_one_task_leaves_the_others"],
+        &["poem_client::cancelling_one_task_leaves_the_others_running"],
     ),
     (
         Flaw::TriesOnlyFirstAddress,
@@ -214,12 +214,12 @@ pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
     (
         Flaw::UsesSelfConnection,
         &[
-            "poem_client::a_fetch_that_connects_to_itself_is_connection_failed",
+            "poem_client::a_fetch_that_connects_to_itself_is_reported_as_connection_failed",
             "poem_client::a_transform_that_connects_to_itself_keeps_the_original",
         ],
     ),
     (
         Flaw::ClosesSelfConnectionWithFin,
-        &["poem_client::a_fetch_that_connects_to_itself_is_connection_failed"],
+        &["poem_client::a_fetch_that_connects_to_itself_is_reported_as_connection_failed"],
     ),
 ];
