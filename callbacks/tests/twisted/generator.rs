@@ -1,4 +1,4 @@
-//! Random programs: callbacks, fires, cancels, pauses, lists and a semaphore, also from within handlers.
+//! Random programs: callbacks, fires, cancels, pauses, timeouts, lists, a semaphore and a queue; handlers take steps too.
 
 use fastrand::Rng;
 use serde::Serialize;
@@ -20,7 +20,7 @@ pub(crate) enum Canceller {
     Fails(i64),
 }
 
-/// One step. `List`, `Acquire` and `Run` create a Deferred. A step that names a Deferred which does not exist yet, or is
+/// One step. `List`, `Acquire`, `Run` and `Get` create a Deferred. A step that names a Deferred which does not exist yet, or is
 /// part of another, does nothing.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) enum Step {
@@ -43,6 +43,12 @@ pub(crate) enum Step {
     Acquire(()),
     Release(()),
     Run(Then),
+    /// Bounds a Deferred by seconds on a clock that stands until `Advance` moves it.
+    Timeout(usize, u64),
+    Advance(u64),
+    /// From the queue; without a Deferred if too many wait.
+    Get(()),
+    Put(i64),
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -72,7 +78,9 @@ pub(crate) enum List {
 
 /// Deferreds that a program starts with.
 const BASE: usize = 5;
-const STEPS_MAX: usize = 24;
+const STEPS_MAX: usize = 36;
+/// Values that the queue holds, and consumers that may wait for one; `programs.py` has the same bound.
+pub(crate) const LENGTH_MAX: usize = 2;
 
 impl Program {
     pub(crate) fn random(random: &mut Rng) -> Self {
@@ -87,7 +95,10 @@ impl Program {
         let steps = random.usize(1..=STEPS_MAX);
         let steps = (0..steps).map(|_| {
             let step = step(random, count);
-            let creates = matches!(step, Step::List { .. } | Step::Acquire(()) | Step::Run(_));
+            let creates = matches!(
+                step,
+                Step::List { .. } | Step::Acquire(()) | Step::Run(_) | Step::Get(())
+            );
             count += usize::from(creates);
             step
         });
@@ -100,7 +111,7 @@ impl Program {
 }
 
 fn step(random: &mut Rng, count: usize) -> Step {
-    match random.u8(0..20) {
+    match random.u8(0..26) {
         0..7 => {
             let act = random.u8(0..4) == 0;
             let act = act.then(|| Box::new(act_of_handler(random, count)));
@@ -113,6 +124,10 @@ fn step(random: &mut Rng, count: usize) -> Step {
         14..16 => list(random, count),
         16 => Step::Acquire(()),
         17 => Step::Release(()),
+        18 | 19 => Step::Timeout(random.usize(0..count), random.u64(0..3)),
+        20 => Step::Advance(random.u64(0..3)),
+        21 => Step::Get(()),
+        22 => Step::Put(random.i64(0..50)),
         _ => Step::Run(then(random, count)),
     }
 }

@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use callbacks::{
-    Control, Deferred, DeferredList, DeferredSemaphore, Failure, Trigger, gather_results, log, race,
+    Clock, Control, Deferred, DeferredList, DeferredQueue, DeferredSemaphore, Failure, Trigger,
+    gather_results, log, race,
 };
 
-use crate::generator::{Canceller, List, Program, Side, Step, Then};
+use crate::generator::{Canceller, LENGTH_MAX, List, Program, Side, Step, Then};
 
 /// What a program did.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ struct World {
     /// The Deferred that each one waits for, so that no ring is made.
     waits: RefCell<Vec<Option<usize>>>,
     semaphore: DeferredSemaphore,
+    clock: Clock,
+    queue: DeferredQueue<i64>,
     trace: RefCell<Vec<String>>,
     ended: Cell<bool>,
 }
@@ -63,6 +67,8 @@ impl World {
             triggers: RefCell::default(),
             waits: RefCell::default(),
             semaphore: DeferredSemaphore::new(program.permits),
+            clock: Clock::new(),
+            queue: DeferredQueue::new(LENGTH_MAX, LENGTH_MAX),
             trace: RefCell::default(),
             ended: Cell::new(false),
         };
@@ -145,6 +151,22 @@ impl World {
                     world.then(then, None)
                 });
                 self.create(deferred);
+            }
+            Step::Timeout(of, seconds) => {
+                if let Some(deferred) = self.take(of) {
+                    let deferred = deferred.timeout(Duration::from_secs(seconds), &self.clock);
+                    self.deferreds.borrow_mut()[of] = Some(deferred);
+                }
+            }
+            Step::Advance(seconds) => self.clock.advance(Duration::from_secs(seconds)),
+            Step::Get(()) => match self.queue.get() {
+                Ok(value) => self.create(value),
+                Err(error) => self.note(format!("q{number} {error:?}")),
+            },
+            Step::Put(value) => {
+                if let Err(error) = self.queue.put(value) {
+                    self.note(format!("q{number} {error:?}"));
+                }
             }
         }
     }

@@ -13,12 +13,17 @@ from twisted.internet.defer import (
     CancelledError,
     Deferred,
     DeferredList,
+    DeferredQueue,
     DeferredSemaphore,
     FailureGroup,
     FirstError,
+    QueueOverflow,
+    QueueUnderflow,
+    TimeoutError,
     gatherResults,
     race,
 )
+from twisted.internet.task import Clock
 from twisted.logger import globalLogBeginner, globalLogPublisher
 from twisted.python.failure import Failure
 
@@ -42,6 +47,8 @@ def text(error):
         return f"n{error.args[0]}"
     if isinstance(error, CancelledError):
         return "cancelled"
+    if isinstance(error, TimeoutError):
+        return "timed out"
     if isinstance(error, FirstError):
         return f"member {error.index} failed: {text(error.subFailure)}"
     if isinstance(error, FailureGroup):
@@ -82,6 +89,8 @@ class Program:
         self.excused = []
         self.unlisted = 0  # Lists whose result no handler has taken.
         self.semaphore = Semaphore(program["permits"], self.deviations.add)
+        self.clock = Clock()
+        self.queue = DeferredQueue(size=2, backlog=2)  # As LENGTH_MAX in generator.rs.
         self.deferreds = []  # Those that handlers can be added to; None once one is part of another.
         self.controls = []  # All, to be cancelled and paused.
         self.fired = []
@@ -291,6 +300,30 @@ class Program:
             return deferred
 
         self.create(self.semaphore.run(work))
+
+    def timeout(self, _, given):
+        of, seconds = given
+        deferred = self.deferreds[of] if of < len(self.deferreds) else None
+        if deferred is None:
+            return
+        self.deferreds[of] = None
+        deferred.addTimeout(seconds, self.clock)
+        self.deferreds[of] = deferred
+
+    def advance(self, _, seconds):
+        self.clock.advance(seconds)
+
+    def get(self, number, _):
+        try:
+            self.create(self.queue.get())
+        except QueueUnderflow:
+            self.trace.append(f"q{number} Underflow")
+
+    def put(self, number, value):
+        try:
+            self.queue.put(value)
+        except QueueOverflow:
+            self.trace.append(f"q{number} Overflow")
 
     # The end.
 
