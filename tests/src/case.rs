@@ -1,4 +1,4 @@
-//! A case: one sentence that a subject fulfils, fails, or cannot be asked.
+//! A case: one sentence about a role, which a subject passes or fails, or which is skipped.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,12 +18,12 @@ pub enum Role {
     PoemClient,
     /// Answers transform requests.
     TransformServer,
-    /// Has fetched poems transformed.
+    /// Sends fetched poems to a transform server.
     TransformClient,
 }
 
 impl Role {
-    /// The name of the file that holds it in every model.
+    /// The name of the role's file in every model.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PoemServer => "poem_server",
@@ -34,29 +34,29 @@ impl Role {
     }
 }
 
-/// What a subject may offer, and a case need, besides the role.
+/// A feature, besides the role, that a subject may offer and a case may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// What it has counted can be asked at any time (S23).
+    /// Its counters can be read at any time (S23).
     Counters,
     /// Its limits can be set.
     Limits,
-    /// It can be told to stop, with a grace (S21).
+    /// It can be stopped with a grace period (S21).
     Signals,
-    /// It serves the laboratory's transforms.
+    /// It serves the lab transforms.
     Lab,
-    /// Its connections can ask more than once.
+    /// A connection can send more than one request.
     KeepAlive,
-    /// What happens in it is told to an observer.
+    /// It reports events to an observer.
     Events,
-    /// It can be given more threads.
+    /// Its number of threads can be set.
     Threads,
-    /// A thousand connections at once: such cases take turns.
+    /// A thousand connections at once. Such cases run one after another.
     ManyConnections,
 }
 
 impl Need {
-    /// In a word.
+    /// The name that skipped cases print.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Counters => "counters",
@@ -66,27 +66,27 @@ impl Need {
             Self::KeepAlive => "keep-alive",
             Self::Events => "events",
             Self::Threads => "threads",
-            Self::ManyConnections => "a crowd",
+            Self::ManyConnections => "many connections",
         }
     }
 }
 
-/// One sentence about one role, and how it is found out whether a subject fulfils it.
+/// One sentence about one role, and the function that tests a subject against it.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
     /// The sentence, in snake case.
     pub name: &'static str,
-    /// Whom it is about.
+    /// The role it tests.
     pub role: Role,
     /// The rules of SEMANTICS.md that it tests.
     pub rules: &'static [&'static str],
-    /// What it cannot do without.
+    /// The features it needs.
     pub needs: &'static [Need],
-    /// Finds out.
+    /// Tests the subject of the context.
     pub run: fn(&Context) -> Check,
 }
 
-/// The cases of one file, each by the name of its function, with the rules it tests and what it needs:
+/// Declares the cases of one file, each by the name of its function, with the rules it tests and the features it needs:
 /// `closes_on_a_leading_zero [S2 S4] needs [Counters]`.
 macro_rules! cases {
     ($role:ident: $($name:ident [$($rule:ident)*] $(needs [$($need:ident)*])?,)*) => {
@@ -106,15 +106,15 @@ pub(crate) use cases;
 /// How a case ended for a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The subject does as the sentence says.
+    /// The subject behaves as the sentence says.
     Passed,
-    /// It cannot be asked; why not.
+    /// The subject or this machine lacks a feature, which the text names.
     Skipped(String),
-    /// It does not; what was expected, and what came.
+    /// The subject behaves differently; the text says what was expected and what happened.
     Failed(String),
 }
 
-/// A case that has not ended by then hangs: something it called does not return.
+/// A case that runs longer than this hangs: a call in it does not return.
 const CASE_TIME_MAX: Duration = Duration::from_secs(90);
 
 impl Case {
@@ -123,48 +123,50 @@ impl Case {
         format!("{}::{}", self.role.name(), self.name)
     }
 
-    /// Puts the case to `subject`; what is random in it follows from `seed`.
+    /// Runs the case against `subject`; its randomness is derived from `seed`.
     ///
-    /// It never blocks for good: a case that hangs has failed, and its thread is left behind.
+    /// Always returns: a case that hangs fails after [`CASE_TIME_MAX`], and its thread is abandoned.
     pub fn test(self, subject: &Arc<Subject>, seed: u64) -> Verdict {
         if let Some(lacking) = subject.lacks(&self) {
             return Verdict::Skipped(format!("needs {lacking}"));
         }
-        // Waiting for one's turn is no part of the case's time.
-        let _turn = self.needs.contains(&Need::ManyConnections).then(turn);
+        // The wait for the lock does not count towards the case's time.
+        let _lock = self
+            .needs
+            .contains(&Need::ManyConnections)
+            .then(lock_many_connections);
         let context = Context::new(Arc::clone(subject), seed);
         verdict(self.rules, seed, move || (self.run)(&context))
     }
 }
 
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock_many_connections() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `work` in a thread of its own, and says how it ended.
+/// Runs `body` in its own thread and returns its verdict.
 pub(crate) fn verdict(
     rules: &[&str],
     seed: u64,
-    work: impl FnOnce() -> Check + Send + 'static,
+    body: impl FnOnce() -> Check + Send + 'static,
 ) -> Verdict {
     let failed =
-        |words: String| Verdict::Failed(format!("{}: {words} (seed {seed})", rules.join(", ")));
+        |message: String| Verdict::Failed(format!("{}: {message} (seed {seed})", rules.join(", ")));
     let (sender, result) = mpsc::channel();
     let thread = thread::spawn(move || {
-        let ended = work();
-        // Nobody listens any more when the case took too long; it has been judged.
-        let _ = sender.send(ended);
+        // The receiver is gone if the case took too long and has already failed.
+        let _ = sender.send(body());
     });
     match result.recv_timeout(CASE_TIME_MAX) {
         Ok(Ok(())) => Verdict::Passed,
-        Ok(Err(Failure::Broken(words))) => failed(words),
+        Ok(Err(Failure::Broken(message))) => failed(message),
         Ok(Err(Failure::Needs(what))) => Verdict::Skipped(format!("needs {what}")),
         Err(RecvTimeoutError::Timeout) => {
-            failed(format!("the case had not ended after {CASE_TIME_MAX:?}"))
+            failed(format!("the case did not end within {CASE_TIME_MAX:?}"))
         }
         Err(RecvTimeoutError::Disconnected) => match thread.join() {
-            Err(panic) => failed(format!("a panic: {}", poetry::panics::message(&*panic))),
+            Err(panic) => failed(format!("panicked: {}", poetry::panics::message(&*panic))),
             Ok(()) => failed("the case ended without a verdict".to_owned()),
         },
     }
@@ -177,18 +179,18 @@ mod tests {
     #[test]
     fn a_verdict_names_the_rules_and_the_seed() {
         let broken = || Err(Failure::broken("no reply"));
-        let said = "S2, S4: no reply (seed 7)".to_owned();
-        assert_eq!(verdict(&["S2", "S4"], 7, broken), Verdict::Failed(said));
+        let message = "S2, S4: no reply (seed 7)".to_owned();
+        assert_eq!(verdict(&["S2", "S4"], 7, broken), Verdict::Failed(message));
     }
 
     #[test]
-    fn a_panic_is_a_failure_and_a_need_is_neither() {
+    fn a_panic_fails_and_a_missing_feature_skips() {
         let panicked = verdict(&["S1"], 0, || panic!("odd"));
         assert_eq!(
             panicked,
-            Verdict::Failed("S1: a panic: odd (seed 0)".to_owned())
+            Verdict::Failed("S1: panicked: odd (seed 0)".to_owned())
         );
-        let needy = verdict(&["S1"], 0, || Err(Failure::Needs("IPv6".to_owned())));
-        assert_eq!(needy, Verdict::Skipped("needs IPv6".to_owned()));
+        let lacking = verdict(&["S1"], 0, || Err(Failure::Needs("IPv6".to_owned())));
+        assert_eq!(lacking, Verdict::Skipped("needs IPv6".to_owned()));
     }
 }

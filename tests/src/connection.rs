@@ -1,4 +1,4 @@
-//! A raw socket with a guard on every wait. What a subject sends is judged here byte by byte.
+//! A raw socket with a timeout on every operation, and checks of every byte that a subject sends.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,16 +10,16 @@ use crate::PATIENCE;
 use crate::failure::{Check, During, Failure, ensure, os_result, same_bytes, shown};
 use crate::wire;
 
-/// How the other end finished.
+/// How the peer ended the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It finished sending: FIN.
+    /// The peer finished sending: FIN.
     Fin,
-    /// It broke the connection: RST.
+    /// The peer reset the connection: RST.
     Reset,
 }
 
-/// One end of a connection, in the suite's hand.
+/// The suite's end of a connection.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -32,10 +32,10 @@ impl Connection {
     /// The connection could not be made.
     pub fn open(address: SocketAddr) -> Check<Self> {
         let stream = os_result(TcpStream::connect_timeout(&address, PATIENCE), "connecting")?;
-        Self::of(stream).during("setting up a connection")
+        Self::new(stream).during("setting up a connection")
     }
 
-    /// Connects with a receive buffer of about `bytes`, so that a peer's bytes wait at the peer.
+    /// Connects with a receive buffer of about `bytes`, so that further bytes wait at the peer.
     ///
     /// # Errors
     /// The connection could not be made.
@@ -44,75 +44,75 @@ impl Connection {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
             socket.set_recv_buffer_size(bytes)?;
             socket.connect_timeout(&address.into(), PATIENCE)?;
-            Self::of(socket.into())
+            Self::new(socket.into())
         };
         os_result(connect(), "connecting")
     }
 
-    /// Takes over a connection that was accepted.
+    /// Wraps an accepted connection.
     ///
     /// # Errors
-    /// The system refused a socket option.
-    pub fn of(stream: TcpStream) -> io::Result<Self> {
+    /// A socket option could not be set.
+    pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self { stream })
     }
 
-    /// This end's address.
+    /// Returns the local address.
     ///
     /// # Errors
     /// The socket is no longer connected.
     pub fn local(&self) -> Check<SocketAddr> {
-        self.stream.local_addr().during("asking for an address")
+        self.stream.local_addr().during("reading an address")
     }
 
-    /// The other end's address.
+    /// Returns the peer's address.
     ///
     /// # Errors
     /// The socket is no longer connected.
     pub fn peer(&self) -> Check<SocketAddr> {
-        self.stream.peer_addr().during("asking for an address")
+        self.stream.peer_addr().during("reading an address")
     }
 
     /// Sends all of `bytes`.
     ///
     /// # Errors
-    /// The other end does not take them.
+    /// The peer closed the connection, or did not read for [`PATIENCE`].
     pub fn send(&mut self, bytes: &[u8]) -> Check {
         let sent = self.try_send(bytes);
         sent.during(&format!("sending '{}'", shown(bytes)))
     }
 
-    /// Sends all of `bytes`, to a peer that may well be gone.
+    /// Sends all of `bytes` to a peer that may have closed the connection.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// Finishes sending, and goes on reading.
+    /// Finishes sending; the connection can still receive.
     ///
     /// # Errors
-    /// The connection is gone.
+    /// The connection has ended.
     pub fn half_close(&self) -> Check {
         self.stream.shutdown(Shutdown::Write).during("sending FIN")
     }
 
-    /// Breaks the connection: RST.
+    /// Resets the connection: RST.
     ///
     /// # Errors
-    /// The system refused.
+    /// The system returned an error.
     pub fn reset(self) -> Check {
         self.prepare_reset()
     }
 
-    /// Wakes whoever waits on another handle of this connection. When the last handle is dropped, it breaks: RST.
+    /// Wakes a thread that waits on another handle of this connection. Dropping the last handle resets the connection: RST.
     ///
     /// # Errors
-    /// The system refused.
+    /// The system returned an error.
     pub(crate) fn wake_with_reset(&self) -> Check {
         self.prepare_reset()?;
         self.stream
@@ -130,7 +130,7 @@ impl Connection {
     /// Receives exactly `count` bytes.
     ///
     /// # Errors
-    /// The other end finished, broke, or kept silent before.
+    /// The connection ended before, or nothing came for [`PATIENCE`].
     pub fn receive(&mut self, count: usize) -> Check<Vec<u8>> {
         let mut bytes = vec![0; count];
         let mut filled = 0;
@@ -138,17 +138,17 @@ impl Connection {
             match self.stream.read(&mut bytes[filled..]) {
                 Ok(0) => {
                     return Err(Failure::Broken(format!(
-                        "expected {count} bytes, came FIN after {filled}: '{}'",
+                        "expected {count} bytes, got FIN after {filled}: '{}'",
                         shown(&bytes[..filled])
                     )));
                 }
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
-                    let came = shown(&bytes[..filled]);
-                    let failure = said(&error);
+                    let received = shown(&bytes[..filled]);
+                    let failure = describe(&error);
                     return Err(Failure::Broken(format!(
-                        "expected {count} bytes, came {filled}: '{came}', then {failure}"
+                        "expected {count} bytes, got {filled}: '{received}', then {failure}"
                     )));
                 }
             }
@@ -156,10 +156,10 @@ impl Connection {
         Ok(bytes)
     }
 
-    /// Receives all there is until the other end finishes or breaks.
+    /// Receives everything up to FIN or RST.
     ///
     /// # Errors
-    /// It does neither within the suite's patience.
+    /// Neither came: nothing at all for [`PATIENCE`].
     pub fn receive_to_end(&mut self) -> Check<(Vec<u8>, End)> {
         let mut bytes = Vec::new();
         let mut buffer = vec![0; 64 << 10];
@@ -171,74 +171,74 @@ impl Connection {
                 Err(error) if is_reset(&error) => return Ok((bytes, End::Reset)),
                 Err(error) => {
                     return Err(Failure::Broken(format!(
-                        "expected the connection to end, came {} bytes '{}', then {}",
+                        "expected the connection to end, got {} bytes '{}', then {}",
                         bytes.len(),
                         shown(&bytes),
-                        said(&error)
+                        describe(&error)
                     )));
                 }
             }
         }
     }
 
-    /// Receives all there is until FIN.
+    /// Receives everything up to FIN.
     ///
     /// # Errors
-    /// It ended by RST, or not at all.
+    /// The connection ended by RST, or not at all.
     pub fn receive_to_fin(&mut self) -> Check<Vec<u8>> {
         let (bytes, end) = self.receive_to_end()?;
         ensure(end == End::Fin, || {
-            let came = shown(&bytes);
             format!(
-                "expected FIN, came RST after {} bytes '{came}'",
-                bytes.len()
+                "expected FIN, got RST after {} bytes '{}'",
+                bytes.len(),
+                shown(&bytes)
             )
         })?;
         Ok(bytes)
     }
 
-    /// Expects one reply that holds `poem`, and leaves what is behind it.
+    /// Expects one reply that contains `poem`; bytes behind it stay unread.
     ///
     /// # Errors
-    /// Something else came.
+    /// Something else came instead.
     pub fn expect_reply(&mut self, poem: &str) -> Check {
         let expected = wire::netstring(poem);
-        let came = self.receive(expected.len())?;
-        same_bytes("the reply", &came, &expected)
+        let received = self.receive(expected.len())?;
+        same_bytes("the reply", &received, &expected)
     }
 
     /// Expects exactly `bytes` and then FIN.
     ///
     /// # Errors
-    /// Something else came, or another end.
+    /// Other bytes came, or the connection ended differently.
     pub fn expect_last(&mut self, what: &str, bytes: &[u8]) -> Check {
-        let came = self.receive_to_fin()?;
-        same_bytes(what, &came, bytes)
+        let received = self.receive_to_fin()?;
+        same_bytes(what, &received, bytes)
     }
 
     /// Expects FIN, and nothing before it.
     ///
     /// # Errors
-    /// Something else came.
+    /// Something else came instead.
     pub fn expect_fin(&mut self) -> Check {
-        self.expect_last("what came before FIN", b"")
+        self.expect_last("the bytes before FIN", b"")
     }
 
-    /// Expects that the other end closes, by FIN or RST, without another byte.
+    /// Expects that the peer closes, by FIN or RST, without sending another byte.
     ///
     /// # Errors
-    /// Bytes came, or no end.
+    /// Bytes came, or the connection stayed open.
     pub fn expect_closed(&mut self) -> Check<End> {
         let (bytes, end) = self.receive_to_end()?;
-        same_bytes("what came before the end", &bytes, b"")?;
+        same_bytes("the bytes before the end", &bytes, b"")?;
         Ok(end)
     }
 
-    /// Expects that nothing comes, and no end either, for a moment. What does not happen cannot be waited for, so a
-    /// subject that is slow to do wrong may escape; none that does right fails.
+    /// Expects neither bytes nor an end for a moment. The absence of an event cannot be awaited: a wrong subject that is slow
+    /// may pass, but a correct one never fails.
     ///
     /// # Errors
-    /// Something came.
+    /// Bytes, FIN or RST came.
     pub fn expect_silence(&mut self) -> Check {
         const MOMENT: Duration = Duration::from_millis(100);
         self.stream
@@ -254,22 +254,22 @@ impl Connection {
                 Ok(())
             }
             Err(error) => Err(Failure::Broken(format!(
-                "expected a connection that stands, came {error}"
+                "expected the connection to stay open, got {error}"
             ))),
             Ok(0) => Err(Failure::broken(
-                "expected a connection that stands, came FIN",
+                "expected the connection to stay open, got FIN",
             )),
             Ok(read) => Err(Failure::Broken(format!(
-                "expected nothing, came '{}'",
+                "expected no bytes, got '{}'",
                 shown(&buffer[..read])
             ))),
         }
     }
 
-    /// Whether something, or FIN, can be read now; what it is stays where it is.
+    /// Returns whether bytes or FIN can be read now, without consuming them.
     ///
     /// # Errors
-    /// The connection is gone.
+    /// The connection has ended.
     pub fn is_readable(&self) -> Check<bool> {
         let peek = || -> io::Result<bool> {
             self.stream.set_nonblocking(true)?;
@@ -281,20 +281,20 @@ impl Connection {
                 Err(error) => Err(error),
             }
         };
-        peek().during("looking at a connection")
+        peek().during("peeking at a connection")
     }
 
-    /// A second handle, so that one thread can send while another receives.
+    /// Duplicates the handle, so that one thread can send while another receives.
     ///
     /// # Errors
-    /// Out of descriptors.
+    /// The process has no descriptors left.
     pub fn second_handle(&self) -> Check<Self> {
         let stream = self.stream.try_clone().during("duplicating a socket")?;
         Ok(Self { stream })
     }
 }
 
-/// Whether the other end broke the connection; a write to one that did is a broken pipe.
+/// Returns whether the peer reset the connection. A write after that fails with a broken pipe.
 pub fn is_reset(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -302,7 +302,7 @@ pub fn is_reset(error: &io::Error) -> bool {
     )
 }
 
-fn said(error: &io::Error) -> String {
+fn describe(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
             format!("nothing for {} s", PATIENCE.as_secs())

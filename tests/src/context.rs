@@ -1,4 +1,4 @@
-//! What a case is given: the subject's servers and clients, set up in a line, and seeded randomness.
+//! What a case works with: the subject's servers and clients, and seeded randomness.
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
@@ -13,9 +13,9 @@ use crate::failure::{Check, During};
 use crate::fetching::Fetcher;
 use crate::journal::Journal;
 use crate::running::RunningServer;
-use crate::subject::{Order, Subject};
+use crate::subject::{ServerConfig, Subject};
 
-/// What one run of one case works with.
+/// The context of one run of one case.
 #[derive(Clone)]
 pub struct Context {
     subject: Arc<Subject>,
@@ -23,27 +23,27 @@ pub struct Context {
 }
 
 impl Context {
-    /// The surroundings of a case about `subject`; what is random follows from `seed`.
+    /// Creates the context of a case for `subject`; its randomness is derived from `seed`.
     pub fn new(subject: Arc<Subject>, seed: u64) -> Self {
         Self { subject, seed }
     }
 
-    /// The subject's name.
+    /// Returns the subject's name.
     pub fn subject(&self) -> &str {
         self.subject.name()
     }
 
-    /// A source of numbers that is the same for the same seed.
+    /// Returns a random number generator that starts from the seed.
     pub fn random(&self) -> fastrand::Rng {
         fastrand::Rng::with_seed(self.seed)
     }
 
-    /// A transform server that answers one request a connection, to be started.
+    /// Prepares a transform server that answers one request per connection.
     pub fn one_shot(&self) -> Setup {
         self.setup(Service::Transform(TransformService::default()))
     }
 
-    /// A transform server that answers any number of requests a connection, to be started.
+    /// Prepares a transform server that answers any number of requests per connection.
     pub fn keep_alive(&self) -> Setup {
         self.setup(Service::Transform(TransformService {
             keep_alive: true,
@@ -51,21 +51,21 @@ impl Context {
         }))
     }
 
-    /// A poem server that serves `poem` at once, to be started.
+    /// Prepares a poem server that serves `poem` at once.
     pub fn poem(&self, poem: &str) -> Setup {
-        self.poem_at(poem, Pace::Fast)
+        self.poem_with_pace(poem, Pace::Fast)
     }
 
-    /// A poem server that serves `poem` in chunks, to be started.
+    /// Prepares a poem server that serves `poem` in chunks.
     ///
     /// # Panics
-    /// If a case asks for chunks of no bytes.
+    /// If `num_bytes` is 0.
     pub fn slow_poem(&self, poem: &str, num_bytes: usize, delay: Duration) -> Setup {
-        let num_bytes = NonZeroUsize::new(num_bytes).expect("chunks have bytes");
-        self.poem_at(poem, Pace::Slow { num_bytes, delay })
+        let num_bytes = NonZeroUsize::new(num_bytes).expect("a chunk has at least one byte");
+        self.poem_with_pace(poem, Pace::Slow { num_bytes, delay })
     }
 
-    fn poem_at(&self, poem: &str, pace: Pace) -> Setup {
+    fn poem_with_pace(&self, poem: &str, pace: Pace) -> Setup {
         let poem = Poem::from(poem);
         self.setup(Service::Poem(PoemService { poem, pace }))
     }
@@ -82,26 +82,26 @@ impl Context {
         }
     }
 
-    /// A client of the subject, with the default limits and one thread.
+    /// Creates a client of the subject with the default limits and one thread.
     ///
     /// # Errors
-    /// It could not be set up, or the subject has none.
+    /// The client could not be created, or the subject has none.
     pub fn client(&self) -> Check<Fetcher> {
         self.client_with(|_| {})
     }
 
-    /// A client with other limits.
+    /// Creates a client with other limits.
     ///
     /// # Errors
-    /// It could not be set up, or the subject has none.
+    /// The client could not be created, or the subject has none.
     pub fn client_with(&self, change: impl FnOnce(&mut Limits)) -> Check<Fetcher> {
         self.client_with_threads(1, change)
     }
 
-    /// A client with other limits and `threads` threads.
+    /// Creates a client with other limits and `threads` threads.
     ///
     /// # Errors
-    /// It could not be set up, or the subject has none.
+    /// The client could not be created, or the subject has none.
     pub fn client_with_threads(
         &self,
         threads: usize,
@@ -112,13 +112,13 @@ impl Context {
         Ok(Fetcher::new(self.subject.client(limits, threads)?))
     }
 
-    /// The clock that the subject's events are stamped by.
+    /// Returns the clock for the times of the subject's events.
     pub fn clock(&self) -> Clock {
         self.subject.clock()
     }
 }
 
-/// A server of the subject, to be started.
+/// A server of the subject that is not yet started.
 #[must_use = "a setup does nothing until it is started"]
 pub struct Setup {
     subject: Arc<Subject>,
@@ -131,19 +131,19 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// With other limits.
+    /// Changes the limits.
     pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
     }
 
-    /// With so many threads.
+    /// Sets the number of threads.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
     }
 
-    /// On another address than an ephemeral port of 127.0.0.1.
+    /// Sets the address; the default is an ephemeral port of 127.0.0.1.
     pub fn at(mut self, address: SocketAddr) -> Self {
         self.address = address;
         self
@@ -162,13 +162,13 @@ impl Setup {
         Ok((self, address))
     }
 
-    /// Observed only as far as `interest` goes.
+    /// Limits the reported events to `interest`.
     pub fn observing(mut self, interest: Interest) -> Self {
         self.interest = interest;
         self
     }
 
-    /// With the laboratory's transforms.
+    /// Adds the lab transforms.
     pub fn lab(mut self) -> Self {
         if let Service::Transform(service) = &mut self.service {
             service.lab = Some(self.subject.clock());
@@ -176,13 +176,13 @@ impl Setup {
         self
     }
 
-    /// Starts it.
+    /// Starts the server.
     ///
     /// # Errors
-    /// It did not start, or the subject does not offer what it was asked for.
+    /// It did not start, or the subject lacks a feature that the setup needs.
     pub fn start(self) -> Check<RunningServer> {
-        let journal = Arc::new(Journal::of(self.interest));
-        let (address, server) = self.subject.serve(Order {
+        let journal = Arc::new(Journal::new(self.interest));
+        let (address, server) = self.subject.serve(ServerConfig {
             service: self.service,
             limits: self.limits,
             threads: self.threads,
@@ -190,12 +190,7 @@ impl Setup {
             listener: self.listener,
             journal: Arc::clone(&journal),
         })?;
-        let offers_counters = self.subject.offers(Need::Counters);
-        Ok(RunningServer::new(
-            address,
-            server,
-            journal,
-            offers_counters,
-        ))
+        let has_counters = self.subject.offers(Need::Counters);
+        Ok(RunningServer::new(address, server, journal, has_counters))
     }
 }

@@ -1,4 +1,4 @@
-//! Which rules were tested for whom: a table of rules and subjects, filled in as cases end.
+//! Which rules were tested for which subject: a table, filled in as cases end.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::case::Verdict;
 
-/// Cases that passed, and all that were put, for each rule and subject.
+/// The numbers of passed, skipped and failed cases for each rule and subject.
 #[derive(Debug, Default)]
 pub struct Coverage {
     cells: Mutex<BTreeMap<(usize, String), BTreeMap<String, Cell>>>,
@@ -20,8 +20,8 @@ struct Cell {
 }
 
 impl Coverage {
-    /// Notes how a case about `rules` ended for `subject`.
-    pub fn note(&self, subject: &str, rules: &[&str], verdict: &Verdict) {
+    /// Records the verdict of a case about `rules` for `subject`.
+    pub fn record(&self, subject: &str, rules: &[&str], verdict: &Verdict) {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         for rule in rules {
             let row = cells.entry((number(rule), (*rule).to_owned())).or_default();
@@ -34,7 +34,7 @@ impl Coverage {
         }
     }
 
-    /// The table, with a column for each of `subjects`.
+    /// Returns the table, with a column for each of `subjects`.
     pub fn table<'a>(&'a self, subjects: &'a [String]) -> impl Display + 'a {
         Table {
             coverage: self,
@@ -43,7 +43,7 @@ impl Coverage {
     }
 }
 
-/// The number in `S17`, by which rules are sorted.
+/// Returns the number in `S17`, by which rules are sorted.
 fn number(rule: &str) -> usize {
     rule.trim_start_matches(char::is_alphabetic)
         .parse()
@@ -98,15 +98,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_has_a_row_a_rule_in_order_and_a_column_a_subject() {
+    fn the_table_has_a_row_for_each_rule_in_order_and_a_column_for_each_subject() {
         let coverage = Coverage::default();
-        coverage.note("actors", &["S10", "S2"], &Verdict::Passed);
-        coverage.note(
+        coverage.record("actors", &["S10", "S2"], &Verdict::Passed);
+        coverage.record(
             "actors",
             &["S2"],
             &Verdict::Skipped("needs counters".to_owned()),
         );
-        coverage.note("blocking", &["S2"], &Verdict::Failed("no reply".to_owned()));
+        coverage.record("blocking", &["S2"], &Verdict::Failed("no reply".to_owned()));
         let subjects = ["actors".to_owned(), "blocking".to_owned()];
         let table = coverage.table(&subjects).to_string();
         let rows: Vec<&str> = table.lines().skip(2).collect();

@@ -1,4 +1,4 @@
-//! What is said when a case fails, or does not apply, and the comparisons that say it well.
+//! Why a case did not pass, and comparisons with clear messages.
 
 use std::fmt::{self, Debug, Display};
 use std::io;
@@ -6,9 +6,9 @@ use std::io;
 /// Why a case did not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The subject broke a rule: what was expected, and what came.
+    /// The subject broke a rule; the text says what was expected and what happened.
     Broken(String),
-    /// The subject, or this machine, does not offer what the case needs.
+    /// The subject or this machine lacks what the case needs; the text names it.
     Needs(String),
 }
 
@@ -16,24 +16,24 @@ pub enum Failure {
 pub type Check<T = ()> = Result<T, Failure>;
 
 impl Failure {
-    /// A rule broken, in words.
-    pub fn broken(words: impl Into<String>) -> Self {
-        Self::Broken(words.into())
+    /// Creates [`Failure::Broken`] with `message`.
+    pub fn broken(message: impl Into<String>) -> Self {
+        Self::Broken(message.into())
     }
 }
 
 impl Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Broken(words) => out.write_str(words),
+            Self::Broken(message) => out.write_str(message),
             Self::Needs(what) => write!(out, "needs {what}"),
         }
     }
 }
 
-/// Says what was being done when an error came.
+/// Adds to an error what was being done when it occurred.
 pub trait During<T> {
-    /// The value, or a failure that begins with `doing`.
+    /// Returns the value, or a failure whose message begins with `doing`.
     ///
     /// # Errors
     /// The failure.
@@ -46,8 +46,8 @@ impl<T, E: Display> During<T> for Result<T, E> {
     }
 }
 
-/// What the system gave, or a failure that begins with `doing`; a process that may have no more descriptors lacks what
-/// the case needs, and nobody is at fault.
+/// Returns the value, or a failure whose message begins with `doing`. At the limit of descriptors the case is skipped:
+/// that is no fault of the subject.
 ///
 /// # Errors
 /// The failure.
@@ -61,47 +61,47 @@ pub fn os_result<T>(result: io::Result<T>, doing: &str) -> Check<T> {
     }
 }
 
-/// Fails with the words of `said` unless `holds`.
+/// Fails with `message` unless `holds`.
 ///
 /// # Errors
 /// The failure.
-pub fn ensure(holds: bool, said: impl FnOnce() -> String) -> Check {
+pub fn ensure(holds: bool, message: impl FnOnce() -> String) -> Check {
     if holds {
         Ok(())
     } else {
-        Err(Failure::Broken(said()))
+        Err(Failure::Broken(message()))
     }
 }
 
-/// Fails unless `came` is `expected`.
+/// Fails unless `actual` equals `expected`.
 ///
 /// # Errors
-/// Both values, and of `what`.
-pub fn equal<T: PartialEq + Debug>(what: &str, came: &T, expected: &T) -> Check {
-    ensure(came == expected, || {
-        format!("{what}: expected {expected:?}, came {came:?}")
+/// They differ; the message shows both values of `what`.
+pub fn equal<T: PartialEq + Debug>(what: &str, actual: &T, expected: &T) -> Check {
+    ensure(actual == expected, || {
+        format!("{what}: expected {expected:?}, got {actual:?}")
     })
 }
 
 /// Fails unless the bytes are the same.
 ///
 /// # Errors
-/// Where they part, and both sides from there, shortened and escaped.
-pub fn same_bytes(what: &str, came: &[u8], expected: &[u8]) -> Check {
-    ensure(came == expected, || {
-        let parts = came.iter().zip(expected).take_while(|(a, b)| a == b);
-        let at = parts.count();
+/// They differ; the message shows both from the first difference on, shortened and escaped.
+pub fn same_bytes(what: &str, actual: &[u8], expected: &[u8]) -> Check {
+    ensure(actual == expected, || {
+        let common = actual.iter().zip(expected).take_while(|(a, b)| a == b);
+        let at = common.count();
         format!(
-            "{what}: expected {} bytes, came {}; they part at byte {at}: expected '{}', came '{}'",
+            "{what}: expected {} bytes, got {}; they differ from byte {at}: expected '{}', got '{}'",
             expected.len(),
-            came.len(),
+            actual.len(),
             shown(&expected[at..]),
-            shown(&came[at..])
+            shown(&actual[at..])
         )
     })
 }
 
-/// At most 60 of the bytes, escaped.
+/// Returns the first 60 bytes at most, escaped.
 pub fn shown(bytes: &[u8]) -> String {
     const BYTES_SHOWN: usize = 60;
     let ellipsis = if bytes.len() > BYTES_SHOWN { "…" } else { "" };
@@ -114,17 +114,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_shown_from_where_they_part_shortened_and_escaped() {
+    fn a_difference_of_bytes_is_shown_from_its_first_byte_shortened_and_escaped() {
         let failure = same_bytes("the reply", b"2:ab,", b"2:a\x00").unwrap_err();
-        let said =
-            "the reply: expected 4 bytes, came 5; they part at byte 3: expected '\\x00', came 'b,'";
-        assert_eq!(failure.to_string(), said);
+        let message = "the reply: expected 4 bytes, got 5; they differ from byte 3: expected '\\x00', got 'b,'";
+        assert_eq!(failure.to_string(), message);
         assert!(shown(&[b'a'; 500]).ends_with("a…"));
         assert!(shown(&[b'a'; 500]).len() < 70);
     }
 
     #[test]
-    fn out_of_descriptors_is_nobodys_failure() {
+    fn the_limit_of_descriptors_skips_the_case() {
         let failure = os_result::<()>(Err(io::Error::from_raw_os_error(24)), "connecting");
         assert!(matches!(failure, Err(Failure::Needs(_))));
         let failure = os_result::<()>(Err(io::ErrorKind::NotFound.into()), "connecting");
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_was_being_done() {
+    fn a_failure_begins_with_what_was_being_done() {
         let failed: Result<(), _> = Err("no way");
         let failure = failed.during("sending the request").unwrap_err();
         assert_eq!(failure.to_string(), "sending the request: no way");

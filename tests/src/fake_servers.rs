@@ -1,7 +1,7 @@
-//! Servers that are hostile or slow, each in one way and under one name; and the stand they play from.
+//! Fake servers, each named for what it does: hostile ones, slow ones, and well-behaved ones for comparison.
 //!
-//! A [`FakeServer`] serves every connection in the same way from threads of its own. A [`Listener`] is played by the case
-//! itself, line by line, where the order of things matters.
+//! A [`FakeServer`] serves every connection in the same way, in its own threads. With a [`Listener`] the case plays the server
+//! itself, step by step, where the order of events matters.
 
 pub mod broken;
 pub mod endless;
@@ -26,12 +26,12 @@ use crate::PATIENCE;
 use crate::connection::Connection;
 use crate::failure::{Check, During, Failure, os_result};
 
-/// What a stand does with one connection. An error ends that connection and nothing else.
+/// What a fake server does with each connection. An error ends only that connection.
 pub trait Behaviour: Send + Sync + 'static {
     /// Serves one connection to its end.
     ///
     /// # Errors
-    /// The client is gone, or not as it should be.
+    /// The client has closed, or did something unexpected.
     fn serve(&self, connection: Connection) -> Check;
 }
 
@@ -45,13 +45,13 @@ pub struct FakeServer {
 }
 
 impl FakeServer {
-    /// A stand on a free port of 127.0.0.1.
+    /// Starts a fake server on a free port of 127.0.0.1.
     ///
     /// # Errors
     /// The system has no port or thread left.
     pub fn start(behaviour: impl Behaviour) -> Check<Self> {
-        let listener = listen(([127, 0, 0, 1], 0).into()).during("binding a stand")?;
-        let address = listener.local_addr().during("binding a stand")?;
+        let listener = listen(([127, 0, 0, 1], 0).into()).during("binding a fake server")?;
+        let address = listener.local_addr().during("binding a fake server")?;
         let accepted = Arc::new(AtomicUsize::new(0));
         let stopped = Arc::new(AtomicBool::new(false));
         let (count, stop) = (Arc::clone(&accepted), Arc::clone(&stopped));
@@ -65,12 +65,12 @@ impl FakeServer {
         })
     }
 
-    /// Where it listens.
+    /// Returns its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections it has accepted.
+    /// Returns how many connections it has accepted.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
@@ -86,12 +86,12 @@ fn accept_all(
         if stopped.load(Ordering::SeqCst) {
             return;
         }
-        let Ok(connection) = stream.and_then(Connection::of) else {
+        let Ok(connection) = stream.and_then(Connection::new) else {
             continue;
         };
         accepted.fetch_add(1, Ordering::SeqCst);
         let behaviour = Arc::clone(&behaviour);
-        // What the client makes of it is judged at the client; here an error is the end of a connection.
+        // The case checks the client; an error here only ends the connection.
         thread::spawn(move || drop(behaviour.serve(connection)));
     }
 }
@@ -99,7 +99,7 @@ fn accept_all(
 impl Drop for FakeServer {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread, which then sees that it is to stop.
+        // Wakes the thread from its accept, so that it sees the flag.
         drop(TcpStream::connect(self.address));
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
@@ -107,8 +107,8 @@ impl Drop for FakeServer {
     }
 }
 
-/// Listens with a backlog that holds whatever a case sends at once: what does not fit is dropped, and comes again only
-/// seconds later.
+/// Listens with a backlog that holds all connections of a case. The kernel drops a connection that does not fit, and the client
+/// retries only seconds later.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.bind(&address.into())?;
@@ -116,7 +116,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// A server that the case plays itself.
+/// A listening socket, for a server that the case plays itself.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
@@ -124,15 +124,15 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A stage on a free port of 127.0.0.1.
+    /// Listens on a free port of 127.0.0.1.
     ///
     /// # Errors
     /// The system has no port left.
     pub fn new() -> Check<Self> {
-        Self::at(([127, 0, 0, 1], 0).into()).during("binding a stage")
+        Self::at(([127, 0, 0, 1], 0).into()).during("binding a listener")
     }
 
-    /// A stage at `address`.
+    /// Listens on `address`.
     ///
     /// # Errors
     /// The address cannot be bound.
@@ -143,25 +143,25 @@ impl Listener {
         Ok(Self { listener, address })
     }
 
-    /// Where it listens.
+    /// Returns its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The next client, waited for.
+    /// Waits for the next client.
     ///
     /// # Errors
-    /// None comes.
+    /// No client connects within [`PATIENCE`].
     pub fn accept(&self) -> Check<Connection> {
         let accepted = self.listener.accept();
         let (stream, _) = os_result(accepted, "expected a client to connect")?;
-        Connection::of(stream).during("setting up a connection")
+        Connection::new(stream).during("setting up a connection")
     }
 
-    /// Whether nobody has connected who was not accepted.
+    /// Expects that no further client has connected.
     ///
     /// # Errors
-    /// Somebody has.
+    /// A client has.
     pub fn expect_no_client(&self) -> Check {
         self.listener
             .set_nonblocking(true)
@@ -173,7 +173,9 @@ impl Listener {
         match accepted {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error).during("looking for clients"),
-            Ok((_, peer)) => Err(Failure::Broken(format!("expected no client, came {peer}"))),
+            Ok((_, peer)) => Err(Failure::Broken(format!(
+                "expected no client, but {peer} connected"
+            ))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A client of the subject, and a fetch of it that is under way while the case plays the servers.
+//! A client of the subject, and a fetch in progress while the case plays the servers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use poetry::{Cancel, Client, Event, FetchFailure, FetchRequest, Kind, Outcome, P
 use crate::failure::{Check, Failure, ensure, equal, shown};
 use crate::journal::Journal;
 
-/// A client of the subject, to be used again and again.
+/// A client of the subject, which can be used any number of times.
 #[derive(Clone)]
 pub struct Fetcher {
     client: Arc<dyn Client>,
@@ -24,10 +24,10 @@ impl Fetcher {
         }
     }
 
-    /// Fetches, and waits for all outcomes.
+    /// Fetches and waits for all outcomes.
     ///
     /// # Errors
-    /// The client panicked, or gave another number of outcomes than it was given requests.
+    /// The client panicked, or the number of outcomes is not the number of requests.
     pub fn fetch(&self, requests: Vec<FetchRequest>) -> Check<Vec<Outcome>> {
         self.start(requests).outcomes()
     }
@@ -40,21 +40,21 @@ impl Fetcher {
         Ok(self.fetch(vec![request])?.remove(0))
     }
 
-    /// Begins to fetch, in a thread of its own.
+    /// Starts to fetch, in a new thread.
     pub fn start(&self, requests: Vec<FetchRequest>) -> Fetching {
         self.start_with(requests, Cancel::new())
     }
 
-    /// Begins to fetch with a handle that may have been cancelled.
+    /// Starts to fetch with `cancel`, which may already be cancelled.
     pub fn start_with(&self, requests: Vec<FetchRequest>, cancel: Cancel) -> Fetching {
-        let journal = Arc::new(Journal::of(Interest::ALL));
-        let (client, told, handle) = (
+        let journal = Arc::new(Journal::new(Interest::ALL));
+        let (client, observer, handle) = (
             Arc::clone(&self.client),
             Arc::clone(&journal),
             cancel.clone(),
         );
         let count = requests.len();
-        let thread = thread::spawn(move || client.fetch(&requests, told, &handle));
+        let thread = thread::spawn(move || client.fetch(&requests, observer, &handle));
         Fetching {
             count,
             cancel,
@@ -64,25 +64,25 @@ impl Fetcher {
     }
 }
 
-/// A fetch under way.
+/// A fetch in progress.
 pub struct Fetching {
     count: usize,
-    /// Cancels it.
+    /// Cancels the fetch.
     pub cancel: Cancel,
     journal: Arc<Journal>,
     thread: JoinHandle<Vec<Outcome>>,
 }
 
 impl Fetching {
-    /// The fetch's events so far, and those to come.
+    /// Returns the journal of the fetch's events.
     pub fn journal(&self) -> &Arc<Journal> {
         &self.journal
     }
 
-    /// Waits until `bytes` bytes of `task` have been read.
+    /// Waits until `task` has read `bytes` bytes.
     ///
     /// # Errors
-    /// They are not within the suite's patience.
+    /// It has not within [`PATIENCE`](crate::PATIENCE).
     pub fn wait_read(&self, task: u64, bytes: u64) -> Check {
         let enough = |events: &[Event]| read_of(events, task) >= bytes;
         self.journal
@@ -93,7 +93,7 @@ impl Fetching {
     /// Waits until `task` is connected to its poem server.
     ///
     /// # Errors
-    /// It is not within the suite's patience.
+    /// It is not within [`PATIENCE`](crate::PATIENCE).
     pub fn wait_connected(&self, task: u64) -> Check {
         let connected = |event: &Event| event.scene.task == task && event.kind == Kind::Connected;
         self.journal
@@ -106,7 +106,7 @@ impl Fetching {
     /// Waits for the outcomes.
     ///
     /// # Errors
-    /// The client panicked, or gave another number of them.
+    /// The client panicked, or the number of outcomes is not the number of requests.
     pub fn outcomes(self) -> Check<Vec<Outcome>> {
         let joined = self.thread.join();
         let outcomes = joined.map_err(|panic| {
@@ -136,7 +136,7 @@ fn read_of(events: &[Event], task: u64) -> u64 {
     })
 }
 
-/// A request for the poem at `address`, left as it is.
+/// Returns a request for the poem at `address` without a transform.
 pub fn plain(address: SocketAddr) -> FetchRequest {
     FetchRequest {
         peer: Peer::from(address),
@@ -144,7 +144,7 @@ pub fn plain(address: SocketAddr) -> FetchRequest {
     }
 }
 
-/// A request for the poem at `address`, to be transformed at `via`.
+/// Returns a request for the poem at `address`, transformed by the server at `via`.
 pub fn transformed(address: SocketAddr, transform: &str, via: SocketAddr) -> FetchRequest {
     FetchRequest {
         peer: Peer::from(address),
@@ -155,34 +155,34 @@ pub fn transformed(address: SocketAddr, transform: &str, via: SocketAddr) -> Fet
     }
 }
 
-/// Expects `poem`, with nothing having gone wrong.
+/// Expects `poem`, and no failed transform.
 ///
 /// # Errors
-/// Something else came.
+/// The poem is another one, or failed.
 pub fn expect_poem(outcome: &Outcome, poem: &str) -> Check {
     expect_text(outcome, poem)?;
     equal("the transform's failure", &outcome.transform_failure, &None)
 }
 
-/// Expects `poem`, whatever became of its transform.
+/// Expects `poem`, whether or not its transform failed.
 ///
 /// # Errors
-/// Something else came.
+/// The poem is another one, or failed.
 pub fn expect_text(outcome: &Outcome, poem: &str) -> Check {
     match &outcome.poem {
-        Ok(came) => crate::failure::same_bytes("the poem", came.as_bytes(), poem.as_bytes()),
+        Ok(text) => crate::failure::same_bytes("the poem", text.as_bytes(), poem.as_bytes()),
         Err(error) => Err(Failure::Broken(format!(
-            "expected a poem of {} bytes '{}', came the error '{error}'",
+            "expected a poem of {} bytes '{}', got the error '{error}'",
             poem.len(),
             shown(poem.as_bytes())
         ))),
     }
 }
 
-/// Expects that the poem failed in the way that `fits`, described by `what`, with the name `peer`.
+/// Expects that the poem failed at `peer` with a failure that `fits`; messages describe the expected failure as `what`.
 ///
 /// # Errors
-/// It failed otherwise, or not at all.
+/// It failed differently, or not at all.
 pub fn expect_failure(
     outcome: &Outcome,
     what: &str,
@@ -192,26 +192,22 @@ pub fn expect_failure(
     match &outcome.poem {
         Err(error) => {
             ensure(fits(&error.failure), || {
-                format!("expected {what}, came '{error}'")
+                format!("expected {what}, got '{error}'")
             })?;
-            equal(
-                "the address that the error names",
-                &error.peer.as_str(),
-                &peer,
-            )
+            equal("the address in the error", &error.peer.as_str(), &peer)
         }
         Ok(poem) => Err(Failure::Broken(format!(
-            "expected {what}, came a poem of {} bytes '{}'",
+            "expected {what}, got a poem of {} bytes '{}'",
             poem.len(),
             shown(poem.as_bytes())
         ))),
     }
 }
 
-/// Expects the original `poem`, with a transform that failed in the way that `fits`, at `peer`.
+/// Expects the original `poem`, and that its transform failed at `peer` with a failure that `fits`.
 ///
 /// # Errors
-/// It failed otherwise, or not at all, or the poem is not the original.
+/// The transform failed differently, or not at all, or the poem is not the original.
 pub fn expect_original(
     outcome: &Outcome,
     poem: &str,
@@ -223,14 +219,10 @@ pub fn expect_original(
     match &outcome.transform_failure {
         Some(error) => {
             ensure(fits(&error.failure), || {
-                format!("expected {what}, came '{error}'")
+                format!("expected {what}, got '{error}'")
             })?;
-            equal(
-                "the address that the error names",
-                &error.peer.as_str(),
-                &peer,
-            )
+            equal("the address in the error", &error.peer.as_str(), &peer)
         }
-        None => Err(Failure::Broken(format!("expected {what}, came no failure"))),
+        None => Err(Failure::Broken(format!("expected {what}, got no failure"))),
     }
 }

@@ -1,4 +1,4 @@
-//! One subject's client against another's servers: whoever speaks the wire's language understands everybody.
+//! Interoperability: one subject's client fetches from another subject's servers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,53 +6,53 @@ use std::time::Duration;
 use crate::case::{Need, Role, Verdict, verdict};
 use crate::context::Context;
 use crate::failure::{Check, Failure, equal};
-use crate::fetching::{expect_poem, plain, transformed as asked};
+use crate::fetching::{expect_poem, plain, transformed as with_transform};
 use crate::running::RunningServer;
 use crate::subject::Subject;
 use crate::wire::transformed;
 
-/// A sentence about a client and the servers of another subject, and the poems they are given.
+/// One sentence about a client and the servers of another subject.
 #[derive(Clone, Copy)]
-pub struct Interop {
+pub struct InteropCase {
     /// The sentence, in snake case.
     pub name: &'static str,
     /// The rules of SEMANTICS.md that it tests.
     pub rules: &'static [&'static str],
-    /// Finds out: the client's side, the servers' side, the poems.
+    /// Tests the client against the servers with these poems.
     run: fn(&Context, &Context, &[String]) -> Check,
 }
 
-/// Every pairing.
-pub const ALL: &[Interop] = &[
-    Interop {
-        name: "fetches_every_poem_at_once",
+/// Every interoperability case.
+pub const ALL: &[InteropCase] = &[
+    InteropCase {
+        name: "fetches_all_poems_concurrently",
         rules: &["S1", "S10", "S12"],
-        run: fetches_every_poem_at_once,
+        run: fetches_all_poems_concurrently,
     },
-    Interop {
-        name: "fetches_slow_poems_as_they_come",
+    InteropCase {
+        name: "fetches_slow_poems_that_interleave",
         rules: &["S1", "S10", "S12"],
-        run: fetches_slow_poems_as_they_come,
+        run: fetches_slow_poems_that_interleave,
     },
-    Interop {
-        name: "has_every_poem_transformed_in_one_shot",
+    InteropCase {
+        name: "fetches_every_poem_transformed_by_a_one_shot_server",
         rules: &["S3", "S5", "S13"],
-        run: has_every_poem_transformed_in_one_shot,
+        run: fetches_every_poem_transformed_by_a_one_shot_server,
     },
-    Interop {
-        name: "has_every_poem_transformed_by_a_server_that_keeps_alive",
+    InteropCase {
+        name: "fetches_every_poem_transformed_by_a_keep_alive_server",
         rules: &["S3", "S5", "S13"],
-        run: has_every_poem_transformed_by_a_server_that_keeps_alive,
+        run: fetches_every_poem_transformed_by_a_keep_alive_server,
     },
-    Interop {
-        name: "keeps_the_original_of_what_is_refused",
+    InteropCase {
+        name: "keeps_the_original_if_the_transform_is_refused",
         rules: &["S4", "S13"],
-        run: keeps_the_original_of_what_is_refused,
+        run: keeps_the_original_if_the_transform_is_refused,
     },
 ];
 
-impl Interop {
-    /// Puts the pairing to a client and the servers of another subject, with these poems.
+impl InteropCase {
+    /// Runs the case with a client, the servers of another subject, and these poems.
     pub fn test(
         self,
         client: &Arc<Subject>,
@@ -68,15 +68,15 @@ impl Interop {
         })
     }
 
-    /// Whether the servers' side can be asked.
-    pub fn suits(&self, servers: &Subject) -> bool {
+    /// Returns whether `servers` has both servers and counters.
+    pub fn applies_to(&self, servers: &Subject) -> bool {
         servers.plays(Role::PoemServer)
             && servers.plays(Role::TransformServer)
             && servers.offers(Need::Counters)
     }
 }
 
-/// A server for each poem.
+/// Starts a server for each poem.
 fn serve_all(servers: &Context, poems: &[String]) -> Check<Vec<RunningServer>> {
     poems
         .iter()
@@ -92,33 +92,37 @@ fn expect_all<'p>(
     pairs.try_for_each(|(outcome, poem)| expect_poem(outcome, poem))
 }
 
-/// The ledger of the poem servers: every connection served to its end, every byte of it received.
-fn settle(running: &[RunningServer], poems: &[String]) -> Check {
+/// Checks the counters of the poem servers: one connection each, served to its end, with every byte of the poem.
+fn check_counts(running: &[RunningServer], poems: &[String]) -> Check {
     for (server, poem) in running.iter().zip(poems) {
         let counts = server.settled(1)?;
-        let came = (counts.answered, counts.closed.done, counts.bytes_out);
+        let actual = (counts.answered, counts.closed.done, counts.bytes_out);
         equal(
             "poems served, connections done, bytes",
-            &came,
+            &actual,
             &(1, 1, poem.len() as u64),
         )?;
     }
     Ok(())
 }
 
-fn fetches_every_poem_at_once(client: &Context, servers: &Context, poems: &[String]) -> Check {
+fn fetches_all_poems_concurrently(client: &Context, servers: &Context, poems: &[String]) -> Check {
     let running = serve_all(servers, poems)?;
     let requests = running
         .iter()
         .map(|server| plain(server.address()))
         .collect();
     expect_all(&client.client()?.fetch(requests)?, poems)?;
-    settle(&running, poems)
+    check_counts(&running, poems)
 }
 
-fn fetches_slow_poems_as_they_come(client: &Context, servers: &Context, poems: &[String]) -> Check {
+fn fetches_slow_poems_that_interleave(
+    client: &Context,
+    servers: &Context,
+    poems: &[String],
+) -> Check {
     let slow = |(number, poem): (usize, &String)| {
-        // Chunks of 7, 8, 9 … bytes cut characters in every way, and the arrivals interleave.
+        // Chunks of 7, 8, 9 … bytes split characters at every position, and interleave as they arrive.
         servers
             .slow_poem(poem, 7 + number, Duration::from_millis(1))
             .start()
@@ -133,13 +137,13 @@ fn fetches_slow_poems_as_they_come(client: &Context, servers: &Context, poems: &
         .map(|server| plain(server.address()))
         .collect();
     expect_all(&client.client()?.fetch(requests)?, poems)?;
-    settle(&running, poems)
+    check_counts(&running, poems)
 }
 
 const TRANSFORMS: [&str; 3] = ["cummingsify", "shout", "reverse"];
 
-/// Every poem by every transform, all at once, through one server.
-fn has_transformed(
+/// Fetches every poem with every transform, all at once, through one transform server.
+fn fetch_transformed(
     client: &Context,
     servers: &Context,
     poems: &[String],
@@ -149,7 +153,7 @@ fn has_transformed(
     let (mut requests, mut expected, mut bytes_out) = (Vec::new(), Vec::new(), 0);
     for transform in TRANSFORMS {
         for (server, poem) in running.iter().zip(poems) {
-            requests.push(asked(server.address(), transform, via.address()));
+            requests.push(with_transform(server.address(), transform, via.address()));
             let reply = transformed(transform, poem);
             bytes_out += crate::wire::netstring(&reply).len() as u64;
             expected.push(reply);
@@ -158,7 +162,7 @@ fn has_transformed(
     let count = requests.len() as u64;
     expect_all(&client.client()?.fetch(requests)?, &expected)?;
     let counts = via.settled(count)?;
-    let came = (
+    let actual = (
         counts.requests,
         counts.answered,
         counts.closed.done,
@@ -166,30 +170,30 @@ fn has_transformed(
     );
     equal(
         "requests, answers, connections done, bytes",
-        &came,
+        &actual,
         &(count, count, count, bytes_out),
     )
 }
 
-fn has_every_poem_transformed_in_one_shot(
+fn fetches_every_poem_transformed_by_a_one_shot_server(
     client: &Context,
     servers: &Context,
     poems: &[String],
 ) -> Check {
     let via = servers.one_shot().start()?;
-    has_transformed(client, servers, poems, &via)
+    fetch_transformed(client, servers, poems, &via)
 }
 
-fn has_every_poem_transformed_by_a_server_that_keeps_alive(
+fn fetches_every_poem_transformed_by_a_keep_alive_server(
     client: &Context,
     servers: &Context,
     poems: &[String],
 ) -> Check {
     let via = servers.keep_alive().start()?;
-    has_transformed(client, servers, poems, &via)
+    fetch_transformed(client, servers, poems, &via)
 }
 
-fn keeps_the_original_of_what_is_refused(
+fn keeps_the_original_if_the_transform_is_refused(
     client: &Context,
     servers: &Context,
     poems: &[String],
@@ -198,7 +202,7 @@ fn keeps_the_original_of_what_is_refused(
     let via = servers.one_shot().start()?;
     let requests = running
         .iter()
-        .map(|server| asked(server.address(), "gibberish", via.address()));
+        .map(|server| with_transform(server.address(), "gibberish", via.address()));
     let outcomes = client.client()?.fetch(requests.collect())?;
     for (outcome, poem) in outcomes.iter().zip(poems) {
         let name = via.address().to_string();
@@ -211,7 +215,7 @@ fn keeps_the_original_of_what_is_refused(
         Ok(())
     } else {
         Err(Failure::broken(format!(
-            "expected every transform to have failed, came {counts:?}"
+            "expected every transform to fail, got {counts:?}"
         )))
     }
 }

@@ -1,4 +1,4 @@
-//! The events of a subject, kept in the order they were told, to be waited for.
+//! Records the subject's events in the order in which they are reported, and waits for them.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use poetry::{Event, Kind, Observer};
 use crate::PATIENCE;
 use crate::failure::{Check, Failure};
 
-/// An observer that remembers everything.
+/// An observer that keeps every event.
 #[derive(Debug)]
 pub struct Journal {
     interest: Interest,
@@ -18,8 +18,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// A journal of the kinds in `interest`.
-    pub fn of(interest: Interest) -> Self {
+    /// Creates a journal of the kinds in `interest`.
+    pub fn new(interest: Interest) -> Self {
         Self {
             interest,
             events: Mutex::default(),
@@ -27,22 +27,22 @@ impl Journal {
         }
     }
 
-    /// All that was told so far.
+    /// Returns all events so far.
     pub fn events(&self) -> Vec<Event> {
         self.lock().clone()
     }
 
-    /// The kinds of event that were told so far of one task.
+    /// Returns the kinds of all events of one task so far.
     pub fn kinds_of(&self, task: u64) -> Vec<Kind> {
         let events = self.lock();
         let of_task = events.iter().filter(|event| event.scene.task == task);
         of_task.map(|event| event.kind.clone()).collect()
     }
 
-    /// Waits until what was told satisfies `enough`.
+    /// Waits until the events so far satisfy `enough`, and returns them.
     ///
     /// # Errors
-    /// It does not within the suite's patience; `what` was waited for.
+    /// They do not within [`PATIENCE`]; the message names `what` was expected.
     pub fn wait_for(&self, what: &str, enough: impl Fn(&[Event]) -> bool) -> Check<Vec<Event>> {
         let deadline = Instant::now() + PATIENCE;
         let mut events = self.lock();
@@ -56,7 +56,7 @@ impl Journal {
                     .map(|event| &event.kind)
                     .collect();
                 return Err(Failure::Broken(format!(
-                    "expected {what}, came {} events, the last of them, latest first: {tail:?}",
+                    "expected {what}, got {} events, the last of them, latest first: {tail:?}",
                     events.len()
                 )));
             }
@@ -66,9 +66,9 @@ impl Journal {
         Ok(events.clone())
     }
 
-    /// Waits for the next event, or a moment.
-    pub(crate) fn wait_a_moment(&self, moment: Duration) {
-        let waited = self.more.wait_timeout(self.lock(), moment);
+    /// Waits for the next event, for at most `timeout`.
+    pub(crate) fn wait_for_next(&self, timeout: Duration) {
+        let waited = self.more.wait_timeout(self.lock(), timeout);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -88,7 +88,7 @@ impl Observer for Journal {
     }
 }
 
-/// Bytes read in all of `events`.
+/// Returns the sum of the bytes read in `events`.
 pub fn bytes_read(events: &[Event]) -> u64 {
     events.iter().fold(0, |sum, event| match event.kind {
         Kind::Read { bytes } => sum + bytes,
@@ -96,7 +96,7 @@ pub fn bytes_read(events: &[Event]) -> u64 {
     })
 }
 
-/// Bytes written in all of `events`.
+/// Returns the sum of the bytes written in `events`.
 pub fn bytes_written(events: &[Event]) -> u64 {
     events.iter().fold(0, |sum, event| match event.kind {
         Kind::Wrote { bytes } => sum + bytes,

@@ -1,22 +1,23 @@
-//! The conformance suite: cases that take any subject, each a sentence about a rule of SEMANTICS.md.
+//! The conformance suite: cases that run against any subject, each a sentence about a rule of SEMANTICS.md.
 //!
-//! The library knows only the contract (`poetry`), never a model. The test targets beside it apply it: `conformance`
-//! to the four models, `fifth` to a small fifth that must pass and to broken ones that must be caught.
+//! The library depends only on the contract (`poetry`), never on a model. Two test targets use it: `conformance` runs the
+//! cases against the four models; `fifth` runs them against a small fifth model, which must pass, and against flawed
+//! versions of it, each of which must fail a named case.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
-//! | [`case`] | a case: its role, the rules it tests, what it needs |
-//! | [`cases`] | all of them |
-//! | [`subject`] | who is tested: a model in this process, or a command |
-//! | [`context`], [`running`], [`fetching`] | what a case is given: servers and clients of the subject |
-//! | [`connection`], [`wire`] | a raw socket and the bytes on it, written without the subject's decoder |
-//! | [`peers`] | clients that are hostile or slow, by name |
-//! | [`fake_servers`] | servers that are hostile or slow, by name |
-//! | [`journal`] | the events of a subject, to be waited for |
-//! | [`namespace`] | a network of its own for a case |
-//! | [`pairing`] | one subject's client against another's servers |
-//! | [`coverage`] | which rules were tested for whom |
-//! | [`mod@failure`] | what is said when a case fails or does not apply |
+//! | [`case`] | a case: its role, the rules it tests, the features it needs |
+//! | [`cases`] | all cases |
+//! | [`subject`] | the implementation under test: a model in this process, or a command |
+//! | [`context`], [`running`], [`fetching`] | the subject's servers and clients, as a case uses them |
+//! | [`connection`], [`wire`] | a raw socket and the wire format, without the subject's encoder and decoder |
+//! | [`peers`] | hostile and slow clients |
+//! | [`fake_servers`] | hostile and slow servers, and well-behaved ones for comparison |
+//! | [`journal`] | the subject's events, recorded in order |
+//! | [`namespace`] | a network namespace for one case (Linux) |
+//! | [`interop`] | one subject's client against another's servers |
+//! | [`coverage`] | which rules were tested for which subject |
+//! | [`mod@failure`] | failures, and comparisons with clear messages |
 
 pub mod case;
 pub mod cases;
@@ -41,6 +42,6 @@ pub use subject::Subject;
 
 use std::time::Duration;
 
-/// How long anything is waited for before a case fails: an event that comes at all comes long before this, even on
-/// two busy cores. Nothing is ever asserted to be faster.
+/// How long a case waits for an event before it fails. Every expected event comes much sooner, even on two busy cores; no case
+/// asserts a shorter time.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,34 +1,34 @@
-//! A network namespace for one case: nothing but a loopback interface and the kernel's port settings. Linux only.
+//! A network namespace for one case, with only a loopback interface and its own port range. Linux only.
 
 use crate::failure::{Check, Failure};
 
-/// The namespace of the thread that entered it. Threads it starts from then on are in it too.
+/// The namespace that the calling thread has entered. Threads that it starts afterwards are in it too.
 #[derive(Debug)]
 pub struct Namespace(());
 
 impl Namespace {
-    /// Moves the calling thread into a new namespace and brings its loopback interface up. A case runs in a thread of
-    /// its own, so nothing has to move back.
+    /// Moves the calling thread into a new namespace and brings its loopback interface up. A case runs in its own thread,
+    /// which therefore never moves back.
     ///
     /// # Errors
-    /// The system has no namespaces, or this process may not make one.
+    /// The system has no network namespaces, or this process may not create one.
     pub fn enter() -> Check<Self> {
         linux::enter().map_err(|error| Failure::Needs(format!("a network namespace: {error}")))?;
         Ok(Self(()))
     }
 
-    /// Runs `work` while the namespace has one ephemeral port.
+    /// Runs `body` while `port` is the namespace's only ephemeral port.
     ///
     /// # Errors
-    /// Those of `work`; or the kernel refuses the setting.
+    /// Those of `body`, or the kernel rejects the setting.
     pub fn with_one_ephemeral_port<T>(
         &self,
         port: u16,
-        work: impl FnOnce() -> Check<T>,
+        body: impl FnOnce() -> Check<T>,
     ) -> Check<T> {
         let _one_port = linux::PortRange::set(port)
             .map_err(|error| Failure::Needs(format!("one ephemeral port: {error}")))?;
-        work()
+        body()
     }
 }
 
@@ -60,7 +60,7 @@ mod linux {
         message.extend([0; 8]); // Sequence number, sender.
         message.extend([0; 4]); // Family, type.
         message.extend(1_i32.to_ne_bytes());
-        message.extend(IFF_UP.to_ne_bytes()); // The flags, and which of them change.
+        message.extend(IFF_UP.to_ne_bytes()); // Flags, and the mask of those to change.
         message.extend(IFF_UP.to_ne_bytes());
         let mut socket = Socket::new(Domain::from(AF_NETLINK), Type::RAW, None)?;
         socket.send(&message)?;
@@ -79,20 +79,20 @@ mod linux {
 
     const RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
-    /// The namespace's ephemeral ports, put back on drop.
+    /// The namespace's previous ephemeral port range, restored on drop.
     pub(super) struct PortRange(String);
 
     impl PortRange {
         pub(super) fn set(port: u16) -> io::Result<Self> {
-            let usual = Self(fs::read_to_string(RANGE)?);
+            let previous = Self(fs::read_to_string(RANGE)?);
             fs::write(RANGE, format!("{port} {port}"))?;
-            Ok(usual)
+            Ok(previous)
         }
     }
 
     impl Drop for PortRange {
         fn drop(&mut self) {
-            // The namespace ends with the case.
+            // A failure is harmless: the namespace ends with the case.
             let _ = fs::write(RANGE, &self.0);
         }
     }

@@ -1,7 +1,7 @@
-//! Clients that are hostile or slow, each in one way and under one name.
+//! Hostile and slow clients, each named for what it does.
 //!
-//! Those of [`patterns`] say how bytes are sent; the others are whole peers that do one thing to a server. What the
-//! server must make of it is the case's to say.
+//! Those of [`patterns`] vary how bytes are split into writes; the others are complete peers. The cases check how the server
+//! reacts.
 
 pub mod closes;
 pub mod floods;

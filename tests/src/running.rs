@@ -1,4 +1,4 @@
-//! A server of the subject that runs: connected to, asked for its counts, told to stop.
+//! A running server of the subject: connects to it, reads its counts, stops it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,41 +13,41 @@ use crate::failure::{Check, During, Failure, ensure};
 use crate::journal::Journal;
 use crate::subject::process::Process;
 
-/// The server itself, in one of its two forms.
+/// The server of a model or of a command.
 pub enum Server {
-    /// Through the contract.
+    /// A server in this process.
     InProcess(Box<dyn poetry::Server>),
-    /// As a process.
+    /// A server in its own process.
     Command(Process),
 }
 
-/// A server that runs. Dropping it stops it without grace.
+/// A running server. Dropping it stops it without grace.
 pub struct RunningServer {
     address: SocketAddr,
     server: Server,
     journal: Arc<Journal>,
-    counts: bool,
+    has_counters: bool,
 }
 
-/// How often the counts are looked at when no event announces a change.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often the counts are polled when no event announces a change.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 impl RunningServer {
     pub(crate) fn new(
         address: SocketAddr,
         server: Server,
         journal: Arc<Journal>,
-        counts: bool,
+        has_counters: bool,
     ) -> Self {
         Self {
             address,
             server,
             journal,
-            counts,
+            has_counters,
         }
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -60,17 +60,17 @@ impl RunningServer {
         Connection::open(self.address)
     }
 
-    /// Its events so far, and those to come.
+    /// Returns the journal of its events.
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
 
-    /// What it has counted by now.
+    /// Returns its current counts.
     ///
     /// # Errors
-    /// It does not count, or the equation of S23 does not hold.
+    /// It has no counters, or the equation of S23 does not hold.
     pub fn counts(&self) -> Check<Counts> {
-        if !self.counts {
+        if !self.has_counters {
             return Err(Failure::Needs("counters".to_owned()));
         }
         let counts = match &self.server {
@@ -84,7 +84,7 @@ impl RunningServer {
     /// Waits until the counts satisfy `enough`.
     ///
     /// # Errors
-    /// They do not within the suite's patience; `what` was waited for.
+    /// They do not within [`PATIENCE`]; the message names `what` was expected.
     pub fn wait_until(&self, what: &str, enough: impl Fn(&Counts) -> bool) -> Check<Counts> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -93,57 +93,56 @@ impl RunningServer {
                 return Ok(counts);
             }
             ensure(Instant::now() < deadline, || {
-                format!("expected {what}, came {counts:?}")
+                format!("expected {what}, got {counts:?}")
             })?;
-            self.journal.wait_a_moment(LOOK_AGAIN);
+            self.journal.wait_for_next(POLL_INTERVAL);
         }
     }
 
-    /// Waits until replies wait in the server and nothing has moved for a moment: whoever does not read them has made it
-    /// wait. Before that a server may have a request in flight and be about to read.
+    /// Waits until requests are in flight and the counts have not changed for a moment: the server cannot write its replies
+    /// because the client does not read. A request in flight alone is not enough, since the server may be about to read.
     ///
     /// # Errors
-    /// It does not come to that within the suite's patience.
-    pub fn wait_until_stuck(&self) -> Check<Counts> {
+    /// The server does not block within [`PATIENCE`].
+    pub fn wait_until_blocked(&self) -> Check<Counts> {
         const MOMENT: Duration = Duration::from_millis(200);
         let deadline = Instant::now() + PATIENCE;
         let (mut last, mut since) = (self.counts()?, Instant::now());
         while last.in_flight == 0 || since.elapsed() < MOMENT {
-            self.journal.wait_a_moment(LOOK_AGAIN);
+            self.journal.wait_for_next(POLL_INTERVAL);
             let counts = self.counts()?;
             if counts != last {
                 (last, since) = (counts, Instant::now());
             }
             ensure(Instant::now() < deadline, || {
-                format!("expected replies that wait, came {last:?}")
+                format!("expected replies that cannot be written, got {last:?}")
             })?;
         }
         Ok(last)
     }
 
-    /// Looks for a moment whether something happens that must not: `never` must not become true of the counts. What
-    /// does not happen cannot be waited for, so a subject that is slow to do wrong may escape; none that does right
-    /// fails.
+    /// Checks for a moment that the counts do not satisfy `never`. The absence of an event cannot be awaited: a wrong subject
+    /// that is slow may pass, but a correct one never fails.
     ///
     /// # Errors
-    /// It happened.
+    /// The counts satisfied `never`.
     pub fn expect_never(&self, what: &str, never: impl Fn(&Counts) -> bool) -> Check {
         const MOMENT: Duration = Duration::from_millis(100);
         let end = Instant::now() + MOMENT;
         while Instant::now() < end {
             let counts = self.counts()?;
             ensure(!never(&counts), || {
-                format!("expected never {what}, came {counts:?}")
+                format!("expected never {what}, got {counts:?}")
             })?;
-            self.journal.wait_a_moment(LOOK_AGAIN);
+            self.journal.wait_for_next(POLL_INTERVAL);
         }
         Ok(())
     }
 
-    /// Waits until no connection is open of the `accepted` there must have been.
+    /// Waits until exactly `accepted` connections have been accepted and all of them are closed.
     ///
     /// # Errors
-    /// One stays open, or more or fewer came.
+    /// One stays open, or more or fewer were accepted.
     pub fn settled(&self, accepted: u64) -> Check<Counts> {
         self.wait_until(
             &format!("{accepted} connections, all of them closed"),
@@ -151,10 +150,10 @@ impl RunningServer {
         )
     }
 
-    /// Stops it, and waits for that.
+    /// Stops it and waits for its end.
     ///
     /// # Errors
-    /// It cannot be told to.
+    /// It cannot be stopped, or its last counts or its exit status are wrong.
     pub fn stop(self, grace: Duration) -> Check<Stopped> {
         match self.server {
             Server::InProcess(server) => {
@@ -169,7 +168,7 @@ impl RunningServer {
             Server::Command(process) => {
                 let (status, counts) = process.stop()?;
                 ensure(matches!(status.code(), Some(0 | 1)), || {
-                    format!("expected exit status 0 or 1, came {status}")
+                    format!("expected exit status 0 or 1, got {status}")
                 })?;
                 Ok(Stopped {
                     any_cut: status.code() == Some(1),
@@ -180,7 +179,7 @@ impl RunningServer {
         }
     }
 
-    /// Begins to stop it, and leaves the waiting to another thread.
+    /// Begins to stop it, in another thread.
     pub fn begin_stop(self, grace: Duration) -> Stopping {
         let address = self.address;
         Stopping {
@@ -190,17 +189,17 @@ impl RunningServer {
     }
 }
 
-/// A server that has been told to stop.
+/// A server that is stopping.
 pub struct Stopping {
     address: SocketAddr,
     thread: JoinHandle<Check<Stopped>>,
 }
 
 impl Stopping {
-    /// Waits until nobody accepts at its address any more.
+    /// Waits until connecting to its address is refused.
     ///
     /// # Errors
-    /// Somebody does.
+    /// It is not within [`PATIENCE`].
     pub fn wait_until_refused(&self) -> Check {
         wait_until_refused(self.address)
     }
@@ -208,7 +207,7 @@ impl Stopping {
     /// Waits for its end.
     ///
     /// # Errors
-    /// It did not end well.
+    /// Those of [`RunningServer::stop`], or it panicked.
     pub fn finish(self) -> Check<Stopped> {
         let result = self.thread.join();
         result.map_err(|panic| Failure::Broken(poetry::panics::message(&*panic)))?
@@ -218,34 +217,34 @@ impl Stopping {
 /// Waits until connecting to `address` is refused.
 ///
 /// # Errors
-/// It is not within the suite's patience.
+/// It is not within [`PATIENCE`].
 pub fn wait_until_refused(address: SocketAddr) -> Check {
     let deadline = Instant::now() + PATIENCE;
     while std::net::TcpStream::connect_timeout(&address, PATIENCE).is_ok() {
         ensure(Instant::now() < deadline, || {
-            format!("expected nobody at {address}, and somebody still listens")
+            format!("expected {address} to refuse connections, but it still accepts them")
         })?;
-        thread::sleep(LOOK_AGAIN);
+        thread::sleep(POLL_INTERVAL);
     }
     Ok(())
 }
 
-/// A server that has ended.
+/// The result of a stopped server.
 #[derive(Debug)]
 pub struct Stopped {
-    /// Whether a connection was cut because the grace was over.
+    /// Whether a connection was cut at the end of the grace period.
     pub any_cut: bool,
-    /// The last counts, where there are any.
+    /// The last counts, if the subject has counters.
     pub counts: Option<Counts>,
-    /// The summary, from a model.
+    /// The summary, if the subject is a model.
     pub summary: Option<Summary>,
 }
 
 impl Stopped {
-    /// Expects so many connections in flight at the beginning of the shutdown to have finished and been cut.
+    /// Expects that, of the connections in flight at the beginning of the shutdown, `finished` finished and `cut` were cut.
     ///
     /// # Errors
-    /// Others, or that something is open at the end.
+    /// Other numbers, or a connection or request remains at the end.
     pub fn expect(&self, finished: u64, cut: u64) -> Check {
         crate::failure::equal("whether any was cut", &self.any_cut, &(cut > 0))?;
         if let Some(counts) = &self.counts {
@@ -256,14 +255,14 @@ impl Stopped {
             return Ok(());
         };
         ensure((summary.finished, summary.cut) == (finished, cut), || {
-            format!("expected {finished} finished and {cut} cut, came {summary:?}")
+            format!("expected {finished} finished and {cut} cut, got {summary:?}")
         })
     }
 
-    /// The last counts.
+    /// Returns the last counts.
     ///
     /// # Errors
-    /// There are none.
+    /// The subject has no counters.
     pub fn counts(&self) -> Check<&Counts> {
         self.counts
             .as_ref()

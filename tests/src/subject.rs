@@ -1,6 +1,6 @@
-//! Who is tested: a model in this process, or a command that is started for every case.
+//! The implementation under test: a model in this process, or a command that is started for every case.
 //!
-//! A subject says what it offers; where a case needs more, the case is skipped and says so. It never passes.
+//! A subject states its features. A case that needs one more is skipped and says so; it never passes.
 
 pub mod command;
 pub mod process;
@@ -17,39 +17,39 @@ use crate::journal::Journal;
 use crate::running::Server;
 pub use command::Command;
 
-/// Who is tested.
+/// The implementation under test.
 #[derive(Clone)]
 pub enum Subject {
-    /// A model, called through the contract: it offers everything.
+    /// A model, called through the contract. It has every feature.
     InProcess(InProcess),
-    /// A command, started with what its template states: it offers that.
+    /// A command. It has the features that its template states.
     Command(Command),
 }
 
-/// A model, and what it needs that is not the contract's: somebody who binds, and a clock.
+/// A model, with a listener and a clock, which the contract leaves to its callers.
 #[derive(Clone)]
 pub struct InProcess {
     /// The model.
     pub model: &'static dyn Model,
     /// Binds a listener, as the model's programs do.
     pub listen: fn(SocketAddr) -> io::Result<TcpListener>,
-    /// Stamps events.
+    /// The clock for the times of events.
     pub clock: Clock,
 }
 
-/// What a server of the subject is started with.
-pub(crate) struct Order {
+/// The arguments of a server of the subject.
+pub(crate) struct ServerConfig {
     pub(crate) service: Service,
     pub(crate) limits: Limits,
     pub(crate) threads: usize,
     pub(crate) address: SocketAddr,
-    /// A listener that is bound already, instead of one at `address`.
+    /// A listener that is already bound, to be used instead of binding `address`.
     pub(crate) listener: Option<TcpListener>,
     pub(crate) journal: Arc<Journal>,
 }
 
 impl Subject {
-    /// Its name in reports.
+    /// Returns the name for reports.
     pub fn name(&self) -> &str {
         match self {
             Self::InProcess(subject) => subject.model.name(),
@@ -57,7 +57,7 @@ impl Subject {
         }
     }
 
-    /// Whether it plays `role`.
+    /// Returns whether the subject implements `role`.
     pub fn plays(&self, role: Role) -> bool {
         match self {
             Self::InProcess(_) => true,
@@ -65,7 +65,7 @@ impl Subject {
         }
     }
 
-    /// Whether it offers what some cases need.
+    /// Returns whether the subject has a feature.
     pub fn offers(&self, need: Need) -> bool {
         match self {
             Self::InProcess(_) => true,
@@ -73,7 +73,7 @@ impl Subject {
         }
     }
 
-    /// The first thing that `case` needs and this subject does not offer.
+    /// Returns the first feature that `case` needs and this subject does not have.
     pub fn lacks(&self, case: &Case) -> Option<&'static str> {
         if !self.plays(case.role) {
             return Some(case.role.name());
@@ -82,8 +82,8 @@ impl Subject {
         lacking.map(|need| need.name())
     }
 
-    /// For cases that did not say what they need before: they are skipped all the same.
-    pub(crate) fn must_offer(&self, need: Need) -> Check {
+    /// Skips a case whose `needs` do not list a feature that it turns out to need.
+    pub(crate) fn require(&self, need: Need) -> Check {
         match self.offers(need) {
             true => Ok(()),
             false => Err(Failure::Needs(need.name().to_owned())),
@@ -98,24 +98,24 @@ impl Subject {
         }
     }
 
-    pub(crate) fn serve(&self, order: Order) -> Check<(SocketAddr, Server)> {
-        if order.limits != Limits::default() {
-            self.must_offer(Need::Limits)?;
+    pub(crate) fn serve(&self, config: ServerConfig) -> Check<(SocketAddr, Server)> {
+        if config.limits != Limits::default() {
+            self.require(Need::Limits)?;
         }
-        if order.threads != 1 {
-            self.must_offer(Need::Threads)?;
+        if config.threads != 1 {
+            self.require(Need::Threads)?;
         }
-        if let Service::Transform(service) = &order.service {
+        if let Service::Transform(service) = &config.service {
             if service.keep_alive {
-                self.must_offer(Need::KeepAlive)?;
+                self.require(Need::KeepAlive)?;
             }
             if service.lab.is_some() {
-                self.must_offer(Need::Lab)?;
+                self.require(Need::Lab)?;
             }
         }
         match self {
-            Self::InProcess(subject) => subject.serve(order),
-            Self::Command(command) => command.serve(&order),
+            Self::InProcess(subject) => subject.serve(config),
+            Self::Command(command) => command.serve(&config),
         }
     }
 
@@ -129,7 +129,7 @@ impl Subject {
         }
     }
 
-    /// The clock that stamps its events, which commands keep to themselves.
+    /// Returns the clock for the times of its events. A command reports no events, so its clock stands still.
     pub(crate) fn clock(&self) -> Clock {
         match self {
             Self::InProcess(subject) => subject.clock.clone(),
@@ -141,22 +141,26 @@ impl Subject {
 impl InProcess {
     fn options(&self, limits: Limits, threads: usize) -> Check<Options> {
         Ok(Options {
-            threads: threads.try_into().during("counting threads")?,
+            threads: threads
+                .try_into()
+                .during("converting the number of threads")?,
             limits,
             clock: self.clock.clone(),
         })
     }
 
-    fn serve(&self, order: Order) -> Check<(SocketAddr, Server)> {
-        let listener = match order.listener {
+    fn serve(&self, config: ServerConfig) -> Check<(SocketAddr, Server)> {
+        let listener = match config.listener {
             Some(listener) => listener,
-            None => (self.listen)(order.address).during("binding a listener")?,
+            None => (self.listen)(config.address).during("binding a listener")?,
         };
-        let address = listener.local_addr().during("asking for an address")?;
-        let options = self.options(order.limits, order.threads)?;
+        let address = listener
+            .local_addr()
+            .during("reading the listener's address")?;
+        let options = self.options(config.limits, config.threads)?;
         let server = self
             .model
-            .serve(listener, order.service, &options, order.journal);
+            .serve(listener, config.service, &options, config.journal);
         let server = server.during("starting the server")?;
         crate::failure::equal("the server's address", &server.address(), &address)?;
         Ok((address, Server::InProcess(server)))

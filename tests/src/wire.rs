@@ -1,7 +1,6 @@
-//! The bytes on the wire, written here once more: the suite must not agree with a subject because both call the
-//! same encoder.
+//! The wire format, implemented independently of `poetry`: a bug in a shared encoder must not hide from the suite.
 
-/// `payload` as one netstring.
+/// Returns `payload` as one netstring.
 pub fn netstring(payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let mut bytes = payload.len().to_string().into_bytes();
@@ -11,15 +10,15 @@ pub fn netstring(payload: impl AsRef<[u8]>) -> Vec<u8> {
     bytes
 }
 
-/// A request for `transform` of `poem`.
+/// Returns a request for `transform` of `poem`.
 pub fn request(transform: &str, poem: &str) -> Vec<u8> {
     netstring(format!("{transform}.{poem}"))
 }
 
-/// What the transforms must make of a poem, said a second time and slowly.
+/// Returns the expected result of a transform, by a second and simpler implementation.
 ///
 /// # Panics
-/// If the suite itself asks for a transform it does not know.
+/// If `transform` is unknown.
 pub fn transformed(transform: &str, poem: &str) -> String {
     match transform {
         "cummingsify" => poem.chars().collect::<String>().to_lowercase(),
@@ -34,11 +33,11 @@ pub fn transformed(transform: &str, poem: &str) -> String {
             lines.join("\n") + end
         }
         "burn" => poem.to_owned(),
-        unknown => panic!("the suite knows no transform '{unknown}'"),
+        unknown => panic!("unknown transform '{unknown}'"),
     }
 }
 
-/// A text of about `bytes` bytes, in lines, with both cases of letters, and the same for the same length.
+/// Returns a text of exactly `bytes` bytes, in lines, with letters of both cases. The same length gives the same text.
 pub fn text(bytes: usize) -> String {
     let mut text = String::with_capacity(bytes + 40);
     let mut line = 0_usize;
@@ -50,7 +49,7 @@ pub fn text(bytes: usize) -> String {
     text
 }
 
-/// A short text far from ASCII, with characters of two, three and four bytes, and one that grows in lower case.
+/// A short text with characters of two, three and four bytes, and one that grows in lower case.
 pub const NON_ASCII: &str = "ΦΑΡΟΣ — İstanbul, 詩, 🌊 ÅÄÖ\n";
 
 #[cfg(test)]
@@ -64,13 +63,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_has_exactly_the_bytes_asked_for() {
+    fn a_text_has_the_requested_length() {
         assert_eq!(text(0), "");
         assert_eq!(text(1_000).len(), 1_000);
     }
 
     #[test]
-    fn the_slow_transforms_say_what_the_fast_ones_do() {
+    fn the_expected_transforms_equal_those_of_poetry() {
         for transform in ["cummingsify", "shout", "reverse"] {
             for poem in [NON_ASCII, "", "a\nB\n", "a\n\nB", "\n"] {
                 let mut reply = Vec::new();

@@ -1,9 +1,9 @@
-//! The suite, applied to every model of `models::ALL`: one test for each model and case, then every model's client
-//! against every model's servers. At the end it prints which rules were tested for whom.
+//! Runs the suite against every model of `models::ALL`: one test for each model and case, then every model's client against
+//! every model's servers. At the end it prints which rules were tested for which subject.
 //!
-//! `cargo test -p quatrain-tests --test conformance callbacks::transform_server` runs those of one model and role. A
-//! command is put to the same cases when `QUATRAIN_COMMAND` holds its template (see [`Command`]), for one
-//! `quatrain serve {mode} --model actors {limits} {threads} {stats} {grace}`; its tests begin with `command::`.
+//! `cargo test -p quatrain-tests --test conformance callbacks::transform_server` runs the cases of one model and role. If
+//! `QUATRAIN_COMMAND` is set to the template of a command (see [`Command`]), for example
+//! `quatrain serve {mode} --model actors {limits} {threads} {stats} {grace}`, the cases run against it too, as `command::…`.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use conformance::coverage::Coverage;
-use conformance::interop::{self, Interop};
+use conformance::interop::{self, InteropCase};
 use conformance::subject::{Command, InProcess};
 use conformance::{Role, Subject, cases};
 use libtest_mimic::Trial;
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
                 .map(|subject| common::trial(case, subject, &coverage)),
         );
     }
-    trials.extend(crossed(&subjects, &coverage));
+    trials.extend(interop_trials(&subjects, &coverage));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list && conclusion.num_passed + conclusion.num_failed > 0 {
         let names: Vec<String> = subjects
@@ -54,8 +54,8 @@ fn subject(model: &'static dyn poetry::Model) -> Arc<Subject> {
     }))
 }
 
-/// Every client against every other's servers, and its own. It counts as coverage of the client.
-fn crossed(subjects: &[Arc<Subject>], coverage: &Arc<Coverage>) -> Vec<Trial> {
+/// Returns a test for each client, each subject's servers and each interoperability case. It counts as coverage of the client.
+fn interop_trials(subjects: &[Arc<Subject>], coverage: &Arc<Coverage>) -> Vec<Trial> {
     let poems = common::poems();
     let mut trials = Vec::new();
     for client in subjects
@@ -63,14 +63,14 @@ fn crossed(subjects: &[Arc<Subject>], coverage: &Arc<Coverage>) -> Vec<Trial> {
         .filter(|client| client.plays(Role::PoemClient))
     {
         for servers in subjects {
-            let suited = interop::ALL.iter().filter(|pairing| pairing.suits(servers));
-            trials.extend(suited.map(|&pairing| {
-                let name = name(pairing, client, servers);
+            let cases = interop::ALL.iter().filter(|case| case.applies_to(servers));
+            trials.extend(cases.map(|&case| {
+                let name = interop_name(case, client, servers);
                 let (client, servers) = (Arc::clone(client), Arc::clone(servers));
                 let (poems, coverage) = (Arc::clone(&poems), Arc::clone(coverage));
                 Trial::ignorable_test(name, move || {
-                    let verdict = pairing.test(&client, &servers, &poems, common::seed());
-                    coverage.note(client.name(), pairing.rules, &verdict);
+                    let verdict = case.test(&client, &servers, &poems, common::seed());
+                    coverage.record(client.name(), case.rules, &verdict);
                     common::completion(verdict)
                 })
             }));
@@ -79,11 +79,11 @@ fn crossed(subjects: &[Arc<Subject>], coverage: &Arc<Coverage>) -> Vec<Trial> {
     trials
 }
 
-fn name(pairing: Interop, client: &Subject, servers: &Subject) -> String {
+fn interop_name(case: InteropCase, client: &Subject, servers: &Subject) -> String {
     format!(
-        "crossed::{}_client::{}_servers::{}",
+        "interop::{}_client::{}_servers::{}",
         client.name(),
         servers.name(),
-        pairing.name
+        case.name
     )
 }

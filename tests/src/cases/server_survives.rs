@@ -70,7 +70,7 @@ fn a_reset_fails_the_requests_without_a_delivered_reply(context: &Context) -> Ch
     let client = NeverReads.run(server.address())?;
     let request = request("shout", &text(1_000));
     let sending = PipelinesMany::begin(&client, &request, NeverReads::BYTES / request.len())?;
-    server.wait_until_stuck()?;
+    server.wait_until_blocked()?;
     sending.reset(client)?;
     let counts = server.settled(1)?;
     equal("connections closed as reset", &counts.closed.reset, &1)?;

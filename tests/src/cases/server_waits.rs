@@ -218,7 +218,7 @@ fn until_stuck(server: &RunningServer, check: impl Fn(u64) -> Check) -> Check<u6
     let mut unchanged = 0;
     let deadline = Instant::now() + crate::PATIENCE;
     while unchanged < POLLS && Instant::now() < deadline {
-        server.journal().wait_a_moment(Duration::from_millis(10));
+        server.journal().wait_for_next(Duration::from_millis(10));
         let counts = server.counts()?;
         check(counts.in_flight)?;
         unchanged = if counts == last && counts.in_flight > 0 {

@@ -1,12 +1,12 @@
-//! Servers that break off, or answer with what is no answer. The transform servers among them read the request
-//! first, so that it is never their unread input that breaks the connection.
+//! Servers that end the connection early or send an invalid reply. They read the request first: unread input would make the
+//! kernel reset the connection.
 
 use super::Behaviour;
 use crate::connection::Connection;
 use crate::failure::Check;
 use crate::wire;
 
-/// Reads so many bytes of a request, and breaks the connection.
+/// Reads this many bytes of a request, and resets the connection.
 #[derive(Debug, Clone, Copy)]
 pub struct ResetsOnRequest(pub usize);
 
@@ -17,7 +17,7 @@ impl Behaviour for ResetsOnRequest {
     }
 }
 
-/// Reads so many bytes of a request, and closes.
+/// Reads this many bytes of a request, and closes without a reply.
 #[derive(Debug, Clone, Copy)]
 pub struct ClosesWithoutReply(pub usize);
 
@@ -29,7 +29,7 @@ impl Behaviour for ClosesWithoutReply {
     }
 }
 
-/// Replies with something that is no netstring.
+/// Reads this many bytes of a request, and replies with bytes that are not a netstring.
 #[derive(Debug, Clone, Copy)]
 pub struct RepliesGarbage(pub usize);
 
@@ -42,7 +42,7 @@ impl Behaviour for RepliesGarbage {
     }
 }
 
-/// Closes in the middle of its reply.
+/// Reads this many bytes of a request, and closes in the middle of its reply.
 #[derive(Debug, Clone, Copy)]
 pub struct CutsReply(pub usize);
 
@@ -55,12 +55,12 @@ impl Behaviour for CutsReply {
     }
 }
 
-/// Replies with a netstring of so many bytes.
+/// Replies with a netstring that is too long for the client.
 #[derive(Debug, Clone, Copy)]
 pub struct RepliesTooLong {
     /// The length of the request, in bytes on the wire.
     pub request_bytes: usize,
-    /// The length of the reply's payload.
+    /// The length of the reply's payload, in bytes.
     pub reply_bytes: usize,
 }
 

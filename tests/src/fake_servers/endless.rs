@@ -1,4 +1,4 @@
-//! Servers that do not come to an end, with bytes or without.
+//! Servers that never finish: silent, or sending without end.
 
 use std::thread;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::Behaviour;
 use crate::connection::Connection;
 use crate::failure::Check;
 
-/// Accepts, and says nothing until the client leaves.
+/// Accepts, and sends nothing until the client closes.
 #[derive(Debug, Clone, Copy)]
 pub struct NeverAnswers;
 
@@ -17,7 +17,7 @@ impl Behaviour for NeverAnswers {
     }
 }
 
-/// Reads so many bytes of a request, and says nothing until the client leaves.
+/// Reads this many bytes of a request, and sends nothing until the client closes.
 #[derive(Debug, Clone, Copy)]
 pub struct NeverReplies(pub usize);
 
@@ -28,7 +28,7 @@ impl Behaviour for NeverReplies {
     }
 }
 
-/// Sends as fast as it can until the client leaves.
+/// Sends as fast as it can until the client closes.
 #[derive(Debug, Clone, Copy)]
 pub struct SendsForever;
 
@@ -40,10 +40,10 @@ impl Behaviour for SendsForever {
     }
 }
 
-/// Sends a byte now and then until the client leaves, or long after it should have left.
+/// Sends single bytes slowly until the client closes, or for longer than it may stay.
 #[derive(Debug, Clone, Copy)]
 pub struct TricklesForever {
-    /// Between two bytes.
+    /// The interval between two bytes.
     pub every: Duration,
 }
 
@@ -52,7 +52,7 @@ impl Behaviour for TricklesForever {
         const BYTES: usize = 600;
         for _ in 0..BYTES {
             connection.send(b"x")?;
-            // The slowness is the server's nature: nothing is waited for here.
+            // This sleep is the behaviour under test; it awaits no event.
             thread::sleep(self.every);
         }
         Ok(())

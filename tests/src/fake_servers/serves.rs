@@ -1,10 +1,10 @@
-//! Servers that do right, plainly or slowly: the good ones beside the bad.
+//! Well-behaved servers, fast or slow.
 
 use super::Behaviour;
 use crate::connection::Connection;
 use crate::failure::Check;
 
-/// Serves these bytes at once, then FIN, and waits for the client to leave.
+/// Sends these bytes at once, then FIN, and waits until the client closes.
 #[derive(Debug, Clone)]
 pub struct Serves(pub Vec<u8>);
 
@@ -16,7 +16,7 @@ impl Behaviour for Serves {
     }
 }
 
-/// Serves these bytes one at a time.
+/// Sends these bytes one at a time, then FIN.
 #[derive(Debug, Clone)]
 pub struct ServesByteByByte(pub Vec<u8>);
 
@@ -30,12 +30,12 @@ impl Behaviour for ServesByteByByte {
     }
 }
 
-/// Waits for so many bytes of a request, replies with these bytes, then FIN.
+/// Reads a request, sends a reply, then FIN.
 #[derive(Debug, Clone)]
 pub struct Replies {
     /// The length of the request, in bytes on the wire.
     pub request_bytes: usize,
-    /// What is sent for it.
+    /// The bytes of the reply.
     pub reply: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! Addresses at which no connection can be made.
+//! Addresses to which no client can connect.
 
 use std::net::{SocketAddr, TcpStream};
 
@@ -6,33 +6,33 @@ use socket2::{Domain, Socket, Type};
 
 use crate::failure::{Check, During, Failure};
 
-/// An address that refuses: a port is held and nobody listens.
+/// An address that refuses connections: its port is bound, but not listening.
 #[derive(Debug)]
 pub struct Refuses {
     address: SocketAddr,
-    _held: Socket,
+    _socket: Socket,
 }
 
 impl Refuses {
-    /// Holds a free port of 127.0.0.1.
+    /// Binds a free port of 127.0.0.1.
     ///
     /// # Errors
     /// The system has no port left.
     pub fn new() -> Check<Self> {
-        let (held, address) = bound()?;
+        let (socket, address) = bound()?;
         Ok(Self {
             address,
-            _held: held,
+            _socket: socket,
         })
     }
 
-    /// The address.
+    /// Returns the address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// An address that neither accepts nor refuses: its backlog is full.
+/// An address that neither accepts nor refuses connections: its backlog is full.
 #[derive(Debug)]
 pub struct NeverAccepts {
     address: SocketAddr,
@@ -41,7 +41,7 @@ pub struct NeverAccepts {
 }
 
 impl NeverAccepts {
-    /// Listens on a free port of 127.0.0.1, and fills the backlog.
+    /// Listens on a free port of 127.0.0.1 and fills the backlog.
     ///
     /// # Errors
     /// The system has no port left.
@@ -56,20 +56,20 @@ impl NeverAccepts {
         })
     }
 
-    /// The address.
+    /// Returns the address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
 fn bound() -> Check<(Socket, SocketAddr)> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).during("making a socket")?;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).during("creating a socket")?;
     socket
         .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
         .during("binding")?;
     let address = socket
         .local_addr()
-        .during("asking for an address")?
+        .during("reading an address")?
         .as_socket();
     let address = address.ok_or(Failure::Needs("internet addresses".to_owned()))?;
     Ok((socket, address))

@@ -1,11 +1,11 @@
-//! Peers that finish sending, or leave, when it is least expected.
+//! Peers that finish sending early, or close at once.
 
 use std::net::SocketAddr;
 
 use crate::connection::Connection;
 use crate::failure::Check;
 
-/// Sends what it has, then FIN, and waits for what it is owed (S6).
+/// Sends bytes and then FIN, and still receives (S6).
 #[derive(Debug, Clone, Copy)]
 pub struct HalfCloses;
 
@@ -13,7 +13,7 @@ impl HalfCloses {
     /// Sends `bytes` and FIN to `server`.
     ///
     /// # Errors
-    /// The server does not take them.
+    /// The server does not read them.
     pub fn send(self, server: SocketAddr, bytes: &[u8]) -> Check<Connection> {
         let mut connection = Connection::open(server)?;
         connection.send(bytes)?;
@@ -22,30 +22,30 @@ impl HalfCloses {
     }
 }
 
-/// Sends whole requests, then a part of one more, then FIN.
+/// Sends complete requests, then part of another, then FIN.
 #[derive(Debug, Clone, Copy)]
 pub struct ClosesMidFrame;
 
 impl ClosesMidFrame {
-    /// Sends `whole`, then all of `last` but its last byte, and FIN to `server`.
+    /// Sends `whole`, then `last` without its last byte, then FIN to `server`.
     ///
     /// # Errors
-    /// The server does not take them.
+    /// The server does not read them.
     pub fn send(self, server: SocketAddr, whole: &[u8], last: &[u8]) -> Check<Connection> {
         let part = &last[..last.len() - 1];
         HalfCloses.send(server, &[whole, part].concat())
     }
 }
 
-/// Connects and closes, without a byte.
+/// Connects and closes without sending a byte.
 #[derive(Debug, Clone, Copy)]
 pub struct ClosesAtOnce;
 
 impl ClosesAtOnce {
-    /// Visits `server`.
+    /// Connects to `server` and closes.
     ///
     /// # Errors
-    /// It does not accept.
+    /// The server does not accept.
     pub fn run(self, server: SocketAddr) -> Check {
         Connection::open(server).map(drop)
     }

@@ -1,4 +1,4 @@
-//! Peers that send more than they should, or more than anybody wants to read.
+//! Peers that send garbage, or more than the server reads.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,15 +7,15 @@ use std::thread::{self, JoinHandle};
 use crate::connection::Connection;
 use crate::failure::Check;
 
-/// Sends what cannot be a netstring, whatever it is cut into.
+/// Sends bytes that are not the beginning of a netstring, however they are split.
 #[derive(Debug, Clone, Copy)]
 pub struct SendsGarbage;
 
 impl SendsGarbage {
-    /// What it sends.
+    /// The bytes.
     pub const GARBAGE: &'static [u8] = b"GET /poem HTTP/1.1\r\nHost: quatrain\r\n\r\n";
 
-    /// Sends it to `server`.
+    /// Sends them to `server`.
     ///
     /// # Errors
     /// The server does not accept.
@@ -26,18 +26,18 @@ impl SendsGarbage {
     }
 }
 
-/// Sends a request and much behind it that nobody will answer: unread, it turns a careless close into a reset (S7).
+/// Sends a request and many bytes behind it. If the server closes without reading them, the kernel resets the connection (S7).
 #[derive(Debug, Clone, Copy)]
 pub struct LeavesUnreadInput;
 
 impl LeavesUnreadInput {
-    /// How much it sends behind the request: more than one read, less than a lingering close drains.
+    /// The bytes behind the request: more than one read, less than a lingering close drains.
     pub const BYTES_BEHIND: usize = 400_000;
 
-    /// Sends `request`, and the rest behind it, in one go.
+    /// Sends `request` and the bytes behind it in one write.
     ///
     /// # Errors
-    /// The server does not take it.
+    /// The server does not read them.
     pub fn send(self, server: SocketAddr, request: &[u8]) -> Check<Connection> {
         let mut connection = Connection::open(server)?;
         let mut bytes = request.to_vec();
@@ -47,17 +47,17 @@ impl LeavesUnreadInput {
     }
 }
 
-/// Sends many requests without waiting for a reply, from a thread of its own, so that it may be made to wait.
+/// Sends many requests without waiting for replies, from its own thread, since its writes may block.
 #[derive(Debug)]
 pub struct PipelinesMany {
     sender: JoinHandle<io::Result<()>>,
 }
 
 impl PipelinesMany {
-    /// Begins to send `request` over `connection`, `count` times.
+    /// Starts to send `request` over `connection`, `count` times.
     ///
     /// # Errors
-    /// Out of descriptors.
+    /// The process has no descriptors left.
     pub fn begin(connection: &Connection, request: &[u8], count: usize) -> Check<Self> {
         let mut connection = connection.second_handle()?;
         let request = request.to_vec();
@@ -70,33 +70,33 @@ impl PipelinesMany {
         Ok(Self { sender })
     }
 
-    /// Breaks the connection: RST, also where the sender waits in a write.
+    /// Resets the connection, even while the sender is blocked in a write.
     ///
     /// # Errors
-    /// The system refused.
+    /// The system returned an error.
     pub fn reset(self, connection: Connection) -> Check {
         connection.wake_with_reset()?;
-        // Its end of the connection has to be closed too, or there is no reset.
+        // The kernel resets only when the sender's handle is closed too.
         drop(self.sender.join());
         drop(connection);
         Ok(())
     }
 
-    /// Whether all was sent, when the sending has ended.
+    /// Waits for the end of sending; returns whether all requests were sent.
     pub fn sent_all(self) -> bool {
         matches!(self.sender.join(), Ok(Ok(())))
     }
 }
 
-/// Sends without end until it is stopped by force, to a server that wants to close.
+/// Sends until a server that is closing ends the connection.
 #[derive(Debug, Clone, Copy)]
 pub struct SendsForever;
 
 impl SendsForever {
-    /// So much that a server which goes on draining is at fault.
+    /// No server may drain as many bytes before it ends the connection.
     const BYTES_MAX: usize = 256 << 20;
 
-    /// Sends over `connection` until the server has had enough; how many bytes it took, if it ever had enough.
+    /// Sends over `connection` until the server ends it; returns the number of bytes sent, or `None` if it never did.
     pub fn until_closed(self, connection: &mut Connection) -> Option<usize> {
         let piece = [b'x'; 16 << 10];
         let mut sent = 0;

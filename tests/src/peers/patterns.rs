@@ -1,19 +1,19 @@
-//! How the same bytes can be sent: whole, or cut in one way or another.
+//! Ways to split the same bytes into writes.
 
 use crate::connection::Connection;
 use crate::failure::Check;
 use crate::running::RunningServer;
 
-/// A way to send bytes.
+/// A way to split bytes into writes.
 pub trait SendPattern {
-    /// Sends `bytes` to `server` in this way.
+    /// Sends `bytes` to `server` over `connection`.
     ///
     /// # Errors
-    /// The server does not take them.
+    /// The server does not read them.
     fn send(&self, connection: &mut Connection, bytes: &[u8], server: &RunningServer) -> Check;
 }
 
-/// Sends all at once.
+/// Sends all bytes in one write.
 #[derive(Debug, Clone, Copy)]
 pub struct Whole;
 
@@ -23,7 +23,7 @@ impl SendPattern for Whole {
     }
 }
 
-/// Sends every byte by itself.
+/// Sends each byte in its own write.
 #[derive(Debug, Clone, Copy)]
 pub struct SplitsEveryByte;
 
@@ -33,7 +33,7 @@ impl SendPattern for SplitsEveryByte {
     }
 }
 
-/// Sends so many bytes, and the rest only when the server has read them: the cut is certain to be seen.
+/// Sends this many bytes, and the rest once the server has read them, so that the server certainly sees the split.
 #[derive(Debug, Clone, Copy)]
 pub struct SplitsAt(pub usize);
 
@@ -42,12 +42,14 @@ impl SendPattern for SplitsAt {
         let (first, rest) = bytes.split_at(self.0);
         let read = server.counts()?.bytes_in + first.len() as u64;
         connection.send(first)?;
-        server.wait_until("the first part read", |counts| counts.bytes_in >= read)?;
+        server.wait_until("the first part to be read", |counts| {
+            counts.bytes_in >= read
+        })?;
         connection.send(rest)
     }
 }
 
-/// Cuts the bytes in as many places as it likes, the same ones for the same seed.
+/// Splits the bytes at random places, which are the same for the same seed.
 #[derive(Debug, Clone, Copy)]
 pub struct CutsAtRandom(pub u64);
 

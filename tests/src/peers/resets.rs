@@ -1,29 +1,29 @@
-//! Peers that break the connection: RST.
+//! Peers that reset the connection: RST.
 
 use crate::connection::Connection;
 use crate::failure::Check;
 use crate::running::RunningServer;
 
-/// Connects and breaks the connection, often before the server has read from it.
+/// Connects and resets, often before the server has read from the connection.
 #[derive(Debug, Clone, Copy)]
 pub struct ResetsAtOnce;
 
 impl ResetsAtOnce {
-    /// Visits `server`.
+    /// Connects to `server` and resets.
     ///
     /// # Errors
-    /// It does not accept.
+    /// The server does not accept.
     pub fn run(self, server: &RunningServer) -> Check {
         server.connect()?.reset()
     }
 }
 
-/// Sends a part of a request, and breaks the connection when the server has read it.
+/// Sends part of a request, and resets once the server has read it.
 #[derive(Debug, Clone, Copy)]
 pub struct ResetsMidRequest;
 
 impl ResetsMidRequest {
-    /// Sends `part` to `server`.
+    /// Sends `part` to `server` and resets.
     ///
     /// # Errors
     /// The server does not read it.
@@ -31,19 +31,19 @@ impl ResetsMidRequest {
         let read = server.counts()?.bytes_in + part.len() as u64;
         let mut connection = server.connect()?;
         connection.send(part)?;
-        server.wait_until("the part of a request read", |counts| {
+        server.wait_until("the part of the request to be read", |counts| {
             counts.bytes_in >= read
         })?;
         connection.reset()
     }
 }
 
-/// Receives the beginning of a poem, and breaks the connection.
+/// Receives the beginning of a poem, and resets.
 #[derive(Debug, Clone, Copy)]
 pub struct ResetsMidPoem;
 
 impl ResetsMidPoem {
-    /// Receives `bytes` bytes from `server`.
+    /// Receives `bytes` bytes from `server` and resets.
     ///
     /// # Errors
     /// They do not come.

@@ -1,4 +1,4 @@
-//! Peers that keep a server waiting: silent, half way through a request, a byte now and then, or never reading.
+//! Peers that make a server wait: silent, stalled within a request, sending single bytes slowly, or never reading.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -7,21 +7,21 @@ use std::time::Duration;
 use crate::connection::Connection;
 use crate::failure::Check;
 
-/// Connects and says nothing.
+/// Connects and sends nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct SendsNothing;
 
 impl SendsNothing {
-    /// Visits `server`.
+    /// Connects to `server`.
     ///
     /// # Errors
-    /// It does not accept.
+    /// The server does not accept.
     pub fn run(self, server: SocketAddr) -> Check<Connection> {
         Connection::open(server)
     }
 }
 
-/// Sends a part of a request, and then nothing.
+/// Sends part of a request, then nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct StallsMidRequest;
 
@@ -29,7 +29,7 @@ impl StallsMidRequest {
     /// Sends `part` to `server`.
     ///
     /// # Errors
-    /// The server does not take it.
+    /// The server does not read it.
     pub fn run(self, server: SocketAddr, part: &[u8]) -> Check<Connection> {
         let mut connection = Connection::open(server)?;
         connection.send(part)?;
@@ -37,21 +37,21 @@ impl StallsMidRequest {
     }
 }
 
-/// Sends a long request one byte at a time, so slowly that it never ends, and never silent for long.
+/// Sends a long request one byte at a time: too slowly to complete it, but never silent for long.
 #[derive(Debug, Clone, Copy)]
 pub struct Trickles {
-    /// Between two bytes.
+    /// The interval between two bytes.
     pub every: Duration,
 }
 
 impl Trickles {
-    /// How much it sends at most, long after any deadline it is tried on.
+    /// The number of bytes at most: they last longer than any deadline under test.
     const BYTES: usize = 600;
 
-    /// Sends to `server` until it closes; how many bytes it sent.
+    /// Sends to `server` until it closes; returns the number of bytes sent.
     ///
     /// # Errors
-    /// The server does not accept, or takes all of it without closing.
+    /// The server does not accept, or reads all bytes without closing.
     pub fn run(self, server: SocketAddr) -> Check<usize> {
         let mut connection = Connection::open(server)?;
         let request = crate::wire::request("shout", &crate::wire::text(Self::BYTES));
@@ -59,29 +59,29 @@ impl Trickles {
             if connection.try_send(byte).is_err() || connection.is_readable().unwrap_or(true) {
                 return Ok(sent);
             }
-            // The slowness is the peer's nature: nothing is waited for here.
+            // This sleep is the behaviour under test; it awaits no event.
             thread::sleep(self.every);
         }
         Err(crate::Failure::broken(
-            "expected the server to close, and it waited, byte by byte, until the peer had enough",
+            "expected the server to close, but it read every byte",
         ))
     }
 }
 
-/// Asks for more than the kernel's buffers hold, and reads nothing of it.
+/// Connects to a server whose bytes exceed the kernel's buffers, and reads none of them.
 #[derive(Debug, Clone, Copy)]
 pub struct NeverReads;
 
 impl NeverReads {
-    /// How much the kernel holds for it, about.
+    /// The approximate size of its receive buffer.
     const BUFFER_BYTES: usize = 4_096;
-    /// More than the kernels we know put into the buffers of one connection.
+    /// More bytes than a kernel buffers for one connection.
     pub const BYTES: usize = 12 << 20;
 
     /// Connects to `server`.
     ///
     /// # Errors
-    /// It does not accept.
+    /// The server does not accept.
     pub fn run(self, server: SocketAddr) -> Check<Connection> {
         Connection::open_narrow(server, Self::BUFFER_BYTES)
     }

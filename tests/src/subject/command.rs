@@ -1,14 +1,14 @@
-//! A command as a subject: a template of words, some of them to be filled in.
+//! A command as a subject. Its template is a list of words, some of which are placeholders.
 //!
-//! | in the template | becomes | and so it offers |
+//! | placeholder | is replaced by | feature |
 //! |---|---|---|
-//! | `{port}` | a free port; without it, the port is read from the line `Serving … on HOST:PORT with …` | |
+//! | `{port}` | a free port; without it, the address is read from the line `Serving … on HOST:PORT with …` | |
 //! | `{mode}` | `poem FILE --fast`, `poem FILE --num-bytes N --delay S`, `transform [--keep-alive] [--lab]` | keep-alive, lab |
-//! | `{poem}` | a file that holds the poem, where there is no `{mode}` | |
-//! | `{limits}` | `--idle-timeout S` and so on, for those that differ from the defaults | limits |
+//! | `{poem}` | a file with the poem, for a template without `{mode}` | |
+//! | `{limits}` | `--idle-timeout S` and so on, for the limits that differ from the defaults | limits |
 //! | `{threads}` | `--threads N` | threads |
-//! | `{stats}` | `--stats FILE`; SIGUSR1 adds a line of counts to it | counters, if there is no `{port}` |
-//! | `{grace}` | `--grace S`; SIGTERM stops it | signals |
+//! | `{stats}` | `--stats FILE`; SIGUSR1 appends a line of counts to it | counters, unless the template has `{port}` |
+//! | `{grace}` | `--grace S`; SIGTERM stops the command | signals |
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,12 +19,12 @@ use poetry::{Limits, Pace, Service};
 
 use crate::PATIENCE;
 use crate::case::{Need, Role};
-use crate::failure::{Check, During, Failure, ensure};
+use crate::failure::{Check, During, Failure};
 use crate::running::Server;
-use crate::subject::Order;
-use crate::subject::process::{Folder, GRACE, LOOK_AGAIN, Process};
+use crate::subject::ServerConfig;
+use crate::subject::process::{Folder, GRACE, POLL_INTERVAL, Process};
 
-/// A command that serves on loopback.
+/// A command that serves on 127.0.0.1.
 #[derive(Debug, Clone)]
 pub struct Command {
     name: String,
@@ -32,15 +32,15 @@ pub struct Command {
 }
 
 impl Command {
-    /// The command that `template`, split at spaces, describes. It plays both servers' roles if it states `{mode}`, the
-    /// poem server's if it states `{poem}`, else the transform server's.
+    /// Creates a command from `template`, split at spaces. It implements both servers if the template has `{mode}`, the poem
+    /// server if it has `{poem}`, else the transform server.
     pub fn new(name: &str, template: &str) -> Self {
         let words = template.split_whitespace().map(str::to_owned);
-        Self::of_words(name, words.collect())
+        Self::from_words(name, words.collect())
     }
 
-    /// The command whose words are given one by one, since a path may hold spaces.
-    pub fn of_words(name: &str, words: Vec<String>) -> Self {
+    /// Creates a command from a list of words, any of which may contain spaces.
+    pub fn from_words(name: &str, words: Vec<String>) -> Self {
         Self {
             name: name.to_owned(),
             words,
@@ -52,7 +52,7 @@ impl Command {
     }
 
     pub(crate) fn plays(&self, role: Role) -> bool {
-        let (mode, poem) = (self.states("{mode}"), self.states("{poem}"));
+        let (mode, poem) = (self.has("{mode}"), self.has("{poem}"));
         match role {
             Role::PoemServer => mode || poem,
             Role::TransformServer => mode || !poem,
@@ -62,12 +62,12 @@ impl Command {
 
     pub(crate) fn offers(&self, need: Need) -> bool {
         match need {
-            // Waiting for the port to answer costs a connection, which would be counted.
-            Need::Counters => self.states("{stats}") && !self.takes_a_port(),
-            Need::Limits => self.states("{limits}"),
-            Need::Signals => self.states("{grace}"),
-            Need::Lab | Need::KeepAlive => self.states("{mode}"),
-            Need::Threads => self.states("{threads}"),
+            // With a given port, waiting until the command listens costs a connection, which it would count.
+            Need::Counters => self.has("{stats}") && !self.takes_a_port(),
+            Need::Limits => self.has("{limits}"),
+            Need::Signals => self.has("{grace}"),
+            Need::Lab | Need::KeepAlive => self.has("{mode}"),
+            Need::Threads => self.has("{threads}"),
             Need::ManyConnections => true,
             Need::Events => false,
         }
@@ -77,37 +77,36 @@ impl Command {
         self.words.iter().any(|word| word.contains("{port}"))
     }
 
-    fn states(&self, word: &str) -> bool {
-        self.words.iter().any(|stated| stated == word)
+    fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|own| own == word)
     }
 
-    pub(crate) fn serve(&self, order: &Order) -> Check<(SocketAddr, Server)> {
-        ensure(order.address.ip() == std::net::Ipv4Addr::LOCALHOST, || {
-            String::new()
-        })
-        .map_err(|_| Failure::Needs("another address".to_owned()))?;
+    pub(crate) fn serve(&self, config: &ServerConfig) -> Check<(SocketAddr, Server)> {
+        if config.address.ip() != std::net::Ipv4Addr::LOCALHOST {
+            return Err(Failure::Needs("another address".to_owned()));
+        }
         let folder = Folder::new()?;
         let port = free_port()?;
-        let words = self.filled(order, &folder, port)?;
+        let words = self.fill_in(config, &folder, port)?;
         let (program, arguments) = words
             .split_first()
             .ok_or(Failure::Needs("a program".to_owned()))?;
         let mut process = Process::start(program, arguments, folder)?;
         let address = match self.takes_a_port() {
-            true => answers(SocketAddr::from(([127, 0, 0, 1], port)))?,
-            false => process.announced()?,
+            true => wait_until_accepting(SocketAddr::from(([127, 0, 0, 1], port)))?,
+            false => process.read_address()?,
         };
         Ok((address, Server::Command(process)))
     }
 
-    fn filled(&self, order: &Order, folder: &Folder, port: u16) -> Check<Vec<String>> {
+    fn fill_in(&self, config: &ServerConfig, folder: &Folder, port: u16) -> Check<Vec<String>> {
         let mut filled = Vec::new();
         for word in &self.words {
             match word.as_str() {
-                "{mode}" => filled.extend(mode(&order.service, folder)?),
-                "{poem}" => filled.push(paceless_poem_file(&order.service, folder)?),
-                "{limits}" => filled.extend(limits(&order.limits)?),
-                "{threads}" => filled.extend(["--threads".to_owned(), order.threads.to_string()]),
+                "{mode}" => filled.extend(mode(&config.service, folder)?),
+                "{poem}" => filled.push(unpaced_poem_file(&config.service, folder)?),
+                "{limits}" => filled.extend(limits(&config.limits)?),
+                "{threads}" => filled.extend(["--threads".to_owned(), config.threads.to_string()]),
                 "{stats}" => filled.extend(["--stats".to_owned(), folder.file("stats")]),
                 "{grace}" => filled.extend(["--grace".to_owned(), seconds(GRACE)]),
                 word => filled.push(word.replace("{port}", &port.to_string())),
@@ -143,8 +142,8 @@ fn mode(service: &Service, folder: &Folder) -> Check<Vec<String>> {
     Ok(words)
 }
 
-/// The file for a template that cannot say how fast: the poem is served as the command likes.
-fn paceless_poem_file(service: &Service, folder: &Folder) -> Check<String> {
+/// Returns the poem's file for a template without a pace: the command chooses its own.
+fn unpaced_poem_file(service: &Service, folder: &Folder) -> Check<String> {
     match service {
         Service::Poem(poem) if poem.pace != Pace::Fast => Err(Failure::Needs("a pace".to_owned())),
         _ => poem_file(service, folder),
@@ -160,15 +159,15 @@ fn poem_file(service: &Service, folder: &Folder) -> Check<String> {
     Ok(path)
 }
 
-/// The limits that differ from the usual ones. The bounds of a lingering close are no command's to set.
+/// Returns the options for the limits that differ from the defaults. No option sets the limits of a lingering close.
 fn limits(limits: &Limits) -> Check<Vec<String>> {
-    let usual = Limits::default();
+    let defaults = Limits::default();
     let lingers = |limits: &Limits| (limits.linger_timeout, limits.linger_bytes_max);
-    if lingers(limits) != lingers(&usual) {
+    if lingers(limits) != lingers(&defaults) {
         return Err(Failure::Needs("limits of the lingering close".to_owned()));
     }
     let mut words = Vec::new();
-    let mut say = |name: &str, value: String, differs: bool| {
+    let mut push = |name: &str, value: String, differs: bool| {
         if differs {
             words.extend([name.to_owned(), value]);
         }
@@ -178,27 +177,31 @@ fn limits(limits: &Limits) -> Check<Vec<String>> {
         frame_bytes_max,
         ..
     } = *limits;
-    say(
+    push(
         "--connections-max",
         connections_max.to_string(),
-        connections_max != usual.connections_max,
+        connections_max != defaults.connections_max,
     );
-    say(
+    push(
         "--frame-bytes-max",
         frame_bytes_max.to_string(),
-        frame_bytes_max != usual.frame_bytes_max,
+        frame_bytes_max != defaults.frame_bytes_max,
     );
     let times = [
-        ("--idle-timeout", limits.idle_timeout, usual.idle_timeout),
+        ("--idle-timeout", limits.idle_timeout, defaults.idle_timeout),
         (
             "--deadline",
             limits.request_deadline,
-            usual.request_deadline,
+            defaults.request_deadline,
         ),
-        ("--write-timeout", limits.write_timeout, usual.write_timeout),
+        (
+            "--write-timeout",
+            limits.write_timeout,
+            defaults.write_timeout,
+        ),
     ];
-    for (name, value, usual) in times {
-        say(name, seconds(value), value != usual);
+    for (name, value, default) in times {
+        push(name, seconds(value), value != default);
     }
     Ok(words)
 }
@@ -211,18 +214,18 @@ fn free_port() -> Check<u16> {
         .port())
 }
 
-/// Waits until somebody accepts at `address`: this costs the subject one connection.
-fn answers(address: SocketAddr) -> Check<SocketAddr> {
+/// Waits until the command accepts at `address`. This costs it one connection.
+fn wait_until_accepting(address: SocketAddr) -> Check<SocketAddr> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match TcpStream::connect(address) {
             Ok(_) => return Ok(address),
             Err(error) if Instant::now() > deadline => {
                 return Err(Failure::Broken(format!(
-                    "the command does not answer: {error}"
+                    "the command does not accept connections: {error}"
                 )));
             }
-            Err(_) => thread::sleep(LOOK_AGAIN),
+            Err(_) => thread::sleep(POLL_INTERVAL),
         }
     }
 }

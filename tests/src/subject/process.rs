@@ -1,4 +1,4 @@
-//! A command that runs: where it listens, what it has counted, how it ends. Its files live and die with it.
+//! A running command: its address, its counts and its end. Its files are removed with it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,12 +15,12 @@ use poetry::Counts;
 use crate::PATIENCE;
 use crate::failure::{Check, During, Failure, ensure};
 
-/// The grace of every command that is asked for one; cases that need another say so to a model.
+/// The `{grace}` of every command. A case that needs another one runs against models only.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
-/// How often a condition outside this process is looked at, that nothing announces.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How often a condition outside this process is polled when no event announces it.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A command that runs. Dropping it kills it.
+/// A running command. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
     child: Mutex<Child>,
@@ -42,27 +42,27 @@ impl Process {
         })
     }
 
-    /// The address in the line `Serving … on HOST:PORT with …`.
-    pub(crate) fn announced(&mut self) -> Check<SocketAddr> {
+    /// Reads the address from the line `Serving … on HOST:PORT with …`.
+    pub(crate) fn read_address(&mut self) -> Check<SocketAddr> {
         let stdout = self.lock().stdout.take();
         let mut line = String::new();
         if let Some(stdout) = stdout {
             BufReader::new(stdout)
                 .read_line(&mut line)
-                .during("reading what the command says")?;
+                .during("reading the command's output")?;
         }
         let words: Vec<&str> = line.split_whitespace().collect();
         let with = words.iter().rposition(|&word| word == "with");
         let address = with.and_then(|at| words.get(at.checked_sub(1)?)?.parse().ok());
         address.ok_or_else(|| {
             Failure::Broken(format!(
-                "expected 'Serving … on HOST:PORT with …', came '{}'",
+                "expected 'Serving … on HOST:PORT with …', got '{}'",
                 line.trim_end()
             ))
         })
     }
 
-    /// Asks for the counts, by SIGUSR1, and waits for them.
+    /// Requests the counts by SIGUSR1 and waits for them.
     pub(crate) fn counts(&self) -> Check<Counts> {
         let before = self.lines().len();
         self.signal("USR1")?;
@@ -73,20 +73,20 @@ impl Process {
                 return parse_counts(&lines[lines.len() - 1]);
             }
             ensure(Instant::now() < deadline, || {
-                "SIGUSR1 brought no line of counts".to_owned()
+                "no line of counts after SIGUSR1".to_owned()
             })?;
-            thread::sleep(LOOK_AGAIN);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// The whole lines of the stats file.
+    /// Returns the complete lines of the stats file.
     fn lines(&self) -> Vec<String> {
         let text = fs::read_to_string(self.folder.file("stats")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(str::to_owned).collect()
     }
 
-    /// Tells it to stop, and waits for its end: its status, and its last counts if it writes any.
+    /// Stops the command by SIGTERM and waits for its end. Returns its status, and its last counts if it writes any.
     pub(crate) fn stop(&self) -> Check<(ExitStatus, Option<Counts>)> {
         self.signal("TERM")?;
         let deadline = Instant::now() + GRACE + PATIENCE;
@@ -96,9 +96,9 @@ impl Process {
                 return Ok((status, last.transpose()?));
             }
             ensure(Instant::now() < deadline, || {
-                "SIGTERM did not end it".to_owned()
+                "the command did not end after SIGTERM".to_owned()
             })?;
-            thread::sleep(LOOK_AGAIN);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -107,7 +107,7 @@ impl Process {
         let status = Command::new("kill").args(["-s", name, &id]).status();
         let status = status.during("sending a signal")?;
         ensure(status.success(), || {
-            format!("SIG{name} could not be sent: it has ended")
+            format!("could not send SIG{name}: the command has ended")
         })
     }
 
@@ -119,22 +119,22 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let mut child = self.lock();
-        // It may have ended by itself; then there is nothing to kill.
+        // Both fail harmlessly if it has already ended.
         let _ = child.kill();
         let _ = child.wait();
     }
 }
 
-/// The counts in one line of JSON, alone or under `counters`.
+/// Parses one line of JSON: the counts, or an object that has them under `counters`.
 fn parse_counts(line: &str) -> Check<Counts> {
-    let mut value: serde_json::Value = serde_json::from_str(line).during("reading the counts")?;
+    let mut value: serde_json::Value = serde_json::from_str(line).during("parsing the counts")?;
     if let Some(inner) = value.get_mut("counters") {
         value = inner.take();
     }
-    serde_json::from_value(value).during("reading the counts")
+    serde_json::from_value(value).during("parsing the counts")
 }
 
-/// A folder of one process's files, removed with it.
+/// A temporary folder for one process's files, removed on drop.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -146,7 +146,7 @@ impl Folder {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("quatrain-suite-{}-{next}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).during("making a folder")?;
+        fs::create_dir_all(&path).during("creating a folder")?;
         Ok(Self { path })
     }
 
@@ -157,7 +157,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is a few bytes in the system's folder for such things.
+        // A failure leaves a few bytes in the system's folder for temporary files.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! What the suite's test targets share: trials out of cases, the seed, the poems, descriptors.
+//! Shared by the suite's test targets: a test for each case, the seed, the poems, the limit of descriptors.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use conformance::{Case, Subject, Verdict};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The seed of everything random: `QUATRAIN_SEED`, or always the same. A failure names it.
+/// Returns the seed of all randomness: `QUATRAIN_SEED`, or a constant. A failed case prints it.
 pub(crate) fn seed() -> u64 {
-    const USUAL: u64 = 22;
+    const DEFAULT: u64 = 22;
     let given = std::env::var("QUATRAIN_SEED").ok();
-    given.and_then(|seed| seed.parse().ok()).unwrap_or(USUAL)
+    given.and_then(|seed| seed.parse().ok()).unwrap_or(DEFAULT)
 }
 
-/// The arguments, with more threads than cores unless told otherwise: most cases wait most of the time.
+/// Returns the arguments, with eight threads unless they set another number: most cases mostly wait.
 pub(crate) fn arguments() -> Arguments {
     const THREADS: usize = 8;
     let mut arguments = Arguments::from_args();
@@ -23,27 +23,27 @@ pub(crate) fn arguments() -> Arguments {
     arguments
 }
 
-/// Prepares the process: as many descriptors as it may have, and no panic printed that a subject contains.
+/// Raises the limit of descriptors as far as allowed, and silences panics that a subject contains.
 pub(crate) fn prepare() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Where this is refused, the largest cases say what they lack.
+        // If this fails, the largest cases are skipped for lack of descriptors.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
     poetry::panics::silence_contained();
 }
 
-/// One test for `case` and `subject`.
+/// Returns the test that runs `case` against `subject`.
 pub(crate) fn trial(case: Case, subject: &Arc<Subject>, coverage: &Arc<Coverage>) -> Trial {
     let name = format!("{}::{}", subject.name(), case.path());
     let (subject, coverage) = (Arc::clone(subject), Arc::clone(coverage));
     Trial::ignorable_test(name, move || {
         let verdict = case.test(&subject, seed());
-        coverage.note(subject.name(), case.rules, &verdict);
+        coverage.record(subject.name(), case.rules, &verdict);
         completion(verdict)
     })
 }
 
-/// A verdict in the harness's words. What was skipped is never counted as passed.
+/// Converts a verdict for the test harness. A skipped case never counts as passed.
 pub(crate) fn completion(verdict: Verdict) -> Result<Completion, Failed> {
     match verdict {
         Verdict::Passed => Ok(Completion::Completed),
@@ -52,11 +52,11 @@ pub(crate) fn completion(verdict: Verdict) -> Result<Completion, Failed> {
     }
 }
 
-/// The poems of the project, in the order of their names.
+/// Returns the project's poems, ordered by file name.
 ///
 /// # Panics
-/// If they are not where they belong.
-#[allow(dead_code)] // Not every target of the suite reads them.
+/// If they cannot be read.
+#[allow(dead_code)] // Only one of the targets uses them.
 pub(crate) fn poems() -> Arc<[String]> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../poems");
     let entries = std::fs::read_dir(folder).expect("the folder of poems");

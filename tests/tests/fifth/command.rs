@@ -21,7 +21,7 @@ pub(crate) fn subject() -> Command {
     let program = std::env::current_exe().expect("the path of this program");
     let program = program.to_string_lossy().into_owned();
     let words = [program.as_str(), SERVE, "{mode}", "{limits}"].map(str::to_owned);
-    Command::of_words("fifth_command", words.to_vec())
+    Command::from_words("fifth_command", words.to_vec())
 }
 
 /// Serves as `words` say, until it is killed.

@@ -56,9 +56,9 @@ fn a_test_names_every_s_rule() {
 /// The rules that test functions, cases and pairings name.
 fn named_rules() -> BTreeSet<String> {
     let of_cases = cases::all().into_iter().flat_map(|case| case.rules);
-    let of_pairings = interop::ALL.iter().flat_map(|pairing| pairing.rules);
+    let of_interop = interop::ALL.iter().flat_map(|case| case.rules);
     let mut named: BTreeSet<String> = of_cases
-        .chain(of_pairings)
+        .chain(of_interop)
         .map(|&rule| rule.to_owned())
         .collect();
     for file in sources() {
