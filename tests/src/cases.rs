@@ -4,6 +4,7 @@ mod client_cancels;
 mod client_connects_to_itself;
 mod client_fails;
 mod client_fetches;
+mod client_limits;
 mod client_reports;
 mod poem_served;
 mod poem_under_pressure;
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Case> {
         poem_served::CASES,
         poem_under_pressure::CASES,
         client_fetches::CASES,
+        client_limits::CASES,
         client_fails::CASES,
         client_connects_to_itself::CASES,
         client_cancels::CASES,

@@ -1,21 +1,14 @@
-//! Successful fetches (S10, S12, S14, S15): whole poems, concurrently, in request order, from the first address that
-//! answers.
+//! Successful fetches (S10, S12, S14, S15): whole poems, in request order, from the first address that answers.
 
 use std::net::{Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use poetry::{FetchRequest, Peer};
 
 use crate::case::cases;
-use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal, same_bytes};
-use crate::fake_servers::{
-    Behaviour, FakeServer, Listener, NeverAccepts, Refuses, Serves, ServesByteByByte,
-};
+use crate::fake_servers::{FakeServer, Listener, NeverAccepts, Refuses, Serves, ServesByteByByte};
 use crate::fetching::{Fetcher, expect_poem, plain};
 use crate::wire::{NON_ASCII, text};
 
@@ -30,9 +23,6 @@ cases! { PoemClient:
     two_requests_to_one_server_are_two_fetches [S10],
     an_empty_list_of_requests_has_no_outcomes [S10],
     a_thousand_poems_are_fetched_concurrently [S10 S15] needs [ManyConnections],
-    a_limit_of_one_fetches_one_poem_after_another [S10 S15],
-    concurrent_fetches_stay_within_the_limit [S15],
-    each_fetch_call_of_a_client_has_its_own_limit [S14 S15],
     addresses_are_tried_in_order [S10],
     the_first_address_that_answers_is_the_only_one_used [S10],
     a_connect_timeout_moves_on_to_the_next_address [S10 S15],
@@ -41,8 +31,6 @@ cases! { PoemClient:
     a_client_can_be_reused [S14],
     a_client_can_be_used_by_two_threads_at_once [S14],
     sends_nothing_to_a_poem_server_and_closes_after_its_fin [S1],
-    incoming_data_restarts_the_idle_timeout [S15],
-    a_poem_exactly_at_the_limit_is_accepted [S15],
 }
 
 fn fetches_a_poem_to_its_last_byte(context: &Context) -> Check {
@@ -172,59 +160,7 @@ fn a_thousand_poems_are_fetched_concurrently(context: &Context) -> Check {
         .try_for_each(|outcome| expect_poem(outcome, &text(600)))
 }
 
-/// Serves a poem, and records the peak of concurrent connections.
-#[derive(Clone, Default)]
-struct RecordsPeak {
-    now: Arc<AtomicUsize>,
-    peak: Arc<AtomicUsize>,
-}
-
-impl Behaviour for RecordsPeak {
-    fn serve(&self, mut connection: Connection) -> Check {
-        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
-        self.peak.fetch_max(now, Ordering::SeqCst);
-        connection.send(b"half a ")?;
-        // A pause in mid-poem, so that fetches beyond the limit would overlap.
-        thread::sleep(Duration::from_millis(10));
-        connection.send(b"poem")?;
-        // Counted down before the client can see the end of the poem.
-        self.now.fetch_sub(1, Ordering::SeqCst);
-        Ok(())
-    }
-}
-
-fn peak_of(context: &Context, fetches_max: usize) -> Check<usize> {
-    let behaviour = RecordsPeak::default();
-    let server = FakeServer::start(behaviour.clone())?;
-    let client = context.client_with(|limits| limits.fetches_max = fetches_max)?;
-    let outcomes = client.fetch(vec![plain(server.address()); 12])?;
-    outcomes
-        .iter()
-        .try_for_each(|outcome| expect_poem(outcome, "half a poem"))?;
-    Ok(behaviour.peak.load(Ordering::SeqCst))
-}
-
-fn a_limit_of_one_fetches_one_poem_after_another(context: &Context) -> Check {
-    equal(
-        "the peak of concurrent connections",
-        &peak_of(context, 1)?,
-        &1,
-    )
-}
-
-fn concurrent_fetches_stay_within_the_limit(context: &Context) -> Check {
-    let peak = peak_of(context, 3)?;
-    ensure(peak <= 3, || {
-        format!("expected at most 3 concurrent connections, got {peak}")
-    })
-}
-
-fn each_fetch_call_of_a_client_has_its_own_limit(context: &Context) -> Check {
-    // The first fetch uses up its limit; the second has its own.
-    fetches_a_second_while_the_first_waits(&context.client_with(|limits| limits.fetches_max = 1)?)
-}
-
-fn fetches_a_second_while_the_first_waits(client: &Fetcher) -> Check {
+pub(super) fn fetches_a_second_while_the_first_waits(client: &Fetcher) -> Check {
     let (one, two) = (Listener::new()?, Listener::new()?);
     let first = client.start(vec![plain(one.address())]);
     let mut to_first = one.accept()?;
@@ -318,36 +254,4 @@ fn sends_nothing_to_a_poem_server_and_closes_after_its_fin(context: &Context) ->
     let (sent, _) = server.receive_to_end()?;
     same_bytes("the bytes that the client sent", &sent, b"")?;
     expect_poem(&fetching.outcome()?, "the poem")
-}
-
-fn incoming_data_restarts_the_idle_timeout(context: &Context) -> Check {
-    const ATTEMPTS: usize = 5;
-    let timeout = Duration::from_millis(600);
-    let client = context.client_with(|limits| limits.idle_timeout = timeout)?;
-    for _ in 0..ATTEMPTS {
-        let listener = Listener::new()?;
-        let fetching = client.start(vec![plain(listener.address())]);
-        let mut server = listener.accept()?;
-        let mut steady = true;
-        for _ in 0..8 {
-            let begun = std::time::Instant::now();
-            drop(server.try_send(b"word "));
-            // A pause that makes the server slow; it waits for nothing.
-            thread::sleep(timeout / 6);
-            steady &= begun.elapsed() < timeout / 2;
-        }
-        drop(server);
-        let outcome = fetching.outcome()?;
-        // An attempt in which a busy machine slowed the server down is inconclusive.
-        if steady {
-            return expect_poem(&outcome, &"word ".repeat(8));
-        }
-    }
-    Err(Failure::Needs("a less busy machine".to_owned()))
-}
-
-fn a_poem_exactly_at_the_limit_is_accepted(context: &Context) -> Check {
-    let server = FakeServer::start(Serves(text(70_000).into()))?;
-    let client = context.client_with(|limits| limits.poem_bytes_max = 70_000)?;
-    expect_poem(&client.fetch_one(plain(server.address()))?, &text(70_000))
 }
