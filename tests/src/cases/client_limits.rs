@@ -34,7 +34,7 @@ impl Behaviour for RecordsPeak {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(now, Ordering::SeqCst);
         connection.send(b"half a ")?;
-        // A pause in mid-poem, so that fetches beyond the limit would overlap.
+        // A pause in the middle of the poem, so that fetches beyond the limit would overlap.
         thread::sleep(Duration::from_millis(10));
         connection.send(b"poem")?;
         // Counted down before the client can see the end of the poem.

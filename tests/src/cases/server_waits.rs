@@ -55,8 +55,8 @@ fn a_client_silent_after_a_request_is_closed_as_idle(context: &Context) -> Check
     equal("answers", &counts.answered, &1)
 }
 
-/// Repeats `attempt` until it returns true: the peer kept its pace, because the machine was not too busy. A server that
-/// closes too early fails the attempt either way.
+/// Repeats `attempt` until it returns true, that is until no load on the machine has slowed its client down. A server
+/// that closes too early fails the first attempt at a steady pace.
 fn at_a_steady_pace(attempt: impl Fn() -> Check<bool>) -> Check {
     const ATTEMPTS: usize = 5;
     for _ in 0..ATTEMPTS {
