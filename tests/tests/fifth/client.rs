@@ -1,5 +1,5 @@
-//! The fifth model's client: a few threads that each take the next request, fetch its poem, have it transformed, and
-//! look up from the socket every [`TICK`].
+//! The fifth model's client: a few threads, each of which takes the next request, fetches its poem and sends it to the
+//! transform server. Every [`TICK`] a thread checks its deadlines and whether its task is cancelled.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ use poetry::{Outcome, Peer, Reporter, Role};
 use crate::flaw::Flaw;
 use crate::server::TICK;
 
-/// A client, reusable.
+/// A client for any number of fetches.
 pub(crate) struct Client {
     pub(crate) options: Options,
     pub(crate) flaw: Flaw,
@@ -33,14 +33,14 @@ impl poetry::Client for Client {
     ) -> Vec<Outcome> {
         let clock = self.options.clock.clone();
         let reporter = Reporter::new("fifth", Role::PoemClient, clock, observer);
-        let at_once = match self.flaw {
+        let threads = match self.flaw {
             Flaw::FetchesSequentially => 1,
             _ => self.options.limits.fetches_max.min(requests.len()),
         };
         let (next, arrived) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        let waits = AtomicUsize::new(requests.len());
-        let work = || {
-            while let Some((index, request)) = take(&next, requests) {
+        let unfetched = AtomicUsize::new(requests.len());
+        let run_tasks = || {
+            while let Some((index, request)) = next_request(&next, requests) {
                 let reporter = reporter.clone();
                 let (limits, flaw) = (&self.options.limits, self.flaw);
                 let task = Task {
@@ -49,16 +49,16 @@ impl poetry::Client for Client {
                     reporter,
                     cancel,
                     flaw,
-                    begun: Instant::now(),
+                    started: Instant::now(),
                 };
-                let outcome = task.run(request, &waits);
+                let outcome = task.run(request, &unfetched);
                 arrived
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .push((index, outcome));
             }
         };
-        thread::scope(|scope| (0..at_once).for_each(|_| drop(scope.spawn(work))));
+        thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run_tasks))));
         let mut arrived = arrived.into_inner().unwrap_or_else(PoisonError::into_inner);
         if self.flaw != Flaw::ReturnsInArrivalOrder {
             arrived.sort_by_key(|&(index, _)| index);
@@ -67,52 +67,55 @@ impl poetry::Client for Client {
     }
 }
 
-fn take<'r>(next: &AtomicUsize, requests: &'r [FetchRequest]) -> Option<(usize, &'r FetchRequest)> {
+fn next_request<'r>(
+    next: &AtomicUsize,
+    requests: &'r [FetchRequest],
+) -> Option<(usize, &'r FetchRequest)> {
     let index = next.fetch_add(1, Ordering::SeqCst);
     requests.get(index).map(|request| (index, request))
 }
 
-/// One poem, and its transform.
+/// One request: a poem and its transform.
 struct Task<'c> {
     index: usize,
     limits: &'c Limits,
     reporter: Reporter,
     cancel: &'c Cancel,
     flaw: Flaw,
-    begun: Instant,
+    started: Instant,
 }
 
 impl Task<'_> {
-    fn run(&self, request: &FetchRequest, waits: &AtomicUsize) -> Outcome {
+    fn run(&self, request: &FetchRequest, unfetched: &AtomicUsize) -> Outcome {
         let mut scene = Scene {
             task: self.index as u64,
             ..Scene::default()
         };
         let mut bytes = 0;
-        let fetched = self.poem(&request.peer, &mut scene, &mut bytes);
+        let fetched = self.fetch_poem(&request.peer, &mut scene, &mut bytes);
         match &fetched {
-            Ok(poem) => self.tell(
+            Ok(poem) => self.report(
                 Role::PoemClient,
                 scene,
                 Kind::Finished {
                     bytes: poem.len() as u64,
                 },
             ),
-            Err(failure) => self.tell(Role::PoemClient, scene, Kind::Failed(failure.clone())),
+            Err(failure) => self.report(Role::PoemClient, scene, Kind::Failed(failure.clone())),
         }
-        waits.fetch_sub(1, Ordering::SeqCst);
-        while self.flaw == Flaw::TransformsAfterAllPoems && waits.load(Ordering::SeqCst) > 0 {
+        unfetched.fetch_sub(1, Ordering::SeqCst);
+        while self.flaw == Flaw::TransformsAfterAllPoems && unfetched.load(Ordering::SeqCst) > 0 {
             thread::sleep(TICK);
         }
         let mut transform_failure = None;
         let poem = fetched.map_err(|failure| self.error(&request.peer, failure));
         let poem = poem.and_then(|poem| match &request.via {
             None => Ok(poem),
-            Some(via) => match self.transformed(&poem, via) {
+            Some(via) => match self.transform(&poem, via) {
                 Ok(reply) => Ok(reply),
                 Err(FetchFailure::Cancelled) => {
                     let failed = Kind::Failed(FetchFailure::Cancelled);
-                    self.tell(Role::PoemClient, scene, failed);
+                    self.report(Role::PoemClient, scene, failed);
                     Err(self.error(&request.peer, FetchFailure::Cancelled))
                 }
                 Err(failure) if self.flaw == Flaw::FailsPoemWithTransform => {
@@ -131,7 +134,7 @@ impl Task<'_> {
             poem,
             transform_failure,
             bytes,
-            elapsed: self.begun.elapsed(),
+            elapsed: self.started.elapsed(),
         }
     }
 
@@ -142,11 +145,11 @@ impl Task<'_> {
         }
     }
 
-    fn tell(&self, role: Role, scene: Scene, kind: Kind) {
+    fn report(&self, role: Role, scene: Scene, kind: Kind) {
         self.reporter.for_role(role).report(scene, kind);
     }
 
-    fn poem(
+    fn fetch_poem(
         &self,
         peer: &Peer,
         scene: &mut Scene,
@@ -176,28 +179,33 @@ impl Task<'_> {
         decode_poem(poem)
     }
 
-    fn transformed(&self, poem: &str, via: &Via) -> Result<String, FetchFailure> {
+    fn transform(&self, poem: &str, via: &Via) -> Result<String, FetchFailure> {
         let task = self.index as u64;
         let mut scene = Scene {
             task,
             parent: Some(task),
             ..Scene::default()
         };
-        let reply = self.ask(poem, via, &mut scene);
+        let reply = self.request_transform(poem, via, &mut scene);
         let kind = match &reply {
             Ok(reply) => Kind::Finished {
                 bytes: reply.len() as u64,
             },
             Err(failure) => Kind::Failed(failure.clone()),
         };
-        // Who is cancelled is the task, and that is told there.
+        // The poem client reports that its task is cancelled.
         if kind != Kind::Failed(FetchFailure::Cancelled) {
-            self.tell(Role::TransformClient, scene, kind);
+            self.report(Role::TransformClient, scene, kind);
         }
         reply
     }
 
-    fn ask(&self, poem: &str, via: &Via, scene: &mut Scene) -> Result<String, FetchFailure> {
+    fn request_transform(
+        &self,
+        poem: &str,
+        via: &Via,
+        scene: &mut Scene,
+    ) -> Result<String, FetchFailure> {
         let limit = self.limits.frame_bytes_max;
         if poetry::request::len(&via.transform, poem) > limit {
             return Err(FetchFailure::TooLong {
@@ -233,42 +241,42 @@ impl Task<'_> {
         role: Role,
         scene: &mut Scene,
     ) -> Result<TcpStream, FetchFailure> {
-        self.look_up(self.begun)?;
+        self.check(self.started)?;
         let mut last = FetchFailure::connect_timed_out();
-        let tried = if self.flaw == Flaw::TriesOnlyFirstAddress {
+        let tries_max = if self.flaw == Flaw::TriesOnlyFirstAddress {
             1
         } else {
             usize::MAX
         };
-        for address in peer.addresses()?.iter().take(tried) {
+        for address in peer.addresses()?.iter().take(tries_max) {
             scene.peer = Some(*address);
-            self.tell(role, *scene, Kind::Connecting);
+            self.report(role, *scene, Kind::Connecting);
             match TcpStream::connect_timeout(address, self.limits.connect_timeout) {
                 Ok(stream) if self.is_self_connected(&stream) => {
                     last = FetchFailure::self_connected();
                 }
                 Ok(stream) => {
                     scene.local = stream.local_addr().ok();
-                    self.tell(role, *scene, Kind::Connected);
+                    self.report(role, *scene, Kind::Connected);
                     return Ok(stream);
                 }
                 Err(error) => last = FetchFailure::connection_failed(&error),
             }
-            self.look_up(self.begun)?;
+            self.check(self.started)?;
         }
         Err(last)
     }
 
-    /// Whether both ends are this socket, which is then reset on drop: TIME_WAIT would keep the port.
+    /// Returns whether `stream` is connected to itself. It is then reset on drop, since TIME_WAIT would hold its port.
     fn is_self_connected(&self, stream: &TcpStream) -> bool {
-        let is_one = stream.local_addr().ok() == stream.peer_addr().ok();
-        if is_one && self.flaw != Flaw::ClosesSelfConnectionWithFin {
+        let is_self = stream.local_addr().ok() == stream.peer_addr().ok();
+        if is_self && self.flaw != Flaw::ClosesSelfConnectionWithFin {
             let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
-        is_one && self.flaw != Flaw::UsesSelfConnection
+        is_self && self.flaw != Flaw::UsesSelfConnection
     }
 
-    /// Gives what comes to `take` until it has enough, or FIN; whether it had enough.
+    /// Passes what it reads to `take` until `take` returns `true`, or FIN; returns whether it did.
     fn receive(
         &self,
         stream: &mut TcpStream,
@@ -279,20 +287,20 @@ impl Task<'_> {
         let lost = |error: io::Error| FetchFailure::connection_lost(&error);
         stream.set_read_timeout(Some(TICK)).map_err(lost)?;
         let mut buffer = vec![0; poetry::limits::READ_BUFFER_BYTES];
-        let (mut heard, mut since) = (Instant::now(), self.begun);
+        let (mut last_read, mut since) = (Instant::now(), self.started);
         loop {
-            self.look_up(since)?;
-            if heard.elapsed() >= self.limits.idle_timeout {
+            self.check(since)?;
+            if last_read.elapsed() >= self.limits.idle_timeout {
                 return Err(FetchFailure::TimedOut(Timeout::Idle));
             }
             match stream.read(&mut buffer) {
                 Ok(0) => return Ok(false),
                 Ok(read) => {
-                    heard = Instant::now();
+                    last_read = Instant::now();
                     if self.flaw == Flaw::ExtendsTotalDeadline {
-                        since = heard;
+                        since = last_read;
                     }
-                    self.tell(role, scene, Kind::Read { bytes: read as u64 });
+                    self.report(role, scene, Kind::Read { bytes: read as u64 });
                     if take(&buffer[..read])? {
                         return Ok(true);
                     }
@@ -304,8 +312,8 @@ impl Task<'_> {
         }
     }
 
-    /// Sees whether it was cancelled, or has taken too long since `since`.
-    fn look_up(&self, since: Instant) -> Result<(), FetchFailure> {
+    /// Fails if the task is cancelled, or has run for longer than the total deadline since `since`.
+    fn check(&self, since: Instant) -> Result<(), FetchFailure> {
         if self.cancel.is_cancelled(self.index) && self.flaw != Flaw::IgnoresCancel {
             return Err(FetchFailure::Cancelled);
         }

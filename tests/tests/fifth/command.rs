@@ -1,5 +1,5 @@
-//! The fifth model as a command, so that subjects of that form are tested too: this very program, called with
-//! `serve`. It states its mode and its limits and nothing else, so the cases that need more must be skipped.
+//! The fifth model as a command: this program itself, run with the word `serve`. Its template has only a mode and limits, so
+//! cases that need another feature must be skipped.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::num::NonZeroUsize;
@@ -13,10 +13,10 @@ use poetry::{Model, Options, Pace, Poem, PoemService, Service, TransformService}
 
 use crate::FIFTH;
 
-/// The word that makes this program serve instead of test.
+/// The first argument with which this program serves instead of testing.
 pub(crate) const SERVE: &str = "serve";
 
-/// This program as a subject.
+/// Returns this program as a subject.
 pub(crate) fn subject() -> Command {
     let program = std::env::current_exe().expect("the path of this program");
     let program = program.to_string_lossy().into_owned();
@@ -24,7 +24,7 @@ pub(crate) fn subject() -> Command {
     Command::from_words("fifth_command", words.to_vec())
 }
 
-/// Serves as `words` say, until it is killed.
+/// Serves with the options in `words` until the process is killed.
 pub(crate) fn serve(words: &[String]) {
     let mut options = Options::new(models::clock());
     let limits = &mut options.limits;

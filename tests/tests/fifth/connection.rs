@@ -14,7 +14,7 @@ use poetry::{CloseReason, Kind, PoemService, Refusal, Service, TransformService,
 use crate::flaw::Flaw;
 use crate::server::{Shared, TICK};
 
-/// A connection, in its own thread.
+/// A connection, served by its own thread.
 pub(crate) struct Connection<'s> {
     stream: TcpStream,
     scene: Scene,
@@ -22,11 +22,11 @@ pub(crate) struct Connection<'s> {
     buffer: Vec<u8>,
     in_flight: bool,
     turns: u32,
-    /// Whether something was in flight when the server began to stop.
+    /// Whether a request or reply was in flight when the server began to stop.
     pub(crate) was_busy: bool,
 }
 
-/// What became of the requests in one read.
+/// The replies to the requests in one read.
 #[derive(Default)]
 struct Batch {
     replies: Vec<u8>,
@@ -34,7 +34,7 @@ struct Batch {
     end: Option<End>,
 }
 
-/// Why a connection reads no more requests.
+/// Why a connection answers no further request.
 enum End {
     OneShot,
     Refused(Refusal),
@@ -43,7 +43,7 @@ enum End {
 
 impl<'s> Connection<'s> {
     pub(crate) fn new(stream: TcpStream, scene: Scene, shared: &'s Shared) -> Self {
-        // A turn of the smallest requests, where only the order of turns is wrong.
+        // The flaw is only in the order of turns, so one read must not exceed one turn of the shortest requests.
         let buffer_bytes = match shared.flaw {
             Flaw::TakesThreeTurnsInARow => 9 * REQUESTS_PER_TURN_MAX as usize,
             _ => READ_BUFFER_BYTES,
@@ -59,14 +59,14 @@ impl<'s> Connection<'s> {
         }
     }
 
-    /// Serves to the end, and says why it ended.
+    /// Serves the connection to its end; returns the reason of the end.
     pub(crate) fn serve(&mut self) -> CloseReason {
         let shared = self.shared;
         let served = match &shared.service {
             Service::Poem(service) => self.serve_poem(service),
             Service::Transform(service) => self.serve_transforms(service),
         };
-        // The last read may have ended it before the next look at the server.
+        // A read may have ended the connection before the next check of the server.
         self.was_busy |= self.in_flight && shared.is_stopping();
         served.unwrap_or_else(|reason| reason)
     }
@@ -80,7 +80,7 @@ impl<'s> Connection<'s> {
             return Err(reason);
         }
         self.shared.counters.answered(1);
-        self.tell(Kind::Answered { requests: 1 });
+        self.report(Kind::Answered { requests: 1 });
         self.wait_until(begun + service.pace.duration(service.poem.as_bytes().len()))?;
         self.linger(CloseReason::Done)
     }
@@ -97,10 +97,10 @@ impl<'s> Connection<'s> {
         Ok(())
     }
 
-    /// Discards what comes until `moment`.
-    fn wait_until(&mut self, moment: Instant) -> Result<(), CloseReason> {
+    /// Discards input until `due`.
+    fn wait_until(&mut self, due: Instant) -> Result<(), CloseReason> {
         loop {
-            let left = moment.saturating_duration_since(Instant::now());
+            let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
             }
@@ -108,7 +108,7 @@ impl<'s> Connection<'s> {
                 if self.shared.flaw == Flaw::TreatsFinAsDisconnect {
                     return Err(CloseReason::Done);
                 }
-                // After FIN every read is over at once.
+                // After FIN every read returns at once.
                 thread::sleep(left.min(TICK));
             }
         }
@@ -165,17 +165,17 @@ impl<'s> Connection<'s> {
         }
     }
 
-    /// For the flaws of turns: the connections that waited in the backlog have their first turns one after another.
+    /// For the flaws about turns: makes the connections of the backlog take their first turns one after another.
     fn await_turn(&self) {
         let shared = self.shared;
         let Some(in_a_row) = shared.flaw.turns_in_a_row() else {
             return;
         };
-        let waits = || {
+        let must_wait = || {
             !shared.backlog_was_empty.load(Ordering::SeqCst)
-                || shared.had_turns.load(Ordering::SeqCst) < self.scene.task
+                || shared.turns_done.load(Ordering::SeqCst) < self.scene.task
         };
-        while self.turns < in_a_row && waits() && !shared.is_stopping() {
+        while self.turns < in_a_row && must_wait() && !shared.is_stopping() {
             thread::sleep(TICK);
         }
     }
@@ -183,7 +183,7 @@ impl<'s> Connection<'s> {
     fn end_turn(&mut self) {
         self.turns += 1;
         if self.shared.flaw.turns_in_a_row() == Some(self.turns) {
-            self.shared.had_turns.fetch_add(1, Ordering::SeqCst);
+            self.shared.turns_done.fetch_add(1, Ordering::SeqCst);
         }
     }
 
@@ -194,7 +194,7 @@ impl<'s> Connection<'s> {
         }
     }
 
-    /// Answers all requests in what was read, up to the first that ends the connection.
+    /// Answers the requests in the first `read` bytes of the buffer, up to the first that ends the connection.
     fn answer(&self, service: &TransformService, decoder: &mut Decoder, read: usize) -> Batch {
         let counters = &self.shared.counters;
         let mut batch = Batch::default();
@@ -236,13 +236,13 @@ impl<'s> Connection<'s> {
         batch
     }
 
-    /// Sends the replies, and ends the connection if it must end.
+    /// Sends the replies, and ends the connection if the batch ends it.
     fn deliver(&mut self, batch: Batch) -> Result<Option<CloseReason>, CloseReason> {
         self.in_flight = true;
         let counters = &self.shared.counters;
         let panicked = matches!(batch.end, Some(End::Panicked(_)));
-        let lost = panicked && self.shared.flaw == Flaw::DropsRepliesBeforePanic;
-        let written = if lost {
+        let dropped = panicked && self.shared.flaw == Flaw::DropsRepliesBeforePanic;
+        let written = if dropped {
             Ok(())
         } else {
             self.write(&batch.replies)
@@ -254,7 +254,7 @@ impl<'s> Connection<'s> {
                     counters.requests(batch.answered);
                     counters.answered(batch.answered);
                 }
-                self.tell(Kind::Answered {
+                self.report(Kind::Answered {
                     requests: batch.answered,
                 });
             }
@@ -267,7 +267,7 @@ impl<'s> Connection<'s> {
         match batch.end {
             Some(End::Panicked(message)) => {
                 self.shared.counters.failed(1);
-                self.tell(Kind::Panicked(message));
+                self.report(Kind::Panicked(message));
                 written?;
                 self.linger(CloseReason::Panic).map(Some)
             }
@@ -284,11 +284,11 @@ impl<'s> Connection<'s> {
 
     fn refuse(&mut self, refusal: Refusal) -> Result<CloseReason, CloseReason> {
         self.shared.counters.refused(&refusal);
-        self.tell(Kind::Refused(refusal));
+        self.report(Kind::Refused(refusal));
         self.linger(CloseReason::Refused)
     }
 
-    /// Finishes sending, drains for a while (S7), and ends for `reason`.
+    /// Sends FIN, drains input within the limits (S7), and returns `reason`.
     fn linger(&mut self, reason: CloseReason) -> Result<CloseReason, CloseReason> {
         self.in_flight = true;
         if self.shared.flaw == Flaw::ClosesWithoutLingering
@@ -309,13 +309,13 @@ impl<'s> Connection<'s> {
         Ok(reason)
     }
 
-    /// Reads once, for `moment` at most; `None` if nothing came.
-    fn read(&mut self, moment: Duration) -> Result<Option<usize>, CloseReason> {
-        self.look_up()?;
-        let moment = moment.max(Duration::from_millis(1));
+    /// Reads once; returns `None` if nothing came within `timeout`.
+    fn read(&mut self, timeout: Duration) -> Result<Option<usize>, CloseReason> {
+        self.check_server()?;
+        let timeout = timeout.max(Duration::from_millis(1));
         let read = self
             .stream
-            .set_read_timeout(Some(moment))
+            .set_read_timeout(Some(timeout))
             .and_then(|()| self.stream.read(&mut self.buffer));
         match read {
             Ok(read) if read > 0 => {
@@ -323,35 +323,35 @@ impl<'s> Connection<'s> {
                 Ok(Some(read))
             }
             Ok(_) => Ok(Some(0)),
-            Err(error) if is_tick(error.kind()) => Ok(None),
+            Err(error) if is_timeout(error.kind()) => Ok(None),
             Err(_) => Err(CloseReason::Reset),
         }
     }
 
     fn count_read(&self, bytes: u64) {
-        let drains = self.in_flight && self.shared.flaw == Flaw::DoesNotCountDrainedBytes;
-        if !drains {
+        let is_omitted = self.in_flight && self.shared.flaw == Flaw::DoesNotCountDrainedBytes;
+        if !is_omitted {
             self.shared.counters.read(bytes);
         }
-        self.tell(Kind::Read { bytes });
+        self.report(Kind::Read { bytes });
     }
 
-    /// Writes everything, as long as the peer takes a byte now and then.
+    /// Writes all bytes; ends if the peer accepts none for the write timeout.
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         let mut since = Instant::now();
         while !bytes.is_empty() {
-            self.look_up()?;
-            let timeout = self.stream.set_write_timeout(Some(TICK));
-            match timeout.and_then(|()| self.stream.write(bytes)) {
+            self.check_server()?;
+            let set = self.stream.set_write_timeout(Some(TICK));
+            match set.and_then(|()| self.stream.write(bytes)) {
                 Ok(wrote) => {
                     since = Instant::now();
                     bytes = &bytes[wrote..];
                     self.shared.counters.wrote(wrote as u64);
-                    self.tell(Kind::Wrote {
+                    self.report(Kind::Wrote {
                         bytes: wrote as u64,
                     });
                 }
-                Err(error) if is_tick(error.kind()) => {}
+                Err(error) if is_timeout(error.kind()) => {}
                 Err(_) => return Err(CloseReason::Reset),
             }
             if since.elapsed() >= self.shared.limits.write_timeout {
@@ -361,8 +361,8 @@ impl<'s> Connection<'s> {
         Ok(())
     }
 
-    /// Sees whether the server stops.
-    fn look_up(&mut self) -> Result<(), CloseReason> {
+    /// Notes whether the server is stopping, and ends the connection if it is cut.
+    fn check_server(&mut self) -> Result<(), CloseReason> {
         self.was_busy |= self.in_flight && self.shared.is_stopping();
         match self.shared.is_cut() {
             true => Err(CloseReason::Cut),
@@ -370,19 +370,19 @@ impl<'s> Connection<'s> {
         }
     }
 
-    fn tell(&self, kind: Kind) {
+    fn report(&self, kind: Kind) {
         self.shared.reporter.report(self.scene, kind);
     }
 }
 
-fn is_tick(kind: ErrorKind) -> bool {
+fn is_timeout(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
     )
 }
 
-/// All replies as one.
+/// Merges all replies into one.
 fn merged(replies: &[u8]) -> Vec<u8> {
     let (mut decoder, mut poems) = (Decoder::new(usize::MAX / 2), Vec::new());
     let mut frames = decoder.feed(replies);

@@ -1,76 +1,76 @@
-//! What can be wrong with a program, and the cases that must find it out, by name.
+//! The flaws of the fifth model, and the cases that must catch each of them.
 
-/// One thing done wrong; everything else is right.
+/// One wrong behaviour; the rest of the model is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    /// Nothing is wrong.
+    /// No flaw.
     None,
-    /// The last chunk of a slow poem is not sent.
+    /// Does not send the last chunk of a slow poem.
     DropsLastChunk,
-    /// The poem ends where the client finishes sending.
+    /// Ends the poem at the client's FIN.
     TreatsFinAsDisconnect,
-    /// One-shot answers every request there is.
+    /// Answers all requests of a one-shot connection.
     AnswersAllInOneShot,
-    /// Frames may be as long as they like.
+    /// Accepts frames of any length.
     IgnoresFrameLimit,
-    /// An unknown transform leaves the poem as it is.
+    /// Answers an unknown transform with the request itself.
     AnswersUnknownTransforms,
-    /// The replies to one read are one netstring.
+    /// Sends the replies to one read as one netstring.
     MergesReplies,
-    /// A reply that was written counts twice.
+    /// Counts every reply twice.
     CountsRepliesTwice,
-    /// What a lingering close drains is not counted.
+    /// Does not count the bytes that a lingering close drains.
     DoesNotCountDrainedBytes,
-    /// A segment is taken for a request.
+    /// Forgets a partial request after each read.
     DropsPartialRequests,
-    /// The connection is closed without lingering.
+    /// Closes connections without lingering.
     ClosesWithoutLingering,
-    /// Every byte moves the request's deadline.
+    /// Restarts the request's deadline with every byte.
     ExtendsRequestDeadline,
-    /// Connections are accepted beyond the limit.
+    /// Accepts more connections than the limit.
     IgnoresConnectionLimit,
-    /// A shutdown cuts what is in flight.
+    /// Cuts connections in flight at the beginning of a shutdown.
     IgnoresGrace,
-    /// Keep-alive goes on through a shutdown.
+    /// Does not close idle keep-alive connections at a shutdown.
     KeepsIdleConnectionsAtShutdown,
-    /// A request cut short by FIN is no refusal.
+    /// Does not refuse a request that FIN truncates.
     IgnoresTruncatedRequests,
-    /// A panic loses the replies before it.
+    /// Does not send the replies before a panic.
     DropsRepliesBeforePanic,
-    /// A broken connection is the end of the poem.
+    /// Takes a reset for the end of the poem.
     TreatsResetAsEnd,
-    /// Outcomes come in the order of arrival.
+    /// Returns outcomes in the order of arrival.
     ReturnsInArrivalOrder,
-    /// Every read is decoded by itself.
+    /// Decodes every read separately.
     DecodesEachRead,
-    /// One poem after another.
+    /// Fetches one poem after another.
     FetchesSequentially,
-    /// Errors do not say where.
+    /// Does not name the peer's address in errors.
     OmitsAddressFromErrors,
-    /// Every byte moves the total deadline.
+    /// Restarts the total deadline with every byte.
     ExtendsTotalDeadline,
-    /// A failed transform is a failed poem.
+    /// Fails the poem if its transform fails.
     FailsPoemWithTransform,
-    /// A transform that failed is not mentioned.
+    /// Does not report a failed transform.
     HidesTransformFailure,
-    /// The poems are transformed when all have arrived.
+    /// Transforms no poem before all have arrived.
     TransformsAfterAllPoems,
-    /// Nothing is cancelled.
+    /// Cancels nothing.
     IgnoresCancel,
-    /// Only the first address is tried.
+    /// Tries only the first address of a peer.
     TriesOnlyFirstAddress,
-    /// All connections are one thread's, and a turn answers all that was read.
+    /// Claims one thread for all connections, and answers a whole read in one turn.
     DoesNotLimitTurns,
-    /// All connections are one thread's, and each has three turns before the next has one.
+    /// Claims one thread for all connections, and gives each three turns before the next has one.
     TakesThreeTurnsInARow,
-    /// A connection to itself is used as any other.
+    /// Uses a connection to itself like any other.
     UsesSelfConnection,
-    /// A connection to itself is closed in the usual way, and TIME_WAIT keeps its port.
+    /// Closes a connection to itself with FIN instead of RST, so that TIME_WAIT holds its port.
     ClosesSelfConnectionWithFin,
 }
 
 impl Flaw {
-    /// The turns that a connection has in a row, for a flaw by which all connections are one thread's.
+    /// Returns how many turns a connection has in a row, for the flaws that claim one thread for all connections.
     pub(crate) fn turns_in_a_row(self) -> Option<u32> {
         match self {
             Self::DoesNotLimitTurns => Some(1),
@@ -80,7 +80,7 @@ impl Flaw {
     }
 }
 
-/// Every flaw, and those cases that must catch it. Others may too.
+/// Every flaw, with cases that must catch it. Other cases may catch it too.
 pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
     (
         Flaw::DropsLastChunk,

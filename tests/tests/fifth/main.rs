@@ -1,5 +1,5 @@
-//! The suite, tested: a fifth model, deliberately small, passes all of it; with one flaw, it is caught by the case
-//! that is named for it; and as a command it is asked what it offers and skipped where it offers too little.
+//! Tests of the suite itself: a deliberately small fifth model passes every case; with one flaw it fails the cases named for
+//! that flaw; and as a command with few features it skips the cases that need more.
 
 mod client;
 mod command;
@@ -22,7 +22,7 @@ use poetry::{Client, Model, Observer, Options, Reporter, Role, Server, Service};
 
 use flaw::{CAUGHT_BY, Flaw};
 
-/// A model with a thread for everything, and with one flaw or none.
+/// A model with a thread for each task, and with one flaw or none.
 struct Fifth(Flaw);
 
 static FIFTH: Fifth = Fifth(Flaw::None);
@@ -77,11 +77,11 @@ fn main() -> ExitCode {
     trials.extend(
         CAUGHT_BY
             .iter()
-            .flat_map(|&(flaw, names)| catches(flaw, names)),
+            .flat_map(|&(flaw, names)| flaw_trials(flaw, names)),
     );
     trials.push(Trial::test(
-        "a_case_that_needs_more_is_skipped_and_never_passes",
-        skips,
+        "a_case_that_needs_a_missing_feature_is_skipped",
+        missing_features_are_skipped,
     ));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -94,19 +94,19 @@ fn subject(model: &'static Fifth) -> Arc<Subject> {
     }))
 }
 
-/// One test for each case that must catch `flaw`.
-fn catches(flaw: Flaw, names: &'static [&'static str]) -> impl Iterator<Item = Trial> {
+/// Returns a test for each case that must catch `flaw`.
+fn flaw_trials(flaw: Flaw, names: &'static [&'static str]) -> impl Iterator<Item = Trial> {
     names.iter().map(move |&name| {
         let path = format!("flaw::{flaw:?}::is_caught_by::{name}");
-        Trial::test(path, move || caught(flaw, name))
+        Trial::test(path, move || expect_caught(flaw, name))
     })
 }
 
-fn caught(flaw: Flaw, name: &str) -> Result<(), Failed> {
+fn expect_caught(flaw: Flaw, name: &str) -> Result<(), Failed> {
     let flawed: &'static Fifth = Box::leak(Box::new(Fifth(flaw)));
     match find(name)?.test(&subject(flawed), common::seed()) {
         Verdict::Failed(_) => Ok(()),
-        other => Err(format!("expected {flaw:?} to be caught, came {other:?}").into()),
+        other => Err(format!("expected the case to catch {flaw:?}, got {other:?}").into()),
     }
 }
 
@@ -115,14 +115,14 @@ fn find(path: &str) -> Result<Case, Failed> {
     found.ok_or_else(|| format!("there is no case {path}").into())
 }
 
-/// Every case that needs what the command does not state.
-fn skips() -> Result<(), Failed> {
+/// Checks that every case is skipped whose features the command does not have.
+fn missing_features_are_skipped() -> Result<(), Failed> {
     let subject = Arc::new(Subject::Command(command::subject()));
     for case in cases::all() {
         if let Some(lacking) = subject.lacks(&case) {
             let verdict = case.test(&subject, common::seed());
             if verdict != Verdict::Skipped(format!("needs {lacking}")) {
-                return Err(format!("{}: expected a skip, came {verdict:?}", case.path()).into());
+                return Err(format!("{}: expected a skip, got {verdict:?}", case.path()).into());
             }
         }
     }

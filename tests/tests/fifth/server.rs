@@ -1,5 +1,5 @@
-//! The fifth model's servers: a thread that accepts, and a thread for each connection, which looks up from its
-//! socket every [`TICK`] to see what time it is and whether it should stop. Simple, and in no hurry.
+//! The fifth model's servers: one thread accepts, and one thread serves each connection. Every [`TICK`] a thread checks its
+//! deadlines and whether the server is stopping: simple rather than fast.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,36 +14,36 @@ use poetry::{CloseReason, Counters, Counts, Kind, Limits, Reporter, Service, Sum
 use crate::connection::Connection;
 use crate::flaw::Flaw;
 
-/// How often a thread looks up.
+/// How often a thread checks its deadlines and the state of the server.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 const RUNNING: u8 = 0;
 const STOPPING: u8 = 1;
 const CUT: u8 = 2;
 
-/// What the threads of one server share.
+/// The state that the threads of one server share.
 pub(crate) struct Shared {
     pub(crate) service: Service,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
     pub(crate) reporter: Reporter,
     pub(crate) flaw: Flaw,
-    stage: AtomicU8,
+    state: AtomicU8,
     open: AtomicUsize,
     finished: AtomicU64,
     cut: AtomicU64,
-    /// For the flaws of turns: whether the backlog was empty once, and the connections that had their turns in a row.
+    /// For the flaws about turns: whether the backlog has been empty, and how many connections have had their turns in a row.
     pub(crate) backlog_was_empty: AtomicBool,
-    pub(crate) had_turns: AtomicU64,
+    pub(crate) turns_done: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stage.load(Ordering::SeqCst) != RUNNING
+        self.state.load(Ordering::SeqCst) != RUNNING
     }
 
     pub(crate) fn is_cut(&self) -> bool {
-        self.stage.load(Ordering::SeqCst) == CUT
+        self.state.load(Ordering::SeqCst) == CUT
     }
 
     fn open(&self) -> usize {
@@ -51,7 +51,7 @@ impl Shared {
     }
 }
 
-/// A server that runs.
+/// A running server.
 pub(crate) struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -74,12 +74,12 @@ impl Server {
             counters: Counters::default(),
             reporter,
             flaw,
-            stage: AtomicU8::new(RUNNING),
+            state: AtomicU8::new(RUNNING),
             open: AtomicUsize::new(0),
             finished: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             backlog_was_empty: AtomicBool::new(false),
-            had_turns: AtomicU64::new(0),
+            turns_done: AtomicU64::new(0),
         });
         let acceptor = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -94,14 +94,14 @@ impl Server {
 
     fn stop(&mut self, grace: Duration) {
         let begun = Instant::now();
-        self.shared.stage.store(STOPPING, Ordering::SeqCst);
+        self.shared.state.store(STOPPING, Ordering::SeqCst);
         if let Some(acceptor) = self.acceptor.take() {
             drop(acceptor.join());
         }
-        let forgets = self.shared.flaw == Flaw::IgnoresGrace;
+        let ignores_grace = self.shared.flaw == Flaw::IgnoresGrace;
         while self.shared.open() > 0 {
-            if forgets || begun.elapsed() >= grace {
-                self.shared.stage.store(CUT, Ordering::SeqCst);
+            if ignores_grace || begun.elapsed() >= grace {
+                self.shared.state.store(CUT, Ordering::SeqCst);
             }
             thread::sleep(TICK / 2);
         }
@@ -144,7 +144,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
         match listener.accept() {
             Ok((stream, peer)) => {
                 let local = stream.local_addr().ok();
-                // A thread for each connection, unless the flaw is about sharing one.
+                // A flaw about turns claims that all connections share one thread.
                 let worker = match shared.flaw.turns_in_a_row() {
                     Some(_) => 0,
                     None => task as u32,
@@ -157,7 +157,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
                     ..Scene::default()
                 };
                 task += 1;
-                begin(stream, scene, shared);
+                start_connection(stream, scene, shared);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 shared.backlog_was_empty.store(true, Ordering::SeqCst);
@@ -168,7 +168,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn begin(stream: TcpStream, scene: Scene, shared: &Arc<Shared>) {
+fn start_connection(stream: TcpStream, scene: Scene, shared: &Arc<Shared>) {
     shared.open.fetch_add(1, Ordering::SeqCst);
     shared.counters.accepted();
     shared.reporter.report(scene, Kind::Accepted);

@@ -1,15 +1,15 @@
-//! The models' examples: each carries its model's name and a number.
+//! Checks the names of the models' examples: the model's name and a number.
 
 use crate::tree::{ROOT, models, sources_below};
 
-/// The names of a model's examples, without `.rs`.
+/// Returns the names of a model's examples, without `.rs`.
 fn examples(model: &str) -> Vec<String> {
     let folder = format!("{model}/examples/");
     let files = sources_below(model);
     let names = files
         .iter()
         .filter_map(|file| file.path.strip_prefix(&folder)?.strip_suffix(".rs"));
-    // A folder holds what several examples share.
+    // A folder holds code that several examples share.
     names
         .filter(|name| !name.contains('/'))
         .map(str::to_owned)

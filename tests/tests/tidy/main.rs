@@ -1,5 +1,5 @@
-//! The workspace is as ARCHITECTURE.md and CONTRIBUTING.md describe it: the four models in step, dependencies one way,
-//! sockets and clocks each in one place, files of a readable size, rules with tests that carry their number.
+//! Checks that the workspace is as ARCHITECTURE.md and CONTRIBUTING.md describe it: the four models in step, dependencies in
+//! one direction, sockets and clocks in one file of each model, files of a readable size, a test for every rule.
 
 mod examples;
 mod manifests;
@@ -12,13 +12,13 @@ use tree::{ROOT, documents, sources};
 /// Files that may allow unsafe code. There is none; a file that needs it is listed with the measurement that justifies it.
 const UNSAFE_ALLOWED: &[&str] = &[];
 
-/// Lines of a file, comments and blank lines included; a module of tests at its end does not count. A longer file is split by
-/// concept.
+/// The maximum of lines in a file, with comments and blank lines, but without a module of tests at its end. Split a longer file
+/// by concept.
 const LINES_MAX: usize = 350;
-/// Lines of a file of tests. Tests are looked up by name more often than read in order.
+/// The maximum of lines in a file of tests, which readers search by name more often than they read it in order.
 const TEST_LINES_MAX: usize = 600;
 
-/// The documents that a reader expects.
+/// The documents that must exist.
 const DOCUMENTS: &[&str] = &[
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -69,7 +69,7 @@ fn only_the_listed_files_allow_unsafe_code() {
         let allows = ["allow(unsafe_code)", "expect(unsafe_code)"]
             .iter()
             .any(|allow| {
-                // This file contains the words.
+                // The tidy tests themselves contain these words.
                 file.text.contains(allow) && !file.path.starts_with("tests/tests/tidy")
             });
         let listed = UNSAFE_ALLOWED.contains(&file.path.as_str());

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::tree::{ROOT, members, models, sources_below, sources_of};
 
-/// The dependencies of one member: its crate names in `[dependencies]` and in `[dev-dependencies]`.
+/// The names of one member's `[dependencies]` and `[dev-dependencies]`.
 struct Manifest {
     library: Vec<String>,
     targets: Vec<String>,
@@ -31,7 +31,7 @@ fn manifest(member: &str) -> Manifest {
         if !named.is_empty() && !named.starts_with('#') {
             assert!(
                 line.contains("workspace = true"),
-                "{member}: a version that the root's manifest does not give: {line}"
+                "{member}: a dependency whose version is not from the root's manifest: {line}"
             );
             list.push(named.to_owned());
         }
@@ -39,7 +39,7 @@ fn manifest(member: &str) -> Manifest {
     manifest
 }
 
-/// Our own crates: those that the root's manifest names by path.
+/// Returns our own crates: those that the root's manifest names by path.
 fn ours() -> Vec<String> {
     let root = fs::read_to_string(format!("{ROOT}/Cargo.toml")).expect("the root's manifest");
     let by_path = root.lines().filter(|line| line.contains("path = \""));
@@ -48,7 +48,7 @@ fn ours() -> Vec<String> {
         .collect()
 }
 
-/// Which of our crates each member's library may depend on, and which its targets (tests, benches, examples) may besides.
+/// Returns which of our crates a member's library may depend on, and which others its targets (tests, benches, examples) may.
 fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     match member {
         "poetry" => (vec![], vec![]),
@@ -61,7 +61,7 @@ fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
 }
 
 #[test]
-fn dependencies_point_one_way() {
+fn dependencies_point_in_one_direction() {
     let ours = ours();
     assert!(
         ours.len() >= models().len(),
@@ -90,7 +90,7 @@ fn every_dependency_is_used() {
         for name in manifest.library.iter().chain(&manifest.targets) {
             let named = name.replace('-', "_");
             let is_used = files.iter().any(|file| file.text.contains(&named));
-            assert!(is_used, "{member} depends on {name} and never names it");
+            assert!(is_used, "{member} depends on {name} but never uses it");
         }
     }
 }

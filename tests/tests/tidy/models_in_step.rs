@@ -3,7 +3,7 @@
 
 use crate::tree::{File, models, sources_of};
 
-/// The files that every model has, with the function by which a reader enters.
+/// The files that every model has, with the function at which a reader starts.
 const IN_STEP: &[(&str, Option<&str>)] = &[
     ("lib.rs", None),
     ("poem_server.rs", Some("serve_poem")),
@@ -12,7 +12,7 @@ const IN_STEP: &[(&str, Option<&str>)] = &[
     ("transform_client.rs", Some("transform")),
 ];
 
-/// The passages that documents quote.
+/// The anchors of the passages that documents refer to.
 const ANCHORS: &[&str] = &[
     "serve_poem",
     "get_poetry",
@@ -33,14 +33,17 @@ fn every_model_has_the_same_files_and_entry_points() {
             let file = files.iter().find(|file| file.path == path);
             let file = file.unwrap_or_else(|| panic!("{path} is missing"));
             if let Some(entry) = entry {
-                assert!(enters(file, entry), "{path} has no public function {entry}");
+                assert!(
+                    has_entry(file, entry),
+                    "{path} has no public function {entry}"
+                );
             }
         }
     }
 }
 
-/// Returns whether `file` has a function `name` that other files can call. A model exports only what its users need.
-fn enters(file: &File, name: &str) -> bool {
+/// Returns whether `file` has a function `name` that is `pub` or `pub(crate)`.
+fn has_entry(file: &File, name: &str) -> bool {
     file.statements().any(|(_, line)| {
         let behind = line
             .split_once(&format!("fn {name}"))
@@ -71,7 +74,7 @@ fn every_model_has_each_anchor_once() {
     }
 }
 
-/// The anchors of a file, with the number of lines in each.
+/// Returns the anchors of a file, with the number of lines in each.
 fn anchors(file: &File) -> Vec<(String, usize)> {
     let mut anchors = Vec::new();
     let mut open: Vec<(String, usize)> = Vec::new();
@@ -80,7 +83,9 @@ fn anchors(file: &File) -> Vec<(String, usize)> {
             open.push((name.to_owned(), at));
         } else if let Some(name) = line.strip_prefix("// ANCHOR_END: ") {
             let place = open.iter().position(|(begun, _)| begun == name);
-            let place = place.unwrap_or_else(|| panic!("{}: {name} ends unbegun", file.path));
+            let place = place.unwrap_or_else(|| {
+                panic!("{}: the anchor {name} ends without a beginning", file.path)
+            });
             let (name, begun) = open.remove(place);
             anchors.push((name, at - begun - 1));
         }
@@ -93,15 +98,15 @@ fn anchors(file: &File) -> Vec<(String, usize)> {
     anchors
 }
 
-/// Returns whether `path` may be the one file of a model that names the real socket and the real clock; the code above it
-/// takes a byte stream and timers of the model's own kind. It is `net.rs`, or a file below `reactor`.
+/// Returns whether `path` may be the file of a model that names the real socket and clock: `net.rs`, or a file below
+/// `reactor`. All other code takes a byte stream and timers of the model's own.
 fn may_name_the_system(path: &str) -> bool {
     path.ends_with("/src/net.rs") || path.contains("/src/reactor/")
 }
 
-/// Returns whether a line names `TcpStream`, `UdpSocket` or a clock of the standard library, or does more with a
-/// `TcpListener` than hand it on, which the contract demands. Tokio's `Instant` is the runtime's own and can stand still in
-/// tests.
+/// Returns whether a line names `TcpStream`, `UdpSocket` or a clock of the standard library, or calls a function of
+/// `TcpListener`. The contract passes a `TcpListener`, so its type may appear; tokio's `Instant` may too, since tests can pause
+/// tokio's clock.
 fn names_the_system(line: &str) -> bool {
     let socket = ["TcpStream", "UdpSocket", "TcpListener::", "Socket::new("];
     let clock = line.contains("Instant") && line.contains("std::time");

@@ -1,8 +1,8 @@
-//! SEMANTICS.md states every rule once, and a test carries its number.
+//! Checks that SEMANTICS.md states every rule once, and that a test names it.
 //!
 //! A rule is named by a test function that begins with it (`s7_a_reply_survives_unread_input`, `d1_…`), by a case of
-//! the suite, or by a pairing. The test prints rules that have none: `cargo test -p quatrain-tests --test tidy rules --
-//! --nocapture`.
+//! the suite, or by an interoperability case. The test prints the rules without one: `cargo test -p quatrain-tests --test tidy
+//! rules -- --nocapture`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,11 +11,11 @@ use conformance::{cases, interop};
 
 use crate::tree::{ROOT, sources};
 
-/// How many rules each letter has, numbered from 1.
+/// The number of rules of each letter. Rules are numbered from 1.
 const RULES: &[(char, usize)] = &[('S', 24), ('D', 14), ('R', 9), ('O', 7), ('L', 5), ('T', 3)];
 
-/// Rules of programs that do not exist yet, or that only the tests of the command can check.
-const MAY_WAIT: &[&str] = &["S8", "S9", "S17", "S22"];
+/// S rules that need no test: their programs do not exist yet, or only the tests of the command can check them.
+const EXEMPT: &[&str] = &["S8", "S9", "S17", "S22"];
 
 fn all_rules() -> Vec<String> {
     let numbered = |&(letter, count): &(char, usize)| {
@@ -31,7 +31,7 @@ fn semantics_states_every_rule_once() {
     assert_eq!(stated, all_rules());
 }
 
-/// The rule in `- **S7 Lingering close.** A reply is …`.
+/// Returns the rule in a line such as `- **S7 Lingering close.** A reply is …`.
 fn stated_rule(line: &str) -> Option<String> {
     let bold = line.trim_start().strip_prefix("- **")?;
     let word = bold.split([' ', '*', '.']).next()?;
@@ -41,19 +41,19 @@ fn stated_rule(line: &str) -> Option<String> {
 }
 
 #[test]
-fn a_test_names_every_s_rule() {
+fn every_s_rule_is_named_by_a_test() {
     let named = named_rules();
     let unnamed: Vec<String> = all_rules()
         .into_iter()
         .filter(|rule| !named.contains(rule))
         .collect();
-    println!("rules that no test names yet: {}", unnamed.join(", "));
-    let waits = |rule: &&String| !rule.starts_with('S') || MAY_WAIT.contains(&rule.as_str());
-    let missing: Vec<_> = unnamed.iter().filter(|rule| !waits(rule)).collect();
+    println!("rules that no test names: {}", unnamed.join(", "));
+    let is_exempt = |rule: &&String| !rule.starts_with('S') || EXEMPT.contains(&rule.as_str());
+    let missing: Vec<_> = unnamed.iter().filter(|rule| !is_exempt(rule)).collect();
     assert!(missing.is_empty(), "no test names {missing:?}");
 }
 
-/// The rules that test functions, cases and pairings name.
+/// Returns the rules that test functions, cases and interoperability cases name.
 fn named_rules() -> BTreeSet<String> {
     let of_cases = cases::all().into_iter().flat_map(|case| case.rules);
     let of_interop = interop::ALL.iter().flat_map(|case| case.rules);
@@ -73,7 +73,7 @@ fn named_rules() -> BTreeSet<String> {
     named
 }
 
-/// The rules that a function's name begins with: S5 and S7 in `s5_s7_a_reply`.
+/// Returns the rules at the beginning of a function's name: S5 and S7 in `s5_s7_a_reply`.
 fn rules_of(function: &str) -> Vec<String> {
     let words = function.split('_').map(str::to_uppercase);
     words

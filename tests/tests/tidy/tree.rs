@@ -1,4 +1,4 @@
-//! The workspace's members, models and files. Every test reads them anew.
+//! Reads the workspace's members, models and files.
 
 use std::fmt;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 /// The workspace's root.
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The members that the root's manifest lists.
+/// Returns the members that the root's manifest lists.
 pub(crate) fn members() -> Vec<String> {
     let manifest = fs::read_to_string(format!("{ROOT}/Cargo.toml")).expect("the root's manifest");
     let list = manifest
@@ -20,7 +20,7 @@ pub(crate) fn members() -> Vec<String> {
         .collect()
 }
 
-/// The names of the models in `models::ALL`, which are also the names of their folders.
+/// Returns the names of the models in `models::ALL`, which are also the names of their folders.
 pub(crate) fn models() -> Vec<&'static str> {
     models::ALL.iter().map(|model| model.name()).collect()
 }
@@ -33,13 +33,13 @@ pub(crate) struct File {
 }
 
 impl File {
-    /// Returns whether it holds only tests, or helpers of tests.
+    /// Returns whether it contains only tests and their helpers.
     pub(crate) fn is_test(&self) -> bool {
         let mut parts = self.path.split('/').skip(1);
         parts.any(|part| matches!(part, "tests" | "tests.rs" | "testing" | "testing.rs"))
     }
 
-    /// The text before its module of tests.
+    /// Returns the text before its module of tests.
     pub(crate) fn code(&self) -> &str {
         let end = self
             .text
@@ -48,7 +48,7 @@ impl File {
         &self.text[..end]
     }
 
-    /// The lines before its module of tests that are not comments, with their numbers.
+    /// Returns the lines before its module of tests that are not comments, with their numbers.
     pub(crate) fn statements(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self
             .code()
@@ -65,40 +65,40 @@ impl fmt::Debug for File {
     }
 }
 
-/// Every source file of every member, in the order of their paths.
+/// Returns every source file of every member, ordered by path.
 pub(crate) fn sources() -> Vec<File> {
     let mut files = Vec::new();
     for member in members() {
-        gather(&member, ".rs", &mut files);
+        collect(&member, ".rs", &mut files);
     }
     assert!(files.len() > 50, "fewer sources than the workspace has");
     files.sort_by(|one, other| one.path.cmp(&other.path));
     files
 }
 
-/// Every source file of one member, tests and examples included.
+/// Returns every source file of one member, with its tests and examples.
 pub(crate) fn sources_below(member: &str) -> Vec<File> {
     let mut files = Vec::new();
-    gather(member, ".rs", &mut files);
+    collect(member, ".rs", &mut files);
     files
 }
 
-/// The source files of one member's library or program.
+/// Returns the source files of one member's library or program.
 pub(crate) fn sources_of(member: &str) -> Vec<File> {
     let mut files = Vec::new();
-    gather(&format!("{member}/src"), ".rs", &mut files);
+    collect(&format!("{member}/src"), ".rs", &mut files);
     files
 }
 
-/// Every document of the workspace.
+/// Returns every document of the workspace.
 pub(crate) fn documents() -> Vec<File> {
     let mut files = Vec::new();
-    gather(".", ".md", &mut files);
+    collect(".", ".md", &mut files);
     assert!(files.len() > 5, "fewer documents than the workspace has");
     files
 }
 
-fn gather(folder: &str, ending: &str, files: &mut Vec<File>) {
+fn collect(folder: &str, ending: &str, files: &mut Vec<File>) {
     let entries = fs::read_dir(Path::new(ROOT).join(folder)).expect("a folder of the workspace");
     for entry in entries {
         let entry = entry.expect("an entry of a folder");
@@ -110,7 +110,7 @@ fn gather(folder: &str, ending: &str, files: &mut Vec<File>) {
         };
         if entry.path().is_dir() {
             if !is_skipped(&path) {
-                gather(&path, ending, files);
+                collect(&path, ending, files);
             }
         } else if path.ends_with(ending) {
             let text = fs::read_to_string(entry.path()).expect("a file of text");
