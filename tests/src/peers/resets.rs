@@ -46,7 +46,7 @@ impl ResetsMidPoem {
     /// Receives `bytes` bytes from `server` and resets.
     ///
     /// # Errors
-    /// They do not come.
+    /// The server does not send them.
     pub fn run(self, server: &RunningServer, bytes: usize) -> Check {
         let mut connection = Connection::open_narrow(server.address(), 4_096)?;
         connection.receive(bytes)?;

@@ -72,25 +72,25 @@ impl<'s> Connection<'s> {
     }
 
     fn serve_poem(&mut self, service: &PoemService) -> Result<CloseReason, CloseReason> {
-        let begun = Instant::now();
+        let started = Instant::now();
         self.in_flight = true;
         self.shared.counters.requests(1);
-        if let Err(reason) = self.write_poem(service, begun) {
+        if let Err(reason) = self.write_poem(service, started) {
             self.shared.counters.failed(1);
             return Err(reason);
         }
         self.shared.counters.answered(1);
         self.report(Kind::Answered { requests: 1 });
-        self.wait_until(begun + service.pace.duration(service.poem.as_bytes().len()))?;
+        self.wait_until(started + service.pace.duration(service.poem.as_bytes().len()))?;
         self.linger(CloseReason::Done)
     }
 
-    fn write_poem(&mut self, service: &PoemService, begun: Instant) -> Result<(), CloseReason> {
+    fn write_poem(&mut self, service: &PoemService, started: Instant) -> Result<(), CloseReason> {
         let poem = service.poem.as_bytes();
         let chunks = service.pace.chunks(poem.len());
         let dropped = usize::from(self.shared.flaw == Flaw::DropsLastChunk && chunks > 1);
         for index in 0..chunks - dropped {
-            self.wait_until(begun + service.pace.due(index))?;
+            self.wait_until(started + service.pace.due(index))?;
             let chunk = service.pace.chunk(index, poem.len()).unwrap_or_default();
             self.write(&poem[chunk])?;
         }
@@ -296,9 +296,9 @@ impl<'s> Connection<'s> {
         {
             return Ok(reason);
         }
-        let (begun, mut drained) = (Instant::now(), 0);
+        let (started, mut drained) = (Instant::now(), 0);
         let limits = &self.shared.limits;
-        while begun.elapsed() < limits.linger_timeout && drained < limits.linger_bytes_max {
+        while started.elapsed() < limits.linger_timeout && drained < limits.linger_bytes_max {
             match self.read(TICK) {
                 Ok(None) => {}
                 Ok(Some(0)) | Err(CloseReason::Reset) => break,

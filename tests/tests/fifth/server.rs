@@ -93,14 +93,14 @@ impl Server {
     }
 
     fn stop(&mut self, grace: Duration) {
-        let begun = Instant::now();
+        let started = Instant::now();
         self.shared.state.store(STOPPING, Ordering::SeqCst);
         if let Some(acceptor) = self.acceptor.take() {
             drop(acceptor.join());
         }
         let ignores_grace = self.shared.flaw == Flaw::IgnoresGrace;
         while self.shared.open() > 0 {
-            if ignores_grace || begun.elapsed() >= grace {
+            if ignores_grace || started.elapsed() >= grace {
                 self.shared.state.store(CUT, Ordering::SeqCst);
             }
             thread::sleep(TICK / 2);

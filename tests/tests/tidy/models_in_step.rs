@@ -58,7 +58,7 @@ fn every_model_has_each_anchor_once() {
     let mut expected: Vec<String> = ANCHORS.iter().map(|&name| name.to_owned()).collect();
     expected.sort();
     for model in models() {
-        let mut begun: Vec<String> = Vec::new();
+        let mut found: Vec<String> = Vec::new();
         for file in sources_of(model) {
             for (name, lines) in anchors(&file) {
                 assert!(
@@ -66,11 +66,11 @@ fn every_model_has_each_anchor_once() {
                     "{}: the anchor {name} holds {lines} lines",
                     file.path
                 );
-                begun.push(name);
+                found.push(name);
             }
         }
-        begun.sort();
-        assert_eq!(begun, expected, "the anchors of {model}");
+        found.sort();
+        assert_eq!(found, expected, "the anchors of {model}");
     }
 }
 
@@ -82,12 +82,12 @@ fn anchors(file: &File) -> Vec<(String, usize)> {
         if let Some(name) = line.strip_prefix("// ANCHOR: ") {
             open.push((name.to_owned(), at));
         } else if let Some(name) = line.strip_prefix("// ANCHOR_END: ") {
-            let place = open.iter().position(|(begun, _)| begun == name);
+            let place = open.iter().position(|(started, _)| started == name);
             let place = place.unwrap_or_else(|| {
                 panic!("{}: the anchor {name} ends without a beginning", file.path)
             });
-            let (name, begun) = open.remove(place);
-            anchors.push((name, at - begun - 1));
+            let (name, started) = open.remove(place);
+            anchors.push((name, at - started - 1));
         }
     }
     assert!(
