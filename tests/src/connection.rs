@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::PATIENCE;
+use crate::WAIT_MAX;
 use crate::failure::{Check, During, Failure, ensure, os_result, same_bytes, shown};
 use crate::wire;
 
@@ -31,7 +31,7 @@ impl Connection {
     /// # Errors
     /// The connection could not be made.
     pub fn open(address: SocketAddr) -> Check<Self> {
-        let stream = os_result(TcpStream::connect_timeout(&address, PATIENCE), "connecting")?;
+        let stream = os_result(TcpStream::connect_timeout(&address, WAIT_MAX), "connecting")?;
         Self::new(stream).during("setting up a connection")
     }
 
@@ -43,7 +43,7 @@ impl Connection {
         let connect = || -> io::Result<Self> {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
             socket.set_recv_buffer_size(bytes)?;
-            socket.connect_timeout(&address.into(), PATIENCE)?;
+            socket.connect_timeout(&address.into(), WAIT_MAX)?;
             Self::new(socket.into())
         };
         os_result(connect(), "connecting")
@@ -55,8 +55,8 @@ impl Connection {
     /// A socket option could not be set.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT_MAX))?;
+        stream.set_write_timeout(Some(WAIT_MAX))?;
         Ok(Self { stream })
     }
 
@@ -79,7 +79,7 @@ impl Connection {
     /// Sends all of `bytes`.
     ///
     /// # Errors
-    /// The peer closed the connection, or did not read for [`PATIENCE`].
+    /// The peer closed the connection, or did not read for [`WAIT_MAX`].
     pub fn send(&mut self, bytes: &[u8]) -> Check {
         let sent = self.try_send(bytes);
         sent.during(&format!("sending '{}'", shown(bytes)))
@@ -130,7 +130,7 @@ impl Connection {
     /// Receives exactly `count` bytes.
     ///
     /// # Errors
-    /// The connection ended before, or nothing came for [`PATIENCE`].
+    /// The connection ended before, or nothing came for [`WAIT_MAX`].
     pub fn receive(&mut self, count: usize) -> Check<Vec<u8>> {
         let mut bytes = vec![0; count];
         let mut filled = 0;
@@ -159,7 +159,7 @@ impl Connection {
     /// Receives everything up to FIN or RST.
     ///
     /// # Errors
-    /// Neither came: nothing at all for [`PATIENCE`].
+    /// Neither came: nothing at all for [`WAIT_MAX`].
     pub fn receive_to_end(&mut self) -> Check<(Vec<u8>, End)> {
         let mut bytes = Vec::new();
         let mut buffer = vec![0; 64 << 10];
@@ -247,7 +247,7 @@ impl Connection {
         let mut buffer = [0; 64];
         let read = self.stream.read(&mut buffer);
         self.stream
-            .set_read_timeout(Some(PATIENCE))
+            .set_read_timeout(Some(WAIT_MAX))
             .during("setting a timeout")?;
         match read {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -305,7 +305,7 @@ pub fn is_reset(error: &io::Error) -> bool {
 fn describe(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            format!("nothing for {} s", PATIENCE.as_secs())
+            format!("nothing for {} s", WAIT_MAX.as_secs())
         }
         _ => error.to_string(),
     }

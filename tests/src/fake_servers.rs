@@ -22,7 +22,7 @@ pub use endless::{NeverAnswers, NeverReplies, SendsForever, TricklesForever};
 pub use serves::{Replies, Serves, ServesByteByByte};
 pub use unreachable::{NeverAccepts, Refuses};
 
-use crate::PATIENCE;
+use crate::WAIT_MAX;
 use crate::connection::Connection;
 use crate::failure::{Check, During, Failure, os_result};
 
@@ -138,7 +138,7 @@ impl Listener {
     /// The address cannot be bound.
     pub fn at(address: SocketAddr) -> io::Result<Self> {
         let listener = listen(address)?;
-        SockRef::from(&listener).set_read_timeout(Some(PATIENCE))?;
+        SockRef::from(&listener).set_read_timeout(Some(WAIT_MAX))?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
@@ -151,7 +151,7 @@ impl Listener {
     /// Waits for the next client.
     ///
     /// # Errors
-    /// No client connects within [`PATIENCE`].
+    /// No client connects within [`WAIT_MAX`].
     pub fn accept(&self) -> Check<Connection> {
         let accepted = self.listener.accept();
         let (stream, _) = os_result(accepted, "expected a client to connect")?;

@@ -82,7 +82,7 @@ impl Fetching {
     /// Waits until `task` has read `bytes` bytes.
     ///
     /// # Errors
-    /// It has not within [`PATIENCE`](crate::PATIENCE).
+    /// It has not within [`WAIT_MAX`](crate::WAIT_MAX).
     pub fn wait_read(&self, task: u64, bytes: u64) -> Check {
         let enough = |events: &[Event]| read_of(events, task) >= bytes;
         self.journal
@@ -93,7 +93,7 @@ impl Fetching {
     /// Waits until `task` is connected to its poem server.
     ///
     /// # Errors
-    /// It is not within [`PATIENCE`](crate::PATIENCE).
+    /// It is not within [`WAIT_MAX`](crate::WAIT_MAX).
     pub fn wait_connected(&self, task: u64) -> Check {
         let connected = |event: &Event| event.scene.task == task && event.kind == Kind::Connected;
         self.journal

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use poetry::event::Interest;
 use poetry::{Event, Kind, Observer};
 
-use crate::PATIENCE;
+use crate::WAIT_MAX;
 use crate::failure::{Check, Failure};
 
 /// An observer that keeps every event.
@@ -42,9 +42,9 @@ impl Journal {
     /// Waits until the events so far satisfy `enough`, and returns them.
     ///
     /// # Errors
-    /// They do not within [`PATIENCE`]; the message names `what` was expected.
+    /// They do not within [`WAIT_MAX`]; the message names `what` was expected.
     pub fn wait_for(&self, what: &str, enough: impl Fn(&[Event]) -> bool) -> Check<Vec<Event>> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_MAX;
         let mut events = self.lock();
         while !enough(&events) {
             let left = deadline.saturating_duration_since(Instant::now());

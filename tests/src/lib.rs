@@ -44,4 +44,4 @@ use std::time::Duration;
 
 /// How long a case waits for an event before it fails. Every expected event comes much sooner, even on two busy cores; no case
 /// asserts a shorter time.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const WAIT_MAX: Duration = Duration::from_secs(20);

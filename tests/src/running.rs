@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use poetry::{Counts, Summary};
 
-use crate::PATIENCE;
+use crate::WAIT_MAX;
 use crate::connection::Connection;
 use crate::failure::{Check, During, Failure, ensure};
 use crate::journal::Journal;
@@ -84,9 +84,9 @@ impl RunningServer {
     /// Waits until the counts satisfy `enough`.
     ///
     /// # Errors
-    /// They do not within [`PATIENCE`]; the message names `what` was expected.
+    /// They do not within [`WAIT_MAX`]; the message names `what` was expected.
     pub fn wait_until(&self, what: &str, enough: impl Fn(&Counts) -> bool) -> Check<Counts> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_MAX;
         loop {
             let counts = self.counts()?;
             if enough(&counts) {
@@ -103,10 +103,10 @@ impl RunningServer {
     /// because the client does not read. A request in flight alone is not enough, since the server may be about to read.
     ///
     /// # Errors
-    /// The server does not block within [`PATIENCE`].
+    /// The server does not block within [`WAIT_MAX`].
     pub fn wait_until_blocked(&self) -> Check<Counts> {
         const MOMENT: Duration = Duration::from_millis(200);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_MAX;
         let (mut last, mut since) = (self.counts()?, Instant::now());
         while last.in_flight == 0 || since.elapsed() < MOMENT {
             self.journal.wait_for_next(POLL_INTERVAL);
@@ -199,7 +199,7 @@ impl Stopping {
     /// Waits until connecting to its address is refused.
     ///
     /// # Errors
-    /// It is not within [`PATIENCE`].
+    /// It is not within [`WAIT_MAX`].
     pub fn wait_until_refused(&self) -> Check {
         wait_until_refused(self.address)
     }
@@ -217,10 +217,10 @@ impl Stopping {
 /// Waits until connecting to `address` is refused.
 ///
 /// # Errors
-/// It is not within [`PATIENCE`].
+/// It is not within [`WAIT_MAX`].
 pub fn wait_until_refused(address: SocketAddr) -> Check {
-    let deadline = Instant::now() + PATIENCE;
-    while std::net::TcpStream::connect_timeout(&address, PATIENCE).is_ok() {
+    let deadline = Instant::now() + WAIT_MAX;
+    while std::net::TcpStream::connect_timeout(&address, WAIT_MAX).is_ok() {
         ensure(Instant::now() < deadline, || {
             format!("expected {address} to refuse connections, but it still accepts them")
         })?;

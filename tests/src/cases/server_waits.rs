@@ -216,7 +216,7 @@ fn until_stuck(server: &RunningServer, check: impl Fn(u64) -> Check) -> Check<u6
     const POLLS: usize = 15;
     let mut last = server.counts()?;
     let mut unchanged = 0;
-    let deadline = Instant::now() + crate::PATIENCE;
+    let deadline = Instant::now() + crate::WAIT_MAX;
     while unchanged < POLLS && Instant::now() < deadline {
         server.journal().wait_for_next(Duration::from_millis(10));
         let counts = server.counts()?;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use poetry::{Limits, Pace, Service};
 
-use crate::PATIENCE;
+use crate::WAIT_MAX;
 use crate::case::{Need, Role};
 use crate::failure::{Check, During, Failure};
 use crate::running::Server;
@@ -216,7 +216,7 @@ fn free_port() -> Check<u16> {
 
 /// Waits until the command accepts at `address`. This costs it one connection.
 fn wait_until_accepting(address: SocketAddr) -> Check<SocketAddr> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     loop {
         match TcpStream::connect(address) {
             Ok(_) => return Ok(address),

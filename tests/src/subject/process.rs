@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use poetry::Counts;
 
-use crate::PATIENCE;
+use crate::WAIT_MAX;
 use crate::failure::{Check, During, Failure, ensure};
 
 /// The `{grace}` of every command. A case that needs another one runs against models only.
@@ -66,7 +66,7 @@ impl Process {
     pub(crate) fn counts(&self) -> Check<Counts> {
         let before = self.lines().len();
         self.signal("USR1")?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_MAX;
         loop {
             let lines = self.lines();
             if lines.len() > before {
@@ -89,7 +89,7 @@ impl Process {
     /// Stops the command by SIGTERM and waits for its end. Returns its status, and its last counts if it writes any.
     pub(crate) fn stop(&self) -> Check<(ExitStatus, Option<Counts>)> {
         self.signal("TERM")?;
-        let deadline = Instant::now() + GRACE + PATIENCE;
+        let deadline = Instant::now() + GRACE + WAIT_MAX;
         loop {
             if let Some(status) = self.lock().try_wait().during("waiting for the command")? {
                 let last = self.lines().last().map(|line| parse_counts(line));
