@@ -107,6 +107,27 @@ fn o7_a_call_times_out_and_a_late_reply_is_ignored() {
 }
 
 #[test]
+fn o7_a_call_from_outside_times_out_although_its_arbiter_is_busy() {
+    let test = TestNode::new();
+    let (busy, _) = test.puppet("busy");
+    let (entered, enters) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    test.node.send(
+        &busy,
+        act(move |_, _| {
+            entered.send(()).unwrap();
+            // Until the test drops its end, which it does after the call.
+            let _ = released.recv();
+            Next::Receive
+        }),
+    );
+    enters.recv_timeout(DEADLINE).unwrap();
+    let called = test.node.call(&busy, Duration::from_millis(1), unanswered);
+    assert_eq!(called, Err(CallError::Timeout));
+    drop(release);
+}
+
+#[test]
 fn o7_a_call_fails_at_once_if_the_process_has_ended_or_ends_without_replying() {
     let test = TestNode::new();
     let (callee, _) = test.puppet("callee");

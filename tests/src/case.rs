@@ -125,7 +125,7 @@ impl Case {
 
     /// Runs the case against `subject`; its randomness is derived from `seed`.
     ///
-    /// Always returns: a case that hangs fails after [`CASE_TIME_MAX`], and its thread is abandoned.
+    /// Always returns: a case that hangs fails after `CASE_TIME_MAX`, and its thread is abandoned.
     pub fn test(self, subject: &Arc<Subject>, seed: u64) -> Verdict {
         if let Some(lacking) = subject.lacks(&self) {
             return Verdict::Skipped(format!("needs {lacking}"));

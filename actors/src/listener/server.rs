@@ -218,10 +218,12 @@ impl Server for RunningServer {
 
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary {
         let Drained { finished, cut } = self.stop(grace);
+        let counters = self.counters();
         Summary {
             finished,
-            cut,
-            counters: self.counters(),
+            // A supervisor that was too busy to report has had its connections killed, and counted.
+            cut: cut.max(counters.closed.cut),
+            counters,
         }
     }
 }

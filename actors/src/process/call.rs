@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::local::timeout;
 use super::node::Node;
 use super::pid::Pid;
+use crate::net;
 
 /// The address of the reply to a call, carried by the request. If it is dropped unused, the call fails at once with
 /// [`CallError::NoProcess`].
@@ -85,13 +86,14 @@ impl Node {
         ask: impl FnOnce(Reply<R>) -> M + Send + 'static,
     ) -> Answer<R> {
         let (sender, answer) = mpsc::channel();
+        let due = net::now().saturating_add(timeout);
         let to = to.clone();
         self.run_in(0, move || {
             actix::spawn(async move {
                 let _ = sender.send(call(&to, timeout, ask).await);
             });
         });
-        Answer(answer)
+        Answer { answer, due }
     }
 
     /// Sends a message from outside the node without blocking; the node waits for room in a full mailbox. Messages and
@@ -107,7 +109,11 @@ impl Node {
 }
 
 /// The pending reply to [`Node::ask`].
-pub struct Answer<R>(mpsc::Receiver<Result<R, CallError>>);
+pub struct Answer<R> {
+    answer: mpsc::Receiver<Result<R, CallError>>,
+    /// When the call has timed out, also if its arbiter is too busy to notice.
+    due: Duration,
+}
 
 impl<R> Answer<R> {
     /// Blocks until the call has ended.
@@ -115,6 +121,13 @@ impl<R> Answer<R> {
     /// # Errors
     /// As [`Node::call`].
     pub fn wait(self) -> Result<R, CallError> {
-        self.0.recv().unwrap_or(Err(CallError::NoProcess))
+        match self
+            .answer
+            .recv_timeout(self.due.saturating_sub(net::now()))
+        {
+            Ok(replied) => replied,
+            Err(RecvTimeoutError::Timeout) => Err(CallError::Timeout),
+            Err(RecvTimeoutError::Disconnected) => Err(CallError::NoProcess),
+        }
     }
 }
