@@ -115,6 +115,11 @@ impl<T: 'static> Deferred<T> {
         Self::of(Chain::settled(Err(failure.into())))
     }
 
+    /// Creates a Deferred that waits for `inner`, as one whose callback returned `inner` does (D4).
+    pub(crate) fn waiting_for(inner: Self) -> Self {
+        Self::of(Chain::waiting_for(inner.chain))
+    }
+
     /// Adds a callback, which takes the value and decides what follows. A failure skips it. If the callback returns a
     /// Deferred, the handlers added after it wait for that one (D4).
     ///

@@ -14,7 +14,7 @@ pub const DELAY: Duration = Duration::from_millis(700);
 /// A poem in UTF-8. Clones share the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poem {
-    text: Arc<str>,
+    text: Arc<String>,
 }
 
 impl Poem {
@@ -39,13 +39,23 @@ impl Poem {
 
 impl From<&str> for Poem {
     fn from(text: &str) -> Self {
-        Self { text: text.into() }
+        text.to_owned().into()
     }
 }
 
+/// Without a copy of the text.
 impl From<String> for Poem {
     fn from(text: String) -> Self {
-        Self { text: text.into() }
+        Self {
+            text: Arc::new(text),
+        }
+    }
+}
+
+/// Without a copy of the text, unless the poem is shared.
+impl From<Poem> for String {
+    fn from(poem: Poem) -> Self {
+        Arc::unwrap_or_clone(poem.text)
     }
 }
 

@@ -108,6 +108,14 @@ impl Chain {
         })
     }
 
+    /// Creates a chain that has fired and takes the result of `inner`.
+    pub(super) fn waiting_for(inner: Rc<Self>) -> Rc<Self> {
+        let chain = Self::new(Canceller::None);
+        chain.state.borrow_mut().fired = true;
+        chain.accept(Next::Wait(inner));
+        chain
+    }
+
     /// Gives the chain its first result, unless it was cancelled. Only its trigger calls this, once.
     pub(super) fn fire(self: &Rc<Self>, result: Settled) {
         let cancelled = mem::take(&mut self.state.borrow_mut().cancelled);

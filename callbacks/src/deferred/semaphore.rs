@@ -119,6 +119,10 @@ impl DeferredSemaphore {
     ///
     /// The returned Deferred waits for the work's own, so pausing it holds its result but not the permit.
     pub fn run<O: Outcome>(&self, work: impl FnOnce() -> O + 'static) -> Deferred<O::Value> {
+        if self.try_acquire() {
+            // As below, without a callback on a Deferred that has fired.
+            return Deferred::waiting_for(self.clone().run_with_permit(work));
+        }
         // Weak: a waiter must not keep its own semaphore alive.
         let semaphore = Rc::downgrade(&self.state);
         self.acquire()

@@ -92,7 +92,7 @@ impl Fetches {
         elapsed: Duration,
     ) -> Outcome {
         let (poem, transform_failure) = match result {
-            Ok((poem, failure)) => (Ok(poem.as_str().to_owned()), failure),
+            Ok((poem, failure)) => (Ok(poem.into()), failure),
             Err(failure) => {
                 let failure = fetch_failure(failure);
                 // A panic of the observer must not keep this fetch from ending.
