@@ -217,12 +217,13 @@ impl Server for RunningServer {
     }
 
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary {
+        let cut_before = self.counters().closed.cut;
         let Drained { finished, cut } = self.stop(grace);
         let counters = self.counters();
         Summary {
             finished,
             // A supervisor that was too busy to report has had its connections killed, and counted.
-            cut: cut.max(counters.closed.cut),
+            cut: cut.max(counters.closed.cut - cut_before),
             counters,
         }
     }
