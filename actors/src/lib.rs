@@ -130,6 +130,9 @@ impl Model for Actors {
             Service::Transform(service) => {
                 transform_server::serve_transforms_with(listener, service, options, observer)
             }
+            Service::Library(_) | Service::Proxy(_) => {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
         }?))
     }
 

@@ -58,6 +58,7 @@ where
     pub fn fetch(&mut self, from: impl Into<Peer>) -> ProcessRef {
         let request = FetchRequest {
             peer: from.into(),
+            name: None,
             via: None,
         };
         self.fetch_with(0, request, &Arc::new(FetchSettings::default()))
@@ -108,7 +109,7 @@ where
     ///         let settings = Arc::new(FetchSettings::new(&options, Arc::new(Print)));
     ///         let transform = "cummingsify".to_owned();
     ///         let via = Via { transform, peer: self.transforms.clone() };
-    ///         let request = FetchRequest { peer: self.poem.clone(), via: Some(via) };
+    ///         let request = FetchRequest { peer: self.poem.clone(), name: None, via: Some(via) };
     ///         me.trap_exits();
     ///         self.poet = Some(me.fetch_with(0, request, &settings));
     ///         me.after(Duration::from_millis(100));

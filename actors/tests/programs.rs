@@ -207,6 +207,7 @@ fn s10_and_s13_poems_are_fetched_and_transformed_and_kept_if_the_transform_fails
     let transforms = serve(transforms(false), &options(1));
     let request = |transform: &str| FetchRequest {
         peer: poems.address().into(),
+        name: None,
         via: Some(Via {
             transform: transform.to_owned(),
             peer: transforms.address().into(),
@@ -214,10 +215,12 @@ fn s10_and_s13_poems_are_fetched_and_transformed_and_kept_if_the_transform_fails
     };
     let plain = FetchRequest {
         peer: poems.address().into(),
+        name: None,
         via: None,
     };
     let refused = FetchRequest {
         peer: SocketAddr::from(([127, 0, 0, 1], 1)).into(),
+        name: None,
         via: None,
     };
     let client = Actors.client(&options(2)).unwrap();
@@ -238,6 +241,7 @@ fn s14_a_cancelled_fetch_ends_at_once_and_closes_its_socket() {
     let cancel = Cancel::new();
     let request = FetchRequest {
         peer: silent.local_addr().unwrap().into(),
+        name: None,
         via: None,
     };
     std::thread::scope(|scope| {

@@ -60,6 +60,7 @@ fn serve(poem: String) -> SocketAddr {
 fn requests(address: SocketAddr, poems: usize) -> Vec<FetchRequest> {
     let request = FetchRequest {
         peer: address.into(),
+        name: None,
         via: None,
     };
     vec![request; poems]

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
 pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
     let request = |peer: &Peer| FetchRequest {
         peer: peer.clone(),
+        name: None,
         via: None,
     };
     let requests: Vec<_> = peers.iter().map(request).collect();

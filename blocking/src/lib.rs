@@ -122,6 +122,7 @@ impl Model for Blocking {
             Service::Transform(service) => {
                 serve_transforms_with(listener, service, pool, options, observer)
             }
+            Service::Library(_) | Service::Proxy(_) => Err(io::ErrorKind::Unsupported.into()),
         }?;
         Ok(Box::new(server))
     }

@@ -138,7 +138,7 @@ pub(crate) fn with_context(
 /// let poems = blocking::serve_poem(listen()?, PoemService { poem: "Ahoy!".into(), pace: Pace::Fast })?;
 /// let transforms = blocking::serve_transforms(listen()?, TransformService::default())?;
 /// let via = Via { transform: "shout".into(), peer: transforms.address().into() };
-/// let request = FetchRequest { peer: poems.address().into(), via: Some(via) };
+/// let request = FetchRequest { peer: poems.address().into(), name: None, via: Some(via) };
 ///
 /// let mut options = blocking::default_options();
 /// options.limits.fetches_max = 100;

@@ -116,6 +116,7 @@ fn fetched(before: usize) {
     let server = serve(Blocking::NEW, poem);
     let request = FetchRequest {
         peer: server.address().into(),
+        name: None,
         via: None,
     };
     let client = Blocking::NEW.client(&options()).unwrap();

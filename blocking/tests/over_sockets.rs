@@ -231,6 +231,7 @@ fn s10_many_poems_arrive_at_once_and_one_failure_disturbs_no_other() {
     };
     let request = |address: std::net::SocketAddr, via| FetchRequest {
         peer: Peer::from(address),
+        name: None,
         via,
     };
     let requests = [
@@ -257,6 +258,7 @@ fn s14_a_cancelled_fetch_ends_at_once() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let request = FetchRequest {
         peer: Peer::from(silent.local_addr().unwrap()),
+        name: None,
         via: None,
     };
     let limits = Limits {
@@ -338,7 +340,11 @@ fn s14_a_cancel_ends_an_unanswered_connect_to_any_address() {
         let (cancel, (sender, connects)) = (Cancel::new(), mpsc::channel());
         let outcomes = std::thread::scope(|scope| {
             let observer = Arc::new(Connects(sender));
-            let request = [FetchRequest { peer, via }];
+            let request = [FetchRequest {
+                peer,
+                name: None,
+                via,
+            }];
             let fetch = scope.spawn(|| client.fetch(&{ request }, observer, &cancel));
             while connects.recv_timeout(DEADLINE).unwrap() != full {}
             // The connect may not have begun yet, or may wait already: the cancel ends both.
@@ -368,6 +374,7 @@ fn t3_an_observer_that_panics_ends_the_fetch_when_all_threads_have_ended() {
     let fast = serve(poem("Ahoy", Pace::Fast), Limits::default());
     let request = FetchRequest {
         peer: Peer::from(fast.address()),
+        name: None,
         via: None,
     };
     let client = Blocking::NEW.client(&options(Limits::default())).unwrap();

@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use poetry::{Counters, Counts, Kind, Observer, Options, Reporter, Role, Server, Service, Summary};
+use poetry::{Counters, Counts, Kind, Observer, Options, Reporter, Server, Service, Summary};
 
 use crate::connection_limit::{ConnectionLimit, LimitedAcceptor};
 use crate::deferred::Deferred;
@@ -28,10 +28,10 @@ pub(crate) fn serve(
     observer: Arc<dyn Observer>,
 ) -> io::Result<Box<dyn Server>> {
     let address = listener.local_addr()?;
-    let role = match &service {
-        Service::Poem(_) => Role::PoemServer,
-        Service::Transform(_) => Role::TransformServer,
-    };
+    let role = service.role();
+    if matches!(service, Service::Library(_) | Service::Proxy(_)) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let plan = Plan {
         service,
         limits: options.limits.clone(),
@@ -142,6 +142,8 @@ fn run_reactor(
     let factory = match plan.service {
         Service::Poem(service) => poem_factory(service, &state),
         Service::Transform(service) => transform_factory(service, &state),
+        // Rejected before the thread was started.
+        Service::Library(_) | Service::Proxy(_) => return (0, 0),
     };
     let started = prepare(&reactor, &state, factory, job, plan.grace);
     let failed = started.is_err();

@@ -385,6 +385,7 @@ fn s20_every_fetch_has_its_outcome_although_the_observer_panics() {
         .unwrap();
     let request = FetchRequest {
         peer: refusing.into(),
+        name: None,
         via: None,
     };
     let client = Callbacks

@@ -62,6 +62,7 @@ fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
 fn request(address: SocketAddr) -> FetchRequest {
     FetchRequest {
         peer: address.into(),
+        name: None,
         via: None,
     }
 }

@@ -87,6 +87,7 @@ fn requests(args: &FetchArgs, cancel: &Cancel) -> Vec<FetchRequest> {
     };
     let request = |peer: Peer| FetchRequest {
         peer,
+        name: None,
         via: via.clone(),
     };
     peers.into_iter().map(request).collect()

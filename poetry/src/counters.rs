@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Refusal;
+pub use tallies::{Closed, Fetches, Refused};
+
+mod tallies;
 
 /// Why a server's connection was closed. Each connection is closed for exactly one reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +34,26 @@ pub enum CloseReason {
     Cut,
     /// A handler panicked.
     Panic,
+    /// The peer finished sending while it waited for a proxy's fetch, and so gave up (S9).
+    Left,
+    /// A proxy's fetch for the peer failed (S9).
+    Upstream,
 }
 
-const REASONS: usize = 8;
+const REASONS: usize = 10;
+
+/// How a proxy's fetch ended (S9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchEnd {
+    /// The poem arrived and is cached.
+    Cached,
+    /// It failed.
+    Failed,
+    /// It was cancelled: the last client that waited for it left, or the server stopped.
+    Cancelled,
+}
+
+const FETCH_ENDS: usize = 3;
 /// The most readings until two in a row agree on the connections and requests that have ended. A reading takes a
 /// microsecond, so a few suffice even on a busy server. After the last, those that ended meanwhile still count as open or in
 /// flight.
@@ -56,6 +76,8 @@ pub struct Counters {
     failed: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    fetches: AtomicU64,
+    fetches_ended: [AtomicU64; FETCH_ENDS],
 }
 
 impl Counters {
@@ -106,6 +128,16 @@ impl Counters {
     pub fn wrote(&self, bytes: u64) {
         add(&self.bytes_out, bytes);
     }
+
+    /// Counts a proxy's fetch that has begun. Its bytes are not counted: `read` and `wrote` are about clients.
+    pub fn fetch_begun(&self) {
+        add(&self.fetches, 1);
+    }
+
+    /// Counts the end of a proxy's fetch.
+    pub fn fetch_ended(&self, end: FetchEnd) {
+        add(&self.fetches_ended[end as usize], 1);
+    }
 }
 
 /// A beginning is counted before its end, and [`Counts::of`] reads beginnings after ends, so no reading contains an end
@@ -138,78 +170,9 @@ pub struct Counts {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
-}
-
-/// Connections closed, by [`CloseReason`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)] // Each field counts the reason of the same name.
-pub struct Closed {
-    pub done: u64,
-    pub refused: u64,
-    pub reset: u64,
-    pub idle: u64,
-    pub deadline: u64,
-    pub write: u64,
-    pub cut: u64,
-    pub panic: u64,
-}
-
-/// Requests refused, by [`Refusal::reason`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)] // Each field counts the reason of the same name.
-pub struct Refused {
-    pub no_dot: u64,
-    pub unknown_transform: u64,
-    pub not_utf8: u64,
-    pub transform_failed: u64,
-    pub reply_too_long: u64,
-    pub framing: u64,
-    pub truncated: u64,
-}
-
-impl Closed {
-    /// Returns the connections closed for any reason.
-    pub fn total(&self) -> u64 {
-        let Self {
-            done,
-            refused,
-            reset,
-            idle,
-            deadline,
-            write,
-            cut,
-            panic,
-        } = *self;
-        [done, refused, reset, idle, deadline, write, cut, panic]
-            .iter()
-            .sum()
-    }
-}
-
-impl Refused {
-    /// Returns the requests refused for any reason.
-    pub fn total(&self) -> u64 {
-        let Self {
-            no_dot,
-            unknown_transform,
-            not_utf8,
-            transform_failed,
-            reply_too_long,
-            framing,
-            truncated,
-        } = *self;
-        [
-            no_dot,
-            unknown_transform,
-            not_utf8,
-            transform_failed,
-            reply_too_long,
-            framing,
-            truncated,
-        ]
-        .iter()
-        .sum()
-    }
+    /// A proxy's fetches.
+    #[serde(default)]
+    pub fetches: Fetches,
 }
 
 impl Counts {
@@ -230,9 +193,9 @@ impl Counts {
         counts
     }
 
-    fn ends(&self) -> (u64, u64) {
+    fn ends(&self) -> (u64, u64, u64) {
         let requests = self.answered + self.refused.total() + self.failed;
-        (self.closed.total(), requests)
+        (self.closed.total(), requests, self.fetches.ended())
     }
 
     fn read<'c>(workers: impl Iterator<Item = &'c Counters> + Clone) -> Self {
@@ -252,6 +215,8 @@ impl Counts {
             write: closed(CloseReason::Write),
             cut: closed(CloseReason::Cut),
             panic: closed(CloseReason::Panic),
+            left: closed(CloseReason::Left),
+            upstream: closed(CloseReason::Upstream),
         };
         let refused = |index: usize| sum(&|worker| &worker.refused[index]);
         let [
@@ -262,6 +227,8 @@ impl Counts {
             reply_too_long,
             framing,
             truncated,
+            unknown_poem,
+            bad_poem_name,
         ] = std::array::from_fn(refused);
         let refused = Refused {
             no_dot,
@@ -271,6 +238,22 @@ impl Counts {
             reply_too_long,
             framing,
             truncated,
+            unknown_poem,
+            bad_poem_name,
+        };
+        let ended = |end: FetchEnd| sum(&|worker| &worker.fetches_ended[end as usize]);
+        let (cached, failed_fetches, cancelled) = (
+            ended(FetchEnd::Cached),
+            ended(FetchEnd::Failed),
+            ended(FetchEnd::Cancelled),
+        );
+        let begun = sum(&|worker| &worker.fetches);
+        let fetches = Fetches {
+            begun,
+            cached,
+            failed: failed_fetches,
+            cancelled,
+            under_way: begun - cached - failed_fetches - cancelled,
         };
         let answered = sum(&|worker| &worker.answered);
         let failed = sum(&|worker| &worker.failed);
@@ -287,6 +270,7 @@ impl Counts {
             failed,
             bytes_in: sum(&|worker| &worker.bytes_in),
             bytes_out: sum(&|worker| &worker.bytes_out),
+            fetches,
         }
     }
 
@@ -319,7 +303,16 @@ impl Counts {
                 "requests {requests} ≠ answered {answered} + refused {refused} + failed {failed} + in flight {in_flight}"
             ));
         }
-        Ok(())
+        let Fetches {
+            begun, under_way, ..
+        } = self.fetches;
+        let ended = self.fetches.ended();
+        match begun == ended + under_way {
+            true => Ok(()),
+            false => Err(format!(
+                "fetches begun {begun} ≠ ended {ended} + under way {under_way}"
+            )),
+        }
     }
 }
 

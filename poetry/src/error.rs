@@ -5,7 +5,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::netstring::FramingError;
+use crate::netstring::{Flaw, FramingError};
 
 /// The party that has to change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,11 +58,23 @@ pub enum Refusal {
     /// The peer finished sending in the middle of a request.
     #[error("the peer closed in the middle of a request")]
     Truncated,
+    /// The library has no poem of this name (S8).
+    #[error("unknown poem '{name}'")]
+    UnknownPoem {
+        /// The requested name, escaped and truncated.
+        name: String,
+    },
+    /// The request cannot be the name of a poem (S8).
+    #[error("'{name}' is not a poem's name")]
+    BadPoemName {
+        /// The request, escaped and truncated.
+        name: String,
+    },
 }
 
 impl Refusal {
     /// The names of the refusals in the counters (S23), in the order of [`Refusal::index`].
-    pub const REASONS: [&'static str; 7] = [
+    pub const REASONS: [&'static str; 9] = [
         "no_dot",
         "unknown_transform",
         "not_utf8",
@@ -70,6 +82,8 @@ impl Refusal {
         "reply_too_long",
         "framing",
         "truncated",
+        "unknown_poem",
+        "bad_poem_name",
     ];
 
     /// Returns the index of this refusal in [`Refusal::REASONS`].
@@ -82,6 +96,8 @@ impl Refusal {
             Self::ReplyTooLong { .. } => 4,
             Self::Framing(_) => 5,
             Self::Truncated => 6,
+            Self::UnknownPoem { .. } => 7,
+            Self::BadPoemName { .. } => 8,
         }
     }
 
@@ -89,6 +105,16 @@ impl Refusal {
     pub const fn reason(&self) -> &'static str {
         Self::REASONS[self.index()]
     }
+}
+
+/// Bytes of an unknown name that the log shows: more than any transform's name has.
+pub(crate) const NAME_BYTES_SHOWN: usize = 32;
+
+/// Returns a name from a request as the log shows it: escaped and truncated.
+pub(crate) fn shown(name: &[u8]) -> String {
+    let shown = &name[..name.len().min(NAME_BYTES_SHOWN)];
+    let ellipsis = if shown.len() < name.len() { "…" } else { "" };
+    format!("{}{ellipsis}", shown.escape_ascii())
 }
 
 impl From<FramingError> for Refusal {
@@ -124,7 +150,8 @@ impl fmt::Display for FetchError {
 
 impl std::error::Error for FetchError {}
 
-/// How a fetch fails (S11); the last three happen only to the transform after it (S13).
+/// How a fetch fails (S11). The last three happen only where the peer answers with a netstring: to a fetch from a library
+/// (S8) and to a transform (S13).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum FetchFailure {
     /// The connection was never established: refused, unreachable, name not resolved, or no answer in time.
@@ -154,16 +181,19 @@ pub enum FetchFailure {
         /// Bytes before the first bad one.
         at: u64,
     },
+    /// The poem is empty. Only a proxy takes that for a failure (S9).
+    #[error("the poem is empty")]
+    Empty,
     /// The caller cancelled the fetch.
     #[error("cancelled")]
     Cancelled,
-    /// The transform server closed without a reply.
+    /// The server closed without a reply.
     #[error("refused: closed without a reply")]
     Refused,
-    /// The transform server's reply is not one netstring.
+    /// The server's reply is not one netstring.
     #[error("the reply is not a netstring: {0}")]
     Garbled(FramingError),
-    /// The transform server closed in the middle of its reply.
+    /// The server closed in the middle of its reply.
     #[error("the reply was cut short")]
     CutShort,
 }
@@ -218,6 +248,16 @@ impl FetchFailure {
         }
     }
 
+    /// Returns the failure for a library's reply that is not a netstring within the limit on poems (S8, S15).
+    pub const fn bad_poem(error: FramingError) -> Self {
+        match error.flaw {
+            Flaw::OverLimit(limit) => Self::TooLong {
+                limit: limit as u64,
+            },
+            _ => Self::Garbled(error),
+        }
+    }
+
     /// Returns the name of this failure in the output of `fetch --json`.
     pub const fn status(&self) -> &'static str {
         match self {
@@ -226,6 +266,7 @@ impl FetchFailure {
             Self::TimedOut(_) => "timed_out",
             Self::TooLong { .. } => "too_long",
             Self::NotUtf8 { .. } => "not_utf8",
+            Self::Empty => "empty",
             Self::Cancelled => "cancelled",
             Self::Refused => "refused",
             Self::Garbled(_) => "garbled",
@@ -239,7 +280,11 @@ impl FetchFailure {
             Self::ConnectionFailed { .. } | Self::ConnectionLost { .. } | Self::TimedOut(_) => {
                 Fault::Network
             }
-            Self::NotUtf8 { .. } | Self::Refused | Self::Garbled(_) | Self::CutShort => Fault::Peer,
+            Self::NotUtf8 { .. }
+            | Self::Empty
+            | Self::Refused
+            | Self::Garbled(_)
+            | Self::CutShort => Fault::Peer,
             Self::TooLong { .. } | Self::Cancelled => Fault::Us,
         }
     }

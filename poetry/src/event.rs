@@ -50,6 +50,11 @@ pub enum Role {
     PoemServer,
     /// Answers transform requests (S3).
     TransformServer,
+    /// Serves poems by name (S8).
+    LibraryServer,
+    /// Serves the cached poem of another server (S9). The events of its fetches are those of a poem client, whose tasks
+    /// are counted from 0.
+    Proxy,
     /// Fetches poems (S10).
     PoemClient,
     /// Has a fetched poem transformed (S13).
@@ -123,7 +128,8 @@ pub enum Kind {
         /// The poem's length in bytes.
         bytes: u64,
     },
-    /// A fetch failed; or, in the role of the transform client, a transform failed and the original is kept (S13).
+    /// A fetch failed, a proxy's too; or, in the role of the transform client, a transform failed and the original is kept
+    /// (S13).
     Failed(FetchFailure),
     /// A server's connection is closed.
     Closed(CloseReason),
@@ -190,8 +196,13 @@ impl Interest {
     /// [`Kind::ShortOfThreads`].
     pub const SHORT_OF_THREADS: Self = Self(1 << 12);
     /// The kinds that a server logs. None of them is on the hot path.
-    pub const TROUBLE: Self =
-        Self(Self::REFUSED.0 | Self::PANICKED.0 | Self::ACCEPT_FAILED.0 | Self::SHORT_OF_THREADS.0);
+    pub const TROUBLE: Self = Self(
+        Self::REFUSED.0
+            | Self::PANICKED.0
+            | Self::FAILED.0
+            | Self::ACCEPT_FAILED.0
+            | Self::SHORT_OF_THREADS.0,
+    );
 
     /// Returns whether the two sets have a kind in common.
     #[inline]

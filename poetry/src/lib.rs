@@ -29,7 +29,8 @@
 //! | [`request`] | transform requests, `NAME.POEM` | S3, S4 |
 //! | [`transform`] | pure functions from poem to poem, found by name | S3, S4, S20 |
 //! | [`poem`] | poems and their pace | S1 |
-//! | [`service`] | what a server serves; answering one request | S1, S3–S5 |
+//! | [`library`] | poems by name | S8 |
+//! | [`service`] | what a server serves; answering one request | S1, S3–S5, S8, S9 |
 //! | [`limits`] | every bound, with its reason | S15, S16, S18, S24 |
 //! | [`error`] | refusals and failed fetches | S4, S11 |
 //! | [`event`] | events, observers, the clock | S10, S22 |
@@ -44,6 +45,7 @@ pub mod cancel;
 pub mod counters;
 pub mod error;
 pub mod event;
+pub mod library;
 pub mod limits;
 pub mod model;
 pub mod netstring;
@@ -55,11 +57,12 @@ pub mod service;
 pub mod transform;
 
 pub use cancel::Cancel;
-pub use counters::{CloseReason, Counters, Counts};
+pub use counters::{CloseReason, Counters, Counts, FetchEnd};
 pub use error::{FetchError, FetchFailure, Refusal};
 pub use event::{Clock, Event, Kind, Observer, Reporter, Role};
+pub use library::{FramedPoem, Library, PoemName};
 pub use limits::Limits;
 pub use model::{Client, FetchRequest, Model, Options, Outcome, Server, Summary, Via};
 pub use peer::Peer;
 pub use poem::{Pace, Poem};
-pub use service::{PoemService, Service, TransformService};
+pub use service::{LibraryService, PoemService, ProxyService, Service, TransformService};

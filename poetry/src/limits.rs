@@ -54,10 +54,10 @@ pub struct Limits {
     pub connections_max: usize,
     /// Servers and clients: bytes in the frame of a request or reply; [`FRAME_BYTES_MAX`] by default.
     pub frame_bytes_max: usize,
-    /// Transform servers: how long a connection may be silent between requests. Clients: how long a peer may send nothing,
-    /// or take nothing of a request. [`IDLE_TIMEOUT`] by default.
+    /// Transform and library servers: how long a connection may be silent between requests. Clients and proxies: how long a
+    /// peer or the upstream may send nothing, or take nothing of a request. [`IDLE_TIMEOUT`] by default.
     pub idle_timeout: Duration,
-    /// Transform servers: from the first byte of a request to its last; [`REQUEST_DEADLINE`] by default.
+    /// Transform and library servers: from the first byte of a request to its last; [`REQUEST_DEADLINE`] by default.
     pub request_deadline: Duration,
     /// Servers: how long a peer may take no byte; [`WRITE_TIMEOUT`] by default.
     pub write_timeout: Duration,
@@ -65,12 +65,12 @@ pub struct Limits {
     pub linger_timeout: Duration,
     /// Servers: how many bytes a lingering close drains; [`LINGER_BYTES_MAX`] by default.
     pub linger_bytes_max: usize,
-    /// Clients: how long to wait for one address to accept; [`CONNECT_TIMEOUT`] by default.
+    /// Clients and proxies: how long to wait for one address to accept; [`CONNECT_TIMEOUT`] by default.
     pub connect_timeout: Duration,
-    /// Clients: from the start of connecting to the end of one fetch, including its transform; none by default, since a
+    /// Clients and proxies: from the start of connecting to the end of one fetch, including its transform; none by default, since a
     /// slow poem takes minutes.
     pub total_deadline: Option<Duration>,
-    /// Clients: bytes in a poem; [`POEM_BYTES_MAX`] by default.
+    /// Clients and proxies: bytes in a poem; [`POEM_BYTES_MAX`] by default.
     pub poem_bytes_max: usize,
     /// Clients: fetches under way at once; [`FETCHES_MAX`] by default. With 1, poems are fetched one after another.
     pub fetches_max: usize,

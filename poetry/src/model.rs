@@ -15,6 +15,7 @@ use crate::cancel::Cancel;
 use crate::counters::Counts;
 use crate::error::FetchError;
 use crate::event::{Clock, Observer};
+use crate::library::PoemName;
 use crate::limits::Limits;
 use crate::peer::Peer;
 use crate::service::Service;
@@ -113,10 +114,40 @@ pub struct Summary {
 /// One poem to fetch and, optionally, to transform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchRequest {
-    /// The poem server.
+    /// The poem server, or the library server.
     pub peer: Peer,
+    /// The name of the poem in the peer's library (S8). If `None`, the peer serves one poem (S1).
+    pub name: Option<PoemName>,
     /// The transform to request as soon as the poem has arrived (S13).
     pub via: Option<Via>,
+}
+
+impl FetchRequest {
+    /// Requests the poem of a poem server, or of a proxy.
+    pub fn new(peer: impl Into<Peer>) -> Self {
+        Self {
+            peer: peer.into(),
+            name: None,
+            via: None,
+        }
+    }
+
+    /// Requests the poem called `name` from a library server.
+    pub fn named(peer: impl Into<Peer>, name: PoemName) -> Self {
+        Self {
+            name: Some(name),
+            ..Self::new(peer)
+        }
+    }
+
+    /// Also requests a transform of the poem.
+    #[must_use]
+    pub fn via(self, via: Via) -> Self {
+        Self {
+            via: Some(via),
+            ..self
+        }
+    }
 }
 
 /// A transform, and the server that offers it.

@@ -2,7 +2,7 @@
 
 use std::str;
 
-use crate::error::Refusal;
+use crate::error::{Refusal, shown};
 use crate::netstring;
 use crate::transform::{self, Transform};
 
@@ -29,9 +29,6 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Bytes of an unknown name that the log shows: more than any transform's name has.
-const NAME_BYTES_SHOWN: usize = 32;
-
 /// Returns why a frame without a known transform is refused.
 #[cold]
 fn refusal(frame: &[u8]) -> Refusal {
@@ -42,11 +39,7 @@ fn refusal(frame: &[u8]) -> Refusal {
 }
 
 fn unknown(name: &[u8]) -> Refusal {
-    let shown = &name[..name.len().min(NAME_BYTES_SHOWN)];
-    let ellipsis = if shown.len() < name.len() { "…" } else { "" };
-    Refusal::UnknownTransform {
-        name: format!("{}{ellipsis}", shown.escape_ascii()),
-    }
+    Refusal::UnknownTransform { name: shown(name) }
 }
 
 /// Appends the request for `transform` of `poem` to `out`, as one netstring.
@@ -110,7 +103,10 @@ mod tests {
         let Refusal::UnknownTransform { name } = unknown(&[b'a'; 90_000]) else {
             unreachable!()
         };
-        assert_eq!(name, format!("{}…", "a".repeat(NAME_BYTES_SHOWN)));
+        assert_eq!(
+            name,
+            format!("{}…", "a".repeat(crate::error::NAME_BYTES_SHOWN))
+        );
     }
 
     #[test]

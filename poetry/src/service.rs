@@ -1,8 +1,12 @@
 //! What a server serves, and how it answers one request. Reading requests and delivering replies is up to each model.
 
-use crate::error::Refusal;
-use crate::event::Clock;
+use std::time::Duration;
+
+use crate::error::{FetchFailure, Refusal};
+use crate::event::{Clock, Role};
+use crate::library::{self, FramedPoem, Library};
 use crate::netstring;
+use crate::peer::Peer;
 use crate::poem::{Pace, Poem};
 use crate::request::Request;
 use crate::transform::TransformError;
@@ -14,6 +18,22 @@ pub enum Service {
     Poem(PoemService),
     /// Answers transform requests (S3–S5).
     Transform(TransformService),
+    /// Serves poems by name (S8).
+    Library(LibraryService),
+    /// Serves the cached poem of another server (S9).
+    Proxy(ProxyService),
+}
+
+impl Service {
+    /// Returns the role of a server that offers this.
+    pub const fn role(&self) -> Role {
+        match self {
+            Self::Poem(_) => Role::PoemServer,
+            Self::Transform(_) => Role::TransformServer,
+            Self::Library(_) => Role::LibraryServer,
+            Self::Proxy(_) => Role::Proxy,
+        }
+    }
 }
 
 /// A poem and the pace at which it is served.
@@ -66,6 +86,61 @@ impl TransformService {
                 _ => Ok(()),
             }
         })
+    }
+}
+
+/// Serves the poems of a library by name.
+#[derive(Debug, Clone, Default)]
+pub struct LibraryService {
+    /// The poems.
+    pub library: Library,
+    /// Whether a connection may send more than one request (S5). If not, exactly the first is answered.
+    pub keep_alive: bool,
+}
+
+impl LibraryService {
+    /// Answers the request in `frame`. The reply is shared, never copied: send its bytes from where they are.
+    ///
+    /// # Errors
+    /// Returns why the request is refused: the library has no such poem (S8), or the poem has more than `frame_bytes_max`
+    /// bytes (S4).
+    #[inline]
+    pub fn answer(&self, frame: &[u8], frame_bytes_max: usize) -> Result<FramedPoem, Refusal> {
+        match self.library.find(frame) {
+            Some(poem) if poem.len() <= frame_bytes_max => Ok(poem),
+            Some(poem) => Err(Refusal::ReplyTooLong {
+                length: poem.len() as u64,
+                limit: frame_bytes_max as u64,
+            }),
+            None => Err(library::refusal(frame)),
+        }
+    }
+}
+
+/// Serves the poem of an upstream server, fetched once for any number of clients (S9).
+#[derive(Debug, Clone)]
+pub struct ProxyService {
+    /// The poem server to fetch from.
+    pub upstream: Peer,
+    /// How long a poem is served after it has arrived; for ever if `None`.
+    pub ttl: Option<Duration>,
+}
+
+impl ProxyService {
+    /// Returns whether a poem that arrived `age` ago is still served.
+    pub fn is_fresh(&self, age: Duration) -> bool {
+        self.ttl.is_none_or(|ttl| age < ttl)
+    }
+
+    /// Returns the fetched `poem` to cache and serve.
+    ///
+    /// # Errors
+    /// Fails if the poem is empty: more likely a fault of the upstream than a poem, and never cached (S9).
+    pub fn accept(poem: String) -> Result<Poem, FetchFailure> {
+        match poem.is_empty() {
+            true => Err(FetchFailure::Empty),
+            false => Ok(poem.into()),
+        }
     }
 }
 
@@ -124,6 +199,52 @@ mod tests {
             answer(b"gibberish.x"),
             Err(Refusal::TransformFailed { .. })
         ));
+    }
+
+    #[test]
+    fn s8_a_library_answers_a_name_with_its_poem() {
+        let star = ("star".parse().unwrap(), FramedPoem::from(&"Stars".into()));
+        let service = LibraryService {
+            library: Library::new([star].into()),
+            keep_alive: false,
+        };
+        let answer = |name: &[u8], limit| service.answer(name, limit);
+        assert_eq!(answer(b"star", 5).unwrap().as_bytes(), b"5:Stars,");
+        assert!(matches!(
+            answer(b"moon", 5),
+            Err(Refusal::UnknownPoem { .. })
+        ));
+        assert!(matches!(
+            answer(b"star.", 5),
+            Err(Refusal::BadPoemName { .. })
+        ));
+        let too_long = Refusal::ReplyTooLong {
+            length: 5,
+            limit: 4,
+        };
+        assert_eq!(answer(b"star", 4), Err(too_long));
+    }
+
+    #[test]
+    fn s9_a_poem_is_fresh_until_its_time_to_live_is_over() {
+        let proxy = |ttl| ProxyService {
+            upstream: "10001".parse().unwrap(),
+            ttl,
+        };
+        let second = Duration::from_secs(1);
+        assert!(proxy(None).is_fresh(Duration::MAX));
+        assert!(proxy(Some(second)).is_fresh(Duration::ZERO));
+        assert!(!proxy(Some(second)).is_fresh(second));
+        assert!(!proxy(Some(Duration::ZERO)).is_fresh(Duration::ZERO));
+    }
+
+    #[test]
+    fn s9_an_empty_poem_is_a_failure() {
+        assert_eq!(
+            ProxyService::accept(String::new()),
+            Err(FetchFailure::Empty)
+        );
+        assert_eq!(ProxyService::accept("a".to_owned()), Ok("a".into()));
     }
 
     #[test]

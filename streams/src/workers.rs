@@ -9,9 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, future};
-use poetry::{
-    Counters, Counts, Limits, Observer, Options, Reporter, Role, Service, Summary, panics,
-};
+use poetry::{Counters, Counts, Limits, Observer, Options, Reporter, Service, Summary, panics};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
@@ -86,10 +84,10 @@ impl RunningServer {
         options: &Options,
         observer: Arc<dyn Observer>,
     ) -> io::Result<Self> {
-        let role = match service {
-            Service::Poem(_) => Role::PoemServer,
-            Service::Transform(_) => Role::TransformServer,
-        };
+        let role = service.role();
+        if matches!(service, Service::Library(_) | Service::Proxy(_)) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let reporter = Reporter::new(crate::NAME, role, options.clock.clone(), observer);
         let mut server = Self {
             address: listener.local_addr()?,
@@ -266,6 +264,8 @@ impl Worker {
         match self.service.clone() {
             Service::Poem(service) => write_poems(connections, service).await,
             Service::Transform(service) => answer_connections(connections, service).await,
+            // Rejected before the thread was started.
+            Service::Library(_) | Service::Proxy(_) => {}
         }
         shared.stop_and_wake();
     }

@@ -68,6 +68,7 @@ fn s10_many_poems_arrive_in_argument_order() {
         let requests: Vec<FetchRequest> = (0..30)
             .map(|at| FetchRequest {
                 peer: Peer::from(servers[at % 3].address()),
+                name: None,
                 via: None,
             })
             .collect();
@@ -139,6 +140,7 @@ fn s13_a_poem_is_transformed_or_kept() {
     let transforms = transform_server(false);
     let request = |transform: &str| FetchRequest {
         peer: Peer::from(poems.address()),
+        name: None,
         via: Some(Via {
             transform: transform.to_owned(),
             peer: Peer::from(transforms.address()),
@@ -196,7 +198,11 @@ fn s11_failures_are_distinct_and_do_not_disturb_other_fetches() {
     ];
     let requests: Vec<_> = peers
         .into_iter()
-        .map(|peer| FetchRequest { peer, via: None })
+        .map(|peer| FetchRequest {
+            peer,
+            name: None,
+            via: None,
+        })
         .collect();
     let mut options = options(1);
     options.limits.idle_timeout = Duration::from_millis(300);
@@ -232,6 +238,7 @@ fn s14_a_cancelled_fetch_closes_its_own_socket_only() {
     let requests: Vec<_> = [endless.local_addr().unwrap(), good.address()]
         .map(|address| FetchRequest {
             peer: Peer::from(address),
+            name: None,
             via: None,
         })
         .into();
@@ -337,7 +344,11 @@ fn s10_each_address_that_is_tried_is_reported_and_an_unresolved_name_is_not() {
         Peer::unresolved("nowhere", "no such name"),
         Peer::new("twice", vec![refusing, good.address(), refusing]),
     ];
-    let requests = peers.map(|peer| FetchRequest { peer, via: None });
+    let requests = peers.map(|peer| FetchRequest {
+        peer,
+        name: None,
+        via: None,
+    });
     let tried = Arc::<Tried>::default();
     let client = Streams.client(&options(1)).unwrap();
     client.fetch(&requests, tried.clone(), &Cancel::new());

@@ -140,6 +140,7 @@ fn read_of(events: &[Event], task: u64) -> u64 {
 pub fn plain(address: SocketAddr) -> FetchRequest {
     FetchRequest {
         peer: Peer::from(address),
+        name: None,
         via: None,
     }
 }
@@ -148,6 +149,7 @@ pub fn plain(address: SocketAddr) -> FetchRequest {
 pub fn transformed(address: SocketAddr, transform: &str, via: SocketAddr) -> FetchRequest {
     FetchRequest {
         peer: Peer::from(address),
+        name: None,
         via: Some(Via {
             transform: transform.to_owned(),
             peer: Peer::from(via),

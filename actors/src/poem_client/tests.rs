@@ -56,7 +56,11 @@ impl One {
             limits,
             ..Options::new(ticking())
         };
-        let requests = vec![FetchRequest { peer, via }];
+        let requests = vec![FetchRequest {
+            peer,
+            name: None,
+            via,
+        }];
         let settings = Arc::new(FetchSettings::new(&options, observer));
         let (done, outcomes) = mpsc::channel();
         let fetcher = Fetcher::<Pipe>::new(settings, requests, Cancel::new(), done);

@@ -20,6 +20,7 @@ fn with_fetches_from<T>(
 ) -> T {
     let request = FetchRequest {
         peer: peer.clone(),
+        name: None,
         via: None,
     };
     let requests = vec![request; poems];

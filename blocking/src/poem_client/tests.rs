@@ -12,6 +12,7 @@ fn without_threads() -> (PoemClient, TcpListener, FetchRequest) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let request = FetchRequest {
         peer: Peer::from(listener.local_addr().unwrap()),
+        name: None,
         via: None,
     };
     let client = PoemClient::within(&NONE, &Options::new(Clock::stopped()));

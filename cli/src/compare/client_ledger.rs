@@ -64,7 +64,7 @@ impl Observer for ClientLedger {
         let ledger = match event.role {
             Role::TransformClient => Some(&mut ledgers.transforms),
             Role::PoemClient => ledgers.poems.get_mut(task),
-            Role::PoemServer | Role::TransformServer => None,
+            Role::PoemServer | Role::TransformServer | Role::LibraryServer | Role::Proxy => None,
         };
         let Some(ledger) = ledger else { return };
         match event.kind {

@@ -170,6 +170,7 @@ mod tests {
     fn s10_folded_bytes_are_reported_every_few_seconds_and_at_the_end() {
         let request = FetchRequest {
             peer: "10001".parse().unwrap(),
+            name: None,
             via: None,
         };
         let lines = Lines::new(&[request], Some(FOLD), false, &LineWriter::stderr());

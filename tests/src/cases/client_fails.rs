@@ -57,7 +57,11 @@ fn a_refused_connection_is_reported_as_connection_failed(context: &Context) -> C
 }
 
 fn request_to(peer: Peer) -> Vec<FetchRequest> {
-    vec![FetchRequest { peer, via: None }]
+    vec![FetchRequest {
+        peer,
+        name: None,
+        via: None,
+    }]
 }
 
 fn a_name_without_addresses_is_reported_as_connection_failed(context: &Context) -> Check {

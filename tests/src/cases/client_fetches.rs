@@ -175,6 +175,7 @@ pub(super) fn fetches_a_second_while_the_first_waits(client: &Fetcher) -> Check 
 fn at_addresses(addresses: Vec<SocketAddr>) -> FetchRequest {
     FetchRequest {
         peer: Peer::new("a name with several addresses", addresses),
+        name: None,
         via: None,
     }
 }

@@ -155,9 +155,11 @@ fn connecting_is_reported_once_for_each_address_tried(context: &Context) -> Chec
     );
     let tried = vec![one.address(), two.address(), server.address()];
     let peer = Peer::new("several", [tried.clone(), vec![untried.address()]].concat());
-    let fetching = context
-        .client()?
-        .start(vec![FetchRequest { peer, via: None }]);
+    let fetching = context.client()?.start(vec![FetchRequest {
+        peer,
+        name: None,
+        via: None,
+    }]);
     let journal = std::sync::Arc::clone(fetching.journal());
     fetching.outcome()?;
     let events = journal.events();
@@ -172,9 +174,11 @@ fn a_peer_without_an_address_is_never_connected(context: &Context) -> Check {
         Peer::new("nowhere", Vec::new()),
     ];
     for peer in peers {
-        let fetching = context
-            .client()?
-            .start(vec![FetchRequest { peer, via: None }]);
+        let fetching = context.client()?.start(vec![FetchRequest {
+            peer,
+            name: None,
+            via: None,
+        }]);
         let journal = std::sync::Arc::clone(fetching.journal());
         fetching.outcome()?;
         let reported = journal.kinds_of(0);

@@ -86,6 +86,7 @@ fn every_refusal_is_counted_under_its_reason(context: &Context) -> Check {
         reply_too_long: 1,
         framing: 1,
         truncated: 1,
+        ..Default::default()
     };
     equal("the refusals", &counts.refused, &each)?;
     equal("connections closed as refused", &counts.closed.refused, &7)

@@ -15,7 +15,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use poetry::{Limits, Pace, Service};
+use poetry::{LibraryService, Limits, Pace, Service};
 
 use crate::WAIT_MAX;
 use crate::case::{Need, Role};
@@ -138,8 +138,29 @@ fn mode(service: &Service, folder: &Folder) -> Check<Vec<String>> {
             words.extend(transform.keep_alive.then(|| "--keep-alive".to_owned()));
             words.extend(transform.lab.is_some().then(|| "--lab".to_owned()));
         }
+        Service::Library(service) => {
+            words.extend(["library".to_owned(), library_directory(service, folder)?]);
+            words.extend(service.keep_alive.then(|| "--keep-alive".to_owned()));
+        }
+        Service::Proxy(service) => {
+            words.extend(["proxy".to_owned(), service.upstream.name().to_owned()]);
+            if let Some(ttl) = service.ttl {
+                words.extend(["--cache-ttl".to_owned(), seconds(ttl)]);
+            }
+        }
     }
     Ok(words)
+}
+
+/// Writes each poem of the library to a file of its name.
+fn library_directory(service: &LibraryService, folder: &Folder) -> Check<String> {
+    let directory = folder.file("library");
+    fs::create_dir_all(&directory).during("making the library's directory")?;
+    for (name, poem) in service.library.poems() {
+        let path = format!("{directory}/{name}.txt");
+        fs::write(path, poem.poem_bytes()).during("writing a poem of the library")?;
+    }
+    Ok(directory)
 }
 
 /// Returns the poem's file for a template without a pace: the command chooses its own.

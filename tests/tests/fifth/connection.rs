@@ -65,6 +65,7 @@ impl<'s> Connection<'s> {
         let served = match &shared.service {
             Service::Poem(service) => self.serve_poem(service),
             Service::Transform(service) => self.serve_transforms(service),
+            Service::Library(_) | Service::Proxy(_) => Err(CloseReason::Panic),
         };
         // A read may have ended the connection before the next check of the server.
         self.was_busy |= self.in_flight && shared.is_stopping();

@@ -18,7 +18,7 @@ use conformance::coverage::Coverage;
 use conformance::subject::InProcess;
 use conformance::{Case, Subject, Verdict, cases};
 use libtest_mimic::{Failed, Trial};
-use poetry::{Client, Model, Observer, Options, Reporter, Role, Server, Service};
+use poetry::{Client, Model, Observer, Options, Reporter, Server, Service};
 
 use flaw::{CAUGHT_BY, Flaw};
 
@@ -39,10 +39,10 @@ impl Model for Fifth {
         options: &Options,
         observer: Arc<dyn Observer>,
     ) -> io::Result<Box<dyn Server>> {
-        let role = match service {
-            Service::Poem(_) => Role::PoemServer,
-            Service::Transform(_) => Role::TransformServer,
-        };
+        let role = service.role();
+        if matches!(service, Service::Library(_) | Service::Proxy(_)) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let reporter = Reporter::new("fifth", role, options.clock.clone(), observer);
         let limits = options.limits.clone();
         let server = server::Server::start(listener, service, limits, reporter, self.0)?;
