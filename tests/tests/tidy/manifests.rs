@@ -54,8 +54,11 @@ fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
         "poetry" => (vec![], vec![]),
         "models" => ([vec!["poetry"], models()].concat(), vec![]),
         "tests" => (vec!["poetry"], vec!["models"]),
-        "benches" => (vec!["poetry"], [vec!["models"], models()].concat()),
-        "cli" => (vec!["poetry", "models", "measure"], vec!["conformance"]),
+        "benches" => (vec!["poetry"], [vec!["models", "bare"], models()].concat()),
+        "cli" => (
+            vec!["poetry", "models", "measure"],
+            vec!["conformance", "bare"],
+        ),
         _ => (vec!["poetry"], vec![]),
     }
 }
