@@ -24,6 +24,9 @@ const ANCHORS: &[&str] = &[
     "shutdown",
 ];
 
+/// The anchors that a model may have before all four do.
+const ANCHORS_TO_COME: &[&str] = &["find_poem", "share_fetch", "leave"];
+
 #[test]
 fn every_model_has_the_same_files_and_entry_points() {
     for model in models() {
@@ -66,7 +69,9 @@ fn every_model_has_each_anchor_once() {
                     "{}: the anchor {name} holds {lines} lines",
                     file.path
                 );
-                found.push(name);
+                if !ANCHORS_TO_COME.contains(&name.as_str()) {
+                    found.push(name);
+                }
             }
         }
         found.sort();
