@@ -22,8 +22,6 @@ pub(crate) trait Connect: Stream + Sized {
     /// Returns whether both ends are this one socket. TCP can connect a socket to itself if its ephemeral port is the one
     /// it connects to.
     fn is_self_connected(&self) -> bool;
-    /// Closes with a reset, so that no TIME_WAIT holds the port.
-    fn abort(self);
 }
 
 /// The port of a process that connects first.

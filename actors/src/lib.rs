@@ -44,12 +44,13 @@
 //! each actor). It also has supervisors of its own. actix's supervisor calls `restarting` on the *same* value after `stop`,
 //! and a panic drops the actor and its supervisor together; Erlang starts a child with a new state, also after a crash.
 //!
-//! Read `process.rs` first, then `transform_server.rs` and `listener.rs`. The examples `actors_01_process` to
+//! Read `process.rs` first, then `transform_server.rs`, `request_server.rs` and `listener.rs`. The examples `actors_01_process` to
 //! `actors_06_poet` grow from one process to a supervised server and a client; start one with
 //! `cargo run -p quatrain-actors --example actors_01_process`.
 
 mod dial;
 mod ledger;
+mod library_server;
 mod linger;
 mod listener;
 mod messages;
@@ -60,6 +61,7 @@ mod poem_server;
 mod port;
 mod process;
 mod replies;
+mod request_server;
 mod supervisor;
 #[cfg(test)]
 mod testing;
@@ -82,6 +84,7 @@ pub use supervisor::{
 };
 pub use tree::{ChildInfo, Children, WhichChildren, draw_tree};
 // Clients and servers.
+pub use library_server::{serve_library, serve_library_with};
 pub use listener::RunningServer;
 pub use messages::Fetched;
 pub use poem_client::FetchSettings;
@@ -91,6 +94,7 @@ pub use transform_server::{serve_transforms, serve_transforms_with};
 pub use poetry::event::{Interest, Unobserved};
 pub use poetry::{Counts, Event, Kind};
 pub use poetry::{FetchError, FetchFailure, FetchRequest, Limits, Observer, Options, Outcome};
+pub use poetry::{FramedPoem, Library, LibraryService, PoemName};
 pub use poetry::{Pace, Peer, Poem, PoemService, Server, Summary, TransformService, Via};
 
 use std::io;
@@ -130,9 +134,10 @@ impl Model for Actors {
             Service::Transform(service) => {
                 transform_server::serve_transforms_with(listener, service, options, observer)
             }
-            Service::Library(_) | Service::Proxy(_) => {
-                return Err(io::ErrorKind::Unsupported.into());
+            Service::Library(service) => {
+                library_server::serve_library_with(listener, service, options, observer)
             }
+            Service::Proxy(_) => return Err(io::ErrorKind::Unsupported.into()),
         }?))
     }
 

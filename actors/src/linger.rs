@@ -10,7 +10,7 @@ use crate::ledger::Ledger;
 use crate::monitor::Reason;
 use crate::port::{Stream, Tcp, TcpEvent};
 use crate::process::{Me, Name, Next, Process, Received};
-use crate::replies::Replies;
+use crate::replies::{Batch, Replies};
 
 /// A lingering close under way.
 pub(crate) struct Linger {
@@ -49,20 +49,20 @@ impl Linger {
 
 /// The heir of a connection that crashed: writes the replies to the requests before the crash, lingers, and closes. It
 /// answers no further request, and no handler of the crashed state runs again.
-pub(crate) struct LastReplies<S> {
+pub(crate) struct LastReplies<S, B> {
     ledger: Ledger,
-    replies: Replies,
+    replies: Replies<B>,
     linger: Option<Linger>,
     peer_finished: bool,
     closes: CloseReason,
     stream: PhantomData<fn() -> S>,
 }
 
-impl<S: Stream> LastReplies<S> {
+impl<S: Stream, B: Batch> LastReplies<S, B> {
     /// Hands the port of a crashed connection to a new heir.
     pub(crate) fn take_over<P>(
         ledger: Ledger,
-        replies: Replies,
+        replies: Replies<B>,
         peer_finished: bool,
         me: &mut Me<'_, P>,
     ) where
@@ -111,15 +111,20 @@ impl<S: Stream> LastReplies<S> {
     }
 }
 
-impl<S: Stream> Process for LastReplies<S> {
+impl<S: Stream, B: Batch> Process for LastReplies<S, B> {
     type Message = Infallible;
     type Port = Tcp<S>;
     const MAILBOX: usize = 1;
 
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         me.trap_exits();
-        let written = self.replies.write_new(&self.ledger, me);
-        self.on_written(written.map(|()| 0), me)
+        me.port.set_active(false);
+        me.after(self.ledger.limits().write_timeout);
+        let written = match self.replies.is_empty() {
+            true => Ok(0),
+            false => self.replies.write_more(&self.ledger, me),
+        };
+        self.on_written(written, me)
     }
 
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
@@ -152,7 +157,10 @@ impl<S: Stream> Process for LastReplies<S> {
         }
     }
 
-    fn terminate(&mut self, reason: &Reason, _: &mut Me<'_, Self>) {
+    fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {
+        if !self.replies.is_empty() {
+            me.port.reset();
+        }
         self.ledger.failed(self.replies.owed());
         self.ledger.closed(match reason {
             Reason::Killed => CloseReason::Cut,

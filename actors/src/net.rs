@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::dial::Connect;
-use crate::port::{Listen, Stream};
+use crate::port::{IoData, Listen, Stream};
 use crate::timers::Timers;
 
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -93,11 +93,6 @@ impl Connect for Socket {
             _ => false,
         }
     }
-
-    fn abort(self) {
-        // If this fails, the close is an ordinary one.
-        let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
-    }
 }
 
 impl Stream for Socket {
@@ -110,17 +105,26 @@ impl Stream for Socket {
     }
 
     #[inline]
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.0.try_write(bytes) {
+    fn try_write(&mut self, data: IoData<'_>) -> io::Result<usize> {
+        let taken = match data {
+            IoData::Binary(bytes) => self.0.try_write(bytes),
+            IoData::List(list) => self.0.try_write_vectored(list),
+        };
+        match taken {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             taken => taken,
         }
     }
 
-    fn try_write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write_unannounced(&mut self, data: IoData<'_>) -> io::Result<usize> {
         // Bypasses tokio, which makes no system call until the socket is announced writable. Linux announces it only when
         // a third of the send buffer is free.
-        match SockRef::from(&self.0).send(bytes) {
+        let socket = SockRef::from(&self.0);
+        let taken = match data {
+            IoData::Binary(bytes) => socket.send(bytes),
+            IoData::List(list) => socket.send_vectored(list),
+        };
+        match taken {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             taken => taken,
         }
@@ -134,6 +138,11 @@ impl Stream for Socket {
     fn finish(&mut self) {
         // This fails only if the connection is gone, which the next read reports.
         let _ = SockRef::from(&self.0).shutdown(net::Shutdown::Write);
+    }
+
+    fn abort(self) {
+        // If this fails, the close is an ordinary one.
+        let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -143,8 +143,10 @@ impl<S: Stream> Process for Connection<S> {
         }
     }
 
-    fn terminate(&mut self, reason: &Reason, _: &mut Me<'_, Self>) {
+    fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {
         if !self.answered {
+            // FIN would make a part of the poem look complete (S21).
+            me.port.reset();
             self.ledger.failed(1);
         }
         if let Reason::Crash(message) = reason {

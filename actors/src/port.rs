@@ -1,7 +1,7 @@
 //! Ports: a process's connection to the outside world. Events at a port are received like messages, with their bytes
 //! lent; in Erlang such a port is *active*. The real sockets are in `net`.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
@@ -30,15 +30,40 @@ impl Port for NoPort {
 pub(crate) trait Stream: Unpin + 'static {
     /// Reads the available bytes. `Ok(0)` means that the peer has finished sending.
     fn poll_read(&mut self, turn: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
-    /// Writes a prefix of `bytes` without waiting. `Ok(0)` means that nothing can be written now.
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Writes a prefix of `data` without waiting. `Ok(0)` means that nothing can be written now.
+    fn try_write(&mut self, data: IoData<'_>) -> io::Result<usize>;
     /// Writes like [`Stream::try_write`], but also into room that [`Stream::poll_writable`] has not announced. The kernel
     /// does not announce a little room.
-    fn try_write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    fn try_write_unannounced(&mut self, data: IoData<'_>) -> io::Result<usize>;
     /// Waits until [`Stream::try_write`] can write a byte.
     fn poll_writable(&mut self, turn: &mut Context<'_>) -> Poll<()>;
     /// Sends FIN after the bytes written so far.
     fn finish(&mut self);
+    /// Closes with a reset: the peer cannot take what it has received for complete, and no TIME_WAIT holds the port.
+    fn abort(self);
+}
+
+/// Bytes to write in one call: Erlang's iodata, a binary or a list of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum IoData<'a> {
+    Binary(&'a [u8]),
+    List(&'a [IoSlice<'a>]),
+}
+
+impl IoData<'_> {
+    #[inline]
+    fn len(&self) -> usize {
+        match self {
+            Self::Binary(bytes) => bytes.len(),
+            Self::List(list) => list.iter().map(|bytes| bytes.len()).sum(),
+        }
+    }
+}
+
+impl<'a> From<&'a [u8]> for IoData<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Binary(bytes)
+    }
 }
 
 /// An event of a [`Tcp`] port: Erlang's `{tcp, Socket, Data}`, `{tcp_closed, Socket}` and `{tcp_error, Socket, Reason}`,
@@ -155,18 +180,19 @@ impl<S> Tcp<S> {
 }
 
 impl<S: Stream> Tcp<S> {
-    /// Writes as many of `bytes` as the stream takes now, and returns their number. After a short write the port announces with
+    /// Writes as much of `data` as the stream takes now, and returns their number. After a short write the port announces with
     /// [`TcpEvent::Writable`] that it can take more.
     ///
     /// # Errors
     /// The connection broke.
     #[inline]
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write<'d>(&mut self, data: impl Into<IoData<'d>>) -> io::Result<usize> {
+        let data = data.into();
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let taken = stream.try_write(bytes)?;
-        self.blocked = taken < bytes.len();
+        let taken = stream.try_write(data)?;
+        self.blocked = taken < data.len();
         if self.blocked && std::mem::take(&mut self.unannounced) && taken == 0 {
-            return self.write_unannounced(bytes);
+            return self.write_unannounced(data);
         }
         Ok(taken)
     }
@@ -180,10 +206,14 @@ impl<S: Stream> Tcp<S> {
     /// # Errors
     /// The connection broke.
     #[cold]
-    pub(crate) fn write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write_unannounced<'d>(
+        &mut self,
+        data: impl Into<IoData<'d>>,
+    ) -> io::Result<usize> {
+        let data = data.into();
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let taken = stream.try_write_unannounced(bytes)?;
-        self.blocked = taken < bytes.len();
+        let taken = stream.try_write_unannounced(data)?;
+        self.blocked = taken < data.len();
         self.unannounced = !self.blocked;
         Ok(taken)
     }
@@ -193,6 +223,11 @@ impl<S: Stream> Tcp<S> {
         if let Some(stream) = &mut self.stream {
             stream.finish();
         }
+    }
+
+    /// Closes the port with a reset, so that the peer cannot take what it has received for complete.
+    pub(crate) fn reset(&mut self) {
+        self.release().stream.into_iter().for_each(S::abort);
     }
 }
 

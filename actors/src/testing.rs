@@ -13,7 +13,7 @@ use crate::NAME;
 use crate::dial::Connect;
 use crate::ledger::{ConnectionContext, Ledger};
 use crate::listener::Protocol;
-use crate::port::{Stream, Tcp};
+use crate::port::{IoData, Stream, Tcp};
 use crate::process::{Node, ProcessRef, TestClock};
 
 /// The end of a pipe that a process owns.
@@ -36,6 +36,8 @@ struct Shared {
     fin: bool,
     /// Whether the process closed it.
     closed: bool,
+    /// Whether the process reset it.
+    reset: bool,
     /// The next writes that panic.
     traps: usize,
     /// Whether the process reads an error instead of bytes.
@@ -98,6 +100,11 @@ impl Peer {
         (shared.fin, shared.closed)
     }
 
+    /// Returns whether the process reset the connection.
+    pub(crate) fn was_reset(&self) -> bool {
+        lock(&self.0).reset
+    }
+
     fn change(&self, change: impl FnOnce(&mut Shared)) {
         let mut shared = lock(&self.0);
         change(&mut shared);
@@ -129,7 +136,8 @@ impl Stream for Pipe {
         Poll::Ready(Ok(count))
     }
 
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, data: IoData<'_>) -> io::Result<usize> {
+        let bytes = bytes_of(data);
         let mut shared = lock(&self.0);
         if let Some(left) = shared.traps.checked_sub(1) {
             shared.traps = left;
@@ -141,8 +149,9 @@ impl Stream for Pipe {
         Ok(count)
     }
 
-    fn try_write_unannounced(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let announced = self.try_write(bytes)?;
+    fn try_write_unannounced(&mut self, data: IoData<'_>) -> io::Result<usize> {
+        let announced = self.try_write(data)?;
+        let bytes = bytes_of(data);
         let rest = &bytes[announced..];
         let mut shared = lock(&self.0);
         let count = rest.len().min(shared.unannounced);
@@ -162,6 +171,20 @@ impl Stream for Pipe {
 
     fn finish(&mut self) {
         lock(&self.0).fin = true;
+    }
+
+    fn abort(self) {
+        lock(&self.0).reset = true;
+    }
+}
+
+fn bytes_of(data: IoData<'_>) -> Vec<u8> {
+    match data {
+        IoData::Binary(bytes) => bytes.to_vec(),
+        IoData::List(list) => list
+            .iter()
+            .flat_map(|bytes| bytes.iter().copied())
+            .collect(),
     }
 }
 
@@ -209,8 +232,6 @@ impl Connect for Pipe {
     fn is_self_connected(&self) -> bool {
         lock(&self.0).is_self_connected
     }
-
-    fn abort(self) {}
 }
 
 /// One connection of a server, without the server.

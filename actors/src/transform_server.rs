@@ -1,25 +1,15 @@
-//! The transform server (Part 12): netstrings in, netstrings out, one process for each connection. A connection answers one
-//! request, or with keep-alive any number (S3–S7). A request goes through `data`, `answer_requests`, `deliver` and
-//! `after_delivery`.
+//! The transform server (Part 12): netstrings in, netstrings out (S3–S7). The processes of its connections are in
+//! `request_server`; here is how one request is answered.
 
-use std::convert::Infallible;
 use std::io;
-use std::marker::PhantomData;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use poetry::event::Unobserved;
-use poetry::netstring::Decoder;
-use poetry::{CloseReason, Observer, Options, Refusal, Role, TransformService};
+use poetry::{Observer, Options, Refusal, Role, TransformService};
 
-use crate::ledger::Ledger;
-use crate::linger::{LastReplies, Linger};
-use crate::listener::{self, Protocol, RunningServer};
-use crate::monitor::Reason;
-use crate::port::{Kept, Stream, Tcp, TcpEvent};
-use crate::process::{Me, Next, Process, Received};
-use crate::replies::Replies;
+use crate::listener::{self, RunningServer};
+use crate::request_server::Answers;
 
 /// Serves transforms on `listener` until the server is shut down or dropped: in one thread, with the default limits.
 ///
@@ -53,295 +43,26 @@ pub fn serve_transforms_with(
     options: &Options,
     observer: Arc<dyn Observer>,
 ) -> io::Result<RunningServer> {
-    let protocol = Transforms(Arc::new(service));
-    listener::serve(listener, protocol, Role::TransformServer, options, observer)
+    let service = Arc::new(service);
+    listener::serve(listener, service, Role::TransformServer, options, observer)
 }
 
-#[derive(Clone)]
-struct Transforms(Arc<TransformService>);
+impl Answers for TransformService {
+    /// Netstrings, one after another.
+    type Replies = Vec<u8>;
 
-impl Protocol for Transforms {
-    type Connection<S: Stream> = Connection<S>;
-
-    fn connection<S: Stream>(&self, ledger: Ledger) -> Connection<S> {
-        Connection {
-            decoder: Decoder::new(ledger.limits().frame_bytes_max),
-            service: Arc::clone(&self.0),
-            ledger,
-            phase: Phase::Open,
-            replies: Replies::default(),
-            answering: false,
-            begun: None,
-            peer_finished: false,
-            draining: false,
-            stream: PhantomData,
-        }
-    }
-}
-
-/// The state of one connection.
-struct Connection<S> {
-    service: Arc<TransformService>,
-    ledger: Ledger,
-    decoder: Decoder,
-    phase: Phase,
-    replies: Replies,
-    /// Whether a request is being answered. If that panics, this request has failed.
-    answering: bool,
-    /// When the first byte of an incomplete request arrived (S18).
-    begun: Option<Duration>,
-    peer_finished: bool,
-    /// Whether the server is shutting down: requests in flight are finished, and no other is begun (S21).
-    draining: bool,
-    stream: PhantomData<fn() -> S>,
-}
-
-enum Phase {
-    /// Requests are read and answered.
-    Open,
-    /// Nothing more is answered; the connection closes once its replies are delivered.
-    Closing(CloseReason),
-    /// FIN is sent, and the peer's input is read and discarded (S7).
-    Lingering(CloseReason, Linger),
-}
-
-impl<S: Stream> Process for Connection<S> {
-    type Message = Infallible;
-    type Port = Tcp<S>;
-    const MAILBOX: usize = 1;
-    const REPORTS_CRASHES: bool = true;
-
-    fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
-        me.trap_exits();
-        me.after(self.ledger.limits().idle_timeout);
-        Next::Receive
+    fn keep_alive(&self) -> bool {
+        self.keep_alive
     }
 
     #[inline]
-    fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
-        match received {
-            Received::Port(TcpEvent::Data(bytes)) => self.data(bytes, me),
-            Received::Port(TcpEvent::Kept(kept)) => self.kept(kept, me),
-            Received::Port(TcpEvent::Writable) => {
-                let written = self.replies.write_more(&self.ledger, me);
-                self.on_written(written, me)
-            }
-            Received::Port(TcpEvent::Closed | TcpEvent::Error(_)) | Received::Timeout
-                if matches!(self.phase, Phase::Lingering(..)) =>
-            {
-                Next::Exit(Reason::Normal)
-            }
-            Received::Port(TcpEvent::Closed) => self.peer_finished(me),
-            Received::Port(TcpEvent::Error(_)) => self.close(CloseReason::Reset),
-            Received::Timeout => self.time_out(me),
-            Received::Exit(exit) => self.shut_down(exit.reason, me),
-            Received::Down(_) => Next::Receive,
-            Received::Message(never) => match never {},
-        }
-    }
-
-    fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {
-        if let Reason::Crash(message) = reason {
-            return self.hand_over(message, me);
-        }
-        self.ledger.failed(self.replies.owed());
-        self.ledger.closed(match (reason, &self.phase) {
-            (Reason::Killed, _) => CloseReason::Cut,
-            (_, Phase::Closing(reason) | Phase::Lingering(reason, _)) => *reason,
-            (_, Phase::Open) => CloseReason::Done,
-        });
-    }
-}
-
-impl<S: Stream> Connection<S> {
-    #[inline]
-    fn data(&mut self, bytes: &[u8], me: &mut Me<'_, Self>) -> Next {
-        self.ledger.read(bytes.len());
-        match &mut self.phase {
-            Phase::Open => {
-                let rest = self.answer_requests(bytes, me);
-                if !rest.is_empty() {
-                    me.port.keep(Kept::new(rest));
-                }
-                self.deliver(me)
-            }
-            Phase::Closing(_) => Next::Receive,
-            Phase::Lingering(_, linger) => linger.drain(bytes.len()),
-        }
-    }
-
-    /// Answers requests that an earlier turn has read and not answered (S24).
-    #[cold]
-    fn kept(&mut self, mut kept: Box<Kept>, me: &mut Me<'_, Self>) -> Next {
-        let rest = self.answer_requests(kept.bytes(), me).len();
-        if rest > 0 {
-            kept.keep_last(rest);
-            me.port.keep(kept);
-        }
-        self.deliver(me)
-    }
-
-    // ANCHOR: answer_requests
-    /// Answers the complete requests in `bytes`: as many as this turn permits (S24), in one-shot only the first, and none
-    /// after one that is refused. Returns the bytes left for the next turn.
-    #[inline]
-    fn answer_requests<'b>(&mut self, bytes: &'b [u8], me: &mut Me<'_, Self>) -> &'b [u8] {
-        let frame_bytes_max = self.ledger.limits().frame_bytes_max;
-        let (mut requests, requests_max) = (0, me.turn_left());
-        self.replies.begin(me);
-        let mut frames = self.decoder.feed(bytes);
-        while requests < requests_max {
-            let answered = match frames.next() {
-                Ok(None) => break,
-                Ok(Some(frame)) => {
-                    self.ledger.request();
-                    self.begun = None;
-                    self.answering = true;
-                    let replies = self.replies.buffer();
-                    self.service.answer(frame, frame_bytes_max, replies)
-                }
-                Err(error) => {
-                    self.ledger.request();
-                    Err(Refusal::from(error))
-                }
-            };
-            self.answering = false;
-            requests += 1;
-            match answered {
-                Ok(()) => self.replies.add(),
-                Err(refusal) => {
-                    self.ledger.refused(refusal);
-                    self.phase = Phase::Closing(CloseReason::Refused);
-                    return &[];
-                }
-            }
-            if !self.service.keep_alive {
-                self.phase = Phase::Closing(CloseReason::Done);
-                return &[];
-            }
-        }
-        let rest = frames.rest();
-        drop(frames);
-        me.use_turn(requests);
-        if self.decoder.is_mid_frame() {
-            self.begun.get_or_insert(me.now());
-        }
-        rest
-    }
-    // ANCHOR_END: answer_requests
-
-    /// Writes the replies at once. If the peer does not take them all, nothing is read until it has (S5).
-    #[inline]
-    fn deliver(&mut self, me: &mut Me<'_, Self>) -> Next {
-        match self.replies.write_new(&self.ledger, me) {
-            Ok(()) => self.after_delivery(me),
-            Err(_) => self.close(CloseReason::Reset),
-        }
-    }
-
-    /// Waits for the next request, or closes, once every reply is delivered.
-    #[inline]
-    fn after_delivery(&mut self, me: &mut Me<'_, Self>) -> Next {
-        if !self.replies.is_empty() {
-            return Next::Receive;
-        }
-        match self.phase {
-            Phase::Closing(reason) => self.linger(reason, me),
-            Phase::Open if self.draining && !self.is_in_flight(me) => {
-                self.linger(CloseReason::Done, me)
-            }
-            Phase::Open => {
-                let limits = self.ledger.limits();
-                match self.begun {
-                    Some(begun) => me.until(begun.saturating_add(limits.request_deadline)),
-                    None if me.port.has_kept() => me.forever(),
-                    None => me.after(limits.idle_timeout),
-                }
-                Next::Receive
-            }
-            Phase::Lingering(..) => Next::Receive,
-        }
-    }
-
-    /// Returns whether a request is partly read, kept for the next turn, or not delivered (S21).
-    fn is_in_flight(&self, me: &Me<'_, Self>) -> bool {
-        self.begun.is_some() || me.port.has_kept() || !self.replies.is_empty()
-    }
-
-    /// The kernel took more of the replies, or the connection broke.
-    fn on_written(&mut self, written: io::Result<usize>, me: &mut Me<'_, Self>) -> Next {
-        if written.is_err() {
-            return self.close(CloseReason::Reset);
-        }
-        if self.replies.is_empty() {
-            me.port.set_active(!self.peer_finished);
-        }
-        self.after_delivery(me)
-    }
-
-    fn linger(&mut self, reason: CloseReason, me: &mut Me<'_, Self>) -> Next {
-        self.decoder.close();
-        if self.peer_finished {
-            return self.close(reason);
-        }
-        self.phase = Phase::Lingering(reason, Linger::start(self.ledger.limits(), me));
-        Next::Receive
-    }
-
-    /// FIN arrived. Between two requests it ends the connection (S6); within a request it is a refusal.
-    fn peer_finished(&mut self, me: &mut Me<'_, Self>) -> Next {
-        self.peer_finished = true;
-        match self.phase {
-            Phase::Open if self.decoder.is_mid_frame() => {
-                self.ledger.request();
-                self.ledger.refused(Refusal::Truncated);
-                self.linger(CloseReason::Refused, me)
-            }
-            Phase::Open => self.linger(CloseReason::Done, me),
-            Phase::Closing(_) | Phase::Lingering(..) => Next::Receive,
-        }
-    }
-
-    fn time_out(&mut self, me: &mut Me<'_, Self>) -> Next {
-        if !self.replies.is_empty() {
-            return match self.replies.write_unannounced(&self.ledger, me) {
-                Ok(0) => self.close(CloseReason::Write),
-                written => self.on_written(written, me),
-            };
-        }
-        self.close(match self.begun {
-            Some(_) => CloseReason::Deadline,
-            None => CloseReason::Idle,
-        })
-    }
-
-    // ANCHOR: shutdown
-    /// The supervisor asks the connection to stop: at once if it is idle, otherwise after its requests in flight (S21).
-    fn shut_down(&mut self, reason: Reason, me: &mut Me<'_, Self>) -> Next {
-        if reason != Reason::Shutdown {
-            // The supervisor has ended.
-            return Next::Exit(Reason::Killed);
-        }
-        if matches!(self.phase, Phase::Open) && !self.is_in_flight(me) {
-            return Next::Exit(Reason::Shutdown);
-        }
-        self.draining = true;
-        Next::Receive
-    }
-    // ANCHOR_END: shutdown
-
-    /// A handler panicked: another process delivers the replies to the requests before the one that crashed (S20).
-    fn hand_over(&mut self, message: &str, me: &mut Me<'_, Self>) {
-        self.ledger.panicked(message);
-        self.ledger.failed(u64::from(self.answering));
-        let replies = std::mem::take(&mut self.replies);
-        LastReplies::take_over(self.ledger.clone(), replies, self.peer_finished, me);
-    }
-
-    /// Closes immediately, without lingering.
-    fn close(&mut self, reason: CloseReason) -> Next {
-        self.phase = Phase::Closing(reason);
-        Next::Exit(Reason::Normal)
+    fn answer(
+        &self,
+        frame: &[u8],
+        frame_bytes_max: usize,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        TransformService::answer(self, frame, frame_bytes_max, replies)
     }
 }
 

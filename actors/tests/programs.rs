@@ -10,8 +10,8 @@ use std::time::Duration;
 use actors::Actors;
 use poetry::event::Unobserved;
 use poetry::{
-    Cancel, Clock, Counts, FetchRequest, Model, Options, Pace, PoemService, Server, Service,
-    TransformService, Via,
+    Cancel, Clock, Counts, FetchRequest, FramedPoem, Library, LibraryService, Model, Options, Pace,
+    PoemService, Server, Service, TransformService, Via,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -41,6 +41,15 @@ fn poem(text: &str, pace: Pace) -> Service {
     Service::Poem(PoemService {
         poem: text.into(),
         pace,
+    })
+}
+
+fn library(poems: &[(&str, &str)], keep_alive: bool) -> Service {
+    let framed = |text: &str| FramedPoem::from(&text.into());
+    let entry = |&(name, text): &(&str, &str)| (name.parse().unwrap(), framed(text));
+    Service::Library(LibraryService {
+        library: Library::new(poems.iter().map(entry).collect()),
+        keep_alive,
     })
 }
 
@@ -104,6 +113,43 @@ fn s5_keep_alive_answers_in_order() {
     let server = serve(transforms(true), &options(2));
     let reply = ask(server.address(), b"7:shout.a,7:shout.b,");
     assert_eq!(reply, b"1:A,1:B,");
+}
+
+#[test]
+fn s8_a_library_answers_pipelined_names_in_order_to_a_client_that_reads_late() {
+    let long = "Stars fall.\n".repeat(1 << 17);
+    let mut options = options(2);
+    options.limits.frame_bytes_max = long.len();
+    let server = serve(library(&[("long", &long), ("a", "A")], true), &options);
+    let mut client = connect(server.address());
+    client.write_all(&b"4:long,1:a,".repeat(5)).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    // The kernel's buffers are full, and the rest of the replies waits.
+    until(&*server, |counts| counts.bytes_out > 0);
+    let mut replies = String::new();
+    client.read_to_string(&mut replies).unwrap();
+    let expected = format!("{}:{long},1:A,", long.len()).repeat(5);
+    assert!(replies == expected);
+    let counts = until(&*server, |counts| counts.closed.done == 1);
+    assert_eq!((counts.requests, counts.answered), (10, 10));
+    assert_eq!(counts.bytes_out, expected.len() as u64);
+}
+
+#[test]
+fn s21_a_poem_that_is_cut_by_a_shutdown_ends_with_a_reset() {
+    let long = "Stars fall.\n".repeat(1 << 20);
+    let mut options = options(1);
+    options.limits.frame_bytes_max = long.len();
+    for service in [library(&[("a", &long)], true), poem(&long, Pace::Fast)] {
+        let server = serve(service, &options);
+        let mut client = connect(server.address());
+        client.write_all(b"1:a,").unwrap();
+        until(&*server, |counts| counts.bytes_out > 0);
+        let summary = server.shutdown(Duration::ZERO);
+        assert_eq!((summary.cut, summary.counters.closed.cut), (1, 1));
+        let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn full(system: &actix::SystemRunner) -> (Socket, net::TcpStream, usize) {
         socket
     });
     let mut taken = 0;
-    while let more @ 1.. = socket.try_write(&[b'x'; 1 << 10]).unwrap() {
+    while let more @ 1.. = socket.try_write(IoData::Binary(&[b'x'; 1 << 10])).unwrap() {
         taken += more;
     }
     assert!(taken > 0);
@@ -43,8 +43,11 @@ fn s18_a_write_into_unannounced_room_is_made_and_counted() {
         if read < taken {
             read += peer.read(&mut buffer).unwrap();
         }
-        assert_eq!(socket.try_write(b"more").unwrap(), 0);
-        match socket.try_write_unannounced(b"more").unwrap() {
+        assert_eq!(socket.try_write(IoData::Binary(b"more")).unwrap(), 0);
+        match socket
+            .try_write_unannounced(IoData::Binary(b"more"))
+            .unwrap()
+        {
             0 => thread::yield_now(),
             more => break more,
         }
@@ -62,7 +65,10 @@ fn s18_a_write_to_a_reset_connection_is_an_error_and_not_a_peer_that_reads_nothi
     // Dropped with unread input, the peer resets the connection.
     drop(peer);
     let begun = Instant::now();
-    while socket.try_write_unannounced(b"more").is_ok() {
+    while socket
+        .try_write_unannounced(IoData::Binary(b"more"))
+        .is_ok()
+    {
         assert!(begun.elapsed() < DEADLINE);
         thread::yield_now();
     }

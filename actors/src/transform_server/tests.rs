@@ -8,6 +8,7 @@ use poetry::{Clock, Limits};
 use proptest::prelude::*;
 
 use super::*;
+use crate::monitor::Reason;
 use crate::testing::Connected;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,11 +17,11 @@ fn connected(keep_alive: bool, window: usize) -> Connected {
     Connected::new(transforms(keep_alive), Limits::default(), window)
 }
 
-fn transforms(keep_alive: bool) -> Transforms {
-    Transforms(Arc::new(TransformService {
+fn transforms(keep_alive: bool) -> Arc<TransformService> {
+    Arc::new(TransformService {
         keep_alive,
         lab: Some(Clock::stopped()),
-    }))
+    })
 }
 
 #[test]
