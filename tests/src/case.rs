@@ -20,6 +20,10 @@ pub enum Role {
     TransformServer,
     /// Sends fetched poems to a transform server.
     TransformClient,
+    /// Serves poems by name.
+    LibraryServer,
+    /// Serves the cached poem of another server.
+    Proxy,
 }
 
 impl Role {
@@ -30,6 +34,8 @@ impl Role {
             Self::PoemClient => "poem_client",
             Self::TransformServer => "transform_server",
             Self::TransformClient => "transform_client",
+            Self::LibraryServer => "library_server",
+            Self::Proxy => "proxy",
         }
     }
 }
@@ -87,18 +93,22 @@ pub struct Case {
 }
 
 /// Declares the cases of one file, each by the name of its function, with the rules it tests and the features it needs:
-/// `closes_on_a_leading_zero [S2 S4] needs [Counters]`.
+/// `closes_on_a_leading_zero [S2 S4] needs [Counters]`. With several roles, each case is tested in each of them.
 macro_rules! cases {
-    ($role:ident: $($name:ident [$($rule:ident)*] $(needs [$($need:ident)*])?,)*) => {
-        pub(super) const CASES: &[$crate::case::Case] = &[$(
-            $crate::case::Case {
-                name: stringify!($name),
-                role: $crate::case::Role::$role,
-                rules: &[$(stringify!($rule)),*],
-                needs: &[$($($crate::case::Need::$need),*)?],
-                run: $name,
-            },
-        )*];
+    ($($role:ident)+: $($name:ident [$($rule:ident)*] $(needs [$($need:ident)*])?,)*) => {
+        pub(super) fn cases() -> Vec<$crate::case::Case> {
+            let roles = [$($crate::case::Role::$role),+];
+            let of_role = |role| [$(
+                $crate::case::Case {
+                    name: stringify!($name),
+                    role,
+                    rules: &[$(stringify!($rule)),*],
+                    needs: &[$($($crate::case::Need::$need),*)?],
+                    run: $name,
+                },
+            )*];
+            roles.into_iter().flat_map(of_role).collect()
+        }
     };
 }
 pub(crate) use cases;
@@ -135,7 +145,7 @@ impl Case {
             .needs
             .contains(&Need::ManyConnections)
             .then(lock_many_connections);
-        let context = Context::new(Arc::clone(subject), seed);
+        let context = Context::new(Arc::clone(subject), self.role, seed);
         verdict(self.rules, seed, move || (self.run)(&context))
     }
 }

@@ -19,6 +19,9 @@ mod server_survives;
 mod server_turns;
 mod server_waits;
 mod transform_falls_back;
+mod transform_panics;
+mod transform_refuses;
+mod transform_replies;
 mod transform_requests;
 
 use crate::case::Case;
@@ -26,26 +29,29 @@ use crate::case::Case;
 /// Every case, file by file.
 pub fn all() -> Vec<Case> {
     [
-        poem_served::CASES,
-        poem_under_pressure::CASES,
-        client_fetches::CASES,
-        client_limits::CASES,
-        client_fails::CASES,
-        client_connects_to_itself::CASES,
-        client_cancels::CASES,
-        client_reports::CASES,
-        server_replies::CASES,
-        server_frames::CASES,
-        server_refuses::CASES,
-        server_closes::CASES,
-        server_limits::CASES,
-        server_waits::CASES,
-        server_turns::CASES,
-        server_survives::CASES,
-        server_stops::CASES,
-        server_counts::CASES,
-        transform_requests::CASES,
-        transform_falls_back::CASES,
+        poem_served::cases(),
+        poem_under_pressure::cases(),
+        client_fetches::cases(),
+        client_limits::cases(),
+        client_fails::cases(),
+        client_connects_to_itself::cases(),
+        client_cancels::cases(),
+        client_reports::cases(),
+        server_replies::cases(),
+        server_frames::cases(),
+        server_refuses::cases(),
+        server_closes::cases(),
+        server_limits::cases(),
+        server_waits::cases(),
+        server_turns::cases(),
+        server_survives::cases(),
+        server_stops::cases(),
+        server_counts::cases(),
+        transform_replies::cases(),
+        transform_refuses::cases(),
+        transform_panics::cases(),
+        transform_requests::cases(),
+        transform_falls_back::cases(),
     ]
     .concat()
 }

@@ -234,6 +234,30 @@ impl Connection {
         Ok(end)
     }
 
+    /// Expects that the peer resets the connection. The bytes before the reset are not checked.
+    ///
+    /// # Errors
+    /// The connection ended by FIN, or stayed open.
+    pub fn expect_reset(&mut self) -> Check {
+        let (bytes, end) = self.receive_to_end()?;
+        ensure(end == End::Reset, || {
+            format!("expected RST, got FIN after {} bytes", bytes.len())
+        })
+    }
+
+    /// Expects that the peer has not reset the connection up to now. A reset after FIN does not change what is received.
+    ///
+    /// # Errors
+    /// It has.
+    pub fn expect_no_reset(&self) -> Check {
+        let error = self.stream.take_error().during("looking for a reset")?;
+        crate::failure::equal(
+            "the error of the connection",
+            &error.map(|error| error.kind()),
+            &None,
+        )
+    }
+
     /// Expects neither bytes nor an end for a moment. The absence of an event cannot be awaited: a wrong subject that is slow
     /// may pass, but a correct one never fails.
     ///
@@ -263,6 +287,20 @@ impl Connection {
                 "expected no bytes, got '{}'",
                 shown(&buffer[..read])
             ))),
+        }
+    }
+
+    /// Waits until bytes, or the end of the connection, can be read, without consuming them.
+    ///
+    /// # Errors
+    /// Nothing came for [`WAIT_MAX`].
+    pub fn wait_readable(&self) -> Check {
+        match self.stream.peek(&mut [0]) {
+            Err(error) if !is_reset(&error) => Err(Failure::Broken(format!(
+                "expected bytes, got {}",
+                describe(&error)
+            ))),
+            _ => Ok(()),
         }
     }
 

@@ -6,10 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poetry::event::Interest;
-use poetry::{Clock, Limits, Pace, Poem, PoemService, Service, TransformService};
+use poetry::library::{FramedPoem, Library, Poems};
+use poetry::{Clock, Counts, LibraryService, Limits, Pace, Peer, Poem, PoemService, ProxyService};
+use poetry::{Service, TransformService};
 
-use crate::case::Need;
+use crate::case::{Need, Role};
+use crate::exchanges::Exchanges;
 use crate::failure::{Check, During};
+use crate::fake_servers::{FakeServer, Serves};
 use crate::fetching::Fetcher;
 use crate::journal::Journal;
 use crate::running::RunningServer;
@@ -19,13 +23,25 @@ use crate::subject::{ServerConfig, Subject};
 #[derive(Clone)]
 pub struct Context {
     subject: Arc<Subject>,
+    role: Role,
     seed: u64,
+    exchanges: Arc<Exchanges>,
 }
 
 impl Context {
-    /// Creates the context of a case for `subject`; its randomness is derived from `seed`.
-    pub fn new(subject: Arc<Subject>, seed: u64) -> Self {
-        Self { subject, seed }
+    /// Creates the context of a case that tests `subject` in `role`; its randomness is derived from `seed`.
+    pub fn new(subject: Arc<Subject>, role: Role, seed: u64) -> Self {
+        Self {
+            subject,
+            role,
+            seed,
+            exchanges: Arc::new(Exchanges::new(role)),
+        }
+    }
+
+    /// Returns the role under test.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// Returns the subject's name.
@@ -38,22 +54,90 @@ impl Context {
         fastrand::Rng::with_seed(self.seed)
     }
 
-    /// Prepares a transform server that answers one request per connection.
-    pub fn one_shot(&self) -> Setup {
-        self.setup(Service::Transform(TransformService::default()))
+    /// Returns the bytes of a request to the framed server under test: to [`Context::one_shot`] or [`Context::keep_alive`].
+    /// The reply is `text` in upper case.
+    ///
+    /// # Panics
+    /// If a library without this poem has already been set up.
+    pub fn request(&self, text: &str) -> Vec<u8> {
+        self.exchanges.request(text)
     }
 
-    /// Prepares a transform server that answers any number of requests per connection.
+    /// Returns a request that the framed server under test refuses although it is one netstring.
+    pub fn refused_request(&self) -> Vec<u8> {
+        self.exchanges.refused_request()
+    }
+
+    /// Returns how many requests were refused for the reason of [`Context::refused_request`].
+    pub fn refused(&self, counts: &Counts) -> u64 {
+        self.exchanges.refused(counts)
+    }
+
+    /// Prepares the framed server under test: in the role of the library server a library with the requested poems, else a
+    /// transform server. It answers one request per connection.
+    pub fn one_shot(&self) -> Setup {
+        self.framed(false)
+    }
+
+    /// Prepares the same as [`Context::one_shot`], but it answers any number of requests per connection.
     pub fn keep_alive(&self) -> Setup {
-        self.setup(Service::Transform(TransformService {
-            keep_alive: true,
-            lab: None,
+        self.framed(true)
+    }
+
+    fn framed(&self, keep_alive: bool) -> Setup {
+        self.setup(match self.role {
+            Role::LibraryServer => Service::Library(LibraryService {
+                library: self.exchanges.serve(),
+                keep_alive,
+            }),
+            _ => Service::Transform(TransformService {
+                keep_alive,
+                lab: None,
+            }),
+        })
+    }
+
+    /// Prepares a library of these poems, each with its name, that answers one request per connection.
+    ///
+    /// # Panics
+    /// If a name is not a poem's name.
+    pub fn library(&self, poems: &[(&str, &str)]) -> Setup {
+        self.library_with(poems, false)
+    }
+
+    /// Prepares the same as [`Context::library`], but it answers any number of requests per connection.
+    ///
+    /// # Panics
+    /// If a name is not a poem's name.
+    pub fn library_keep_alive(&self, poems: &[(&str, &str)]) -> Setup {
+        self.library_with(poems, true)
+    }
+
+    fn library_with(&self, poems: &[(&str, &str)], keep_alive: bool) -> Setup {
+        let library = Library::new(framed_poems(poems));
+        self.setup(Service::Library(LibraryService {
+            library,
+            keep_alive,
         }))
     }
 
-    /// Prepares a poem server that serves `poem` at once.
+    /// Prepares a proxy that caches the poem of the server at `upstream` for ever.
+    pub fn proxy(&self, upstream: impl Into<Peer>) -> Setup {
+        self.setup(Service::Proxy(ProxyService {
+            upstream: upstream.into(),
+            ttl: None,
+        }))
+    }
+
+    /// Prepares a server of `poem` at once: in the role of the proxy a proxy of a fake server with this poem, else a poem
+    /// server.
     pub fn poem(&self, poem: &str) -> Setup {
-        self.poem_with_pace(poem, Pace::Fast)
+        if self.role != Role::Proxy {
+            return self.poem_with_pace(poem, Pace::Fast);
+        }
+        let mut setup = self.proxy(Peer::unresolved("upstream", "not started"));
+        setup.upstream = Some(poem.to_owned());
+        setup
     }
 
     /// Prepares a poem server that serves `poem` in chunks.
@@ -79,6 +163,7 @@ impl Context {
             address: ([127, 0, 0, 1], 0).into(),
             listener: None,
             interest: Interest::ALL,
+            upstream: None,
         }
     }
 
@@ -128,6 +213,20 @@ pub struct Setup {
     address: SocketAddr,
     listener: Option<TcpListener>,
     interest: Interest,
+    /// The poem of the fake server that the proxy fetches from, if the set-up starts one.
+    upstream: Option<String>,
+}
+
+/// Returns poems as a library holds them.
+///
+/// # Panics
+/// If a name is not a poem's name.
+pub(crate) fn framed_poems(poems: &[(&str, &str)]) -> Poems {
+    let framed = |&(name, poem): &(&str, &str)| {
+        let name = name.parse().expect("a poem's name");
+        (name, FramedPoem::from(&Poem::from(poem)))
+    };
+    poems.iter().map(framed).collect()
 }
 
 impl Setup {
@@ -176,12 +275,25 @@ impl Setup {
         self
     }
 
+    /// Sets how long the proxy serves a poem after its arrival.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        if let Service::Proxy(service) = &mut self.service {
+            service.ttl = Some(ttl);
+        }
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
     /// It did not start, or the subject lacks a feature that the setup needs.
-    pub fn start(self) -> Check<RunningServer> {
+    pub fn start(mut self) -> Check<RunningServer> {
         let journal = Arc::new(Journal::new(self.interest));
+        let upstream = self.start_upstream()?;
+        let library = match &self.service {
+            Service::Library(service) => Some(service.library.clone()),
+            _ => None,
+        };
         let (address, server) = self.subject.serve(ServerConfig {
             service: self.service,
             limits: self.limits,
@@ -191,6 +303,20 @@ impl Setup {
             journal: Arc::clone(&journal),
         })?;
         let has_counters = self.subject.offers(Need::Counters);
-        Ok(RunningServer::new(address, server, journal, has_counters))
+        let mut running = RunningServer::new(address, server, journal, has_counters);
+        running.library = library;
+        running.upstream = upstream;
+        Ok(running)
+    }
+
+    fn start_upstream(&mut self) -> Check<Option<FakeServer>> {
+        let Some(poem) = self.upstream.take() else {
+            return Ok(None);
+        };
+        let upstream = FakeServer::start(Serves(poem.into()))?;
+        if let Service::Proxy(service) = &mut self.service {
+            service.upstream = upstream.address().into();
+        }
+        Ok(Some(upstream))
     }
 }

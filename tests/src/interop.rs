@@ -60,8 +60,8 @@ impl InteropCase {
         poems: &Arc<[String]>,
         seed: u64,
     ) -> Verdict {
-        let client = Context::new(Arc::clone(client), seed);
-        let servers = Context::new(Arc::clone(servers), seed);
+        let client = Context::new(Arc::clone(client), Role::PoemClient, seed);
+        let servers = Context::new(Arc::clone(servers), Role::TransformServer, seed);
         let poems = Arc::clone(poems);
         verdict(self.rules, seed, move || {
             (self.run)(&client, &servers, &poems)

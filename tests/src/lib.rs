@@ -10,6 +10,7 @@
 //! | [`cases`] | all cases |
 //! | [`subject`] | the implementation under test: a model in this process, or a command |
 //! | [`context`], [`running`], [`fetching`] | the subject's servers and clients, as a case uses them |
+//! | `exchanges` | requests that mean the same to a transform server and to a library server |
 //! | [`connection`], [`wire`] | a raw socket and the wire format, without the subject's encoder and decoder |
 //! | [`peers`] | hostile and slow clients |
 //! | [`fake_servers`] | hostile and slow servers, and well-behaved ones for comparison |
@@ -24,6 +25,7 @@ pub mod cases;
 pub mod connection;
 pub mod context;
 pub mod coverage;
+mod exchanges;
 pub mod failure;
 pub mod fake_servers;
 pub mod fetching;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use poetry::{Counts, Summary};
+use poetry::{Counts, Library, Summary};
 
 use crate::WAIT_MAX;
 use crate::connection::Connection;
+use crate::context::framed_poems;
 use crate::failure::{Check, During, Failure, ensure};
+use crate::fake_servers::FakeServer;
 use crate::journal::Journal;
 use crate::subject::process::Process;
 
@@ -27,6 +29,10 @@ pub struct RunningServer {
     server: Server,
     journal: Arc<Journal>,
     has_counters: bool,
+    /// The same library as that of the server, if it is a library server.
+    pub(crate) library: Option<Library>,
+    /// The fake server that a proxy fetches from.
+    pub(crate) upstream: Option<FakeServer>,
 }
 
 /// How often the counts are polled when no event announces a change.
@@ -44,6 +50,8 @@ impl RunningServer {
             server,
             journal,
             has_counters,
+            library: None,
+            upstream: None,
         }
     }
 
@@ -79,6 +87,29 @@ impl RunningServer {
         };
         counts.check().during("S23, while it runs")?;
         Ok(counts)
+    }
+
+    /// Replaces all poems of the library. Requests that are sent afterwards are answered with the new ones.
+    ///
+    /// # Errors
+    /// It has no library, or the command cannot reload it.
+    ///
+    /// # Panics
+    /// If a name is not a poem's name.
+    pub fn reload(&self, poems: &[(&str, &str)]) -> Check {
+        let poems = framed_poems(poems);
+        match (&self.server, &self.library) {
+            (Server::InProcess(_), Some(library)) => {
+                library.replace(poems);
+                Ok(())
+            }
+            (Server::Command(process), Some(_)) => {
+                process.reload(&poems)?;
+                // The command obeys signals in order: once it has counted, it has reloaded.
+                self.counts().map(drop)
+            }
+            (_, None) => Err(Failure::Needs("a library".to_owned())),
+        }
     }
 
     /// Waits until the counts satisfy `enough`.

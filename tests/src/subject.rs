@@ -105,13 +105,16 @@ impl Subject {
         if config.threads != 1 {
             self.require(Need::Threads)?;
         }
-        if let Service::Transform(service) = &config.service {
-            if service.keep_alive {
-                self.require(Need::KeepAlive)?;
-            }
-            if service.lab.is_some() {
-                self.require(Need::Lab)?;
-            }
+        let (keep_alive, lab) = match &config.service {
+            Service::Transform(service) => (service.keep_alive, service.lab.is_some()),
+            Service::Library(service) => (service.keep_alive, false),
+            Service::Poem(_) | Service::Proxy(_) => (false, false),
+        };
+        if keep_alive {
+            self.require(Need::KeepAlive)?;
+        }
+        if lab {
+            self.require(Need::Lab)?;
         }
         match self {
             Self::InProcess(subject) => subject.serve(config),
@@ -161,7 +164,13 @@ impl InProcess {
         let server = self
             .model
             .serve(listener, config.service, &options, config.journal);
-        let server = server.during("starting the server")?;
+        let server = match server {
+            // A model may lack a role, but then has no server of it at all.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                return Err(Failure::Needs("a server of this role".to_owned()));
+            }
+            server => server.during("starting the server")?,
+        };
         crate::failure::equal("the server's address", &server.address(), &address)?;
         Ok((address, Server::InProcess(server)))
     }

@@ -1,4 +1,4 @@
-//! The transform server's lingering close (S7): unread input in the socket never destroys a reply, and the drain is
+//! The lingering close of a framed server (S7): unread input in the socket never destroys a reply, and the drain is
 //! bounded in time and in bytes.
 
 use std::time::Duration;
@@ -10,9 +10,9 @@ use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal};
 use crate::peers::{LeavesUnreadInput, SendsForever};
-use crate::wire::{netstring, request, text};
+use crate::wire::{netstring, text};
 
-cases! { TransformServer:
+cases! { TransformServer LibraryServer:
     a_reply_survives_unread_input [S7],
     a_long_reply_survives_unread_input [S7],
     a_refusal_with_unread_input_ends_in_fin_not_in_a_reset [S7],
@@ -24,21 +24,23 @@ cases! { TransformServer:
 }
 
 fn a_reply_survives_unread_input(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
     let server = context.one_shot().start()?;
-    let mut client = LeavesUnreadInput.send(server.address(), &request("shout", "ahoy"))?;
+    let mut client = LeavesUnreadInput.send(server.address(), &ahoy)?;
     client.expect_last("the reply", b"4:AHOY,")
 }
 
 fn a_long_reply_survives_unread_input(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
     let poem = text(99_000);
-    let mut client = LeavesUnreadInput.send(server.address(), &request("shout", &poem))?;
+    let request = context.request(&poem);
+    let server = context.one_shot().start()?;
+    let mut client = LeavesUnreadInput.send(server.address(), &request)?;
     client.expect_last("the reply", &netstring(poem.to_uppercase()))
 }
 
 fn a_refusal_with_unread_input_ends_in_fin_not_in_a_reset(context: &Context) -> Check {
     let server = context.one_shot().start()?;
-    let mut client = LeavesUnreadInput.send(server.address(), &request("sing", "ahoy"))?;
+    let mut client = LeavesUnreadInput.send(server.address(), &context.refused_request())?;
     client.expect_fin()
 }
 
@@ -69,21 +71,22 @@ fn drains_after(context: &Context, request: &[u8], reply: &[u8]) -> Check {
 }
 
 fn client_input_after_the_reply_is_drained(context: &Context) -> Check {
-    drains_after(context, &request("shout", "ahoy"), b"4:AHOY,")
+    drains_after(context, &context.request("ahoy"), b"4:AHOY,")
 }
 
 fn client_input_after_a_refusal_is_drained(context: &Context) -> Check {
-    drains_after(context, &request("sing", "ahoy"), b"")
+    drains_after(context, &context.refused_request(), b"")
 }
 
 fn a_client_that_never_closes_is_closed_after_the_linger_timeout(context: &Context) -> Check {
     let short = Duration::from_millis(150);
+    let ahoy = context.request("ahoy");
     let server = context
         .one_shot()
         .limits(|limits| limits.linger_timeout = short)
         .start()?;
     let mut client = server.connect()?;
-    client.send(&request("shout", "ahoy"))?;
+    client.send(&ahoy)?;
     client.expect_last("the reply", b"4:AHOY,")?;
     let counts = server.settled(1)?;
     drop(client);
@@ -92,13 +95,14 @@ fn a_client_that_never_closes_is_closed_after_the_linger_timeout(context: &Conte
 
 fn an_endless_sender_is_closed_after_the_linger_bytes(context: &Context) -> Check {
     const BYTES_MAX: usize = 100_000;
+    let ahoy = context.request("ahoy");
     let set_up = context.one_shot().limits(|limits| {
         limits.linger_timeout = Duration::from_secs(600);
         limits.linger_bytes_max = BYTES_MAX;
     });
     let server = set_up.start()?;
     let mut client = server.connect()?;
-    client.send(&request("shout", "ahoy"))?;
+    client.send(&ahoy)?;
     client.expect_last("the reply", b"4:AHOY,")?;
     let sent = SendsForever.until_closed(&mut client);
     sent.ok_or(Failure::broken(
@@ -115,8 +119,8 @@ fn an_endless_sender_is_closed_after_the_linger_bytes(context: &Context) -> Chec
 }
 
 fn drained_bytes_are_counted_as_read(context: &Context) -> Check {
+    let request = context.request("ahoy");
     let server = context.one_shot().start()?;
-    let request = request("shout", "ahoy");
     let mut client = LeavesUnreadInput.send(server.address(), &request)?;
     client.half_close()?;
     client.expect_last("the reply", b"4:AHOY,")?;

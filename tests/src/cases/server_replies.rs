@@ -1,4 +1,4 @@
-//! The transform server's replies (S3, S5, S6): one in one-shot, all of them in order in keep-alive, even if the client
+//! The replies of a framed server (S3, S5, S6, S8): one in one-shot, all of them in order in keep-alive, even if the client
 //! has half-closed.
 
 use crate::case::cases;
@@ -6,14 +6,10 @@ use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, equal, same_bytes};
 use crate::peers::{HalfCloses, PipelinesMany};
-use crate::wire::{NON_ASCII, netstring, request, text, transformed};
+use crate::wire::{netstring, text};
 
-cases! { TransformServer:
+cases! { TransformServer LibraryServer:
     replies_with_one_netstring_then_closes [S3],
-    applies_each_transform [S3] needs [KeepAlive],
-    splits_the_request_at_its_first_dot [S3],
-    answers_an_empty_poem_with_an_empty_reply [S4],
-    transforms_a_non_ascii_poem [S2 S3],
     answers_only_the_first_of_two_requests_in_one_segment [S5],
     answers_only_the_first_of_two_requests_in_two_segments [S5] needs [Counters],
     one_shot_discards_garbage_after_the_first_request [S5] needs [Counters],
@@ -31,59 +27,28 @@ cases! { TransformServer:
 }
 
 fn replies_with_one_netstring_then_closes(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
-    client.send(&request("shout", "ahoy"))?;
+    client.send(&ahoy)?;
     client.expect_last("the reply", b"4:AHOY,")
 }
 
-fn applies_each_transform(context: &Context) -> Check {
-    let server = context.keep_alive().start()?;
-    let mut client = server.connect()?;
-    for transform in ["cummingsify", "shout", "reverse"] {
-        for poem in ["One\nTwo\nThree\n", "no newline", NON_ASCII] {
-            client.send(&request(transform, poem))?;
-            client.expect_reply(&transformed(transform, poem))?;
-        }
-    }
-    Ok(())
-}
-
-fn splits_the_request_at_its_first_dot(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
-    let mut client = server.connect()?;
-    client.send(&netstring("shout.the end. or. not."))?;
-    client.expect_last("the reply", &netstring("THE END. OR. NOT."))
-}
-
-fn answers_an_empty_poem_with_an_empty_reply(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
-    let mut client = server.connect()?;
-    client.send(b"12:cummingsify.,")?;
-    client.expect_last("the reply", b"0:,")
-}
-
-fn transforms_a_non_ascii_poem(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
-    let mut client = server.connect()?;
-    client.send(&request("cummingsify", NON_ASCII))?;
-    let expected = netstring(transformed("cummingsify", NON_ASCII));
-    client.expect_last("the reply, longer than the poem", &expected)
-}
-
 fn answers_only_the_first_of_two_requests_in_one_segment(context: &Context) -> Check {
+    let (one, two) = (context.request("one"), context.request("two"));
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
-    client.send(&[request("shout", "one"), request("shout", "two")].concat())?;
+    client.send(&[one, two].concat())?;
     client.expect_last("the replies", b"3:ONE,")
 }
 
 fn answers_only_the_first_of_two_requests_in_two_segments(context: &Context) -> Check {
+    let (one, two) = (context.request("one"), context.request("two"));
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
-    client.send(&request("shout", "one"))?;
+    client.send(&one)?;
     client.expect_reply("ONE")?;
-    client.send(&request("shout", "two"))?;
+    client.send(&two)?;
     client.expect_fin()?;
     drop(client);
     let counts = server.settled(1)?;
@@ -95,9 +60,9 @@ fn answers_only_the_first_of_two_requests_in_two_segments(context: &Context) -> 
 }
 
 fn one_shot_discards_garbage_after_the_first_request(context: &Context) -> Check {
+    let bytes = [context.request("one"), b"07:garbage;".to_vec()].concat();
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
-    let bytes = [request("shout", "one"), b"07:garbage;".to_vec()].concat();
     client.send(&bytes)?;
     client.expect_last("the replies", b"3:ONE,")?;
     drop(client);
@@ -112,21 +77,24 @@ fn one_shot_discards_garbage_after_the_first_request(context: &Context) -> Check
 }
 
 fn keep_alive_answers_one_request_after_another(context: &Context) -> Check {
+    let requests: Vec<_> = (0..50)
+        .map(|round| context.request(&format!("round {round}")))
+        .collect();
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    for round in 0..50 {
-        client.send(&request("shout", &format!("round {round}")))?;
+    for (round, request) in requests.iter().enumerate() {
+        client.send(request)?;
         client.expect_reply(&format!("ROUND {round}"))?;
     }
     Ok(())
 }
 
 fn keep_alive_answers_pipelined_requests_in_order(context: &Context) -> Check {
+    let requests: Vec<u8> = (0..200)
+        .flat_map(|n| context.request(&format!("no {n}")))
+        .collect();
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    let requests: Vec<u8> = (0..200)
-        .flat_map(|n| request("shout", &format!("no {n}")))
-        .collect();
     let replies: Vec<u8> = (0..200)
         .flat_map(|n| netstring(format!("NO {n}")))
         .collect();
@@ -135,20 +103,21 @@ fn keep_alive_answers_pipelined_requests_in_order(context: &Context) -> Check {
 }
 
 fn keep_alive_answers_a_request_followed_by_half_of_the_next(context: &Context) -> Check {
+    let (one, two) = (context.request("one"), context.request("two"));
+    let (head, tail) = two.split_at(3);
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    let second = request("shout", "two");
-    client.send(&[request("shout", "one"), second[..6].to_vec()].concat())?;
+    client.send(&[&one, head].concat())?;
     client.expect_reply("ONE")?;
-    client.send(&second[6..])?;
+    client.send(tail)?;
     client.expect_reply("TWO")
 }
 
 fn keep_alive_does_not_mix_the_replies_of_two_connections(context: &Context) -> Check {
+    let (of_one, of_two) = (context.request("of one"), context.request("of two"));
+    let (head, tail) = of_one.split_at(5);
     let server = context.keep_alive().start()?;
     let (mut one, mut two) = (server.connect()?, server.connect()?);
-    let (of_one, of_two) = (request("shout", "of one"), request("shout", "of two"));
-    let (head, tail) = of_one.split_at(9);
     one.send(head)?;
     two.send(&of_two)?;
     two.expect_reply("OF TWO")?;
@@ -159,24 +128,26 @@ fn keep_alive_does_not_mix_the_replies_of_two_connections(context: &Context) -> 
 }
 
 fn keep_alive_closes_after_the_client_finishes_sending(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    client.send(&request("shout", "ahoy"))?;
+    client.send(&ahoy)?;
     client.expect_reply("AHOY")?;
     client.half_close()?;
     client.expect_fin()
 }
 
 fn a_half_closed_client_gets_its_reply(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
     let server = context.one_shot().start()?;
-    let mut client = HalfCloses.send(server.address(), &request("shout", "ahoy"))?;
+    let mut client = HalfCloses.send(server.address(), &ahoy)?;
     client.expect_last("the reply", b"4:AHOY,")
 }
 
 fn a_half_closed_client_gets_every_pipelined_reply(context: &Context) -> Check {
-    let server = context.keep_alive().start()?;
     let poem = text(30_000);
-    let requests: Vec<u8> = (0..20).flat_map(|_| request("shout", &poem)).collect();
+    let requests = context.request(&poem).repeat(20);
+    let server = context.keep_alive().start()?;
     let replies: Vec<u8> = (0..20)
         .flat_map(|_| netstring(poem.to_uppercase()))
         .collect();
@@ -202,32 +173,37 @@ fn fin_without_a_request_is_a_normal_close(context: &Context) -> Check {
 }
 
 fn ten_thousand_pipelined_requests_are_all_answered(context: &Context) -> Check {
+    let once_more = context.request("once more");
     const REQUESTS: usize = 10_000;
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    let sending = PipelinesMany::begin(&client, &request("shout", "once more"), REQUESTS)?;
+    let sending = PipelinesMany::begin(&client, &once_more, REQUESTS)?;
     let replies = netstring("ONCE MORE").repeat(REQUESTS);
     same_bytes("the replies", &client.receive(replies.len())?, &replies)?;
     equal("whether every request was sent", &sending.sent_all(), &true)
 }
 
 fn answers_over_ipv6(context: &Context) -> Check {
+    let six = context.request("six");
     super::poem_served::needs_ipv6()?;
     let server = context
         .keep_alive()
         .at((std::net::Ipv6Addr::LOCALHOST, 0).into())
         .start()?;
     let mut client = server.connect()?;
-    client.send(&request("shout", "six"))?;
+    client.send(&six)?;
     client.expect_reply("SIX")
 }
 
 fn a_server_of_two_threads_answers_every_client(context: &Context) -> Check {
+    let requests: Vec<_> = (0..40)
+        .map(|number| context.request(&format!("client {number}")))
+        .collect();
     let server = context.keep_alive().threads(2).start()?;
     let mut clients = Vec::new();
-    for number in 0..40 {
+    for request in &requests {
         let mut client = server.connect()?;
-        client.send(&request("shout", &format!("client {number}")))?;
+        client.send(request)?;
         clients.push(client);
     }
     for (number, client) in clients.iter_mut().enumerate() {

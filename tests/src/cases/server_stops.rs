@@ -1,4 +1,4 @@
-//! Stopping a transform server (S21): no new connections, idle ones closed at once, requests in flight finished or,
+//! Stopping a framed server (S21): no new connections, idle ones closed at once, requests in flight finished or,
 //! after the grace, cut and counted.
 
 use std::time::Duration;
@@ -9,9 +9,9 @@ use crate::context::Context;
 use crate::failure::{Check, equal};
 use crate::peers::NeverReads;
 use crate::running::{RunningServer, wait_until_refused};
-use crate::wire::{netstring, request, text};
+use crate::wire::{netstring, text};
 
-cases! { TransformServer:
+cases! { TransformServer LibraryServer:
     an_idle_server_stops_and_refuses_connections [S21] needs [Signals],
     idle_connections_are_closed_at_once_with_fin [S21] needs [Signals KeepAlive],
     a_partly_read_request_is_finished [S21] needs [Signals Counters KeepAlive],
@@ -29,6 +29,8 @@ cases! { TransformServer:
 
 /// Longer than a case runs: a server that waits for it needlessly fails its case.
 const LONG: Duration = Duration::from_secs(600);
+/// The bytes of the first half of a request.
+const HALF: usize = 4;
 const SHORT: Duration = Duration::from_millis(200);
 
 /// An idle connection. Once it is closed, the shutdown has begun.
@@ -46,14 +48,15 @@ fn an_idle_server_stops_and_refuses_connections(context: &Context) -> Check {
 }
 
 fn idle_connections_are_closed_at_once_with_fin(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
     let server = context.keep_alive().start()?;
     let mut used = server.connect()?;
-    used.send(&request("shout", "ahoy"))?;
+    used.send(&ahoy)?;
     used.expect_reply("AHOY")?;
     let mut unused = server.connect()?;
     let mut last = server.connect()?;
-    last.send(&request("shout", "the one accepted last"))?;
-    last.expect_reply("THE ONE ACCEPTED LAST")?;
+    last.send(&ahoy)?;
+    last.expect_reply("AHOY")?;
     let stopping = server.begin_stop(LONG);
     used.expect_fin()?;
     unused.expect_fin()?;
@@ -68,15 +71,17 @@ fn idle_connections_are_closed_at_once_with_fin(context: &Context) -> Check {
 }
 
 fn a_partly_read_request_is_finished(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
+    let (head, tail) = ahoy.split_at(HALF);
     let server = context.keep_alive().start()?;
     let mut canary = canary(&server)?;
     let mut client = server.connect()?;
-    client.send(b"10:sho")?;
-    server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
+    client.send(head)?;
+    server.wait_until("half a request", |counts| counts.bytes_in == HALF as u64)?;
     let stopping = server.begin_stop(LONG);
     canary.expect_fin()?;
     client.expect_silence()?;
-    client.send(b"ut.ahoy,")?;
+    client.send(tail)?;
     client.expect_last("the reply", b"4:AHOY,")?;
     drop(client);
     let stopped = stopping.finish()?;
@@ -89,26 +94,30 @@ fn a_partly_read_request_is_finished(context: &Context) -> Check {
 }
 
 fn keep_alive_ends_after_the_request_in_flight(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
+    let (head, tail) = ahoy.split_at(HALF);
     let server = context.keep_alive().start()?;
     let mut canary = canary(&server)?;
     let mut client = server.connect()?;
-    client.send(b"10:sho")?;
-    server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
+    client.send(head)?;
+    server.wait_until("half a request", |counts| counts.bytes_in == HALF as u64)?;
     let stopping = server.begin_stop(LONG);
     canary.expect_fin()?;
-    client.send(b"ut.ahoy,")?;
+    client.send(tail)?;
     client.expect_last("the reply, and the end of keep-alive", b"4:AHOY,")?;
     // A request sent now is too late; it must not cause a reset either.
-    drop(client.try_send(&request("shout", "more")));
+    drop(client.try_send(&ahoy));
     drop(client);
     stopping.finish()?.expect(1, 0)
 }
 
 fn an_incomplete_request_is_cut_after_the_grace(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
+    let (head, _) = ahoy.split_at(HALF);
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
-    client.send(b"10:sho")?;
-    server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
+    client.send(head)?;
+    server.wait_until("half a request", |counts| counts.bytes_in == HALF as u64)?;
     let stopped = server.stop(SHORT)?;
     client.expect_closed()?;
     stopped.expect(0, 1)?;
@@ -121,15 +130,19 @@ fn an_incomplete_request_is_cut_after_the_grace(context: &Context) -> Check {
 }
 
 /// A server, a client that does not read its reply, and that reply: too long for the kernel's buffers.
-fn with_an_unwritten_reply(context: &Context) -> Check<(RunningServer, Connection, Vec<u8>)> {
+pub(super) fn with_an_unwritten_reply(
+    context: &Context,
+) -> Check<(RunningServer, Connection, Vec<u8>)> {
+    let poem = text(NeverReads::BYTES);
+    let request = context.request(&poem);
     let set_up = context
         .one_shot()
         .limits(|limits| limits.frame_bytes_max = 2 * NeverReads::BYTES);
     let server = set_up.start()?;
-    let poem = text(NeverReads::BYTES);
     let mut client = NeverReads.run(server.address())?;
-    client.send(&request("shout", &poem))?;
+    client.send(&request)?;
     server.wait_until("a request in flight", |counts| counts.in_flight == 1)?;
+    client.wait_readable()?;
     Ok((server, client, netstring(poem.to_uppercase())))
 }
 
@@ -161,12 +174,13 @@ fn an_unread_reply_is_cut_after_the_grace_and_counted_as_failed(context: &Contex
 
 /// A server with an endless linger timeout, and a client that has its reply and does not close.
 fn with_a_lingering_close(context: &Context) -> Check<(RunningServer, Connection)> {
+    let ahoy = context.request("ahoy");
     let server = context
         .one_shot()
         .limits(|limits| limits.linger_timeout = LONG)
         .start()?;
     let mut client = server.connect()?;
-    client.send(&request("shout", "ahoy"))?;
+    client.send(&ahoy)?;
     client.expect_last("the reply", b"4:AHOY,")?;
     Ok((server, client))
 }
@@ -190,19 +204,21 @@ fn a_lingering_close_is_finished(context: &Context) -> Check {
 fn a_lingering_close_is_cut_after_the_grace(context: &Context) -> Check {
     let (server, client) = with_a_lingering_close(context)?;
     let stopped = server.stop(SHORT)?;
-    drop(client);
+    // Nothing is owed, so the connection is closed, not reset.
+    client.expect_no_reset()?;
     stopped.expect(0, 1)?;
     equal("answers", &stopped.counts()?.answered, &1)
 }
 
 fn a_connection_in_the_backlog_is_not_served_after_a_stop(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
     let server = context
         .keep_alive()
         .limits(|limits| limits.connections_max = 1)
         .start()?;
     let mut served = canary(&server)?;
     let mut waiting = server.connect()?;
-    waiting.send(&request("shout", "ahoy"))?;
+    waiting.send(&ahoy)?;
     let stopping = server.begin_stop(LONG);
     served.expect_fin()?;
     waiting.expect_closed()?;
@@ -212,10 +228,11 @@ fn a_connection_in_the_backlog_is_not_served_after_a_stop(context: &Context) -> 
 }
 
 fn the_address_is_free_after_a_stop(context: &Context) -> Check {
+    let (one, two) = (context.request("one"), context.request("two"));
     let server = context.one_shot().start()?;
     let address = server.address();
     let mut client = server.connect()?;
-    client.send(&request("shout", "one"))?;
+    client.send(&one)?;
     client.expect_last("the reply", b"3:ONE,")?;
     drop(client);
     equal(
@@ -225,16 +242,18 @@ fn the_address_is_free_after_a_stop(context: &Context) -> Check {
     )?;
     let again = context.one_shot().at(address).start()?;
     let mut client = again.connect()?;
-    client.send(&request("shout", "two"))?;
+    client.send(&two)?;
     client.expect_last("the reply of the second server", b"3:TWO,")
 }
 
 fn dropping_a_server_ends_it_without_grace(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
+    let (head, _) = ahoy.split_at(HALF);
     let server = context.keep_alive().start()?;
     let address = server.address();
     let (mut idle, mut stalled) = (canary(&server)?, server.connect()?);
-    stalled.send(b"10:sho")?;
-    server.wait_until("half a request", |counts| counts.bytes_in == 6)?;
+    stalled.send(head)?;
+    server.wait_until("half a request", |counts| counts.bytes_in == HALF as u64)?;
     drop(server);
     idle.expect_closed()?;
     stalled.expect_closed()?;
@@ -243,21 +262,24 @@ fn dropping_a_server_ends_it_without_grace(context: &Context) -> Check {
 
 fn a_server_of_two_threads_stops_both(context: &Context) -> Check {
     const CLIENTS: u64 = 10;
+    let ahoy = context.request("ahoy");
+    let (head, tail) = ahoy.split_at(HALF);
     let server = context.keep_alive().threads(2).start()?;
     let (mut busy, mut idle) = (Vec::new(), Vec::new());
     for _ in 0..CLIENTS {
         let mut client = server.connect()?;
-        client.send(b"10:sho")?;
+        client.send(head)?;
         busy.push(client);
         idle.push(server.connect()?);
     }
-    let all =
-        |counts: &poetry::Counts| counts.bytes_in == 6 * CLIENTS && counts.open == 2 * CLIENTS;
+    let all = |counts: &poetry::Counts| {
+        counts.bytes_in == HALF as u64 * CLIENTS && counts.open == 2 * CLIENTS
+    };
     server.wait_until("ten half requests", all)?;
     let stopping = server.begin_stop(LONG);
     idle.iter_mut().try_for_each(Connection::expect_fin)?;
     for mut client in busy {
-        client.send(b"ut.ahoy,")?;
+        client.send(tail)?;
         client.expect_last("the reply", b"4:AHOY,")?;
     }
     let stopped = stopping.finish()?;

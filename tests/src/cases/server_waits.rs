@@ -1,19 +1,19 @@
-//! The timeouts of a transform server (S18): for a request, for its last byte and for a client that does not read. Also
+//! The timeouts of a framed server (S18): for a request, for its last byte and for a client that does not read. Also
 //! how many replies the server holds for such a client (S5).
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use poetry::limits::READ_BUFFER_BYTES;
+use poetry::limits::{READ_BUFFER_BYTES, REQUESTS_PER_TURN_MAX};
 
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal, same_bytes};
 use crate::peers::{NeverReads, PipelinesMany, SendsNothing, StallsMidRequest, Trickles};
 use crate::running::RunningServer;
-use crate::wire::{netstring, request, text};
+use crate::wire::{netstring, text};
 
-cases! { TransformServer:
+cases! { TransformServer LibraryServer:
     a_silent_client_is_closed_as_idle [S18] needs [Counters Limits],
     a_client_silent_after_a_request_is_closed_as_idle [S18] needs [Counters Limits KeepAlive],
     requests_restart_the_idle_timeout [S18] needs [Limits KeepAlive],
@@ -42,12 +42,13 @@ fn a_silent_client_is_closed_as_idle(context: &Context) -> Check {
 }
 
 fn a_client_silent_after_a_request_is_closed_as_idle(context: &Context) -> Check {
+    let ahoy = context.request("ahoy");
     let server = context
         .keep_alive()
         .limits(|limits| limits.idle_timeout = 4 * SHORT)
         .start()?;
     let mut client = server.connect()?;
-    client.send(&request("shout", "ahoy"))?;
+    client.send(&ahoy)?;
     client.expect_last("the reply", b"4:AHOY,")?;
     drop(client);
     let counts = server.settled(1)?;
@@ -77,6 +78,7 @@ fn paused(pause: Duration, limit: Duration) -> bool {
 
 fn requests_restart_the_idle_timeout(context: &Context) -> Check {
     let timeout = Duration::from_millis(600);
+    let ahoy = context.request("ahoy");
     let server = context
         .keep_alive()
         .limits(|limits| limits.idle_timeout = timeout)
@@ -86,7 +88,7 @@ fn requests_restart_the_idle_timeout(context: &Context) -> Check {
         for _ in 0..8 {
             let begun = Instant::now();
             let answered = client
-                .send(&request("shout", "ahoy"))
+                .send(&ahoy)
                 .and_then(|()| client.expect_reply("AHOY"));
             let steady = paused(timeout / 6, timeout / 2) && begun.elapsed() < timeout / 2;
             match (answered, steady) {
@@ -101,6 +103,7 @@ fn requests_restart_the_idle_timeout(context: &Context) -> Check {
 
 fn a_stalled_request_is_closed_by_its_deadline_not_as_idle(context: &Context) -> Check {
     let idle = Duration::from_millis(500);
+    let ahoy = context.request("ahoy");
     at_a_steady_pace(|| {
         let set_up = context.one_shot().limits(|limits| {
             limits.idle_timeout = idle;
@@ -108,7 +111,7 @@ fn a_stalled_request_is_closed_by_its_deadline_not_as_idle(context: &Context) ->
         });
         let server = set_up.start()?;
         let begun = Instant::now();
-        let mut client = StallsMidRequest.run(server.address(), b"10:sho")?;
+        let mut client = StallsMidRequest.run(server.address(), &ahoy[..3])?;
         let steady = begun.elapsed() < idle / 2;
         client.expect_closed()?;
         drop(client);
@@ -144,11 +147,11 @@ fn a_trickle_of_bytes_does_not_extend_the_deadline(context: &Context) -> Check {
 
 fn every_request_has_its_own_deadline(context: &Context) -> Check {
     let deadline = Duration::from_millis(600);
+    let request = context.request("ahoy");
     let server = context
         .keep_alive()
         .limits(|limits| limits.request_deadline = deadline)
         .start()?;
-    let request = request("shout", "ahoy");
     let (head, tail) = request.split_at(5);
     at_a_steady_pace(|| {
         let mut client = server.connect()?;
@@ -169,20 +172,22 @@ fn every_request_has_its_own_deadline(context: &Context) -> Check {
     })
 }
 
-/// A long request, and the number of them whose replies exceed the kernel's buffers for a client that never reads.
-fn long_requests() -> (Vec<u8>, usize) {
-    let request = request("shout", &text(1_000));
-    let count = NeverReads::BYTES / request.len();
-    (request, count)
+/// A request, and the number of them whose replies exceed the kernel's buffers for a client that never reads.
+fn requests_of_long_replies(context: &Context) -> (Vec<u8>, usize) {
+    let reply_bytes = 1_000;
+    (
+        context.request(&text(reply_bytes)),
+        NeverReads::BYTES / reply_bytes,
+    )
 }
 
 fn a_client_that_never_reads_is_closed_by_the_write_timeout(context: &Context) -> Check {
+    let (request, count) = requests_of_long_replies(context);
     let server = context
         .keep_alive()
         .limits(|limits| limits.write_timeout = SHORT)
         .start()?;
     let client = NeverReads.run(server.address())?;
-    let (request, count) = long_requests();
     let _sending = PipelinesMany::begin(&client, &request, count)?;
     let counts = server.settled(1)?;
     equal(
@@ -196,11 +201,12 @@ fn a_client_that_never_reads_is_closed_by_the_write_timeout(context: &Context) -
 }
 
 fn a_server_holds_the_replies_of_at_most_one_read(context: &Context) -> Check {
+    let (request, count) = requests_of_long_replies(context);
     let server = context.keep_alive().start()?;
     let client = NeverReads.run(server.address())?;
-    let (request, count) = long_requests();
     let sending = PipelinesMany::begin(&client, &request, count)?;
-    let bound = (READ_BUFFER_BYTES / request.len() + 2) as u64;
+    let in_a_read = READ_BUFFER_BYTES / request.len();
+    let bound = (in_a_read.min(REQUESTS_PER_TURN_MAX as usize) + 2) as u64;
     let stuck = until_stuck(&server, |in_flight| {
         ensure(in_flight <= bound, || {
             format!("expected at most {bound} requests in flight, got {in_flight}")
@@ -232,9 +238,9 @@ fn until_stuck(server: &RunningServer, check: impl Fn(u64) -> Check) -> Check<u6
 }
 
 fn a_client_that_reads_late_gets_every_reply(context: &Context) -> Check {
+    let (request, count) = requests_of_long_replies(context);
     let server = context.keep_alive().start()?;
     let mut client = NeverReads.run(server.address())?;
-    let (request, count) = long_requests();
     let sending = PipelinesMany::begin(&client, &request, count)?;
     until_stuck(&server, |_| Ok(()))?;
     let reply = netstring(text(1_000).to_uppercase());

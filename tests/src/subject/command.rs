@@ -3,7 +3,8 @@
 //! | placeholder | is replaced by | feature |
 //! |---|---|---|
 //! | `{port}` | a free port; without it, the address is read from the line `Serving … on HOST:PORT with …` | |
-//! | `{mode}` | `poem FILE --fast`, `poem FILE --num-bytes N --delay S`, `transform [--keep-alive] [--lab]` | keep-alive, lab |
+//! | `{mode}` | `poem FILE --fast`, `poem FILE --num-bytes N --delay S`, `transform [--keep-alive] [--lab]`, | keep-alive, lab |
+//! | | `library DIR [--keep-alive]`, reloaded by SIGHUP; `proxy HOST:PORT [--cache-ttl S]` | |
 //! | `{poem}` | a file with the poem, for a template without `{mode}` | |
 //! | `{limits}` | `--idle-timeout S` and so on, for the limits that differ from the defaults | limits |
 //! | `{threads}` | `--threads N` | threads |
@@ -32,7 +33,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// Creates a command from `template`, split at spaces. It implements both servers if the template has `{mode}`, the poem
+    /// Creates a command from `template`, split at spaces. It implements all servers if the template has `{mode}`, the poem
     /// server if it has `{poem}`, else the transform server.
     pub fn new(name: &str, template: &str) -> Self {
         let words = template.split_whitespace().map(str::to_owned);
@@ -56,6 +57,7 @@ impl Command {
         match role {
             Role::PoemServer => mode || poem,
             Role::TransformServer => mode || !poem,
+            Role::LibraryServer | Role::Proxy => mode,
             Role::PoemClient | Role::TransformClient => false,
         }
     }
@@ -154,13 +156,7 @@ fn mode(service: &Service, folder: &Folder) -> Check<Vec<String>> {
 
 /// Writes each poem of the library to a file of its name.
 fn library_directory(service: &LibraryService, folder: &Folder) -> Check<String> {
-    let directory = folder.file("library");
-    fs::create_dir_all(&directory).during("making the library's directory")?;
-    for (name, poem) in service.library.poems() {
-        let path = format!("{directory}/{name}.txt");
-        fs::write(path, poem.poem_bytes()).during("writing a poem of the library")?;
-    }
-    Ok(directory)
+    folder.write_library(&service.library.poems())
 }
 
 /// Returns the poem's file for a template without a pace: the command chooses its own.

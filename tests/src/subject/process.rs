@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use poetry::Counts;
+use poetry::library::Poems;
 
 use crate::WAIT_MAX;
 use crate::failure::{Check, During, Failure, ensure};
@@ -86,6 +87,12 @@ impl Process {
         whole.lines().map(str::to_owned).collect()
     }
 
+    /// Replaces the files of the library, and requests that the command reads them by SIGHUP.
+    pub(crate) fn reload(&self, poems: &Poems) -> Check {
+        self.folder.write_library(poems)?;
+        self.signal("HUP")
+    }
+
     /// Stops the command by SIGTERM and waits for its end. Returns its status, and its last counts if it writes any.
     pub(crate) fn stop(&self) -> Check<(ExitStatus, Option<Counts>)> {
         self.signal("TERM")?;
@@ -152,6 +159,19 @@ impl Folder {
 
     pub(crate) fn file(&self, name: &str) -> String {
         self.path.join(name).to_string_lossy().into_owned()
+    }
+
+    /// Writes each poem to a file of its name, and removes all others. Returns their folder.
+    pub(crate) fn write_library(&self, poems: &Poems) -> Check<String> {
+        let library = self.file("library");
+        // There is none before the first poems.
+        let _ = fs::remove_dir_all(&library);
+        fs::create_dir_all(&library).during("creating a folder")?;
+        for (name, poem) in poems {
+            let path = format!("{library}/{name}.txt");
+            fs::write(path, poem.poem_bytes()).during("writing a poem of the library")?;
+        }
+        Ok(library)
     }
 }
 

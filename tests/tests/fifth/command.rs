@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use conformance::subject::Command;
 use poetry::event::Unobserved;
-use poetry::{Model, Options, Pace, Poem, PoemService, Service, TransformService};
+use poetry::{FramedPoem, Library, LibraryService, Model, Options, Pace, Poem, PoemService};
+use poetry::{Service, TransformService};
 
 use crate::FIFTH;
 
@@ -30,6 +31,7 @@ pub(crate) fn serve(words: &[String]) {
     let limits = &mut options.limits;
     let (mut path, mut pace) = (None, Pace::Fast);
     let mut transform = TransformService::default();
+    let (mut library, mut keep_alive) = (None, false);
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         let mut value = || words.next().expect("a value");
@@ -44,7 +46,8 @@ pub(crate) fn serve(words: &[String]) {
                 };
             }
             "--delay" => pace = with_delay(pace, seconds(value())),
-            "--keep-alive" => transform.keep_alive = true,
+            "library" => library = Some(value().to_owned()),
+            "--keep-alive" => keep_alive = true,
             "--lab" => transform.lab = Some(models::clock()),
             "--connections-max" => limits.connections_max = value().parse().expect("a number"),
             "--frame-bytes-max" => limits.frame_bytes_max = value().parse().expect("a number"),
@@ -54,12 +57,21 @@ pub(crate) fn serve(words: &[String]) {
             unknown => panic!("unknown word {unknown}"),
         }
     }
-    let (name, service) = match path {
-        Some(path) => {
+    transform.keep_alive = keep_alive;
+    let (name, service) = match (path, library) {
+        (Some(path), _) => {
             let poem = Poem::from_utf8(&std::fs::read(&path).expect("a poem")).expect("UTF-8");
             (path, Service::Poem(PoemService { poem, pace }))
         }
-        None => ("transforms".to_owned(), Service::Transform(transform)),
+        (None, Some(folder)) => {
+            let library = read_library(&folder);
+            let service = LibraryService {
+                library,
+                keep_alive,
+            };
+            (folder, Service::Library(service))
+        }
+        (None, None) => ("transforms".to_owned(), Service::Transform(transform)),
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let server = FIFTH
@@ -69,6 +81,18 @@ pub(crate) fn serve(words: &[String]) {
     loop {
         thread::park();
     }
+}
+
+fn read_library(folder: &str) -> Library {
+    let entries = std::fs::read_dir(folder).expect("a folder of poems");
+    let poems = entries.map(|entry| {
+        let path = entry.expect("a file").path();
+        let poem = Poem::from_utf8(&std::fs::read(&path).expect("a poem")).expect("UTF-8");
+        let name = path.file_stem().and_then(|stem| stem.to_str());
+        let name = name.and_then(|name| name.parse().ok()).expect("a name");
+        (name, FramedPoem::from(&poem))
+    });
+    Library::new(poems.collect())
 }
 
 fn seconds(word: &str) -> Duration {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use poetry::event::Scene;
 use poetry::limits::{READ_BUFFER_BYTES, REQUESTS_PER_TURN_MAX};
 use poetry::netstring::{self, Decoder};
-use poetry::{CloseReason, Kind, PoemService, Refusal, Service, TransformService, panics};
+use poetry::{CloseReason, Kind, PoemService, Refusal, Service, panics};
 
 use crate::flaw::Flaw;
 use crate::server::{Shared, TICK};
@@ -43,9 +43,12 @@ enum End {
 
 impl<'s> Connection<'s> {
     pub(crate) fn new(stream: TcpStream, scene: Scene, shared: &'s Shared) -> Self {
-        // The flaw is only in the order of turns, so one read must not exceed one turn of the shortest requests.
-        let buffer_bytes = match shared.flaw {
-            Flaw::TakesThreeTurnsInARow => 9 * REQUESTS_PER_TURN_MAX as usize,
+        const TURN: usize = REQUESTS_PER_TURN_MAX as usize;
+        let buffer_bytes = match (&shared.service, shared.flaw) {
+            // The flaw is only in the order of turns, so one read must not exceed one turn of the shortest requests.
+            (_, Flaw::TakesThreeTurnsInARow) => 9 * TURN,
+            // A reply is much longer than its request, so one read is one turn of the shortest requests.
+            (Service::Library(_), flaw) if flaw.limits_turns() => b"1:a,".len() * TURN,
             _ => READ_BUFFER_BYTES,
         };
         Self {
@@ -64,8 +67,8 @@ impl<'s> Connection<'s> {
         let shared = self.shared;
         let served = match &shared.service {
             Service::Poem(service) => self.serve_poem(service),
-            Service::Transform(service) => self.serve_transforms(service),
-            Service::Library(_) | Service::Proxy(_) => Err(CloseReason::Panic),
+            Service::Transform(_) | Service::Library(_) => self.serve_requests(),
+            Service::Proxy(_) => Err(CloseReason::Panic),
         };
         // A read may have ended the connection before the next check of the server.
         self.was_busy |= self.in_flight && shared.is_stopping();
@@ -115,7 +118,7 @@ impl<'s> Connection<'s> {
         }
     }
 
-    fn serve_transforms(&mut self, service: &TransformService) -> Result<CloseReason, CloseReason> {
+    fn serve_requests(&mut self) -> Result<CloseReason, CloseReason> {
         let mut decoder = Decoder::new(self.frame_bytes_max());
         let mut since = Instant::now();
         loop {
@@ -147,7 +150,7 @@ impl<'s> Connection<'s> {
                 Some(0) => return Ok(CloseReason::Done),
                 Some(read) => {
                     self.await_turn();
-                    let batch = self.answer(service, &mut decoder, read);
+                    let batch = self.answer(&mut decoder, read);
                     if !mid
                         || batch.answered > 0
                         || self.shared.flaw == Flaw::ExtendsRequestDeadline
@@ -196,7 +199,7 @@ impl<'s> Connection<'s> {
     }
 
     /// Answers the requests in the first `read` bytes of the buffer, up to the first that ends the connection.
-    fn answer(&self, service: &TransformService, decoder: &mut Decoder, read: usize) -> Batch {
+    fn answer(&self, decoder: &mut Decoder, read: usize) -> Batch {
         let counters = &self.shared.counters;
         let mut batch = Batch::default();
         let mut frames = decoder.feed(&self.buffer[..read]);
@@ -211,8 +214,7 @@ impl<'s> Connection<'s> {
                 }
             };
             counters.requests(1);
-            let limit = self.shared.limits.frame_bytes_max;
-            let answered = panics::contain(|| service.answer(frame, limit, &mut batch.replies));
+            let answered = panics::contain(|| self.answer_one(frame, &mut batch.replies));
             match answered {
                 Ok(Err(Refusal::UnknownTransform { .. }))
                     if self.shared.flaw == Flaw::AnswersUnknownTransforms =>
@@ -225,7 +227,7 @@ impl<'s> Connection<'s> {
                 Err(message) => batch.end = Some(End::Panicked(message)),
             }
             if batch.end.is_none()
-                && !service.keep_alive
+                && !self.keeps_alive()
                 && self.shared.flaw != Flaw::AnswersAllInOneShot
             {
                 batch.end = Some(End::OneShot);
@@ -235,6 +237,26 @@ impl<'s> Connection<'s> {
             batch.replies = merged(&batch.replies);
         }
         batch
+    }
+
+    fn answer_one(&self, frame: &[u8], replies: &mut Vec<u8>) -> Result<(), Refusal> {
+        let limit = self.shared.limits.frame_bytes_max;
+        match &self.shared.service {
+            Service::Library(service) => {
+                replies.extend_from_slice(service.answer(frame, limit)?.as_bytes());
+                Ok(())
+            }
+            Service::Transform(service) => service.answer(frame, limit, replies),
+            Service::Poem(_) | Service::Proxy(_) => Err(Refusal::NoDot),
+        }
+    }
+
+    fn keeps_alive(&self) -> bool {
+        match &self.shared.service {
+            Service::Library(service) => service.keep_alive,
+            Service::Transform(service) => service.keep_alive,
+            Service::Poem(_) | Service::Proxy(_) => false,
+        }
     }
 
     /// Sends the replies, and ends the connection if the batch ends it.

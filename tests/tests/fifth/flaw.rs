@@ -70,6 +70,11 @@ pub(crate) enum Flaw {
 }
 
 impl Flaw {
+    /// Returns whether a library answers at most a turn of requests after one read.
+    pub(crate) fn limits_turns(self) -> bool {
+        self != Self::DoesNotLimitTurns
+    }
+
     /// Returns how many turns a connection has in a row, for the flaws that claim one thread for all connections.
     pub(crate) fn turns_in_a_row(self) -> Option<u32> {
         match self {
@@ -205,6 +210,7 @@ pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
         &[
             "transform_server::pipelining_clients_of_one_thread_take_turns",
             "transform_server::a_client_that_waits_for_each_reply_is_not_held_up_by_pipeliners",
+            "library_server::a_server_holds_the_replies_of_at_most_one_read",
         ],
     ),
     (

@@ -40,7 +40,7 @@ impl Model for Fifth {
         observer: Arc<dyn Observer>,
     ) -> io::Result<Box<dyn Server>> {
         let role = service.role();
-        if matches!(service, Service::Library(_) | Service::Proxy(_)) {
+        if matches!(service, Service::Proxy(_)) {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let reporter = Reporter::new("fifth", role, options.clock.clone(), observer);
