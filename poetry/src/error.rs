@@ -325,9 +325,26 @@ pub fn costs_one_connection(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(EPROTO)
 }
 
+/// Returns whether making a socket failed because this process or the system has no free descriptor (S15, S17).
+pub fn is_short_of_descriptors(error: &io::Error) -> bool {
+    /// The same on Linux, macOS and the BSDs. `ErrorKind` has no variant for these errors.
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s15_a_shortage_of_descriptors_is_told_from_other_errors() {
+        let short = |code| is_short_of_descriptors(&io::Error::from_raw_os_error(code));
+        // ENFILE and EMFILE; ENOMEM, ECONNREFUSED.
+        assert!(short(23) && short(24));
+        assert!(!short(12) && !short(111));
+        assert!(!is_short_of_descriptors(&io::Error::other("EMFILE")));
+    }
 
     #[test]
     fn s11_a_connection_that_broke_before_the_client_looked_is_lost() {
