@@ -8,34 +8,50 @@ use std::task::{Context, Poll, ready};
 
 use futures::{Stream, stream};
 use poetry::netstring::Decoder;
-use poetry::{Refusal, TransformService, panics};
+use poetry::{Refusal, panics};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffer;
 use crate::connection::Connection;
 use crate::ending::Ending;
+use crate::replies::Replies;
 use crate::turns::Turn;
 
-/// Replies to requests that arrived together, in order.
-#[derive(Debug, Default)]
-pub(crate) struct Replies {
-    /// The replies, one after another, as netstrings.
-    pub(crate) bytes: Vec<u8>,
-    /// The number of replies.
-    pub(crate) count: u32,
+/// A service whose requests are netstrings.
+pub(crate) trait Answering {
+    /// The replies to requests that arrived together.
+    type Replies: Replies;
+
+    /// Whether a connection may send more than one request (S5).
+    fn keep_alive(&self) -> bool;
+
+    /// Appends the reply to the request in `frame`.
+    ///
+    /// # Errors
+    /// Returns why the request is refused (S4). `replies` is then unchanged.
+    fn answer(
+        &self,
+        frame: &[u8],
+        frame_bytes_max: usize,
+        replies: &mut Self::Replies,
+    ) -> Result<(), Refusal>;
 }
+
+/// The replies to requests that arrived together, or why no more requests are answered.
+pub(crate) type Answered<A> = Result<Box<<A as Answering>::Replies>, Box<Ending>>;
 
 /// The replies to the requests that arrive on `connection`.
 ///
 /// Nothing is read until the stream is polled (L1), and then only what one turn answers (S24). An error is the last item
 /// (L4): a refusal or a panic, an expired timeout (S18), the stop of the server (S21), or a broken connection. Replies to
 /// the requests before it come first.
-pub(crate) fn answers<'c, S>(
+pub(crate) fn answers<'c, S, A>(
     connection: &'c Connection<S>,
-    service: &'c TransformService,
-) -> impl Stream<Item = Result<Box<Replies>, Box<Ending>>> + Unpin
+    service: &'c A,
+) -> impl Stream<Item = Answered<A>> + Unpin
 where
     S: AsyncRead + AsyncWrite + Unpin,
+    A: Answering,
 {
     let shared = connection.shared();
     let mut answers = Answers {
@@ -50,9 +66,9 @@ where
     stream::poll_fn(move |cx| answers.poll_next(cx))
 }
 
-struct Answers<'c, S> {
+struct Answers<'c, S, A> {
     connection: &'c Connection<S>,
-    service: &'c TransformService,
+    service: &'c A,
     decoder: Decoder,
     turn: Turn,
     unanswered: Option<Box<Unanswered>>,
@@ -75,16 +91,14 @@ enum Wait {
     RestOfRequest,
 }
 
-impl<S> Answers<'_, S>
+impl<S, A> Answers<'_, S, A>
 where
     S: AsyncRead + AsyncWrite + Unpin,
+    A: Answering,
 {
     // Forced: MEASURING says what that saves.
     #[inline(always)]
-    fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Box<Replies>, Box<Ending>>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answered<A>>> {
         while self.end.is_none() {
             ready!(self.turn.poll(cx));
             if self.connection.was_in_flight_at_stop() && !self.is_in_flight() {
@@ -96,8 +110,8 @@ where
                 return self.poll_timeout(cx).map(|late| Some(Err(late)));
             };
             let replies = replies?;
-            if replies.count > 0 {
-                self.turn.count(replies.count);
+            if replies.count() > 0 {
+                self.turn.count(replies.count());
                 self.wait = Wait::None;
                 return Poll::Ready(Some(Ok(replies)));
             }
@@ -110,7 +124,7 @@ where
     /// Answers the bytes that an earlier turn has left or, if there are none, those of one read.
     // Forced: MEASURING says what that saves.
     #[inline(always)]
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Replies>, Box<Ending>>> {
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answered<A>> {
         let mut connection = self.connection;
         let earlier = self.unanswered.take();
         let lent = earlier
@@ -144,7 +158,7 @@ where
 
     /// Answers the requests in `bytes` that this turn allows. Returns the replies and the number of bytes left.
     #[inline]
-    fn answer(&mut self, bytes: &[u8]) -> (Box<Replies>, usize) {
+    fn answer(&mut self, bytes: &[u8]) -> (Box<A::Replies>, usize) {
         let mut replies = buffer::take_spare();
         if bytes.is_empty() {
             self.finish();
@@ -161,18 +175,18 @@ where
     }
 
     #[inline]
-    fn answer_frames(&mut self, bytes: &[u8], replies: &mut Replies) -> usize {
+    fn answer_frames(&mut self, bytes: &[u8], replies: &mut A::Replies) -> usize {
         let limit = self.connection.shared().limits.frame_bytes_max;
-        let keep_alive = self.service.keep_alive;
+        let keep_alive = self.service.keep_alive();
         let requests_max = if keep_alive {
             self.turn.requests_left()
         } else {
             1
         };
         let mut frames = self.decoder.feed(bytes);
-        while replies.count < requests_max {
+        while replies.count() < requests_max {
             let answered = match frames.next() {
-                Ok(Some(frame)) => self.service.answer(frame, limit, &mut replies.bytes),
+                Ok(Some(frame)) => self.service.answer(frame, limit, replies),
                 Ok(None) => return 0,
                 Err(error) => Err(error.into()),
             };
@@ -181,7 +195,6 @@ where
                 self.end_with(Ending::Refused(refusal));
                 return 0;
             }
-            replies.count += 1;
         }
         if keep_alive { frames.rest().len() } else { 0 }
     }

@@ -1,4 +1,4 @@
-//! The buffers of a thread, one to read into and one for replies, lent for the length of a poll.
+//! The buffers of a thread, one to read into and one for replies of each kind, lent for the length of a poll.
 //!
 //! A connection that waits owns neither. A reply that the kernel takes at once never leaves the thread's own buffer.
 
@@ -10,14 +10,10 @@ use std::task::{Context, Poll, ready};
 use poetry::limits::READ_BUFFER_BYTES;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::answers::Replies;
-
-/// The capacity up to which a reply buffer is kept. One that has grown larger for a long poem is freed.
-const SPARE_BYTES_MAX: usize = 4 * READ_BUFFER_BYTES;
+use crate::replies::Replies;
 
 thread_local! {
     static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
-    static SPARE: Cell<Option<Box<Replies>>> = const { Cell::new(None) };
 }
 
 /// Reads once from `source` and lends the bytes to `on_bytes`; none at the end of the stream.
@@ -77,16 +73,14 @@ where
 
 /// Takes the thread's spare reply buffer, or a new one while that is in use.
 #[inline]
-pub(crate) fn take_spare() -> Box<Replies> {
-    SPARE.take().unwrap_or_default()
+pub(crate) fn take_spare<R: Replies>() -> Box<R> {
+    R::spare().take().unwrap_or_default()
 }
 
 /// Returns a reply buffer to be the thread's spare one.
 #[inline]
-pub(crate) fn give_spare(mut replies: Box<Replies>) {
-    if replies.bytes.capacity() <= SPARE_BYTES_MAX {
-        replies.bytes.clear();
-        replies.count = 0;
-        SPARE.set(Some(replies));
+pub(crate) fn give_spare<R: Replies>(mut replies: Box<R>) {
+    if replies.clear() {
+        R::spare().set(Some(replies));
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use poetry::FetchFailure;
 use poetry::error::Timeout;
 use tokio::io::AsyncRead;
@@ -25,6 +25,18 @@ where
         let chunk = ready!(buffer::poll_read_with(&mut source, cx, <[u8]>::to_vec))?;
         Poll::Ready((!chunk.is_empty()).then_some(Ok(chunk)))
     }))
+}
+
+/// [`chunks`], none later than `timeout` after it was asked for. A read that fails means that the connection is lost.
+pub(crate) fn timely<R>(
+    source: R,
+    timeout: Duration,
+) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin + use<R>
+where
+    R: AsyncRead + Unpin,
+{
+    let chunks = chunks(source).map_err(|error| FetchFailure::connection_lost(&error));
+    idle_timeout(chunks, timeout)
 }
 
 /// The items of `stream` up to and including the first error (L4).

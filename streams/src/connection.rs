@@ -4,7 +4,7 @@
 //! task. Dropping a connection closes its socket and counts it as closed.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -171,6 +171,12 @@ impl<S> Connection<S> {
         deadline.poll_passed(Instant::now(), cx)
     }
 
+    #[inline]
+    fn wrote(&self, bytes: u64) {
+        self.shared.counters.wrote(bytes);
+        self.report(Interest::WROTE, || Kind::Wrote { bytes });
+    }
+
     /// Builds and reports an event only if the observer wants its `interest`.
     #[inline]
     fn report(&self, interest: Interest, kind: impl FnOnce() -> Kind) {
@@ -262,10 +268,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for &Connection<S> {
     ) -> Poll<io::Result<usize>> {
         let mut socket = self.socket.borrow_mut();
         let bytes = ready!(Pin::new(&mut *socket).poll_write(cx, bytes))?;
-        self.shared.counters.wrote(bytes as u64);
-        self.report(Interest::WROTE, || Kind::Wrote {
-            bytes: bytes as u64,
-        });
+        self.wrote(bytes as u64);
+        Poll::Ready(Ok(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut socket = self.socket.borrow_mut();
+        let bytes = ready!(Pin::new(&mut *socket).poll_write_vectored(cx, slices))?;
+        self.wrote(bytes as u64);
         Poll::Ready(Ok(bytes))
     }
 

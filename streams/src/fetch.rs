@@ -6,10 +6,13 @@ use futures::future::{AbortRegistration, Abortable};
 use futures::{Stream, TryStreamExt, stream};
 use poetry::error::decode_poem;
 use poetry::event::{Interest, Scene};
+use poetry::library::PoemName;
 use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Limits, Outcome, Peer, Reporter};
 
+use crate::chunks;
 use crate::deadlines::{deadline, until};
 use crate::joins::as_they_end;
+use crate::library_client::{ask, unwrapped};
 use crate::net::{self, Dialled};
 use crate::poem_client::chunks_of;
 use crate::transform_client::fall_back;
@@ -76,17 +79,36 @@ impl Fetch<'_> {
     }
 
     async fn fetch(&self, call: &Call<'_>) -> Result<String, FetchFailure> {
-        let poem = stream::once(call.connect(&self.request.peer, self.limits))
-            .map_ok(|socket| chunks_of(socket, self.limits))
-            .try_flatten()
-            .inspect_ok(|chunk| {
-                let bytes = chunk.len() as u64;
-                self.received.set(self.received.get() + bytes);
-                call.report(Kind::Read { bytes });
-            })
-            .try_concat()
-            .await?;
+        let poem = match &self.request.name {
+            None => {
+                stream::once(call.connect(&self.request.peer, self.limits))
+                    .map_ok(|socket| chunks_of(socket, self.limits))
+                    .try_flatten()
+                    .inspect_ok(|chunk| self.count(call, chunk))
+                    .try_concat()
+                    .await?
+            }
+            // Boxed, because the others should not hold room for it.
+            Some(name) => Box::pin(self.fetch_named(call, name)).await?,
+        };
         decode_poem(poem)
+    }
+
+    async fn fetch_named(&self, call: &Call<'_>, name: &PoemName) -> Result<Vec<u8>, FetchFailure> {
+        let mut socket = call.connect(&self.request.peer, self.limits).await?;
+        ask(&mut socket, name, self.limits).await?;
+        let wire = chunks::timely(socket, self.limits.idle_timeout)
+            .inspect_ok(|chunk| self.count(call, chunk));
+        unwrapped(wire, self.limits.poem_bytes_max)
+            .try_concat()
+            .await
+    }
+
+    /// Counts and reports the bytes of one read.
+    fn count(&self, call: &Call<'_>, chunk: &[u8]) {
+        let bytes = chunk.len() as u64;
+        self.received.set(self.received.get() + bytes);
+        call.report(Kind::Read { bytes });
     }
 
     /// The place of this fetch's events, or of its transform's, whose parent it is.

@@ -65,8 +65,10 @@
 //! | file | contents | rules |
 //! |---|---|---|
 //! | `poem_client.rs`, `transform_client.rs` | poems as streams of chunks; transforms and their fallback | L1–L4, S10–S15 |
+//! | `library_client.rs` | a named poem as a stream of chunks | L1–L4, S8 |
 //! | `chunks.rs`, `lines.rs`, `joins.rs` | adaptors: bounds, lines, many poems | L3, S12, S15 |
-//! | `transform_server.rs`, `answers.rs`, `writing.rs` | the path of a request | L5, S2–S6, S18 |
+//! | `transform_server.rs`, `answers.rs`, `replies.rs`, `writing.rs` | the path of a request | L5, S2–S6, S18 |
+//! | `library_server.rs` | poems by name, on the same path | S8 |
 //! | `buffer.rs`, `ending.rs` | a thread's buffers; why a connection ends early | S4, S20, L4 |
 //! | `poem_server.rs` | poems at their pace | S1 |
 //! | `turns.rs`, `deadlines.rs`, `linger.rs` | turns, timeouts, the lingering close | S24, S18, S7 |
@@ -86,11 +88,14 @@ mod ending;
 mod fetch;
 mod fetcher;
 pub mod joins;
+mod library_client;
+mod library_server;
 mod lines;
 mod linger;
 mod net;
 mod poem_client;
 mod poem_server;
+mod replies;
 mod shared;
 #[cfg(test)]
 mod testing;
@@ -101,6 +106,8 @@ mod workers;
 mod writing;
 mod yielding;
 
+pub use library_client::{get_poetry_named, get_poetry_named_with, poem_named, poem_named_with};
+pub use library_server::{serve_library, serve_library_with};
 pub use lines::{Lines, lines};
 pub use poem_client::{get_poetry, get_poetry_by_hand, get_poetry_with, poem, poem_with};
 pub use poem_server::{serve_poem, serve_poem_with};
@@ -110,8 +117,9 @@ pub use workers::RunningServer;
 
 // What the functions above take and return.
 pub use poetry::event::{Interest, Unobserved};
+pub use poetry::library::{FramedPoem, Library, PoemName, Poems};
 pub use poetry::{Clock, Event, FetchError, FetchFailure, Kind, Limits, Observer, Options};
-pub use poetry::{Pace, Peer, Poem, PoemService, Summary, TransformService};
+pub use poetry::{LibraryService, Pace, Peer, Poem, PoemService, Summary, TransformService};
 // The same for the client of `Streams`.
 pub use poetry::{Cancel, Client, FetchRequest, Model, Outcome, Via};
 

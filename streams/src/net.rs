@@ -1,7 +1,7 @@
 //! The real network: the only file that names a socket. The rest of the crate takes any byte stream and tokio's clock,
 //! which tests can pause and advance.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -94,12 +94,12 @@ async fn pause(error: &io::Error, reporter: &Reporter) {
 }
 
 /// A client's socket.
-pub(crate) type Dialled = Yielding<TcpStream>;
+pub(crate) type Dialled = Yielding<Socket>;
 
 /// A server's socket between two runtimes.
 pub(crate) type Released = std::net::TcpStream;
 
-/// A server's socket.
+/// A socket whose repeated writes try the kernel.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
@@ -175,6 +175,24 @@ impl AsyncWrite for Socket {
         }
     }
 
+    /// The same for several places. While it waits, it writes from the first alone.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.stream.try_write_vectored(slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let first = slices.first().map_or(&[][..], |first| first);
+                self.poll_write_waiting(cx, first)
+            }
+            written => {
+                self.waits = false;
+                Poll::Ready(written)
+            }
+        }
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
@@ -186,7 +204,7 @@ impl AsyncWrite for Socket {
 
 /// The local and peer address of a client's `socket`, for events.
 pub(crate) fn ends_of(socket: &Dialled) -> (Option<SocketAddr>, Option<SocketAddr>) {
-    ends(socket.get_ref())
+    socket.get_ref().ends()
 }
 
 fn ends(socket: &TcpStream) -> (Option<SocketAddr>, Option<SocketAddr>) {
@@ -217,7 +235,7 @@ pub(crate) async fn connect(
     for &address in addresses {
         on_try(address);
         failure = match timeout(connect_timeout, connect_to(address)).await {
-            Ok(Ok(socket)) => return Ok(Yielding::new(socket)),
+            Ok(Ok(socket)) => return Ok(Yielding::new(Socket::new(socket))),
             Ok(Err(failure)) => failure,
             Err(_) => FetchFailure::connect_timed_out(),
         };

@@ -60,9 +60,10 @@ pub(crate) fn chunks_of<R>(
 where
     R: AsyncRead + Unpin,
 {
-    let chunks = chunks::chunks(source).map_err(|error| FetchFailure::connection_lost(&error));
-    let timely = chunks::idle_timeout(chunks, limits.idle_timeout);
-    chunks::at_most(timely, limits.poem_bytes_max)
+    chunks::at_most(
+        chunks::timely(source, limits.idle_timeout),
+        limits.poem_bytes_max,
+    )
 }
 
 // ANCHOR: get_poetry

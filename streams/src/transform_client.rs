@@ -58,9 +58,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     send(&mut socket, request, limits.idle_timeout).await?;
-    let chunks = chunks::chunks(socket).map_err(|error| FetchFailure::connection_lost(&error));
-    let timely = chunks::idle_timeout(chunks, limits.idle_timeout).inspect_ok(on_chunk);
-    first_frame(timely, limits.frame_bytes_max).await
+    let reply = chunks::timely(socket, limits.idle_timeout).inspect_ok(on_chunk);
+    first_frame(reply, limits.frame_bytes_max).await
 }
 // ANCHOR_END: transform
 
@@ -75,8 +74,10 @@ fn encode(name: &str, poem: &str, limits: &Limits) -> Result<Vec<u8>, FetchFailu
     Ok(request)
 }
 
-/// Sends all of `request`. Each byte that the peer takes restarts `idle_timeout`.
-async fn send<S>(
+/// Sends all of `request`, or as much as the peer takes before it finishes: its reply then tells why. Each byte that the
+/// peer takes restarts `idle_timeout`. When that is over, the write is tried once more, since the kernel may not announce
+/// small room (S18).
+pub(crate) async fn send<S>(
     socket: &mut S,
     mut request: &[u8],
     idle_timeout: Duration,
@@ -85,15 +86,21 @@ where
     S: AsyncWrite + Unpin,
 {
     while !request.is_empty() {
+        // Polls the write once more when the time is over.
         let taken = timeout(idle_timeout, socket.write(request))
             .await
-            .map_err(|_| FetchFailure::TimedOut(Timeout::Idle))?
-            .and_then(|taken| match taken {
-                0 => Err(io::ErrorKind::WriteZero.into()),
-                taken => Ok(taken),
-            })
-            .map_err(|error| FetchFailure::connection_lost(&error))?;
-        request = &request[taken..];
+            .map_err(|_| FetchFailure::TimedOut(Timeout::Idle))?;
+        match taken {
+            Ok(taken @ 1..) => request = &request[taken..],
+            Ok(0) => {
+                return Err(FetchFailure::connection_lost(
+                    &io::ErrorKind::WriteZero.into(),
+                ));
+            }
+            // A reset after FIN. Without one, the kernel says that the connection was reset.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(FetchFailure::connection_lost(&error)),
+        }
     }
     Ok(())
 }

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use poetry::event::Unobserved;
-use poetry::{Clock, CloseReason, Observer, Options, Service, TransformService};
+use poetry::{Clock, CloseReason, Observer, Options, Refusal, Service, TransformService};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 
-use crate::answers::answers;
+use crate::answers::{Answering, answers};
 use crate::connection::Connection;
 use crate::linger::linger;
+use crate::replies::Made;
 use crate::workers::RunningServer;
 use crate::writing::deliver;
 
@@ -48,18 +49,19 @@ pub fn serve_transforms_with(
 }
 
 /// Answers the requests of every connection, each in a task of its own, until the stream ends. Connections that are open
-/// then go on.
-pub(crate) async fn answer_connections<S>(
+/// then go on. A library's are answered in the same way.
+pub(crate) async fn answer_connections<S, A>(
     connections: impl Stream<Item = Connection<S>>,
-    service: TransformService,
+    service: A,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
+    A: Answering + 'static,
 {
     let service = Rc::new(service);
     connections
         .for_each(|connection| {
             let service = Rc::clone(&service);
-            spawn_local(async move { answer_requests(&connection, &service).await });
+            spawn_local(async move { answer_requests(&connection, &*service).await });
             future::ready(())
         })
         .await;
@@ -67,11 +69,12 @@ pub(crate) async fn answer_connections<S>(
 
 // ANCHOR: answer_requests
 /// Answers the requests of `connection` in order, and sets why it closes. The caller drops it, which closes it.
-pub(crate) async fn answer_requests<S>(connection: &Connection<S>, service: &TransformService)
+pub(crate) async fn answer_requests<S, A>(connection: &Connection<S>, service: &A)
 where
     S: AsyncRead + AsyncWrite + Unpin,
+    A: Answering,
 {
-    let items_max = if service.keep_alive { usize::MAX } else { 1 };
+    let items_max = if service.keep_alive() { usize::MAX } else { 1 };
     let ended = answers(connection, service)
         .take(items_max)
         .try_for_each(|replies| deliver(connection, replies))
@@ -87,6 +90,26 @@ where
     connection.set_close_reason(reason);
 }
 // ANCHOR_END: answer_requests
+
+impl Answering for TransformService {
+    type Replies = Made;
+
+    fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    #[inline]
+    fn answer(
+        &self,
+        frame: &[u8],
+        frame_bytes_max: usize,
+        replies: &mut Made,
+    ) -> Result<(), Refusal> {
+        TransformService::answer(self, frame, frame_bytes_max, &mut replies.bytes)?;
+        replies.count += 1;
+        Ok(())
+    }
+}
 
 #[cfg(test)]
 mod tests;

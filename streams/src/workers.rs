@@ -85,7 +85,7 @@ impl RunningServer {
         observer: Arc<dyn Observer>,
     ) -> io::Result<Self> {
         let role = service.role();
-        if matches!(service, Service::Library(_) | Service::Proxy(_)) {
+        if matches!(service, Service::Proxy(_)) {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let reporter = Reporter::new(crate::NAME, role, options.clock.clone(), observer);
@@ -264,8 +264,9 @@ impl Worker {
         match self.service.clone() {
             Service::Poem(service) => write_poems(connections, service).await,
             Service::Transform(service) => answer_connections(connections, service).await,
+            Service::Library(service) => answer_connections(connections, service).await,
             // Rejected before the thread was started.
-            Service::Library(_) | Service::Proxy(_) => {}
+            Service::Proxy(_) => {}
         }
         shared.stop_and_wake();
     }

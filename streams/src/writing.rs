@@ -5,25 +5,25 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use poetry::netstring::frames_within;
 use tokio::io::AsyncWrite;
 
-use crate::answers::Replies;
 use crate::buffer;
 use crate::connection::Connection;
 use crate::ending::Ending;
+use crate::replies::{Outgoing, Replies};
 
 /// Writes `replies`, in one write if the kernel takes them whole. They count as answered one by one, so that only those
 /// whose last byte was not taken can fail (S23).
 // Not an `async fn`, which would hold its arguments twice in every idle connection.
-pub(crate) fn deliver<S>(
+pub(crate) fn deliver<S, R>(
     connection: &Connection<S>,
-    replies: Box<Replies>,
+    replies: Box<R>,
 ) -> impl Future<Output = Result<(), Box<Ending>>>
 where
     S: AsyncWrite + Unpin,
+    R: Replies,
 {
-    connection.begin(replies.count);
+    connection.begin(replies.count());
     let mut undelivered = Some(replies);
     let mut writing = Writing::default();
     let mut answered = 0;
@@ -31,14 +31,14 @@ where
         let Some(replies) = &mut undelivered else {
             return Poll::Ready(Ok(()));
         };
-        let polled = writing.poll_all(connection, &replies.bytes, cx);
+        let polled = writing.poll_all(connection, &**replies, cx);
         if let Poll::Ready(Ok(())) = polled {
-            connection.answered(replies.count - answered);
+            connection.answered(replies.count() - answered);
             if let Some(replies) = undelivered.take() {
                 buffer::give_spare(replies);
             }
         } else {
-            let whole = frames_within(&replies.bytes, writing.taken).frames as u32;
+            let whole = replies.whole_within(writing.taken);
             connection.answered(whole - answered);
             answered = whole;
         }
@@ -71,17 +71,18 @@ impl Writing {
     /// Ready once the kernel has taken all of `bytes`, which are the same at every call.
     // Forced: MEASURING says what that saves.
     #[inline(always)]
-    fn poll_all<S>(
+    fn poll_all<S, O>(
         &mut self,
         mut connection: &Connection<S>,
-        bytes: &[u8],
+        bytes: &O,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Box<Ending>>>
     where
         S: AsyncWrite + Unpin,
+        O: Outgoing + ?Sized,
     {
         while self.taken < bytes.len() {
-            match Pin::new(&mut connection).poll_write(cx, &bytes[self.taken..]) {
+            match bytes.poll_write_from(self.taken, Pin::new(&mut connection), cx) {
                 Poll::Ready(Ok(written @ 1..)) => {
                     self.taken += written;
                     self.waits = false;

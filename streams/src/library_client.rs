@@ -1,0 +1,193 @@
+//! The client of a library: a named poem is a lazy stream of chunks too, unwrapped from its netstring as it arrives (S8).
+//!
+//! So the first line of a long poem needs one read, as from a poem server. But here a poem that was cut short is an error,
+//! since its length comes first.
+
+use std::task::{Poll, ready};
+
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use poetry::error::decode_poem;
+use poetry::library::PoemName;
+use poetry::netstring::{self, Decoder, Flaw, FramingError};
+use poetry::{FetchError, FetchFailure, Limits, Peer, Poem};
+use tokio::io::AsyncWrite;
+
+use crate::transform_client::send;
+use crate::{chunks, net};
+
+/// The poem called `name` in the library at `peer` as a lazy stream of chunks, with the default limits. It is as lazy as
+/// [`poem`](crate::poem()), and needs the same runtime.
+///
+/// ```no_run
+/// # async fn read() -> Result<(), Box<dyn std::error::Error>> {
+/// use futures::{StreamExt, TryStreamExt};
+///
+/// let peer: streams::Peer = "10003".parse()?;
+/// let mut title = streams::lines(streams::poem_named(peer, "lantern".parse()?)).take(1);
+/// println!("{:?}", title.try_next().await?); // the rest is never read
+/// # Ok(())
+/// # }
+/// ```
+///
+/// An error is the last item (L4). A library that has no such poem closes without a reply, which is *refused*; a poem that
+/// ends early is *cut short*.
+///
+/// # Panics
+/// The stream panics when it is polled outside such a runtime.
+pub fn poem_named(
+    peer: impl Into<Peer>,
+    name: PoemName,
+) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Send + Unpin {
+    poem_named_with(peer, name, Limits::default())
+}
+
+/// [`poem_named`] with `limits`, which mean the same as in [`poem_with`](crate::poem_with()). The idle timeout bounds the
+/// sending of the name too.
+pub fn poem_named_with(
+    peer: impl Into<Peer>,
+    name: PoemName,
+    limits: Limits,
+) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Send + Unpin {
+    let peer = peer.into();
+    let (total, poem_bytes_max) = (limits.total_deadline, limits.poem_bytes_max);
+    let asked = async move {
+        let mut socket = net::connect(peer.addresses()?, limits.connect_timeout, |_| ()).await?;
+        ask(&mut socket, &name, &limits).await?;
+        Ok(chunks::timely(socket, limits.idle_timeout))
+    };
+    let poem = unwrapped(Box::pin(stream::once(asked).try_flatten()), poem_bytes_max);
+    chunks::total_deadline(poem, total)
+}
+
+/// The whole poem called `name` in the library at `peer`, with the default limits.
+///
+/// # Errors
+/// Fails with the peer and the first failure (S11), as [`get_poetry`](crate::get_poetry()) does, or because the library
+/// refused the name or cut the poem short.
+pub async fn get_poetry_named(peer: impl Into<Peer>, name: PoemName) -> Result<Poem, FetchError> {
+    get_poetry_named_with(peer, name, Limits::default()).await
+}
+
+/// [`get_poetry_named`] with `limits`, which mean the same as in [`poem_named_with`].
+///
+/// # Errors
+/// Fails with the peer and the first failure, as [`get_poetry_named`] does.
+pub async fn get_poetry_named_with(
+    peer: impl Into<Peer>,
+    name: PoemName,
+    limits: Limits,
+) -> Result<Poem, FetchError> {
+    let peer = peer.into();
+    let poem = poem_named_with(peer.clone(), name, limits)
+        .try_concat()
+        .await;
+    poem.and_then(decode_poem)
+        .map(Poem::from)
+        .map_err(|failure| FetchError::new(&peer, failure))
+}
+
+/// Sends the request for the poem called `name`.
+pub(crate) async fn ask<S>(
+    socket: &mut S,
+    name: &PoemName,
+    limits: &Limits,
+) -> Result<(), FetchFailure>
+where
+    S: AsyncWrite + Unpin,
+{
+    let mut request = Vec::new();
+    netstring::encode(name.as_str().as_bytes(), &mut request);
+    send(socket, &request, limits.idle_timeout).await
+}
+
+/// The chunks of the payload of the netstring that begins `wire`. A length over `limit` fails before a byte of the poem is
+/// delivered. With the netstring's last byte `wire` is dropped.
+pub(crate) fn unwrapped(
+    wire: impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin,
+    limit: usize,
+) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin {
+    let mut wire = Some(wire);
+    let mut wrapping = Wrapping::Length {
+        decoder: Decoder::new(limit),
+        length: 0,
+    };
+    chunks::ends_with_error(stream::poll_fn(move |cx| {
+        while let Some(source) = &mut wire {
+            let Some(chunk) = ready!(source.poll_next_unpin(cx)).transpose()? else {
+                return Poll::Ready(Some(Err(wrapping.cut_short())));
+            };
+            let payload = wrapping.unwrap(chunk).map_err(FetchFailure::bad_poem)?;
+            if matches!(wrapping, Wrapping::Complete) {
+                wire = None;
+            }
+            if !payload.is_empty() {
+                return Poll::Ready(Some(Ok(payload)));
+            }
+        }
+        Poll::Ready(None)
+    }))
+}
+
+/// The part of a netstring that comes next.
+#[derive(Debug)]
+enum Wrapping {
+    /// The length, of which `length` has come. The decoder checks it, and is not given the payload.
+    Length { decoder: Decoder, length: usize },
+    /// `left` bytes of the payload, and the comma. The place counts from the start of the stream.
+    Payload { left: usize, at: u64 },
+    /// Nothing.
+    Complete,
+}
+
+impl Wrapping {
+    /// Takes the bytes of the payload out of `chunk`.
+    fn unwrap(&mut self, mut chunk: Vec<u8>) -> Result<Vec<u8>, FramingError> {
+        if let Self::Length { decoder, length } = self {
+            let digits = chunk.iter().position(|&byte| byte == b':');
+            for &byte in &chunk[..digits.unwrap_or(chunk.len())] {
+                decoder.feed(&[byte]).next()?;
+                *length = *length * 10 + usize::from(byte - b'0');
+            }
+            let Some(digits) = digits else {
+                return Ok(Vec::new());
+            };
+            decoder.feed(b":").next()?;
+            chunk.drain(..=digits);
+            *self = Self::Payload {
+                left: *length,
+                at: decoder.position(),
+            };
+        }
+        let Self::Payload { left, at } = self else {
+            return Ok(Vec::new());
+        };
+        match chunk.get(*left) {
+            None => {
+                *left -= chunk.len();
+                *at += chunk.len() as u64;
+            }
+            Some(b',') => {
+                chunk.truncate(*left);
+                *self = Self::Complete;
+            }
+            Some(&other) => {
+                return Err(FramingError {
+                    at: *at + *left as u64,
+                    flaw: Flaw::NotAComma(other),
+                });
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Why the end of the stream is a failure here.
+    fn cut_short(&self) -> FetchFailure {
+        match self {
+            Self::Length { decoder, .. } if decoder.position() == 0 => FetchFailure::Refused,
+            _ => FetchFailure::CutShort,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
