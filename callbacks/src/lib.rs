@@ -25,13 +25,16 @@
 //!
 //! A function that would block returns a [`Deferred`] instead. Mistakes that Twisted finds at run time (firing twice, using
 //! the reactor from another thread) do not compile. `examples/` has the tutorial's steps, in the order of their numbers; its
-//! servers (Parts 11 and 12) are `poem_server.rs` and `transform_server.rs`. Section 4 of SEMANTICS.md lists where our
+//! servers (Parts 11 and 12) are `poem_server.rs`, `transform_server.rs` and `library_server.rs`. Section 4 of SEMANTICS.md lists where our
 //! Deferreds deviate from Twisted's.
 //!
 //! | file | contents | rules |
 //! |---|---|---|
-//! | `poem_client.rs`, `transform_client.rs` | [`get_poetry`]; [`transform`] and its fallback | S10–S15 |
-//! | `poem_server.rs`, `transform_server.rs` | [`serve_poem`], [`serve_transforms`] | S1, S3–S7, S18 |
+//! | `poem_client.rs`, `transform_client.rs` | [`get_poetry`], [`get_poetry_named`]; [`transform`] and its fallback | S8, S10–S15 |
+//! | `dialling.rs`, `netstring_client.rs` | connecting; asking a server of netstrings | S8, S10–S15 |
+//! | `poem_server.rs` | [`serve_poem`] | S1, S18 |
+//! | `transform_server.rs`, `library_server.rs` | [`serve_transforms`], [`serve_library`] | S3, S4, S8 |
+//! | `netstring_server.rs` | reading requests and delivering replies, for both | S2, S5–S7, S18, S24 |
 //! | `deferred.rs`, `deferred/` | [`Deferred`], [`Trigger`], [`coroutine`], [`DeferredList`], locks and queues | D1–D13 |
 //! | `protocol.rs` | [`Protocol`], [`Factory`], [`Producer`]: the traits that programs implement | R9 |
 //! | `reactor.rs`, `reactor/core.rs` | [`Reactor`]; the loop: wait, update the time, call back | R1, R4, S24 |
@@ -62,10 +65,14 @@ use poetry::{Client, Model, Options, Server, Service};
 mod connection_guard;
 mod connection_limit;
 mod deferred;
+mod dialling;
 mod failure;
 mod fetching;
+mod library_server;
 mod linger;
 pub mod log;
+mod netstring_client;
+mod netstring_server;
 mod poem_client;
 mod poem_server;
 mod protocol;
@@ -84,11 +91,14 @@ pub use deferred::queue::{DeferredQueue, QueueError};
 pub use deferred::semaphore::{DeferredLock, DeferredSemaphore, ReleasedTooOften};
 pub use deferred::{Control, Deferred, NotPaused, Outcome, Trigger, maybe_deferred};
 pub use failure::{Abandoned, Cancelled, Failure, Panicked, TimedOut, WaitsForItself};
-pub use poem_client::{get_poetry, get_poetry_with};
+pub use library_server::{library_factory, serve_library, serve_library_with};
+pub use poem_client::{get_poetry, get_poetry_named, get_poetry_named_with, get_poetry_with};
 pub use poem_server::{poem_factory, serve_poem, serve_poem_with};
 pub use poetry::event::{self, Unobserved};
-pub use poetry::{Counts, FetchError, FetchFailure, Limits, Observer, Pace, Peer, Poem};
-pub use poetry::{PoemService, Reporter, Role, TransformService, Via};
+pub use poetry::{Counts, FetchError, FetchFailure, FramedPoem, Library, Limits, Observer, Pace};
+pub use poetry::{
+    LibraryService, Peer, Poem, PoemName, PoemService, Reporter, Role, TransformService, Via,
+};
 pub use protocol::{Address, Factory, Lost, Producer, Protocol, Side};
 pub use reactor::{
     Accepted, Acceptor, AlreadyRunning, Inlet, MemoryPeer, MemoryReactor, NotRunning, OpenReactor,

@@ -1,19 +1,18 @@
 //! The poem client (S10–S12): one Deferred for each poem, any number at once in one reactor.
 
-use std::cell::Cell;
-use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use poetry::error::{Timeout, decode_poem};
-use poetry::{FetchFailure, Peer, Poem, Role};
+use poetry::{FetchFailure, Peer, Poem, PoemName, Role, netstring};
 
 use crate::deferred::{Deferred, Trigger};
+use crate::dialling::{dial, hang_up};
 use crate::failure::Failure;
-use crate::protocol::{Address, Factory, Lost, Protocol};
+use crate::netstring_client::{Exchange, ask};
+use crate::protocol::{Lost, Protocol};
 use crate::reactor::{Reactor, Transport};
-use crate::task::{Task, connection_failed, connection_lost, is_connection_failed, no_address};
+use crate::task::{Task, connection_lost};
 
 // ANCHOR: get_poetry
 /// Fetches the poem that `peer` serves; fails with a [`FetchFailure`]. Cancelling it closes the socket at once (S14);
@@ -43,78 +42,61 @@ pub fn get_poetry_with(
     peer: impl Into<Peer>,
     task: &Rc<Task>,
 ) -> Deferred<Poem> {
-    match peer.into().addresses() {
-        Ok(addresses) => task.bound(reactor, try_in_order(reactor, addresses, task)),
-        Err(failure) => Deferred::fail(failure),
-    }
-}
-
-/// Fetches the poem from the first address that accepts a connection.
-fn try_in_order(reactor: &Reactor, addresses: &[SocketAddr], task: &Rc<Task>) -> Deferred<Poem> {
-    let (first, others) = match addresses {
-        [] => return Deferred::fail(no_address()),
-        [last] => return fetch_from(reactor, *last, task),
-        [first, others @ ..] => (*first, others.to_vec()),
-    };
-    let (context, task) = (reactor.clone(), Rc::clone(task));
-    fetch_from(reactor, first, &task).add_errback(move |failure| {
-        if is_connection_failed(&failure) {
-            try_in_order(&context, &others, &task)
-        } else {
-            Deferred::fail(failure)
-        }
-    })
-}
-
-/// Fetches from `address` until FIN.
-fn fetch_from(reactor: &Reactor, address: SocketAddr, task: &Rc<Task>) -> Deferred<Poem> {
-    task.on_connecting(address);
-    let factory = Rc::new(PoetryFactory::new(task));
-    let transport = reactor.connect_tcp(
-        address,
-        task.limits.connect_timeout,
-        Rc::clone(&factory) as _,
-    );
-    let (trigger, poem) = Deferred::with_canceller(move || {
-        transport.iter().for_each(Transport::abort_connection);
-        None
-    });
-    factory.trigger.set(Some(trigger));
-    poem
-}
-// ANCHOR_END: get_poetry
-
-/// Builds the protocol of one fetch, or fails the fetch if the connection is never established.
-struct PoetryFactory {
-    task: Rc<Task>,
-    trigger: Cell<Option<Trigger<Poem>>>,
-}
-
-impl PoetryFactory {
-    fn new(task: &Rc<Task>) -> Self {
-        Self {
-            task: Rc::clone(task),
-            trigger: Cell::new(None),
-        }
-    }
-}
-
-impl Factory for PoetryFactory {
-    fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
-        Some(Box::new(PoetryProtocol {
-            task: Rc::clone(&self.task),
-            trigger: self.trigger.take(),
+    let collects = Rc::clone(task);
+    let poem = dial(reactor, &peer.into(), task, move |trigger| {
+        Box::new(PoetryProtocol {
+            task: Rc::clone(&collects),
+            trigger: Some(trigger),
             poem: Vec::new(),
             finished: false,
             failure: None,
-        }))
-    }
+        })
+    });
+    task.bound(reactor, poem)
+}
+// ANCHOR_END: get_poetry
 
-    fn connection_failed(&self, _: SocketAddr, error: io::Error) {
-        if let Some(trigger) = self.trigger.take() {
-            trigger.errback(connection_failed(&error));
-        }
-    }
+/// Fetches the poem called `name` from a library server (S8); fails with a [`FetchFailure`].
+///
+/// ```
+/// use callbacks::{MemoryReactor, Peer, get_poetry_named};
+///
+/// let reactor = MemoryReactor::new();
+/// let poem = get_poetry_named(&reactor, "10003".parse::<Peer>()?, &"lantern".parse().unwrap());
+///
+/// let server = reactor.dialled().remove(0);
+/// server.accept();
+/// reactor.settle();
+/// assert_eq!(server.received(), b"7:lantern,");
+/// server.send(b"4:Ahoy,");
+/// reactor.settle();
+/// assert_eq!(poem.take_result().unwrap().unwrap().as_str(), "Ahoy");
+/// # Ok::<(), String>(())
+/// ```
+pub fn get_poetry_named(
+    reactor: &Reactor,
+    peer: impl Into<Peer>,
+    name: &PoemName,
+) -> Deferred<Poem> {
+    let task = Task::unobserved(reactor, Role::PoemClient);
+    get_poetry_named_with(reactor, peer, name, &task)
+}
+
+/// As [`get_poetry_named`], with the limits and the observer of `task`.
+pub fn get_poetry_named_with(
+    reactor: &Reactor,
+    peer: impl Into<Peer>,
+    name: &PoemName,
+    task: &Rc<Task>,
+) -> Deferred<Poem> {
+    let mut request = Vec::new();
+    netstring::encode(name.as_str().as_bytes(), &mut request);
+    let exchange = Rc::new(Exchange {
+        request,
+        reply_bytes_max: task.limits.poem_bytes_max,
+        bad_reply: FetchFailure::bad_poem,
+    });
+    task.bound(reactor, ask(reactor, &peer.into(), &exchange, task))
 }
 
 /// Collects a poem until FIN.
@@ -129,7 +111,7 @@ struct PoetryProtocol {
 impl PoetryProtocol {
     fn fail(&mut self, transport: &Transport, failure: FetchFailure) {
         self.failure = Some(failure);
-        transport.abort_connection();
+        hang_up(transport);
     }
 }
 

@@ -13,6 +13,7 @@ use poetry::{Counters, Counts, Kind, Observer, Options, Reporter, Server, Servic
 
 use crate::connection_limit::{ConnectionLimit, LimitedAcceptor};
 use crate::deferred::Deferred;
+use crate::library_server::library_factory;
 use crate::log;
 use crate::poem_server::poem_factory;
 use crate::protocol::Factory;
@@ -29,7 +30,7 @@ pub(crate) fn serve(
 ) -> io::Result<Box<dyn Server>> {
     let address = listener.local_addr()?;
     let role = service.role();
-    if matches!(service, Service::Library(_) | Service::Proxy(_)) {
+    if matches!(service, Service::Proxy(_)) {
         return Err(io::ErrorKind::Unsupported.into());
     }
     let plan = Plan {
@@ -142,8 +143,9 @@ fn run_reactor(
     let factory = match plan.service {
         Service::Poem(service) => poem_factory(service, &state),
         Service::Transform(service) => transform_factory(service, &state),
+        Service::Library(service) => library_factory(service, &state),
         // Rejected before the thread was started.
-        Service::Library(_) | Service::Proxy(_) => return (0, 0),
+        Service::Proxy(_) => return (0, 0),
     };
     let started = prepare(&reactor, &state, factory, job, plan.grace);
     let failed = started.is_err();

@@ -1,21 +1,14 @@
 //! The transform client (S13): sends a poem as a request and receives its transform; if that fails, keeps the original.
 
-use std::cell::Cell;
-use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
-use poetry::error::{Timeout, decode_poem};
-use poetry::netstring::Decoder;
 use poetry::{FetchError, FetchFailure, Kind, Poem, Role, Via, request};
 
+use crate::deferred::Deferred;
 use crate::deferred::coroutine::coroutine;
-use crate::deferred::{Deferred, Trigger};
-use crate::protocol::{Address, Factory, Lost, Protocol};
-use crate::reactor::{Reactor, Transport};
-use crate::task::{
-    Task, connection_failed, connection_lost, fetch_failure, is_connection_failed, no_address,
-};
+use crate::netstring_client::{Exchange, ask, ask_address};
+use crate::reactor::Reactor;
+use crate::task::{Task, fetch_failure, is_connection_failed, no_address};
 
 // ANCHOR: transform
 /// Sends `poem` to the transform server of `via`, and fires with the reply; fails with a [`FetchFailure`]. Cancelling it closes
@@ -49,12 +42,8 @@ pub fn transform_with(
     poem: &Poem,
     task: &Rc<Task>,
 ) -> Deferred<Poem> {
-    let request = match encode_request(via, poem, task) {
-        Ok(request) => request,
-        Err(failure) => return Deferred::fail(failure),
-    };
-    match via.peer.addresses() {
-        Ok(addresses) => task.bound(reactor, try_in_order(reactor, addresses, request, task)),
+    match exchange(via, poem, task) {
+        Ok(exchange) => task.bound(reactor, ask(reactor, &via.peer, &exchange, task)),
         Err(failure) => Deferred::fail(failure),
     }
 }
@@ -119,10 +108,10 @@ pub fn transform_in_coroutine(
     let (context, task_inside) = (reactor.clone(), Rc::clone(task));
     let (via, poem) = (via.clone(), poem.clone());
     let transformed = coroutine(async move {
-        let request = encode_request(&via, &poem, &task_inside)?;
+        let exchange = exchange(&via, &poem, &task_inside)?;
         let mut addresses = via.peer.addresses()?.iter();
         while let Some(&address) = addresses.next() {
-            match request_from(&context, address, &request, &task_inside).await {
+            match ask_address(&context, address, &exchange, &task_inside).await {
                 Err(failure) if addresses.len() > 0 && is_connection_failed(&failure) => {}
                 transformed => return transformed,
             }
@@ -132,7 +121,7 @@ pub fn transform_in_coroutine(
     task.bound(reactor, transformed)
 }
 
-fn encode_request(via: &Via, poem: &Poem, task: &Task) -> Result<Rc<[u8]>, FetchFailure> {
+fn exchange(via: &Via, poem: &Poem, task: &Task) -> Result<Rc<Exchange>, FetchFailure> {
     let limit = task.limits.frame_bytes_max;
     if request::len(&via.transform, poem.as_str()) > limit {
         return Err(FetchFailure::TooLong {
@@ -141,145 +130,9 @@ fn encode_request(via: &Via, poem: &Poem, task: &Task) -> Result<Rc<[u8]>, Fetch
     }
     let mut request = Vec::new();
     request::encode(&via.transform, poem.as_str(), &mut request);
-    Ok(request.into())
-}
-
-/// Requests the transform from the first address that accepts a connection.
-fn try_in_order(
-    reactor: &Reactor,
-    addresses: &[SocketAddr],
-    request: Rc<[u8]>,
-    task: &Rc<Task>,
-) -> Deferred<Poem> {
-    let (first, others) = match addresses {
-        [] => return Deferred::fail(no_address()),
-        [last] => return request_from(reactor, *last, &request, task),
-        [first, others @ ..] => (*first, others.to_vec()),
-    };
-    let (context, task) = (reactor.clone(), Rc::clone(task));
-    request_from(reactor, first, &request, &task).add_errback(move |failure| {
-        if is_connection_failed(&failure) {
-            try_in_order(&context, &others, request, &task)
-        } else {
-            Deferred::fail(failure)
-        }
-    })
-}
-
-/// Sends `request` to `address` and receives one reply.
-fn request_from(
-    reactor: &Reactor,
-    address: SocketAddr,
-    request: &Rc<[u8]>,
-    task: &Rc<Task>,
-) -> Deferred<Poem> {
-    task.on_connecting(address);
-    let factory = Rc::new(TransformClientFactory {
-        task: Rc::clone(task),
-        request: Rc::clone(request),
-        trigger: Cell::new(None),
-    });
-    let transport = reactor.connect_tcp(
-        address,
-        task.limits.connect_timeout,
-        Rc::clone(&factory) as _,
-    );
-    let (trigger, reply) = Deferred::with_canceller(move || {
-        transport.iter().for_each(Transport::abort_connection);
-        None
-    });
-    factory.trigger.set(Some(trigger));
-    reply
-}
-
-/// Builds the protocol of one request, or fails the request if the connection is never established.
-struct TransformClientFactory {
-    task: Rc<Task>,
-    request: Rc<[u8]>,
-    trigger: Cell<Option<Trigger<Poem>>>,
-}
-
-impl Factory for TransformClientFactory {
-    fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
-        Some(Box::new(TransformClientProtocol {
-            decoder: Decoder::new(self.task.limits.frame_bytes_max),
-            task: Rc::clone(&self.task),
-            request: Rc::clone(&self.request),
-            trigger: self.trigger.take(),
-            received: false,
-            result: None,
-        }))
-    }
-
-    fn connection_failed(&self, _: SocketAddr, error: io::Error) {
-        if let Some(trigger) = self.trigger.take() {
-            trigger.errback(connection_failed(&error));
-        }
-    }
-}
-
-/// Sends one request and receives one netstring.
-struct TransformClientProtocol {
-    decoder: Decoder,
-    task: Rc<Task>,
-    request: Rc<[u8]>,
-    trigger: Option<Trigger<Poem>>,
-    received: bool,
-    /// How the request ended, once that is known; the connection then closes.
-    result: Option<Result<Poem, FetchFailure>>,
-}
-
-impl TransformClientProtocol {
-    fn end(&mut self, transport: &Transport, result: Result<Poem, FetchFailure>) {
-        self.result = Some(result);
-        transport.abort_connection();
-    }
-}
-
-impl Protocol for TransformClientProtocol {
-    fn connection_made(&mut self, transport: &Transport) {
-        self.task.on_connected(transport);
-        transport.set_timeout(Some(self.task.limits.idle_timeout));
-        transport.write(&self.request);
-    }
-
-    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        self.task.on_bytes_read(data.len());
-        self.received = true;
-        transport.set_timeout(Some(self.task.limits.idle_timeout));
-        let result = match self.decoder.feed(data).next() {
-            Ok(None) => return,
-            Ok(Some(reply)) => decode_poem(reply.to_vec()).map(Poem::from),
-            Err(error) => Err(FetchFailure::Garbled(error)),
-        };
-        self.end(transport, result);
-    }
-
-    fn data_sent(&mut self, transport: &Transport, _: usize) {
-        transport.set_timeout(Some(self.task.limits.idle_timeout));
-    }
-
-    fn read_connection_lost(&mut self, transport: &Transport) {
-        let failure = if self.received {
-            FetchFailure::CutShort
-        } else {
-            FetchFailure::Refused
-        };
-        self.end(transport, Err(failure));
-    }
-
-    fn timeout_connection(&mut self, transport: &Transport) {
-        self.end(transport, Err(FetchFailure::TimedOut(Timeout::Idle)));
-    }
-
-    fn connection_lost(&mut self, _: &Transport, lost: Lost) {
-        let Some(trigger) = self.trigger.take() else {
-            return;
-        };
-        match self.result.take() {
-            Some(Ok(reply)) => trigger.callback(reply),
-            Some(Err(failure)) => trigger.errback(failure),
-            None => trigger.errback(connection_lost(lost)),
-        }
-    }
+    Ok(Rc::new(Exchange {
+        request,
+        reply_bytes_max: limit,
+        bad_reply: FetchFailure::Garbled,
+    }))
 }

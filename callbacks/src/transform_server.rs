@@ -1,27 +1,18 @@
-//! The transform server (S3–S5): netstrings in, netstrings out, one-shot or keep-alive. Requests are decoded where they
-//! were read; the replies of one turn go out in one write.
+//! The transform server (S3–S5): netstrings in, netstrings out. `netstring_server.rs` reads the requests and delivers the
+//! replies.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 
-use poetry::limits::REQUESTS_PER_TURN_MAX;
-use poetry::netstring::Frames;
-use poetry::{CloseReason, Kind, Refusal, Role, TransformService, panics};
+use poetry::netstring::{Whole, frames_within};
+use poetry::{Refusal, Role, TransformService};
 
-use crate::connection_guard::{ConnectionGuard, reason_of};
 use crate::connection_limit::LimitedAcceptor;
-use crate::linger::Linger;
-use crate::protocol::{Address, Factory, Lost, Producer, Protocol, Side};
+use crate::netstring_server::{Replies, Service, netstring_factory};
+use crate::protocol::Factory;
 use crate::reactor::{Port, Reactor, Transport};
 use crate::server_state::ServerState;
-
-mod partial;
-mod unsent;
-
-use partial::Partial;
-use unsent::Unsent;
 
 /// Answers transform requests on `listener` in this reactor, with the default limits.
 ///
@@ -52,270 +43,48 @@ pub fn serve_transforms_with(
 
 /// Returns the factory of the server's protocols, to serve connections that another port has accepted.
 pub fn transform_factory(service: TransformService, state: &Rc<ServerState>) -> Rc<dyn Factory> {
-    // The protocols share the inner `Rc`.
-    Rc::new(Rc::new(TransformFactory {
-        service,
-        state: Rc::clone(state),
-        replies: RefCell::default(),
-    }))
+    netstring_factory(service, state)
 }
 
-/// Builds the protocol of each connection, and owns what they share.
-struct TransformFactory {
-    service: TransformService,
-    state: Rc<ServerState>,
-    /// The replies of the current turn: only one connection has its turn at a time.
-    replies: RefCell<Vec<u8>>,
-}
+impl Service for TransformService {
+    /// Netstrings, one after another.
+    type Replies = Vec<u8>;
 
-impl Factory for Rc<TransformFactory> {
-    fn build_protocol(&self, address: &Address) -> Option<Box<dyn Protocol>> {
-        let Side::Accepted { serial } = address.side else {
-            return None;
-        };
-        Some(Box::new(TransformProtocol {
-            factory: Rc::clone(self),
-            guard: ConnectionGuard::new(&self.state, serial),
-            position: 0,
-            partial: None,
-            unsent: None,
-            state: State::Serving,
-            peer_finished: false,
-            reason: None,
-        }))
-    }
-}
-
-/// One connection. An idle one owns neither a decoder nor a buffer.
-struct TransformProtocol {
-    factory: Rc<TransformFactory>,
-    guard: ConnectionGuard,
-    /// Bytes of the stream decoded so far, for the positions that framing errors state.
-    position: u64,
-    partial: Option<Box<Partial>>,
-    unsent: Option<Box<Unsent>>,
-    state: State,
-    peer_finished: bool,
-    /// Why the connection ends, once that is known.
-    reason: Option<CloseReason>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    /// Answering requests.
-    Serving,
-    /// Answering no more; the last replies are being sent.
-    Finishing,
-    /// Waiting for the peer to finish (S7).
-    Lingering(Linger),
-}
-
-/// What a connection does after a turn's requests.
-enum Next {
-    /// Waits for more bytes.
-    Read,
-    /// Answers the bytes left in its next turn (S24).
-    TakeTurns,
-    /// Ends: its only request has been answered (S5).
-    Close,
-}
-
-// ANCHOR: answer_requests
-impl TransformProtocol {
-    /// Answers the requests that `data` completes, at most a turn's (S24), with one write. A panic in a transform ends this
-    /// connection only (S20).
-    fn answer_requests(&mut self, transport: &Transport, data: &[u8]) {
-        let factory = Rc::clone(&self.factory);
-        let mut replies = factory.replies.borrow_mut();
-        replies.clear();
-        let (mut decoder, due) = self.take_decoder();
-        let mut frames = decoder.feed(data);
-        let mut answered = 0;
-        let next = panics::contain(|| factory.answer(&mut frames, &mut replies, &mut answered));
-        let consumed = data.len() - frames.rest().len();
-        drop(frames);
-        self.position = decoder.position();
-        self.reply(transport, &replies, answered);
-        match next {
-            Ok(Ok(Next::Read)) => self.await_request(transport, &mut decoder, due, answered),
-            Ok(Ok(Next::TakeTurns)) => self.end_turn(transport, consumed),
-            Ok(Ok(Next::Close)) => self.finish(transport, CloseReason::Done),
-            Ok(Err(refusal)) => self.refuse(transport, refusal),
-            Err(message) => self.handler_panicked(transport, message),
-        }
+    fn keep_alive(&self) -> bool {
+        self.keep_alive
     }
 
-    /// Sends the replies. While the kernel does not take all of them, nothing more is read (S5).
-    fn reply(&mut self, transport: &Transport, replies: &[u8], answered: u32) {
-        if answered == 0 {
-            return;
-        }
-        self.guard.on_requests(answered);
-        let taken = transport.offer(replies);
-        self.guard.on_bytes_written(transport, taken);
-        if taken == replies.len() {
-            self.guard.on_answered(transport, answered);
-        } else {
-            self.keep_unsent(transport, replies, taken);
-        }
-    }
-}
-
-impl TransformFactory {
-    /// Answers the requests in `frames` into `replies`. An `Err` is a refusal, which ends the connection (S4).
+    #[inline]
     fn answer(
         &self,
-        frames: &mut Frames<'_, '_>,
+        frame: &[u8],
+        frame_bytes_max: usize,
         replies: &mut Vec<u8>,
-        answered: &mut u32,
-    ) -> Result<Next, Refusal> {
-        let limit = self.state.limits.frame_bytes_max;
-        while let Some(request) = frames.next()? {
-            self.service.answer(request, limit, replies)?;
-            *answered += 1;
-            if !self.service.keep_alive {
-                return Ok(Next::Close);
-            }
-            if *answered == REQUESTS_PER_TURN_MAX && !frames.rest().is_empty() {
-                return Ok(Next::TakeTurns);
-            }
-        }
-        Ok(Next::Read)
-    }
-}
-// ANCHOR_END: answer_requests
-
-impl TransformProtocol {
-    /// Keeps the bytes after the first `consumed` for the next turn (S24).
-    #[cold]
-    fn end_turn(&self, transport: &Transport, consumed: usize) {
-        transport.end_turn_at(consumed);
-        self.set_timeout(transport);
-    }
-
-    #[cold]
-    fn refuse(&mut self, transport: &Transport, refusal: Refusal) {
-        self.guard.on_refused(transport, refusal);
-        self.finish(transport, CloseReason::Refused);
-    }
-
-    #[cold]
-    fn handler_panicked(&mut self, transport: &Transport, message: String) {
-        self.guard.on_panic(transport, message);
-        self.finish(transport, CloseReason::Panic);
-    }
-
-    /// Answers no more requests. Unsent replies are sent first, then the connection lingers.
-    fn finish(&mut self, transport: &Transport, reason: CloseReason) {
-        self.reason = Some(reason);
-        self.partial = None;
-        if transport.is_blocked() {
-            self.state = State::Finishing;
-            return self.set_timeout(transport);
-        }
-        self.state = State::Lingering(Linger::begin(transport, &self.guard.state.limits));
-        if self.peer_finished {
-            transport.lose_connection();
-        }
-    }
-
-    /// Whether no request has begun or waits for its turn, and no reply waits to be sent.
-    fn is_idle(&self, transport: &Transport) -> bool {
-        matches!(self.state, State::Serving)
-            && self.partial.is_none()
-            && !transport.keeps_bytes()
-            && !transport.is_blocked()
-    }
-
-    fn close_reason(&self, lost: &Lost) -> CloseReason {
-        match (lost, self.reason) {
-            (Lost::Aborted, Some(CloseReason::Write)) => CloseReason::Write,
-            (Lost::Done, Some(reason)) => reason,
-            (Lost::Broken(_), Some(reason))
-                if matches!(self.state, State::Lingering(_)) && !self.guard.has_unanswered() =>
-            {
-                reason
-            }
-            _ => reason_of(lost),
-        }
+    ) -> Result<(), Refusal> {
+        self.answer(frame, frame_bytes_max, replies)
     }
 }
 
-impl Protocol for TransformProtocol {
-    fn connection_made(&mut self, transport: &Transport) {
-        self.guard.report(transport, Kind::Accepted);
-        if self.guard.state.is_shutting_down() {
-            return transport.lose_connection();
-        }
-        self.set_timeout(transport);
+impl Replies for Vec<u8> {
+    fn bytes(&self) -> usize {
+        self.len()
     }
 
-    fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        self.guard.on_bytes_read(transport, data.len());
-        self.next_turn(transport, data);
+    #[inline]
+    fn offer(&self, transport: &Transport, taken: usize) -> usize {
+        transport.offer(&self[taken..])
     }
 
-    fn next_turn(&mut self, transport: &Transport, data: &[u8]) {
-        match &mut self.state {
-            State::Serving => self.answer_requests(transport, data),
-            State::Finishing => {}
-            State::Lingering(linger) => linger.drain(transport, data.len()),
-        }
+    fn whole(&self, counted: usize, taken: usize) -> Whole {
+        frames_within(&self[counted..], taken - counted)
     }
 
-    /// The kernel has room for unsent replies.
-    fn resume_producing(&mut self, transport: &Transport) {
-        if !self.send_unsent(transport) {
-            return self.set_timeout(transport);
-        }
-        match (self.state, self.reason) {
-            (State::Finishing, Some(reason)) => self.finish(transport, reason),
-            (State::Serving, _)
-                if self.guard.state.is_shutting_down() && self.is_idle(transport) =>
-            {
-                self.finish(transport, CloseReason::Done);
-            }
-            (State::Serving, _) => {
-                self.set_timeout(transport);
-                transport.resume_producing();
-            }
-            _ => {}
-        }
+    /// A copy: the buffer itself stays with the server, for the next turn.
+    fn keep(&mut self) -> Self {
+        self.clone()
     }
 
-    /// A peer that has finished gets every reply it is owed (S6).
-    fn read_connection_lost(&mut self, transport: &Transport) {
-        self.peer_finished = true;
-        match self.state {
-            State::Serving if self.partial.is_some() => self.refuse(transport, Refusal::Truncated),
-            State::Serving => self.finish(transport, CloseReason::Done),
-            State::Finishing => {}
-            State::Lingering(_) => transport.lose_connection(),
-        }
-    }
-
-    fn timeout_connection(&mut self, transport: &Transport) {
-        if transport.is_blocked() {
-            self.reason = Some(CloseReason::Write);
-            return transport.abort_connection();
-        }
-        self.reason = self.reason.or(Some(match self.partial {
-            Some(_) => CloseReason::Deadline,
-            None => CloseReason::Idle,
-        }));
-        transport.lose_connection();
-    }
-
-    fn shut_down(&mut self, transport: &Transport) {
-        if self.is_idle(transport) {
-            transport.lose_connection();
-        } else {
-            self.guard.delay_shutdown();
-        }
-    }
-
-    fn connection_lost(&mut self, transport: &Transport, lost: Lost) {
-        let reason = self.close_reason(&lost);
-        self.guard.on_closed(transport, reason);
+    fn clear(&mut self) {
+        self.clear();
     }
 }

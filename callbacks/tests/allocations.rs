@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callbacks::{
-    Limits, Reactor, RemoteReactor, ServerState, Task, TransformService, get_poetry_with,
-    serve_transforms_with,
+    FramedPoem, Library, LibraryService, Limits, MemoryReactor, Poem, Reactor, RemoteReactor,
+    ServerState, Task, TransformService, get_poetry_with, library_factory, serve_transforms_with,
 };
 use poetry::event::Unobserved;
 use poetry::{Clock, Reporter, Role};
@@ -61,6 +61,36 @@ fn a_request_that_arrives_whole_allocates_nothing() {
     let more = allocations(2_100).abs_diff(allocations(100));
     // The reactor's own queues may grow once or twice more in the longer run, depending on when the kernel wakes it.
     assert!(more < 20, "2,000 more requests made {more} allocations");
+}
+
+#[test]
+fn s8_a_stalled_reader_of_a_long_poem_costs_little() {
+    const STALLED: usize = 50;
+    let poem = Poem::from("a".repeat(40_000_000));
+    let poems = [("long".parse().unwrap(), FramedPoem::from(&poem))];
+    let limits = Limits {
+        frame_bytes_max: 64 << 20,
+        ..Limits::default()
+    };
+    let state = ServerState::new(limits, reporter(Role::LibraryServer));
+    let service = LibraryService {
+        library: Library::new(poems.into()),
+        keep_alive: true,
+    };
+    let factory = library_factory(service, &state);
+    let reactor = MemoryReactor::new();
+    let stalls = || {
+        for _ in 0..STALLED {
+            let peer = reactor.accept(&factory);
+            peer.limit_room(1_000);
+            peer.send(b"4:long,4:long,");
+            reactor.settle();
+        }
+    };
+    let counted = allocation_counter::measure(stalls);
+    assert_eq!(state.counts().in_flight, 2 * STALLED as u64);
+    let each = counted.bytes_max / STALLED as u64;
+    assert!(each < 8 << 10, "a stalled reader costs {each} bytes");
 }
 
 /// Counts the allocations of this thread while it begins `fetches` fetches.

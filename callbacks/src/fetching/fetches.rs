@@ -13,7 +13,7 @@ use crate::deferred::semaphore::DeferredSemaphore;
 use crate::deferred::{Control, Deferred};
 use crate::failure::{Cancelled, Failure};
 use crate::log;
-use crate::poem_client::get_poetry_with;
+use crate::poem_client::{get_poetry_named_with, get_poetry_with};
 use crate::reactor::Reactor;
 use crate::task::{Task, fetch_failure};
 use crate::transform_client::{Transformed, transform_or_keep_with};
@@ -56,7 +56,11 @@ impl Fetches {
         }
         let task = self.task(*index);
         let began = self.share.reporter.clock().now();
-        let poem = get_poetry_with(&self.reactor, request.peer.clone(), &task);
+        let (reactor, peer) = (&self.reactor, request.peer.clone());
+        let poem = match &request.name {
+            None => get_poetry_with(reactor, peer, &task),
+            Some(name) => get_poetry_named_with(reactor, peer, name, &task),
+        };
         match request.via.clone() {
             None => poem.add_both(move |poem| {
                 let kept = poem.map(|poem| (poem, None));

@@ -2,7 +2,7 @@
 //! everything above uses either.
 
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +48,14 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Memory(end) => end.send(bytes),
+        }
+    }
+
+    /// Sends pieces that follow one another, in one system call.
+    pub(super) fn send_all(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(pieces),
+            Self::Memory(end) => end.send_all(pieces),
         }
     }
 

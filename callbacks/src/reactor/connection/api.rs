@@ -1,5 +1,6 @@
 //! What protocols, and other holders of a transport, may do with it.
 
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -31,14 +32,28 @@ impl Transport {
     /// [`resume_producing`](crate::Protocol::resume_producing) is called. For bytes that the caller holds anyway.
     #[inline]
     pub fn offer(&self, bytes: &[u8]) -> usize {
+        self.offer_with(bytes.len(), || self.send(bytes))
+    }
+
+    /// As [`offer`](Self::offer), for `pieces` that follow one another, in one system call (Twisted's `writeSequence`).
+    pub fn offer_all(&self, pieces: &[IoSlice<'_>]) -> usize {
+        if let [piece] = pieces {
+            return self.offer(piece);
+        }
+        let bytes = pieces.iter().map(|piece| piece.len()).sum();
+        self.offer_with(bytes, || self.send_all(pieces))
+    }
+
+    #[inline]
+    fn offer_with(&self, bytes: usize, send: impl FnOnce() -> usize) -> usize {
         if self.phase() != Phase::Open || self.is_blocked() {
             return 0;
         }
-        let taken = self.send(bytes);
+        let taken = send();
         if taken > 0 {
             self.0.made_progress.set(true);
         }
-        if taken < bytes.len() && self.phase() == Phase::Open {
+        if taken < bytes && self.phase() == Phase::Open {
             self.block();
         }
         taken

@@ -1,8 +1,9 @@
 //! A connection's output: what the kernel does not take at once is kept, and the kernel announces room for it.
 
-use std::io;
+use std::io::{self, IoSlice};
 
 use super::{Phase, Transport};
+use crate::reactor::system::Socket;
 
 /// Unsent bytes above which a registered producer is paused: one read buffer.
 const UNSENT_BYTES_HIGH: usize = 64 << 10;
@@ -11,11 +12,21 @@ impl Transport {
     /// Offers `bytes` to the kernel and returns how many it took; none if the connection broke.
     #[inline]
     pub(super) fn send(&self, bytes: &[u8]) -> usize {
+        self.send_with(|socket| socket.send(bytes))
+    }
+
+    /// As [`send`](Self::send), for pieces that follow one another.
+    pub(super) fn send_all(&self, pieces: &[IoSlice<'_>]) -> usize {
+        self.send_with(|socket| socket.send_all(pieces))
+    }
+
+    #[inline]
+    fn send_with(&self, send: impl Fn(&mut Socket) -> io::Result<usize>) -> usize {
         let Some(mut socket) = self.0.socket.take() else {
             return 0;
         };
         let sent = loop {
-            match socket.send(bytes) {
+            match send(&mut socket) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 sent => break sent,
             }

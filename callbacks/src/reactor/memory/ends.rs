@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -104,6 +104,18 @@ impl End {
             .borrow_mut()
             .extend_from_slice(&bytes[..count]);
         Ok(count)
+    }
+
+    pub(in crate::reactor) fn send_all(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut sent = 0;
+        for piece in pieces {
+            match self.send(piece) {
+                Ok(count) => sent += count,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
     }
 
     pub(in crate::reactor) fn finish(&self) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use poetry::CloseReason;
 use poetry::netstring::Decoder;
 
-use super::TransformProtocol;
+use super::{NetstringProtocol, Service};
 use crate::reactor::Transport;
 
 /// A request that has begun and not ended.
@@ -17,7 +17,7 @@ pub(super) struct Partial {
     due: Duration,
 }
 
-impl TransformProtocol {
+impl<S: Service> NetstringProtocol<S> {
     /// Returns the decoder of the request that has begun, with the request's deadline, or a new one.
     #[inline]
     pub(super) fn take_decoder(&mut self) -> (Decoder, Option<Duration>) {

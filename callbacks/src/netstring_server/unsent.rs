@@ -1,26 +1,29 @@
 //! Replies that the kernel did not take at once: kept until it has, and counted as answered reply by reply (S23).
 
-use poetry::netstring::frames_within;
-
-use super::TransformProtocol;
+use super::{NetstringProtocol, Replies, Service};
 use crate::protocol::Producer;
 use crate::reactor::Transport;
 
 /// Replies that the kernel did not take at once.
-pub(super) struct Unsent {
-    replies: Vec<u8>,
+pub(super) struct Unsent<R> {
+    replies: R,
     /// Bytes taken by the kernel.
     taken: usize,
     /// Bytes of the replies that were taken whole and are counted as answered.
     answered: usize,
 }
 
-impl TransformProtocol {
+impl<S: Service> NetstringProtocol<S> {
     #[cold]
-    pub(super) fn keep_unsent(&mut self, transport: &Transport, replies: &[u8], taken: usize) {
+    pub(super) fn keep_unsent(
+        &mut self,
+        transport: &Transport,
+        replies: &mut S::Replies,
+        taken: usize,
+    ) {
         transport.pause_producing();
         self.unsent = Some(Box::new(Unsent {
-            replies: replies.to_vec(),
+            replies: replies.keep(),
             taken,
             answered: 0,
         }));
@@ -33,7 +36,7 @@ impl TransformProtocol {
         let Some(unsent) = &mut self.unsent else {
             return true;
         };
-        let taken = transport.offer(&unsent.replies[unsent.taken..]);
+        let taken = unsent.replies.offer(transport, unsent.taken);
         unsent.taken += taken;
         self.guard.on_bytes_written(transport, taken);
         self.count_answered(transport);
@@ -45,10 +48,9 @@ impl TransformProtocol {
         let Some(unsent) = &mut self.unsent else {
             return;
         };
-        let uncounted = &unsent.replies[unsent.answered..];
-        let whole = frames_within(uncounted, unsent.taken - unsent.answered);
+        let whole = unsent.replies.whole(unsent.answered, unsent.taken);
         unsent.answered += whole.bytes;
-        if unsent.answered == unsent.replies.len() {
+        if unsent.answered == unsent.replies.bytes() {
             self.unsent = None;
         }
         self.guard.on_answered(transport, whole.frames as u32);
