@@ -38,21 +38,21 @@ impl<W: Wire> Connection<'_, W> {
         open
     }
 
-    /// Writes `replies`. With `then_idle`, nothing is in flight after them, and false is returned if a shutdown wants the
-    /// connection closed.
+    /// Writes replies with `write`. With `then_idle`, nothing is in flight after them, and false is returned if a shutdown
+    /// wants the connection closed.
     ///
     /// # Errors
     /// As [`write_all`](Self::write_all).
     #[inline]
     pub(crate) fn write_replies(
         &mut self,
-        replies: &[u8],
         then_idle: bool,
+        write: impl FnOnce(&mut Self) -> Result<(), (usize, CloseReason)>,
     ) -> Result<bool, (usize, CloseReason)> {
         if then_idle {
             self.state.mark_idle(); // Before the write: see `shutdown_state`.
         }
-        self.write_all(replies, false)?;
+        write(self)?;
         // Once more, since a write that had to wait has marked it busy again.
         Ok(!then_idle || self.state.mark_idle())
     }
@@ -68,6 +68,37 @@ impl<W: Wire> Connection<'_, W> {
         bytes: &[u8],
         discards_input: bool,
     ) -> Result<(), (usize, CloseReason)> {
+        self.write(bytes.len(), discards_input, |wire, timeout, before| {
+            wire.write_all(bytes, timeout, before)
+        })
+    }
+
+    /// As [`write_all`](Self::write_all), for several pieces in a row, as many as possible with one system call.
+    ///
+    /// # Errors
+    /// As [`write_all`](Self::write_all); the number of bytes taken is that of all pieces together.
+    pub(crate) fn write_all_pieces<'p>(
+        &mut self,
+        pieces: impl Iterator<Item = &'p [u8]> + Clone,
+    ) -> Result<(), (usize, CloseReason)> {
+        let length = pieces.clone().map(<[u8]>::len).sum();
+        self.write(length, false, |wire, timeout, before| {
+            wire.write_all_pieces(pieces, timeout, before)
+        })
+    }
+
+    /// Writes `length` bytes with `write`, which calls its last argument before each call that may block. Counts the bytes.
+    #[inline]
+    fn write(
+        &mut self,
+        length: usize,
+        discards_input: bool,
+        write: impl FnOnce(
+            &mut Timed<W>,
+            WriteTimeout,
+            &mut dyn FnMut(&mut Timed<W>, usize),
+        ) -> Result<(), CutShort>,
+    ) -> Result<(), (usize, CloseReason)> {
         let Self {
             wire,
             buffer,
@@ -76,7 +107,7 @@ impl<W: Wire> Connection<'_, W> {
             ..
         } = self;
         let mut counted = 0;
-        let written = wire.write_all(bytes, self.write_timeout, |wire, taken| {
+        let written = write(wire, self.write_timeout, &mut |wire, taken| {
             state.mark_busy();
             ledger.wrote(taken - counted);
             counted = taken;
@@ -85,7 +116,7 @@ impl<W: Wire> Connection<'_, W> {
             }
         });
         let taken = match &written {
-            Ok(()) => bytes.len(),
+            Ok(()) => length,
             Err(CutShort { taken, .. }) => *taken,
         };
         self.ledger.wrote(taken - counted);

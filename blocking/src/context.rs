@@ -240,6 +240,9 @@ impl<'a> Context<'a> {
         wire: &mut Timed<W>,
         bytes: &[u8],
     ) -> Result<(), FetchFailure> {
+        if self.drains {
+            return Err(FetchFailure::Cancelled); // A cancelled fetch sends nothing more.
+        }
         let timeout = WriteTimeout::new(self.limits.idle_timeout, Duration::MAX);
         wire.write_all(bytes, timeout.until(self.total_deadline), |_, _| {})
             .map_err(|CutShort { stop, .. }| match self.total_deadline {

@@ -3,7 +3,7 @@
 //! Setting a timeout is a system call, so it is set only when it changes. An ordinary request then costs one `recv` and
 //! one `send`, and reads no clock.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::time::Duration;
 
 /// A byte stream whose calls block for a bounded time, with a clock.
@@ -30,6 +30,12 @@ pub(crate) trait Wire: Read + Write {
     /// # Errors
     /// Returns the system's error; `WouldBlock` if no byte is taken.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// As [`try_write`](Self::try_write), of several pieces in a row.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write).
+    fn try_write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Sends FIN after what has been written.
     ///
@@ -74,6 +80,9 @@ pub(crate) struct CutShort {
 /// A write timeout is divided into at least this many slices, one for each blocking call. A call returns how many bytes
 /// were taken but not when. So the true limit is the timeout plus up to one slice.
 const SLICES: u32 = 16;
+
+/// The pieces of one vectored write: the kernel takes at most 1,024, and the list of them is on the stack, 16 bytes each.
+pub(crate) const PIECES_AT_ONCE: usize = 64;
 
 /// How long a peer may take no byte, as a number of blocking calls, and optionally the deadline for the last byte.
 #[derive(Debug, Clone, Copy)]
@@ -193,6 +202,40 @@ impl<W: Wire> Timed<W> {
             Ok(taken) => self.write_rest(bytes, taken, write_timeout, before_waiting),
             Err(_) => self.write_rest(bytes, 0, write_timeout, before_waiting),
         }
+    }
+
+    /// As [`write_all`](Self::write_all), for several pieces: as many as are taken at once with one system call, and the
+    /// others one after another.
+    ///
+    /// # Errors
+    /// As [`write_all`](Self::write_all); the number of bytes taken is that of all pieces together.
+    pub(crate) fn write_all_pieces<'p>(
+        &mut self,
+        pieces: impl Iterator<Item = &'p [u8]> + Clone,
+        write_timeout: WriteTimeout,
+        mut before_waiting: impl FnMut(&mut Self, usize),
+    ) -> Result<(), CutShort> {
+        let mut slices = [IoSlice::new(&[]); PIECES_AT_ONCE];
+        let first = pieces.clone().zip(&mut slices);
+        let count = first
+            .map(|(piece, slice)| *slice = IoSlice::new(piece))
+            .count();
+        let mut taken = self.wire.try_write_vectored(&slices[..count]).unwrap_or(0);
+        let mut end = 0;
+        for piece in pieces {
+            let begin = end;
+            end += piece.len();
+            if taken < end {
+                let before = |wire: &mut Self, more| before_waiting(wire, begin + more);
+                let rest = self.write_rest(piece, taken - begin, write_timeout, before);
+                rest.map_err(|CutShort { taken, stop }| CutShort {
+                    taken: begin + taken,
+                    stop,
+                })?;
+                taken = end;
+            }
+        }
+        Ok(())
     }
 
     #[cold]

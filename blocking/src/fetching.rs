@@ -139,7 +139,7 @@ impl Begun<'_> {
     /// Fetches one poem in the thread numbered `worker`, and has it transformed if the request asks for it.
     fn fetch(self, request: &FetchRequest, worker: u32, clock: &Clock) -> Outcome {
         let mut context = self.context.in_thread(worker);
-        let fetched = fetch_poem(&request.peer, &mut context);
+        let fetched = fetch_poem(request, &mut context);
         context.report_result(&fetched);
         let transformed = fetched.and_then(|poem| match &request.via {
             Some(via) => transform_or_keep(poem, via, context.for_transform())

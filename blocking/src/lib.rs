@@ -15,7 +15,7 @@
 //! ```
 //!
 //! The life of a connection is one function that reads, answers, writes and returns why it closes: `Session::run` in
-//! `transform_server.rs`, `write_poem` in `poem_server.rs`. The thread that calls it has accepted the connection itself, in
+//! `transform_server.rs` and `library_server.rs`, `write_poem` in `poem_server.rs`. The thread that calls it has accepted the connection itself, in
 //! `Inner::work` of `workers.rs`. A fetch is one function too: `fetch_poem` in `poem_client.rs`. The other files bound the
 //! threads, give every blocking call a way out, and end all threads with their server:
 //!
@@ -24,9 +24,10 @@
 //! | `workers`, `pool` | threads that accept and serve: one for each connection, or a fixed number |
 //! | `server`, `server_state`, `open_connections`, `shutdown_state` | the running server, and a shutdown that wakes every thread |
 //! | `connection`, `ledger`, `buffers` | a connection, owned by its thread; its counts and events; its read buffer |
+//! | `requests`, `exchange` | what the two netstring servers share, and what the two netstring clients share |
 //! | `deadlines` | deadlines over calls that only have timeouts |
 //! | `fetching`, `context`, `sockets` | many fetches in scoped threads; the bounds and the cancel of each |
-//! | `net`, `memory` | the real socket and clock; both in memory, for tests |
+//! | `net`, `listener`, `memory` | the real socket and clock, and where connections come from; the first two in memory, for tests |
 //! | `pace`, `permits`, `yielding` | tuning, one call each: how fast threads are spawned, how many, and when they yield |
 //!
 //! **What threads give**: code that reads from top to bottom, with `?` for errors, and pre-emption. A request that
@@ -45,8 +46,11 @@ mod buffers;
 mod connection;
 mod context;
 mod deadlines;
+mod exchange;
 mod fetching;
 mod ledger;
+mod library_server;
+mod listener;
 #[cfg(test)]
 mod memory;
 mod net;
@@ -56,6 +60,7 @@ mod permits;
 mod poem_client;
 mod poem_server;
 mod pool;
+mod requests;
 mod server;
 mod server_state;
 mod shutdown_state;
@@ -73,11 +78,14 @@ use std::sync::Arc;
 use poetry::{Client, Clock, Model, Server, Service};
 
 pub use poetry::event::{Interest, Unobserved};
-pub use poetry::{Cancel, Counts, Event, FetchError, FetchFailure, FetchRequest, Kind, Limits};
-pub use poetry::{Observer, Options, Outcome, Pace, Peer, Poem, PoemService, Summary};
+pub use poetry::{Cancel, Counts, Event, FetchError, FetchFailure, FetchRequest, FramedPoem, Kind};
+pub use poetry::{Library, LibraryService, Limits, Observer, Options, Outcome, Pace, Peer, Poem};
+pub use poetry::{PoemName, PoemService, Summary};
 pub use poetry::{TransformService, Via};
 
+pub use library_server::{serve_library, serve_library_with};
 pub use poem_client::{PoemClient, get_poetry, get_poetry_with};
+pub use poem_client::{get_poetry_named, get_poetry_named_with};
 pub use poem_server::{serve_poem, serve_poem_with};
 pub use server::RunningServer;
 pub use transform_client::{transform, transform_with};
@@ -122,7 +130,10 @@ impl Model for Blocking {
             Service::Transform(service) => {
                 serve_transforms_with(listener, service, pool, options, observer)
             }
-            Service::Library(_) | Service::Proxy(_) => Err(io::ErrorKind::Unsupported.into()),
+            Service::Library(service) => {
+                serve_library_with(listener, service, pool, options, observer)
+            }
+            Service::Proxy(_) => Err(io::ErrorKind::Unsupported.into()),
         }?;
         Ok(Box::new(server))
     }

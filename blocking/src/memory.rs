@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -252,6 +252,11 @@ impl Wire for Peer {
         self.0.takes.set(left);
         self.log(Happened::Wrote(self.now(), bytes[..length].to_vec()));
         Ok(length)
+    }
+
+    fn try_write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
+        self.try_write(&pieces.concat())
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -2,8 +2,8 @@
 //!
 //! Everything else takes any [`Wire`], so that it is tested in memory and on virtual time.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, LazyLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,6 +36,11 @@ const AT_ONCE: libc::c_int = libc::MSG_DONTWAIT;
 pub(crate) struct Socket(Arc<TcpStream>);
 
 impl Socket {
+    /// Takes over an accepted connection.
+    pub(crate) fn accepted(stream: TcpStream) -> Self {
+        Self(Arc::new(stream))
+    }
+
     /// Returns the handle with which another thread ends this socket's blocking calls.
     pub(crate) fn hang_up(&self) -> HangUp {
         HangUp(Arc::downgrade(&self.0))
@@ -78,6 +83,10 @@ impl Wire for Socket {
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         SockRef::from(&*self.0).send_with_flags(bytes, AT_ONCE)
+    }
+
+    fn try_write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        SockRef::from(&*self.0).send_vectored_with_flags(pieces, AT_ONCE)
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -275,72 +284,10 @@ impl HangUp {
     }
 }
 
-/// A bound listener, on which any number of threads may wait.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-impl Listener {
-    /// Takes over a bound listener.
-    ///
-    /// # Errors
-    /// Fails if the system does not make the listener block, or does not return its address.
-    pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(false)?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address })
-    }
-
-    /// Returns the address it listens on.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Waits for the next connection, and returns it with its peer's address.
-    ///
-    /// # Errors
-    /// Returns the system's error; always one after [`close`](Self::close).
-    pub(crate) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
-        let (stream, peer) = self.listener.accept()?;
-        Ok((Socket(Arc::new(stream)), peer))
-    }
-
-    /// Returns the address that a connection came to. This is a system call only if the listener listens on all addresses
-    /// of the machine.
-    pub(crate) fn local_of(&self, socket: &Socket) -> Option<SocketAddr> {
-        if self.address.ip().is_unspecified() {
-            socket.local()
-        } else {
-            Some(self.address)
-        }
-    }
-
-    /// Stops listening, and wakes the `waiting` threads: Linux does both when a listener is shut down. On systems that
-    /// refuse this, we wake each thread with a connection of our own.
-    pub(crate) fn close(&self, waiting: usize) {
-        if SockRef::from(&self.listener)
-            .shutdown(Shutdown::Both)
-            .is_err()
-        {
-            self.wake_by_connecting(waiting);
-        }
-    }
-
-    fn wake_by_connecting(&self, waiting: usize) {
-        const WAKE_TIMEOUT: Duration = Duration::from_millis(100);
-        let mut address = self.address;
-        if address.ip().is_unspecified() {
-            address.set_ip(match address {
-                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-            });
-        }
-        for _ in 0..waiting {
-            let _ = TcpStream::connect_timeout(&address, WAKE_TIMEOUT);
-        }
-    }
+/// Connects to `address` and closes the connection again, to wake a thread that waits to accept.
+pub(crate) fn knock(address: SocketAddr) {
+    const WAKE_TIMEOUT: Duration = Duration::from_millis(100);
+    let _ = TcpStream::connect_timeout(&address, WAKE_TIMEOUT);
 }
 
 #[cfg(test)]

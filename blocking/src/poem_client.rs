@@ -7,12 +7,13 @@ use poetry::error::decode_poem;
 use poetry::event::{Scene, Unobserved};
 use poetry::{
     Cancel, Client, FetchError, FetchFailure, FetchRequest, Observer, Options, Outcome, Peer, Poem,
-    Reporter, Role,
+    PoemName, Reporter, Role, netstring,
 };
 
 use crate::buffers::{Buffers, SMALL_BYTES};
 use crate::context::Context;
 use crate::deadlines::{Timed, Wire};
+use crate::exchange::{ReplyRules, exchange};
 use crate::fetching::{Call, Fetches};
 use crate::net;
 use crate::pace::{self, SpawnPace};
@@ -54,19 +55,81 @@ pub fn get_poetry_with(
     observer: Arc<dyn Observer>,
     cancel: &Cancel,
 ) -> Result<Poem, FetchError> {
-    let peer = peer.into();
-    let reporter = Reporter::new(NAME, Role::PoemClient, options.clock.clone(), observer);
-    with_context(options, reporter, cancel, |context| {
-        fetch_poem(&peer, context)
-    })
-    .map(Poem::from)
-    .map_err(|failure| FetchError::new(&peer, failure))
+    get(&FetchRequest::new(peer), options, observer, cancel)
 }
 
-/// Connects and reads until FIN.
-pub(crate) fn fetch_poem(peer: &Peer, context: &mut Context<'_>) -> Result<String, FetchFailure> {
-    let mut wire = context.connect(peer)?;
-    read_poem(&mut wire, context).and_then(decode_poem)
+/// Fetches the poem called `name` from a library (S8), within the default limits: connects, sends the name, and reads one
+/// netstring.
+///
+/// ```
+/// use std::net::TcpListener;
+/// use blocking::{FramedPoem, Library, LibraryService, Poem};
+///
+/// let star = FramedPoem::from(&Poem::from("Stars fall."));
+/// let library = Library::new([("star".parse()?, star)].into());
+/// let service = LibraryService { library, keep_alive: false };
+/// let server = blocking::serve_library(TcpListener::bind("127.0.0.1:0")?, service)?;
+/// let poem = blocking::get_poetry_named(server.address(), &"star".parse()?)?;
+/// assert_eq!(poem.as_str(), "Stars fall.");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`get_poetry`]; [`FetchFailure::Refused`] if the library has no such poem.
+pub fn get_poetry_named(peer: impl Into<Peer>, name: &PoemName) -> Result<Poem, FetchError> {
+    let (options, cancel) = (default_options(), Cancel::new());
+    get_poetry_named_with(peer, name, &options, Arc::new(Unobserved), &cancel)
+}
+
+/// As [`get_poetry_named`], with limits, an observer and a cancel as in [`get_poetry_with`].
+///
+/// # Errors
+/// As [`get_poetry_named`].
+pub fn get_poetry_named_with(
+    peer: impl Into<Peer>,
+    name: &PoemName,
+    options: &Options,
+    observer: Arc<dyn Observer>,
+    cancel: &Cancel,
+) -> Result<Poem, FetchError> {
+    let request = FetchRequest::named(peer, name.clone());
+    get(&request, options, observer, cancel)
+}
+
+fn get(
+    request: &FetchRequest,
+    options: &Options,
+    observer: Arc<dyn Observer>,
+    cancel: &Cancel,
+) -> Result<Poem, FetchError> {
+    let reporter = Reporter::new(NAME, Role::PoemClient, options.clock.clone(), observer);
+    with_context(options, reporter, cancel, |context| {
+        fetch_poem(request, context)
+    })
+    .map(Poem::from)
+    .map_err(|failure| FetchError::new(&request.peer, failure))
+}
+
+/// Connects and reads until FIN; or, if the request has a name, sends it and reads one netstring.
+pub(crate) fn fetch_poem(
+    request: &FetchRequest,
+    context: &mut Context<'_>,
+) -> Result<String, FetchFailure> {
+    match &request.name {
+        None => {
+            let mut wire = context.connect(&request.peer)?;
+            read_poem(&mut wire, context).and_then(decode_poem)
+        }
+        Some(name) => {
+            let mut wire_name = Vec::new();
+            netstring::encode(name.as_str().as_bytes(), &mut wire_name);
+            let rules = ReplyRules {
+                bytes_max: context.limits.poem_bytes_max,
+                not_a_netstring: FetchFailure::bad_poem,
+            };
+            exchange(&request.peer, &wire_name, rules, context)
+        }
+    }
 }
 
 /// Reads until FIN, which is the end of a poem (S1), and appends each piece to those before it.
@@ -138,7 +201,7 @@ pub(crate) fn with_context(
 /// let poems = blocking::serve_poem(listen()?, PoemService { poem: "Ahoy!".into(), pace: Pace::Fast })?;
 /// let transforms = blocking::serve_transforms(listen()?, TransformService::default())?;
 /// let via = Via { transform: "shout".into(), peer: transforms.address().into() };
-/// let request = FetchRequest { peer: poems.address().into(), name: None, via: Some(via) };
+/// let request = FetchRequest::new(poems.address()).via(via);
 ///
 /// let mut options = blocking::default_options();
 /// options.limits.fetches_max = 100;

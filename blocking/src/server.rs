@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use poetry::{Counts, Limits, Reporter, Server, Summary};
 
-use crate::net::Listener;
+use crate::listener::Listener;
 use crate::pool::Pool;
 use crate::server_state::{AcceptAndServe, ServeConnection, ServerState};
 use crate::workers::Workers;

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use poetry::error::decode_poem;
 use poetry::event::Unobserved;
-use poetry::netstring::Decoder;
 use poetry::{
     Cancel, FetchError, FetchFailure, Observer, Options, Poem, Reporter, Role, Via, request,
 };
 
-use crate::buffers::ReadBuffer;
 use crate::context::Context;
-use crate::deadlines::{Timed, Wire};
+use crate::exchange::{ReplyRules, exchange};
 use crate::poem_client::with_context;
 use crate::{NAME, default_options};
 
@@ -59,9 +56,11 @@ fn request_transform(
     }
     let mut request = Vec::new();
     request::encode(&via.transform, poem, &mut request);
-    let mut wire = context.connect(&via.peer)?;
-    context.write(&mut wire, &request)?;
-    read_reply(&mut wire, context).and_then(decode_poem)
+    let rules = ReplyRules {
+        bytes_max: limit,
+        not_a_netstring: FetchFailure::Garbled,
+    };
+    exchange(&via.peer, &request, rules, context)
 }
 // ANCHOR_END: transform
 
@@ -86,28 +85,3 @@ pub(crate) fn transform_or_keep(
     }
 }
 // ANCHOR_END: fallback
-
-/// Reads one netstring. Bytes after it are ignored.
-pub(crate) fn read_reply<W: Wire>(
-    wire: &mut Timed<W>,
-    context: &mut Context<'_>,
-) -> Result<Vec<u8>, FetchFailure> {
-    let mut decoder = Decoder::new(context.limits.frame_bytes_max);
-    let mut buffer = ReadBuffer::new(context.buffers);
-    loop {
-        let length = context.read(wire, buffer.space())?;
-        if length == 0 {
-            return Err(if decoder.is_mid_frame() {
-                FetchFailure::CutShort
-            } else {
-                FetchFailure::Refused
-            });
-        }
-        let mut replies = decoder.feed(buffer.filled(length));
-        if let Some(reply) = replies.next().map_err(FetchFailure::Garbled)? {
-            return Ok(reply.to_vec());
-        }
-        drop(replies);
-        buffer.adapt(length);
-    }
-}

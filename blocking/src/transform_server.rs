@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poetry::event::Unobserved;
-use poetry::netstring::{Decoder, frames_within};
-use poetry::{CloseReason, Observer, Options, Refusal, Reporter, Role, TransformService, panics};
+use poetry::netstring::frames_within;
+use poetry::{CloseReason, Observer, Options, Reporter, Role, TransformService, panics};
 
 use crate::connection::Connection;
 use crate::deadlines::Wire;
 use crate::ledger::Ledger;
+use crate::requests::{Requests, Then, refuse, refuse_framing};
 use crate::server::RunningServer;
 use crate::server_state::ServeConnection;
-use crate::yielding::Yielding;
 use crate::{NAME, default_options};
 
 /// Serves transforms to every connection of `listener`, with a thread for each connection, within the default limits.
@@ -57,24 +57,19 @@ impl ServeConnection for TransformService {
     fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason {
         let session = Session {
             service: self,
-            decoder: Decoder::new(connection.limits.frame_bytes_max),
+            requests: Requests::new(connection.limits.frame_bytes_max),
             replies: Vec::new(),
-            deadline: Duration::ZERO,
-            yielding: Yielding::default(),
         };
         session.run(connection)
     }
 }
 
-/// The requests of one connection.
+/// One connection, with its requests and replies.
 struct Session<'a> {
     service: &'a TransformService,
-    decoder: Decoder,
+    requests: Requests,
     /// Replies not yet written; empty before every read.
     replies: Vec<u8>,
-    /// When a request that has begun must be complete (S18).
-    deadline: Duration,
-    yielding: Yielding,
 }
 
 /// The answers to the requests of one read.
@@ -85,26 +80,19 @@ struct Answers {
     then: Then,
 }
 
-enum Then {
-    /// Read again.
-    Continue,
-    /// Close the connection, for this reason.
-    Close(CloseReason),
-}
-
 /// Bytes of memory for replies that an idle connection keeps. The memory that longer replies took is freed.
 const REPLIES_KEPT: usize = 2 << 10;
 
 impl Session<'_> {
     fn run<W: Wire>(mut self, connection: &mut Connection<'_, W>) -> CloseReason {
         loop {
-            let length = match self.read(connection) {
-                Ok(0) => return self.end(connection),
+            let length = match self.requests.read(connection) {
+                Ok(0) => return self.requests.end(connection),
                 Ok(length) => length,
                 Err(reason) => return reason,
             };
             let Answers { count, then } = self.answer(length, connection);
-            let idle = matches!(then, Then::Continue) && !self.decoder.is_mid_frame();
+            let idle = matches!(then, Then::Continue) && !self.requests.decoder.is_mid_frame();
             let stays_open = match self.write(count, idle, connection) {
                 Ok(stays_open) => stays_open,
                 Err(reason) => return reason,
@@ -112,41 +100,9 @@ impl Session<'_> {
             match then {
                 Then::Close(reason) => return connection.linger(reason),
                 Then::Continue if !stays_open => return connection.linger(CloseReason::Done),
-                Then::Continue if count > 0 => self.yielding.before_read(&mut connection.wire),
+                Then::Continue if count > 0 => self.requests.yield_before_read(connection),
                 Then::Continue => {}
             }
-        }
-    }
-
-    /// Reads. In the middle of a request it waits until the request's deadline, between requests for the idle timeout.
-    /// Returns 0 when the peer has finished sending.
-    ///
-    /// # Errors
-    /// Returns the reason to close.
-    #[inline]
-    fn read<W: Wire>(&self, connection: &mut Connection<'_, W>) -> Result<usize, CloseReason> {
-        let Connection {
-            wire,
-            buffer,
-            state,
-            limits,
-            ..
-        } = connection;
-        let (read, on_timeout) = if self.decoder.is_mid_frame() {
-            buffer.grow();
-            let read = wire.read_until(buffer.space(), self.deadline);
-            (read, CloseReason::Deadline)
-        } else {
-            buffer.shrink();
-            let read = wire.read(buffer.space(), limits.idle_timeout);
-            (read, CloseReason::Idle)
-        };
-        match read {
-            Ok(0) if state.is_cut() => Err(CloseReason::Cut),
-            Ok(0) => Ok(0),
-            Ok(length) if connection.received(length) => Ok(length),
-            Ok(_) => Err(connection.linger(CloseReason::Done)),
-            Err(stop) => Err(connection.close_reason(&stop, on_timeout)),
         }
     }
 
@@ -154,10 +110,10 @@ impl Session<'_> {
     /// Answers every request that the last `length` bytes completed, into `replies`. Writes nothing to the peer yet.
     #[inline]
     fn answer<W: Wire>(&mut self, length: usize, connection: &mut Connection<'_, W>) -> Answers {
-        let begun = self.decoder.is_mid_frame();
+        let begun = self.requests.decoder.is_mid_frame();
         let limit = connection.limits.frame_bytes_max;
         let ledger = &mut connection.ledger;
-        let mut frames = self.decoder.feed(connection.buffer.filled(length));
+        let mut frames = self.requests.decoder.feed(connection.buffer.filled(length));
         let mut count = 0;
         let then = loop {
             let frame = match frames.next() {
@@ -179,9 +135,8 @@ impl Session<'_> {
             }
         };
         drop(frames);
-        if self.decoder.is_mid_frame() && (!begun || count > 0) {
-            let now = connection.wire.now();
-            self.deadline = now.saturating_add(connection.limits.request_deadline);
+        if self.requests.decoder.is_mid_frame() && (!begun || count > 0) {
+            self.requests.start_deadline(connection);
         }
         Answers { count, then }
     }
@@ -202,7 +157,9 @@ impl Session<'_> {
         if count == 0 {
             return Ok(true);
         }
-        let written = connection.write_replies(&self.replies, then_idle);
+        let replies = &self.replies;
+        let written =
+            connection.write_replies(then_idle, |connection| connection.write_all(replies, false));
         let stays_open = written.map_err(|(taken, reason)| {
             let answered = frames_within(&self.replies, taken).frames;
             connection.ledger.answered(answered);
@@ -215,28 +172,6 @@ impl Session<'_> {
         }
         Ok(stays_open)
     }
-
-    /// The peer has finished sending: after a whole request, or in the middle of one.
-    fn end<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason {
-        if !self.decoder.is_mid_frame() {
-            return CloseReason::Done;
-        }
-        refuse_framing(Refusal::Truncated, &mut connection.ledger);
-        connection.linger(CloseReason::Refused)
-    }
-}
-
-/// Refuses bytes that are not a request.
-#[cold]
-fn refuse_framing(refusal: Refusal, ledger: &mut Ledger<'_>) -> Then {
-    ledger.request();
-    refuse(refusal, ledger)
-}
-
-#[cold]
-fn refuse(refusal: Refusal, ledger: &mut Ledger<'_>) -> Then {
-    ledger.refused(refusal);
-    Then::Close(CloseReason::Refused)
 }
 
 #[cold]

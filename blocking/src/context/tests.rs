@@ -1,10 +1,10 @@
 //! A client's reads and writes, in memory and on virtual time.
 
 use super::*;
+use crate::exchange::{ReplyRules, read_reply};
 use crate::memory::Act::*;
 use crate::memory::{Peer as Memory, ms};
 use crate::poem_client::read_poem;
-use crate::transform_client::read_reply;
 use poetry::Clock;
 use poetry::event::Unobserved;
 use std::sync::Arc;
@@ -33,7 +33,12 @@ fn poem(limits: &Limits, peer: &Memory) -> Result<String, FetchFailure> {
 
 fn reply(peer: &Memory) -> Result<String, FetchFailure> {
     let limits = Limits::default();
-    let read = |context: &mut Context<'_>| read_reply(&mut Timed::new(peer.clone()), context);
+    let rules = ReplyRules {
+        bytes_max: limits.frame_bytes_max,
+        not_a_netstring: FetchFailure::Garbled,
+    };
+    let read =
+        |context: &mut Context<'_>| read_reply(&mut Timed::new(peer.clone()), rules, context);
     with_context(&limits, read).map(|bytes| String::from_utf8(bytes).unwrap())
 }
 

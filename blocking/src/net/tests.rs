@@ -1,6 +1,8 @@
 //! Waking blocked calls and telling connects apart, on real sockets.
 
 use super::*;
+use crate::listener::Listener;
+use std::net::TcpListener;
 use std::thread;
 
 fn listener() -> Listener {
@@ -9,31 +11,6 @@ fn listener() -> Listener {
 
 fn connect(address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
     Connecting::begin(address)?.wait(now() + timeout)
-}
-
-#[test]
-fn t2_closing_a_listener_wakes_every_thread_that_waits_on_it() {
-    let listener = listener();
-    thread::scope(|scope| {
-        let waiting = [(); 8].map(|()| scope.spawn(|| listener.accept()));
-        listener.close(8);
-        for thread in waiting {
-            assert!(thread.join().unwrap().is_err());
-        }
-    });
-    assert!(TcpStream::connect(listener.address()).is_err());
-}
-
-#[test]
-fn t2_connections_of_our_own_wake_the_threads_where_closing_does_not() {
-    let listener = Listener::new(TcpListener::bind("0.0.0.0:0").unwrap()).unwrap();
-    thread::scope(|scope| {
-        let waiting = [(); 8].map(|()| scope.spawn(|| listener.accept()));
-        listener.wake_by_connecting(8);
-        for thread in waiting {
-            thread.join().unwrap().unwrap();
-        }
-    });
 }
 
 #[test]

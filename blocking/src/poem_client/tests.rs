@@ -95,3 +95,26 @@ fn s14_a_cancel_ends_a_single_fetch() {
     });
     assert_eq!(fetched.unwrap_err().failure, FetchFailure::Cancelled);
 }
+
+/// The only thread waits for the first reply. The other connections were begun beforehand, but no name was sent on them.
+#[test]
+fn s14_a_cancel_of_everything_ends_fetches_by_name_that_no_thread_has_begun() {
+    let (client, listener, request) = without_threads();
+    let request = FetchRequest::named(request.peer, "star".parse().unwrap());
+    let cancel = Cancel::new();
+    let outcomes = thread::scope(|scope| {
+        let server = scope.spawn(|| {
+            let mut all = [(); 3].map(|()| listener.accept().unwrap().0);
+            all[1].write_all(b"4:Ahoy,").unwrap();
+            cancel.all();
+            all
+        });
+        let observer = Arc::new(Unobserved);
+        let outcomes = client.fetch_all(&vec![request; 3], observer, &cancel);
+        drop(server.join());
+        outcomes
+    });
+    for outcome in outcomes {
+        assert_eq!(outcome.poem.unwrap_err().failure, FetchFailure::Cancelled);
+    }
+}
