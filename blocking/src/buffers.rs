@@ -56,6 +56,11 @@ impl<'b> ReadBuffer<'b> {
         }
     }
 
+    /// Creates another one.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.buffers)
+    }
+
     /// Returns the space for the next read.
     #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {

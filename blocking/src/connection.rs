@@ -27,6 +27,8 @@ pub(crate) struct Connection<'a, W> {
     pub(crate) limits: &'a Limits,
     /// How long the peer may take no byte.
     pub(crate) write_timeout: WriteTimeout,
+    /// Whether everything owed has been written, and FIN after it.
+    pub(crate) lingers: bool,
 }
 
 impl<W: Wire> Connection<'_, W> {
@@ -96,7 +98,7 @@ impl<W: Wire> Connection<'_, W> {
         write: impl FnOnce(
             &mut Timed<W>,
             WriteTimeout,
-            &mut dyn FnMut(&mut Timed<W>, usize),
+            &mut dyn FnMut(&mut Timed<W>, usize) -> bool,
         ) -> Result<(), CutShort>,
     ) -> Result<(), (usize, CloseReason)> {
         let Self {
@@ -114,6 +116,7 @@ impl<W: Wire> Connection<'_, W> {
             if discards_input {
                 discard(wire, buffer, ledger);
             }
+            !state.is_cut()
         });
         let taken = match &written {
             Ok(()) => length,
@@ -139,23 +142,45 @@ impl<W: Wire> Connection<'_, W> {
     pub(crate) fn linger(&mut self, reason: CloseReason) -> CloseReason {
         let deadline = self.wire.now().saturating_add(self.limits.linger_timeout);
         let mut left = self.limits.linger_bytes_max;
-        let mut finished = self.wire.wire().finish().is_err();
-        while !finished && left > 0 {
-            match self.wire.read_until(self.buffer.space(), deadline) {
-                Ok(length) if length > 0 => {
-                    self.ledger.read(length);
-                    self.buffer.grow();
-                    left = left.saturating_sub(length);
+        self.linger_while(reason, |connection| {
+            while left > 0 && !connection.state.is_cut() {
+                match (connection.wire).read_until(connection.buffer.space(), deadline) {
+                    Ok(length) if length > 0 => {
+                        connection.ledger.read(length);
+                        connection.buffer.grow();
+                        left = left.saturating_sub(length);
+                    }
+                    _ => break,
                 }
-                _ => finished = true,
             }
+        })
+    }
+    // ANCHOR_END: linger
+
+    /// Sends FIN and, if that succeeds, drains the input with `drain`. Returns the reason to close.
+    pub(crate) fn linger_while(
+        &mut self,
+        reason: CloseReason,
+        drain: impl FnOnce(&mut Self),
+    ) -> CloseReason {
+        self.lingers = true;
+        if self.wire.wire().finish().is_ok() {
+            drain(self);
         }
         if self.state.is_cut() {
             return CloseReason::Cut;
         }
         reason
     }
-    // ANCHOR_END: linger
+
+    /// Makes the close that follows a reset if something is owed to the peer: FIN would make a part of it, or nothing, look
+    /// complete (S9, S21). A connection that lingers is owed nothing more.
+    pub(crate) fn prepare_close(&mut self, reason: CloseReason) {
+        use CloseReason::{Cut, Left, Panic, Upstream, Write};
+        if matches!(reason, Cut | Left | Panic | Upstream | Write) && !self.lingers {
+            self.wire.wire().reset_when_closed();
+        }
+    }
 
     /// Reads and discards until `deadline`. Returns true if the peer finished sending before it.
     ///
@@ -164,7 +189,7 @@ impl<W: Wire> Connection<'_, W> {
     pub(crate) fn discard_until(&mut self, deadline: Duration) -> Result<bool, CloseReason> {
         loop {
             match self.wire.read_until(self.buffer.space(), deadline) {
-                Ok(0) if self.state.is_cut() => return Err(CloseReason::Cut),
+                Ok(_) if self.state.is_cut() => return Err(CloseReason::Cut),
                 Ok(0) => return Ok(true),
                 Ok(length) => self.ledger.read(length),
                 Err(Stop::TimedOut) => return Ok(false),

@@ -77,6 +77,12 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Gives the task another number in its events.
+    pub(crate) fn numbered(mut self, task: u64) -> Self {
+        self.scene.task = task;
+        self
+    }
+
     /// Returns the number of bytes received.
     pub(crate) fn received(&self) -> u64 {
         self.received
@@ -243,8 +249,8 @@ impl<'a> Context<'a> {
         if self.drains {
             return Err(FetchFailure::Cancelled); // A cancelled fetch sends nothing more.
         }
-        let timeout = WriteTimeout::new(self.limits.idle_timeout, Duration::MAX);
-        wire.write_all(bytes, timeout.until(self.total_deadline), |_, _| {})
+        let timeout = WriteTimeout::new(self.limits.idle_timeout);
+        wire.write_all(bytes, timeout.until(self.total_deadline), |_, _| true)
             .map_err(|CutShort { stop, .. }| match self.total_deadline {
                 Some(deadline) if deadline <= wire.now() => self.failure(&stop, Timeout::Total),
                 _ => self.failure(&stop, Timeout::Idle),
@@ -252,7 +258,7 @@ impl<'a> Context<'a> {
     }
 
     /// Reports the end of the fetch: the length of the poem, or the failure.
-    pub(crate) fn report_result(&self, result: &Result<String, FetchFailure>) {
+    pub(crate) fn report_result(&self, result: Result<&str, &FetchFailure>) {
         self.report(match result {
             Ok(poem) => Kind::Finished {
                 bytes: poem.len() as u64,

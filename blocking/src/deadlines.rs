@@ -6,8 +6,13 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::time::Duration;
 
+use crate::net::HangUp;
+
 /// A byte stream whose calls block for a bounded time, with a clock.
 pub(crate) trait Wire: Read + Write {
+    /// Reads from the stream in a second thread.
+    type Reader: Read + Send;
+
     /// Returns the time of a monotonic clock with any origin.
     fn now(&self) -> Duration;
 
@@ -42,6 +47,15 @@ pub(crate) trait Wire: Read + Write {
     /// # Errors
     /// Returns the system's error.
     fn finish(&mut self) -> io::Result<()>;
+
+    /// Makes the close a reset, which discards what has not been sent yet.
+    fn reset_when_closed(&mut self);
+
+    /// Returns the stream for a second thread that only reads, without a timeout, and the handle that ends its reads.
+    ///
+    /// # Errors
+    /// Fails if the stream cannot be read by two threads.
+    fn reader(&mut self) -> io::Result<(Self::Reader, HangUp)>;
 
     /// Waits without reading; may return early.
     fn pause(&mut self, at_most: Duration);
@@ -84,6 +98,12 @@ const SLICES: u32 = 16;
 /// The pieces of one vectored write: the kernel takes at most 1,024, and the list of them is on the stack, 16 bytes each.
 pub(crate) const PIECES_AT_ONCE: usize = 64;
 
+/// The longest that one blocking write may last. A thread that writes does not read, but a peer may take nothing until
+/// the server has read what the peer sends. And only FIN, or a reset by the peer, wakes a blocked write; but after FIN a part
+/// of a poem would look complete. So this often a thread looks what it has to discard, and whether the grace of a shutdown
+/// is over.
+const LONGEST_WRITE: Duration = Duration::from_millis(250);
+
 /// How long a peer may take no byte, as a number of blocking calls, and optionally the deadline for the last byte.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WriteTimeout {
@@ -93,9 +113,9 @@ pub(crate) struct WriteTimeout {
 }
 
 impl WriteTimeout {
-    /// Divides `timeout` into equal slices, none longer than `longest`.
-    pub(crate) fn new(timeout: Duration, longest: Duration) -> Self {
-        let slice = (timeout / SLICES).clamp(SHORTEST, longest.max(SHORTEST));
+    /// Divides `timeout` into equal slices, none longer than [`LONGEST_WRITE`].
+    pub(crate) fn new(timeout: Duration) -> Self {
+        let slice = (timeout / SLICES).clamp(SHORTEST, LONGEST_WRITE);
         let slices = timeout.as_nanos().div_ceil(slice.as_nanos());
         let slices = u32::try_from(slices).unwrap_or(u32::MAX).max(1);
         Self {
@@ -186,16 +206,18 @@ impl<W: Wire> Timed<W> {
     }
 
     /// Writes all of `bytes`. If all are taken at once, this is one system call, and sets no timeout. Otherwise
-    /// `before_waiting` is called before each call that may block, with the number of bytes taken so far.
+    /// `before_waiting` is called before each call that may block, with the number of bytes taken so far, and returns whether
+    /// to go on.
     ///
     /// # Errors
-    /// Fails if no byte was taken for `write_timeout`, its deadline has passed, or the connection broke.
+    /// Fails if no byte was taken for `write_timeout`, its deadline has passed, or the connection broke; with
+    /// [`Stop::TimedOut`] too if `before_waiting` ends it.
     #[inline]
     pub(crate) fn write_all(
         &mut self,
         bytes: &[u8],
         write_timeout: WriteTimeout,
-        before_waiting: impl FnMut(&mut Self, usize),
+        before_waiting: impl FnMut(&mut Self, usize) -> bool,
     ) -> Result<(), CutShort> {
         match self.wire.try_write(bytes) {
             Ok(taken) if taken == bytes.len() => Ok(()),
@@ -213,7 +235,7 @@ impl<W: Wire> Timed<W> {
         &mut self,
         pieces: impl Iterator<Item = &'p [u8]> + Clone,
         write_timeout: WriteTimeout,
-        mut before_waiting: impl FnMut(&mut Self, usize),
+        mut before_waiting: impl FnMut(&mut Self, usize) -> bool,
     ) -> Result<(), CutShort> {
         let mut slices = [IoSlice::new(&[]); PIECES_AT_ONCE];
         let first = pieces.clone().zip(&mut slices);
@@ -244,15 +266,15 @@ impl<W: Wire> Timed<W> {
         bytes: &[u8],
         mut taken: usize,
         write_timeout: WriteTimeout,
-        mut before_waiting: impl FnMut(&mut Self, usize),
+        mut before_waiting: impl FnMut(&mut Self, usize) -> bool,
     ) -> Result<(), CutShort> {
         let mut idle_slices = 0;
         while taken < bytes.len() {
-            before_waiting(self, taken);
+            let goes_on = before_waiting(self, taken);
             let left = write_timeout.deadline.map_or(Duration::MAX, |deadline| {
                 deadline.saturating_sub(self.now())
             });
-            if left.is_zero() {
+            if !goes_on || left.is_zero() {
                 let stop = Stop::TimedOut;
                 return Err(CutShort { taken, stop });
             }
@@ -262,6 +284,11 @@ impl<W: Wire> Timed<W> {
                     idle_slices = 0;
                 }
                 Err(Stop::TimedOut) if idle_slices + 1 < write_timeout.slices => idle_slices += 1,
+                // The kernel wakes no writer for little room, so the peer may have taken bytes in the last slice (S18).
+                Err(Stop::TimedOut) if let Ok(more) = self.wire.try_write(&bytes[taken..]) => {
+                    taken += more;
+                    idle_slices = 0;
+                }
                 Err(stop) => return Err(CutShort { taken, stop }),
             }
         }

@@ -140,10 +140,10 @@ impl Begun<'_> {
     fn fetch(self, request: &FetchRequest, worker: u32, clock: &Clock) -> Outcome {
         let mut context = self.context.in_thread(worker);
         let fetched = fetch_poem(request, &mut context);
-        context.report_result(&fetched);
+        context.report_result(fetched.as_deref());
         let transformed = fetched.and_then(|poem| match &request.via {
             Some(via) => transform_or_keep(poem, via, context.for_transform())
-                .inspect_err(|failure| context.report_result(&Err(failure.clone()))),
+                .inspect_err(|failure| context.report_result(Err(failure))),
             None => Ok((poem, None)),
         });
         let (poem, transform_failure) = match transformed {

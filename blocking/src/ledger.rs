@@ -27,6 +27,11 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// Returns a ledger for a second thread, which only reads.
+    pub(crate) fn of_reads(&self) -> Self {
+        Self::new(self.counters, self.reporter, self.scene)
+    }
+
     /// A thread has begun to serve the connection.
     pub(crate) fn accepted(&self) {
         self.reporter.report(self.scene, Kind::Accepted);

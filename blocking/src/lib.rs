@@ -60,6 +60,7 @@ mod permits;
 mod poem_client;
 mod poem_server;
 mod pool;
+mod proxy;
 mod requests;
 mod server;
 mod server_state;
@@ -80,13 +81,14 @@ use poetry::{Client, Clock, Model, Server, Service};
 pub use poetry::event::{Interest, Unobserved};
 pub use poetry::{Cancel, Counts, Event, FetchError, FetchFailure, FetchRequest, FramedPoem, Kind};
 pub use poetry::{Library, LibraryService, Limits, Observer, Options, Outcome, Pace, Peer, Poem};
-pub use poetry::{PoemName, PoemService, Summary};
+pub use poetry::{PoemName, PoemService, ProxyService, Summary};
 pub use poetry::{TransformService, Via};
 
 pub use library_server::{serve_library, serve_library_with};
 pub use poem_client::{PoemClient, get_poetry, get_poetry_with};
 pub use poem_client::{get_poetry_named, get_poetry_named_with};
 pub use poem_server::{serve_poem, serve_poem_with};
+pub use proxy::{serve_proxy, serve_proxy_with};
 pub use server::RunningServer;
 pub use transform_client::{transform, transform_with};
 pub use transform_server::{serve_transforms, serve_transforms_with};
@@ -133,7 +135,7 @@ impl Model for Blocking {
             Service::Library(service) => {
                 serve_library_with(listener, service, pool, options, observer)
             }
-            Service::Proxy(_) => Err(io::ErrorKind::Unsupported.into()),
+            Service::Proxy(service) => serve_proxy_with(listener, service, pool, options, observer),
         }?;
         Ok(Box::new(server))
     }

@@ -8,7 +8,6 @@ use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use poetry::event::Unobserved;
 use poetry::library::FramedPoem;
@@ -48,7 +47,6 @@ pub fn serve_library_with(
 
 impl ServeConnection for LibraryService {
     const BEGINS_IN_FLIGHT: bool = false;
-    const LONGEST_WRITE: Duration = Duration::MAX;
 
     fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason {
         let session = Session {

@@ -15,6 +15,7 @@ use crate::buffers::{Buffers, ReadBuffer};
 use crate::connection::Connection;
 use crate::deadlines::{Timed, Wire, WriteTimeout};
 use crate::ledger::Ledger;
+use crate::net::HangUp;
 use crate::server_state::ServeConnection;
 use crate::shutdown_state::ShutdownState;
 
@@ -29,6 +30,8 @@ pub(crate) enum Act {
     Resets,
     /// The peer takes this many bytes more.
     Takes(usize),
+    /// The peer takes this many bytes more, too few for the kernel to wake a writer.
+    TakesUnannounced(usize),
     /// A shutdown begins, and closes the connection if nothing is in flight.
     ShutdownBegins,
     /// The grace of the shutdown is over.
@@ -42,13 +45,18 @@ pub(crate) enum Happened {
     Wrote(Duration, Vec<u8>),
     /// The server sent FIN.
     Finished(Duration),
+    /// The server reset the connection.
+    Reset(Duration),
 }
 
 /// A peer and its clock.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Peer(Rc<Shared>);
 
-#[derive(Debug, Default)]
+/// What happens beside the peer at a time.
+type Call = Box<dyn FnOnce()>;
+
+#[derive(Default)]
 struct Shared {
     now: Cell<Duration>,
     script: RefCell<VecDeque<(Duration, Act)>>,
@@ -61,6 +69,7 @@ struct Shared {
     yields: Cell<u32>,
     yield_takes: Cell<Duration>,
     state: OnceCell<Arc<ShutdownState>>,
+    call: RefCell<Option<(Duration, Call)>>,
 }
 
 pub(crate) const fn ms(millis: u64) -> Duration {
@@ -88,6 +97,11 @@ impl Peer {
         self
     }
 
+    /// Calls `call` once a read has waited beyond this time, in milliseconds.
+    pub(crate) fn calls_at(&self, at: u64, call: impl FnOnce() + 'static) {
+        *self.0.call.borrow_mut() = Some((ms(at), Box::new(call)));
+    }
+
     /// Returns how often the core was yielded.
     pub(crate) fn yields(&self) -> u32 {
         self.0.yields.get()
@@ -98,7 +112,7 @@ impl Peer {
         let happened = self.0.happened.borrow();
         let bytes = happened.iter().filter_map(|happened| match happened {
             Happened::Wrote(_, bytes) => Some(&bytes[..]),
-            Happened::Finished(_) => None,
+            Happened::Finished(_) | Happened::Reset(_) => None,
         });
         String::from_utf8(bytes.collect::<Vec<_>>().concat()).expect("UTF-8")
     }
@@ -170,9 +184,11 @@ pub(crate) fn serve<S: ServeConnection>(
         ledger: Ledger::new(&counters, &reporter, Scene::default()),
         state: &state,
         limits,
-        write_timeout: WriteTimeout::new(limits.write_timeout, S::LONGEST_WRITE),
+        write_timeout: WriteTimeout::new(limits.write_timeout),
+        lingers: false,
     };
     let reason = service.serve(&mut connection);
+    connection.prepare_close(reason);
     connection.ledger.close(reason);
     let counts = Counts::from(&counters);
     assert_eq!(counts.check(), Ok(()));
@@ -183,7 +199,12 @@ pub(crate) fn serve<S: ServeConnection>(
 impl Read for Peer {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let until = self.now() + self.0.read_timeout.get();
-        let to_read = |act: &Act| !matches!(act, Act::Takes(_));
+        let is_due = |call: &mut (Duration, Call)| call.0 <= until;
+        let call = self.0.call.borrow_mut().take_if(is_due);
+        if let Some((_, call)) = call {
+            call();
+        }
+        let to_read = |act: &Act| !matches!(act, Act::Takes(_) | Act::TakesUnannounced(_));
         match self.next_act(until, to_read) {
             Some(Act::Sends(bytes)) => {
                 let length = bytes.len().min(buffer.len());
@@ -229,6 +250,8 @@ impl Write for Peer {
 }
 
 impl Wire for Peer {
+    type Reader = io::Empty;
+
     fn now(&self) -> Duration {
         self.now()
     }
@@ -244,6 +267,11 @@ impl Wire for Peer {
     }
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let now = self.now();
+        let unannounced = |act: &Act| matches!(act, Act::TakesUnannounced(_));
+        if let Some(Act::TakesUnannounced(more)) = self.next_act(now, unannounced) {
+            self.0.takes.set(Some(more));
+        }
         let length = self.0.takes.get().unwrap_or(usize::MAX).min(bytes.len());
         if length == 0 {
             return Err(ErrorKind::WouldBlock.into());
@@ -262,6 +290,15 @@ impl Wire for Peer {
     fn finish(&mut self) -> io::Result<()> {
         self.log(Happened::Finished(self.now()));
         Ok(())
+    }
+
+    fn reset_when_closed(&mut self) {
+        self.log(Happened::Reset(self.now()));
+    }
+
+    /// A peer in memory stays in one thread.
+    fn reader(&mut self) -> io::Result<(io::Empty, HangUp)> {
+        Err(ErrorKind::Unsupported.into())
     }
 
     fn pause(&mut self, at_most: Duration) {

@@ -69,6 +69,8 @@ impl Write for Socket {
 }
 
 impl Wire for Socket {
+    type Reader = Self;
+
     fn now(&self) -> Duration {
         now()
     }
@@ -91,6 +93,16 @@ impl Wire for Socket {
 
     fn finish(&mut self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
+    }
+
+    fn reset_when_closed(&mut self) {
+        // If it fails, the connection is gone already.
+        let _ = SockRef::from(&*self.0).set_linger(Some(Duration::ZERO));
+    }
+
+    fn reader(&mut self) -> io::Result<(Self, HangUp)> {
+        self.0.set_read_timeout(None)?;
+        Ok((Self(Arc::clone(&self.0)), self.hang_up()))
     }
 
     fn pause(&mut self, at_most: Duration) {

@@ -42,10 +42,11 @@ impl OpenConnection {
         *self.thread() = Some(thread::current());
     }
 
-    /// Ends the call that its thread is blocked in. If it waits in a queue, the thread that takes it later finds it cut.
+    /// Ends the read or the pause that its thread is blocked in; a write ends soon by itself. If it waits in a queue, the
+    /// thread that takes it later finds it cut. This sends no FIN: its thread resets the connection if something is owed (S21).
     fn cut(&self) {
         self.state.cut();
-        self.hang_up.both_ways();
+        self.hang_up.reading();
         if let Some(thread) = &*self.thread() {
             thread.unpark();
         }

@@ -103,10 +103,9 @@ fn get(
     cancel: &Cancel,
 ) -> Result<Poem, FetchError> {
     let reporter = Reporter::new(NAME, Role::PoemClient, options.clock.clone(), observer);
-    with_context(options, reporter, cancel, |context| {
-        fetch_poem(request, context)
+    with_context(options, reporter, 0, cancel, |context| {
+        fetch_poem(request, context).map(Poem::from)
     })
-    .map(Poem::from)
     .map_err(|failure| FetchError::new(&request.peer, failure))
 }
 
@@ -158,21 +157,24 @@ pub(crate) fn read_poem<W: Wire>(
 }
 // ANCHOR_END: get_poetry
 
-/// Runs one exchange with one server in the calling thread, and reports its result.
+/// Runs one exchange with one server in the calling thread, and reports its result. The events' task is `task`; to `cancel`
+/// the exchange is task 0.
 pub(crate) fn with_context(
     options: &Options,
     reporter: Reporter,
+    task: u64,
     cancel: &Cancel,
-    exchange: impl FnOnce(&mut Context<'_>) -> Result<String, FetchFailure>,
-) -> Result<String, FetchFailure> {
+    exchange: impl FnOnce(&mut Context<'_>) -> Result<Poem, FetchFailure>,
+) -> Result<Poem, FetchFailure> {
     let (buffers, sockets) = (Buffers::default(), Arc::new(Sockets::new(1)));
     let to_cancel = Arc::clone(&sockets);
     let _subscription = cancel.subscribe(move |target| to_cancel.cancel(target));
     let (now, limits) = (net::now(), &options.limits);
     let scene = Scene::default();
-    let mut context = Context::new(scene, now, limits, &buffers, reporter, cancel, &sockets);
+    let context = Context::new(scene, now, limits, &buffers, reporter, cancel, &sockets);
+    let mut context = context.numbered(task);
     let result = exchange(&mut context);
-    context.report_result(&result);
+    context.report_result(result.as_ref().map(Poem::as_str));
     result
 }
 

@@ -11,17 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poetry::event::Unobserved;
-use poetry::{CloseReason, Observer, Options, PoemService, Reporter, Role};
+use poetry::{CloseReason, Observer, Options, Pace, Poem, PoemService, Reporter, Role};
 
 use crate::connection::Connection;
 use crate::deadlines::Wire;
 use crate::server::RunningServer;
 use crate::server_state::ServeConnection;
 use crate::{NAME, default_options};
-
-/// The longest that one blocking write may last. A thread that writes does not read, but a peer may take nothing until
-/// the server has read what the peer sends; so while a peer takes nothing, the server discards its input this often.
-const UNREAD_MAX: Duration = Duration::from_millis(250);
 
 // ANCHOR: serve_poem
 /// Serves a poem to every connection of `listener`, with a thread for each connection, within the default limits.
@@ -51,25 +47,34 @@ pub fn serve_poem_with(
 
 impl ServeConnection for PoemService {
     const BEGINS_IN_FLIGHT: bool = true;
-    const LONGEST_WRITE: Duration = UNREAD_MAX;
 
     fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason {
-        match write_poem(self, connection) {
-            Ok(()) => connection.linger(CloseReason::Done),
-            Err(reason) => reason,
-        }
+        connection.ledger.request();
+        send_poem(&self.poem, self.pace, connection)
+    }
+}
+
+/// Sends `poem`, the answer to the request that has been counted, and closes without losing it.
+pub(crate) fn send_poem<W: Wire>(
+    poem: &Poem,
+    pace: Pace,
+    connection: &mut Connection<'_, W>,
+) -> CloseReason {
+    match write_poem(poem, pace, connection) {
+        Ok(()) => connection.linger(CloseReason::Done),
+        Err(reason) => reason,
     }
 }
 
 /// Writes every chunk of the poem when it is due, and then waits until FIN is due.
 fn write_poem<W: Wire>(
-    PoemService { poem, pace }: &PoemService,
+    poem: &Poem,
+    pace: Pace,
     connection: &mut Connection<'_, W>,
 ) -> Result<(), CloseReason> {
     let accepted = connection.wire.now();
     let text = poem.as_bytes();
     let mut client_sends = true;
-    connection.ledger.request();
     for index in 0..pace.chunks(text.len()) {
         let due = accepted.saturating_add(pace.due(index));
         wait_until(due, &mut client_sends, connection)?;

@@ -70,6 +70,7 @@ impl Requests {
             Ok(0) if state.is_cut() => Err(CloseReason::Cut),
             Ok(0) => Ok(0),
             Ok(length) if connection.received(length) => Ok(length),
+            Ok(_) if connection.state.is_cut() => Err(CloseReason::Cut),
             Ok(_) => Err(connection.linger(CloseReason::Done)),
             Err(stop) => Err(connection.close_reason(&stop, on_timeout)),
         }

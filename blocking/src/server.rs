@@ -69,7 +69,7 @@ impl RunningServer {
 
     // ANCHOR: shutdown
     /// Shuts down, in an order that wakes every blocked thread: no thread polls a flag.
-    fn stop(&self, grace: Duration) -> Summary {
+    pub(crate) fn stop(&self, grace: Duration) -> Summary {
         let ServerState { open, listener, .. } = &*self.state;
         let in_flight = open.begin_shutdown();
         listener.close(self.threads.waiting_to_accept());
@@ -77,6 +77,7 @@ impl RunningServer {
         let cut_before = self.counters().closed.cut;
         open.cut();
         self.threads.join();
+        self.state.end();
         let counters = self.counters();
         let cut = counters.closed.cut - cut_before;
         Summary {
@@ -86,6 +87,14 @@ impl RunningServer {
         }
     }
     // ANCHOR_END: shutdown
+}
+
+#[cfg(test)]
+impl RunningServer {
+    /// Returns whether a shutdown has begun.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.state.open.is_stopping()
+    }
 }
 
 impl Drop for RunningServer {

@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use poetry::error::costs_one_connection;
 use poetry::event::Scene;
@@ -30,20 +29,45 @@ const COUNTERS: usize = 16;
 pub(crate) trait ServeConnection: Send + Sync + 'static {
     /// Whether a connection has something in flight from the moment it is accepted.
     const BEGINS_IN_FLIGHT: bool;
-    /// The longest that one blocking write may last.
-    const LONGEST_WRITE: Duration;
 
     /// Serves `connection` and returns why it closes. Blocks until then.
     fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason;
+
+    /// Returns the counters of what it does besides serving connections.
+    fn counters(&self) -> Option<&Counters> {
+        None
+    }
+
+    /// Ends what it does besides serving connections, all of which have closed. Blocks until then.
+    fn end(&self) {}
 }
 
-type ServeFn = dyn Fn(&mut Connection<'_, Socket>) -> CloseReason + Send + Sync;
+/// A service of real sockets, whatever it serves.
+trait ServeSocket: Send + Sync {
+    fn serve(&self, connection: &mut Connection<'_, Socket>) -> CloseReason;
+    fn counters(&self) -> Option<&Counters>;
+    fn end(&self);
+}
+
+impl<S: ServeConnection> ServeSocket for S {
+    fn serve(&self, connection: &mut Connection<'_, Socket>) -> CloseReason {
+        ServeConnection::serve(self, connection)
+    }
+
+    fn counters(&self) -> Option<&Counters> {
+        ServeConnection::counters(self)
+    }
+
+    fn end(&self) {
+        ServeConnection::end(self);
+    }
+}
 
 /// The state that the threads of a server share.
 pub(crate) struct ServerState {
     pub(crate) listener: Listener,
     pub(crate) open: OpenConnections,
-    serve: Box<ServeFn>,
+    service: Box<dyn ServeSocket>,
     begins_in_flight: bool,
     limits: Limits,
     write_timeout: WriteTimeout,
@@ -71,9 +95,9 @@ impl ServerState {
         Self {
             listener,
             open: OpenConnections::default(),
-            serve: Box::new(move |connection| service.serve(connection)),
+            service: Box::new(service),
             begins_in_flight: S::BEGINS_IN_FLIGHT,
-            write_timeout: WriteTimeout::new(limits.write_timeout, S::LONGEST_WRITE),
+            write_timeout: WriteTimeout::new(limits.write_timeout),
             limits,
             reporter,
             counters: Default::default(),
@@ -130,15 +154,18 @@ impl ServerState {
             state: &entry.state,
             limits: &self.limits,
             write_timeout: self.write_timeout,
+            lingers: false,
         };
         let served = panics::contain(|| {
             connection.ledger.accepted();
-            let reason = (self.serve)(&mut connection);
+            let reason = self.service.serve(&mut connection);
+            connection.prepare_close(reason);
             connection.ledger.close(reason);
         });
         if let Err(message) = served {
             // If the observer panicked, it may well panic again.
             let _ = panics::contain(|| connection.ledger.connection_panicked(message));
+            connection.prepare_close(CloseReason::Panic);
         }
         drop(connection);
         self.open.remove(&entry);
@@ -177,7 +204,12 @@ impl ServerState {
 
     /// Returns the counts up to now (S23).
     pub(crate) fn counts(&self) -> Counts {
-        Counts::of(self.counters.iter())
+        Counts::of(self.counters.iter().chain(self.service.counters()))
+    }
+
+    /// Ends what the service does besides serving connections.
+    pub(crate) fn end(&self) {
+        self.service.end();
     }
 
     fn report(&self, kind: Kind) {

@@ -36,10 +36,9 @@ pub fn transform_with(
 ) -> Result<Poem, FetchError> {
     let clock = options.clock.clone();
     let reporter = Reporter::new(NAME, Role::TransformClient, clock, observer);
-    with_context(options, reporter, cancel, |context| {
-        request_transform(via, poem.as_str(), context)
+    with_context(options, reporter, 0, cancel, |context| {
+        request_transform(via, poem.as_str(), context).map(Poem::from)
     })
-    .map(Poem::from)
     .map_err(|failure| FetchError::new(&via.peer, failure))
 }
 
@@ -78,7 +77,7 @@ pub(crate) fn transform_or_keep(
     if let Err(FetchFailure::Cancelled) = transformed {
         return Err(FetchFailure::Cancelled);
     }
-    context.report_result(&transformed);
+    context.report_result(transformed.as_deref());
     match transformed {
         Ok(transformed) => Ok((transformed, None)),
         Err(failure) => Ok((poem, Some(FetchError::new(&via.peer, failure)))),

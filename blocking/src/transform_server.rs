@@ -8,7 +8,6 @@ use std::io;
 use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use poetry::event::Unobserved;
 use poetry::netstring::frames_within;
@@ -52,7 +51,6 @@ pub fn serve_transforms_with(
 
 impl ServeConnection for TransformService {
     const BEGINS_IN_FLIGHT: bool = false;
-    const LONGEST_WRITE: Duration = Duration::MAX;
 
     fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason {
         let session = Session {

@@ -205,11 +205,7 @@ impl<J: Jobs> Inner<J> {
     fn spawn(self: &Arc<Self>, registry: &mut Registry) -> io::Result<()> {
         let worker = registry.spawned;
         let inner = Arc::clone(self);
-        let permit = self.permits.take()?;
-        let thread = builder().spawn(move || {
-            let _permit = permit;
-            inner.work(worker);
-        })?;
+        let thread = spawn(self.permits, move || inner.work(worker))?;
         registry.threads.insert(worker, thread);
         registry.spawned = registry.spawned.wrapping_add(1);
         registry.waiting += 1;
@@ -237,7 +233,8 @@ impl<J: Jobs> Inner<J> {
     }
 }
 
-fn join(thread: JoinHandle<()>) {
+/// Waits until `thread` has ended.
+pub(crate) fn join(thread: JoinHandle<()>) {
     // An error is a panic of the thread, which has been reported; the thread has ended either way.
     let _ = thread.join();
 }
@@ -246,13 +243,28 @@ fn join(thread: JoinHandle<()>) {
 ///
 /// # Errors
 /// Fails if no thread can be spawned.
-pub(crate) fn spawn_scoped<'scope>(
+pub(crate) fn spawn_scoped<'scope, T: Send + 'scope>(
     permits: &'static Permits,
     scope: &'scope Scope<'scope, '_>,
-    work: impl FnOnce() + Send + 'scope,
-) -> io::Result<ScopedJoinHandle<'scope, ()>> {
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, T>> {
     let permit = permits.take()?;
     builder().spawn_scoped(scope, move || {
+        let _permit = permit;
+        work()
+    })
+}
+
+/// Spawns a thread with a small stack, within `permits`.
+///
+/// # Errors
+/// Fails if no thread can be spawned.
+pub(crate) fn spawn(
+    permits: &'static Permits,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let permit = permits.take()?;
+    builder().spawn(move || {
         let _permit = permit;
         work();
     })

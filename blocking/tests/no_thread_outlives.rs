@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use blocking::Blocking;
 use poetry::event::Unobserved;
 use poetry::{
-    Cancel, Clock, FetchRequest, Model, Options, Pace, PoemService, Server, Service,
-    TransformService,
+    Cancel, Clock, Counts, FetchRequest, Model, Options, Pace, PoemService, ProxyService, Server,
+    Service, TransformService,
 };
 
 use common::listen;
@@ -71,6 +71,7 @@ fn t3_no_thread_outlives_a_shutdown_or_a_fetch() {
         cut_in_mid_poem(serve(model, slow_poem()), before);
         drop(serve(model, slow_poem()));
         until_only(before);
+        waiting_for_a_fetch(model, before);
     }
     fetched(before);
 }
@@ -128,6 +129,34 @@ fn fetched(before: usize) {
             .all(|outcome| outcome.poem.as_deref() == Ok("a poem"))
     );
     server.shutdown(DEADLINE);
+    until_only(before);
+}
+
+/// Some clients wait for the fetch, one has left; the upstream never answers.
+fn waiting_for_a_fetch(model: Blocking, before: usize) {
+    let upstream = listen();
+    let service = Service::Proxy(ProxyService {
+        upstream: upstream.local_addr().unwrap().into(),
+        ttl: None,
+    });
+    let server = serve(model, service);
+    let mut peers: Vec<_> = (0..8)
+        .map(|_| TcpStream::connect(server.address()).unwrap())
+        .collect();
+    let begun = Instant::now();
+    let until = |reached: &dyn Fn(&Counts) -> bool| {
+        while !reached(&server.counters()) {
+            assert!(begun.elapsed() < DEADLINE, "{:?}", server.counters());
+            std::thread::yield_now();
+        }
+    };
+    until(&|counts| counts.requests == 8);
+    peers.pop();
+    until(&|counts| counts.closed.left == 1);
+    assert!(threads() > before + 2 * peers.len()); // Two for each, and the one that fetches.
+    let summary = server.shutdown(Duration::from_millis(20));
+    assert_eq!(summary.cut, 7);
+    assert_eq!(summary.counters.fetches.cancelled, 1);
     until_only(before);
 }
 

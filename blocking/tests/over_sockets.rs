@@ -188,6 +188,44 @@ fn s21_a_poem_that_outlasts_the_grace_is_cut() {
     let summary = server.shutdown(Duration::from_millis(10));
     assert_eq!((summary.finished, summary.cut), (0, 2));
     assert_eq!(summary.counters.check(), Ok(()));
+    for mut client in [half_closed, open] {
+        let reset = client.read(&mut first).unwrap_err();
+        assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
+
+/// The client stops reading, or reads all the time, while its thread is blocked in a write.
+#[test]
+fn s21_a_poem_that_is_being_written_when_the_grace_is_over_is_reset() {
+    let text = "A long line of a poem.\n".repeat(2_000_000);
+    for stalls in [true, false] {
+        let server = serve(poem(&text, Pace::Fast), Limits::default());
+        let client = connect(&*server);
+        let mut start = vec![0; 1_000_000];
+        (&client).read_exact(&mut start).unwrap();
+        let reads = || (&client).read_to_end(&mut Vec::new());
+        let (summary, read) = std::thread::scope(|scope| {
+            let reading = (!stalls).then(|| {
+                // Slowly, so that it does not get the whole poem before the grace is over.
+                scope.spawn(|| {
+                    let mut piece = [0; 100];
+                    loop {
+                        match (&client).read(&mut piece) {
+                            Ok(0) => return Ok(0),
+                            Ok(_) => std::thread::yield_now(),
+                            Err(error) => return Err(error),
+                        }
+                    }
+                })
+            });
+            let summary = server.shutdown(Duration::ZERO);
+            let read = reading.map_or_else(reads, |reading| reading.join().unwrap());
+            (summary, read)
+        });
+        assert_eq!(summary.counters.closed.cut, 1, "{summary:?}");
+        let reset = read.unwrap_err();
+        assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
+    }
 }
 
 #[test]

@@ -115,6 +115,17 @@ fn s13_a_server_that_takes_no_byte_of_the_request_times_out() {
     assert_eq!(peer.now(), ms(60_000));
 }
 
+#[test]
+fn s18_room_that_the_kernel_did_not_announce_is_found_when_the_idle_timeout_is_over() {
+    let takes = [(59_900, TakesUnannounced(2)), (100_000, Takes(50))];
+    let peer = Memory::new(takes).that_takes(3);
+    let write =
+        |context: &mut Context<'_>| context.write(&mut Timed::new(peer.clone()), b"10:shout.ahoy,");
+    assert_eq!(with_context(&Limits::default(), write), Ok(()));
+    assert_eq!(peer.received(), "10:shout.ahoy,");
+    assert_eq!(peer.now(), ms(100_000));
+}
+
 /// The server takes a byte every second, so the idle timeout never passes.
 #[test]
 fn s15_the_total_deadline_bounds_writes_too() {

@@ -118,7 +118,7 @@ fn s5_nothing_is_read_while_a_byte_of_a_reply_is_unsent() {
         .into_iter()
         .filter_map(|happened| match happened {
             Happened::Wrote(at, bytes) => Some((at, bytes.len())),
-            Happened::Finished(_) => None,
+            Happened::Finished(_) | Happened::Reset(_) => None,
         })
         .collect();
     assert_eq!(wrote, [(ms(1_000), 15), (ms(2_000), 15), (ms(3_000), 15)]);

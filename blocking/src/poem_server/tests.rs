@@ -69,6 +69,16 @@ fn s18_the_write_timeout_closes_a_peer_that_takes_nothing() {
     assert_eq!(reason, CloseReason::Write);
     assert!(peer.now() >= ms(30_000) && peer.now() < ms(31_000));
     assert_eq!((counts.bytes_out, counts.failed), (3, 1));
+    assert_eq!(peer.happened().last(), Some(&Reset(peer.now())));
+}
+
+#[test]
+fn s18_room_that_the_kernel_did_not_announce_is_found_when_the_write_timeout_is_over() {
+    let script = [(29_900, TakesUnannounced(3)), (30_000, Finishes)];
+    let peer = Peer::new(script).that_takes(3);
+    let (reason, counts) = serve_to(&peer, "abcdef", Pace::Fast);
+    assert_eq!((reason, counts.answered), (CloseReason::Done, 1));
+    assert_eq!(peer.received(), "abcdef");
 }
 
 #[test]
@@ -92,4 +102,5 @@ fn s21_a_poem_goes_on_during_the_grace_and_is_cut_after_it() {
         ("abcd", CloseReason::Cut)
     );
     assert_eq!((counts.failed, peer.now()), (1, ms(150)));
+    assert_eq!(peer.happened().last(), Some(&Reset(ms(150))));
 }

@@ -54,6 +54,7 @@ fn s18_the_write_timeout_closes_a_peer_that_takes_nothing() {
     let peer = Peer::new([(0, sends(SHOUT))]).that_takes(0);
     let (reason, counts) = keep_alive(&peer);
     assert_eq!((reason, peer.now()), (CloseReason::Write, ms(30_000)));
+    assert_eq!(peer.happened(), [Happened::Reset(ms(30_000))]);
     assert_eq!((counts.requests, counts.failed), (1, 1));
 }
 
@@ -150,6 +151,16 @@ fn s21_a_request_that_outlasts_the_grace_is_cut() {
     let (reason, counts) = keep_alive(&peer);
     assert_eq!((reason, peer.now()), (CloseReason::Cut, ms(9)));
     assert_eq!(counts.refused.truncated, 0);
+    assert_eq!(peer.happened(), [Happened::Reset(ms(9))]);
+}
+
+#[test]
+fn s21_a_connection_that_lingers_when_the_grace_is_over_is_owed_nothing_and_not_reset() {
+    let peer = Peer::new([(0, sends(SHOUT)), (1, ShutdownBegins), (9, GraceIsOver)]);
+    let (reason, counts) = serve(&ONE_SHOT, &Limits::default(), &peer);
+    assert_eq!((reason, peer.now()), (CloseReason::Cut, ms(9)));
+    assert_eq!(counts.answered, 1);
+    assert_eq!(peer.happened().last(), Some(&Happened::Finished(ms(0))));
 }
 
 #[test]

@@ -1,0 +1,143 @@
+//! The second thread of a waiting client: it reads what the client sends, and so learns at once when the client leaves,
+//! while the first thread waits for the fetch.
+//!
+//! It goes on reading until the connection ends, because only that ends a blocked `recv`. (Shutting down the socket's read
+//! side would too; but the kernel then answers what the client sends later with a reset, which can overtake the poem, S7.)
+
+use std::io::{self, ErrorKind, Read};
+use std::panic::resume_unwind;
+use std::thread;
+
+use poetry::{CloseReason, panics};
+
+use super::seat::{Outcome, Seat};
+use crate::buffers::ReadBuffer;
+use crate::connection::Connection;
+use crate::deadlines::Wire;
+use crate::ledger::Ledger;
+use crate::net::HangUp;
+use crate::permits::PERMITS;
+use crate::shutdown_state::ShutdownState;
+use crate::workers;
+
+/// Waits for the outcome of `seat` and sends the poem, while a second thread reads from the client. Returns why the
+/// connection closes.
+///
+/// # Errors
+/// Fails if there is no second thread to be had. Nothing has happened then.
+pub(crate) fn wait_watched<W: Wire>(
+    seat: &Seat,
+    connection: &mut Connection<'_, W>,
+) -> io::Result<CloseReason> {
+    let (reader, hang_up) = connection.wire.wire().reader()?;
+    let watcher = Watcher {
+        reader,
+        seat,
+        buffer: connection.buffer.another(),
+        ledger: connection.ledger.of_reads(),
+        state: connection.state,
+    };
+    thread::scope(|scope| {
+        // Before the thread: if it ends at once, that counts.
+        seat.reading_begins();
+        let spawned =
+            workers::spawn_scoped(&PERMITS, scope, move || panics::contain(|| watcher.run()))?;
+        // Dropped before the scope waits for the thread, also if this one panics.
+        let end = EndOfReading { seat, hang_up };
+        let reason = send(&seat.wait(), seat, connection);
+        drop(end);
+        match spawned.join() {
+            Ok(Ok(())) => Ok(reason),
+            Ok(Err(message)) => resume_unwind(Box::new(message)),
+            Err(panic) => resume_unwind(panic),
+        }
+    })
+}
+
+/// Sends the poem, if there is one, and waits until the other thread has read the client's FIN (S7).
+fn send<W: Wire>(
+    outcome: &Outcome,
+    seat: &Seat,
+    connection: &mut Connection<'_, W>,
+) -> CloseReason {
+    let poem = match outcome {
+        Outcome::Arrived(poem) => poem,
+        Outcome::Closed(reason) => return *reason,
+    };
+    if let Err((_, reason)) = connection.write_all(poem.as_bytes(), false) {
+        return reason;
+    }
+    connection.ledger.answered(1);
+    let limits = connection.limits;
+    connection.linger_while(CloseReason::Done, |_| {
+        seat.wait_until_read(limits.linger_bytes_max, limits.linger_timeout);
+    })
+}
+
+/// Ends the other thread when it is dropped.
+struct EndOfReading<'a> {
+    seat: &'a Seat,
+    hang_up: HangUp,
+}
+
+impl Drop for EndOfReading<'_> {
+    fn drop(&mut self) {
+        self.seat.stop_reading();
+        self.hang_up.reading();
+    }
+}
+
+/// The thread that reads from one client.
+struct Watcher<'a, R> {
+    reader: R,
+    seat: &'a Seat,
+    buffer: ReadBuffer<'a>,
+    ledger: Ledger<'a>,
+    state: &'a ShutdownState,
+}
+
+impl<R: Read> Watcher<'_, R> {
+    /// Reads until the client has finished or the connection ends.
+    fn run(mut self) {
+        // If this thread panics, the guard says so.
+        let mut ended = Ended {
+            seat: self.seat,
+            reason: CloseReason::Panic,
+        };
+        ended.reason = self.read_to_end();
+    }
+
+    /// Returns what the end means for a client that still waits.
+    fn read_to_end(&mut self) -> CloseReason {
+        loop {
+            let read = self.reader.read(self.buffer.space());
+            if self.state.is_cut() {
+                return CloseReason::Cut;
+            }
+            match read {
+                Ok(0) => return CloseReason::Left,
+                Ok(length) => {
+                    self.ledger.read(length);
+                    self.buffer.adapt(length);
+                    if !self.seat.discarded(length) {
+                        return CloseReason::Left;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return CloseReason::Reset,
+            }
+        }
+    }
+}
+
+/// Tells the seat that reading has ended.
+struct Ended<'a> {
+    seat: &'a Seat,
+    reason: CloseReason,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.seat.reading_ends(self.reason);
+    }
+}
