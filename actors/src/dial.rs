@@ -3,15 +3,15 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::vec;
 
 use poetry::FetchFailure;
 
+use crate::descriptors::{Descriptor, Descriptors};
 use crate::port::{Port, Stream, Tcp, TcpEvent};
-use crate::process;
 
 /// A stream that connects to an address: a socket, or a pipe in tests.
 pub(crate) trait Connect: Stream + Sized {
@@ -32,11 +32,14 @@ pub(crate) struct Dial<S> {
     patience: Duration,
     /// The connect under way.
     trying: Option<(SocketAddr, Trying<S>)>,
+    descriptors: Descriptors,
     /// The connected stream.
     pub(crate) tcp: Tcp<S>,
+    /// Behind the stream, which is dropped first.
+    descriptor: Option<Descriptor>,
 }
 
-type Trying<S> = Pin<Box<dyn Future<Output = Result<S, FetchFailure>>>>;
+type Trying<S> = Pin<Box<dyn Future<Output = Result<(S, Descriptor), FetchFailure>>>>;
 
 /// An event of a [`Dial`].
 #[derive(Debug)]
@@ -56,16 +59,25 @@ impl<S> Default for Dial<S> {
             addresses: Vec::new().into_iter(),
             patience: Duration::ZERO,
             trying: None,
+            descriptors: Descriptors::default(),
             tcp: Tcp::closed(),
+            descriptor: None,
         }
     }
 }
 
 impl<S: Connect> Dial<S> {
-    /// Connects to the first of `addresses` that accepts within `patience`. Without addresses there is no event.
-    pub(crate) fn dial(&mut self, addresses: Vec<SocketAddr>, patience: Duration) {
+    /// Connects to the first of `addresses` that accepts within `patience`, with one of the client's `descriptors`. Without
+    /// addresses there is no event.
+    pub(crate) fn dial(
+        &mut self,
+        addresses: Vec<SocketAddr>,
+        patience: Duration,
+        descriptors: &Descriptors,
+    ) {
         self.addresses = addresses.into_iter();
         self.patience = patience;
+        self.descriptors = descriptors.clone();
     }
 
     /// Returns the address of this end, once it is connected.
@@ -81,16 +93,14 @@ impl<S: Connect> Dial<S> {
     /// Starts to connect to the next address, if one is left.
     fn try_next(&mut self) -> Option<SocketAddr> {
         let (address, patience) = (self.addresses.next()?, self.patience);
+        let descriptors = self.descriptors.clone();
         let trying = Box::pin(async move {
-            match process::timeout(patience, pin!(S::connect(address))).await {
-                Some(Ok(stream)) if stream.is_self_connected() => {
-                    stream.abort();
-                    Err(FetchFailure::self_connected())
-                }
-                Some(Ok(stream)) => Ok(stream),
-                Some(Err(error)) => Err(FetchFailure::connection_failed(&error)),
-                None => Err(FetchFailure::connect_timed_out()),
+            let (stream, descriptor) = descriptors.connect::<S>(address, patience).await?;
+            if stream.is_self_connected() {
+                stream.abort();
+                return Err(FetchFailure::self_connected());
             }
+            Ok((stream, descriptor))
         });
         self.trying = Some((address, trying));
         Some(address)
@@ -110,9 +120,10 @@ impl<S: Connect> Port for Dial<S> {
         let (address, tried) = (*address, ready!(trying.as_mut().poll(turn)));
         self.trying = None;
         Poll::Ready(match tried {
-            Ok(stream) => {
+            Ok((stream, descriptor)) => {
                 self.addresses = Vec::new().into_iter();
                 self.tcp = Tcp::open(stream);
+                self.descriptor = Some(descriptor);
                 DialEvent::Dialled(Ok(address))
             }
             Err(failure) => match self.try_next() {

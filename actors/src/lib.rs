@@ -48,7 +48,9 @@
 //! `actors_06_poet` grow from one process to a supervised server and a client; start one with
 //! `cargo run -p quatrain-actors --example actors_01_process`.
 
+mod descriptors;
 mod dial;
+mod exchange;
 mod ledger;
 mod library_server;
 mod linger;

@@ -9,9 +9,9 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Type};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::dial::Connect;
 use crate::port::{IoData, Listen, Stream};
@@ -75,12 +75,22 @@ impl Released {
 
 impl Connect for Socket {
     async fn connect(address: SocketAddr) -> io::Result<Self> {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        }?;
-        socket.set_nodelay(true)?;
-        socket.connect(address).await.map(Self)
+        let domain = Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        match socket.connect(&address.into()) {
+            Err(error) if !is_under_way(&error) => return Err(error),
+            _ => {}
+        }
+        let stream = TcpStream::from_std(socket.into())?;
+        // Not tokio's connect, which fails if the peer sent a poem, FIN and a reset before this looks. The error is EPIPE
+        // then, and the poem can be read. A reset without FIN is ECONNRESET.
+        stream.writable().await?;
+        match stream.take_error()? {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(Self(stream)),
+        }
     }
 
     fn local(&self) -> Option<SocketAddr> {
@@ -93,6 +103,12 @@ impl Connect for Socket {
             _ => false,
         }
     }
+}
+
+/// Returns whether a nonblocking connect goes on: EINPROGRESS, or WouldBlock where that is the error.
+fn is_under_way(error: &io::Error) -> bool {
+    const EINPROGRESS: i32 = if cfg!(target_os = "linux") { 115 } else { 36 };
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(EINPROGRESS)
 }
 
 impl Stream for Socket {

@@ -12,10 +12,11 @@ use std::sync::mpsc;
 use poetry::event::Unobserved;
 use poetry::{
     Cancel, Client, FetchError, FetchFailure, FetchRequest, Limits, Observer, Options, Outcome,
-    Peer, Reporter, Role,
+    Peer, PoemName, Reporter, Role,
 };
 
 use crate::NAME;
+use crate::descriptors::Descriptors;
 use crate::dial::Connect;
 use crate::messages::{Fetched, ToFetcher, ToPoet};
 use crate::net::Socket;
@@ -56,11 +57,53 @@ where
     /// }
     /// ```
     pub fn fetch(&mut self, from: impl Into<Peer>) -> ProcessRef {
-        let request = FetchRequest {
-            peer: from.into(),
-            name: None,
-            via: None,
-        };
+        self.fetch_one(FetchRequest::new(from))
+    }
+
+    /// Fetches the poem called `name` from a library server (S8), with the default limits. Everything else is as with
+    /// [`Me::fetch`].
+    ///
+    /// ```
+    /// use actors::{FramedPoem, Library, LibraryService, Poem, Server, serve_library};
+    /// use actors::{Fetched, Me, Next, NoPort, Node, Process, Reason, Received};
+    /// use std::net::{SocketAddr, TcpListener};
+    ///
+    /// struct Reader(SocketAddr);
+    ///
+    /// impl Process for Reader {
+    ///     type Message = Fetched;
+    ///     type Port = NoPort;
+    ///
+    ///     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+    ///         if let Ok(name) = "star".parse() {
+    ///             me.fetch_named(self.0, name);
+    ///         }
+    ///         Next::Receive
+    ///     }
+    ///
+    ///     fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+    ///         if let Received::Message(Fetched { outcome, .. }) = received {
+    ///             assert_eq!(outcome.poem.as_deref(), Ok("Stars fall."));
+    ///         }
+    ///         Next::Exit(Reason::Normal)
+    ///     }
+    /// }
+    ///
+    /// let star = FramedPoem::from(&Poem::from("Stars fall."));
+    /// let library = Library::new([("star".parse()?, star)].into());
+    /// let service = LibraryService { library, keep_alive: false };
+    /// let server = serve_library(TcpListener::bind("127.0.0.1:0")?, service)?;
+    /// let node = Node::start_one()?;
+    /// let reader = node.spawn("reader", Reader(server.address()));
+    /// assert_eq!(node.join(&reader.process()), Reason::Normal);
+    /// node.stop();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fetch_named(&mut self, from: impl Into<Peer>, name: PoemName) -> ProcessRef {
+        self.fetch_one(FetchRequest::named(from, name))
+    }
+
+    fn fetch_one(&mut self, request: FetchRequest) -> ProcessRef {
         self.fetch_with(0, request, &Arc::new(FetchSettings::default()))
     }
 
@@ -109,7 +152,7 @@ where
     ///         let settings = Arc::new(FetchSettings::new(&options, Arc::new(Print)));
     ///         let transform = "cummingsify".to_owned();
     ///         let via = Via { transform, peer: self.transforms.clone() };
-    ///         let request = FetchRequest { peer: self.poem.clone(), name: None, via: Some(via) };
+    ///         let request = FetchRequest::new(self.poem.clone()).via(via);
     ///         me.trap_exits();
     ///         self.poet = Some(me.fetch_with(0, request, &settings));
     ///         me.after(Duration::from_millis(100));
@@ -162,18 +205,22 @@ where
     }
 }
 
-/// What the fetches of one client share: limits, clock and observer.
+/// What the fetches of one client share: limits, clock, observer and descriptors. A fetch that finds no free descriptor waits
+/// for another one with the same settings to end (S15).
 pub struct FetchSettings {
     pub(crate) limits: Limits,
     pub(crate) reporter: Reporter,
+    pub(crate) descriptors: Descriptors,
 }
 
 impl FetchSettings {
     /// Takes the limits and the clock of `options` and reports events to `observer`.
     pub fn new(options: &Options, observer: Arc<dyn Observer>) -> Self {
+        let clock = options.clock.clone();
         Self {
             limits: options.limits.clone(),
-            reporter: Reporter::new(NAME, Role::PoemClient, options.clock.clone(), observer),
+            reporter: Reporter::new(NAME, Role::PoemClient, clock, observer),
+            descriptors: Descriptors::default(),
         }
     }
 }
@@ -215,6 +262,7 @@ where
 pub(crate) struct Poets {
     node: Node,
     options: Options,
+    descriptors: Descriptors,
 }
 
 impl Poets {
@@ -226,6 +274,7 @@ impl Poets {
         Ok(Self {
             node: Node::start(options.threads)?,
             options: options.clone(),
+            descriptors: Descriptors::default(),
         })
     }
 }
@@ -237,7 +286,10 @@ impl Client for Poets {
         observer: Arc<dyn Observer>,
         cancel: &Cancel,
     ) -> Vec<Outcome> {
-        let settings = Arc::new(FetchSettings::new(&self.options, observer));
+        let settings = Arc::new(FetchSettings {
+            descriptors: self.descriptors.clone(),
+            ..FetchSettings::new(&self.options, observer)
+        });
         let (sender, outcomes) = mpsc::channel();
         let fetcher = Fetcher::<Socket>::new(settings, requests.to_vec(), cancel.clone(), sender);
         let fetcher = self

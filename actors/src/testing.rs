@@ -42,6 +42,8 @@ struct Shared {
     traps: usize,
     /// Whether the process reads an error instead of bytes.
     broken: bool,
+    /// How the next write fails.
+    refuses_writes: Option<io::ErrorKind>,
     /// Whether both ends are the same socket.
     is_self_connected: bool,
     waker: Option<Waker>,
@@ -78,6 +80,11 @@ impl Peer {
     /// Makes the next `writes` panic.
     pub(crate) fn trap(&self, writes: usize) {
         lock(&self.0).traps = writes;
+    }
+
+    /// Lets the next write fail.
+    pub(crate) fn refuse_writes(&self, kind: io::ErrorKind) {
+        lock(&self.0).refuses_writes = Some(kind);
     }
 
     /// Resets the connection.
@@ -143,6 +150,9 @@ impl Stream for Pipe {
             shared.traps = left;
             panic!("a trap");
         }
+        if let Some(kind) = shared.refuses_writes.take() {
+            return Err(kind.into());
+        }
         let count = bytes.len().min(shared.window);
         shared.window -= count;
         shared.received.extend(&bytes[..count]);
@@ -203,7 +213,12 @@ static LISTENING: LazyLock<Mutex<HashMap<SocketAddr, Pipe>>> = LazyLock::new(Mut
 
 /// Makes the next connection to `address` a pipe to the returned peer.
 pub(crate) fn listen(address: SocketAddr) -> Peer {
-    let (pipe, peer) = pipe(usize::MAX);
+    listen_with_room(address, usize::MAX)
+}
+
+/// Makes the next connection to `address` a pipe to the returned peer, which takes `window` bytes.
+pub(crate) fn listen_with_room(address: SocketAddr, window: usize) -> Peer {
+    let (pipe, peer) = pipe(window);
     LISTENING.lock().unwrap().insert(address, pipe);
     peer
 }
@@ -215,8 +230,20 @@ pub(crate) fn listen_to_itself(address: SocketAddr) -> Peer {
     peer
 }
 
+static SHORT: LazyLock<Mutex<HashMap<SocketAddr, usize>>> = LazyLock::new(Mutex::default);
+
+/// Lets the next `connects` to `address` fail for want of a descriptor.
+pub(crate) fn short_of_descriptors(address: SocketAddr, connects: usize) {
+    SHORT.lock().unwrap().insert(address, connects);
+}
+
 impl Connect for Pipe {
     async fn connect(address: SocketAddr) -> io::Result<Self> {
+        const EMFILE: i32 = 24;
+        if let Some(left @ 1..) = SHORT.lock().unwrap().get_mut(&address) {
+            *left -= 1;
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
         let pipe = LISTENING.lock().unwrap().remove(&address);
         match pipe {
             Some(pipe) => Ok(pipe),

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use poetry::error::{Timeout, decode_poem};
 use poetry::event::{Interest, Scene};
-use poetry::netstring::Decoder;
 use poetry::{FetchFailure, Kind, Peer, Reporter, Role, request};
 
 use crate::dial::{Connect, Dial, DialEvent};
+use crate::exchange::Exchange;
 use crate::messages::ToPoet;
 use crate::monitor::Reason;
 use crate::poem_client::FetchSettings;
@@ -48,11 +48,8 @@ where
     }
     let transformer = Transformer::<S> {
         reporter: job.settings.reporter.for_role(Role::TransformClient),
-        decoder: Decoder::new(frame_bytes_max),
+        exchange: Exchange::new(request, frame_bytes_max),
         too_long,
-        request,
-        sent: 0,
-        has_reply: false,
         answered: false,
         poet: me.pid(),
         scene: Scene {
@@ -73,14 +70,9 @@ struct Transformer<S> {
     job: Job,
     poet: Pid<ToPoet>,
     reporter: Reporter,
-    decoder: Decoder,
-    request: Vec<u8>,
+    exchange: Exchange,
     /// Whether the request exceeds a frame and was not built.
     too_long: bool,
-    /// Bytes of the request that the kernel has taken.
-    sent: usize,
-    /// Whether a byte of the reply has come.
-    has_reply: bool,
     answered: bool,
     scene: Scene,
     stream: std::marker::PhantomData<fn() -> S>,
@@ -94,8 +86,11 @@ impl<S: Connect> Transformer<S> {
             return self.answer(Err(FetchFailure::TooLong { limit }), me);
         }
         let connect_timeout = limits.connect_timeout;
+        let descriptors = &self.job.settings.descriptors;
         match self.job.server.addresses() {
-            Ok(addresses) => me.port.dial(addresses.to_vec(), connect_timeout),
+            Ok(addresses) => me
+                .port
+                .dial(addresses.to_vec(), connect_timeout, descriptors),
             Err(failure) => return self.answer(Err(failure), me),
         }
         if let Some(deadline) = self.job.deadline {
@@ -129,36 +124,22 @@ impl<S: Connect> Transformer<S> {
     }
 
     fn write(&mut self, me: &mut Me<'_, Self>) -> Next {
-        match me.port.tcp.write(&self.request[self.sent..]) {
-            Ok(taken) => {
-                self.sent += taken;
-                self.wait(me)
-            }
-            Err(error) => self.lost(&error, me),
-        }
+        self.exchange.write(&mut me.port.tcp);
+        self.wait(me)
     }
 
     fn read(&mut self, bytes: &[u8], me: &mut Me<'_, Self>) -> Next {
-        self.has_reply = true;
         let count = bytes.len() as u64;
         self.report(Kind::Read { bytes: count });
-        let reply = match self.decoder.feed(bytes).next() {
-            Ok(None) => None,
-            Ok(Some(reply)) => Some(decode_poem(reply.to_vec())),
-            Err(error) => Some(Err(FetchFailure::Garbled(error))),
-        };
-        match reply {
-            Some(answer) => self.answer(answer, me),
-            None => self.wait(me),
+        match self.exchange.read(bytes) {
+            Ok(None) => self.wait(me),
+            Ok(Some(reply)) => self.answer(decode_poem(reply), me),
+            Err(error) => self.answer(Err(FetchFailure::Garbled(error)), me),
         }
     }
 
     fn peer_finished(&mut self, me: &mut Me<'_, Self>) -> Next {
-        let failure = if self.has_reply {
-            FetchFailure::CutShort
-        } else {
-            FetchFailure::Refused
-        };
+        let failure = self.exchange.closed();
         self.answer(Err(failure), me)
     }
 
@@ -197,6 +178,7 @@ impl<S: Connect> Transformer<S> {
         let now = me.now();
         let which = match self.job.deadline {
             Some(deadline) if deadline <= now => Timeout::Total,
+            _ if self.exchange.write_unannounced(&mut me.port.tcp) => return self.wait(me),
             _ => Timeout::Idle,
         };
         self.answer(Err(FetchFailure::TimedOut(which)), me)

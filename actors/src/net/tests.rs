@@ -74,6 +74,56 @@ fn s18_a_write_to_a_reset_connection_is_an_error_and_not_a_peer_that_reads_nothi
     }
 }
 
+/// Connects to a peer that sends a poem and then, if `finishes`, FIN, and resets the connection before the client looks.
+/// Returns what the client reads, up to the error.
+fn read_after_reset(finishes: bool) -> (Vec<u8>, Option<io::ErrorKind>) {
+    use std::io::Write;
+    let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    actix::System::new().block_on(async {
+        let mut connecting = pin!(Socket::connect(address));
+        poll_fn(|turn| {
+            // It begins to connect, and loopback completes that.
+            assert!(connecting.as_mut().poll(turn).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"Stars").unwrap();
+        if finishes {
+            peer.shutdown(net::Shutdown::Write).unwrap();
+        }
+        SockRef::from(&peer)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(peer);
+        let mut poem = Vec::new();
+        let mut socket = match connecting.await {
+            Ok(socket) => socket,
+            Err(error) => return (poem, Some(error.kind())),
+        };
+        let mut buffer = [0; 3];
+        loop {
+            match poll_fn(|turn| socket.poll_read(turn, &mut buffer)).await {
+                Ok(0) => return (poem, None),
+                Ok(count) => poem.extend(&buffer[..count]),
+                Err(error) => return (poem, Some(error.kind())),
+            }
+        }
+    })
+}
+
+#[test]
+fn s11_a_poem_with_fin_and_then_a_reset_before_the_client_looked_is_complete() {
+    assert_eq!(read_after_reset(true), (b"Stars".to_vec(), None));
+}
+
+#[test]
+fn s11_a_reset_without_fin_before_the_client_looked_is_an_error() {
+    let (_, error) = read_after_reset(false);
+    assert_eq!(error, Some(io::ErrorKind::ConnectionReset));
+}
+
 #[test]
 fn s11_a_socket_connected_to_itself_is_recognised_and_its_abort_frees_the_port() {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use poetry::error::{Timeout, decode_poem};
 use poetry::event::{Interest, Scene};
-use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Outcome};
+use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Outcome, netstring};
 
 use super::FetchSettings;
 use crate::dial::{Connect, Dial, DialEvent};
+use crate::exchange::Exchange;
 use crate::messages::{Fetched, ToPoet};
 use crate::monitor::{Exit, ProcessId, Reason};
 use crate::port::TcpEvent;
@@ -23,6 +24,8 @@ pub(super) struct Poet<S, M> {
     task: usize,
     request: FetchRequest,
     parent: Pid<M>,
+    /// The request by name and its reply, if the peer is a library (S8).
+    exchange: Option<Exchange>,
     transformer: Option<ProcessId>,
     /// The bytes read so far, or the whole poem while it is being transformed.
     poem: Vec<u8>,
@@ -43,8 +46,14 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
         request: FetchRequest,
         parent: Pid<M>,
     ) -> (Self, Dial<S>) {
+        let exchange = request.name.as_ref().map(|name| {
+            let mut wire = Vec::new();
+            netstring::encode(name.as_str().as_bytes(), &mut wire);
+            Exchange::new(wire, settings.limits.poem_bytes_max)
+        });
         let poet = Self {
             settings,
+            exchange,
             task,
             request,
             parent,
@@ -63,9 +72,16 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
     }
 
     fn dial(&mut self, me: &mut Me<'_, Self>) -> Next {
-        let connect_timeout = self.settings.limits.connect_timeout;
+        let FetchSettings {
+            limits,
+            descriptors,
+            ..
+        } = &*self.settings;
+        let connect_timeout = limits.connect_timeout;
         match self.request.peer.addresses() {
-            Ok(addresses) => me.port.dial(addresses.to_vec(), connect_timeout),
+            Ok(addresses) => me
+                .port
+                .dial(addresses.to_vec(), connect_timeout, descriptors),
             Err(failure) => return self.fail(failure, me),
         }
         self.set_timeout(None, me);
@@ -91,30 +107,57 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
                     self.scene.local = me.port.local();
                 }
                 self.report(Kind::Connected);
-                self.set_timeout(Some(self.settings.limits.idle_timeout), me);
-                Next::Receive
+                self.write(me)
             }
         }
+    }
+
+    /// Writes the name, if the peer is a library, and waits for the poem.
+    fn write(&mut self, me: &mut Me<'_, Self>) -> Next {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.write(&mut me.port.tcp);
+        }
+        self.wait(me)
     }
 
     fn read(&mut self, bytes: &[u8], me: &mut Me<'_, Self>) -> Next {
         let count = bytes.len() as u64;
         self.bytes += count;
         self.report(Kind::Read { bytes: count });
+        if let Some(exchange) = &mut self.exchange {
+            return match exchange.read(bytes) {
+                Ok(None) => self.wait(me),
+                Ok(Some(poem)) => self.arrived(poem, me),
+                Err(error) => self.fail(FetchFailure::bad_poem(error), me),
+            };
+        }
         let bytes_max = self.settings.limits.poem_bytes_max;
         if self.poem.len() + bytes.len() > bytes_max {
             let limit = bytes_max as u64;
             return self.fail(FetchFailure::TooLong { limit }, me);
         }
         self.poem.extend_from_slice(bytes);
-        self.set_timeout(Some(self.settings.limits.idle_timeout), me);
-        Next::Receive
+        self.wait(me)
+    }
+
+    /// FIN arrived. It ends a poem, but not a reply.
+    fn peer_finished(&mut self, me: &mut Me<'_, Self>) -> Next {
+        match &mut self.exchange {
+            Some(exchange) => {
+                let failure = exchange.closed();
+                self.fail(failure, me)
+            }
+            None => {
+                let poem = std::mem::take(&mut self.poem);
+                self.arrived(poem, me)
+            }
+        }
     }
 
     /// The poem is complete: starts a linked transformer for it, or reports it.
-    fn arrived(&mut self, me: &mut Me<'_, Self>) -> Next {
+    fn arrived(&mut self, poem: Vec<u8>, me: &mut Me<'_, Self>) -> Next {
         me.port.close();
-        let poem = match decode_poem(std::mem::take(&mut self.poem)) {
+        let poem = match decode_poem(poem) {
             Ok(poem) => poem,
             Err(failure) => return self.fail(failure, me),
         };
@@ -158,9 +201,16 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
         let now = me.now();
         let which = match self.deadline() {
             Some(deadline) if deadline <= now => Timeout::Total,
+            _ if self.write_unannounced(me) => return self.wait(me),
             _ => Timeout::Idle,
         };
         self.fail(FetchFailure::TimedOut(which), me)
+    }
+
+    fn write_unannounced(&mut self, me: &mut Me<'_, Self>) -> bool {
+        let tcp = &mut me.port.tcp;
+        let exchange = self.exchange.as_mut();
+        exchange.is_some_and(|exchange| exchange.write_unannounced(tcp))
     }
 
     fn lost(&mut self, error: &io::Error, me: &mut Me<'_, Self>) -> Next {
@@ -215,6 +265,12 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
         Next::Exit(Reason::Normal)
     }
 
+    /// Waits for the next byte within the idle timeout.
+    fn wait(&self, me: &mut Me<'_, Self>) -> Next {
+        self.set_timeout(Some(self.settings.limits.idle_timeout), me);
+        Next::Receive
+    }
+
     /// Sets the timeout to the total deadline, or to `idle` from now if that is earlier.
     fn set_timeout(&self, idle: Option<Duration>, me: &mut Me<'_, Self>) {
         let idle = idle.map(|idle| me.now().saturating_add(idle));
@@ -256,10 +312,10 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Process for Poet<S, M> {
             Received::Port(DialEvent::Dialling(address)) => self.dialling(address),
             Received::Port(DialEvent::Dialled(dialled)) => self.dialled(dialled, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Data(bytes))) => self.read(bytes, me),
-            Received::Port(DialEvent::Tcp(TcpEvent::Closed)) => self.arrived(me),
+            Received::Port(DialEvent::Tcp(TcpEvent::Closed)) => self.peer_finished(me),
             Received::Port(DialEvent::Tcp(TcpEvent::Error(error))) => self.lost(&error, me),
-            Received::Port(DialEvent::Tcp(TcpEvent::Writable | TcpEvent::Kept(_)))
-            | Received::Down(_) => Next::Receive,
+            Received::Port(DialEvent::Tcp(TcpEvent::Writable)) => self.write(me),
+            Received::Port(DialEvent::Tcp(TcpEvent::Kept(_))) | Received::Down(_) => Next::Receive,
             Received::Message(ToPoet::Transformed(answer)) => self.transformed(answer, me),
             Received::Timeout => self.time_out(me),
             Received::Exit(exit) => self.exit(&exit, me),

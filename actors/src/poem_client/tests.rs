@@ -48,19 +48,26 @@ impl One {
     }
 
     fn fetch_via(port: u16, via: Option<Via>, limits: Limits) -> Self {
+        let request = FetchRequest {
+            via,
+            ..FetchRequest::new(address(port))
+        };
+        Self::fetch_all(vec![request], limits)
+    }
+
+    fn fetch_named(port: u16, name: &str, limits: Limits) -> Self {
+        let request = FetchRequest::named(address(port), name.parse().unwrap());
+        Self::fetch_all(vec![request], limits)
+    }
+
+    fn fetch_all(requests: Vec<FetchRequest>, limits: Limits) -> Self {
         let (node, clock) = Node::start_on_test_clock().unwrap();
-        let peer = Peer::from(address(port));
         let failures = Arc::new(Failures::default());
         let observer = Arc::clone(&failures) as Arc<dyn Observer>;
         let options = Options {
             limits,
             ..Options::new(ticking())
         };
-        let requests = vec![FetchRequest {
-            peer,
-            name: None,
-            via,
-        }];
         let settings = Arc::new(FetchSettings::new(&options, observer));
         let (done, outcomes) = mpsc::channel();
         let fetcher = Fetcher::<Pipe>::new(settings, requests, Cancel::new(), done);
@@ -224,6 +231,198 @@ fn s11_a_transformer_connected_to_itself_fails_at_once_and_the_original_is_kept(
     let failure = outcome.transform_failure.unwrap().failure;
     assert_eq!(failure.status(), "connection_failed");
     assert!(itself.ended().1);
+}
+
+#[test]
+fn s8_a_poem_is_fetched_by_name_in_any_pieces() {
+    let peer = testing::listen_with_room(address(20), 2);
+    let one = One::fetch_named(20, "star", Limits::default());
+    assert_eq!(peer.received(), b"4:");
+    peer.take(100);
+    one.clock.settle();
+    assert_eq!(peer.received(), b"4:star,");
+    for byte in "7:Sterne!,".as_bytes() {
+        assert_eq!(one.ended(), None);
+        peer.send(&[*byte]);
+        one.clock.settle();
+    }
+    let outcome = one.outcome().unwrap();
+    assert_eq!(
+        (outcome.poem.as_deref(), outcome.bytes),
+        (Ok("Sterne!"), 10)
+    );
+    assert!(peer.ended().1);
+}
+
+#[test]
+fn s8_a_library_that_does_not_send_one_netstring_fails_the_fetch() {
+    let limits = Limits {
+        poem_bytes_max: 5,
+        ..Limits::default()
+    };
+    for (reply, status) in [
+        (&b""[..], "refused"),
+        (b"5:Sta", "cut_short"),
+        (b"5", "cut_short"),
+        (b"x", "garbled"),
+        (b"5:Stars;", "garbled"),
+        (b"6", "too_long"),
+        (b"1:\xff,", "not_utf8"),
+        (b"5:Stars,and more", "arrived"),
+    ] {
+        let peer = testing::listen(address(21));
+        let one = One::fetch_named(21, "star", limits.clone());
+        peer.send(reply);
+        peer.finish();
+        one.clock.settle();
+        assert_eq!(one.ended(), Some(status), "{reply:?}");
+    }
+}
+
+#[test]
+fn s8_a_library_reset_in_the_middle_of_its_reply_is_lost() {
+    let peer = testing::listen(address(22));
+    let one = One::fetch_named(22, "star", Limits::default());
+    peer.send(b"5:Sta");
+    one.clock.settle();
+    peer.reset();
+    one.clock.settle();
+    assert_eq!(one.ended(), Some("connection_lost"));
+}
+
+#[test]
+fn s11_a_reply_that_came_before_the_request_could_be_written_counts() {
+    for (kind, reply, status) in [
+        (std::io::ErrorKind::BrokenPipe, &b"1:a,"[..], "arrived"),
+        (std::io::ErrorKind::BrokenPipe, b"", "refused"),
+        (std::io::ErrorKind::ConnectionReset, b"1:a,", "arrived"),
+        (
+            std::io::ErrorKind::ConnectionReset,
+            b"1:",
+            "connection_lost",
+        ),
+    ] {
+        let peer = testing::listen(address(23));
+        peer.refuse_writes(kind);
+        peer.send(reply);
+        peer.finish();
+        let one = One::fetch_named(23, "star", Limits::default());
+        assert_eq!(one.ended(), Some(status), "{kind}");
+    }
+}
+
+#[test]
+fn s15_a_server_that_takes_a_request_slowly_does_not_time_out_and_one_that_takes_nothing_does() {
+    let peer = testing::listen_with_room(address(24), 0);
+    let named = One::fetch_named(24, "star", Limits::default());
+    takes_slowly(&named, &peer, b"4:star,");
+    assert_eq!(named.ended(), Some("timed_out"));
+
+    let (poem, transforms) = (
+        testing::listen(address(25)),
+        testing::listen_with_room(address(26), 0),
+    );
+    let via = Via {
+        transform: "shout".to_owned(),
+        peer: Peer::from(address(26)),
+    };
+    let transformed = One::fetch_via(25, Some(via), Limits::default());
+    poem.send(b"Stars");
+    poem.finish();
+    transformed.clock.settle();
+    takes_slowly(&transformed, &transforms, b"11:shout.Stars,");
+    let failure = transformed.outcome().unwrap().transform_failure.unwrap();
+    assert_eq!(failure.failure.status(), "timed_out");
+}
+
+/// Takes two bytes of the request, each unannounced and just in time, and then none.
+fn takes_slowly(one: &One, peer: &testing::Peer, request: &[u8]) {
+    for taken in 1..=2 {
+        one.clock.advance(59 * SECOND);
+        peer.take_unannounced(1);
+        one.clock.advance(SECOND);
+        assert_eq!(peer.received(), request[..taken]);
+    }
+    one.clock.advance(59 * SECOND);
+    assert!(!peer.ended().1);
+    one.clock.advance(SECOND);
+    assert!(peer.ended().1);
+}
+
+#[test]
+fn s15_a_fetch_without_a_descriptor_waits_for_another_to_end_beyond_the_connect_timeout() {
+    let (first, second) = (testing::listen(address(30)), testing::listen(address(31)));
+    testing::short_of_descriptors(address(31), 1);
+    let requests = [30, 31].map(|port| FetchRequest::new(address(port)));
+    let both = One::fetch_all(requests.into(), Limits::default());
+    both.clock.advance(59 * SECOND);
+    second.send(b"b");
+    second.finish();
+    both.clock.settle();
+    assert_eq!(second.unread(), 1);
+    first.send(b"a");
+    first.finish();
+    both.clock.settle();
+    assert_eq!(second.unread(), 0);
+    let outcomes: Vec<_> = both.outcomes.try_iter().next().unwrap();
+    let poems: Vec<_> = outcomes.iter().map(|one| one.poem.as_deref()).collect();
+    assert_eq!(poems, [Ok("a"), Ok("b")]);
+}
+
+#[test]
+fn s15_every_fetch_without_a_descriptor_tries_again_once_no_other_has_a_connection() {
+    let first = testing::listen(address(32));
+    let others = [33, 34, 35].map(|port| testing::listen(address(port)));
+    for port in [33, 34, 35] {
+        // The first attempt fails, and so do the first ones after the end of the first fetch.
+        testing::short_of_descriptors(address(port), 3);
+    }
+    let requests = [32, 33, 34, 35].map(|port| FetchRequest::new(address(port)));
+    let all = One::fetch_all(requests.into(), Limits::default());
+    for peer in others.iter().chain([&first]) {
+        peer.send(b"a");
+        peer.finish();
+        all.clock.settle();
+    }
+    all.clock.advance(SECOND / 10);
+    assert!(others.iter().all(|peer| peer.unread() == 1));
+    all.clock.advance(SECOND / 10);
+    let outcomes: Vec<_> = all.outcomes.try_iter().next().unwrap();
+    assert!(outcomes.iter().all(|one| one.poem.as_deref() == Ok("a")));
+}
+
+#[test]
+fn s15_a_shortage_that_no_fetch_can_end_fails_after_the_connect_timeout() {
+    testing::short_of_descriptors(address(36), usize::MAX);
+    let one = One::fetch(36, Limits::default());
+    one.clock.advance(10 * SECOND - SECOND / 100);
+    assert_eq!(one.ended(), None);
+    one.clock.advance(SECOND / 100);
+    assert_eq!(one.ended(), Some("connection_failed"));
+}
+
+#[test]
+fn s15_a_transform_without_a_descriptor_waits_too() {
+    let (poem, transforms) = (testing::listen(address(37)), testing::listen(address(38)));
+    let other = testing::listen(address(39));
+    // The second attempt is made at once, since the poem's connection has ended.
+    testing::short_of_descriptors(address(38), 2);
+    let via = Via {
+        transform: "shout".to_owned(),
+        peer: Peer::from(address(38)),
+    };
+    let requests = vec![
+        FetchRequest::new(address(37)).via(via),
+        FetchRequest::new(address(39)),
+    ];
+    let both = One::fetch_all(requests, Limits::default());
+    poem.send(b"Stars");
+    poem.finish();
+    both.clock.advance(30 * SECOND);
+    assert_eq!(transforms.received(), b"");
+    other.finish();
+    both.clock.settle();
+    assert_eq!(transforms.received(), b"11:shout.Stars,");
 }
 
 /// Fetches from `from`, and ends with the first message that is not a poem.
