@@ -62,6 +62,7 @@ mod poem_client;
 mod poem_server;
 mod port;
 mod process;
+mod proxy;
 mod replies;
 mod request_server;
 mod supervisor;
@@ -91,13 +92,16 @@ pub use listener::RunningServer;
 pub use messages::Fetched;
 pub use poem_client::FetchSettings;
 pub use poem_server::{serve_poem, serve_poem_with};
+pub use proxy::{serve_proxy, serve_proxy_with};
 pub use transform_server::{serve_transforms, serve_transforms_with};
 // The types that their functions take and return.
 pub use poetry::event::{Interest, Unobserved};
 pub use poetry::{Counts, Event, Kind};
 pub use poetry::{FetchError, FetchFailure, FetchRequest, Limits, Observer, Options, Outcome};
 pub use poetry::{FramedPoem, Library, LibraryService, PoemName};
-pub use poetry::{Pace, Peer, Poem, PoemService, Server, Summary, TransformService, Via};
+pub use poetry::{
+    Pace, Peer, Poem, PoemService, ProxyService, Server, Summary, TransformService, Via,
+};
 
 use std::io;
 use std::net::TcpListener;
@@ -139,7 +143,9 @@ impl Model for Actors {
             Service::Library(service) => {
                 library_server::serve_library_with(listener, service, options, observer)
             }
-            Service::Proxy(_) => return Err(io::ErrorKind::Unsupported.into()),
+            Service::Proxy(service) => {
+                proxy::serve_proxy_with(listener, service, options, observer)
+            }
         }?))
     }
 

@@ -7,19 +7,27 @@ mod connections;
 mod server;
 
 pub use server::RunningServer;
-pub(crate) use server::serve;
+pub(crate) use server::{STOP_TIMEOUT, serve};
 
-use std::convert::Infallible;
+use std::sync::Arc;
 
-use crate::ledger::Ledger;
+use crate::ledger::{ConnectionContext, Ledger};
 use crate::port::{Stream, Tcp};
 use crate::process::Process;
+use crate::supervisor::Spec;
 
 /// A protocol that a server speaks.
 pub(crate) trait Protocol: Clone + Send + 'static {
     /// The process of one connection.
-    type Connection<S: Stream>: Process<Message = Infallible, Port = Tcp<S>>;
+    type Connection<S: Stream>: Process<Port = Tcp<S>>;
 
     /// Creates the process for an accepted connection.
     fn connection<S: Stream>(&self, ledger: Ledger) -> Self::Connection<S>;
+
+    /// Returns the children of the listener's supervisor that all connections share, if there are any. They run in the
+    /// first arbiter, to which `context` belongs, and are started before the acceptor.
+    fn shared(&self, context: &Arc<ConnectionContext>) -> Vec<Spec> {
+        let _ = context;
+        Vec::new()
+    }
 }

@@ -1,12 +1,12 @@
-//! The messages of the programs' processes. A connection has none: it receives only events of its port, its timeout, and
-//! its supervisor's exit signal.
+//! The messages of the programs' processes. Only the connections of a proxy have some; the others receive events of their
+//! port, their timeout, and their supervisor's exit signal.
 
 use std::iter::Sum;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use poetry::cancel::Target;
-use poetry::{FetchFailure, Outcome, Peer};
+use poetry::{FetchFailure, Outcome, Peer, Poem};
 
 use crate::net::Handed;
 use crate::process::{Pid, Reply};
@@ -80,6 +80,34 @@ impl From<Fetched> for ToFetcher {
     fn from(fetched: Fetched) -> Self {
         Self::Fetched(fetched)
     }
+}
+
+/// To the cache of a proxy (S9).
+pub(crate) enum ToCache {
+    /// A client asks for the poem. The cache sends it [`ToClient::Poem`] at once, or [`ToClient::Wait`] and later one of the
+    /// other two.
+    Get(Pid<ToClient>),
+    /// A poet is done.
+    Fetched(Fetched),
+    /// List the children: the poet, if there is one.
+    WhichChildren(Reply<Children>),
+}
+
+impl From<Fetched> for ToCache {
+    fn from(fetched: Fetched) -> Self {
+        Self::Fetched(fetched)
+    }
+}
+
+/// To a connection of a proxy.
+#[derive(Clone)]
+pub(crate) enum ToClient {
+    /// The poem is being fetched.
+    Wait,
+    /// The poem.
+    Poem(Poem),
+    /// The fetch has failed.
+    NoPoem,
 }
 
 /// To a poet.

@@ -211,6 +211,8 @@ pub struct FetchSettings {
     pub(crate) limits: Limits,
     pub(crate) reporter: Reporter,
     pub(crate) descriptors: Descriptors,
+    /// Takes or rejects a poem that has arrived.
+    pub(crate) accept: fn(String) -> Result<String, FetchFailure>,
 }
 
 impl FetchSettings {
@@ -221,6 +223,7 @@ impl FetchSettings {
             limits: options.limits.clone(),
             reporter: Reporter::new(NAME, Role::PoemClient, clock, observer),
             descriptors: Descriptors::default(),
+            accept: Ok,
         }
     }
 }

@@ -74,26 +74,53 @@ impl Protocol for Poems {
 
     fn connection<S: Stream>(&self, ledger: Ledger) -> Connection<S> {
         Connection {
-            service: self.0.clone(),
-            ledger,
-            phase: Phase::Sending,
-            accepted: Duration::ZERO,
-            chunk: 0,
-            sent: 0,
-            blocked: false,
-            answered: false,
-            peer_finished: false,
+            recital: Recital::new(self.0.clone(), ledger),
             stream: PhantomData,
         }
     }
 }
 
-/// The state of one connection.
+/// The process of one connection.
 struct Connection<S> {
+    recital: Recital,
+    stream: PhantomData<fn() -> S>,
+}
+
+impl<S: Stream> Process for Connection<S> {
+    type Message = Infallible;
+    type Port = Tcp<S>;
+    const MAILBOX: usize = 1;
+    const REPORTS_CRASHES: bool = true;
+
+    fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+        me.trap_exits();
+        self.recital.ledger.request();
+        self.recital.begin(me)
+    }
+
+    fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
+        match received {
+            Received::Port(event) => self.recital.receive(event, me),
+            Received::Timeout => self.recital.time_out(me),
+            // The poem is in flight (S21); only a kill cuts it.
+            Received::Exit(exit) if exit.reason == Reason::Shutdown => Next::Receive,
+            Received::Exit(_) => Next::Exit(Reason::Killed),
+            Received::Down(_) => Next::Receive,
+            Received::Message(never) => match never {},
+        }
+    }
+
+    fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {
+        self.recital.end(reason, me.port);
+    }
+}
+
+/// A poem on its way to one peer, whichever process sends it.
+pub(crate) struct Recital {
     service: PoemService,
     ledger: Ledger,
     phase: Phase,
-    accepted: Duration,
+    begun: Duration,
     /// The index of the next chunk.
     chunk: usize,
     /// Bytes of the poem that the kernel has taken.
@@ -102,7 +129,6 @@ struct Connection<S> {
     blocked: bool,
     answered: bool,
     peer_finished: bool,
-    stream: PhantomData<fn() -> S>,
 }
 
 enum Phase {
@@ -114,39 +140,52 @@ enum Phase {
     Ended(CloseReason),
 }
 
-impl<S: Stream> Process for Connection<S> {
-    type Message = Infallible;
-    type Port = Tcp<S>;
-    const MAILBOX: usize = 1;
-    const REPORTS_CRASHES: bool = true;
-
-    fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
-        me.trap_exits();
-        self.accepted = me.now();
-        self.ledger.request();
-        self.send_due(me)
-    }
-
-    fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
-        match received {
-            Received::Port(TcpEvent::Writable) => self.send_due(me),
-            Received::Port(TcpEvent::Kept(_)) => Next::Receive,
-            Received::Port(TcpEvent::Data(bytes)) => self.discard(bytes.len()),
-            Received::Port(TcpEvent::Closed) => self.peer_finished(),
-            Received::Port(TcpEvent::Error(_)) => self.broken(),
-            Received::Timeout => self.time_out(me),
-            // The poem is in flight (S21); only a kill cuts it.
-            Received::Exit(exit) if exit.reason == Reason::Shutdown => Next::Receive,
-            Received::Exit(_) => Next::Exit(Reason::Killed),
-            Received::Down(_) => Next::Receive,
-            Received::Message(never) => match never {},
+impl Recital {
+    /// Creates a recital to a peer whose request is counted already.
+    pub(crate) fn new(service: PoemService, ledger: Ledger) -> Self {
+        Self {
+            service,
+            ledger,
+            phase: Phase::Sending,
+            begun: Duration::ZERO,
+            chunk: 0,
+            sent: 0,
+            blocked: false,
+            answered: false,
+            peer_finished: false,
         }
     }
 
-    fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {
+    /// Sends the first chunk.
+    pub(crate) fn begin<S, P>(&mut self, me: &mut Me<'_, P>) -> Next
+    where
+        S: Stream,
+        P: Process<Port = Tcp<S>>,
+    {
+        self.begun = me.now();
+        self.send_due(me)
+    }
+
+    /// Handles an event of the port.
+    pub(crate) fn receive<S, P>(&mut self, event: TcpEvent<'_>, me: &mut Me<'_, P>) -> Next
+    where
+        S: Stream,
+        P: Process<Port = Tcp<S>>,
+    {
+        match event {
+            TcpEvent::Writable => self.send_due(me),
+            TcpEvent::Kept(_) => Next::Receive,
+            TcpEvent::Data(bytes) => self.discard(bytes.len()),
+            TcpEvent::Closed => self.peer_finished(),
+            TcpEvent::Error(_) => self.broken(),
+        }
+    }
+
+    /// Counts the end of the connection. Unless the poem is complete, the peer is reset: FIN would make a part of it look
+    /// complete (S21).
+    pub(crate) fn end<S: Stream>(&mut self, reason: &Reason, port: &mut Tcp<S>) {
         if !self.answered {
-            // FIN would make a part of the poem look complete (S21).
-            me.port.reset();
+            port.reset();
             self.ledger.failed(1);
         }
         if let Reason::Crash(message) = reason {
@@ -159,14 +198,16 @@ impl<S: Stream> Process for Connection<S> {
             (_, Phase::Sending | Phase::Lingering(_)) => CloseReason::Done,
         });
     }
-}
 
-impl<S: Stream> Connection<S> {
     // ANCHOR: serve_poem
     /// Writes every chunk that is due, then waits until the next is due or the peer takes the rest of this one.
-    fn send_due(&mut self, me: &mut Me<'_, Self>) -> Next {
+    fn send_due<S, P>(&mut self, me: &mut Me<'_, P>) -> Next
+    where
+        S: Stream,
+        P: Process<Port = Tcp<S>>,
+    {
         let PoemService { poem, pace } = &self.service;
-        let (poem, waited) = (poem.as_bytes(), me.now() - self.accepted);
+        let (poem, waited) = (poem.as_bytes(), me.now() - self.begun);
         self.blocked = false;
         while pace.due(self.chunk) <= waited
             && let Some(chunk) = pace.chunk(self.chunk, poem.len())
@@ -190,14 +231,18 @@ impl<S: Stream> Connection<S> {
         if self.answered && pace.due(self.chunk) <= waited {
             return self.linger(me);
         }
-        me.until(self.accepted.saturating_add(pace.due(self.chunk)));
+        me.until(self.begun.saturating_add(pace.due(self.chunk)));
         Next::Receive
     }
     // ANCHOR_END: serve_poem
 
     /// The write timeout is over. The peer may have made too little room to be announced; it is closed if it made none
     /// (S18).
-    fn send_unannounced(&mut self, me: &mut Me<'_, Self>) -> Next {
+    fn send_unannounced<S, P>(&mut self, me: &mut Me<'_, P>) -> Next
+    where
+        S: Stream,
+        P: Process<Port = Tcp<S>>,
+    {
         let PoemService { poem, pace } = &self.service;
         let poem = poem.as_bytes();
         let end = pace
@@ -214,7 +259,11 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn linger(&mut self, me: &mut Me<'_, Self>) -> Next {
+    fn linger<S, P>(&mut self, me: &mut Me<'_, P>) -> Next
+    where
+        S: Stream,
+        P: Process<Port = Tcp<S>>,
+    {
         if self.peer_finished {
             return self.close(CloseReason::Done);
         }
@@ -247,7 +296,12 @@ impl<S: Stream> Connection<S> {
         })
     }
 
-    fn time_out(&mut self, me: &mut Me<'_, Self>) -> Next {
+    /// The next chunk or FIN is due, or the peer has taken too long.
+    pub(crate) fn time_out<S, P>(&mut self, me: &mut Me<'_, P>) -> Next
+    where
+        S: Stream,
+        P: Process<Port = Tcp<S>>,
+    {
         match self.phase {
             Phase::Lingering(_) => self.close(CloseReason::Done),
             _ if self.blocked => self.send_unannounced(me),

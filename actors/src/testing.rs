@@ -261,6 +261,25 @@ impl Connect for Pipe {
     }
 }
 
+/// The address of servers in memory.
+const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
+/// Connects to `protocol` a peer that takes `window` bytes. Nothing runs before the caller lets it.
+pub(crate) fn connect<P: Protocol>(
+    node: &Node,
+    protocol: P,
+    number: u64,
+    context: Arc<ConnectionContext>,
+    window: usize,
+) -> (ProcessRef, Peer) {
+    let (pipe, peer) = pipe(window);
+    let connection = node.arbiter(0).spawn("connection", move || {
+        let ledger = Ledger::open(context, number, HERE, || None);
+        Ok((protocol.connection::<Pipe>(ledger), Tcp::open(pipe)))
+    });
+    (connection.process(), peer)
+}
+
 /// One connection of a server, without the server.
 pub(crate) struct Connected {
     pub(crate) peer: Peer,
@@ -294,20 +313,24 @@ impl Connected {
 
     /// Connects to `protocol` the connection `number` of a node, in the arbiter of the clock.
     pub(crate) fn observed<P: Protocol>(
-        (node, clock): &(Node, TestClock),
+        node: &(Node, TestClock),
         protocol: P,
         number: u64,
         observer: Arc<dyn Observer>,
     ) -> Self {
+        Self::observed_with_window(node, protocol, number, observer, usize::MAX)
+    }
+
+    /// As [`Connected::observed`], with a peer that takes `window` bytes.
+    pub(crate) fn observed_with_window<P: Protocol>(
+        (node, clock): &(Node, TestClock),
+        protocol: P,
+        number: u64,
+        observer: Arc<dyn Observer>,
+        window: usize,
+    ) -> Self {
         let limits = Limits::default();
-        Self::in_node(
-            node,
-            clock,
-            protocol,
-            limits,
-            usize::MAX,
-            (number, observer),
-        )
+        Self::in_node(node, clock, protocol, limits, window, (number, observer))
     }
 
     fn in_node<P: Protocol>(
@@ -318,24 +341,17 @@ impl Connected {
         window: usize,
         (number, observer): (u64, Arc<dyn Observer>),
     ) -> Self {
-        let (pipe, peer) = pipe(window);
         let counters = Arc::new(Counters::default());
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let role = Role::TransformServer;
-        let reporter = Reporter::new(NAME, role, Clock::stopped(), observer);
         let context = Arc::new(ConnectionContext {
             worker: 0,
             limits,
             counters: Arc::clone(&counters),
-            reporter,
-            address,
+            reporter: Reporter::new(NAME, role, Clock::stopped(), observer),
+            address: HERE,
         });
-        let connection = node.arbiter(0).spawn("connection", move || {
-            let ledger = Ledger::open(context, number, address, || None);
-            Ok((protocol.connection::<Pipe>(ledger), Tcp::open(pipe)))
-        });
+        let (process, peer) = connect(node, protocol, number, context, window);
         clock.settle();
-        let process = connection.process();
         Self {
             peer,
             clock: clock.clone(),

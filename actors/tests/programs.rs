@@ -11,7 +11,7 @@ use actors::Actors;
 use poetry::event::Unobserved;
 use poetry::{
     Cancel, Clock, Counts, FetchRequest, FramedPoem, Library, LibraryService, Model, Options, Pace,
-    PoemService, Server, Service, TransformService, Via,
+    PoemService, ProxyService, Server, Service, TransformService, Via,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -150,6 +150,91 @@ fn s21_a_poem_that_is_cut_by_a_shutdown_ends_with_a_reset() {
         let error = client.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     }
+}
+
+fn proxy(upstream: SocketAddr) -> Service {
+    Service::Proxy(ProxyService {
+        upstream: upstream.into(),
+        ttl: None,
+    })
+}
+
+#[test]
+fn s9_the_clients_of_all_arbiters_share_one_fetch() {
+    let upstream = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let server = serve(proxy(upstream.local_addr().unwrap()), &options(4));
+    let address = server.address();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..40)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut poem = Vec::new();
+                    connect(address).read_to_end(&mut poem).unwrap();
+                    poem
+                })
+            })
+            .collect();
+        let (mut peer, _) = upstream.accept().unwrap();
+        until(&*server, |counts| counts.in_flight == 40);
+        peer.write_all(b"Stars fall.").unwrap();
+        drop(peer);
+        for client in clients {
+            assert_eq!(client.join().unwrap(), b"Stars fall.");
+        }
+    });
+    // Now that the poem is cached, a client that has finished sending is served.
+    assert_eq!(ask(address, b"a poem, please"), b"Stars fall.");
+    let counts = until(&*server, |counts| counts.closed.done == 41);
+    assert_eq!((counts.fetches.begun, counts.fetches.cached), (1, 1));
+}
+
+#[test]
+fn s9_a_waiting_client_that_finishes_has_left_and_a_failed_fetch_resets_those_that_wait() {
+    let upstream = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let server = serve(proxy(upstream.local_addr().unwrap()), &options(2));
+    assert_eq!(ask(server.address(), b""), b"");
+    let counts = until(&*server, |counts| counts.closed.left == 1);
+    assert_eq!(counts.fetches.cancelled, 1);
+    let (mut peer, _) = upstream.accept().unwrap();
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+
+    let mut client = connect(server.address());
+    drop(upstream.accept().unwrap());
+    let error = client.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    let counts = until(&*server, |counts| counts.closed.upstream == 1);
+    assert_eq!((counts.fetches.failed, counts.failed), (1, 2));
+}
+
+#[test]
+fn s9_s21_a_client_that_waits_when_the_grace_is_over_is_reset() {
+    let upstream = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let server = serve(proxy(upstream.local_addr().unwrap()), &options(2));
+    let mut client = connect(server.address());
+    until(&*server, |counts| counts.fetches.under_way == 1);
+    let summary = server.shutdown(Duration::ZERO);
+    assert_eq!((summary.cut, summary.counters.closed.cut), (1, 1));
+    assert_eq!(summary.counters.fetches.cancelled, 1);
+    let error = client.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn o6_the_tree_shows_the_cache_and_its_poet() {
+    let upstream = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let server = serve(proxy(upstream.local_addr().unwrap()), &options(1));
+    let _waiting = connect(server.address());
+    shows(
+        &*server,
+        "\
+listener (supervisor, rest_for_one, mailbox 0/64)
+├─ connections-0 (connection supervisor, 1 of at most 10000, 0 crashed, 0 restarts, mailbox 0/64)
+│  └─ connection-0 (mailbox 0/2)
+├─ cache (1 clients wait, 0 restarts, mailbox 0/64)
+│  └─ poet-0 (mailbox 0/1)
+└─ acceptor (0 restarts, mailbox 0/8192)
+",
+    );
 }
 
 #[test]

@@ -27,7 +27,7 @@ const ACCEPTOR: Name = Name::new("acceptor");
 
 /// How long the processes of a server may take to stop, in addition to the grace of the connections. Each only has to
 /// finish the handler it is in.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running server. Its methods are those of [`Server`]; dropping it shuts it down without grace.
 ///
@@ -77,9 +77,11 @@ pub(crate) fn serve<P: Protocol>(
     let mut children: Vec<Spec> = (0..node.arbiters())
         .map(|index| plan.connections(index))
         .collect();
+    children.extend(plan.protocol.shared(&plan.context(0)));
     children.push(plan.acceptor(listener));
     let root = node.arbiter(0).spawn("listener", move || {
-        // The acceptor comes last: a restarted connection supervisor needs a new acceptor, but not the other way round.
+        // The acceptor comes last: a restarted connection supervisor needs a new acceptor, but not the other way round. A
+        // process that connections share comes after them, since they outlive its crash.
         let supervisor = Supervisor::new(Strategy::RestForOne, Intensity::default(), children);
         Ok((supervisor, NoPort))
     });
@@ -101,15 +103,20 @@ struct Plan<P> {
 }
 
 impl<P: Protocol> Plan<P> {
-    /// Returns the spec of the connection supervisor in the arbiter at `index`.
-    fn connections(&self, index: usize) -> Spec {
-        let context = Arc::new(ConnectionContext {
+    /// Returns what the connections in the arbiter at `index` share.
+    fn context(&self, index: usize) -> Arc<ConnectionContext> {
+        Arc::new(ConnectionContext {
             worker: u32::try_from(index).unwrap_or(u32::MAX),
             limits: self.limits.clone(),
             counters: Arc::clone(&self.counters[index]),
             reporter: self.reporter.clone(),
             address: self.address,
-        });
+        })
+    }
+
+    /// Returns the spec of the connection supervisor in the arbiter at `index`.
+    fn connections(&self, index: usize) -> Spec {
+        let context = self.context(index);
         let max = share(self.limits.connections_max, index, self.counters.len());
         let protocol = self.protocol.clone();
         let name = connections_name(index);

@@ -157,7 +157,7 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
     /// The poem is complete: starts a linked transformer for it, or reports it.
     fn arrived(&mut self, poem: Vec<u8>, me: &mut Me<'_, Self>) -> Next {
         me.port.close();
-        let poem = match decode_poem(poem) {
+        let poem = match decode_poem(poem).and_then(self.settings.accept) {
             Ok(poem) => poem,
             Err(failure) => return self.fail(failure, me),
         };

@@ -121,7 +121,8 @@ impl<P: Process> ProcessActor<P> {
     fn crash(&mut self, message: String) {
         if !P::REPORTS_CRASHES {
             let name = self.control.pid.record().name;
-            self.control.local.node.crashed(name, &message);
+            // The hook calls the observer, which may be what panics.
+            let _ = contain(|| self.control.local.node.crashed(name, &message));
         }
         self.control.keep_sends();
         self.end_with(Reason::crash(message));

@@ -1,13 +1,15 @@
 //! Untyped references to processes, and what the runtime shares about each process: its name, the room in its mailbox,
 //! its links, its monitors, and how it ended. The record outlives the process for as long as a reference exists.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hash};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::by_id::ById;
+use super::by_id::IdHasher;
 use super::name::Name;
 use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason};
 
@@ -62,7 +64,7 @@ impl ProcessRef {
     pub fn heir(&self) -> Option<ProcessRef> {
         let status = self.record().status();
         match &status.links {
-            Links::One(heir) if status.ended.is_some() => Some(heir.clone()),
+            Refs::One(_, heir) if status.ended.is_some() => Some(heir.clone()),
             _ => None,
         }
     }
@@ -107,8 +109,8 @@ pub(crate) struct Record {
 struct Status {
     ended: Option<Reason>,
     /// After the end, at most the link to the heir.
-    links: Links,
-    monitors: Vec<(MonitorId, ProcessRef)>,
+    links: Refs<ProcessId>,
+    monitors: Refs<MonitorId>,
 }
 
 /// The next serial number. It is unique in the program, so that processes of two nodes cannot be confused.
@@ -136,16 +138,12 @@ impl Record {
         if status.ended.is_some() {
             return (monitor, Some(Reason::NoProcess));
         }
-        if status.monitors.is_empty() {
-            // Most processes have one monitor.
-            status.monitors.reserve_exact(1);
-        }
-        status.monitors.push((monitor, watcher));
+        status.monitors.insert(monitor, watcher);
         (monitor, None)
     }
 
     pub(super) fn demonitor(&self, monitor: MonitorId) {
-        self.status().monitors.retain(|(id, _)| *id != monitor);
+        self.status().monitors.remove(monitor);
     }
 
     /// Adds one half of a link; returns `false` if the process has ended.
@@ -153,16 +151,16 @@ impl Record {
         let mut status = self.status();
         let is_alive = status.ended.is_none();
         if is_alive {
-            status.links.insert(other);
+            status.links.insert(other.id(), other);
         }
         is_alive
     }
 
     pub(super) fn links(&self) -> Vec<ProcessRef> {
         match &self.status().links {
-            Links::None => Vec::new(),
-            Links::One(one) => vec![one.clone()],
-            Links::Many(map) => map.values().cloned().collect(),
+            Refs::None => Vec::new(),
+            Refs::One(_, one) => vec![one.clone()],
+            Refs::Many(map) => map.values().cloned().collect(),
         }
     }
 
@@ -179,27 +177,28 @@ impl Record {
                 return;
             }
             status.ended = Some(reason.clone());
+            let heir = heir.map_or(Refs::None, |heir| Refs::One(heir.id(), heir));
             (
-                std::mem::replace(&mut status.links, heir.map_or(Links::None, Links::One)),
+                std::mem::replace(&mut status.links, heir),
                 std::mem::take(&mut status.monitors),
             )
         };
         // Senders that wait for room fail.
         self.room.close();
-        links.for_each(|linked| {
+        links.for_each(|_, linked| {
             linked.record().unlink(self.id);
             linked.signal(Signal::Exit(Exit {
                 from: Some(self.id),
                 reason: reason.clone(),
             }));
         });
-        for (monitor, watcher) in monitors {
+        monitors.for_each(|monitor, watcher| {
             watcher.signal(Signal::Down(Down {
                 monitor,
                 process: self.id,
                 reason: reason.clone(),
             }));
-        }
+        });
     }
 
     /// Every statement leaves the status consistent, so a poisoned lock can still be used.
@@ -208,45 +207,51 @@ impl Record {
     }
 }
 
-/// The processes linked to a process: for a connection its supervisor, for a supervisor thousands of connections.
-#[derive(Default)]
-enum Links {
-    #[default]
+/// Processes by a serial number: for a connection one, for a supervisor or a cache thousands.
+enum Refs<K> {
     None,
-    One(ProcessRef),
-    Many(ById<ProcessRef>),
+    One(K, ProcessRef),
+    Many(HashMap<K, ProcessRef, BuildHasherDefault<IdHasher>>),
 }
 
-impl Links {
-    fn insert(&mut self, other: ProcessRef) {
+impl<K> Default for Refs<K> {
+    fn default() -> Self {
+        Self::None
+    }
+}
+
+impl<K: Copy + Eq + Hash> Refs<K> {
+    fn insert(&mut self, key: K, process: ProcessRef) {
         *self = match std::mem::take(self) {
-            Self::None => Self::One(other),
-            Self::One(one) if one.id() == other.id() => Self::One(one),
-            Self::One(one) => {
-                Self::Many([(one.id(), one), (other.id(), other)].into_iter().collect())
+            Self::None => Self::One(key, process),
+            Self::One(first, _) if first == key => Self::One(key, process),
+            Self::One(first, other) => {
+                Self::Many([(first, other), (key, process)].into_iter().collect())
             }
             Self::Many(mut map) => {
-                map.insert(other.id(), other);
+                map.insert(key, process);
                 Self::Many(map)
             }
         };
     }
 
-    fn remove(&mut self, other: ProcessId) {
+    fn remove(&mut self, key: K) {
         match self {
-            Self::One(one) if one.id() == other => *self = Self::None,
-            Self::None | Self::One(_) => {}
+            Self::One(first, _) if *first == key => *self = Self::None,
+            Self::None | Self::One(..) => {}
             Self::Many(map) => {
-                map.remove(&other);
+                map.remove(&key);
             }
         }
     }
 
-    fn for_each(self, notify: impl Fn(ProcessRef)) {
+    fn for_each(self, mut notify: impl FnMut(K, ProcessRef)) {
         match self {
             Self::None => {}
-            Self::One(one) => notify(one),
-            Self::Many(map) => map.into_values().for_each(notify),
+            Self::One(key, process) => notify(key, process),
+            Self::Many(map) => map
+                .into_iter()
+                .for_each(|(key, process)| notify(key, process)),
         }
     }
 }
