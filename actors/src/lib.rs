@@ -1,5 +1,5 @@
-//! The model *actors*: Erlang's processes in Rust, on actix, and the poem server, the transform server and their clients
-//! written with them.
+//! The model *actors*: Erlang's processes in Rust, on actix, and programs written with them: servers of a poem, of transforms
+//! and of a library, a caching proxy, and their clients.
 //!
 //! ```
 //! use actors::{Fetched, Me, Next, NoPort, Node, Process, Reason, Received};
@@ -44,8 +44,8 @@
 //! each actor). It also has supervisors of its own. actix's supervisor calls `restarting` on the *same* value after `stop`,
 //! and a panic drops the actor and its supervisor together; Erlang starts a child with a new state, also after a crash.
 //!
-//! Read `process.rs` first, then `transform_server.rs`, `request_server.rs` and `listener.rs`. The examples `actors_01_process` to
-//! `actors_06_poet` grow from one process to a supervised server and a client; start one with
+//! Read `process.rs` first, then `transform_server.rs`, `request_server.rs`, `listener.rs` and `proxy.rs`. The examples
+//! `actors_01_process` to `actors_08_proxy` grow from one process to supervised servers and clients; start one with
 //! `cargo run -p quatrain-actors --example actors_01_process`.
 
 mod descriptors;

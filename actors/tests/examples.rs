@@ -20,6 +20,12 @@ mod actors_05_server;
 #[allow(dead_code)]
 #[path = "../examples/actors_06_poet.rs"]
 mod actors_06_poet;
+#[allow(dead_code)]
+#[path = "../examples/actors_07_library.rs"]
+mod actors_07_library;
+#[allow(dead_code)]
+#[path = "../examples/actors_08_proxy.rs"]
+mod actors_08_proxy;
 #[path = "../examples/start/mod.rs"]
 mod start;
 
@@ -100,6 +106,22 @@ fn s10_step_6_fetches_from_the_ports_it_is_given() {
     let port = server.address().port().to_string();
     let printed = outcome(&[port.clone(), port], addresses, actors_06_poet::run);
     assert_eq!(printed, prints("Stars fall.\nStars fall."));
+}
+
+#[test]
+fn s8_step_7_poems_are_fetched_by_name_and_replaced_meanwhile() {
+    let printed = outcome(&[], no_arguments, actors_07_library::run);
+    let shown = format!("{POEM}\nrefused: closed without a reply");
+    assert_eq!(printed, prints(&shown));
+}
+
+#[test]
+fn s9_step_8_readers_share_one_fetch() {
+    let (status, shown) = outcome(&[], no_arguments, actors_08_proxy::run);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(status, 0);
+    assert_eq!(lines[..4], ["Ahoy.", "Ahoy.", "Ahoy.", "1 fetch"]);
+    assert!(shown.contains("├─ cache (a poem of 5 bytes, 0 restarts, mailbox 0/64)"));
 }
 
 #[test]

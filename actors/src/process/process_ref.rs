@@ -208,16 +208,12 @@ impl Record {
 }
 
 /// Processes by a serial number: for a connection one, for a supervisor or a cache thousands.
+#[derive(Default)]
 enum Refs<K> {
+    #[default]
     None,
     One(K, ProcessRef),
     Many(HashMap<K, ProcessRef, BuildHasherDefault<IdHasher>>),
-}
-
-impl<K> Default for Refs<K> {
-    fn default() -> Self {
-        Self::None
-    }
 }
 
 impl<K: Copy + Eq + Hash> Refs<K> {
