@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::unistd::close;
 
 /// Descriptors other than connections: standard streams, files, listeners, event queues and wakers.
-const OTHERS: usize = 64;
+pub(crate) const OTHERS: usize = 64;
 /// The largest table that is prepared; it takes 128 KiB of kernel memory.
 const TABLE_MAX: usize = 1 << 14;
 

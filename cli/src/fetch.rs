@@ -1,10 +1,14 @@
 //! `quatrain fetch`: resolves names, fetches through one model, and prints (S10–S15).
 
+mod batches;
+mod schedule;
+mod task;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use poetry::{Cancel, FetchRequest, Outcome, Peer, Via};
+use poetry::{Cancel, Options, Outcome, PoemName};
 
 use crate::args::FetchArgs;
 use crate::failure::{Ended, Failure, Status, cause};
@@ -14,29 +18,50 @@ use crate::progress::Progress;
 use crate::resolve;
 use crate::signals;
 
+use self::batches::Batches;
+pub(crate) use self::task::Task;
+use self::task::ViaAddress;
+
+/// Poems of one fetch: more than a list of addresses can have, but names multiply them.
+const POEMS_MAX: usize = 1 << 20;
+
 /// Fetches the poems and prints those that arrived.
 pub(crate) fn run(args: FetchArgs, stderr: &LineWriter) -> Ended {
     let cancel = Cancel::new();
     let interrupt = Interrupt::watch(&cancel, stderr)?;
     let start = Instant::now();
+    let tasks = tasks(&args)?;
     let model = args.model.model;
-    let client = model
-        .client(&args.options(models::clock()))
-        .map_err(|error| {
-            let (name, cause) = (model.name(), cause(&error));
-            Failure::new(format_args!("cannot fetch with {name}: {cause}"))
-        })?;
-    let requests = requests(&args, &cancel);
-    let progress = Progress::start(&args, &requests, stderr);
-    let outcomes = client.fetch(&requests, progress.observer(), &cancel);
+    let options = args.options(models::clock());
+    let limited = |fetches_max| {
+        let mut options: Options = options.clone();
+        options.limits.fetches_max = fetches_max;
+        model.client(&options)
+    };
+    let fetches_max = options.limits.fetches_max;
+    let client = limited(fetches_max).map_err(|error| {
+        let (name, cause) = (model.name(), cause(&error));
+        Failure::new(format_args!("cannot fetch with {name}: {cause}"))
+    })?;
+    let progress = Progress::start(&args, &tasks, stderr);
+    let batches = Batches {
+        client: &*client,
+        limited: &limited,
+        fetches_max,
+        lookup: resolve::system(),
+        wait: args.connect_timeout.0,
+        observer: progress.observer(),
+        cancel: &cancel,
+    };
+    let outcomes = batches.fetch(&tasks);
     interrupt.fetched.store(true, Ordering::Release);
     let elapsed = start.elapsed();
     let outcomes = settle(outcomes, args.strict_transform);
-    progress.end(&requests, &outcomes);
+    progress.end(&tasks, &outcomes);
     // On a terminal the progress comes before the poems.
     stderr.finish();
     let printed = match args.json {
-        true => output::json(&requests, &outcomes),
+        true => output::json(&tasks, &outcomes),
         false => output::poems(&outcomes),
     };
     match printed {
@@ -75,22 +100,42 @@ impl Interrupt {
     }
 }
 
-fn requests(args: &FetchArgs, cancel: &Cancel) -> Vec<FetchRequest> {
-    let addresses: Vec<_> = args.addresses.iter().chain(&args.via).collect();
-    let mut peers = resolve::peers(&addresses, args.connect_timeout.0, cancel);
-    let via = match &args.transform {
-        Some(transform) => peers.pop().map(|peer| Via {
+/// Returns the poems to fetch: those of the first address, by name, then those of the next.
+fn tasks(args: &FetchArgs) -> Result<Vec<Task>, Failure> {
+    let num_poems = args.num_poems();
+    if num_poems > POEMS_MAX {
+        return Err(Failure::new(format_args!(
+            "{num_poems} poems are more than the {POEMS_MAX} of one fetch; name fewer"
+        )));
+    }
+    let via = args.transform.iter().zip(&args.via);
+    let via = via.map(|(transform, address)| {
+        Arc::new(ViaAddress {
             transform: transform.clone(),
-            peer,
-        }),
-        None => None,
+            address: address.clone(),
+        })
+    });
+    let via = via.last();
+    // Without names, each address has one poem.
+    let names: Vec<Option<&PoemName>> = match args.poems.is_empty() {
+        true => vec![None],
+        false => args.poems.iter().map(Some).collect(),
     };
-    let request = |peer: Peer| FetchRequest {
-        peer,
-        name: None,
-        via: via.clone(),
+    let of_address = |address| {
+        let address = Arc::new(address);
+        let task = |name: &Option<&PoemName>| Task {
+            address: Arc::clone(&address),
+            name: name.cloned(),
+            via: via.clone(),
+        };
+        names.iter().map(task).collect::<Vec<_>>()
     };
-    peers.into_iter().map(request).collect()
+    Ok(args
+        .addresses
+        .iter()
+        .cloned()
+        .flat_map(of_address)
+        .collect())
 }
 
 /// With `strict`, turns a failed transform into a failed poem (S13).

@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 
 use poetry::event::Interest;
 use poetry::limits::REFUSAL_LINES_PER_SECOND;
-use poetry::{Event, Kind, Observer};
+use poetry::{Event, FetchFailure, Kind, Observer, Role, Service};
 use tracing::{Level, debug, enabled, error, trace, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, without_number};
+use crate::hints;
 use crate::line_writer::LineWriter;
 use crate::terminal;
 use crate::throttle::Throttle;
@@ -38,12 +39,23 @@ pub(crate) struct ServerLog {
     refusals: Throttle,
     accepts: Throttle,
     threads: Throttle,
+    fetches: Throttle,
+    /// What a proxy fetches from.
+    upstream: String,
 }
 
 impl ServerLog {
-    /// Creates a log without lines.
-    pub(crate) fn new() -> Self {
+    /// Creates the log of a server that offers `service`.
+    pub(crate) fn new(service: &Service) -> Self {
         Self {
+            upstream: match service {
+                Service::Proxy(proxy) => proxy.upstream.to_string(),
+                _ => String::new(),
+            },
+            fetches: Throttle::new(REFUSAL_LINES_PER_SECOND, |left_out| {
+                let fetches = counted(left_out, "more fetch");
+                warn!("{fetches} failed within the second");
+            }),
             refusals: Throttle::new(REFUSAL_LINES_PER_SECOND, |left_out| {
                 let requests = counted(left_out, "more request");
                 warn!("refused {requests} within the second");
@@ -64,6 +76,29 @@ impl ServerLog {
         self.refusals.finish();
         self.accepts.finish();
         self.threads.finish();
+        self.fetches.finish();
+    }
+
+    /// Logs an event of a proxy's fetch.
+    fn observe_fetch(&self, event: &Event) {
+        let upstream = &self.upstream;
+        match &event.kind {
+            Kind::Failed(FetchFailure::Cancelled) => {
+                debug!("stopped fetching from {upstream}: no client waits for it");
+            }
+            Kind::Failed(failure) => {
+                if self.fetches.admits(event.at) {
+                    let hint = hints::after_upstream(upstream, failure);
+                    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+                    let failure = without_number(&failure.to_string());
+                    warn!("cannot fetch from {upstream}: {failure}{hint}");
+                }
+            }
+            Kind::Finished { bytes } => {
+                debug!("fetched {} from {upstream}", counted(*bytes, "byte"));
+            }
+            kind => trace!("{upstream}: {kind:?}"),
+        }
     }
 }
 
@@ -72,7 +107,7 @@ impl Observer for ServerLog {
         if enabled!(Level::TRACE) {
             Interest::ALL
         } else if enabled!(Level::DEBUG) {
-            Interest::TROUBLE | Interest::ACCEPTED | Interest::CLOSED
+            Interest::TROUBLE | Interest::ACCEPTED | Interest::CLOSED | Interest::FINISHED
         } else {
             Interest::TROUBLE
         }
@@ -80,6 +115,9 @@ impl Observer for ServerLog {
 
     fn observe(&self, event: &Event) {
         let peer = PeerName(event.scene.peer);
+        if event.role == Role::PoemClient {
+            return self.observe_fetch(event);
+        }
         match &event.kind {
             Kind::Refused(refusal) => {
                 if self.refusals.admits(event.at) {
@@ -93,7 +131,7 @@ impl Observer for ServerLog {
             }
             Kind::ShortOfThreads(words) => {
                 if self.threads.admits(event.at) {
-                    warn!("{words}");
+                    warn!("{words}; lower --connections-max, or use --pool");
                 }
             }
             Kind::Panicked(message) => error!("a request of {peer} panicked: {message}"),

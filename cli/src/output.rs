@@ -2,11 +2,12 @@
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 
-use poetry::{FetchRequest, Outcome};
+use poetry::{Outcome, PoemName};
 use serde::Serialize;
 
 use crate::closed_stdout;
 use crate::failure::{Status, cause};
+use crate::fetch::Task;
 use crate::line_writer::LineWriter;
 
 /// Prints the poems that arrived, in order. A newline is added only where a poem would otherwise begin in the middle
@@ -44,11 +45,11 @@ fn write_poems<'a>(
 }
 
 /// Prints a JSON object for each poem, in order.
-pub(crate) fn json(requests: &[FetchRequest], outcomes: &[Outcome]) -> io::Result<()> {
+pub(crate) fn json(tasks: &[Task], outcomes: &[Outcome]) -> io::Result<()> {
     closed_stdout::check()?;
     let mut stdout = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-    for (index, (request, outcome)) in requests.iter().zip(outcomes).enumerate() {
-        let line = Line::new(index + 1, request, outcome);
+    for (index, (task, outcome)) in tasks.iter().zip(outcomes).enumerate() {
+        let line = Line::new(index + 1, task, outcome);
         serde_json::to_writer(&mut stdout, &line)?;
         stdout.write_all(b"\n")?;
     }
@@ -60,7 +61,10 @@ pub(crate) fn json(requests: &[FetchRequest], outcomes: &[Outcome]) -> io::Resul
 struct Line<'a> {
     /// Counted from 1, as in the progress lines.
     task: usize,
-    address: &'a str,
+    address: String,
+    /// The poem's name in a library.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     /// `arrived`, or the name of the failure.
     status: &'static str,
     /// Bytes received from the poem server.
@@ -76,17 +80,18 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(task: usize, request: &'a FetchRequest, outcome: &'a Outcome) -> Self {
+    fn new(number: usize, task: &'a Task, outcome: &'a Outcome) -> Self {
         let poem = outcome.poem.as_ref();
         let micros = outcome.elapsed.as_micros() as f64;
         Self {
-            task,
-            address: request.peer.name(),
+            task: number,
+            address: task.address.to_string(),
+            name: task.name.as_ref().map(PoemName::as_str),
             status: poem.err().map_or("arrived", |error| error.failure.status()),
             bytes: outcome.bytes,
             elapsed_ms: micros / 1_000.0,
             poem: poem.ok().map(String::as_str),
-            error: poem.err().map(ToString::to_string),
+            error: poem.err().map(|error| task.describe(error)),
             transform_error: outcome.transform_failure.as_ref().map(ToString::to_string),
         }
     }

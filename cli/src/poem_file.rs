@@ -14,7 +14,7 @@ use crate::failure::{Failure, cause};
 /// Reads the poem in the file at `path`: UTF-8, and no longer than what a client accepts.
 pub(crate) fn read(path: &Path) -> Result<Poem, Failure> {
     let shown = path.display();
-    let bytes = read_bytes(path).map_err(|error| {
+    let bytes = read_bytes(path, POEM_BYTES_MAX).map_err(|error| {
         let cause = cause(&error);
         Failure::new(format_args!(
             "cannot read {shown}: {cause}; give the path of a text file"
@@ -33,11 +33,11 @@ pub(crate) fn read(path: &Path) -> Result<Poem, Failure> {
     })
 }
 
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads the regular file at `path`, but no more than one byte over `bytes_max`: the file may grow while it is read.
+pub(crate) fn read_bytes(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let mut bytes = Vec::new();
-    // The file may grow while it is read.
-    file.take(POEM_BYTES_MAX as u64 + 1)
+    file.take((bytes_max as u64).saturating_add(1))
         .read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -10,10 +10,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use poetry::event::Unobserved;
-use poetry::{FetchRequest, Observer, Outcome};
+use poetry::{Observer, Outcome};
 
 use crate::args::{self, FetchArgs};
 use crate::failure::without_number;
+use crate::fetch::Task;
 use crate::hints;
 use crate::line_writer::LineWriter;
 use crate::terminal;
@@ -38,18 +39,13 @@ enum Display {
 }
 
 impl Progress {
-    /// Starts to show the progress of `requests`, as `args` say and stderr permits.
-    pub(crate) fn start(args: &FetchArgs, requests: &[FetchRequest], stderr: &LineWriter) -> Self {
+    /// Starts to show the progress of `tasks`, as `args` say and stderr permits.
+    pub(crate) fn start(args: &FetchArgs, tasks: &[Task], stderr: &LineWriter) -> Self {
         let lines = |fold| {
-            let lines = Lines::new(requests, fold, args.strict_transform, stderr);
+            let lines = Lines::new(tasks, fold, args.strict_transform, stderr);
             Display::Lines(Arc::new(lines))
         };
-        let bars = || {
-            let names = requests
-                .iter()
-                .map(|request| request.peer.name().to_owned());
-            Display::Bars(Bars::start(names.collect()))
-        };
+        let bars = || Display::Bars(Bars::start(tasks.iter().map(Task::label).collect()));
         let display = match args.progress {
             args::Progress::Bar => bars(),
             args::Progress::Auto if terminal::stderr_is_animated() => bars(),
@@ -72,32 +68,32 @@ impl Progress {
     }
 
     /// Ends the display, and reports every failure that has not been reported, and what to try.
-    pub(crate) fn end(&self, requests: &[FetchRequest], outcomes: &[Outcome]) {
+    pub(crate) fn end(&self, tasks: &[Task], outcomes: &[Outcome]) {
         match &self.display {
             Display::Nothing => return,
             Display::Bars(bars) => bars.end(outcomes),
             Display::Lines(_) | Display::Failures => {}
         }
-        for (index, outcome) in outcomes.iter().enumerate() {
+        for (index, (task, outcome)) in tasks.iter().zip(outcomes).enumerate() {
             let reported = match &self.display {
                 Display::Lines(lines) => lines.reported(index),
                 _ => &Reported::default(),
             };
-            let task = index + 1;
+            let number = index + 1;
             if let Err(error) = &outcome.poem
                 && !reported.failed.load(Ordering::Acquire)
             {
-                let error = without_number(&error.to_string());
+                let error = without_number(&task.describe(error));
                 self.stderr
-                    .line(format_args!("Task {task} failed: {error}"));
+                    .line(format_args!("Task {number} failed: {error}"));
             }
             if let Some(error) = &outcome.transform_failure
                 && !reported.original_kept.load(Ordering::Acquire)
             {
-                self.stderr.line(original_kept(task, error));
+                self.stderr.line(original_kept(number, error));
             }
         }
-        if let Some(hint) = hints::after_fetch(requests, outcomes) {
+        if let Some(hint) = hints::after_fetch(tasks, outcomes) {
             self.stderr.line(hint);
         }
     }

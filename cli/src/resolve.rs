@@ -1,14 +1,14 @@
 //! Resolves names: all at once, within bounds on threads and time (S10). Models receive addresses only.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use poetry::{Cancel, FetchFailure, Peer};
+use poetry::{FetchFailure, Peer};
 
 use crate::args::Address;
 use crate::failure::Failure;
@@ -17,115 +17,43 @@ use crate::failure::Failure;
 /// abandoned, in at most this many threads.
 const THREADS_MAX: usize = 32;
 
-type Resolved = Result<Vec<IpAddr>, String>;
+/// The addresses of a name, or why there are none.
+pub(crate) type Resolved = Result<Vec<IpAddr>, String>;
 
-/// Returns the peers at `addresses`, in order. A name that is not resolved within `wait`, or before `cancel` fires,
-/// becomes an unresolved peer.
-pub(crate) fn peers(addresses: &[&Address], wait: Duration, cancel: &Cancel) -> Vec<Peer> {
-    let names = addresses
-        .iter()
-        .filter(|address| address.ip().is_none())
-        .map(|address| address.host.as_str());
-    let resolved = names_to_addresses(names, wait, cancel);
-    let peer = |address: &&Address| peer(address, &resolved, wait);
-    addresses.iter().map(peer).collect()
+/// How a name is resolved. It may block.
+pub(crate) type Lookup = Arc<dyn Fn(&str) -> Resolved + Send + Sync>;
+
+/// Returns the system's way to resolve names.
+pub(crate) fn system() -> Lookup {
+    Arc::new(|name| {
+        (name, 0)
+            .to_socket_addrs()
+            .map(|addresses| addresses.map(|address| address.ip()).collect())
+            .map_err(|error: io::Error| error.to_string())
+    })
 }
 
-/// Returns the first socket address of `address`.
-pub(crate) fn first(address: &Address, wait: Duration) -> Result<SocketAddr, FetchFailure> {
-    let names = [address.host.as_str()].into_iter();
-    let resolved = names_to_addresses(names, wait, &Cancel::new());
-    peer(address, &resolved, wait)
-        .addresses()
-        .map(|addresses| addresses[0])
-}
-
-fn peer(address: &Address, resolved: &BTreeMap<String, Resolved>, wait: Duration) -> Peer {
-    let with_port = |ip| SocketAddr::new(ip, address.port);
-    let name = address.to_string();
-    match (address.ip(), resolved.get(&address.host)) {
-        (Some(ip), _) => Peer::new(name, vec![with_port(ip)]),
-        (None, Some(Ok(ips))) => Peer::new(name, ips.iter().copied().map(with_port).collect()),
-        (None, Some(Err(cause))) => Peer::unresolved(name, cause),
-        (None, None) => Peer::unresolved(name, not_in_time(wait)),
-    }
-}
-
-fn not_in_time(wait: Duration) -> String {
-    format!("the name was not resolved within {} s", wait.as_secs_f64())
-}
-
-/// Returns the address to listen on. Of a name's addresses an IPv4 one is preferred, because `fetch` defaults to IPv4.
-pub(crate) fn interface(name: &str, port: u16, wait: Duration) -> Result<SocketAddr, Failure> {
-    let host = name.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(ip) = host.parse() {
-        return Ok(SocketAddr::new(ip, port));
-    }
-    let mut resolved = names_to_addresses([host].into_iter(), wait, &Cancel::new());
-    let cause = match resolved.remove(host) {
-        Some(Ok(ips)) => match ips.iter().find(|ip| ip.is_ipv4()).or(ips.first()) {
-            Some(ip) => return Ok(SocketAddr::new(*ip, port)),
-            None => "it has no address".to_owned(),
-        },
-        Some(Err(cause)) => cause,
-        None => not_in_time(wait),
-    };
-    Err(Failure::new(format_args!(
-        "cannot listen on --iface {name}: {cause}; give an address of this machine, such as 127.0.0.1"
-    )))
-}
-
-enum Message {
-    Resolved(String, Resolved),
-    Cancelled,
-}
-
-/// Returns the answers for `names` that are known when all have come, `wait` is over, or `cancel` fires.
-fn names_to_addresses<'a>(
-    names: impl Iterator<Item = &'a str>,
-    wait: Duration,
-    cancel: &Cancel,
-) -> BTreeMap<String, Resolved> {
-    let mut resolved = BTreeMap::new();
-    let names: std::collections::BTreeSet<&str> = names.collect();
-    if names.is_empty() {
-        return resolved;
-    }
-    let deadline = Instant::now() + wait;
-    let (send, messages) = mpsc::channel();
-    let wake = send.clone();
-    let _subscription = cancel.subscribe(move |_| drop(wake.send(Message::Cancelled)));
-    start_resolvers(names.iter().map(|&name| name.to_owned()).collect(), &send);
-    while resolved.len() < names.len() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match messages.recv_timeout(left) {
-            Ok(Message::Resolved(name, answer)) => drop(resolved.insert(name, answer)),
-            Ok(Message::Cancelled)
-            | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-        }
-    }
-    resolved
-}
-
-/// Starts a thread for each name, up to the bound. Each thread resolves names until none is left.
-fn start_resolvers(names: VecDeque<String>, send: &Sender<Message>) {
+/// Starts to resolve `names`, and calls `answered` with each answer as it comes, in another thread. Resolves no further name
+/// once `answered` has returned false.
+pub(crate) fn start(
+    names: VecDeque<String>,
+    lookup: &Lookup,
+    answered: impl Fn(String, Resolved) -> bool + Clone + Send + 'static,
+) {
     let threads = names.len().min(THREADS_MAX);
     let names = Arc::new(Mutex::new(names));
     for _ in 0..threads {
-        let (queue, sender) = (Arc::clone(&names), send.clone());
+        let (queue, lookup, answered) = (Arc::clone(&names), Arc::clone(lookup), answered.clone());
         let work = move || {
             while let Some(name) = next(&queue) {
-                let answer = resolve(&name);
-                if sender.send(Message::Resolved(name, answer)).is_err() {
-                    return; // The caller has stopped waiting.
+                let answer = lookup(&name);
+                if !answered(name, answer) {
+                    return;
                 }
             }
         };
-        if thread::Builder::new()
-            .name("resolve".to_owned())
-            .spawn(work)
-            .is_err()
-        {
+        let named = thread::Builder::new().name("resolve".to_owned());
+        if named.spawn(work).is_err() {
             break; // The other threads resolve all names, or time runs out.
         }
     }
@@ -138,11 +66,61 @@ fn next(queue: &Mutex<VecDeque<String>>) -> Option<String> {
         .pop_front()
 }
 
-fn resolve(name: &str) -> Resolved {
-    (name, 0)
-        .to_socket_addrs()
-        .map(|addresses| addresses.map(|address| address.ip()).collect())
-        .map_err(|error: io::Error| error.to_string())
+/// Returns the peer at `address`, whose host has the addresses `resolved`, unless it is an IP address itself.
+pub(crate) fn peer(address: &Address, resolved: Option<&Resolved>, wait: Duration) -> Peer {
+    let with_port = |ip| SocketAddr::new(ip, address.port);
+    let name = address.to_string();
+    match (address.ip(), resolved) {
+        (Some(ip), _) => Peer::new(name, vec![with_port(ip)]),
+        (None, Some(Ok(ips))) => Peer::new(name, ips.iter().copied().map(with_port).collect()),
+        (None, Some(Err(cause))) => Peer::unresolved(name, cause),
+        (None, None) => Peer::unresolved(name, not_in_time(wait)),
+    }
+}
+
+fn not_in_time(wait: Duration) -> String {
+    format!("the name was not resolved within {} s", wait.as_secs_f64())
+}
+
+/// Returns the peer at `address`, after waiting for its name, but no longer than `wait`.
+pub(crate) fn wait_for_peer(address: &Address, wait: Duration) -> Peer {
+    match address.ip() {
+        Some(_) => peer(address, None, wait),
+        None => peer(address, wait_for(&address.host, wait).as_ref(), wait),
+    }
+}
+
+/// Returns the first socket address of `address`.
+pub(crate) fn first(address: &Address, wait: Duration) -> Result<SocketAddr, FetchFailure> {
+    let peer = wait_for_peer(address, wait);
+    peer.addresses().map(|addresses| addresses[0])
+}
+
+/// Returns the address to listen on. Of a name's addresses an IPv4 one is preferred, because `fetch` defaults to IPv4.
+pub(crate) fn interface(name: &str, port: u16, wait: Duration) -> Result<SocketAddr, Failure> {
+    let host = name.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(ip) = host.parse() {
+        return Ok(SocketAddr::new(ip, port));
+    }
+    let cause = match wait_for(host, wait) {
+        Some(Ok(ips)) => match ips.iter().find(|ip| ip.is_ipv4()).or(ips.first()) {
+            Some(ip) => return Ok(SocketAddr::new(*ip, port)),
+            None => "it has no address".to_owned(),
+        },
+        Some(Err(cause)) => cause,
+        None => not_in_time(wait),
+    };
+    Err(Failure::new(format_args!(
+        "cannot listen on --iface {name}: {cause}; give an address of this machine, such as 127.0.0.1"
+    )))
+}
+
+/// Returns the answer for `name`, or `None` if there is none within `wait`.
+fn wait_for(name: &str, wait: Duration) -> Option<Resolved> {
+    let (send, answers) = mpsc::channel();
+    let answered = move |_, answer| send.send(answer).is_ok();
+    start(VecDeque::from([name.to_owned()]), &system(), answered);
+    answers.recv_timeout(wait).ok()
 }
 
 #[cfg(test)]
@@ -156,40 +134,46 @@ mod tests {
     }
 
     #[test]
-    fn s10_peers_are_in_the_order_of_their_addresses() {
-        let addresses = [address("7"), address("localhost:8"), address("[::1]:9")];
-        let peers = peers(&addresses.each_ref(), WAIT, &Cancel::new());
-        let names: Vec<&str> = peers.iter().map(|peer| peer.name()).collect();
-        assert_eq!(names, ["127.0.0.1:7", "localhost:8", "[::1]:9"]);
-        assert_eq!(
-            peers[0].addresses().unwrap(),
-            ["127.0.0.1:7".parse().unwrap()]
-        );
-        let local = peers[1].addresses().unwrap();
-        assert!(
-            local
-                .iter()
-                .all(|address| address.ip().is_loopback() && address.port() == 8)
-        );
-        assert_eq!(peers[2].addresses().unwrap(), ["[::1]:9".parse().unwrap()]);
+    fn s10_a_peer_keeps_the_name_and_has_its_addresses_with_the_port() {
+        let local = wait_for_peer(&address("localhost:8"), WAIT);
+        assert_eq!(local.name(), "localhost:8");
+        let addresses = local.addresses().unwrap();
+        let fits = |address: &SocketAddr| address.ip().is_loopback() && address.port() == 8;
+        assert!(addresses.iter().all(fits), "{addresses:?}");
+        let by_ip = wait_for_peer(&address("[::1]:9"), WAIT);
+        assert_eq!(by_ip.addresses().unwrap(), ["[::1]:9".parse().unwrap()]);
     }
 
     #[test]
     fn s10_an_unresolved_name_is_a_failed_connection() {
         let long = address(&format!("{}:1", "x".repeat(300)));
-        let peers = peers(&[&long], WAIT, &Cancel::new());
-        assert_eq!(
-            peers[0].addresses().unwrap_err().status(),
-            "connection_failed"
-        );
+        let failure = wait_for_peer(&long, WAIT).addresses().unwrap_err();
+        assert_eq!(failure.status(), "connection_failed");
     }
 
     #[test]
-    fn s14_a_cancel_ends_the_wait_for_names() {
-        let cancel = Cancel::new();
-        cancel.all();
-        let peers = peers(&[&address("localhost:1")], WAIT, &cancel);
-        assert_eq!(peers.len(), 1);
+    fn s10_each_name_is_resolved_although_others_take_long() {
+        let (release, blocked) = mpsc::channel::<()>();
+        let blocked = Mutex::new(blocked);
+        let lookup: Lookup = Arc::new(move |name| {
+            if name == "slow" {
+                let _ = blocked.lock().unwrap().recv();
+            }
+            Err(name.to_owned())
+        });
+        let (send, answers) = mpsc::channel();
+        let names = ["slow", "fast", "faster"].map(str::to_owned);
+        start(names.into(), &lookup, move |name, _| {
+            send.send(name).is_ok()
+        });
+        let mut first = [
+            answers.recv_timeout(WAIT).unwrap(),
+            answers.recv_timeout(WAIT).unwrap(),
+        ];
+        first.sort();
+        assert_eq!(first, ["fast", "faster"]);
+        drop(release);
+        assert_eq!(answers.recv_timeout(WAIT).unwrap(), "slow");
     }
 
     #[test]

@@ -2,61 +2,72 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use poetry::limits::CONNECT_TIMEOUT;
-use poetry::{Counts, Model, PoemService, Server, Service, TransformService};
+use poetry::{
+    Counts, LibraryService, Model, PoemService, ProxyService, Server, Service, TransformService,
+};
 use tracing::{error, info, warn};
 
-use crate::args::{Bounds, PoemArgs, ServeArgs, ServeCommand, TransformArgs};
+use crate::args::{
+    LibraryArgs, PoemArgs, ProxyArgs, ServeArgs, ServeCommand, ServerArgs, TransformArgs,
+};
 use crate::closed_stdout;
-use crate::failure::{Ended, Failure, Status, cause};
+use crate::failure::{Ended, Failure, Status, cause, without_number};
+use crate::limits_in_force;
 use crate::line_writer::{LineWriter, Sink, would_block};
 use crate::log::ServerLog;
 use crate::parent;
+use crate::poem_directory::{PoemDirectory, Reloads};
 use crate::poem_file;
 use crate::resolve;
 use crate::signals::{self, Request, Requests};
 use crate::stats::Stats;
+use crate::words::counted;
 
 /// Runs a server until a signal ends it.
 pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
-    let offer = match args.command {
+    let options = args.command.options(models::clock());
+    let (args, offer) = match args.command {
         ServeCommand::Poem(args) => poem(args)?,
         ServeCommand::Transform(args) => transforms(args),
+        ServeCommand::Library(args) => library(args, options.limits.frame_bytes_max)?,
+        ServeCommand::Proxy(args) => proxy(args)?,
     };
-    let bounds = offer.bounds;
-    let pooled = pooled(&bounds)?;
-    let model = pooled.as_deref().unwrap_or(bounds.model.model);
-    if let Some(parent) = bounds.end_with_parent {
+    let pooled = pooled(&args)?;
+    let model = pooled.as_deref().unwrap_or(args.model.model);
+    if let Some(parent) = args.end_with_parent {
         parent::end_with(parent);
     }
-    let requests = Requests::install()?;
-    let stats = Stats::open(bounds.stats.as_deref(), stderr)?;
-    let listener = listen(&bounds)?;
-    let log = Arc::new(ServerLog::new());
-    let options = bounds.options(models::clock());
+    let requests = Requests::install(offer.directory.is_some())?;
+    let reloads = offer.directory.map(Reloads::start).transpose()?;
+    let stats = Stats::open(args.stats.as_deref(), stderr)?;
+    let listener = listen(&args)?;
+    let log = Arc::new(ServerLog::new(&offer.service));
     let server = model
         .serve(listener, offer.service, &options, log.clone())
         .map_err(|error| {
             let (name, cause) = (model.name(), cause(&error));
             Failure::new(format_args!("cannot serve with {name}: {cause}"))
         })?;
+    limits_in_force::report(&options.limits);
     let stdout = announce(&offer.name, server.address(), model.name());
-    let status = obey(server, requests, &bounds, stats, stderr);
+    let status = obey(server, requests, reloads.as_ref(), &args, stats, stderr);
     stdout.finish();
     log.finish();
     Ok(status)
 }
 
 /// Returns the model with `--pool`, if that option is set and the model supports it.
-fn pooled(bounds: &Bounds) -> Result<Option<Box<dyn Model>>, Failure> {
-    let Some(size) = bounds.pool else {
+fn pooled(args: &ServerArgs) -> Result<Option<Box<dyn Model>>, Failure> {
+    let Some(size) = args.pool else {
         return Ok(None);
     };
     let pooled = models::pooled(size);
-    let (name, selected) = (pooled.name(), bounds.model.model.name());
+    let (name, selected) = (pooled.name(), args.model.model.name());
     if selected != name {
         return Err(Failure::new(format_args!(
             "--pool {size} is not for --model {selected}; add --model {name}, or leave --pool out"
@@ -65,44 +76,86 @@ fn pooled(bounds: &Bounds) -> Result<Option<Box<dyn Model>>, Failure> {
     Ok(Some(pooled))
 }
 
-/// What a server offers, and within which bounds.
+/// What a server offers.
 struct Offer {
     /// As the `Serving` line names it.
     name: Vec<u8>,
     service: Service,
-    bounds: Bounds,
+    /// What SIGHUP reads again.
+    directory: Option<PoemDirectory>,
 }
 
-fn poem(args: PoemArgs) -> Result<Offer, Failure> {
+fn poem(args: PoemArgs) -> Result<(ServerArgs, Offer), Failure> {
     let poem = poem_file::read(&args.file)?;
     let pace = args.pace();
-    let name = args.file.into_os_string().into_encoded_bytes();
-    // A newline in the file's name must not end the `Serving` line.
-    let name = name
-        .into_iter()
-        .map(|byte| if byte == b'\n' { b'?' } else { byte })
-        .collect();
-    Ok(Offer {
-        name,
+    let offer = Offer {
+        name: in_one_line(&args.file),
         service: Service::Poem(PoemService { poem, pace }),
-        bounds: args.bounds,
-    })
+        directory: None,
+    };
+    Ok((args.server, offer))
 }
 
-fn transforms(args: TransformArgs) -> Offer {
+fn transforms(args: TransformArgs) -> (ServerArgs, Offer) {
     let service = TransformService {
         keep_alive: args.keep_alive,
         lab: args.lab.then(models::clock),
     };
-    Offer {
+    let offer = Offer {
         name: b"transforms".to_vec(),
         service: Service::Transform(service),
-        bounds: args.bounds,
-    }
+        directory: None,
+    };
+    (args.server, offer)
 }
 
-fn listen(bounds: &Bounds) -> Result<TcpListener, Failure> {
-    let address = resolve::interface(&bounds.iface, bounds.port, CONNECT_TIMEOUT)?;
+fn library(args: LibraryArgs, frame_bytes_max: usize) -> Result<(ServerArgs, Offer), Failure> {
+    let mut name = b"library ".to_vec();
+    name.extend(in_one_line(&args.directory));
+    let directory = PoemDirectory::open(args.directory, frame_bytes_max)?;
+    let library = directory.library();
+    name.extend(format!(" ({})", counted(library.len() as u64, "poem")).into_bytes());
+    let offer = Offer {
+        name,
+        service: Service::Library(LibraryService {
+            library,
+            keep_alive: args.keep_alive,
+        }),
+        directory: Some(directory),
+    };
+    Ok((args.server, offer))
+}
+
+fn proxy(args: ProxyArgs) -> Result<(ServerArgs, Offer), Failure> {
+    let wait = args.upstream_bounds.connect_timeout.0;
+    let upstream = resolve::wait_for_peer(&args.upstream, wait);
+    if let Err(failure) = upstream.addresses() {
+        let failure = without_number(&failure.to_string());
+        return Err(Failure::new(format_args!(
+            "cannot be a proxy of {upstream}: {failure}; give the address of a poem server, such as 10001"
+        )));
+    }
+    let offer = Offer {
+        name: format!("proxy of {upstream}").into_bytes(),
+        service: Service::Proxy(ProxyService {
+            upstream,
+            ttl: args.cache_ttl.map(|ttl| ttl.0),
+        }),
+        directory: None,
+    };
+    Ok((args.server, offer))
+}
+
+/// Returns `path` as it was given, but for newlines, which would end the `Serving` line.
+fn in_one_line(path: &Path) -> Vec<u8> {
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    bytes
+        .map(|&byte| if byte == b'\n' { b'?' } else { byte })
+        .collect()
+}
+
+fn listen(args: &ServerArgs) -> Result<TcpListener, Failure> {
+    let address = resolve::interface(&args.iface, args.port, CONNECT_TIMEOUT)?;
     models::listen(address).map_err(|error| {
         let advice = match error.kind() {
             io::ErrorKind::AddrInUse => "choose another --port, or --port 0 for a free one",
@@ -160,22 +213,29 @@ impl Sink for Announcement {
 fn obey(
     server: Box<dyn Server>,
     mut requests: Requests,
-    bounds: &Bounds,
+    reloads: Option<&Reloads>,
+    args: &ServerArgs,
     stats: Stats,
     stderr: &LineWriter,
 ) -> Status {
-    while requests.next() == Request::Report {
-        stats.write(&server.counters());
-        if let Some(details) = server.details() {
-            stderr.line(details.trim_end());
+    loop {
+        match requests.next() {
+            Request::Stop => break,
+            Request::Reload => reloads.iter().for_each(|reloads| reloads.ask()),
+            Request::Report => {
+                stats.write(&server.counters());
+                if let Some(details) = server.details() {
+                    stderr.line(details.trim_end());
+                }
+            }
         }
     }
     info!(
         "stopping: requests and poems in flight have {} s to finish",
-        bounds.grace
+        args.grace
     );
     exit_on_second_signal(requests, server.counters(), stats.clone(), stderr.clone());
-    let summary = server.shutdown(bounds.grace.0);
+    let summary = server.shutdown(args.grace.0);
     stats.write_last(&summary.counters);
     if summary.cut > 0 {
         warn!(
@@ -192,8 +252,12 @@ fn obey(
 /// from the start of the shutdown.
 fn exit_on_second_signal(mut requests: Requests, counts: Counts, stats: Stats, stderr: LineWriter) {
     let watch = move || {
-        while requests.next() == Request::Report {
-            info!("stopping: the counts will be written at exit");
+        loop {
+            match requests.next() {
+                Request::Stop => break,
+                Request::Report => info!("stopping: the counts will be written at exit"),
+                Request::Reload => info!("stopping: the poems are not read again"),
+            }
         }
         warn!("ended at once by a second signal; the counts are those of the first");
         stats.write_last(&counts);

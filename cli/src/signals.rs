@@ -7,7 +7,7 @@ use std::io;
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::failure::{Failure, Status};
@@ -20,15 +20,22 @@ pub(crate) enum Request {
     Stop,
     /// SIGUSR1.
     Report,
+    /// SIGHUP.
+    Reload,
 }
 
 /// The requests that signals make of a server.
 pub(crate) struct Requests(Signals);
 
 impl Requests {
-    /// Takes over SIGTERM, SIGINT and SIGUSR1: from now on they only come out of [`Requests::next`].
-    pub(crate) fn install() -> Result<Self, Failure> {
+    /// Takes over SIGTERM, SIGINT and SIGUSR1: from now on they only come out of [`Requests::next`]. SIGHUP too, if the server
+    /// `reloads`; otherwise it keeps its default action.
+    pub(crate) fn install(reloads: bool) -> Result<Self, Failure> {
         let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(failure)?;
+        if reloads {
+            signals.add_signal(SIGHUP).map_err(failure)?;
+            unblock_all([Signal::SIGHUP])?;
+        }
         unblock()?;
         Ok(Self(signals))
     }
@@ -37,6 +44,7 @@ impl Requests {
     pub(crate) fn next(&mut self) -> Request {
         match self.0.forever().next() {
             Some(SIGUSR1) => Request::Report,
+            Some(SIGHUP) => Request::Reload,
             _ => Request::Stop,
         }
     }
@@ -65,9 +73,11 @@ pub(crate) fn on_interrupt(
 
 /// Unblocks the signals that end a command or ask for its counts, in this thread and those it will start.
 pub(crate) fn unblock() -> Result<(), Failure> {
-    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1]
-        .into_iter()
-        .collect();
+    unblock_all([Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1])
+}
+
+fn unblock_all<const N: usize>(signals: [Signal; N]) -> Result<(), Failure> {
+    let signals: SigSet = signals.into_iter().collect();
     signals
         .thread_unblock()
         .map_err(|error| failure(error.into()))

@@ -21,7 +21,8 @@ pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 pub const LINGER_BYTES_MAX: usize = 1_000_000;
 /// How long a client waits for one address to accept (S15).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest poem a client collects (S15): an endless poem must not fill the memory.
+/// The longest poem a client collects (S15), and the longest that the command serves from a file: an endless poem must not fill
+/// the memory.
 pub const POEM_BYTES_MAX: usize = 64 << 20;
 /// Fetches a client has under way at once; more wait their turn (S15).
 pub const FETCHES_MAX: usize = 10_000;
@@ -41,6 +42,10 @@ pub const LISTEN_BACKLOG: i32 = 4_096;
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Log lines a second about refused requests; further ones are counted and summed up in one line (S22).
 pub const REFUSAL_LINES_PER_SECOND: u32 = 10;
+/// Poems of a library that is read from a directory: so many files are read within seconds. Further files are skipped (S8).
+pub const LIBRARY_POEMS_MAX: usize = 100_000;
+/// Bytes of all poems of such a library, since they are kept in memory. Files beyond them are skipped (S8).
+pub const LIBRARY_BYTES_MAX: usize = 1 << 30;
 /// The most reactors, arbiters or workers of a server: more than the cores of the machines it runs on.
 pub const THREADS_MAX: usize = 256;
 

@@ -4,13 +4,10 @@ use std::num::NonZeroUsize;
 
 use clap::{Args, ValueEnum};
 use poetry::limits::{self, Limits};
-use poetry::{Clock, Options};
+use poetry::{Clock, Options, PoemName};
 
 use super::ModelArg;
-use super::values::{self, Address, Seconds, at_least_one, count, some_time};
-
-/// The largest limit on poems: sixteen gibibytes.
-const POEM_BYTES_MAX_MAX: usize = 16 << 30;
+use super::values::{self, Address, POEM_BYTES_MAX_MAX, Seconds, at_least_one, count, some_time};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,12 +15,13 @@ Examples:
   quatrain fetch 10001 10002 --sequential                 one after another, as in Part 1
   quatrain fetch 10001 --transform cummingsify --via 10100
   quatrain fetch 10001 --model streams --json | jq .poem
+  quatrain fetch 10200 --poem lantern --poem harbour      two poems of a library
 
 Transforms: cummingsify (lower case), shout (upper case), reverse (lines in reverse order), \
 gibberish (always fails).
 
-Poems go to stdout in the order of the addresses, progress to stderr in the order of arrival. A \
-poem that cannot be transformed is printed as it is. Ctrl-C cancels the poems that have not arrived and prints the \
+Poems go to stdout in the order of the addresses, and of the names for each address; progress goes to stderr in the order of \
+arrival. A poem that cannot be transformed is printed as it is. Ctrl-C cancels the poems that have not arrived and prints the \
 others; a second one ends the command at once.
 Exit status: 0 all arrived, 1 any failed, 2 wrong usage, 130 interrupted by Ctrl-C.";
 
@@ -37,6 +35,10 @@ pub(crate) struct FetchArgs {
     /// Where the poems are.
     #[arg(value_name = "ADDR", required = true, help = PEERS)]
     pub(crate) addresses: Vec<Address>,
+
+    /// Fetch the poem of this name from a library; can be repeated, and is fetched from each ADDR
+    #[arg(long = "poem", value_name = "NAME", value_parser = values::poem_name)]
+    pub(crate) poems: Vec<PoemName>,
 
     #[command(flatten)]
     pub(crate) model: ModelArg,
@@ -87,7 +89,7 @@ pub(crate) struct FetchArgs {
     #[arg(long, value_name = "HOW", value_enum, hide_possible_values = true, default_value_t = Progress::Auto)]
     pub(crate) progress: Progress,
 
-    /// Print a JSON object for each poem: task, address, status, bytes, elapsed_ms, poem or error
+    /// Print a JSON object for each poem: task, address, name, status, bytes, elapsed_ms, poem or error
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -106,6 +108,11 @@ pub(crate) enum Progress {
 }
 
 impl FetchArgs {
+    /// Returns the number of poems to fetch.
+    pub(crate) fn num_poems(&self) -> usize {
+        self.addresses.len().saturating_mul(self.poems.len().max(1))
+    }
+
     /// Returns the options for the model.
     pub(crate) fn options(&self, clock: Clock) -> Options {
         let fetches_max = match self.sequential {

@@ -16,7 +16,9 @@ pub(crate) use compare::CompareArgs;
 pub(crate) use fetch::{FetchArgs, Progress};
 pub(crate) use load::{FloorArgs, LoadArgs};
 pub(crate) use measure::MeasureArgs;
-pub(crate) use serve::{Bounds, PoemArgs, ServeArgs, ServeCommand, TransformArgs};
+pub(crate) use serve::{
+    LibraryArgs, PoemArgs, ProxyArgs, ServeArgs, ServeCommand, ServerArgs, TransformArgs,
+};
 pub(crate) use values::Address;
 
 use crate::closed_stdout;
@@ -56,7 +58,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Serve a poem, or transform poems, until a signal stops it
+    /// Serve one poem, the poems of a directory or of another server, or transforms, until a signal stops it
     Serve(ServeArgs),
     /// Fetch poems, all at once, and print them
     Fetch(FetchArgs),
@@ -77,8 +79,8 @@ impl Command {
     /// Returns how many connections this process may have at once.
     pub(crate) fn connections(&self) -> usize {
         match self {
-            Self::Serve(args) => args.command.connections_max(),
-            Self::Fetch(args) => args.addresses.len(),
+            Self::Serve(args) => args.command.server().connections_max,
+            Self::Fetch(args) => args.num_poems(),
             Self::Load(args) => args.connections,
             Self::Floor(_) => CONNECTIONS_MAX,
             Self::Compare(_) | Self::Measure(_) => 0,

@@ -1,4 +1,4 @@
-//! The options of `quatrain serve`.
+//! The options of `quatrain serve`: those of every server, and those of each kind.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use poetry::poem::{DELAY, NUM_BYTES};
 use poetry::{Clock, Options, Pace};
 
 use super::ModelArg;
-use super::values::{Seconds, at_least_one, count, some_time};
+use super::values::{self, Address, Seconds, at_least_one, count, some_time};
 
 /// Linux's default limit on descriptors of one process.
 const CONNECTIONS_MAX_MAX: usize = 1 << 20;
@@ -32,6 +32,22 @@ Examples:
 Transforms: cummingsify (lower case), shout (upper case), reverse (lines in reverse order), \
 gibberish (always fails).";
 
+const LIBRARY_EXAMPLES: &str = "\
+Examples:
+  quatrain serve library poems --port 10200        each file is a poem: lantern.txt is called lantern
+  quatrain fetch 10200 --poem lantern              fetches one of them
+  printf '7:lantern,' | nc 127.0.0.1 10200         a request by hand; the reply is a netstring too
+  kill -HUP PID                                    reads the directory again, while it serves
+
+Directories and hidden files are no poems. A file that cannot be served is reported and skipped; if it held a poem before, \
+that one is still served.";
+
+const PROXY_EXAMPLES: &str = "\
+Examples:
+  quatrain serve proxy 10001 --port 10300          fetches the poem of port 10001 once, for all its clients
+  quatrain serve proxy 10001 --cache-ttl 1m        and again for the first client after a minute
+  quatrain fetch 10300                             fetches the poem from the proxy";
+
 const SIGNALS: &str = "\
 SIGTERM or Ctrl-C stops accepting and gives requests and poems in flight up to --grace to finish; a second one ends the \
 server at once. SIGUSR1 writes the counts to --stats; actors also writes its supervision tree to stderr, and blocking its \
@@ -53,14 +69,44 @@ pub(crate) enum ServeCommand {
     /// Answer requests to transform poems
     #[command(after_help = format!("{TRANSFORM_EXAMPLES}\n\n{SIGNALS}"))]
     Transform(TransformArgs),
+    /// Serve the poems of a directory by name
+    #[command(after_help = format!("{LIBRARY_EXAMPLES}\n\n{SIGNALS}"))]
+    Library(LibraryArgs),
+    /// Serve the poem of another server, fetched once for all clients
+    #[command(after_help = format!("{PROXY_EXAMPLES}\n\n{SIGNALS}"))]
+    Proxy(ProxyArgs),
 }
 
 impl ServeCommand {
-    /// Returns the limit on connections.
-    pub(crate) fn connections_max(&self) -> usize {
-        let (Self::Poem(PoemArgs { bounds, .. }) | Self::Transform(TransformArgs { bounds, .. })) =
-            self;
-        bounds.connections_max
+    /// Returns the options of every server.
+    pub(crate) fn server(&self) -> &ServerArgs {
+        match self {
+            Self::Poem(args) => &args.server,
+            Self::Transform(args) => &args.server,
+            Self::Library(args) => &args.server,
+            Self::Proxy(args) => &args.server,
+        }
+    }
+
+    /// Returns the options for the model.
+    pub(crate) fn options(&self, clock: Clock) -> Options {
+        let server = self.server();
+        let limits = Limits {
+            connections_max: server.connections_max,
+            write_timeout: server.write_timeout.0,
+            ..Limits::default()
+        };
+        let limits = match self {
+            Self::Poem(_) => limits,
+            Self::Transform(args) => args.requests.bound(limits),
+            Self::Library(args) => args.requests.bound(limits),
+            Self::Proxy(args) => args.upstream_bounds.bound(limits),
+        };
+        Options {
+            threads: server.threads,
+            limits,
+            clock,
+        }
     }
 }
 
@@ -83,7 +129,7 @@ pub(crate) struct PoemArgs {
     fast: bool,
 
     #[command(flatten)]
-    pub(crate) bounds: Bounds,
+    pub(crate) server: ServerArgs,
 }
 
 impl PoemArgs {
@@ -110,13 +156,113 @@ pub(crate) struct TransformArgs {
     pub(crate) lab: bool,
 
     #[command(flatten)]
-    pub(crate) bounds: Bounds,
+    pub(crate) requests: RequestBounds,
+
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
-/// The options of both kinds of server.
+#[derive(Args)]
+pub(crate) struct LibraryArgs {
+    /// The poems: a directory of text files in UTF-8
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// Answer any number of requests on a connection, not only the first
+    #[arg(long)]
+    pub(crate) keep_alive: bool,
+
+    #[command(flatten)]
+    pub(crate) requests: RequestBounds,
+
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct ProxyArgs {
+    #[arg(
+        value_name = "UPSTREAM",
+        help = "The poem server to fetch from: [host:]port, such as 10001, localhost:10001 or [::1]:10001"
+    )]
+    pub(crate) upstream: Address,
+
+    /// How long a poem is served after it has arrived [default: for ever]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub(crate) cache_ttl: Option<Seconds>,
+
+    #[command(flatten)]
+    pub(crate) upstream_bounds: UpstreamBounds,
+
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// The options of servers that read requests.
+#[derive(Args)]
+#[command(next_help_heading = "Request options")]
+pub(crate) struct RequestBounds {
+    /// How long a connection may be idle between requests
+    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::IDLE_TIMEOUT), value_parser = some_time)]
+    idle_timeout: Seconds,
+
+    /// How long a request may take to arrive, from its first byte
+    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::REQUEST_DEADLINE), value_parser = some_time)]
+    deadline: Seconds,
+
+    /// Most bytes of a request or reply
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = limits::FRAME_BYTES_MAX, value_parser = count(FRAME_BYTES_MAX_MAX))]
+    frame_bytes_max: usize,
+}
+
+impl RequestBounds {
+    fn bound(&self, limits: Limits) -> Limits {
+        Limits {
+            idle_timeout: self.idle_timeout.0,
+            request_deadline: self.deadline.0,
+            frame_bytes_max: self.frame_bytes_max,
+            ..limits
+        }
+    }
+}
+
+/// The options of a proxy's fetches, called as those of `quatrain fetch`.
+#[derive(Args)]
+#[command(next_help_heading = "Upstream options")]
+pub(crate) struct UpstreamBounds {
+    /// How long connecting to the upstream, or resolving its name, may take
+    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::CONNECT_TIMEOUT), value_parser = some_time)]
+    pub(crate) connect_timeout: Seconds,
+
+    /// How long the upstream may send nothing
+    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::IDLE_TIMEOUT), value_parser = some_time)]
+    idle_timeout: Seconds,
+
+    /// How long a fetch may take in all [default: no limit]
+    #[arg(long, value_name = "S", allow_negative_numbers = true, value_parser = some_time)]
+    deadline: Option<Seconds>,
+
+    /// Most bytes of the poem
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = limits::POEM_BYTES_MAX, value_parser = count(values::POEM_BYTES_MAX_MAX))]
+    poem_bytes_max: usize,
+}
+
+impl UpstreamBounds {
+    fn bound(&self, limits: Limits) -> Limits {
+        Limits {
+            connect_timeout: self.connect_timeout.0,
+            idle_timeout: self.idle_timeout.0,
+            total_deadline: self.deadline.map(|deadline| deadline.0),
+            poem_bytes_max: self.poem_bytes_max,
+            ..limits
+        }
+    }
+}
+
+/// The options of every server.
 #[derive(Args)]
 #[command(next_help_heading = "Server options")]
-pub(crate) struct Bounds {
+pub(crate) struct ServerArgs {
     #[command(flatten)]
     pub(crate) model: ModelArg,
 
@@ -143,23 +289,11 @@ pub(crate) struct Bounds {
 
     /// Most connections at once; further ones wait until one ends
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = limits::CONNECTIONS_MAX, value_parser = count(CONNECTIONS_MAX_MAX))]
-    connections_max: usize,
-
-    /// Transforms: how long a connection may be idle between requests
-    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::IDLE_TIMEOUT), value_parser = some_time)]
-    idle_timeout: Seconds,
-
-    /// Transforms: how long a request may take to arrive, from its first byte
-    #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::REQUEST_DEADLINE), value_parser = some_time)]
-    deadline: Seconds,
+    pub(crate) connections_max: usize,
 
     /// How long a client may accept no byte
     #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::WRITE_TIMEOUT), value_parser = some_time)]
     write_timeout: Seconds,
-
-    /// Transforms: most bytes of a request or reply
-    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = limits::FRAME_BYTES_MAX, value_parser = count(FRAME_BYTES_MAX_MAX))]
-    frame_bytes_max: usize,
 
     /// How long requests and poems in flight may take to finish after a signal to stop
     #[arg(long, value_name = "S", allow_negative_numbers = true, default_value_t = Seconds(limits::GRACE))]
@@ -172,22 +306,4 @@ pub(crate) struct Bounds {
     /// For `compare`: the parent process, to end with it
     #[arg(long, hide = true, value_name = "PID")]
     pub(crate) end_with_parent: Option<u32>,
-}
-
-impl Bounds {
-    /// Returns the options for the model.
-    pub(crate) fn options(&self, clock: Clock) -> Options {
-        Options {
-            threads: self.threads,
-            limits: Limits {
-                connections_max: self.connections_max,
-                idle_timeout: self.idle_timeout.0,
-                request_deadline: self.deadline.0,
-                write_timeout: self.write_timeout.0,
-                frame_bytes_max: self.frame_bytes_max,
-                ..Limits::default()
-            },
-            clock,
-        }
-    }
 }

@@ -1,16 +1,21 @@
 //! Values in arguments (times, counts, addresses, names), each with its bounds and an error that shows the right form.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
-use poetry::Model;
+use poetry::library::BadName;
 pub(crate) use poetry::peer::Address;
 use poetry::transform::TRANSFORMS;
+use poetry::{Model, PoemName};
 use tracing_subscriber::EnvFilter;
 
+/// The largest limit on the length of a poem: sixteen gibibytes.
+pub(crate) const POEM_BYTES_MAX_MAX: usize = 16 << 30;
 /// The longest time that makes sense to wait: a day.
 const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -86,6 +91,17 @@ pub(crate) fn transform() -> PossibleValuesParser {
     }))
 }
 
+/// Parses the name of a poem. A file's name is rejected with the name of the poem in it.
+pub(crate) fn poem_name(text: &str) -> Result<PoemName, String> {
+    text.parse().map_err(|error: BadName| {
+        let stem = Path::new(text).file_stem().and_then(OsStr::to_str);
+        match stem.and_then(|stem| stem.parse::<PoemName>().ok()) {
+            Some(name) => format!("{error}; the poem in the file {text} is called {name}"),
+            None => error.to_string(),
+        }
+    })
+}
+
 /// Parses a level, or a filter in tracing's form, which would silently take any other word for a module.
 pub(crate) fn log_filter(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -125,6 +141,20 @@ mod tests {
             assert_eq!(text.parse::<Seconds>(), Err("longer than a day".to_owned()));
         }
         assert!(some_time("0").is_err() && some_time("0.0000000001").is_err());
+    }
+
+    #[test]
+    fn s8_the_name_of_a_file_is_not_that_of_its_poem() {
+        assert_eq!(
+            poem_name("lantern").map(|name| name.to_string()).as_deref(),
+            Ok("lantern")
+        );
+        let error = poem_name("poems/lantern.txt").unwrap_err();
+        assert!(
+            error.ends_with("the poem in the file poems/lantern.txt is called lantern"),
+            "{error}"
+        );
+        assert!(poem_name("..").is_err() && poem_name("").is_err());
     }
 
     #[test]

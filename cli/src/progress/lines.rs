@@ -5,10 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use poetry::event::Interest;
-use poetry::{Event, FetchFailure, FetchRequest, Kind, Observer, Peer, Role};
+use poetry::{Event, FetchFailure, Kind, Observer, Role};
 
 use super::original_kept;
 use crate::failure::without_number;
+use crate::fetch::Task;
 use crate::line_writer::LineWriter;
 use crate::words::counted;
 
@@ -18,17 +19,16 @@ pub(super) const FOLD: Duration = Duration::from_secs(5);
 
 /// Writes a line for each event.
 pub(super) struct Lines {
-    tasks: Vec<Task>,
+    tasks: Vec<Shown>,
     /// How long bytes are summed; without it each read has a line (S10).
     fold: Option<Duration>,
     strict: bool,
     stderr: LineWriter,
 }
 
-struct Task {
+struct Shown {
     number: usize,
-    peer: Peer,
-    via: Option<Peer>,
+    task: Task,
     unreported: Mutex<Unreported>,
     reported: Reported,
 }
@@ -49,22 +49,21 @@ pub(super) struct Reported {
 }
 
 impl Lines {
-    /// Creates the display of `requests`. With `strict`, no original is kept (S13).
+    /// Creates the display of `tasks`. With `strict`, no original is kept (S13).
     pub(super) fn new(
-        requests: &[FetchRequest],
+        tasks: &[Task],
         fold: Option<Duration>,
         strict: bool,
         stderr: &LineWriter,
     ) -> Self {
-        let task = |(index, request): (usize, &FetchRequest)| Task {
+        let shown = |(index, task): (usize, &Task)| Shown {
             number: index + 1,
-            peer: request.peer.clone(),
-            via: request.via.as_ref().map(|via| via.peer.clone()),
+            task: task.clone(),
             unreported: Mutex::default(),
             reported: Reported::default(),
         };
         Self {
-            tasks: requests.iter().enumerate().map(task).collect(),
+            tasks: tasks.iter().enumerate().map(shown).collect(),
             fold,
             strict,
             stderr: stderr.clone(),
@@ -76,25 +75,25 @@ impl Lines {
         &self.tasks[index].reported
     }
 
-    fn report(&self, event: &Event, task: &Task) {
-        let Task { number, peer, .. } = task;
-        let via = task.via.as_ref().map_or("", Peer::name);
+    fn report(&self, event: &Event, shown: &Shown) {
+        let Shown { number, task, .. } = shown;
         let stderr = &self.stderr;
         match (event.role, &event.kind) {
             (Role::PoemClient, Kind::Read { bytes }) => {
-                self.report_bytes(task.arrived(*bytes, event.at, self.fold), task);
+                self.report_bytes(shown.arrived(*bytes, event.at, self.fold), shown);
             }
             (Role::PoemClient, Kind::Finished { .. }) => {
-                self.report_bytes(task.take(), task);
+                self.report_bytes(shown.take(), shown);
                 stderr.line(format_args!("Task {number} finished"));
             }
             (Role::PoemClient, Kind::Failed(failure)) => {
-                self.report_bytes(task.take(), task);
-                task.reported.failed.store(true, Ordering::Release);
-                let failure = without_number(&failure.to_string());
-                stderr.line(format_args!("Task {number} failed: {peer}: {failure}"));
+                self.report_bytes(shown.take(), shown);
+                shown.reported.failed.store(true, Ordering::Release);
+                let failed = without_number(&task.describe_failure(failure));
+                stderr.line(format_args!("Task {number} failed: {failed}"));
             }
             (Role::TransformClient, Kind::Finished { .. }) => {
+                let via = task.via();
                 stderr.line(format_args!("Task {number}: transformed by {via}"));
             }
             // The whole fetch was cancelled, so no original is kept; the end reports the failure.
@@ -102,24 +101,26 @@ impl Lines {
             // No original is kept here either.
             (Role::TransformClient, Kind::Failed(_)) if self.strict => {}
             (Role::TransformClient, Kind::Failed(failure)) => {
-                task.reported.original_kept.store(true, Ordering::Release);
+                shown.reported.original_kept.store(true, Ordering::Release);
+                let via = task.via();
                 stderr.line(original_kept(*number, format_args!("{via}: {failure}")));
             }
             _ => {}
         }
     }
 
-    fn report_bytes(&self, bytes: u64, task: &Task) {
+    fn report_bytes(&self, bytes: u64, shown: &Shown) {
         if bytes > 0 {
-            let (number, peer, bytes) = (task.number, &task.peer, counted(bytes, "byte"));
+            let (number, task, bytes) = (shown.number, &shown.task, counted(bytes, "byte"));
+            let (what, address) = (task.what(), &task.address);
             self.stderr.line(format_args!(
-                "Task {number}: got {bytes} of poetry from {peer}"
+                "Task {number}: got {bytes} of {what} from {address}"
             ));
         }
     }
 }
 
-impl Task {
+impl Shown {
     /// Adds `bytes` that arrived at `at`, and returns the bytes to report now.
     fn arrived(&self, bytes: u64, at: Duration, fold: Option<Duration>) -> u64 {
         let Some(fold) = fold else { return bytes };
@@ -164,16 +165,18 @@ impl Observer for Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
     fn s10_folded_bytes_are_reported_every_few_seconds_and_at_the_end() {
-        let request = FetchRequest {
-            peer: "10001".parse().unwrap(),
+        let task = Task {
+            address: Arc::new("10001".parse().unwrap()),
             name: None,
             via: None,
         };
-        let lines = Lines::new(&[request], Some(FOLD), false, &LineWriter::stderr());
+        let lines = Lines::new(&[task], Some(FOLD), false, &LineWriter::stderr());
         let task = &lines.tasks[0];
         let arrived =
             |bytes, seconds| task.arrived(bytes, Duration::from_secs(seconds), lines.fold);
