@@ -86,8 +86,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reports under the lock: when [`Throttle::finish`] returns, the thread has reported too.
     fn report(&self) {
-        let left_out = std::mem::take(&mut self.lock().left_out);
+        let mut state = self.lock();
+        let left_out = std::mem::take(&mut state.left_out);
         if left_out > 0 {
             (self.report)(left_out);
         }
