@@ -108,14 +108,13 @@ fn tasks(args: &FetchArgs) -> Result<Vec<Task>, Failure> {
             "{num_poems} poems are more than the {POEMS_MAX} of one fetch; name fewer"
         )));
     }
-    let via = args.transform.iter().zip(&args.via);
+    let via = args.transform.as_ref().zip(args.via.as_ref());
     let via = via.map(|(transform, address)| {
         Arc::new(ViaAddress {
             transform: transform.clone(),
             address: address.clone(),
         })
     });
-    let via = via.last();
     // Without names, each address has one poem.
     let names: Vec<Option<&PoemName>> = match args.poems.is_empty() {
         true => vec![None],

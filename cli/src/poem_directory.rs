@@ -151,7 +151,7 @@ impl PoemDirectory {
 
     /// Returns the poem that `file` held before.
     fn earlier(&self, file: &OsStr) -> Option<(&PoemName, &Entry)> {
-        let earlier = self.poems.get_key_value(&*name_of(file)?)?;
+        let earlier = self.poems.get_key_value(name_of(file)?)?;
         (earlier.1.file == file).then_some(earlier)
     }
 

@@ -16,7 +16,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use poetry::{LibraryService, Limits, Pace, Service};
+use poetry::{LibraryService, Limits, Pace, Role as EventRole, Service};
 
 use crate::WAIT_MAX;
 use crate::case::{Need, Role};
@@ -107,7 +107,7 @@ impl Command {
             match word.as_str() {
                 "{mode}" => filled.extend(mode(&config.service, folder)?),
                 "{poem}" => filled.push(unpaced_poem_file(&config.service, folder)?),
-                "{limits}" => filled.extend(limits(&config.limits)?),
+                "{limits}" => filled.extend(limits(config.service.role(), &config.limits)?),
                 "{threads}" => filled.extend(["--threads".to_owned(), config.threads.to_string()]),
                 "{stats}" => filled.extend(["--stats".to_owned(), folder.file("stats")]),
                 "{grace}" => filled.extend(["--grace".to_owned(), seconds(GRACE)]),
@@ -176,51 +176,52 @@ fn poem_file(service: &Service, folder: &Folder) -> Check<String> {
     Ok(path)
 }
 
-/// Returns the options for the limits that differ from the defaults. No option sets the limits of a lingering close.
-fn limits(limits: &Limits) -> Check<Vec<String>> {
+/// Returns the options for the limits of a server of this `role` that differ from the defaults. No option sets the limits of
+/// a lingering close.
+fn limits(role: EventRole, limits: &Limits) -> Check<Vec<String>> {
     let defaults = Limits::default();
     let lingers = |limits: &Limits| (limits.linger_timeout, limits.linger_bytes_max);
     if lingers(limits) != lingers(&defaults) {
         return Err(Failure::Needs("limits of the lingering close".to_owned()));
     }
-    let mut words = Vec::new();
-    let mut push = |name: &str, value: String, differs: bool| {
-        if differs {
-            words.extend([name.to_owned(), value]);
+    let counts = |limits: &Limits| {
+        let mut counts = vec![("--connections-max", limits.connections_max)];
+        match role {
+            EventRole::TransformServer | EventRole::LibraryServer => {
+                counts.push(("--frame-bytes-max", limits.frame_bytes_max));
+            }
+            EventRole::Proxy => counts.push(("--poem-bytes-max", limits.poem_bytes_max)),
+            _ => {}
         }
+        counts
+            .into_iter()
+            .map(|(name, count)| (name, count.to_string()))
     };
-    let Limits {
-        connections_max,
-        frame_bytes_max,
-        ..
-    } = *limits;
-    push(
-        "--connections-max",
-        connections_max.to_string(),
-        connections_max != defaults.connections_max,
-    );
-    push(
-        "--frame-bytes-max",
-        frame_bytes_max.to_string(),
-        frame_bytes_max != defaults.frame_bytes_max,
-    );
-    let times = [
-        ("--idle-timeout", limits.idle_timeout, defaults.idle_timeout),
-        (
-            "--deadline",
-            limits.request_deadline,
-            defaults.request_deadline,
-        ),
-        (
-            "--write-timeout",
-            limits.write_timeout,
-            defaults.write_timeout,
-        ),
-    ];
-    for (name, value, default) in times {
-        push(name, seconds(value), value != default);
-    }
-    Ok(words)
+    let times = |limits: &Limits| {
+        let mut times = vec![("--write-timeout", Some(limits.write_timeout))];
+        match role {
+            EventRole::TransformServer | EventRole::LibraryServer => times.extend([
+                ("--idle-timeout", Some(limits.idle_timeout)),
+                ("--deadline", Some(limits.request_deadline)),
+            ]),
+            EventRole::Proxy => times.extend([
+                ("--connect-timeout", Some(limits.connect_timeout)),
+                ("--idle-timeout", Some(limits.idle_timeout)),
+                ("--deadline", limits.total_deadline),
+            ]),
+            _ => {}
+        }
+        let set = |(name, time): (_, Option<Duration>)| Some((name, seconds(time?)));
+        times.into_iter().filter_map(set)
+    };
+    let options = |limits: &Limits| counts(limits).chain(times(limits)).collect::<Vec<_>>();
+    let by_default = options(&defaults);
+    let differing = options(limits)
+        .into_iter()
+        .filter(|option| !by_default.contains(option));
+    Ok(differing
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect())
 }
 
 fn free_port() -> Check<u16> {
