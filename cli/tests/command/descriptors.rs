@@ -65,6 +65,47 @@ fn the_table_of_descriptors_has_room_for_all_connections_from_the_start_within_a
 }
 
 #[test]
+fn s17_a_server_says_which_limits_are_in_force_and_which_are_too_low() {
+    for (limit, options, warning) in [
+        ("-n 500", "--connections-max 436", None),
+        (
+            "-n 500",
+            "--connections-max 437",
+            Some(
+                "500 descriptors are too few for 437 connections: start it after ulimit -n 501, or with --connections-max 436\n",
+            ),
+        ),
+    ] {
+        let mut server = limited(limit, &format!("blocking {options}"));
+        server.wait_until_serving();
+        let connections = options.rsplit(' ').next().unwrap();
+        let line = server.wait_for("limits: ");
+        let expected = format!("INFO limits: {connections} connections, 500 descriptors, backlog ");
+        assert!(line.contains(&expected), "{line}");
+        let log = server.stop().stderr;
+        assert_eq!(
+            log.contains("descriptors are too few"),
+            warning.is_some(),
+            "{log}"
+        );
+        assert!(warning.is_none_or(|warning| log.contains(warning)), "{log}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn t1_a_server_that_may_be_short_of_threads_says_what_to_do() {
+    // More than the memory maps of any process.
+    let mut server = limited("-n 500", "blocking --connections-max 1048576");
+    server.wait_until_serving();
+    let line = server.wait_for("more threads than");
+    assert!(
+        line.contains("the others wait; lower --connections-max, or use --pool"),
+        "{line}"
+    );
+}
+
+#[test]
 fn s17_a_server_out_of_descriptors_logs_it_once_a_second_and_recovers() {
     for model in MODELS {
         let mut server = limited("-n 40", model);

@@ -89,6 +89,17 @@ fn s11_wrong_usage_is_one_line_that_names_the_culprit_and_status_2() {
         (&["fetch", "7", "--deadline", "1e300"], "--deadline"),
         (&["fetch", "7", "--threads", "257"], "--threads"),
         (&["fetch", "7", "--progress", "loud"], "--progress"),
+        (&["fetch", "7", "--poem", "../x"], "--poem"),
+        (&["fetch", "7", "--poem", ""], "--poem"),
+        (
+            &["fetch", "7", "--poem", "poems/lantern.txt"],
+            "the poem in the file poems/lantern.txt is called lantern",
+        ),
+        (&["serve", "library"], "<DIR>"),
+        (&["serve", "proxy"], "<UPSTREAM>"),
+        (&["serve", "proxy", "0"], "'0'"),
+        (&["serve", "proxy", "::1:7"], "[::1]:7"),
+        (&["serve", "proxy", "7", "--cache-ttl", "-1"], "--cache-ttl"),
         (&["serve", "poem"], "<FILE>"),
         (&["serve", "poem", "x", "--num-bytes", "0"], "--num-bytes"),
         (
@@ -211,6 +222,50 @@ fn the_help_of_fetch_is_laid_out_as_that_of_serve() {
             assert!(described, "{subcommand:?}: {option}");
         }
     }
+}
+
+#[test]
+fn a_server_offers_only_the_options_that_concern_it() {
+    const OPTIONS: &[&str] = &[
+        "--num-bytes",
+        "--lab",
+        "--keep-alive",
+        "--frame-bytes-max",
+        "--idle-timeout",
+        "--deadline",
+        "--cache-ttl",
+        "--connect-timeout",
+        "--poem-bytes-max",
+    ];
+    for (server, offered) in [
+        ("poem", &OPTIONS[..1]),
+        ("transform", &OPTIONS[1..6]),
+        ("library", &OPTIONS[2..6]),
+        ("proxy", &OPTIONS[4..]),
+    ] {
+        let help = run(&["serve", server, "--help"]).stdout;
+        for common in [
+            "--model",
+            "--grace",
+            "--stats",
+            "--connections-max",
+            "--write-timeout",
+        ] {
+            assert!(
+                help.contains(&format!("      {common} ")),
+                "{server}: {common}"
+            );
+        }
+        for option in OPTIONS {
+            // Before its description, not in an example.
+            let is_offered = help
+                .lines()
+                .any(|line| line.trim_start().starts_with(option));
+            assert_eq!(is_offered, offered.contains(option), "{server}: {option}");
+        }
+    }
+    let line = could_not_start(&["serve", "proxy", "7", "--frame-bytes-max", "9"]);
+    assert!(line.contains("--frame-bytes-max"), "{line}");
 }
 
 #[test]
