@@ -20,7 +20,7 @@ use crate::line_writer::LineWriter;
 use crate::terminal;
 use crate::words::counted;
 
-use self::bars::Bars;
+use self::bars::{Bars, Poem};
 use self::lines::{Lines, Reported};
 
 /// Shows the progress of a fetch.
@@ -45,7 +45,13 @@ impl Progress {
             let lines = Lines::new(tasks, fold, args.strict_transform, stderr);
             Display::Lines(Arc::new(lines))
         };
-        let bars = || Display::Bars(Bars::start(tasks.iter().map(Task::label).collect()));
+        let bars = || {
+            let poem = |task: &Task| Poem {
+                label: task.label(),
+                name: task.name.as_ref().map(ToString::to_string),
+            };
+            Display::Bars(Bars::start(tasks.iter().map(poem).collect()))
+        };
         let display = match args.progress {
             args::Progress::Bar => bars(),
             args::Progress::Auto if terminal::stderr_is_animated() => bars(),

@@ -36,7 +36,7 @@ pub(crate) struct FetchArgs {
     #[arg(value_name = "ADDR", required = true, help = PEERS)]
     pub(crate) addresses: Vec<Address>,
 
-    /// Fetch the poem of this name from a library; can be repeated, and is fetched from each ADDR
+    /// Fetch the poem of this name from a library, from each ADDR; repeat it for more poems
     #[arg(long = "poem", value_name = "NAME", value_parser = values::poem_name)]
     pub(crate) poems: Vec<PoemName>,
 

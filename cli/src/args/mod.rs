@@ -38,6 +38,12 @@ Examples:
     quatrain serve transform --port 10100 &
     quatrain fetch 10001 10002 --transform cummingsify --via 10100
 
+  A directory of poems by name, and a proxy that fetches a slow poem once for all its clients:
+    quatrain serve library poems --port 10200 &
+    quatrain fetch 10200 --poem lantern --poem harbour
+    quatrain serve proxy 10001 --port 10300 &
+    quatrain fetch 10300
+
   The four models side by side, with nothing to prepare:
     quatrain compare
 
@@ -58,7 +64,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Serve one poem, the poems of a directory or of another server, or transforms, until a signal stops it
+    /// Serve poems or transforms until a signal stops it
     Serve(ServeArgs),
     /// Fetch poems, all at once, and print them
     Fetch(FetchArgs),

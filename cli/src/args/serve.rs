@@ -34,19 +34,19 @@ gibberish (always fails).";
 
 const LIBRARY_EXAMPLES: &str = "\
 Examples:
-  quatrain serve library poems --port 10200        each file is a poem: lantern.txt is called lantern
-  quatrain fetch 10200 --poem lantern              fetches one of them
-  printf '7:lantern,' | nc 127.0.0.1 10200         a request by hand; the reply is a netstring too
-  kill -HUP PID                                    reads the directory again, while it serves
+  quatrain serve library poems --port 10200   lantern.txt is called lantern
+  quatrain fetch 10200 --poem lantern         fetches it by its name
+  printf '7:lantern,' | nc 127.0.0.1 10200    a request by hand
+  kill -HUP PID                               reads the directory again
 
 Directories and hidden files are no poems. A file that cannot be served is reported and skipped; if it held a poem before, \
 that one is still served.";
 
 const PROXY_EXAMPLES: &str = "\
 Examples:
-  quatrain serve proxy 10001 --port 10300          fetches the poem of port 10001 once, for all its clients
-  quatrain serve proxy 10001 --cache-ttl 1m        and again for the first client after a minute
-  quatrain fetch 10300                             fetches the poem from the proxy";
+  quatrain serve proxy 10001 --port 10300     fetches the poem of port 10001 once
+  quatrain serve proxy 10001 --cache-ttl 1m   and again after a minute
+  quatrain fetch 10300                        fetches it from the proxy";
 
 const SIGNALS: &str = "\
 SIGTERM or Ctrl-C stops accepting and gives requests and poems in flight up to --grace to finish; a second one ends the \

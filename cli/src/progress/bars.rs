@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use console::measure_text_width;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use poetry::event::Interest;
 use poetry::{Event, FetchFailure, Kind, Observer, Outcome, Role};
@@ -32,13 +33,13 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    /// Starts to draw a line for each of `names`.
-    pub(super) fn start(names: Vec<String>) -> Self {
-        let tasks = Arc::new(Tasks(names.iter().map(|_| Task::default()).collect()));
+    /// Starts to draw a line for each of `poems`.
+    pub(super) fn start(poems: Vec<Poem>) -> Self {
+        let tasks = Arc::new(Tasks(poems.iter().map(|_| Task::default()).collect()));
         let (end, ended) = mpsc::channel();
         let drawn = Arc::clone(&tasks);
         let draw = move || {
-            let screen = Screen::new(names);
+            let screen = Screen::new(poems);
             while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(REDRAW) {
                 screen.draw(&drawn);
             }
@@ -74,6 +75,14 @@ impl Bars {
             let _ = thread.join();
         }
     }
+}
+
+/// A poem as its line names it.
+pub(super) struct Poem {
+    /// The address, and the name if it has one.
+    pub(super) label: String,
+    /// The name alone, for a narrow terminal.
+    pub(super) name: Option<String>,
 }
 
 struct Tasks(Vec<Task>);
@@ -155,22 +164,22 @@ impl Observer for Tasks {
 }
 
 struct Screen {
-    names: Vec<String>,
+    poems: Vec<Poem>,
     bars: Vec<ProgressBar>,
     sum: ProgressBar,
     start: Instant,
 }
 
 impl Screen {
-    fn new(names: Vec<String>) -> Self {
+    fn new(poems: Vec<Poem>) -> Self {
         let screen = MultiProgress::new();
         let style = ProgressStyle::with_template("{spinner} {msg}");
         // indicatif's own style serves as well, should it not understand this one.
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
         let bar = || screen.add(ProgressBar::new_spinner().with_style(style.clone()));
-        let bars = names.iter().take(BARS_MAX).map(|_| bar()).collect();
+        let bars = poems.iter().take(BARS_MAX).map(|_| bar()).collect();
         Self {
-            names,
+            poems,
             bars,
             sum: bar(),
             start: Instant::now(),
@@ -179,10 +188,10 @@ impl Screen {
 
     fn draw(&self, tasks: &Tasks) {
         let columns = terminal::stderr_columns().saturating_sub(MARGIN);
-        let lines = self.bars.iter().zip(&tasks.0).zip(&self.names);
-        for (index, ((bar, task), name)) in lines.enumerate() {
+        let lines = self.bars.iter().zip(&tasks.0).zip(&self.poems);
+        for (index, ((bar, task), poem)) in lines.enumerate() {
             let (bytes, state) = (task.bytes.load(Ordering::Relaxed), task.state());
-            bar.set_message(task_line(columns, index + 1, name, bytes, state));
+            bar.set_message(task_line(columns, index + 1, poem, bytes, state));
             if state == TaskState::Arriving {
                 bar.tick();
             }
@@ -206,19 +215,22 @@ impl Screen {
 }
 
 /// Writes one poem's line in at most `columns`: the most telling form that fits.
-fn task_line(columns: usize, number: usize, name: &str, bytes: u64, state: TaskState) -> String {
+fn task_line(columns: usize, number: usize, poem: &Poem, bytes: u64, state: TaskState) -> String {
     let words = state.words();
     let short = match state {
         TaskState::Arriving => format!("Task {number}: {}", counted(bytes, "byte")),
         _ => format!("Task {number}: {words}"),
     };
     let bytes = format!("{:>14}", counted(bytes, "byte"));
+    let named = |name: &String| format!("Task {number}: {name} {bytes}  {words}");
     let forms = [
-        format!("Task {number}: {name} {bytes}  {words}"),
-        format!("Task {number}: {bytes}  {words}"),
-        short,
+        Some(named(&poem.label)),
+        poem.name.as_ref().map(named),
+        Some(format!("Task {number}: {bytes}  {words}")),
+        Some(short),
     ];
-    widest(forms.iter().map(|form| form.trim_end().to_owned()), columns)
+    let forms = forms.iter().flatten();
+    widest(forms.map(|form| form.trim_end().to_owned()), columns)
 }
 
 /// The last line: all poems together.
@@ -261,7 +273,7 @@ impl Sum {
 fn widest(forms: impl Iterator<Item = String>, columns: usize) -> String {
     let mut last = String::new();
     for form in forms {
-        if form.chars().count() <= columns {
+        if measure_text_width(&form) <= columns {
             return form;
         }
         last = form;
@@ -275,11 +287,14 @@ mod tests {
 
     #[test]
     fn every_line_fits_the_terminal_and_names_what_matters_most() {
-        let name = "a-rather-long-host-name.example:10001";
+        let poem = Poem {
+            label: "a-rather-long-host-name.example:10001 灯籠".to_owned(),
+            name: Some("灯籠".to_owned()),
+        };
         for columns in [1, 10, 23, 40, 78, 200] {
             for state in TaskState::ALL {
-                let line = task_line(columns, 1, name, 123_456, state);
-                assert!(line.chars().count() <= columns, "{columns}: {line}");
+                let line = task_line(columns, 1, &poem, 123_456, state);
+                assert!(measure_text_width(&line) <= columns, "{columns}: {line}");
                 assert!(
                     columns < 23 || line.contains(state.words()),
                     "{columns}: {line}"
@@ -302,9 +317,16 @@ mod tests {
 
     #[test]
     fn a_wide_terminal_shows_everything() {
+        let poem = Poem {
+            label: "localhost:7 star".to_owned(),
+            name: Some("star".to_owned()),
+        };
+        let line = |columns| task_line(columns, 2, &poem, 1, TaskState::NotTransformed);
+        let wide = "Task 2: localhost:7 star         1 byte  not transformed";
+        assert_eq!(line(78), wide);
         assert_eq!(
-            task_line(78, 2, "localhost:7", 1, TaskState::NotTransformed),
-            "Task 2: localhost:7         1 byte  not transformed"
+            line(wide.len() - 1),
+            "Task 2: star         1 byte  not transformed"
         );
         let sum = Sum {
             arriving: 0,
