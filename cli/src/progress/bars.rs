@@ -34,7 +34,8 @@ pub(super) struct Bars {
 
 impl Bars {
     /// Starts to draw a line for each of `poems`.
-    pub(super) fn start(poems: Vec<Poem>) -> Self {
+    pub(super) fn start(mut poems: Vec<Poem>) -> Self {
+        align(&mut poems);
         let tasks = Arc::new(Tasks(poems.iter().map(|_| Task::default()).collect()));
         let (end, ended) = mpsc::channel();
         let drawn = Arc::clone(&tasks);
@@ -83,6 +84,26 @@ pub(super) struct Poem {
     pub(super) label: String,
     /// The name alone, for a narrow terminal.
     pub(super) name: Option<String>,
+}
+
+/// Pads the labels and the names that have a line, so that the bytes are in one column.
+fn align(poems: &mut [Poem]) {
+    let shown = poems.len().min(BARS_MAX);
+    let shown = &mut poems[..shown];
+    let width = |text: &str| measure_text_width(text);
+    let longest = shown.iter().map(|poem| width(&poem.label)).max();
+    let names = shown.iter().flat_map(|poem| &poem.name);
+    let longest_name = names.map(|name| width(name)).max();
+    let pad = |text: &mut String, longest: Option<usize>| {
+        let missing = longest.unwrap_or_default().saturating_sub(width(text));
+        text.extend(std::iter::repeat_n(' ', missing));
+    };
+    for poem in shown {
+        pad(&mut poem.label, longest);
+        poem.name
+            .iter_mut()
+            .for_each(|name| pad(name, longest_name));
+    }
 }
 
 struct Tasks(Vec<Task>);
@@ -223,10 +244,12 @@ fn task_line(columns: usize, number: usize, poem: &Poem, bytes: u64, state: Task
     };
     let bytes = format!("{:>14}", counted(bytes, "byte"));
     let named = |name: &String| format!("Task {number}: {name} {bytes}  {words}");
+    let ended = poem.name.as_ref().filter(|_| !words.is_empty());
     let forms = [
         Some(named(&poem.label)),
         poem.name.as_ref().map(named),
         Some(format!("Task {number}: {bytes}  {words}")),
+        ended.map(|name| format!("Task {number}: {name} {words}")),
         Some(short),
     ];
     let forms = forms.iter().flatten();
@@ -313,6 +336,18 @@ mod tests {
                 "{columns}: {line}"
             );
         }
+    }
+
+    #[test]
+    fn the_bytes_of_poems_with_names_of_different_lengths_are_in_one_column() {
+        let poem = |name: &str| Poem {
+            label: format!("h:1 {name}"),
+            name: Some(name.to_owned()),
+        };
+        let mut poems = [poem("moon"), poem("灯籠"), poem("a")];
+        align(&mut poems);
+        let labels = poems.each_ref().map(|poem| poem.label.as_str());
+        assert_eq!(labels, ["h:1 moon", "h:1 灯籠", "h:1 a   "]);
     }
 
     #[test]
