@@ -6,6 +6,7 @@ use std::rc::Rc;
 use poetry::event::{Interest, Scene};
 use poetry::{CloseReason, Kind, Refusal};
 
+use crate::log;
 use crate::protocol::Lost;
 use crate::reactor::Transport;
 use crate::server_state::ServerState;
@@ -147,9 +148,11 @@ impl Drop for ConnectionGuard {
                 task: self.task,
                 ..self.state.scene()
             };
-            self.state
-                .reporter
-                .report(scene, Kind::Closed(CloseReason::Panic));
+            // Contained: a second panic during the unwinding of the first would end the process.
+            log::contained(|| {
+                let closed = Kind::Closed(CloseReason::Panic);
+                self.state.reporter.report(scene, closed);
+            });
         }
     }
 }

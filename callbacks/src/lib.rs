@@ -25,7 +25,7 @@
 //!
 //! A function that would block returns a [`Deferred`] instead. Mistakes that Twisted finds at run time (firing twice, using
 //! the reactor from another thread) do not compile. `examples/` has the tutorial's steps, in the order of their numbers; its
-//! servers (Parts 11 and 12) are `poem_server.rs`, `transform_server.rs` and `library_server.rs`. Section 4 of SEMANTICS.md lists where our
+//! servers (Parts 11, 12 and 14) are the files `…_server.rs` and `proxy.rs`. Section 4 of SEMANTICS.md lists where our
 //! Deferreds deviate from Twisted's.
 //!
 //! | file | contents | rules |
@@ -35,6 +35,7 @@
 //! | `poem_server.rs` | [`serve_poem`] | S1, S18 |
 //! | `transform_server.rs`, `library_server.rs` | [`serve_transforms`], [`serve_library`] | S3, S4, S8 |
 //! | `netstring_server.rs` | reading requests and delivering replies, for both | S2, S5–S7, S18, S24 |
+//! | `proxy.rs`, `proxy/` | [`serve_proxy`]: clients that share one fetch, and the cache | S9 |
 //! | `deferred.rs`, `deferred/` | [`Deferred`], [`Trigger`], [`coroutine`], [`DeferredList`], locks and queues | D1–D13 |
 //! | `protocol.rs` | [`Protocol`], [`Factory`], [`Producer`]: the traits that programs implement | R9 |
 //! | `reactor.rs`, `reactor/core.rs` | [`Reactor`]; the loop: wait, update the time, call back | R1, R4, S24 |
@@ -76,6 +77,7 @@ mod netstring_server;
 mod poem_client;
 mod poem_server;
 mod protocol;
+mod proxy;
 mod reactor;
 mod server_state;
 mod serving;
@@ -97,9 +99,11 @@ pub use poem_server::{poem_factory, serve_poem, serve_poem_with};
 pub use poetry::event::{self, Unobserved};
 pub use poetry::{Counts, FetchError, FetchFailure, FramedPoem, Library, Limits, Observer, Pace};
 pub use poetry::{
-    LibraryService, Peer, Poem, PoemName, PoemService, Reporter, Role, TransformService, Via,
+    LibraryService, Peer, Poem, PoemName, PoemService, ProxyService, Reporter, Role,
+    TransformService, Via,
 };
 pub use protocol::{Address, Factory, Lost, Producer, Protocol, Side};
+pub use proxy::{proxy_factory, serve_proxy, serve_proxy_with};
 pub use reactor::{
     Accepted, Acceptor, AlreadyRunning, Inlet, MemoryPeer, MemoryReactor, NotRunning, OpenReactor,
     Phase, Port, Reactor, RemoteReactor, Transport,

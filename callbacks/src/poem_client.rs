@@ -42,8 +42,13 @@ pub fn get_poetry_with(
     peer: impl Into<Peer>,
     task: &Rc<Task>,
 ) -> Deferred<Poem> {
+    task.bound(reactor, collect_poem(reactor, &peer.into(), task))
+}
+
+/// Collects what `peer` sends until FIN, without the deadline and the end of a whole task.
+pub(crate) fn collect_poem(reactor: &Reactor, peer: &Peer, task: &Rc<Task>) -> Deferred<Poem> {
     let collects = Rc::clone(task);
-    let poem = dial(reactor, &peer.into(), task, move |trigger| {
+    dial(reactor, peer, task, move |trigger| {
         Box::new(PoetryProtocol {
             task: Rc::clone(&collects),
             trigger: Some(trigger),
@@ -51,8 +56,7 @@ pub fn get_poetry_with(
             finished: false,
             failure: None,
         })
-    });
-    task.bound(reactor, poem)
+    })
 }
 // ANCHOR_END: get_poetry
 

@@ -44,41 +44,32 @@ pub fn serve_poem_with(
 
 /// Returns the factory of the server's protocols, to serve connections that another port has accepted.
 pub fn poem_factory(service: PoemService, state: &Rc<ServerState>) -> Rc<dyn Factory> {
-    let state = Rc::clone(state);
-    // The protocols share the inner `Rc`.
-    Rc::new(Rc::new(PoemFactory { service, state }))
+    let (service, state) = (Rc::new(service), Rc::clone(state));
+    Rc::new(PoemFactory { service, state })
 }
 
 /// Builds the protocol of each connection.
 struct PoemFactory {
-    service: PoemService,
+    service: Rc<PoemService>,
     state: Rc<ServerState>,
 }
 
-impl Factory for Rc<PoemFactory> {
+impl Factory for PoemFactory {
     fn build_protocol(&self, address: &Address) -> Option<Box<dyn Protocol>> {
         let Side::Accepted { serial } = address.side else {
             return None;
         };
         let mut guard = ConnectionGuard::new(&self.state, serial);
         guard.on_requests(1);
-        Some(Box::new(PoemProtocol {
-            factory: Rc::clone(self),
-            guard,
-            began: Duration::ZERO,
-            chunk: 0,
-            sent: 0,
-            peer_finished: false,
-            linger: None,
-            reason: None,
-        }))
+        Some(Box::new(PoemProtocol::new(Rc::clone(&self.service), guard)))
     }
 }
 
-struct PoemProtocol {
-    factory: Rc<PoemFactory>,
+/// Serves the poem to one peer, whose request `guard` counts.
+pub(crate) struct PoemProtocol {
+    service: Rc<PoemService>,
     guard: ConnectionGuard,
-    /// The time of the accept, from which the time of every chunk is counted.
+    /// When the poem began, from which the time of every chunk is counted.
     began: Duration,
     chunk: usize,
     sent: usize,
@@ -90,9 +81,28 @@ struct PoemProtocol {
 
 // ANCHOR: serve_poem
 impl PoemProtocol {
+    pub(crate) fn new(service: Rc<PoemService>, guard: ConnectionGuard) -> Self {
+        Self {
+            service,
+            guard,
+            began: Duration::ZERO,
+            chunk: 0,
+            sent: 0,
+            peer_finished: false,
+            linger: None,
+            reason: None,
+        }
+    }
+
+    /// Begins the poem now.
+    pub(crate) fn begin(&mut self, transport: &Transport) {
+        self.began = transport.now();
+        self.produce(transport);
+    }
+
     /// Writes the chunks that are due, until the kernel takes no more or the next chunk is not due yet.
     fn produce(&mut self, transport: &Transport) {
-        let PoemService { poem, pace } = &self.factory.service;
+        let PoemService { poem, pace } = &*self.service;
         let poem = poem.as_bytes();
         while let Some(chunk) = pace.chunk(self.chunk, poem.len()) {
             if self.waits_until(transport, pace.due(self.chunk)) {
@@ -114,7 +124,7 @@ impl PoemProtocol {
         }
     }
 
-    /// Returns whether the time `due`, counted from the accept, has not come yet. If so, sets the timeout to it, which then
+    /// Returns whether the time `due`, counted from the poem's beginning, has not come yet. If so, sets the timeout to it, which then
     /// continues the poem.
     fn waits_until(&self, transport: &Transport, due: Duration) -> bool {
         let elapsed = transport.now().saturating_sub(self.began);
@@ -137,11 +147,10 @@ impl PoemProtocol {
 impl Protocol for PoemProtocol {
     fn connection_made(&mut self, transport: &Transport) {
         self.guard.report(transport, Kind::Accepted);
-        self.began = transport.now();
         if self.guard.state.is_shutting_down() {
             self.guard.delay_shutdown();
         }
-        self.produce(transport);
+        self.begin(transport);
     }
 
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {

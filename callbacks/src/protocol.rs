@@ -74,6 +74,11 @@ pub trait Protocol {
         let _ = transport;
     }
 
+    /// What [`Transport::wake`] asked for: something that the protocol waited for has happened.
+    fn woken(&mut self, transport: &Transport) {
+        let _ = transport;
+    }
+
     /// The peer has finished sending (FIN). By default the connection is closed.
     fn read_connection_lost(&mut self, transport: &Transport) {
         transport.lose_connection();
@@ -84,7 +89,8 @@ pub trait Protocol {
         transport.abort_connection();
     }
 
-    /// The program is shutting down: finish what is in flight, then close the connection (S21).
+    /// The program is shutting down: finish what is in flight, then close the connection (S21). Only accepted connections
+    /// get this call.
     fn shut_down(&mut self, transport: &Transport) {
         transport.lose_connection();
     }

@@ -27,7 +27,7 @@ pub use lifecycle::{AlreadyRunning, NotRunning, Phase};
 pub use memory::{MemoryPeer, MemoryReactor};
 pub use port::{Acceptor, Port};
 pub use system::Accepted;
-pub(crate) use system::SelfConnected;
+pub(crate) use system::{Group, SelfConnected};
 pub use threads::{Inlet, RemoteReactor};
 
 /// A handle to a reactor, for use in its thread. Clones are the same reactor.
@@ -50,7 +50,12 @@ impl Reactor {
     /// # Errors
     /// Fails if the system has no descriptor for it.
     pub fn open() -> io::Result<OpenReactor> {
-        let driver = Driver::System(System::new()?);
+        Self::open_in(&Group::default())
+    }
+
+    /// As [`open`](Self::open), for one of the reactors of `group`.
+    pub(crate) fn open_in(group: &Group) -> io::Result<OpenReactor> {
+        let driver = Driver::System(System::new(group)?);
         Ok(OpenReactor::of(Core::new(driver)))
     }
 
@@ -138,19 +143,26 @@ impl Reactor {
         }
     }
 
-    /// Calls [`Protocol::shut_down`](crate::Protocol::shut_down) for every connection, and gives up those being made.
+    /// Calls [`Protocol::shut_down`](crate::Protocol::shut_down) for every connection that a port accepted. Those that this
+    /// end initiated go on, since accepted ones may need them.
     pub fn shut_down_connections(&self) {
-        for transport in self.core.transports() {
+        for transport in self.accepted_connections() {
             self.core
                 .calling(transport.token(), || transport.shut_down());
         }
     }
 
-    /// Aborts every connection.
+    /// Aborts every connection that a port accepted.
     pub fn abort_connections(&self) {
-        for transport in self.core.transports() {
+        for transport in self.accepted_connections() {
             transport.abort_connection();
         }
+    }
+
+    fn accepted_connections(&self) -> Vec<Transport> {
+        let mut transports = self.core.transports();
+        transports.retain(Transport::is_accepted);
+        transports
     }
 
     /// Returns the number of connections, including those being made.

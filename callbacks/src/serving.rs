@@ -1,6 +1,7 @@
 //! Servers behind the contract: one reactor for each thread, the first of which accepts, and a shutdown that waits for
 //! what is in flight (S21).
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -17,7 +18,8 @@ use crate::library_server::library_factory;
 use crate::log;
 use crate::poem_server::poem_factory;
 use crate::protocol::Factory;
-use crate::reactor::{Accepted, Inlet, Phase, Port, Reactor, RemoteReactor};
+use crate::proxy::{self, asking_factory, fetching_factory};
+use crate::reactor::{Accepted, Group, Inlet, Phase, Port, Reactor, RemoteReactor};
 use crate::server_state::ServerState;
 use crate::transform_server::transform_factory;
 
@@ -30,9 +32,6 @@ pub(crate) fn serve(
 ) -> io::Result<Box<dyn Server>> {
     let address = listener.local_addr()?;
     let role = service.role();
-    if matches!(service, Service::Proxy(_)) {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
     let plan = Plan {
         service,
         limits: options.limits.clone(),
@@ -40,6 +39,8 @@ pub(crate) fn serve(
         connection_limit: ConnectionLimit::new(options.limits.connections_max),
         grace: Arc::new(AtomicU64::new(0)),
         address,
+        group: Group::default(),
+        proxy: Arc::default(),
     };
     let mut server = RunningServer {
         address,
@@ -71,6 +72,9 @@ struct Plan {
     /// The grace of the shutdown in milliseconds, written before the reactors are stopped.
     grace: Arc<AtomicU64>,
     address: SocketAddr,
+    /// What its reactors share.
+    group: Group,
+    proxy: Arc<proxy::Shared>,
 }
 
 /// Where a worker's connections come from.
@@ -124,7 +128,7 @@ fn run_reactor(
     counters: Arc<Counters>,
     ready: &mpsc::Sender<Started>,
 ) -> (u64, u64) {
-    let reactor = match Reactor::open() {
+    let reactor = match Reactor::open_in(&plan.group) {
         Ok(reactor) => reactor,
         Err(error) => {
             drop(ready.send(Err(error)));
@@ -144,8 +148,10 @@ fn run_reactor(
         Service::Poem(service) => poem_factory(service, &state),
         Service::Transform(service) => transform_factory(service, &state),
         Service::Library(service) => library_factory(service, &state),
-        // Rejected before the thread was started.
-        Service::Proxy(_) => return (0, 0),
+        Service::Proxy(service) if worker == 0 => {
+            fetching_factory(&reactor, service, &state, &plan.proxy)
+        }
+        Service::Proxy(service) => asking_factory(&reactor, service, &state, &plan.proxy),
     };
     let started = prepare(&reactor, &state, factory, job, plan.grace);
     let failed = started.is_err();
@@ -209,13 +215,51 @@ fn shut_down_with(
     let (context, state) = (reactor.clone(), Rc::clone(state));
     reactor.add_system_event_trigger(Phase::Before, move || {
         port.iter().for_each(Port::stop_listening);
-        for helper in &helpers {
-            // Queued behind every connection dealt to the helper. It fails if the helper has ended.
-            let _ = helper.call_from_thread(stop);
-        }
+        let helpers_ended = stop_helpers(&context, &helpers);
         let grace = Duration::from_millis(grace.load(Ordering::SeqCst));
-        state.shut_down(&context, grace)
+        let all_ended = state.shut_down(&context, grace);
+        all_ended.add_callback(|()| helpers_ended)
     });
+}
+
+/// Stops the helpers. Fires when all have ended, because until then they may need this reactor: a proxy fetches here.
+fn stop_helpers(reactor: &Reactor, helpers: &[RemoteReactor]) -> Deferred<()> {
+    if helpers.is_empty() {
+        return Deferred::succeed(());
+    }
+    let (trigger, all_ended) = Deferred::new();
+    let all = Cell::new(Some(trigger));
+    let running = Cell::new(helpers.len());
+    let ended = reactor.inlet(move |_, ()| {
+        running.set(running.get() - 1);
+        if running.get() == 0
+            && let Some(all) = all.take()
+        {
+            all.callback(());
+        }
+    });
+    for helper in helpers {
+        let ending = Ending(ended.clone());
+        // Queued behind every connection dealt to the helper. It fails, and drops `ending`, if the helper has ended.
+        let _ = helper.call_from_thread(move |reactor| {
+            reactor.add_system_event_trigger(Phase::After, move || {
+                drop(ending);
+                Deferred::succeed(())
+            });
+            stop(reactor);
+        });
+    }
+    all_ended
+}
+
+/// Says that a helper has ended when it is dropped, in whatever way the helper ends.
+struct Ending(Inlet<()>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // It fails if the first reactor has ended.
+        let _ = self.0.send(());
+    }
 }
 
 impl ServerState {

@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 use super::Core;
 use super::system::{Ready, Socket};
-use crate::log;
-use crate::protocol::{Factory, Lost, Producer, Protocol};
+use crate::protocol::{Factory, Producer, Protocol};
 
 mod api;
+mod closing;
 mod connecting;
 mod receiving;
 mod sending;
@@ -38,6 +38,8 @@ struct Connection {
     /// When the core next checks `deadline`: never later than it, often earlier, so that moving a deadline is one store.
     next_check: Cell<u64>,
     peer: PeerAddress,
+    /// Whether a port accepted it; else this end initiated it.
+    accepted: bool,
     phase: Cell<Phase>,
     input: Cell<Input>,
     /// Whether the protocol has paused reading.
@@ -53,6 +55,10 @@ struct Connection {
     in_call: Cell<bool>,
     /// Whether the connection waits for its turn in the next round.
     queued: Cell<bool>,
+    /// Whether FIN was sent, so that everything written had been taken.
+    fin_sent: Cell<bool>,
+    /// Whether `woken` must be called in the next turn.
+    woken: Cell<bool>,
     /// Whether `shut_down` must be called once the current call has returned.
     shutdown_due: Cell<bool>,
 }
@@ -122,6 +128,7 @@ impl Transport {
             deadline: Cell::new(NEVER),
             next_check: Cell::new(NEVER),
             peer,
+            accepted: phase == Phase::Open,
             phase: Cell::new(phase),
             input: Cell::new(Input::Drained),
             paused: Cell::new(false),
@@ -131,6 +138,8 @@ impl Transport {
             made_progress: Cell::new(false),
             in_call: Cell::new(false),
             queued: Cell::new(false),
+            fin_sent: Cell::new(false),
+            woken: Cell::new(false),
             shutdown_due: Cell::new(false),
         }))
     }
@@ -183,6 +192,9 @@ impl Transport {
     /// This connection's turn in a round.
     pub(super) fn take_turn(&self, buffer: &mut [u8]) {
         self.0.queued.set(false);
+        if self.0.woken.take() {
+            self.call(|protocol, transport| protocol.woken(transport));
+        }
         if self.0.keeps_bytes.get() {
             self.handle_kept();
         } else if self.0.input.get() != Input::Drained {
@@ -193,27 +205,12 @@ impl Transport {
 
     /// Calls the protocol's `shut_down` (S21), after the current call if one runs.
     pub(super) fn shut_down(&self) {
-        if self.phase() == Phase::Connecting {
-            self.abort_connection();
-        } else if self.0.in_call.get() {
+        if self.0.in_call.get() {
             self.0.shutdown_due.set(true);
         } else {
             self.call(|protocol, transport| protocol.shut_down(transport));
             self.finish_up();
         }
-    }
-
-    /// Closes the connection after its protocol has panicked and is gone.
-    pub(super) fn give_up(&self) {
-        self.0.in_call.set(false);
-        self.close(Lost::Aborted);
-    }
-
-    #[cold]
-    fn break_down(&self, error: io::Error) {
-        self.with_extra(|extra| extra.error = Some(error));
-        self.advance_to(Phase::Aborted);
-        self.request_turn();
     }
 
     /// Calls the protocol, which is taken out meanwhile: no other call reaches it before this one returns.
@@ -226,52 +223,6 @@ impl Transport {
         call(&mut *protocol, self);
         self.0.in_call.set(false);
         self.0.protocol.set(Some(protocol));
-    }
-
-    /// Closes, sends FIN or shuts down, if the calls before have requested it.
-    #[inline]
-    fn finish_up(&self) {
-        if self.phase() != Phase::Open || self.0.shutdown_due.get() {
-            self.finish_phase();
-        }
-    }
-
-    fn finish_phase(&self) {
-        if self.0.shutdown_due.take() {
-            return self.shut_down();
-        }
-        match self.phase() {
-            Phase::Aborted => {
-                let error = self.with_extra(|extra| extra.error.take());
-                self.close(error.map_or(Lost::Aborted, Lost::Broken));
-            }
-            Phase::FinPending | Phase::Losing if self.is_blocked() => {}
-            Phase::Losing => self.close(Lost::Done),
-            Phase::FinPending => {
-                self.advance_to(Phase::FinSent);
-                self.send_fin();
-            }
-            Phase::Connecting | Phase::Open | Phase::FinSent | Phase::Closed => {}
-        }
-    }
-
-    /// Closes the socket, then calls the protocol for the last time.
-    pub(super) fn close(&self, lost: Lost) {
-        if self.phase() == Phase::Closed {
-            return;
-        }
-        self.advance_to(Phase::Closed);
-        let removed = self.0.core.connections.borrow_mut().remove(self.0.token);
-        drop(removed);
-        drop(self.0.socket.take());
-        let extra = self.0.extra.take();
-        self.0.core.clean_up_timeouts();
-        if let Some(producer) = extra.and_then(|extra| extra.producer) {
-            log::contained(|| producer.stop_producing());
-        }
-        if let Some(mut protocol) = self.0.protocol.take() {
-            protocol.connection_lost(self, lost);
-        }
     }
 
     /// Asks for a turn in the next round, unless a call runs: [`finish_up`](Self::finish_up) follows that.
@@ -321,6 +272,11 @@ impl Transport {
     #[inline]
     pub(super) fn token(&self) -> usize {
         self.0.token
+    }
+
+    /// Whether a port accepted this connection.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.0.accepted
     }
 }
 

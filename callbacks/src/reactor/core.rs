@@ -18,7 +18,7 @@ use super::port::Ports;
 use super::system::{Driver, EVENTS_MAX, Ready, Socket, WAKE};
 use super::threads::{Inlets, Mailbox};
 use crate::log::{self, Trouble};
-use crate::protocol::{Address, Factory, Lost};
+use crate::protocol::{Address, Factory};
 use crate::timers::Clock;
 
 /// The state that all handles share.
@@ -146,7 +146,7 @@ impl Core {
     fn close_connections(&self) {
         while self.connections.borrow().len() > 0 {
             for transport in self.transports() {
-                self.calling(transport.token(), || transport.close(Lost::Aborted));
+                self.calling(transport.token(), || transport.end());
             }
         }
     }

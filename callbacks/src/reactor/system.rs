@@ -70,6 +70,17 @@ impl Socket {
         }
     }
 
+    /// Makes the coming close a reset.
+    pub(super) fn reset_on_close(&self) {
+        match self {
+            // It fails only on a socket that is broken already.
+            Self::Tcp(stream) => {
+                drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)))
+            }
+            Self::Memory(end) => end.reset_on_close(),
+        }
+    }
+
     pub(super) fn local(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.local_addr(),
@@ -87,7 +98,7 @@ impl Socket {
                 match stream.peer_addr() {
                     Ok(peer) if is_same_end(stream.local_addr()?, peer) => {
                         // Reset on close, because TIME_WAIT would keep a server from this port for a minute.
-                        let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+                        self.reset_on_close();
                         Err(io::Error::other(SelfConnected))
                     }
                     Ok(_) => stream.set_nodelay(true).map(|()| true),
@@ -170,14 +181,28 @@ pub(super) struct System {
     origin: Instant,
 }
 
+/// What the reactors of one program share: the origin of their clocks, so that each can read the others' times.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    origin: Instant,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+}
+
 impl System {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(group: &Group) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), Token(WAKE))?);
         Ok(Self {
             poll: RefCell::new((poll, Events::with_capacity(EVENTS_MAX))),
             waker,
-            origin: Instant::now(),
+            origin: group.origin,
         })
     }
 }
@@ -226,7 +251,7 @@ impl Driver {
         }
     }
 
-    /// Returns a function that reads the time since the reactor was created, without the reactor.
+    /// Returns a function that reads the time since the group's origin, without the reactor.
     pub(super) fn clock(&self) -> Box<dyn Fn() -> Duration> {
         match self {
             Self::System(system) => {
@@ -240,7 +265,7 @@ impl Driver {
         }
     }
 
-    /// Returns the time since the reactor was created.
+    /// Returns the time since the group's origin.
     pub(super) fn now(&self) -> Duration {
         match self {
             Self::System(system) => system.origin.elapsed(),

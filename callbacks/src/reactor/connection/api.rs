@@ -107,7 +107,9 @@ impl Transport {
         }
     }
 
-    /// Closes the connection and drops what was not taken (R9).
+    /// Closes the connection and drops what was not taken (R9). The peer sees a reset, so that it cannot take a part of what
+    /// it is owed for the whole; only after [`lose_write_connection`](Self::lose_write_connection) has sent FIN is the close a
+    /// plain one.
     ///
     /// ```
     /// use callbacks::{Address, Factory, MemoryReactor, Protocol, Transport};
@@ -143,10 +145,59 @@ impl Transport {
     /// }
     /// assert_eq!(loses.received(), b"ahoy");
     /// assert_eq!(aborts.received(), b"ah");
+    /// assert!(aborts.is_reset() && !loses.is_reset());
     /// ```
     pub fn abort_connection(&self) {
         self.advance_to(Phase::Aborted);
         self.request_turn();
+    }
+
+    /// Calls [`woken`](crate::Protocol::woken) in this connection's next turn. A Deferred's callback uses this when the
+    /// connection waits for its result: there the protocol itself is out of reach.
+    ///
+    /// ```
+    /// use callbacks::{Address, Deferred, Factory, MemoryReactor, Protocol, Transport};
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// /// Waits for a poem and sends it.
+    /// struct Waits(Option<Deferred<&'static str>>);
+    ///
+    /// impl Protocol for Waits {
+    ///     fn connection_made(&mut self, transport: &Transport) {
+    ///         let waiting = transport.clone();
+    ///         self.0.as_ref().unwrap().also(move |poem| {
+    ///             waiting.wake();
+    ///             poem
+    ///         });
+    ///     }
+    ///
+    ///     fn woken(&mut self, transport: &Transport) {
+    ///         let poem = self.0.take().unwrap().take_result().unwrap();
+    ///         transport.write(poem.unwrap().as_bytes());
+    ///         transport.lose_connection();
+    ///     }
+    ///
+    ///     fn data_received(&mut self, _: &Transport, _: &[u8]) {}
+    /// }
+    ///
+    /// struct WaitsFactory(Cell<Option<Deferred<&'static str>>>);
+    ///
+    /// impl Factory for WaitsFactory {
+    ///     fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
+    ///         Some(Box::new(Waits(self.0.take())))
+    ///     }
+    /// }
+    ///
+    /// let (trigger, poem) = Deferred::new();
+    /// let reactor = MemoryReactor::new();
+    /// let peer = reactor.accept(&(Rc::new(WaitsFactory(Cell::new(Some(poem)))) as Rc<dyn Factory>));
+    /// trigger.callback("Ahoy");
+    /// reactor.settle();
+    /// assert_eq!(peer.received(), b"Ahoy");
+    /// ```
+    pub fn wake(&self) {
+        self.0.woken.set(true);
+        self.queue();
     }
 
     /// Pauses `producer` while more than 64 KiB are unsent, resumes it when all of it is sent, and stops it when the

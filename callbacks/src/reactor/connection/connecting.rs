@@ -68,7 +68,7 @@ impl Transport {
         if self.phase() == Phase::Connecting {
             self.fail_to_connect(io::ErrorKind::ConnectionAborted.into());
         } else {
-            self.close(Lost::Aborted);
+            self.end();
         }
     }
 

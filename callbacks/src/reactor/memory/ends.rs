@@ -31,6 +31,7 @@ struct State {
     room: Cell<usize>,
     /// Whether the reactor's end has sent FIN.
     finished: Cell<bool>,
+    reset: Cell<bool>,
     closed: Cell<bool>,
 }
 
@@ -68,6 +69,7 @@ impl End {
             to_peer: RefCell::default(),
             room: Cell::new(usize::MAX),
             finished: Cell::default(),
+            reset: Cell::default(),
             closed: Cell::default(),
         });
         let peer = MemoryPeer {
@@ -120,6 +122,10 @@ impl End {
 
     pub(in crate::reactor) fn finish(&self) {
         self.state.finished.set(true);
+    }
+
+    pub(in crate::reactor) fn reset_on_close(&self) {
+        self.state.reset.set(true);
     }
 
     pub(in crate::reactor) fn local(&self) -> SocketAddr {
@@ -211,7 +217,12 @@ impl MemoryPeer {
 
     /// Returns whether FIN follows the bytes received.
     pub fn sees_fin(&self) -> bool {
-        self.state.finished.get() || self.state.closed.get()
+        self.state.finished.get() || (self.state.closed.get() && !self.state.reset.get())
+    }
+
+    /// Returns whether the reactor has reset the connection.
+    pub fn is_reset(&self) -> bool {
+        self.state.reset.get() && self.state.closed.get()
     }
 
     /// Returns whether the reactor's socket is closed.
