@@ -60,6 +60,16 @@ impl Connection {
         Ok(Self { stream })
     }
 
+    /// Changes how long it waits for the peer; the default is [`WAIT_MAX`].
+    ///
+    /// # Errors
+    /// The system returned an error.
+    pub fn set_patience(&self, patience: Duration) -> Check {
+        let reads = self.stream.set_read_timeout(Some(patience));
+        let set = reads.and_then(|()| self.stream.set_write_timeout(Some(patience)));
+        set.during("setting a timeout")
+    }
+
     /// Returns the local address.
     ///
     /// # Errors

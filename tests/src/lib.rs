@@ -16,6 +16,7 @@
 //! | [`fake_servers`] | hostile and slow servers, and well-behaved ones for comparison |
 //! | [`journal`] | the subject's events, recorded in order |
 //! | [`namespace`] | a network namespace for one case (Linux) |
+//! | [`faults`] | fault cases: a command, its peers and the system, seen from outside |
 //! | [`interop`] | one subject's client against another's servers |
 //! | [`coverage`] | which rules were tested for which subject |
 //! | [`mod@failure`] | failures, and comparisons with clear messages |
@@ -28,6 +29,7 @@ pub mod coverage;
 mod exchanges;
 pub mod failure;
 pub mod fake_servers;
+pub mod faults;
 pub mod fetching;
 pub mod interop;
 pub mod journal;

@@ -122,7 +122,7 @@ fn seconds(time: Duration) -> String {
     time.as_secs_f64().to_string()
 }
 
-fn mode(service: &Service, folder: &Folder) -> Check<Vec<String>> {
+pub(crate) fn mode(service: &Service, folder: &Folder) -> Check<Vec<String>> {
     let mut words = Vec::new();
     match service {
         Service::Poem(poem) => {
@@ -178,7 +178,7 @@ fn poem_file(service: &Service, folder: &Folder) -> Check<String> {
 
 /// Returns the options for the limits of a server of this `role` that differ from the defaults. No option sets the limits of
 /// a lingering close.
-fn limits(role: EventRole, limits: &Limits) -> Check<Vec<String>> {
+pub(crate) fn limits(role: EventRole, limits: &Limits) -> Check<Vec<String>> {
     let defaults = Limits::default();
     let lingers = |limits: &Limits| (limits.linger_timeout, limits.linger_bytes_max);
     if lingers(limits) != lingers(&defaults) {
@@ -233,7 +233,7 @@ fn free_port() -> Check<u16> {
 }
 
 /// Waits until the command accepts at `address`. This costs it one connection.
-fn wait_until_accepting(address: SocketAddr) -> Check<SocketAddr> {
+pub(crate) fn wait_until_accepting(address: SocketAddr) -> Check<SocketAddr> {
     let deadline = Instant::now() + WAIT_MAX;
     loop {
         match TcpStream::connect(address) {

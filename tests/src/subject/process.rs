@@ -133,7 +133,7 @@ impl Drop for Process {
 }
 
 /// Parses one line of JSON: the counts, or an object that has them under `counters`.
-fn parse_counts(line: &str) -> Check<Counts> {
+pub(crate) fn parse_counts(line: &str) -> Check<Counts> {
     let mut value: serde_json::Value = serde_json::from_str(line).during("parsing the counts")?;
     if let Some(inner) = value.get_mut("counters") {
         value = inner.take();

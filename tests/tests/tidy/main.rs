@@ -23,6 +23,7 @@ const DOCUMENTS: &[&str] = &[
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "FAULTS.md",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "MEASURING.md",

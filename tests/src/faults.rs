@@ -1,0 +1,191 @@
+//! Fault cases: what a program does when its peers, the network or the system fail, seen from outside its process.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`program`] | the program under test: a command for its servers, and one for its client |
+//! | [`launch`], [`daemon`] | starting a server within limits and with broken streams; the running server |
+//! | [`fetch`] | a running client |
+//! | [`guest`] | a client of any of the servers, whose connection lasts |
+//! | [`process`] | what the system says about a process: memory, processor time, descriptors |
+//! | [`observed`] | what a case observed, in words |
+//! | [`page`] | the page FAULTS.md, written from what was observed |
+
+pub mod cases;
+pub mod daemon;
+pub mod fetch;
+pub mod guest;
+pub mod launch;
+pub mod observed;
+pub mod page;
+pub mod process;
+pub mod program;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use daemon::Daemon;
+pub use launch::{Content, Launch, Output};
+pub use observed::Observed;
+pub use program::Program;
+
+use crate::case::{Verdict, verdict};
+use crate::failure::Check;
+
+/// The program that a fault hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultRole {
+    /// Serves one poem.
+    PoemServer,
+    /// Answers transform requests.
+    TransformServer,
+    /// Serves poems by name.
+    LibraryServer,
+    /// Serves the cached poem of another server.
+    Proxy,
+    /// Fetches poems, and has them transformed.
+    Client,
+}
+
+impl FaultRole {
+    /// Every role.
+    pub const ALL: [Self; 5] = [
+        Self::PoemServer,
+        Self::TransformServer,
+        Self::LibraryServer,
+        Self::Proxy,
+        Self::Client,
+    ];
+
+    /// The role in words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PoemServer => "poem server",
+            Self::TransformServer => "transform server",
+            Self::LibraryServer => "library server",
+            Self::Proxy => "proxy",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// Why a case does not always run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It takes long, or much memory.
+    Long,
+    /// It needs root.
+    Root,
+    /// It needs Linux.
+    Linux,
+}
+
+/// A fault, and what a program must do about it.
+#[derive(Debug, Clone, Copy)]
+pub struct FaultCase {
+    /// What the program does, in snake case.
+    pub name: &'static str,
+    /// The fault: the title of its rows on the page.
+    pub fault: &'static str,
+    /// The program.
+    pub role: FaultRole,
+    /// The rules of SEMANTICS.md that it tests.
+    pub rules: &'static [&'static str],
+    /// Why it does not always run.
+    pub marks: &'static [Mark],
+    /// Tests the program of the context.
+    pub run: fn(&FaultContext) -> Check<Observed>,
+}
+
+/// Declares the cases of one fault, each by the name of its function: `is_served [S17] for [Proxy Client] marks [Long]`.
+macro_rules! fault_cases {
+    ($fault:literal: $($name:ident [$($rule:ident)*] for [$($role:ident)*] $(marks [$($mark:ident)*])?,)*) => {
+        pub(super) fn cases() -> Vec<$crate::faults::FaultCase> {
+            let mut cases = Vec::new();
+            $(
+                for role in [$($crate::faults::FaultRole::$role),*] {
+                    cases.push($crate::faults::FaultCase {
+                        name: stringify!($name),
+                        fault: $fault,
+                        role,
+                        rules: &[$(stringify!($rule)),*],
+                        marks: &[$($($crate::faults::Mark::$mark),*)?],
+                        run: $name,
+                    });
+                }
+            )*
+            cases
+        }
+    };
+}
+pub(crate) use fault_cases;
+
+impl FaultCase {
+    /// The case's full name: `poem_server::is_served`.
+    pub fn path(&self) -> String {
+        format!("{}::{}", self.role.name().replace(' ', "_"), self.name)
+    }
+
+    /// Returns what the case needs besides its program and is not there. Cases marked `Long` or `Root` need to be asked for.
+    pub fn lacks(&self, asked_for: bool) -> Option<&'static str> {
+        let lacking = |mark: &Mark| match mark {
+            Mark::Long if !asked_for => Some("QUATRAIN_FAULTS=all: it takes long"),
+            Mark::Root if !asked_for => Some("QUATRAIN_FAULTS=all, and root"),
+            Mark::Root if !nix::unistd::geteuid().is_root() => Some("root"),
+            Mark::Linux | Mark::Root if !cfg!(target_os = "linux") => Some("Linux"),
+            _ => None,
+        };
+        self.marks.iter().find_map(lacking)
+    }
+
+    /// Runs the case against `program`, and returns what was observed, if it passed.
+    pub fn test(self, program: &Arc<Program>) -> (Verdict, Option<Observed>) {
+        let context = FaultContext {
+            program: Arc::clone(program),
+            role: self.role,
+        };
+        let seen = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&seen);
+        let verdict = verdict(self.rules, 0, move || {
+            let observed = (self.run)(&context)?;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(observed);
+            Ok(())
+        });
+        let observed = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        (verdict, observed)
+    }
+}
+
+/// The context of one run of one case.
+#[derive(Clone)]
+pub struct FaultContext {
+    program: Arc<Program>,
+    role: FaultRole,
+}
+
+impl FaultContext {
+    /// Returns the role under test.
+    pub fn role(&self) -> FaultRole {
+        self.role
+    }
+
+    /// Returns the program under test.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// Prepares a server of the role under test.
+    pub fn server(&self, content: Content) -> Launch {
+        Launch::new(Arc::clone(&self.program), self.role, content)
+    }
+
+    /// Prepares a fetch by the program's client.
+    pub fn fetch(&self) -> fetch::Fetch {
+        fetch::Fetch::new(Arc::clone(&self.program))
+    }
+}
+
+impl fmt::Debug for FaultContext {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} as {}", self.program.name(), self.role.name())
+    }
+}
