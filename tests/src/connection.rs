@@ -22,7 +22,7 @@ pub enum End {
 /// The suite's end of a connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    pub(crate) stream: TcpStream,
 }
 
 impl Connection {
@@ -58,16 +58,6 @@ impl Connection {
         stream.set_read_timeout(Some(WAIT_MAX))?;
         stream.set_write_timeout(Some(WAIT_MAX))?;
         Ok(Self { stream })
-    }
-
-    /// Changes how long it waits for the peer; the default is [`WAIT_MAX`].
-    ///
-    /// # Errors
-    /// The system returned an error.
-    pub fn set_patience(&self, patience: Duration) -> Check {
-        let reads = self.stream.set_read_timeout(Some(patience));
-        let set = reads.and_then(|()| self.stream.set_write_timeout(Some(patience)));
-        set.during("setting a timeout")
     }
 
     /// Returns the local address.

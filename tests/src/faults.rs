@@ -3,30 +3,36 @@
 //! | module | contents |
 //! |---|---|
 //! | [`program`] | the program under test: a command for its servers, and one for its client |
-//! | [`launch`], [`daemon`] | starting a server within limits and with broken streams; the running server |
+//! | [`launch`], [`spawn`], [`daemon`] | starting a server within limits and with broken streams; the running server |
 //! | [`fetch`] | a running client |
-//! | [`guest`] | a client of any of the servers, whose connection lasts |
+//! | [`clients`] | raw connections to it, and what they ask and are answered |
+//! | [`guest`], [`in_flight`] | clients of any of the servers: their connections last, or have something in flight |
 //! | [`process`] | what the system says about a process: memory, processor time, descriptors |
 //! | [`observed`] | what a case observed, in words |
 //! | [`page`] | the page FAULTS.md, written from what was observed |
 
 pub mod cases;
+pub mod clients;
 pub mod daemon;
 pub mod fetch;
 pub mod guest;
+pub mod in_flight;
 pub mod launch;
+mod lines;
 pub mod observed;
 pub mod page;
 pub mod process;
 pub mod program;
+pub mod spawn;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use daemon::Daemon;
-pub use launch::{Content, Launch, Output};
+pub use launch::{Content, Launch};
 pub use observed::Observed;
 pub use program::Program;
+pub use spawn::Output;
 
 use crate::case::{Verdict, verdict};
 use crate::failure::Check;
@@ -77,6 +83,8 @@ pub enum Mark {
     Root,
     /// It needs Linux.
     Linux,
+    /// It takes much memory or many descriptors: such cases run one after another.
+    Alone,
 }
 
 /// A fault, and what a program must do about it.
@@ -139,6 +147,10 @@ impl FaultCase {
 
     /// Runs the case against `program`, and returns what was observed, if it passed.
     pub fn test(self, program: &Arc<Program>) -> (Verdict, Option<Observed>) {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let lock = || ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        // The wait for the lock does not count towards the case's time.
+        let _one = self.marks.contains(&Mark::Alone).then(lock);
         let context = FaultContext {
             program: Arc::clone(program),
             role: self.role,

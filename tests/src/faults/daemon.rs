@@ -1,29 +1,28 @@
 //! A running server: its address, its clients, its counts, its log and its end. Dropping it kills it.
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ExitStatus};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use poetry::Counts;
 
-use super::launch::{Launch, NAME, Pipes};
-use super::{FaultRole, guest::Guest, process};
-use crate::connection::{Connection, End};
+use super::launch::Launch;
+use super::lines::Lines;
+use super::spawn::Pipes;
+use super::{FaultRole, process};
 use crate::failure::{Check, During, Failure, ensure, equal};
 use crate::fake_servers::FakeServer;
 use crate::subject::process::{Folder, POLL_INTERVAL, parse_counts};
-use crate::wire::{netstring, request};
 
 /// The exit status of a program that does not know its options.
 const UNUSABLE: i32 = 2;
 
 /// A running server.
 pub struct Daemon {
-    role: FaultRole,
+    pub(super) role: FaultRole,
     child: Mutex<Child>,
     id: u32,
     address: SocketAddr,
@@ -82,22 +81,25 @@ impl Daemon {
         if let Some(address) = address {
             return Ok(address);
         }
+        Err(self.not_started(&format!("{found:?}")))
+    }
+
+    /// Returns why it did not start. It lacks a feature if it does not know its options.
+    fn not_started(&self, seen: &str) -> Failure {
         let log = self.log();
         let first = log.lines().next().unwrap_or_default();
-        match self.ended()?.and_then(|status| status.code()) {
-            Some(UNUSABLE) => Err(Failure::Needs(format!("such a server: {first}"))),
-            _ => Err(Failure::Broken(format!(
-                "the server did not start: {found:?}, {first}"
-            ))),
+        match self.ended().ok().flatten().and_then(|status| status.code()) {
+            Some(UNUSABLE) => Failure::Needs(format!("such a server: {first}")),
+            _ => Failure::Broken(format!("the server did not start: {seen}, {first}")),
         }
     }
 
     fn wait_until_accepting(&self) -> Check {
         let deadline = Instant::now() + self.patience;
         while std::net::TcpStream::connect(self.address).is_err() {
-            ensure(Instant::now() < deadline, || {
-                "the server does not accept connections".to_owned()
-            })?;
+            if self.ended()?.is_some() || Instant::now() > deadline {
+                return Err(self.not_started("it does not accept connections"));
+            }
             thread::sleep(POLL_INTERVAL);
         }
         Ok(())
@@ -126,66 +128,6 @@ impl Daemon {
     /// Returns the path of a file in the folder of its files, such as that of a library.
     pub fn file(&self, name: &str) -> String {
         self.folder.file(name)
-    }
-
-    /// Connects to it.
-    ///
-    /// # Errors
-    /// It does not accept.
-    pub fn connect(&self) -> Check<Connection> {
-        let connection = Connection::open(self.address)?;
-        connection.set_patience(self.patience)?;
-        Ok(connection)
-    }
-
-    /// Connects with a receive buffer of about `bytes`.
-    ///
-    /// # Errors
-    /// It does not accept.
-    pub fn connect_narrow(&self, bytes: usize) -> Check<Connection> {
-        let connection = Connection::open_narrow(self.address, bytes)?;
-        connection.set_patience(self.patience)?;
-        Ok(connection)
-    }
-
-    /// Connects as a client whose connection lasts.
-    ///
-    /// # Errors
-    /// It does not accept.
-    pub fn guest(&self) -> Check<Guest> {
-        Guest::connect(self, self.role)
-    }
-
-    /// Returns what a client sends for one reply; nothing for servers that are not asked.
-    pub fn question(&self) -> Vec<u8> {
-        match self.role {
-            FaultRole::TransformServer => request("shout", "ahoy"),
-            FaultRole::LibraryServer => netstring(NAME),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Returns what the server sends for one [`question`](Self::question).
-    pub fn answer(&self) -> Vec<u8> {
-        match self.role {
-            FaultRole::TransformServer => netstring("AHOY"),
-            FaultRole::LibraryServer => netstring(&self.poem),
-            _ => self.poem.clone().into_bytes(),
-        }
-    }
-
-    /// Expects that a new client is served, to its end.
-    ///
-    /// # Errors
-    /// It is not.
-    pub fn serves(&self) -> Check {
-        let mut client = self.connect()?;
-        if !self.question().is_empty() {
-            client.send(&self.question())?;
-            client.half_close()?;
-        }
-        let last = client.expect_last("the answer to a new client", &self.answer());
-        last.map_err(|failure| Failure::Broken(format!("a new client is not served: {failure}")))
     }
 
     /// Returns its counts, or `None` if the program has no counters.
@@ -341,86 +283,4 @@ impl Drop for Daemon {
         let _ = child.kill();
         let _ = child.wait();
     }
-}
-
-/// Receives every connection to its end; returns the ends.
-///
-/// # Errors
-/// One does not end.
-pub fn ends(connections: &mut [Connection]) -> Check<Vec<End>> {
-    let end = |connection: &mut Connection| Ok(connection.receive_to_end()?.1);
-    connections.iter_mut().map(end).collect()
-}
-
-/// A stream of text that a thread reads as it arrives.
-pub(super) struct Lines(Arc<(Mutex<Text>, Condvar)>);
-
-#[derive(Default)]
-struct Text {
-    text: String,
-    ended: bool,
-}
-
-impl Lines {
-    pub(super) fn of(stream: impl Read + Send + 'static) -> Self {
-        let shared = Arc::new((Mutex::new(Text::default()), Condvar::new()));
-        let own = Arc::clone(&shared);
-        thread::spawn(move || {
-            let mut stream = BufReader::new(stream);
-            let mut line = Vec::new();
-            while matches!(stream.read_until(b'\n', &mut line), Ok(read) if read > 0) {
-                let line = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
-                locked(&own).text.push_str(&line);
-                own.1.notify_all();
-            }
-            locked(&own).ended = true;
-            own.1.notify_all();
-        });
-        Self(shared)
-    }
-
-    /// Returns what has arrived so far.
-    pub(super) fn text(&self) -> String {
-        locked(&self.0).text.clone()
-    }
-
-    /// Waits for the end of the stream; returns all of it.
-    pub(super) fn all(&self, patience: Duration) -> Check<String> {
-        self.wait(patience, |text| text.ended.then(|| text.text.clone()))
-            .ok_or_else(|| Failure::broken("the output does not end"))
-    }
-
-    /// Waits for a complete line that contains `words`.
-    pub(super) fn wait_for(&self, words: &str, patience: Duration) -> Check<String> {
-        let find = |text: &Text| {
-            let whole = text.text.rfind('\n').map_or("", |end| &text.text[..end]);
-            let found = whole.lines().find(|line| line.contains(words));
-            found
-                .map(|line| Some(line.to_owned()))
-                .or(text.ended.then_some(None))
-        };
-        self.wait(patience, find)
-            .flatten()
-            .ok_or_else(|| Failure::Broken(format!("no line with '{words}'")))
-    }
-
-    fn wait<T>(&self, patience: Duration, find: impl Fn(&Text) -> Option<T>) -> Option<T> {
-        let deadline = Instant::now() + patience;
-        let mut text = locked(&self.0);
-        loop {
-            if let Some(found) = find(&text) {
-                return Some(found);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            let waited = self.0.1.wait_timeout(text, left);
-            text = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
-fn locked(shared: &(Mutex<Text>, Condvar)) -> MutexGuard<'_, Text> {
-    shared.0.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::launch::{Output, Pipes, spawn};
-use super::{Program, daemon::Lines, process};
+use super::lines::Lines;
+use super::spawn::{Output, Pipes, spawn};
+use super::{Program, process};
 use crate::failure::{Check, During, Failure, ensure};
 use crate::subject::process::POLL_INTERVAL;
 

@@ -221,7 +221,7 @@ fn sentence(case: &FaultCase) -> String {
         match mark {
             Mark::Long => sentence.push_str("; *long*"),
             Mark::Root => sentence.push_str("; *root*"),
-            Mark::Linux => {}
+            Mark::Linux | Mark::Alone => {}
         }
     }
     sentence.push(')');

@@ -1,12 +1,15 @@
 //! What the system says about a running process (Linux), and signals to it.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-use crate::failure::{Check, During, Failure};
+use crate::failure::{Check, During, Failure, ensure};
+use crate::subject::process::POLL_INTERVAL;
 
 /// The unit of processor time in `/proc`.
 const TICKS_PER_SECOND: u64 = 100;
@@ -51,10 +54,49 @@ pub fn descriptors(id: u32) -> Check<usize> {
 pub fn processor_percent(id: u32) -> Check<u64> {
     let (start, before) = (Instant::now(), ticks(id)?);
     // The second is what is measured; it awaits no event.
-    std::thread::sleep(Duration::from_secs(1));
+    thread::sleep(Duration::from_secs(1));
     let (after, elapsed) = (ticks(id)?, start.elapsed());
     let used = (after - before) as f64 / TICKS_PER_SECOND as f64;
     Ok((100.0 * used / elapsed.as_secs_f64()).ceil() as u64)
+}
+
+/// Waits until a process is stopped, after SIGSTOP.
+///
+/// # Errors
+/// It is not in time.
+pub fn wait_until_stopped(id: u32, patience: Duration) -> Check {
+    wait(patience, "the process does not stop", || {
+        let status = read(id, "status")?;
+        Ok(status.lines().any(|line| line.starts_with("State:\tT")))
+    })
+}
+
+/// Waits until no socket listens on `address`, without connecting to it.
+///
+/// # Errors
+/// One still does, or the system is not Linux.
+pub fn wait_until_deaf(address: SocketAddr, patience: Duration) -> Check {
+    const LISTEN: &str = "0A";
+    let port = format!(":{:04X}", address.port());
+    wait(patience, "the server still listens", || {
+        // A thread may be in a network namespace of its own.
+        let sockets = fs::read_to_string("/proc/thread-self/net/tcp");
+        let sockets = sockets.during("reading about sockets")?;
+        let listens = |line: &str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            matches!(fields.as_slice(), [_, local, _, LISTEN, ..] if local.ends_with(&port))
+        };
+        Ok(!sockets.lines().any(listens))
+    })
+}
+
+fn wait(patience: Duration, otherwise: &str, is_so: impl Fn() -> Check<bool>) -> Check {
+    let deadline = Instant::now() + patience;
+    while !is_so()? {
+        ensure(Instant::now() < deadline, || otherwise.to_owned())?;
+        thread::sleep(POLL_INTERVAL);
+    }
+    Ok(())
 }
 
 /// Returns the processor time that a process has used, in ticks.

@@ -1,19 +1,19 @@
 //! Readers that stop: peers that take no byte of a long poem (S18).
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::connection::{Connection, End};
 use crate::failure::{Check, ensure, equal};
-use crate::faults::daemon::ends;
+use crate::faults::clients::ends;
 use crate::faults::{Content, Daemon, FaultContext, Observed, fault_cases, process};
 use crate::wire::text;
 
+// The kernel holds some megabytes for each reader that stops.
 fault_cases! { "readers that stop":
     fifty_stopped_readers_cost_little_memory_and_are_reset [S5 S8 S9 S18]
-        for [PoemServer LibraryServer Proxy] marks [Linux],
+        for [PoemServer LibraryServer Proxy] marks [Linux Alone],
     a_thousand_stopped_readers_cost_little_memory_and_are_reset [S5 S8 S9 S18]
-        for [PoemServer LibraryServer Proxy] marks [Linux Long],
+        for [PoemServer LibraryServer Proxy] marks [Linux Long Alone],
 }
 
 fn fifty_stopped_readers_cost_little_memory_and_are_reset(
@@ -28,13 +28,9 @@ fn a_thousand_stopped_readers_cost_little_memory_and_are_reset(
     stopped_readers(context, 1_000)
 }
 
-/// The kernel holds some megabytes for each reader that stops, so these cases run one after another.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 fn stopped_readers(context: &FaultContext, count: usize) -> Check<Observed> {
     const POEM_BYTES: usize = 40_000_000;
     const BYTES_EACH_MAX: u64 = 128 << 10;
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let server = context
         .server(Content::Poem(text(POEM_BYTES)))
         .limits(|limits| {

@@ -1,0 +1,117 @@
+//! Peers that reset their connection (S19, S11).
+
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::connection::Connection;
+use crate::failure::{Check, Failure, equal};
+use crate::fake_servers::{FakeServer, Listener, Serves};
+use crate::faults::{Content, FaultContext, Observed, fault_cases, process};
+
+fault_cases! { "resets":
+    survives_a_reset_at_every_moment [S19] for [PoemServer TransformServer LibraryServer Proxy],
+    survives_resets_before_it_accepts [S19] for [PoemServer TransformServer LibraryServer Proxy]
+        marks [Linux],
+    tells_lost_poems_from_those_that_were_reset_when_complete [S11] for [Client] marks [Linux],
+}
+
+fn survives_a_reset_at_every_moment(context: &FaultContext) -> Check<Observed> {
+    const PEERS: usize = 150;
+    let server = context.server(Content::Quick).start()?;
+    let question = server.question();
+    for number in 0..PEERS {
+        let mut peer = server.connect()?;
+        let moment = number % 5;
+        if moment >= 1 {
+            peer.send(&question[..question.len() / 2])?;
+        }
+        if moment >= 2 {
+            peer.send(&question[question.len() / 2..])?;
+        }
+        if moment == 3 {
+            peer.receive(1)?;
+        }
+        if moment == 4 {
+            peer.half_close()?;
+        }
+        peer.reset()?;
+    }
+    server.serves()?;
+    server.settled()?;
+    server.stop()?;
+    Ok(Observed::that("served on").and("no connection stayed open"))
+}
+
+fn survives_resets_before_it_accepts(context: &FaultContext) -> Check<Observed> {
+    const PEERS: usize = 100;
+    let server = context.server(Content::Quick).start()?;
+    server.signal(Signal::SIGSTOP)?;
+    process::wait_until_stopped(server.id(), server.patience())?;
+    let question = server.question();
+    let mut clients = Vec::new();
+    for number in 0..PEERS {
+        let mut peer = server.connect()?;
+        if number % 2 == 0 {
+            peer.send(&question)?;
+        }
+        peer.reset()?;
+        if number % 10 == 0 {
+            let mut client = server.connect()?;
+            client.send(&question)?;
+            clients.push(client);
+        }
+    }
+    server.signal(Signal::SIGCONT)?;
+    let answer = server.answer();
+    for client in &mut clients {
+        let received = client.receive(answer.len())?;
+        crate::failure::same_bytes("the answer", &received, &answer)?;
+    }
+    drop(clients);
+    server.settled()?;
+    server.stop()?;
+    Ok(Observed::that("the clients between them were served").and("no connection stayed open"))
+}
+
+fn tells_lost_poems_from_those_that_were_reset_when_complete(
+    context: &FaultContext,
+) -> Check<Observed> {
+    let servers = [Listener::new()?, Listener::new()?, Listener::new()?];
+    let good = FakeServer::start(Serves(b"A poem.\n".to_vec()))?;
+    let mut fetch = context.fetch().json();
+    for server in &servers {
+        fetch = fetch.from(server.address());
+    }
+    let mut fetching = fetch.from(good.address()).start()?;
+    let accepted = servers.iter().map(Listener::accept);
+    let connections: Vec<Connection> = accepted.collect::<Check<_>>()?;
+    // It looks at its connections only after all of this has happened.
+    fetching.signal(Signal::SIGSTOP)?;
+    process::wait_until_stopped(fetching.id(), Duration::from_secs(20))?;
+    let [at_once, mid_poem, complete] = <[Connection; 3]>::try_from(connections)
+        .map_err(|_| Failure::broken("expected three connections"))?;
+    at_once.reset()?;
+    reset_after(mid_poem, false)?;
+    reset_after(complete, true)?;
+    fetching.signal(Signal::SIGCONT)?;
+    let fetched = fetching.end()?;
+    let statuses = fetched.statuses()?.join(", ");
+    let expected = "connection_lost, connection_lost, arrived, arrived";
+    equal("the outcomes", &statuses.as_str(), &expected)?;
+    Ok(Observed::that("reset without FIN: lost")
+        .and("complete, FIN, then reset: arrived")
+        .and("the other poem arrived"))
+}
+
+/// Sends a poem, perhaps FIN, and then RST. The kernel delivers them one after another.
+fn reset_after(mut connection: Connection, complete: bool) -> Check {
+    connection.send(b"A poem that is reset.\n")?;
+    if complete {
+        connection.half_close()?;
+        // Without it, the kernel could send RST instead of FIN.
+        thread::yield_now();
+    }
+    connection.reset()
+}

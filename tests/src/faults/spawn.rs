@@ -1,0 +1,105 @@
+//! Starting a program with broken standard streams, under what a shell sets.
+
+use std::fs;
+use std::io::{PipeReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use crate::failure::{Check, During, Failure};
+
+/// One of a program's standard streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Output {
+    /// A pipe that the case reads.
+    #[default]
+    Read,
+    /// Closed before the program starts.
+    Closed,
+    /// A pipe that is full and that no process reads.
+    FullPipe,
+    /// A pipe whose reader has gone.
+    ReaderGone,
+    /// A device that has no room: every write fails.
+    FullDevice,
+}
+
+/// The ends of pipes that must stay open while the program runs.
+pub(super) type Pipes = Vec<PipeReader>;
+
+/// Starts a program, through a shell if `before` has commands or a stream must be closed.
+pub(super) fn spawn(
+    words: &[String],
+    before: &[String],
+    stdout: Output,
+    stderr: Output,
+) -> Check<(std::process::Child, Pipes)> {
+    let mut script = before.join(" && ");
+    if !script.is_empty() {
+        script.push_str(" && ");
+    }
+    script.push_str(r#"exec "$@""#);
+    for (stream, output) in [("1", stdout), ("2", stderr)] {
+        if output == Output::Closed {
+            script.push_str(&format!(" {stream}>&-"));
+        }
+    }
+    let mut pipes = Pipes::new();
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, "sh"]).args(words);
+    command.stdin(Stdio::null());
+    command.stdout(stream(stdout, &mut pipes)?);
+    command.stderr(stream(stderr, &mut pipes)?);
+    let child = command.spawn().during("starting the program")?;
+    Ok((child, pipes))
+}
+
+fn stream(output: Output, pipes: &mut Pipes) -> Check<Stdio> {
+    Ok(match output {
+        Output::Read => Stdio::piped(),
+        Output::Closed => Stdio::null(),
+        Output::FullPipe => {
+            let (reader, writer) = std::io::pipe().during("creating a pipe")?;
+            fill(&writer)?;
+            pipes.push(reader);
+            writer.into()
+        }
+        Output::ReaderGone => std::io::pipe().during("creating a pipe")?.1.into(),
+        Output::FullDevice => {
+            let full = Path::new("/dev/full");
+            let opened = fs::OpenOptions::new().write(true).open(full);
+            opened
+                .map_err(|error| Failure::Needs(format!("/dev/full: {error}")))?
+                .into()
+        }
+    })
+}
+
+/// Fills a pipe.
+fn fill(mut pipe: impl Write + std::os::fd::AsFd) -> Check {
+    use nix::fcntl::{FcntlArg, fcntl};
+    let capacity = fcntl(&pipe, FcntlArg::F_GETPIPE_SZ).during("reading a pipe's capacity")?;
+    let bytes = vec![b'x'; usize::try_from(capacity).during("reading a pipe's capacity")?];
+    pipe.write_all(&bytes).during("filling a pipe")
+}
+
+/// Returns a free port that no socket is given without asking for it, so that a server can be restarted on it.
+///
+/// # Errors
+/// All of them are taken.
+pub fn free_port() -> Check<u16> {
+    /// Below the range from which Linux, and after it everybody else, takes the ports of clients.
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = (std::process::id() % u32::from(COUNT)) as u16;
+    for _ in 0..COUNT {
+        let serial = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
+        let port = FIRST + (own.wrapping_mul(37) % COUNT + serial) % COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Failure::Needs("a free port".to_owned()))
+}
