@@ -31,6 +31,16 @@ enum ShutdownState {
     InFlight,
 }
 
+/// What a connection does beside the requests that are counted as in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Activity {
+    Idle,
+    /// Something is in flight (S21).
+    Busy,
+    /// In flight, but nothing is owed to the peer (S7).
+    Lingering,
+}
+
 /// One accepted connection.
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
@@ -40,9 +50,11 @@ pub(crate) struct Connection<S> {
     scene: Option<Box<Scene>>,
     deadline: RefCell<Deadline>,
     in_flight: Cell<u32>,
-    busy: Cell<bool>,
+    activity: Cell<Activity>,
     at_stop: Cell<ShutdownState>,
     reason: Cell<Option<CloseReason>>,
+    /// Has the socket closed with a reset instead of FIN.
+    reset: fn(&S),
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -61,9 +73,10 @@ impl<S> Connection<S> {
             shared: Rc::clone(shared),
             deadline: RefCell::new(Deadline::new(Rc::clone(&shared.deadlines))),
             in_flight: Cell::new(0),
-            busy: Cell::new(false),
+            activity: Cell::new(Activity::Idle),
             at_stop: Cell::new(ShutdownState::Serving),
             reason: Cell::new(None),
+            reset: |_| (),
             _permit: permit,
         };
         shared.counters.accepted();
@@ -72,7 +85,7 @@ impl<S> Connection<S> {
     }
 
     /// The state that all connections of this worker share.
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
         &self.shared
     }
 
@@ -124,7 +137,15 @@ impl<S> Connection<S> {
     /// Sets whether something is in flight (S21) beside the requests that [`begin`](Self::begin) counts.
     #[inline]
     pub(crate) fn set_busy(&self, busy: bool) {
-        self.busy.set(busy);
+        self.activity.set(match busy {
+            true => Activity::Busy,
+            false => Activity::Idle,
+        });
+    }
+
+    /// Sets that everything owed to the peer has been written (S7).
+    pub(crate) fn set_lingering(&self) {
+        self.activity.set(Activity::Lingering);
     }
 
     /// Whether the server stops. The first call that sees it decides whether this connection was in flight then.
@@ -142,7 +163,18 @@ impl<S> Connection<S> {
     }
 
     fn is_busy(&self) -> bool {
-        self.busy.get() || self.in_flight.get() > 0
+        self.activity.get() != Activity::Idle || self.in_flight.get() > 0
+    }
+
+    /// Whether a connection that is closed for `reason` still owes its peer something, so that FIN would make a part of a
+    /// poem look complete (S21).
+    fn owes(&self, reason: CloseReason) -> bool {
+        match reason {
+            CloseReason::Write | CloseReason::Left | CloseReason::Upstream => true,
+            CloseReason::Cut => self.activity.get() != Activity::Lingering,
+            CloseReason::Panic => self.in_flight.get() > 0,
+            _ => false,
+        }
     }
 
     /// Whether something was in flight here when the server began to stop.
@@ -206,7 +238,10 @@ impl Connection<Socket> {
                 peer,
             }
         };
-        Self::new(accepted.socket, shared, scene, Some(accepted.permit))
+        let permit = Some(accepted.permit);
+        let mut connection = Self::new(accepted.socket, shared, scene, permit);
+        connection.reset = Socket::reset_on_close;
+        connection
     }
 }
 
@@ -220,6 +255,9 @@ impl<S> Drop for Connection<S> {
             None if self.is_busy() => CloseReason::Cut,
             None => CloseReason::Done,
         };
+        if self.owes(reason) {
+            (self.reset)(self.socket.get_mut());
+        }
         let counters = &self.shared.counters;
         counters.failed(self.in_flight.get().into());
         counters.closed(reason);

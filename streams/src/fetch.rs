@@ -78,6 +78,14 @@ impl Fetch<'_> {
         }
     }
 
+    /// The poem, within its total deadline. Does not report the end.
+    pub(crate) fn poem(
+        &self,
+        call: &Call<'_>,
+    ) -> impl Future<Output = Result<String, FetchFailure>> {
+        until(deadline(self.limits.total_deadline), self.fetch(call))
+    }
+
     async fn fetch(&self, call: &Call<'_>) -> Result<String, FetchFailure> {
         let poem = match &self.request.name {
             None => {

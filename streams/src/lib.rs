@@ -71,6 +71,7 @@
 //! | `library_server.rs` | poems by name, on the same path | S8 |
 //! | `buffer.rs`, `ending.rs` | a thread's buffers; why a connection ends early | S4, S20, L4 |
 //! | `poem_server.rs` | poems at their pace | S1 |
+//! | `proxy.rs`, `proxy/cache.rs` | one fetch for many clients, cancelled with the last of them | S9 |
 //! | `turns.rs`, `deadlines.rs`, `linger.rs` | turns, timeouts, the lingering close | S24, S18, S7 |
 //! | `workers.rs`, `connection.rs`, `shared.rs` | threads, connections and their shared state | S16, S20–S23 |
 //! | `fetcher.rs`, `fetch.rs` | the client of [`Streams`]: many fetches, their events, cancelling | S10, S14 |
@@ -95,6 +96,7 @@ mod linger;
 mod net;
 mod poem_client;
 mod poem_server;
+mod proxy;
 mod replies;
 mod shared;
 #[cfg(test)]
@@ -111,6 +113,7 @@ pub use library_server::{serve_library, serve_library_with};
 pub use lines::{Lines, lines};
 pub use poem_client::{get_poetry, get_poetry_by_hand, get_poetry_with, poem, poem_with};
 pub use poem_server::{serve_poem, serve_poem_with};
+pub use proxy::{serve_proxy, serve_proxy_with};
 pub use transform_client::{transform, transform_with};
 pub use transform_server::{serve_transforms, serve_transforms_with};
 pub use workers::RunningServer;
@@ -119,7 +122,8 @@ pub use workers::RunningServer;
 pub use poetry::event::{Interest, Unobserved};
 pub use poetry::library::{FramedPoem, Library, PoemName, Poems};
 pub use poetry::{Clock, Event, FetchError, FetchFailure, Kind, Limits, Observer, Options};
-pub use poetry::{LibraryService, Pace, Peer, Poem, PoemService, Summary, TransformService};
+pub use poetry::{LibraryService, Pace, Peer, Poem, PoemService, ProxyService};
+pub use poetry::{Summary, TransformService};
 // The same for the client of `Streams`.
 pub use poetry::{Cancel, Client, FetchRequest, Model, Outcome, Via};
 

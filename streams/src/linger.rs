@@ -17,7 +17,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let limits = &connection.shared().limits;
-    connection.set_busy(true);
+    connection.set_lingering();
     if poll_fn(|cx| Pin::new(&mut connection).poll_shutdown(cx))
         .await
         .is_err()

@@ -120,6 +120,11 @@ impl Socket {
         ends(&self.stream)
     }
 
+    /// Has the kernel close it with a reset when it is dropped.
+    pub(crate) fn reset_on_close(&self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
     /// Waits until the kernel announces room. Linux does so only when a third of the send buffer is free, but a peer
     /// that takes a few bytes now and then is alive (S18). So a call while this waits tries to write before room is
     /// announced.

@@ -12,7 +12,7 @@ use std::task::{Poll, ready};
 use futures::future::{self, select};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use poetry::event::Unobserved;
-use poetry::{Clock, CloseReason, Observer, Options, Pace, PoemService, Service};
+use poetry::{Clock, CloseReason, Observer, Options, Pace, Poem, PoemService, Service};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::Instant;
@@ -67,25 +67,33 @@ pub(crate) async fn write_poems<S>(
         .await;
 }
 
-/// Writes each chunk of the poem when it is due, discards input meanwhile, and sets why the connection closes. The
-/// caller drops it, which closes it.
+/// Writes the poem to `connection`, and sets why it closes. The caller drops it, which closes it.
 pub(crate) async fn write_poem<S>(connection: &Connection<S>, service: &PoemService)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let poem = service.poem.as_bytes();
     connection.set_busy(true);
     connection.begin(1);
-    let discarded = discard_input(connection);
-    let written = paced(connection, service.pace, poem.len()).try_for_each(async |chunk| {
+    write_begun(connection, &service.poem, service.pace).await;
+}
+
+/// Writes each chunk of the poem when it is due, discards input meanwhile, and sets why the connection closes. The one
+/// request of the connection has been counted.
+pub(crate) async fn write_begun<S>(connection: &Connection<S>, poem: &Poem, pace: Pace)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let poem = poem.as_bytes();
+    let broken = discard_input(connection);
+    let written = paced(connection, pace, poem.len()).try_for_each(async |chunk| {
         write_all(connection, &poem[chunk.clone()]).await?;
         if chunk.end == poem.len() {
             connection.answered(1);
         }
         Ok(())
     });
-    let (mut discarded, mut written) = (pin!(discarded), pin!(written));
-    let (ended, _) = select(&mut discarded, &mut written).await.factor_first();
+    let (mut broken, mut written) = (pin!(broken), pin!(written));
+    let (ended, _) = select(&mut broken, &mut written).await.factor_first();
     match ended {
         Ok(()) => {
             linger(connection).await;
@@ -124,7 +132,19 @@ const DISCARDS_PER_POLL: u32 = 4;
 
 /// Reads and discards what the client sends. Its FIN does not end the poem (S1), so this ends only when the connection
 /// breaks.
-async fn discard_input<S>(mut connection: &Connection<S>) -> Result<(), Box<Ending>>
+async fn discard_input<S>(connection: &Connection<S>) -> Result<(), Box<Ending>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    end_of_input(connection).await?;
+    future::pending().await
+}
+
+/// Reads and discards what the client sends until it has finished sending.
+///
+/// # Errors
+/// Fails if the connection breaks before that.
+pub(crate) async fn end_of_input<S>(mut connection: &Connection<S>) -> Result<(), Box<Ending>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -135,7 +155,7 @@ where
                 buffer::poll_discard(&mut connection, cx)
             });
             if bytes.await.map_err(Ending::from)? == 0 {
-                return std::future::pending().await;
+                return Ok(());
             }
         }
         yield_now().await;

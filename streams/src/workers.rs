@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt, future};
 use poetry::{Counters, Counts, Limits, Observer, Options, Reporter, Service, Summary, panics};
+use poetry::{LibraryService, PoemService, TransformService};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
@@ -18,6 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::connection::Connection;
 use crate::net::{self, Accepted, Socket};
 use crate::poem_server::write_poems;
+use crate::proxy::{Cache, relay_poems};
 use crate::shared::{Shared, Stop};
 use crate::transform_server::answer_connections;
 use round_robin::{HandedOver, channels, keep_every_nth};
@@ -85,9 +87,7 @@ impl RunningServer {
         observer: Arc<dyn Observer>,
     ) -> io::Result<Self> {
         let role = service.role();
-        if matches!(service, Service::Proxy(_)) {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
+        let service = Serving::from(service);
         let reporter = Reporter::new(crate::NAME, role, options.clock.clone(), observer);
         let mut server = Self {
             address: listener.local_addr()?,
@@ -178,11 +178,32 @@ enum Source {
     HandedOver(mpsc::Receiver<HandedOver>),
 }
 
+/// What the workers of a server serve.
+#[derive(Clone)]
+enum Serving {
+    Poem(PoemService),
+    Transforms(TransformService),
+    Library(LibraryService),
+    /// A proxy has one cache for all workers.
+    Proxy(Arc<Cache>),
+}
+
+impl From<Service> for Serving {
+    fn from(service: Service) -> Self {
+        match service {
+            Service::Poem(service) => Self::Poem(service),
+            Service::Transform(service) => Self::Transforms(service),
+            Service::Library(service) => Self::Library(service),
+            Service::Proxy(service) => Self::Proxy(Arc::new(Cache::new(service))),
+        }
+    }
+}
+
 /// The state that a worker's thread starts with.
 struct Worker {
     number: u32,
     limits: Limits,
-    service: Service,
+    service: Serving,
     counters: Arc<Counters>,
     reporter: Reporter,
     stop: Arc<Stop>,
@@ -262,11 +283,10 @@ impl Worker {
             })
             .take_until(self.grace());
         match self.service.clone() {
-            Service::Poem(service) => write_poems(connections, service).await,
-            Service::Transform(service) => answer_connections(connections, service).await,
-            Service::Library(service) => answer_connections(connections, service).await,
-            // Rejected before the thread was started.
-            Service::Proxy(_) => {}
+            Serving::Poem(service) => write_poems(connections, service).await,
+            Serving::Transforms(service) => answer_connections(connections, service).await,
+            Serving::Library(service) => answer_connections(connections, service).await,
+            Serving::Proxy(cache) => relay_poems(connections, cache).await,
         }
         shared.stop_and_wake();
     }

@@ -174,6 +174,61 @@ fn s21_an_idle_connection_is_closed_and_one_in_flight_is_cut_by_the_grace() {
     assert_eq!((closed.done, closed.cut), (1, 1));
 }
 
+/// Reads to the end. Returns the number of bytes, and how it ended.
+fn drain(mut socket: TcpStream) -> (usize, Result<(), ErrorKind>) {
+    let mut bytes = vec![0; 1 << 20];
+    let mut total = 0;
+    loop {
+        match socket.read(&mut bytes) {
+            Ok(0) => return (total, Ok(())),
+            Ok(read) => total += read,
+            Err(error) => return (total, Err(error.kind())),
+        }
+    }
+}
+
+#[test]
+fn s21_a_part_of_a_poem_never_ends_with_fin() {
+    let poem = "x".repeat(40 << 20);
+    for stopped in [true, false] {
+        let mut options = options(1);
+        if !stopped {
+            options.limits.write_timeout = Duration::from_millis(20);
+        }
+        let service = PoemService {
+            poem: Poem::from(poem.as_str()),
+            pace: Pace::Fast,
+        };
+        let server = serve(Service::Poem(service), &options);
+        let socket = TcpStream::connect(server.address()).unwrap();
+        socket.set_read_timeout(Some(GENEROUS)).unwrap();
+        while server.counters().bytes_out == 0 || !stopped && server.counters().open > 0 {
+            std::thread::yield_now();
+        }
+        let closed = server.shutdown(Duration::from_millis(20)).counters.closed;
+        assert_eq!(
+            (closed.cut, closed.write),
+            (stopped.into(), (!stopped).into())
+        );
+        let (read, end) = drain(socket);
+        assert!(read < poem.len());
+        assert_eq!(end, Err(ErrorKind::ConnectionReset));
+    }
+}
+
+#[test]
+fn s21_a_connection_that_lingers_when_the_grace_ends_is_closed_with_fin() {
+    let server = poem_server("a poem", Pace::Fast, 1);
+    let socket = TcpStream::connect(server.address()).unwrap();
+    socket.set_read_timeout(Some(GENEROUS)).unwrap();
+    while server.counters().answered == 0 {
+        std::thread::yield_now();
+    }
+    let closed = server.shutdown(Duration::ZERO).counters.closed;
+    assert_eq!(closed.cut, 1);
+    assert_eq!(drain(socket), (6, Ok(())));
+}
+
 #[test]
 fn s11_failures_are_distinct_and_do_not_disturb_other_fetches() {
     let good = poem_server("good", Pace::Fast, 1);
