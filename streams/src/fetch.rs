@@ -1,6 +1,7 @@
 //! One fetch behind the contract, with its events; and many of them at once (S10, S14).
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use futures::future::{AbortRegistration, Abortable};
 use futures::{Stream, TryStreamExt, stream};
@@ -11,6 +12,7 @@ use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Limits, Outcome, Peer
 
 use crate::chunks;
 use crate::deadlines::{deadline, until};
+use crate::descriptors::Descriptors;
 use crate::joins::as_they_end;
 use crate::library_client::{ask, unwrapped};
 use crate::net::{self, Dialled};
@@ -33,6 +35,8 @@ pub(crate) struct Fetch<'f> {
     pub(crate) request: &'f FetchRequest,
     pub(crate) limits: &'f Limits,
     pub(crate) reporter: &'f Reporter,
+    /// The connections of the client.
+    pub(crate) descriptors: &'f Arc<Descriptors>,
     /// The index of the request.
     pub(crate) task: u64,
     /// The thread that fetches, from 0.
@@ -46,7 +50,7 @@ impl Fetch<'_> {
     /// its outcome.
     async fn outcome(self, registration: AbortRegistration) -> (u64, Outcome) {
         let began = self.reporter.clock().now();
-        let call = Call::new(self.reporter, self.scene(None));
+        let call = Call::new(self.reporter, self.descriptors, self.scene(None));
         let fetched = Abortable::new(self.fetch_and_transform(&call), registration).await;
         let (poem, transform_failure) = fetched.unwrap_or_else(|_| {
             call.report_end(Err(&FetchFailure::Cancelled));
@@ -134,14 +138,20 @@ impl Fetch<'_> {
 #[derive(Debug)]
 pub(crate) struct Call<'f> {
     reporter: &'f Reporter,
+    descriptors: &'f Arc<Descriptors>,
     scene: Cell<Scene>,
 }
 
 impl<'f> Call<'f> {
     /// A call that reports to `reporter`.
-    pub(crate) fn new(reporter: &'f Reporter, scene: Scene) -> Self {
+    pub(crate) fn new(
+        reporter: &'f Reporter,
+        descriptors: &'f Arc<Descriptors>,
+        scene: Scene,
+    ) -> Self {
         Self {
             reporter,
+            descriptors,
             scene: Cell::new(scene),
         }
     }
@@ -159,7 +169,8 @@ impl<'f> Call<'f> {
             });
             self.report(Kind::Connecting);
         };
-        let socket = net::connect(peer.addresses()?, limits.connect_timeout, trying).await?;
+        let timeout = limits.connect_timeout;
+        let socket = net::connect(peer.addresses()?, timeout, self.descriptors, trying).await?;
         // The addresses cost system calls, so they are looked up only for an observer.
         if self.reporter.wants(Interest::ALL) {
             let (local, peer) = net::ends_of(&socket);

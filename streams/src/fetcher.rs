@@ -1,25 +1,30 @@
 //! The client behind the contract: shares the fetches among its threads and waits for them.
 
 use std::cell::Cell;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, panic, thread};
 
 use futures::StreamExt;
 use futures::future::{AbortHandle, AbortRegistration};
 use poetry::cancel::Target;
+use poetry::limits::ACCEPT_RETRY;
 use poetry::{
     Cancel, FetchError, FetchFailure, FetchRequest, Observer, Options, Outcome, Reporter, Role,
 };
 use tokio::runtime::{Builder, Runtime};
 
+use crate::descriptors::Descriptors;
 use crate::fetch::{Fetch, fetch_all};
 
-/// A reusable client. It keeps its runtimes between fetches (S14).
+/// A reusable client. It keeps its runtimes between fetches (S14), which share its descriptors (S15).
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     options: Options,
+    descriptors: Arc<Descriptors>,
     runtimes: Mutex<Vec<Runtime>>,
+    /// Notified when a runtime is returned.
+    returned: Condvar,
 }
 
 /// The fetches of one thread.
@@ -40,8 +45,17 @@ impl poetry::Client for Fetcher {
             Target::All => handles.iter().for_each(AbortHandle::abort),
             Target::Task(task) => handles.get(task).into_iter().for_each(AbortHandle::abort),
         });
-        let shares = self.share_out(requests, registrations, &reporter);
-        let mut outcomes = self.fetch_shares(shares);
+        let threads = self.options.threads.get().min(self.at_once());
+        let mut outcomes = match self.take_runtimes(threads.min(requests.len()).max(1)) {
+            Ok(runtimes) => {
+                let shares = self.share_out(requests, registrations, &reporter, runtimes.len());
+                self.fetch_shares(shares, runtimes)
+            }
+            Err(error) => (0..)
+                .zip(requests)
+                .map(|(task, request)| (task, not_started(request, &error)))
+                .collect(),
+        };
         outcomes.sort_unstable_by_key(|&(task, _)| task);
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
@@ -52,18 +66,20 @@ impl Fetcher {
     pub(crate) fn new(options: &Options) -> io::Result<Self> {
         Ok(Self {
             options: options.clone(),
+            descriptors: Arc::default(),
             runtimes: Mutex::new(vec![runtime()?]),
+            returned: Condvar::new(),
         })
     }
 
-    /// Deals the requests in turn to the threads that the options ask for.
+    /// Deals the requests in turn to `threads`.
     fn share_out<'f>(
         &'f self,
         requests: &'f [FetchRequest],
         registrations: Vec<AbortRegistration>,
         reporter: &'f Reporter,
+        threads: usize,
     ) -> Vec<Share<'f>> {
-        let threads = self.options.threads.get().min(self.at_once());
         let mut shares: Vec<Share<'f>> = (0..threads).map(|_| Vec::new()).collect();
         for (task, (request, registration)) in requests.iter().zip(registrations).enumerate() {
             let worker = task % threads;
@@ -71,6 +87,7 @@ impl Fetcher {
                 request,
                 limits: &self.options.limits,
                 reporter,
+                descriptors: &self.descriptors,
                 task: task as u64,
                 worker: worker as u32,
                 received: Cell::new(0),
@@ -85,21 +102,25 @@ impl Fetcher {
     }
 
     /// Fetches the first share in this thread and each other one in a thread of its own. No thread outlives this call.
-    fn fetch_shares(&self, shares: Vec<Share<'_>>) -> Vec<(u64, Outcome)> {
+    fn fetch_shares(&self, shares: Vec<Share<'_>>, runtimes: Vec<Runtime>) -> Vec<(u64, Outcome)> {
         let (threads, at_once) = (shares.len(), self.at_once());
-        let fetch_share = |thread: usize, share: Share<'_>| {
+        let fetch_share = |thread: usize, share: Share<'_>, runtime: Runtime| {
             let at_once = at_once / threads + usize::from(thread < at_once % threads);
-            self.fetch_share(share, at_once)
+            let outcomes = runtime.block_on(fetch_all(share.into_iter(), at_once).collect());
+            self.runtimes().push(runtime);
+            self.returned.notify_one();
+            outcomes
         };
         thread::scope(|scope| {
-            let mut shares = shares.into_iter().enumerate();
+            let mut shares = shares.into_iter().zip(runtimes).enumerate();
             let first = shares.next();
             let others: Vec<_> = shares
-                .filter(|(_, share)| !share.is_empty())
-                .map(|(thread, share)| scope.spawn(move || fetch_share(thread, share)))
+                .map(|(thread, (share, runtime))| {
+                    scope.spawn(move || fetch_share(thread, share, runtime))
+                })
                 .collect();
-            let first = first.map(|(thread, share)| fetch_share(thread, share));
-            let mut outcomes = first.unwrap_or_default();
+            let first = first.map(|(thread, (share, runtime))| fetch_share(thread, share, runtime));
+            let mut outcomes: Vec<_> = first.unwrap_or_default();
             for other in others {
                 outcomes.extend(
                     other
@@ -111,19 +132,25 @@ impl Fetcher {
         })
     }
 
-    fn fetch_share(&self, share: Share<'_>, at_once: usize) -> Vec<(u64, Outcome)> {
-        let kept = self.runtimes().pop();
-        match kept.map_or_else(runtime, Ok) {
-            Ok(runtime) => {
-                let outcomes = fetch_all(share.into_iter(), at_once).collect();
-                let outcomes = runtime.block_on(outcomes);
-                self.runtimes().push(runtime);
-                outcomes
+    /// Takes up to `wanted` runtimes: fewer, but at least one, if the system has no descriptors for more. While another
+    /// fetch of this client has them all, this waits for one of them (S15).
+    fn take_runtimes(&self, wanted: usize) -> io::Result<Vec<Runtime>> {
+        let patience = self.options.limits.connect_timeout;
+        let mut retries = patience.as_millis() / ACCEPT_RETRY.as_millis();
+        let mut kept = self.runtimes();
+        loop {
+            let first = kept.len().saturating_sub(wanted);
+            let mut runtimes = kept.split_off(first);
+            let missing = wanted - runtimes.len();
+            let made: io::Result<()> =
+                (0..missing).try_for_each(|_| runtime().map(|made| runtimes.push(made)));
+            match made {
+                Err(error) if runtimes.is_empty() && retries == 0 => return Err(error),
+                Err(_) if runtimes.is_empty() => retries -= 1,
+                _ => return Ok(runtimes),
             }
-            Err(error) => {
-                let failed = |(fetch, _): (Fetch<'_>, _)| (fetch.task, not_started(&fetch, &error));
-                share.into_iter().map(failed).collect()
-            }
+            let waited = self.returned.wait_timeout(kept, ACCEPT_RETRY);
+            kept = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -136,11 +163,11 @@ fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// The outcome of a fetch whose thread got no runtime from the system.
-fn not_started(fetch: &Fetch<'_>, error: &io::Error) -> Outcome {
+/// The outcome of a request for which the system refused a runtime.
+fn not_started(request: &FetchRequest, error: &io::Error) -> Outcome {
     let failure = FetchFailure::connection_failed(error);
     Outcome {
-        poem: Err(FetchError::new(&fetch.request.peer, failure)),
+        poem: Err(FetchError::new(&request.peer, failure)),
         transform_failure: None,
         bytes: 0,
         elapsed: Duration::ZERO,

@@ -118,7 +118,7 @@ mod tests {
 
     /// A poem that yields and has no end.
     async fn endless() -> &'static str {
-        let source = Yielding::new(tokio::io::repeat(b'a'));
+        let source = Yielding::new(tokio::io::repeat(b'a'), Default::default());
         chunks(source).count().await;
         "the end of it"
     }

@@ -75,7 +75,7 @@
 //! | `turns.rs`, `deadlines.rs`, `linger.rs` | turns, timeouts, the lingering close | S24, S18, S7 |
 //! | `workers.rs`, `connection.rs`, `shared.rs` | threads, connections and their shared state | S16, S20–S23 |
 //! | `fetcher.rs`, `fetch.rs` | the client of [`Streams`]: many fetches, their events, cancelling | S10, S14 |
-//! | `net.rs`, `yielding.rs` | sockets: accepting, connecting; a client's socket that yields | S15–S17, L3 |
+//! | `net.rs`, `yielding.rs`, `descriptors.rs` | accepting and connecting; a client's sockets yield, and wait for descriptors | S15–S17, L3 |
 //!
 //! Only `net.rs` names sockets. The rest takes any byte stream and tokio's clock, so tests run in memory and on virtual
 //! time.
@@ -85,6 +85,7 @@ mod buffer;
 pub mod chunks;
 mod connection;
 mod deadlines;
+mod descriptors;
 mod ending;
 mod fetch;
 mod fetcher;

@@ -14,12 +14,13 @@ use poetry::error::costs_one_connection;
 use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
 use poetry::{FetchFailure, Kind, Reporter, panics};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use crate::descriptors::Descriptors;
 use crate::yielding::Yielding;
 
 /// An accepted connection, with its permit.
@@ -226,45 +227,55 @@ pub(crate) fn take_over(socket: Released) -> io::Result<Socket> {
     TcpStream::from_std(socket).map(Socket::new)
 }
 
-/// Connects to the first of `addresses` that accepts, each within `connect_timeout` (S15). `on_try` is called with each
-/// address before it is tried.
+/// Connects to the first of `addresses` that accepts, each within `connect_timeout` (S15), and counts the connection among
+/// those of its client. `on_try` is called with each address before it is tried.
 ///
 /// # Errors
 /// Fails with the failure of the last address.
 pub(crate) async fn connect(
     addresses: &[SocketAddr],
     connect_timeout: Duration,
+    descriptors: &Arc<Descriptors>,
     mut on_try: impl FnMut(SocketAddr),
 ) -> Result<Dialled, FetchFailure> {
     let mut failure = FetchFailure::connect_timed_out();
     for &address in addresses {
         on_try(address);
-        failure = match timeout(connect_timeout, connect_to(address)).await {
-            Ok(Ok(socket)) => return Ok(Yielding::new(Socket::new(socket))),
-            Ok(Err(failure)) => failure,
-            Err(_) => FetchFailure::connect_timed_out(),
+        let open = || open(address);
+        let opened = descriptors.with_one(connect_timeout, open).await;
+        let dialled = match opened {
+            Ok((socket, descriptor)) => dial(socket, address, connect_timeout)
+                .await
+                .map(|socket| Yielding::new(Socket::new(socket), descriptor)),
+            Err(error) => Err(FetchFailure::connection_failed(&error)),
         };
+        match dialled {
+            Ok(socket) => return Ok(socket),
+            Err(failed) => failure = failed,
+        }
     }
     Err(failure)
 }
 
-async fn connect_to(address: SocketAddr) -> Result<TcpStream, FetchFailure> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    };
-    let socket = socket.map_err(|error| FetchFailure::connection_failed(&error))?;
-    dial(socket, address).await
+fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket)
 }
 
-async fn dial(socket: TcpSocket, address: SocketAddr) -> Result<TcpStream, FetchFailure> {
-    let connected = async {
-        socket.set_nodelay(true)?;
-        socket.connect(address).await
+async fn dial(
+    socket: socket2::Socket,
+    address: SocketAddr,
+    connect_timeout: Duration,
+) -> Result<TcpStream, FetchFailure> {
+    let socket = match socket.connect(&address.into()) {
+        Err(error) if !goes_on(&error) => return Err(FetchFailure::connection_failed(&error)),
+        _ => TcpStream::from_std(socket.into()),
     };
-    let socket = connected
-        .await
-        .map_err(|error| FetchFailure::connection_failed(&error))?;
+    let socket = socket.map_err(|error| FetchFailure::connection_failed(&error))?;
+    let answered = timeout(connect_timeout, socket.writable()).await;
+    established(&socket, answered.is_ok())?;
     match connected_to_itself(&socket, address) {
         true => {
             // Reset, because TIME_WAIT would keep a server from this port for a minute.
@@ -272,6 +283,24 @@ async fn dial(socket: TcpSocket, address: SocketAddr) -> Result<TcpStream, Fetch
             Err(FetchFailure::self_connected())
         }
         false => Ok(socket),
+    }
+}
+
+/// Whether a connect that does not block goes on: EINPROGRESS, or WouldBlock where that is the error.
+fn goes_on(error: &io::Error) -> bool {
+    const EINPROGRESS: i32 = if cfg!(target_os = "linux") { 115 } else { 36 };
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(EINPROGRESS)
+}
+
+/// Whether `socket` is connected. After the connect timeout the socket itself is asked: when this thread was busy, it may
+/// have been answered in time although tokio has not heard of that.
+fn established(socket: &TcpStream, answered: bool) -> Result<(), FetchFailure> {
+    match socket.take_error() {
+        // EPIPE: the peer has finished and then reset the connection. What it sent before its FIN is there (S11).
+        Ok(Some(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Ok(Some(error)) | Err(error) => Err(FetchFailure::connection_failed(&error)),
+        Ok(None) if answered || socket.peer_addr().is_ok() => Ok(()),
+        Ok(None) => Err(FetchFailure::connect_timed_out()),
     }
 }
 

@@ -112,15 +112,17 @@ async fn fetch_from_upstream(
     under_way: UnderWay,
 ) -> Option<Poem> {
     let reporter = shared.reporter.for_role(Role::PoemClient);
+    let descriptors = Arc::default();
     let fetch = Fetch {
         request: &request,
         limits: &shared.limits,
         reporter: &reporter,
+        descriptors: &descriptors,
         task: under_way.number(),
         worker: shared.worker,
         received: Cell::new(0),
     };
-    let call = Call::new(&reporter, fetch.scene(None));
+    let call = Call::new(&reporter, &descriptors, fetch.scene(None));
     let unreported = Unreported(&call);
     let poem = fetch.poem(&call).await.and_then(ProxyService::accept);
     under_way.settle(poem.as_ref().ok());

@@ -1,6 +1,7 @@
 //! The transform client, and its fallback: when the transform fails, the original poem is kept (S13).
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, TryStreamExt, pin_mut};
@@ -40,7 +41,13 @@ pub async fn transform_with(
     let peer = peer.into();
     let transformed = until(deadline(limits.total_deadline), async {
         let request = encode(name, poem, limits)?;
-        let socket = net::connect(peer.addresses()?, limits.connect_timeout, |_| ()).await?;
+        let socket = net::connect(
+            peer.addresses()?,
+            limits.connect_timeout,
+            &Arc::default(),
+            |_| (),
+        )
+        .await?;
         exchange(socket, &request, limits, |_| ()).await
     });
     let transformed = transformed.await.map(Poem::from);
@@ -132,7 +139,7 @@ pub(crate) async fn fall_back(
     deadline: Option<Instant>,
 ) -> (String, Option<FetchError>) {
     let reporter = fetch.reporter.for_role(Role::TransformClient);
-    let call = Call::new(&reporter, fetch.scene(Some(fetch.task)));
+    let call = Call::new(&reporter, fetch.descriptors, fetch.scene(Some(fetch.task)));
     let transformed = until(deadline, transform_in(&call, via, &poem, fetch.limits)).await;
     call.report_end(transformed.as_deref());
     match transformed {

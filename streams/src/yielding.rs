@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 
+use crate::descriptors::Descriptor;
+
 /// Reads in a row, after which other sockets have their turn.
 const READS_IN_A_ROW: u8 = 4;
 
@@ -19,14 +21,17 @@ const READS_IN_A_ROW: u8 = 4;
 pub(crate) struct Yielding<S> {
     socket: S,
     reads_left: u8,
+    /// Behind the socket, which is dropped first.
+    _descriptor: Descriptor,
 }
 
 impl<S> Yielding<S> {
     /// Wraps `socket`.
-    pub(crate) fn new(socket: S) -> Self {
+    pub(crate) fn new(socket: S, descriptor: Descriptor) -> Self {
         Self {
             socket,
             reads_left: READS_IN_A_ROW,
+            _descriptor: descriptor,
         }
     }
 
@@ -96,7 +101,7 @@ mod tests {
         let woken = Arc::<Woken>::default();
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);
-        let mut endless = Yielding::new(tokio::io::repeat(b'a'));
+        let mut endless = Yielding::new(tokio::io::repeat(b'a'), Descriptor::default());
         for turn in 1..4 {
             for _ in 0..READS_IN_A_ROW {
                 assert!(pin!(endless.read_u8()).poll(&mut cx).is_ready());
@@ -110,7 +115,7 @@ mod tests {
     fn a_source_that_waited_for_its_peer_starts_to_count_anew() {
         let mut cx = Context::from_waker(Waker::noop());
         let (ours, mut theirs) = tokio::io::duplex(64);
-        let mut source = Yielding::new(ours);
+        let mut source = Yielding::new(ours, Descriptor::default());
         for reads in [READS_IN_A_ROW - 1, READS_IN_A_ROW] {
             for _ in 0..reads {
                 assert!(pin!(theirs.write_u8(7)).poll(&mut cx).is_ready());

@@ -9,7 +9,8 @@ use std::sync::Once;
 use std::time::Duration;
 
 use poetry::{Pace, PoemService, TransformService};
-use streams::{RunningServer, serve_poem, serve_transforms};
+use streams::{FramedPoem, Library, LibraryService, RunningServer};
+use streams::{serve_library, serve_poem, serve_transforms};
 
 const ONE: &str = "One,\nand the end of ONE.\n";
 const TWO: &str = "Two,\nand the end of TWO.\n";
@@ -130,6 +131,31 @@ fn step_8_asks_itself() {
 }
 
 #[test]
+fn step_9_shows_named_poems_one_after_another() {
+    assert_eq!(shown("09_library", &[]), [OWN_TWO, OWN_ONE].concat());
+    let poem = FramedPoem::from(&ONE.into());
+    let service = LibraryService {
+        library: Library::new([("one".parse().unwrap(), poem)].into()),
+        keep_alive: false,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let library = serve_library(listener, service).unwrap();
+    let port = library.address().port().to_string();
+    let named = |name: &str| [port.clone(), name.to_owned()];
+    assert_eq!(shown("09_library", &named("one")), ONE);
+    let unknown = output("09_library", &named("none"));
+    assert_eq!(unknown.status.code(), Some(1));
+}
+
+#[test]
+fn step_10_fetches_once_for_all_readers() {
+    let counted = "3 readers, 1 fetch; 3 readers, 1 shared future\n";
+    let [own, given] = shown_both_ways("10_proxy", 1, false);
+    assert_eq!(own, [OWN_ONE, counted].concat());
+    assert_eq!(given, [ONE, counted].concat());
+}
+
+#[test]
 fn wrong_arguments_end_a_step_with_status_2_and_a_message() {
     for step in [
         "01_whole",
@@ -140,8 +166,14 @@ fn wrong_arguments_end_a_step_with_status_2_and_a_message() {
         "06_read_aloud",
         "07_transformed",
         "08_codec_server",
+        "09_library",
+        "10_proxy",
     ] {
-        for arguments in [&["no port"][..], &["0"], &["1", "no port"]] {
+        let wrong = match step {
+            "09_library" => [&["no port", "star"][..], &["1"], &["1", "no/name"]],
+            _ => [&["no port"][..], &["0"], &["1", "no port"]],
+        };
+        for arguments in wrong {
             let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
             let output = output(step, &arguments);
             assert_eq!(output.status.code(), Some(2), "{step} {arguments:?}");

@@ -1,9 +1,9 @@
 //! A server's socket over the loopback. tokio's driver does not run here, so its view of the kernel is out of date.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::time::Instant;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Builder;
 
 use super::*;
@@ -73,12 +73,87 @@ fn s11_a_connection_to_itself_is_closed_at_once_and_has_failed() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         // The kernel may pick the dialled port as the source by chance; here it has no choice.
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-        let address = socket.local_addr().unwrap();
-        let failure = dial(socket, address).await.unwrap_err();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let socket = open(any).unwrap();
+        socket.bind(&any.into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let failure = dial(socket, address, GENEROUS).await.unwrap_err();
         assert_eq!(failure, FetchFailure::self_connected());
         // The port is free again.
         std::net::TcpListener::bind(address).unwrap();
+    });
+}
+
+/// Dials a listener, and lets `peer` use the other end before the client looks at its own.
+fn dialled_late(peer: impl FnOnce(std::net::TcpStream)) -> Result<Vec<u8>, FetchFailure> {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.block_on(async {
+        let socket = open(address).unwrap();
+        let _ = socket.connect(&address.into());
+        peer(listener.accept().unwrap().0);
+        let mut socket = TcpStream::from_std(socket.into()).unwrap();
+        established(&socket, true)?;
+        let mut bytes = Vec::new();
+        let read = socket.read_to_end(&mut bytes).await;
+        read.map_err(|error| FetchFailure::connection_lost(&error))?;
+        Ok(bytes)
+    })
+}
+
+fn finish_and_reset(mut peer: &std::net::TcpStream, poem: &[u8]) {
+    peer.write_all(poem).unwrap();
+    peer.shutdown(std::net::Shutdown::Write).unwrap();
+    SockRef::from(peer)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+}
+
+#[test]
+fn s11_a_poem_that_ended_with_fin_is_a_poem_although_a_reset_came_before_the_client_looked() {
+    let poem = dialled_late(|peer| finish_and_reset(&peer, b"a poem"));
+    assert_eq!(poem, Ok(b"a poem".to_vec()));
+}
+
+#[test]
+fn s11_a_reset_without_fin_is_a_lost_connection() {
+    let lost = dialled_late(|mut peer| {
+        peer.write_all(b"a part of a poem").unwrap();
+        SockRef::from(&peer)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    });
+    assert!(matches!(lost, Err(FetchFailure::ConnectionLost { .. })));
+}
+
+#[test]
+fn s15_the_own_busy_time_does_not_count_against_the_connect_timeout() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.block_on(async {
+        // The timeout is over before tokio's driver has run at all.
+        for _ in 0..100 {
+            let dialled = connect(&[address], Duration::ZERO, &Arc::default(), |_| ()).await;
+            drop(dialled.unwrap());
+        }
+    });
+}
+
+#[test]
+fn s15_an_address_that_does_not_answer_times_out() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    // A full backlog answers no more.
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let silent = open(any).unwrap();
+    silent.bind(&any.into()).unwrap();
+    silent.listen(0).unwrap();
+    let address = silent.local_addr().unwrap().as_socket().unwrap();
+    let _first = std::net::TcpStream::connect(address).unwrap();
+    runtime.block_on(async {
+        let patience = Duration::from_millis(50);
+        let failure = connect(&[address], patience, &Arc::default(), |_| ()).await;
+        assert_eq!(failure.unwrap_err(), FetchFailure::connect_timed_out());
     });
 }
