@@ -16,8 +16,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`get_poetry`] reads a whole poem, [`joins`] many, and [`transform`] has one transformed. The examples
-//! `streams_01_whole` to `streams_07_transformed` differ by a few lines each; `streams_08_codec_server` is a server.
+//! [`get_poetry`] reads a whole poem, [`joins`] many, [`poem_named`] one of a library ([`serve_library`]), and [`transform`]
+//! has one transformed. [`serve_proxy`] fetches a poem once for any number of clients. The examples `streams_01_whole` to
+//! `streams_07_transformed` differ by a few lines each; `streams_08_codec_server` is a server.
 //!
 //! # Limits, events and cancelling
 //!
