@@ -6,9 +6,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use poetry::error::is_short_of_descriptors;
 use poetry::{Peer, Poem};
 
 use crate::deferred::{Deferred, Trigger};
+use crate::failure::Failure;
 use crate::protocol::{Address, Factory, Protocol};
 use crate::reactor::{Reactor, Transport};
 use crate::task::{Task, connection_failed, is_connection_failed, no_address};
@@ -60,21 +62,46 @@ pub(crate) fn dial_address(
     build: impl Build,
 ) -> Deferred<Poem> {
     task.on_connecting(address);
+    connect(reactor, address, task, build)
+}
+
+/// Begins the connection, once there is a descriptor for it (S15).
+fn connect(
+    reactor: &Reactor,
+    address: SocketAddr,
+    task: &Rc<Task>,
+    build: impl Build,
+) -> Deferred<Poem> {
+    let timeout = task.limits.connect_timeout;
     let factory = Rc::new(ClientFactory {
         build,
         trigger: Cell::new(None),
     });
-    let transport = reactor.connect_tcp(
-        address,
-        task.limits.connect_timeout,
-        Rc::clone(&factory) as _,
-    );
+    let transport = match reactor.begin_tcp(address, timeout, Rc::clone(&factory) as _) {
+        Ok(transport) => transport,
+        Err(error) if is_short_of_descriptors(&error) => {
+            let (context, task) = (reactor.clone(), Rc::clone(task));
+            return reactor.free_descriptor(error, timeout).add_callbacks(
+                move |()| connect(&context, address, &task, factory.build.clone()),
+                |failure| Deferred::fail(no_descriptor(failure)),
+            );
+        }
+        Err(error) => return Deferred::fail(connection_failed(&error)),
+    };
     let (trigger, poem) = Deferred::with_canceller(move || {
         transport.iter().for_each(hang_up);
         None
     });
     factory.trigger.set(Some(trigger));
     poem
+}
+
+/// The failure of a connection for which no descriptor became free.
+fn no_descriptor(failure: Failure) -> Failure {
+    match failure.trap::<io::Error>() {
+        Ok(error) => connection_failed(&error).into(),
+        Err(other) => other,
+    }
 }
 
 /// Closes a client's connection at once.

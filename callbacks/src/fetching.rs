@@ -15,7 +15,7 @@ use poetry::{
 };
 
 use self::fetches::Fetches;
-use crate::reactor::{OpenReactor, Reactor};
+use crate::reactor::{Group, OpenReactor, Reactor};
 
 mod fetches;
 
@@ -48,7 +48,11 @@ impl Client for ReactorClient {
         );
         let reactors = self.options.threads.get();
         let reactors = reactors.min(limits.fetches_max).min(requests.len()).max(1);
-        let share = |worker| Share::new(worker, reactors, limits, &reporter, requests, cancel);
+        let group = Group::default();
+        let share = |worker| Share {
+            group: group.clone(),
+            ..Share::new(worker, reactors, limits, &reporter, requests, cancel)
+        };
         let own = share(0);
         let others: Vec<_> = (1..reactors).map(share).collect();
         if others.is_empty() {
@@ -92,6 +96,8 @@ struct Share {
     reporter: Reporter,
     requests: Vec<(usize, FetchRequest)>,
     cancel: Cancel,
+    /// What the reactors of this fetch share.
+    group: Group,
 }
 
 impl Share {
@@ -119,12 +125,13 @@ impl Share {
                 .map(|(index, request)| (index, request.clone()))
                 .collect(),
             cancel: cancel.clone(),
+            group: Group::default(),
         }
     }
 
     /// Fetches all of it; the outcomes are in the order of its requests.
     fn fetch(self) -> Vec<Outcome> {
-        let reactor = match Reactor::open() {
+        let reactor = match Reactor::open_in(&self.group) {
             Ok(reactor) => reactor,
             Err(error) => return self.all_failed(&error),
         };

@@ -40,6 +40,7 @@
 //! | `protocol.rs` | [`Protocol`], [`Factory`], [`Producer`]: the traits that programs implement | R9 |
 //! | `reactor.rs`, `reactor/core.rs` | [`Reactor`]; the loop: wait, update the time, call back | R1, R4, S24 |
 //! | `reactor/connection.rs`, `reactor/port.rs` | [`Transport`]: a socket and its unsent bytes; [`Port`]: accepting | R9, S17 |
+//! | `reactor/descriptors.rs` | connections that wait for a free descriptor | S15 |
 //! | `reactor/lifecycle.rs`, `reactor/threads.rs` | [`Reactor::stop`], triggers; [`RemoteReactor`], [`Inlet`] | R3, R5–R7 |
 //! | `reactor/system.rs`, `reactor/memory.rs` | the real socket and clock; [`MemoryReactor`], the same for tests | R8 |
 //! | `timers.rs`, `threads.rs`, `log.rs` | [`Clock`]; [`defer_to_thread`]; reports of unhandled failures and of panics | R1, D8, D14 |

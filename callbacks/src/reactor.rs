@@ -16,6 +16,7 @@ use crate::timers::{Clock, DelayedCall};
 mod connection;
 mod connections;
 mod core;
+mod descriptors;
 mod lifecycle;
 mod memory;
 mod port;
@@ -119,21 +120,8 @@ impl Reactor {
         timeout: Duration,
         factory: Rc<dyn Factory>,
     ) -> Option<Transport> {
-        if self.core.is_closed() {
-            return None;
-        }
-        let address = Address {
-            peer,
-            side: Side::Initiated,
-        };
-        match self.core.driver.connect(peer) {
-            Ok(socket) => {
-                let transport = Transport::dial(&self.core, socket, address, factory);
-                // Timeouts count from the start of the turn, and this turn may have taken long.
-                let turn = self.core.driver.now().saturating_sub(transport.now());
-                transport.set_timeout(Some(timeout.saturating_add(turn)));
-                Some(transport)
-            }
+        match self.begin_tcp(peer, timeout, Rc::clone(&factory)) {
+            Ok(transport) => transport,
             Err(error) => {
                 self.call_later(Duration::ZERO, move || {
                     factory.connection_failed(peer, error)
@@ -141,6 +129,28 @@ impl Reactor {
                 None
             }
         }
+    }
+
+    /// As [`connect_tcp`](Self::connect_tcp), but returns the error if the system refused to begin.
+    pub(crate) fn begin_tcp(
+        &self,
+        peer: SocketAddr,
+        timeout: Duration,
+        factory: Rc<dyn Factory>,
+    ) -> io::Result<Option<Transport>> {
+        if self.core.is_closed() {
+            return Ok(None);
+        }
+        let address = Address {
+            peer,
+            side: Side::Initiated,
+        };
+        let socket = self.core.driver.connect(peer)?;
+        let transport = Transport::dial(&self.core, socket, address, factory);
+        // Timeouts count from the start of the turn, and this turn may have taken long.
+        let turn = self.core.driver.now().saturating_sub(transport.now());
+        transport.set_timeout(Some(timeout.saturating_add(turn)));
+        Ok(Some(transport))
     }
 
     /// Calls [`Protocol::shut_down`](crate::Protocol::shut_down) for every connection that a port accepted. Those that this

@@ -152,6 +152,18 @@ fn step_10_cancels_and_timeouts_are_distinguished() {
 }
 
 #[test]
+fn step_11_a_library_serves_the_poem_that_replaced_another() {
+    let printed = "lantern: A NEW LANTERN\nmoon: refused: closed without a reply\n";
+    assert_eq!(run("11_library"), printed);
+}
+
+#[test]
+fn step_12_the_clients_of_a_proxy_share_a_fetch_and_may_leave() {
+    let waited = "Client 0: 33 bytes\nClient 1: cancelled\nClient 2: 33 bytes\n";
+    assert_eq!(run("12_proxy"), format!("{waited}From the cache:\n{POEM}"));
+}
+
+#[test]
 fn the_steps_fetch_from_the_ports_they_are_given() {
     let (_poem_server, poem) = serve_poem("ANOTHER POEM\n");
     let one = [poem.clone()];
@@ -172,6 +184,7 @@ fn the_steps_fetch_from_the_ports_they_are_given() {
         assert_eq!(run_with(step, &both), "another poem\n", "{step}");
     }
     assert!(run_with("10_cancel", &one).starts_with("The poem: cancelled\n"));
+    assert!(run_with("12_proxy", &one).ends_with("From the cache:\nANOTHER POEM\n"));
 }
 
 #[test]

@@ -55,6 +55,8 @@ struct Connection {
     in_call: Cell<bool>,
     /// Whether the connection waits for its turn in the next round.
     queued: Cell<bool>,
+    /// Whether writing has failed, so that only what has arrived is still read.
+    output_lost: Cell<bool>,
     /// Whether FIN was sent, so that everything written had been taken.
     fin_sent: Cell<bool>,
     /// Whether `woken` must be called in the next turn.
@@ -138,6 +140,7 @@ impl Transport {
             made_progress: Cell::new(false),
             in_call: Cell::new(false),
             queued: Cell::new(false),
+            output_lost: Cell::new(false),
             fin_sent: Cell::new(false),
             woken: Cell::new(false),
             shutdown_due: Cell::new(false),
@@ -259,6 +262,12 @@ impl Transport {
     #[inline]
     fn phase(&self) -> Phase {
         self.0.phase.get()
+    }
+
+    /// Whether bytes may be written.
+    #[inline]
+    fn takes_output(&self) -> bool {
+        self.phase() == Phase::Open && !self.0.output_lost.get()
     }
 
     /// Moves on to `phase`, unless the connection has come further already.

@@ -13,6 +13,7 @@ use poetry::panics;
 
 use super::connection::Transport;
 use super::connections::Connections;
+use super::descriptors::Descriptors;
 use super::lifecycle::{Lifecycle, Phase};
 use super::port::Ports;
 use super::system::{Driver, EVENTS_MAX, Ready, Socket, WAKE};
@@ -29,6 +30,7 @@ pub(crate) struct Core {
     pub(super) now: Cell<u64>,
     pub(super) connections: RefCell<Connections>,
     pub(super) ports: Ports,
+    pub(super) descriptors: Descriptors,
     /// Functions that other threads call, by number.
     pub(super) inlets: RefCell<Inlets>,
     /// Connections that this turn has begun; see [`Core::watch_begun`].
@@ -81,6 +83,7 @@ impl Core {
             now: Cell::new(0),
             connections: RefCell::default(),
             ports: Ports::default(),
+            descriptors: Descriptors::default(),
             inlets: RefCell::default(),
             unwatched: RefCell::default(),
             round: RefCell::default(),
@@ -282,6 +285,7 @@ impl Core {
         self.closed.set(true);
         self.clock.stop();
         self.ports.clear();
+        self.descriptors.clear();
         drop(self.inlets.take());
         self.lifecycle.clear();
         self.mailbox.close();

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -119,6 +120,11 @@ impl MemoryReactor {
         self.settle();
     }
 
+    /// From now on at most `sockets` connections that were dialled can be open or being made: others are refused a descriptor.
+    pub fn limit_sockets(&self, sockets: usize) {
+        self.network.shared.borrow_mut().sockets_max = Some(sockets);
+    }
+
     /// From now on no more sockets can be watched, as when Linux's `max_user_watches` is reached.
     #[cfg(test)]
     pub(super) fn refuse_watches(&self) {
@@ -156,6 +162,9 @@ struct Shared {
     now: Duration,
     ready: VecDeque<Ready>,
     dialled: Vec<MemoryPeer>,
+    /// The reactor's ends of connections that were dialled.
+    sockets: usize,
+    sockets_max: Option<usize>,
     refuses_watches: bool,
 }
 
@@ -168,10 +177,26 @@ impl Network {
         self.shared.borrow().now
     }
 
-    pub(super) fn dial(&self, to: SocketAddr) -> End {
+    pub(super) fn dial(&self, to: SocketAddr) -> io::Result<End> {
+        /// `EMFILE`. `ErrorKind` has no variant for this error.
+        const NO_DESCRIPTOR: i32 = 24;
+        if !self.has_descriptor() {
+            return Err(io::Error::from_raw_os_error(NO_DESCRIPTOR));
+        }
         let (end, peer) = End::pair(self.clone(), to);
-        self.shared.borrow_mut().dialled.push(peer);
-        end
+        let mut shared = self.shared.borrow_mut();
+        shared.sockets += 1;
+        shared.dialled.push(peer);
+        Ok(end.dialled())
+    }
+
+    pub(super) fn sockets(&self) -> usize {
+        self.shared.borrow().sockets
+    }
+
+    pub(super) fn has_descriptor(&self) -> bool {
+        let shared = self.shared.borrow();
+        shared.sockets_max.is_none_or(|max| shared.sockets < max)
     }
 }
 

@@ -5,10 +5,13 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
+use poetry::error::is_short_of_descriptors;
+use socket2::Socket as Socket2;
 
 use super::memory::{End, Network};
 
@@ -178,19 +181,23 @@ pub(super) enum Driver {
 pub(super) struct System {
     poll: RefCell<(Poll, Events)>,
     waker: Arc<Waker>,
-    origin: Instant,
+    group: Group,
 }
 
-/// What the reactors of one program share: the origin of their clocks, so that each can read the others' times.
+/// What the reactors of one program share. Clones are the same group.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
+    /// The origin of their clocks, so that each can read the others' times.
     origin: Instant,
+    /// How many connections they have initiated that are open or being made.
+    initiated: Arc<AtomicUsize>,
 }
 
 impl Default for Group {
     fn default() -> Self {
         Self {
             origin: Instant::now(),
+            initiated: Arc::default(),
         }
     }
 }
@@ -202,7 +209,7 @@ impl System {
         Ok(Self {
             poll: RefCell::new((poll, Events::with_capacity(EVENTS_MAX))),
             waker,
-            origin: group.origin,
+            group: group.clone(),
         })
     }
 }
@@ -255,7 +262,7 @@ impl Driver {
     pub(super) fn clock(&self) -> Box<dyn Fn() -> Duration> {
         match self {
             Self::System(system) => {
-                let origin = system.origin;
+                let origin = system.group.origin;
                 Box::new(move || origin.elapsed())
             }
             Self::Memory(network) => {
@@ -268,16 +275,45 @@ impl Driver {
     /// Returns the time since the group's origin.
     pub(super) fn now(&self) -> Duration {
         match self {
-            Self::System(system) => system.origin.elapsed(),
+            Self::System(system) => system.group.origin.elapsed(),
             Self::Memory(network) => network.now(),
         }
     }
 
-    /// Begins to connect to `peer`.
+    /// Begins to connect to `peer`. The connection counts until [`connection_ended`](Self::connection_ended).
     pub(super) fn connect(&self, peer: SocketAddr) -> io::Result<Socket> {
         match self {
-            Self::System(_) => TcpStream::connect(peer).map(Socket::Tcp),
-            Self::Memory(network) => Ok(Socket::Memory(network.dial(peer))),
+            Self::System(system) => {
+                let stream = TcpStream::connect(peer)?;
+                system.group.initiated.fetch_add(1, Ordering::Relaxed);
+                Ok(Socket::Tcp(stream))
+            }
+            Self::Memory(network) => network.dial(peer).map(Socket::Memory),
+        }
+    }
+
+    pub(super) fn connection_ended(&self) {
+        if let Self::System(system) = self {
+            system.group.initiated.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether a connection is open, or being made, that a reactor of this group has initiated.
+    pub(super) fn has_connections(&self) -> bool {
+        match self {
+            Self::System(system) => system.group.initiated.load(Ordering::Relaxed) > 0,
+            Self::Memory(network) => network.sockets() > 0,
+        }
+    }
+
+    /// Returns whether a socket can be made now.
+    pub(super) fn has_descriptor(&self) -> bool {
+        match self {
+            Self::System(_) => {
+                let probe = Socket2::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+                !probe.is_err_and(|error| is_short_of_descriptors(&error))
+            }
+            Self::Memory(network) => network.has_descriptor(),
         }
     }
 

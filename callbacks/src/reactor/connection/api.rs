@@ -14,7 +14,7 @@ impl Transport {
     /// kept, and [`data_sent`](crate::Protocol::data_sent) reports its progress. After the write side was lost, this does
     /// nothing.
     pub fn write(&self, bytes: &[u8]) -> usize {
-        if self.phase() != Phase::Open {
+        if !self.takes_output() {
             return 0;
         }
         let taken = if self.is_blocked() {
@@ -22,7 +22,7 @@ impl Transport {
         } else {
             self.send(bytes)
         };
-        if taken < bytes.len() && self.phase() == Phase::Open {
+        if taken < bytes.len() && self.takes_output() {
             self.keep_unsent(&bytes[taken..]);
         }
         taken
@@ -46,14 +46,14 @@ impl Transport {
 
     #[inline]
     fn offer_with(&self, bytes: usize, send: impl FnOnce() -> usize) -> usize {
-        if self.phase() != Phase::Open || self.is_blocked() {
+        if !self.takes_output() || self.is_blocked() {
             return 0;
         }
         let taken = send();
         if taken > 0 {
             self.0.made_progress.set(true);
         }
-        if taken < bytes && self.phase() == Phase::Open {
+        if taken < bytes && self.takes_output() {
             self.block();
         }
         taken

@@ -51,6 +51,9 @@ impl Transport {
             socket.iter().for_each(Socket::reset_on_close);
         }
         drop(socket);
+        if !self.0.accepted {
+            self.0.core.descriptor_freed();
+        }
         let extra = self.0.extra.take();
         self.0.core.clean_up_timeouts();
         if let Some(producer) = extra.and_then(|extra| extra.producer) {

@@ -21,6 +21,9 @@ impl Transport {
     pub(super) fn read(&self, buffer: &mut [u8]) {
         while self.may_read() {
             match self.receive(buffer) {
+                Ok(0) if self.0.output_lost.get() && self.has_error() => {
+                    self.advance_to(Phase::Aborted);
+                }
                 Ok(0) => {
                     self.0.input.set(Input::Ended);
                     self.call(|protocol, transport| protocol.read_connection_lost(transport));
@@ -58,6 +61,10 @@ impl Transport {
             Phase::Open | Phase::FinPending | Phase::FinSent
         ) && !self.0.paused.get()
             && self.0.input.get() != Input::Ended
+    }
+
+    fn has_error(&self) -> bool {
+        self.with_extra(|extra| extra.error.is_some())
     }
 
     #[inline(always)] // On the hot path once; measured.

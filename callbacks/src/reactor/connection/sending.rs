@@ -36,10 +36,27 @@ impl Transport {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => {
-                self.break_down(error);
+                self.output_failed(error);
                 0
             }
         }
+    }
+
+    /// Writing has failed. A server that this end has connected to may have answered before: what has arrived is read first
+    /// (S11). A connection that was accepted ends at once.
+    #[cold]
+    fn output_failed(&self, error: io::Error) {
+        if self.0.accepted {
+            return self.break_down(error);
+        }
+        self.0.output_lost.set(true);
+        self.0.blocked.set(false);
+        // This error says that the peer had finished before the connection broke, so that reading ends in order.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            self.with_extra(|extra| extra.error = Some(error));
+        }
+        self.input_announced(true);
+        self.queue();
     }
 
     #[cold]
@@ -84,6 +101,12 @@ impl Transport {
         }
         let taken = self.send(&extra.unsent[extra.sent..]);
         extra.sent += taken;
+        if self.0.output_lost.get() {
+            extra.unsent = Vec::new();
+            extra.sent = 0;
+            extra.error = self.0.extra.take().and_then(|newer| newer.error);
+            return self.0.extra.set(Some(extra));
+        }
         let all = extra.sent == extra.unsent.len();
         if all {
             extra.unsent = Vec::new();

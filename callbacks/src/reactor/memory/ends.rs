@@ -14,6 +14,8 @@ use crate::reactor::system::Ready;
 #[derive(Debug)]
 pub(in crate::reactor) struct End {
     state: Rc<State>,
+    /// Whether the reactor has dialled, so that this end counts among its sockets.
+    dialled: bool,
 }
 
 #[derive(Debug)]
@@ -75,12 +77,23 @@ impl End {
         let peer = MemoryPeer {
             state: Rc::clone(&state),
         };
-        (Self { state }, peer)
+        let dialled = false;
+        (Self { state, dialled }, peer)
+    }
+
+    pub(super) fn dialled(self) -> Self {
+        let state = Rc::clone(&self.state);
+        Self {
+            state,
+            dialled: true,
+        }
     }
 
     pub(in crate::reactor) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.state.check()?;
         let mut waiting = self.state.to_reactor.borrow_mut();
+        if waiting.is_empty() {
+            self.state.check()?; // What arrived before is read first, as from a kernel.
+        }
         if waiting.is_empty() && !self.state.peer_finished.get() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -152,6 +165,9 @@ impl End {
 impl Drop for End {
     fn drop(&mut self) {
         self.state.closed.set(true);
+        if self.dialled {
+            self.state.network.shared.borrow_mut().sockets -= 1;
+        }
     }
 }
 

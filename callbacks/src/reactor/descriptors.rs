@@ -1,0 +1,129 @@
+//! Connections that wait for a free descriptor (S15), in the order in which they came.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use poetry::limits::ACCEPT_RETRY;
+
+use super::{Core, Reactor};
+use crate::deferred::{Deferred, Trigger};
+use crate::timers::DelayedCall;
+
+/// The queue for descriptors.
+#[derive(Default)]
+pub(super) struct Descriptors {
+    waiting: RefCell<VecDeque<Waiting>>,
+    /// The next look.
+    look: Cell<Option<DelayedCall>>,
+}
+
+struct Waiting {
+    trigger: Trigger<()>,
+    error: io::Error,
+    patience: Duration,
+    /// When it gives up, if this is a time without a connection that may end and leave its descriptor.
+    gives_up_at: Option<Duration>,
+}
+
+impl Reactor {
+    /// Fires when a descriptor is free again, after the system has refused one with `error`. As long as this end has initiated
+    /// another connection, that one may leave its descriptor; without any, this fails with `error` after `patience`.
+    pub(crate) fn free_descriptor(&self, error: io::Error, patience: Duration) -> Deferred<()> {
+        let (trigger, free) = Deferred::new();
+        let descriptors = &self.core().descriptors;
+        descriptors.waiting.borrow_mut().push_back(Waiting {
+            trigger,
+            error,
+            patience,
+            gives_up_at: None,
+        });
+        if !descriptors.will_look() {
+            descriptors.look_later(self.core(), ACCEPT_RETRY);
+        }
+        free
+    }
+}
+
+impl Core {
+    /// A connection that this end had initiated has closed.
+    pub(super) fn descriptor_freed(self: &Rc<Self>) {
+        self.driver.connection_ended();
+        if !self.descriptors.waiting.borrow().is_empty() && !self.is_closed() {
+            self.descriptors.look_later(self, Duration::ZERO);
+        }
+    }
+}
+
+impl Descriptors {
+    fn will_look(&self) -> bool {
+        let look = self.look.take();
+        let waits = look.as_ref().is_some_and(DelayedCall::is_active);
+        self.look.set(look);
+        waits
+    }
+
+    fn look_later(&self, core: &Rc<Core>, delay: Duration) {
+        let weak = Rc::downgrade(core);
+        let look = core.clock.call_later(delay, move || Self::look(&weak));
+        if let Some(earlier) = self.look.replace(Some(look)) {
+            // It fails if that look has been taken.
+            let _ = earlier.cancel();
+        }
+    }
+
+    /// Serves those in front, one descriptor each, as long as there are descriptors.
+    fn look(core: &Weak<Core>) {
+        let Some(core) = core.upgrade() else { return };
+        let descriptors = &core.descriptors;
+        descriptors.drop_cancelled();
+        while descriptors.has_waiting() && core.driver.has_descriptor() {
+            let first = descriptors.waiting.borrow_mut().pop_front();
+            first
+                .into_iter()
+                .for_each(|first| first.trigger.callback(()));
+        }
+        for waiting in descriptors.without_patience(&core) {
+            waiting.trigger.errback(waiting.error);
+        }
+        if descriptors.has_waiting() {
+            descriptors.look_later(&core, ACCEPT_RETRY);
+        }
+    }
+
+    fn has_waiting(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
+    fn drop_cancelled(&self) {
+        let cancelled: VecDeque<Waiting> = {
+            let mut waiting = self.waiting.borrow_mut();
+            let is_cancelled = |one: &Waiting| one.trigger.is_cancelled();
+            let (cancelled, kept) = waiting.drain(..).partition(is_cancelled);
+            *waiting = kept;
+            cancelled
+        };
+        drop(cancelled);
+    }
+
+    /// Removes those that give up now.
+    fn without_patience(&self, core: &Core) -> VecDeque<Waiting> {
+        let (now, may_end) = (core.clock.now(), core.driver.has_connections());
+        let mut waiting = self.waiting.borrow_mut();
+        for one in waiting.iter_mut() {
+            let until = one.gives_up_at.unwrap_or(now.saturating_add(one.patience));
+            one.gives_up_at = (!may_end).then_some(until);
+        }
+        let gives_up = |one: &Waiting| one.gives_up_at.is_some_and(|at| at <= now);
+        let (ended, kept) = waiting.drain(..).partition(gives_up);
+        *waiting = kept;
+        ended
+    }
+
+    pub(super) fn clear(&self) {
+        let waiting = self.waiting.take();
+        drop(waiting);
+    }
+}
