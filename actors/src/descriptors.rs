@@ -1,12 +1,12 @@
 //! The descriptors of one client: a fetch without a free one waits until another fetch of the client ends its connection
-//! (S15).
+//! (S15). The proxy's client keeps one in reserve, since the proxy's own connections may have taken all others.
 
 use std::future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use poetry::FetchFailure;
@@ -15,6 +15,7 @@ use poetry::limits::ACCEPT_RETRY;
 use tokio::sync::Notify;
 
 use crate::dial::Connect;
+use crate::net::Spare;
 use crate::process::timeout;
 
 /// The connections of one client. Clones count together.
@@ -27,6 +28,8 @@ struct Shared {
     open: AtomicUsize,
     /// Wakes one waiting fetch for each connection that ends.
     ended: Notify,
+    keeps_reserve: bool,
+    reserve: Mutex<Option<Spare>>,
 }
 
 /// The descriptor of one connection. Drop it after the connection: a waiting fetch may then have it.
@@ -34,6 +37,17 @@ struct Shared {
 pub(crate) struct Descriptor(Option<Arc<Shared>>);
 
 impl Descriptors {
+    /// Keeps one descriptor in reserve, for the connection of one fetch. Without it, a server whose connections wait for
+    /// the fetch could leave the fetch none for ever.
+    pub(crate) fn with_reserve() -> Self {
+        let shared = Shared {
+            keeps_reserve: true,
+            ..Shared::default()
+        };
+        shared.refill();
+        Self(Arc::new(shared))
+    }
+
     /// Connects to `address` within `patience`. Waiting for a connection of another fetch to end does not count against
     /// that.
     ///
@@ -49,7 +63,8 @@ impl Descriptors {
             // Created before the attempt, so that no end is missed.
             let ended = self.0.ended.notified();
             let descriptor = self.take();
-            let error = match timeout(left, pin!(S::connect(address))).await {
+            let tried = timeout(left, pin!(S::connect(address))).await;
+            let error = match tried {
                 Some(Ok(stream)) => return Ok((stream, descriptor)),
                 None => return Err(FetchFailure::connect_timed_out()),
                 Some(Err(error)) if !is_short_of_descriptors(&error) => {
@@ -58,6 +73,10 @@ impl Descriptors {
                 Some(Err(error)) => error,
             };
             descriptor.give_up();
+            if self.0.reserve().take().is_some() {
+                // Freed, and taken by the next attempt before another process of this arbiter runs.
+                continue;
+            }
             if self.0.open.load(Ordering::SeqCst) > 0 {
                 ended.await;
                 left = patience;
@@ -96,8 +115,25 @@ impl Descriptor {
 impl Drop for Descriptor {
     fn drop(&mut self) {
         if let Some(shared) = self.0.take() {
+            // Before another process of this arbiter can take the descriptor.
+            shared.refill();
             shared.open.fetch_sub(1, Ordering::SeqCst);
             shared.ended.notify_one();
         }
+    }
+}
+
+impl Shared {
+    /// Takes a descriptor into reserve, if that is wanted and there is one.
+    fn refill(&self) {
+        let mut reserve = self.reserve();
+        if self.keeps_reserve && reserve.is_none() {
+            *reserve = Spare::take().ok();
+        }
+    }
+
+    /// Every statement leaves the reserve consistent, so a poisoned lock can still be used.
+    fn reserve(&self) -> MutexGuard<'_, Option<Spare>> {
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -162,6 +162,17 @@ impl Stream for Socket {
     }
 }
 
+/// A descriptor without a use. Dropping it frees it.
+#[derive(Debug)]
+pub(crate) struct Spare(#[expect(dead_code, reason = "held, not used")] socket2::Socket);
+
+impl Spare {
+    /// Takes a descriptor.
+    pub(crate) fn take() -> io::Result<Self> {
+        socket2::Socket::new(Domain::IPV4, Type::STREAM, None).map(Self)
+    }
+}
+
 /// A listening socket.
 #[derive(Debug)]
 pub(crate) struct Listener(TcpListener);

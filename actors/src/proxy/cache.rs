@@ -71,7 +71,7 @@ impl<S: Connect> Cache<S> {
         let settings = FetchSettings {
             limits: context.limits.clone(),
             reporter: context.reporter.for_role(Role::PoemClient),
-            descriptors: Descriptors::default(),
+            descriptors: Descriptors::with_reserve(),
             accept: |mut poem| {
                 // It was collected piece by piece, and is kept for long.
                 poem.shrink_to_fit();

@@ -314,6 +314,25 @@ fn s9_a_fetch_keeps_the_timeouts_of_a_client() {
 }
 
 #[test]
+fn s15_a_fetch_has_a_descriptor_in_reserve_and_so_has_the_next_one() {
+    let proxy = Proxy::new();
+    let mut clients = Vec::new();
+    for fetch in 0..2 {
+        let upstream = proxy.upstream();
+        testing::short_of_descriptors(proxy.upstream, 1);
+        clients.push(proxy.client());
+        upstream.reset();
+        proxy.settle();
+        assert_reset(&clients[clients.len() - 1], |counts| counts.closed.upstream);
+        let failures = proxy.failures();
+        assert_eq!(
+            (failures[0].0, failures[0].1.status()),
+            (fetch, "connection_lost")
+        );
+    }
+}
+
+#[test]
 fn s9_a_poem_is_served_until_its_time_to_live_is_over() {
     let proxy = Proxy::with(Some(10 * SECOND), Limits::default());
     let upstream = proxy.upstream();
