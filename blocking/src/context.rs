@@ -1,25 +1,50 @@
 //! The context of one fetch, which all its blocking calls share: its bounds, its observer, and whether it is cancelled.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poetry::error::Timeout;
+use poetry::error::{Timeout, is_short_of_descriptors};
 use poetry::event::{Interest, Scene};
 use poetry::{Cancel, FetchFailure, Kind, Limits, Peer, Reporter, Role};
 
 use crate::buffers::Buffers;
 use crate::deadlines::{CutShort, Stop, Timed, Wire, WriteTimeout};
-use crate::net::{Connecting, HangUp, Socket};
+use crate::descriptors::{Descriptors, Held, Patience, Waited};
+use crate::net::{self, Connecting, HangUp, Socket};
 use crate::sockets::{Holder, Sockets};
+
+/// What all fetches of one client share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Large buffers to borrow.
+    pub(crate) buffers: Buffers,
+    /// The connections that they hold.
+    pub(crate) descriptors: Descriptors,
+}
+
+/// A connection of a client. Its descriptor is free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Connected<'a> {
+    /// The byte stream. Declared first, so that it is closed before the next line lets a waiting fetch try.
+    pub(crate) wire: Timed<Socket>,
+    _held: Held<'a>,
+}
+
+/// A connection that has been begun.
+#[derive(Debug)]
+struct Begun<'a> {
+    connecting: Connecting,
+    held: Held<'a>,
+}
 
 /// The context of one request's exchange with one server.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     /// The client's bounds.
     pub(crate) limits: &'a Limits,
-    /// Large buffers to borrow.
-    pub(crate) buffers: &'a Buffers,
+    /// What it shares with the client's other fetches.
+    pub(crate) shared: &'a Shared,
     reporter: Reporter,
     scene: Scene,
     index: usize,
@@ -28,7 +53,7 @@ pub(crate) struct Context<'a> {
     total_deadline: Option<Duration>,
     received: u64,
     /// The connection to the first address, if it was begun beforehand.
-    begun: Option<Connecting>,
+    begun: Option<Begun<'a>>,
     /// Whether the fetch is cancelled and reads only what arrived before; see [`Context::drain`].
     drains: bool,
 }
@@ -40,14 +65,14 @@ impl<'a> Context<'a> {
         scene: Scene,
         now: Duration,
         limits: &'a Limits,
-        buffers: &'a Buffers,
+        shared: &'a Shared,
         reporter: Reporter,
         cancel: &'a Cancel,
         sockets: &'a Sockets,
     ) -> Self {
         Self {
             limits,
-            buffers,
+            shared,
             reporter,
             scene,
             index: scene.task as usize,
@@ -95,16 +120,26 @@ impl<'a> Context<'a> {
     }
 
     /// Begins to connect to the first address of `peer` without waiting. If beginning fails, [`connect`](Self::connect)
-    /// tries the address again and returns the failure.
-    pub(crate) fn begin(&mut self, peer: &Peer) {
-        if let Ok(&[address, ..]) = peer.addresses()
-            && !self.is_cancelled()
-            && let Ok(connecting) = self.begin_to(address, Holder::None)
-            // A cancel of all fetches that came meanwhile leaves the connection to the threads, as `Sockets::cancel` does.
-            && (!self.is_cancelled() || self.cancel.is_all())
-        {
-            self.report_connecting(address);
-            self.begun = Some(connecting);
+    /// tries the address again and returns the failure. Returns false if there is no descriptor (S15).
+    pub(crate) fn begin(&mut self, peer: &Peer) -> bool {
+        let Ok(&[address, ..]) = peer.addresses() else {
+            return true;
+        };
+        if self.is_cancelled() {
+            return true;
+        }
+        match self.open(address) {
+            Ok(begun) => {
+                let registered = self.register_begun(&begun, address, Holder::None).is_ok();
+                // A cancel of all fetches that came meanwhile leaves the connection to the threads, as `Sockets::cancel`
+                // does.
+                if registered && (!self.is_cancelled() || self.cancel.is_all()) {
+                    self.report_connecting(address);
+                    self.begun = Some(begun);
+                }
+                true
+            }
+            Err(error) => !is_short_of_descriptors(&error),
         }
     }
 
@@ -112,14 +147,14 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// Fails with the last address's failure to connect, at the total deadline, or on a cancel.
-    pub(crate) fn connect(&mut self, peer: &Peer) -> Result<Timed<Socket>, FetchFailure> {
+    pub(crate) fn connect(&mut self, peer: &Peer) -> Result<Connected<'a>, FetchFailure> {
         let mut failure = None;
         for &address in peer.addresses()? {
             if self.is_cancelled() {
                 return self.drain().ok_or(FetchFailure::Cancelled);
             }
             match self.connect_to(address) {
-                Ok(socket) => return self.connected(socket),
+                Ok((socket, held)) => return self.connected(socket, held),
                 Err(FetchFailure::TimedOut(Timeout::Total)) => {
                     return Err(FetchFailure::TimedOut(Timeout::Total));
                 }
@@ -131,24 +166,29 @@ impl<'a> Context<'a> {
 
     /// Returns the connection that was begun beforehand, if it is established and the cancel has not hung up on it: the
     /// whole poem may have arrived before the cancel. Reads from it do not wait.
-    fn drain(&mut self) -> Option<Timed<Socket>> {
-        let begun = self.begun.take()?;
+    fn drain(&mut self) -> Option<Connected<'a>> {
+        let Begun { connecting, held } = self.begun.take()?;
         self.drains = self.sockets.unregister(self.index);
-        let socket = begun.established().filter(|_| self.drains)?;
+        let socket = connecting.established().filter(|_| self.drains)?;
         self.report(Kind::Connected);
-        Some(Timed::new(socket))
+        Some(Connected {
+            wire: Timed::new(socket),
+            _held: held,
+        })
     }
 
     /// Waits for the connection to `address`, and begins it unless that was done beforehand.
-    fn connect_to(&mut self, address: SocketAddr) -> Result<Socket, FetchFailure> {
-        let connecting = match self.begun.take() {
-            Some(connecting) => {
-                self.register(Holder::Thread(connecting.hang_up()));
-                connecting
+    fn connect_to(&mut self, address: SocketAddr) -> Result<(Socket, Held<'a>), FetchFailure> {
+        let Begun { connecting, held } = match self.begun.take() {
+            Some(begun) => {
+                self.register(Holder::Thread(begun.connecting.hang_up()));
+                begun
             }
             None => {
                 self.report_connecting(address);
-                self.begin_to(address, Holder::Thread)?
+                let begun = self.open_in_turn(address)?;
+                self.register_begun(&begun, address, Holder::Thread)?;
+                begun
             }
         };
         if self.is_cancelled() {
@@ -163,27 +203,58 @@ impl<'a> Context<'a> {
             }
             _ => (connect_deadline, FetchFailure::connect_timed_out()),
         };
-        let connected = connecting.wait(deadline);
-        connected.map_err(|error| match error.kind() {
-            ErrorKind::TimedOut => on_timeout,
-            _ => FetchFailure::connection_failed(&error),
-        })
+        match connecting.wait(deadline) {
+            Ok(socket) => Ok((socket, held)),
+            Err(error) if error.kind() == ErrorKind::TimedOut => Err(on_timeout),
+            Err(error) => Err(FetchFailure::connection_failed(&error)),
+        }
     }
 
-    /// Begins to connect to `address`; from now on a cancel finds the socket. A connection to itself is aborted here (S11).
-    fn begin_to(
+    /// Begins to connect to `address`.
+    fn open(&self, address: SocketAddr) -> io::Result<Begun<'a>> {
+        let connecting = Connecting::begin(address)?;
+        let held = self.shared.descriptors.hold();
+        Ok(Begun { connecting, held })
+    }
+
+    /// Begins to connect to `address`. If there is no descriptor, waits until another fetch of the client has ended its
+    /// connection; if none has one, tries again for the connect timeout (S15).
+    fn open_in_turn(&self, address: SocketAddr) -> Result<Begun<'a>, FetchFailure> {
+        let Shared { descriptors, .. } = self.shared;
+        let mut patience = None;
+        loop {
+            let ended = descriptors.ended();
+            let error = match self.open(address) {
+                Err(error) if is_short_of_descriptors(&error) => error,
+                opened => return opened.map_err(|error| FetchFailure::connection_failed(&error)),
+            };
+            let patience = *patience.get_or_insert_with(|| Patience {
+                since: net::now(),
+                without_any: self.limits.connect_timeout,
+                deadline: self.total_deadline,
+            });
+            match descriptors.wait(ended, patience, || !self.is_cancelled()) {
+                Waited::TryAgain => {}
+                Waited::Unwanted => return Err(FetchFailure::Cancelled),
+                Waited::InVain => return Err(FetchFailure::connection_failed(&error)),
+                Waited::DeadlinePassed => return Err(FetchFailure::TimedOut(Timeout::Total)),
+            }
+        }
+    }
+
+    /// Registers a connection that has begun, so that a cancel finds it. One to itself is aborted instead (S11).
+    fn register_begun(
         &self,
+        Begun { connecting, .. }: &Begun<'_>,
         address: SocketAddr,
         holder: fn(HangUp) -> Holder,
-    ) -> Result<Connecting, FetchFailure> {
-        let connecting =
-            Connecting::begin(address).map_err(|error| FetchFailure::connection_failed(&error))?;
+    ) -> Result<(), FetchFailure> {
         if connecting.is_to_itself(address) {
             connecting.abort();
             return Err(FetchFailure::self_connected());
         }
         self.register(holder(connecting.hang_up()));
-        Ok(connecting)
+        Ok(())
     }
 
     /// Registers the connection, so that a later cancel finds it. An earlier one did not, so the caller must check for a
@@ -197,7 +268,7 @@ impl<'a> Context<'a> {
         self.report(Kind::Connecting);
     }
 
-    fn connected(&mut self, socket: Socket) -> Result<Timed<Socket>, FetchFailure> {
+    fn connected(&mut self, socket: Socket, held: Held<'a>) -> Result<Connected<'a>, FetchFailure> {
         self.register(Holder::Thread(socket.hang_up()));
         if self.is_cancelled() {
             return Err(FetchFailure::Cancelled);
@@ -206,7 +277,10 @@ impl<'a> Context<'a> {
             self.scene.local = socket.local(); // A system call, which only observers need.
         }
         self.report(Kind::Connected);
-        Ok(Timed::new(socket))
+        Ok(Connected {
+            wire: Timed::new(socket),
+            _held: held,
+        })
     }
 
     /// Reads into `buffer`, and waits at most for the idle timeout and until the total deadline. Returns 0 at the peer's

@@ -27,12 +27,12 @@ pub(crate) fn exchange(
     rules: ReplyRules,
     context: &mut Context<'_>,
 ) -> Result<String, FetchFailure> {
-    let mut wire = context.connect(peer)?;
-    let reply = match context.write(&mut wire, request) {
-        Ok(()) => read_reply(&mut wire, rules, context),
+    let wire = &mut context.connect(peer)?.wire;
+    let reply = match context.write(wire, request) {
+        Ok(()) => read_reply(wire, rules, context),
         // A reply that arrived before the connection broke can still be read, and no read of a broken one waits.
         Err(lost @ FetchFailure::ConnectionLost { .. }) => {
-            read_reply(&mut wire, rules, context).map_err(|_| lost)
+            read_reply(wire, rules, context).map_err(|_| lost)
         }
         Err(failure) => Err(failure),
     };
@@ -46,7 +46,7 @@ pub(crate) fn read_reply<W: Wire>(
     context: &mut Context<'_>,
 ) -> Result<Vec<u8>, FetchFailure> {
     let mut decoder = Decoder::new(rules.bytes_max);
-    let mut buffer = ReadBuffer::new(context.buffers);
+    let mut buffer = ReadBuffer::new(&context.shared.buffers);
     loop {
         let length = context.read(wire, buffer.space())?;
         if length == 0 {

@@ -8,8 +8,7 @@ use std::time::Duration;
 use poetry::event::Scene;
 use poetry::{Cancel, Clock, FetchError, FetchRequest, Limits, Outcome, Reporter};
 
-use crate::buffers::Buffers;
-use crate::context::Context;
+use crate::context::{Context, Shared};
 use crate::net;
 use crate::permits::threads_limit;
 use crate::poem_client::fetch_poem;
@@ -21,7 +20,7 @@ pub(crate) struct Call<'a> {
     pub(crate) requests: &'a [FetchRequest],
     pub(crate) limits: &'a Limits,
     pub(crate) clock: &'a Clock,
-    pub(crate) buffers: &'a Buffers,
+    pub(crate) shared: &'a Shared,
     pub(crate) reporter: Reporter,
     pub(crate) cancel: &'a Cancel,
     pub(crate) sockets: &'a Sockets,
@@ -50,7 +49,8 @@ impl<'a> Fetches<'a> {
     pub(crate) fn begin(call: Call<'a>) -> Self {
         let at_once = call.limits.fetches_max.min(threads_limit());
         let at_once = at_once.max(1).min(call.requests.len());
-        let begin = |index| Mutex::new(Some(call.begin_to_connect(index)));
+        let mut short = false;
+        let begin = |index| Mutex::new(Some(call.begin_to_connect(index, &mut short)));
         Self {
             begun: (0..at_once).map(begin).collect(),
             taken: AtomicUsize::new(0),
@@ -114,7 +114,7 @@ impl<'a> Call<'a> {
             scene,
             net::now(),
             self.limits,
-            self.buffers,
+            self.shared,
             self.reporter.clone(),
             self.cancel,
             self.sockets,
@@ -125,9 +125,11 @@ impl<'a> Call<'a> {
 
     /// Begins to connect before the fetch has a thread. So the kernel connects while threads are spawned, and keeps what
     /// arrives meanwhile.
-    fn begin_to_connect(&self, index: usize) -> Begun<'a> {
+    /// Once the process is `short` of descriptors, further connections are left to the threads. So a thread that waits for
+    /// one (S15) never waits for a connection that would need this very thread.
+    fn begin_to_connect(&self, index: usize, short: &mut bool) -> Begun<'a> {
         let mut begun = self.begin(index);
-        begun.context.begin(&self.requests[index].peer);
+        *short = *short || !begun.context.begin(&self.requests[index].peer);
         if (index + 1).is_multiple_of(BEGUN_IN_A_ROW) {
             thread::yield_now();
         }

@@ -15,18 +15,20 @@
 //! ```
 //!
 //! The life of a connection is one function that reads, answers, writes and returns why it closes: `Session::run` in
-//! `transform_server.rs` and `library_server.rs`, `write_poem` in `poem_server.rs`. The thread that calls it has accepted the connection itself, in
-//! `Inner::work` of `workers.rs`. A fetch is one function too: `fetch_poem` in `poem_client.rs`. The other files bound the
-//! threads, give every blocking call a way out, and end all threads with their server:
+//! `transform_server.rs` and `library_server.rs`, `write_poem` in `poem_server.rs`, `wait` in `proxy.rs`. The thread that calls
+//! it has accepted the connection itself, in `Inner::work` of `workers.rs`. A fetch is one function too: `fetch_poem` in
+//! `poem_client.rs`. The other files bound the threads, give every blocking call a way out, and end all threads with their
+//! server:
 //!
 //! | file | contents |
 //! |---|---|
 //! | `workers`, `pool` | threads that accept and serve: one for each connection, or a fixed number |
 //! | `server`, `server_state`, `open_connections`, `shutdown_state` | the running server, and a shutdown that wakes every thread |
 //! | `connection`, `ledger`, `buffers` | a connection, owned by its thread; its counts and events; its read buffer |
+//! | `proxy/` | the cache, where its clients wait, and the second thread of each |
 //! | `requests`, `exchange` | what the two netstring servers share, and what the two netstring clients share |
 //! | `deadlines` | deadlines over calls that only have timeouts |
-//! | `fetching`, `context`, `sockets` | many fetches in scoped threads; the bounds and the cancel of each |
+//! | `fetching`, `context`, `sockets`, `descriptors` | many fetches in scoped threads; the bounds and the cancel of each |
 //! | `net`, `listener`, `memory` | the real socket and clock, and where connections come from; the first two in memory, for tests |
 //! | `pace`, `permits`, `yielding` | tuning, one call each: how fast threads are spawned, how many, and when they yield |
 //!
@@ -34,18 +36,20 @@
 //! computes for ten milliseconds delays no other connection while a core is free, and no code has to yield for that.
 //!
 //! **What they cost**: sleeping and being woken, which takes longer than answering a request, and memory, 12 kB for an
-//! idle connection. MEASURING.md has the figures. And a thread waits for one thing at a time: `poem_server.rs` shows how it
-//! discards what the client sends while it waits until the next chunk is due.
+//! idle connection. MEASURING.md has the figures. And a thread waits for one thing at a time. `poem_server.rs` shows how it
+//! discards what the client sends while it waits until the next chunk is due. In `proxy.rs` a client that waits for the fetch
+//! has two threads: one waits on a condition variable, the other in `recv`, so that it notices when the client leaves.
 //!
 //! The functions that end in `_with` take limits, an observer of events, and (the clients) a [`Cancel`]; [`PoemClient`]
-//! has an example of all three. The `examples/` are six steps from the tutorial's first client to [`PoemClient`]. They run
-//! without arguments, such as `cargo run -p quatrain-blocking --example blocking_01_one_after_another`. Numbers such as S5
-//! and T1 name rules in SEMANTICS.md.
+//! has an example of all three. The `examples/` are six steps from the tutorial's first client to [`PoemClient`], and two more
+//! to a library and a proxy. They run without arguments, such as `cargo run -p quatrain-blocking --example
+//! blocking_01_one_after_another`. Numbers such as S5 and T1 name rules in SEMANTICS.md.
 
 mod buffers;
 mod connection;
 mod context;
 mod deadlines;
+mod descriptors;
 mod exchange;
 mod fetching;
 mod ledger;
@@ -101,7 +105,7 @@ pub fn default_options() -> Options {
     Options::new(Clock::new(net::now))
 }
 
-/// The model: a thread for each connection.
+/// The model: a thread for each connection, and a second one for each client that waits for a proxy's fetch.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Blocking {
     /// If set, this fixed number of threads serves the connections, and one more accepts them. A connection then waits in

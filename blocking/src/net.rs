@@ -159,8 +159,8 @@ impl Connecting {
         is_same_end(&self.stream, address)
     }
 
-    /// Closes it with a reset, which leaves no TIME_WAIT: the port is free at once.
-    pub(crate) fn abort(self) {
+    /// Makes its close a reset, which leaves no TIME_WAIT: the port is free at once.
+    pub(crate) fn abort(&self) {
         // If it fails, the port is free a minute later.
         let _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
     }
@@ -236,7 +236,7 @@ impl Connecting {
     }
 
     /// Does nothing: there is no socket yet.
-    pub(crate) fn abort(self) {}
+    pub(crate) fn abort(&self) {}
 
     /// Returns a handle that ends nothing: there is no socket yet.
     pub(crate) fn hang_up(&self) -> HangUp {

@@ -10,8 +10,8 @@ use poetry::{
     PoemName, Reporter, Role, netstring,
 };
 
-use crate::buffers::{Buffers, SMALL_BYTES};
-use crate::context::Context;
+use crate::buffers::SMALL_BYTES;
+use crate::context::{Context, Shared};
 use crate::deadlines::{Timed, Wire};
 use crate::exchange::{ReplyRules, exchange};
 use crate::fetching::{Call, Fetches};
@@ -116,8 +116,8 @@ pub(crate) fn fetch_poem(
 ) -> Result<String, FetchFailure> {
     match &request.name {
         None => {
-            let mut wire = context.connect(&request.peer)?;
-            read_poem(&mut wire, context).and_then(decode_poem)
+            let mut connected = context.connect(&request.peer)?;
+            read_poem(&mut connected.wire, context).and_then(decode_poem)
         }
         Some(name) => {
             let mut wire_name = Vec::new();
@@ -166,12 +166,15 @@ pub(crate) fn with_context(
     cancel: &Cancel,
     exchange: impl FnOnce(&mut Context<'_>) -> Result<Poem, FetchFailure>,
 ) -> Result<Poem, FetchFailure> {
-    let (buffers, sockets) = (Buffers::default(), Arc::new(Sockets::new(1)));
-    let to_cancel = Arc::clone(&sockets);
-    let _subscription = cancel.subscribe(move |target| to_cancel.cancel(target));
+    let (shared, sockets) = (Arc::new(Shared::default()), Arc::new(Sockets::new(1)));
+    let to_cancel = (Arc::clone(&sockets), Arc::clone(&shared));
+    let _subscription = cancel.subscribe(move |target| {
+        to_cancel.0.cancel(target);
+        to_cancel.1.descriptors.wake_all();
+    });
     let (now, limits) = (net::now(), &options.limits);
     let scene = Scene::default();
-    let context = Context::new(scene, now, limits, &buffers, reporter, cancel, &sockets);
+    let context = Context::new(scene, now, limits, &shared, reporter, cancel, &sockets);
     let mut context = context.numbered(task);
     let result = exchange(&mut context);
     context.report_result(result.as_ref().map(Poem::as_str));
@@ -218,7 +221,7 @@ pub(crate) fn with_context(
 #[derive(Debug)]
 pub struct PoemClient {
     options: Options,
-    buffers: Buffers,
+    shared: Arc<Shared>,
     permits: &'static Permits,
 }
 
@@ -235,7 +238,7 @@ impl PoemClient {
     fn within(permits: &'static Permits, options: &Options) -> Self {
         Self {
             options: options.clone(),
-            buffers: Buffers::default(),
+            shared: Arc::default(),
             permits,
         }
     }
@@ -259,15 +262,17 @@ impl PoemClient {
         let Options { limits, clock, .. } = &self.options;
         let sockets = Arc::new(Sockets::new(requests.len()));
         let (to_cancel, spawner) = (Arc::clone(&sockets), thread::current());
+        let shared = Arc::clone(&self.shared);
         let _subscription = cancel.subscribe(move |target| {
             to_cancel.cancel(target);
+            shared.descriptors.wake_all();
             spawner.unpark();
         });
         let fetches = Fetches::begin(Call {
             requests,
             limits,
             clock,
-            buffers: &self.buffers,
+            shared: &self.shared,
             reporter: Reporter::new(NAME, Role::PoemClient, clock.clone(), observer),
             cancel,
             sockets: &sockets,

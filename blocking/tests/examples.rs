@@ -1,5 +1,5 @@
-//! The steps of the examples: each fetches the same poems from its arguments, in a call and as a process, and each starts
-//! its own servers without arguments.
+//! The steps of the examples: each of the first six fetches the same poems from its arguments, in a call and as a process;
+//! each starts its own servers without arguments.
 #![allow(clippy::duplicate_mod)] // Every step includes what the steps share.
 
 #[path = "../examples/blocking_01_one_after_another.rs"]
@@ -30,7 +30,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use blocking::{RunningServer, serve_poem};
-use poetry::{Pace, Peer, Poem, PoemService};
+use poetry::{FramedPoem, Library, LibraryService, Pace, Peer, Poem, PoemService};
 
 const POEM: &str = "Two verses with an ü,\nand in no hurry.\n";
 
@@ -175,4 +175,55 @@ fn step_5_deadlines() {
 fn step_6_the_client() {
     check_step("blocking_06_the_client", step_6::get_all);
     fetches_at_once(step_6::get_all);
+}
+
+#[test]
+fn step_7_a_library() {
+    let run_it = |arguments: &[&str]| {
+        let arguments: Vec<_> = arguments.iter().map(|&it| it.to_owned()).collect();
+        run("blocking_07_library", &arguments)
+    };
+    let own = run_it(&[]);
+    assert!(own.status.success(), "{own:?}");
+    let printed = String::from_utf8(own.stdout).unwrap();
+    assert!(printed.contains("the harbour is not.\n") && printed.contains("then count again.\n"));
+
+    let star = FramedPoem::from(&Poem::from(POEM));
+    let library = Library::new([("star".parse().unwrap(), star)].into());
+    let service = LibraryService {
+        library,
+        keep_alive: false,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = blocking::serve_library(listener, service).unwrap();
+    let port = server.address().port().to_string();
+    let named = run_it(&[&port, "star", "moon"]);
+    assert_eq!(named.status.code(), Some(1), "{named:?}");
+    assert_eq!(
+        String::from_utf8(named.stdout).unwrap(),
+        format!("{POEM}\n")
+    );
+    assert!(
+        String::from_utf8(named.stderr)
+            .unwrap()
+            .starts_with("moon: ")
+    );
+    assert_eq!(run_it(&[&port, "../star"]).status.code(), Some(2));
+}
+
+#[test]
+fn step_8_a_proxy() {
+    let own = run("blocking_08_proxy", &[]);
+    assert!(own.status.success(), "{own:?}");
+    let printed = String::from_utf8(own.stdout).unwrap();
+    assert_eq!(printed.matches("one came late.\n").count(), 2, "{printed}");
+    assert!(printed.ends_with("fetches: 1\n"), "{printed}");
+
+    let server = serve(Pace::Fast);
+    let port = server.address().port().to_string();
+    let other = run("blocking_08_proxy", &[port]);
+    assert!(other.status.success(), "{other:?}");
+    assert_eq!(server.counters().accepted, 1);
+    let dead = run("blocking_08_proxy", &[unused_address().to_string()]);
+    assert_eq!(dead.status.code(), Some(1), "{dead:?}");
 }

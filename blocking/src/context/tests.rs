@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// Does `work` with the context of a client with `limits`.
 fn with_context<T>(limits: &Limits, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
-    let (buffers, cancel, sockets) = (Buffers::default(), Cancel::new(), Sockets::new(1));
+    let (shared, cancel, sockets) = (Shared::default(), Cancel::new(), Sockets::new(1));
     let clock = Clock::stopped();
     let reporter = Reporter::new("test", Role::PoemClient, clock, Arc::new(Unobserved));
     let now = Duration::ZERO;
@@ -19,7 +19,7 @@ fn with_context<T>(limits: &Limits, work: impl FnOnce(&mut Context<'_>) -> T) ->
         Scene::default(),
         now,
         limits,
-        &buffers,
+        &shared,
         reporter,
         &cancel,
         &sockets,

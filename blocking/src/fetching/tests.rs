@@ -24,7 +24,7 @@ fn with_fetches_from<T>(
         via: None,
     };
     let requests = vec![request; poems];
-    let (buffers, cancel) = (Buffers::default(), Cancel::new());
+    let (shared, cancel) = (Shared::default(), Cancel::new());
     let (clock, sockets) = (Clock::stopped(), Sockets::new(poems));
     let limits = Limits {
         fetches_max,
@@ -35,7 +35,7 @@ fn with_fetches_from<T>(
         requests: &requests,
         limits: &limits,
         clock: &clock,
-        buffers: &buffers,
+        shared: &shared,
         reporter: Reporter::new("test", Role::PoemClient, clock.clone(), observer),
         cancel: &cancel,
         sockets: &sockets,
