@@ -5,6 +5,7 @@ mod compare;
 mod descriptors;
 mod fetch;
 mod interrupt;
+mod library;
 mod load;
 mod progress;
 mod self_connect;

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -29,11 +30,15 @@ pub(crate) fn quatrain<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) 
     command
 }
 
-/// The command with `arguments`, started with SIGTERM, SIGINT and SIGUSR1 blocked, as some supervisors start programs.
+/// The command with `arguments`, started with the signals that it handles blocked, as some supervisors start programs.
 pub(crate) fn start_with_blocked_signals(arguments: &[&str]) -> Process {
-    let blocked: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1]
-        .into_iter()
-        .collect();
+    let blocked = [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGUSR1,
+        Signal::SIGHUP,
+    ];
+    let blocked: SigSet = blocked.into_iter().collect();
     // The child inherits the mask of the thread that starts it.
     let start = move || {
         blocked.thread_block().unwrap();
@@ -357,5 +362,67 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A directory that is removed when this is dropped.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// Creates a directory with `files`, each a name and its bytes.
+    pub(crate) fn with(files: &[(&str, &[u8])]) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(Scratch::path(&format!("folder-{next}")).as_str());
+        std::fs::create_dir(&path).unwrap();
+        let folder = Self(path);
+        for (name, bytes) in files {
+            folder.write(name, bytes);
+        }
+        folder
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// Returns the path of the file called `name`.
+    pub(crate) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.as_str())
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.0.join(name), bytes).unwrap();
+    }
+
+    /// Replaces a file at once, as editors do.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) {
+        self.write(".new", bytes);
+        std::fs::rename(self.0.join(".new"), self.0.join(name)).unwrap();
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.0.join(name)).unwrap();
+    }
+
+    /// Creates a FIFO.
+    pub(crate) fn fifo(&self, name: &str) {
+        nix::unistd::mkfifo(&self.0.join(name), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    }
+
+    /// Creates a directory in this one.
+    pub(crate) fn directory(&self, name: &str) {
+        std::fs::create_dir(self.0.join(name)).unwrap();
+    }
+
+    /// Removes the directory and all that is in it.
+    pub(crate) fn remove_all(&self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
