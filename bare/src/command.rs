@@ -19,7 +19,20 @@ mio|actix|tokio|threads poem FILE [--fast | --num-bytes N --delay S]
 mio|actix|tokio|threads transform [--keep-alive] [--lab]
 mio|actix|tokio|threads library FOLDER [--keep-alive]
 mio|actix|tokio|threads proxy HOST:PORT [--cache-ttl S]
-each with [--port N]";
+each with [--port N]
+
+'kinds' prints the names of the kinds.";
+
+/// Options of `quatrain serve` that are accepted and ignored, since a bare server has no limits.
+const IGNORED: &[&str] = &[
+    "--connect-timeout",
+    "--connections-max",
+    "--deadline",
+    "--frame-bytes-max",
+    "--idle-timeout",
+    "--poem-bytes-max",
+    "--write-timeout",
+];
 
 /// Serves as `words` say, on 127.0.0.1, until an error ends the server.
 ///
@@ -28,6 +41,12 @@ each with [--port N]";
 pub fn run(words: impl IntoIterator<Item = String>) -> Result<(), Box<dyn std::error::Error>> {
     let mut words = words.into_iter();
     let kind = words.next().ok_or(USAGE)?;
+    if kind == "kinds" {
+        Kind::ALL
+            .iter()
+            .for_each(|kind| println!("{}", kind.name()));
+        return Ok(());
+    }
     let kind = Kind::ALL.into_iter().find(|known| known.name() == kind);
     let (kind, words) = (kind.ok_or(USAGE)?, Words::read(words)?);
     let service = words.service()?;
@@ -57,6 +76,10 @@ impl Words {
                 "--num-bytes" | "--delay" | "--cache-ttl" | "--port" => {
                     let value = words.next().ok_or(USAGE)?;
                     options.insert(word, value);
+                }
+                ignored if IGNORED.contains(&ignored) => drop(words.next()),
+                option if option.starts_with('-') => {
+                    return Err(format!("unknown: {option}\n{USAGE}"));
                 }
                 _ if role.is_empty() => role = word,
                 _ if what.is_empty() => what = word,

@@ -24,7 +24,7 @@ impl Reply {
                 Ok(Self::Transformed(reply))
             }
             Service::Library(service) => {
-                let found = service.answer(frame, FRAME_BYTES_MAX);
+                let found = service.answer(frame, usize::MAX);
                 found.map(Self::Framed).map_err(io::Error::other)
             }
             Service::Poem(_) | Service::Proxy(_) => Err(io::ErrorKind::Unsupported.into()),
