@@ -19,9 +19,7 @@ mio|actix|tokio|threads poem FILE [--fast | --num-bytes N --delay S]
 mio|actix|tokio|threads transform [--keep-alive] [--lab]
 mio|actix|tokio|threads library FOLDER [--keep-alive]
 mio|actix|tokio|threads proxy HOST:PORT [--cache-ttl S]
-each with [--port N]
-
-'kinds' prints the names of the kinds.";
+each with [--port N]";
 
 /// Options of `quatrain serve` that are accepted and ignored, since a bare server has no limits.
 const IGNORED: &[&str] = &[

@@ -137,7 +137,11 @@ impl Listener {
     /// # Errors
     /// The address cannot be bound.
     pub fn at(address: SocketAddr) -> io::Result<Self> {
-        let listener = listen(address)?;
+        Self::from_socket(listen(address)?.into())
+    }
+
+    fn from_socket(socket: Socket) -> io::Result<Self> {
+        let listener = TcpListener::from(socket);
         SockRef::from(&listener).set_read_timeout(Some(WAIT_MAX))?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })

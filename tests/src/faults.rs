@@ -9,9 +9,12 @@
 //! | [`guest`], [`in_flight`] | clients of any of the servers: their connections last, or have something in flight |
 //! | [`process`] | what the system says about a process: memory, processor time, descriptors |
 //! | [`observed`] | what a case observed, in words |
+//! | `beside`, [`network`], [`cgroup`] | what several cases share: fetches beside good ones, broken networks, a bound on threads |
 //! | [`page`] | the page FAULTS.md, written from what was observed |
 
+mod beside;
 pub mod cases;
+pub mod cgroup;
 pub mod clients;
 pub mod daemon;
 pub mod fetch;
@@ -19,6 +22,7 @@ pub mod guest;
 pub mod in_flight;
 pub mod launch;
 mod lines;
+pub mod network;
 pub mod observed;
 pub mod page;
 pub mod process;
@@ -26,7 +30,7 @@ pub mod program;
 pub mod spawn;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use daemon::Daemon;
 pub use launch::{Content, Launch};
@@ -127,6 +131,11 @@ macro_rules! fault_cases {
 }
 pub(crate) use fault_cases;
 
+/// Keeps every other case from running.
+type Alone = RwLockWriteGuard<'static, ()>;
+/// Keeps cases from running alone.
+type Beside = RwLockReadGuard<'static, ()>;
+
 impl FaultCase {
     /// The case's full name: `poem_server::is_served`.
     pub fn path(&self) -> String {
@@ -145,6 +154,21 @@ impl FaultCase {
         self.marks.iter().find_map(lacking)
     }
 
+    /// Waits until the case may run: a long one takes much of what the kernel has for all sockets, and runs alone.
+    fn wait_for_its_turn(&self) -> (Option<Alone>, Option<Beside>) {
+        static TURN: RwLock<()> = RwLock::new(());
+        match self.marks.contains(&Mark::Long) {
+            true => (
+                Some(TURN.write().unwrap_or_else(PoisonError::into_inner)),
+                None,
+            ),
+            false => (
+                None,
+                Some(TURN.read().unwrap_or_else(PoisonError::into_inner)),
+            ),
+        }
+    }
+
     /// Runs the case against `program`, and returns what was observed, if it passed.
     pub fn test(self, program: &Arc<Program>) -> (Verdict, Option<Observed>) {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -154,7 +178,11 @@ impl FaultCase {
         let context = FaultContext {
             program: Arc::clone(program),
             role: self.role,
+            witness: Witness::default(),
         };
+        let witness = context.witness.clone();
+        // The wait does not count towards the case's time.
+        let (_alone, _beside) = self.wait_for_its_turn();
         let seen = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&seen);
         let verdict = verdict(self.rules, 0, move || {
@@ -163,7 +191,7 @@ impl FaultCase {
             Ok(())
         });
         let observed = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-        (verdict, observed)
+        (witness.testify(verdict), observed)
     }
 }
 
@@ -172,6 +200,28 @@ impl FaultCase {
 pub struct FaultContext {
     program: Arc<Program>,
     role: FaultRole,
+    witness: Witness,
+}
+
+/// Notes what a failed case does not see: that a server has ended by itself.
+#[derive(Clone, Default)]
+struct Witness(Arc<Mutex<Option<String>>>);
+
+impl Witness {
+    fn note(&self, what: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }
+
+    /// Adds to the message of a failure what was noted.
+    fn testify(&self, verdict: Verdict) -> Verdict {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (verdict, noted) {
+            (Verdict::Failed(message), Some(noted)) => {
+                Verdict::Failed(format!("{message}; {noted}"))
+            }
+            (verdict, _) => verdict,
+        }
+    }
 }
 
 impl FaultContext {
@@ -187,7 +237,8 @@ impl FaultContext {
 
     /// Prepares a server of the role under test.
     pub fn server(&self, content: Content) -> Launch {
-        Launch::new(Arc::clone(&self.program), self.role, content)
+        let witness = self.witness.clone();
+        Launch::new(Arc::clone(&self.program), self.role, content, witness)
     }
 
     /// Prepares a fetch by the program's client.

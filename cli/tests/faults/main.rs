@@ -1,8 +1,7 @@
 //! Runs the fault cases against `quatrain` with each model, and keeps the page FAULTS.md and its line in the README current.
 //!
 //! `QUATRAIN_FAULTS=all` also runs the long cases and those that need root. `QUATRAIN_BLESS=1` writes the page instead of
-//! comparing. `QUATRAIN_BARE=PROGRAM`, a command with bare servers, also runs every case against each of its kinds, which do
-//! not have to pass.
+//! comparing. `QUATRAIN_BARE=1` also runs every case against the bare servers, which do not have to pass.
 
 mod bare;
 mod document;
@@ -19,6 +18,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 fn main() -> ExitCode {
     /// Most cases mostly wait.
     const THREADS: usize = 16;
+    if let Some(ended) = bare::serve() {
+        return ended;
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(THREADS));
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {

@@ -2,15 +2,17 @@
 
 use std::net::{SocketAddr, TcpStream};
 
+use poetry::limits::LISTEN_BACKLOG;
 use socket2::{Domain, Socket, Type};
 
+use super::Listener;
 use crate::failure::{Check, During, Failure};
 
 /// An address that refuses connections: its port is bound, but not listening.
 #[derive(Debug)]
 pub struct Refuses {
     address: SocketAddr,
-    _socket: Socket,
+    socket: Socket,
 }
 
 impl Refuses {
@@ -20,15 +22,21 @@ impl Refuses {
     /// The system has no port left.
     pub fn new() -> Check<Self> {
         let (socket, address) = bound()?;
-        Ok(Self {
-            address,
-            _socket: socket,
-        })
+        Ok(Self { address, socket })
     }
 
     /// Returns the address.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Begins to listen at the address.
+    ///
+    /// # Errors
+    /// The system returned an error.
+    pub fn listen(self) -> Check<Listener> {
+        self.socket.listen(LISTEN_BACKLOG).during("listening")?;
+        Listener::from_socket(self.socket).during("listening")
     }
 }
 

@@ -1,19 +1,29 @@
 //! All fault cases. Each file covers one kind of fault; each case is a function whose name states what the program does.
 
+mod bad_network;
 mod bursts;
 mod descriptors;
+mod devices;
 mod floods;
 mod half_close;
+mod interrupted;
 mod kills;
 mod lengths;
+mod library_fails;
+mod memory;
+mod output_fails;
 mod panics;
+mod poem_server_fails;
 mod readers;
 mod reload;
 mod resets;
 mod silent;
 mod stops;
 mod streams;
+mod threads_exhausted;
+mod transform_server_fails;
 mod trickles;
+mod upstream_fails;
 
 use super::FaultCase;
 use super::page::sorted;
@@ -22,9 +32,12 @@ use super::page::sorted;
 pub fn all() -> Vec<FaultCase> {
     let cases = [
         descriptors::cases(),
+        threads_exhausted::cases(),
+        memory::cases(),
         readers::cases(),
         trickles::cases(),
         silent::cases(),
+        devices::cases(),
         half_close::cases(),
         resets::cases(),
         bursts::cases(),
@@ -35,6 +48,13 @@ pub fn all() -> Vec<FaultCase> {
         kills::cases(),
         streams::cases(),
         reload::cases(),
+        bad_network::cases(),
+        upstream_fails::cases(),
+        poem_server_fails::cases(),
+        transform_server_fails::cases(),
+        library_fails::cases(),
+        output_fails::cases(),
+        interrupted::cases(),
     ];
     sorted(cases.concat())
 }

@@ -1,11 +1,15 @@
 //! Clients of a running server: raw connections, and what they ask and are answered.
 
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use super::launch::NAME;
 use super::{Daemon, FaultRole, guest::Guest};
 use crate::connection::{Connection, End};
-use crate::failure::{Check, During, Failure, shown};
+use crate::failure::{Check, During, Failure, os_result, shown};
 use crate::wire::{netstring, request};
 
 impl Daemon {
@@ -25,6 +29,28 @@ impl Daemon {
     pub fn connect_narrow(&self, bytes: usize) -> Check<Connection> {
         let connection = Connection::open_narrow(self.address(), bytes)?;
         self.patient(connection)
+    }
+
+    /// Connects from an address of this machine, with a receive buffer of about `bytes`, or one of the usual size.
+    ///
+    /// With a small buffer, segments are as small as on an Ethernet: for the large ones of a loopback interface, the kernel buffers
+    /// megabytes for a peer that does not read.
+    ///
+    /// # Errors
+    /// It does not accept.
+    pub fn connect_from(&self, source: Ipv4Addr, bytes: Option<usize>) -> Check<Connection> {
+        const SEGMENT_BYTES: u32 = 1_448;
+        let connect = || -> io::Result<Connection> {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            if let Some(bytes) = bytes {
+                socket.set_recv_buffer_size(bytes)?;
+                socket.set_tcp_mss(SEGMENT_BYTES)?;
+            }
+            socket.bind(&SocketAddr::from((source, 0)).into())?;
+            socket.connect_timeout(&self.address().into(), self.patience())?;
+            Connection::new(socket.into())
+        };
+        self.patient(os_result(connect(), "connecting")?)
     }
 
     /// Connects as a client whose connection lasts.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use poetry::Counts;
 use super::launch::Launch;
 use super::lines::Lines;
 use super::spawn::Pipes;
-use super::{FaultRole, process};
+use super::{FaultRole, Witness, process};
 use crate::failure::{Check, During, Failure, ensure, equal};
 use crate::fake_servers::FakeServer;
 use crate::subject::process::{Folder, POLL_INTERVAL, parse_counts};
@@ -30,6 +31,10 @@ pub struct Daemon {
     poem: String,
     log: Option<Lines>,
     has_counts: bool,
+    stops_in_order: bool,
+    /// Whether the case has told it to end.
+    is_told_to_end: AtomicBool,
+    witness: Witness,
     patience: Duration,
     _upstream: Option<FakeServer>,
     _pipes: Pipes,
@@ -55,6 +60,9 @@ impl Daemon {
             poem,
             log,
             has_counts: launch.has_counts(),
+            stops_in_order: launch.program.stops_in_order(),
+            is_told_to_end: AtomicBool::new(false),
+            witness: launch.witness.clone(),
             patience: launch.program.patience(),
             _upstream: upstream,
             _pipes: pipes,
@@ -234,6 +242,9 @@ impl Daemon {
         ensure(self.ended()?.is_none(), || {
             "the server has ended by itself".to_owned()
         })?;
+        if matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGKILL) {
+            self.is_told_to_end.store(true, Ordering::SeqCst);
+        }
         process::send(self.id, signal)
     }
 
@@ -262,13 +273,47 @@ impl Daemon {
         }
     }
 
-    /// Stops it by SIGTERM, and expects that it ends with status 0 and served to the last.
+    /// Stops it by SIGTERM, and expects that it ends with status 0: it has finished everything. A program without `{grace}` need only
+    /// still run.
     ///
     /// # Errors
-    /// It ends otherwise.
+    /// It ends otherwise, or has ended by itself.
     pub fn stop(&self) -> Check {
         self.signal(Signal::SIGTERM)?;
-        equal("the exit status", &self.wait()?.code(), &Some(0))
+        let status = self.wait()?.code();
+        match self.stops_in_order {
+            true => equal("the exit status", &status, &Some(0)),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns how it ended, if it was not told to. A program without `{grace}` may be about to end.
+    fn ended_by_itself(&self) -> Option<ExitStatus> {
+        const MOMENT: Duration = Duration::from_millis(300);
+        if self.is_told_to_end.load(Ordering::SeqCst) {
+            return None;
+        }
+        let deadline = Instant::now() + MOMENT;
+        loop {
+            let ended = self.ended().ok().flatten();
+            if ended.is_some() || self.stops_in_order || Instant::now() > deadline {
+                return ended;
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Returns why it ended, as its log says.
+    fn last_words(&self) -> String {
+        let log = self.log();
+        let mut lines = log.lines().filter(|line| !line.trim().is_empty());
+        // A panic's message is on the line after its place.
+        let panic = lines.by_ref().position(|line| line.contains("panicked at"));
+        let words = match panic {
+            Some(_) => lines.next(),
+            None => log.lines().next_back(),
+        };
+        words.unwrap_or("nothing logged").to_owned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Child> {
@@ -278,6 +323,11 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if let Some(status) = self.ended_by_itself() {
+            let last = self.last_words();
+            self.witness
+                .note(format!("the server had ended, {status}: {last}"));
+        }
         let mut child = self.lock();
         // Both fail harmlessly if it has already ended.
         let _ = child.kill();

@@ -41,6 +41,12 @@ impl Fetch {
         self
     }
 
+    /// Adds a word: the address of a poem by its host's name, or an option without a value.
+    pub fn word(mut self, word: &str) -> Self {
+        self.words.push(word.to_owned());
+        self
+    }
+
     /// Adds an option and its value.
     pub fn option(mut self, name: &str, value: &str) -> Self {
         self.words.extend([name.to_owned(), value.to_owned()]);
@@ -91,14 +97,8 @@ impl Fetch {
                 word => words.push(word.to_owned()),
             }
         }
-        let (mut child, pipes) = spawn(&words, &self.shell, self.stdout, self.stderr)?;
-        Ok(Fetching {
-            stdout: child.stdout.take().map(Lines::of),
-            stderr: child.stderr.take().map(Lines::of),
-            child,
-            patience: self.program.patience,
-            _pipes: pipes,
-        })
+        let streams = (self.stdout, self.stderr);
+        Fetching::new(&words, &self.shell, streams, self.program.patience)
     }
 
     /// Starts it and waits for its end.
@@ -120,6 +120,23 @@ pub struct Fetching {
 }
 
 impl Fetching {
+    /// Starts a program with its stdout and stderr.
+    pub(super) fn new(
+        words: &[String],
+        shell: &[String],
+        (stdout, stderr): (Output, Output),
+        patience: Duration,
+    ) -> Check<Self> {
+        let (mut child, pipes) = spawn(words, shell, stdout, stderr)?;
+        Ok(Self {
+            stdout: child.stdout.take().map(Lines::of),
+            stderr: child.stderr.take().map(Lines::of),
+            child,
+            patience,
+            _pipes: pipes,
+        })
+    }
+
     /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -133,6 +150,17 @@ impl Fetching {
         let ended = self.child.try_wait().during("waiting for the client")?;
         ensure(ended.is_none(), || "the client has ended".to_owned())?;
         process::send(self.child.id(), signal)
+    }
+
+    /// Waits for a line of its progress that contains `words`.
+    ///
+    /// # Errors
+    /// None comes in time, or its stderr is not read.
+    pub fn wait_for_line(&self, words: &str) -> Check<String> {
+        match &self.stderr {
+            Some(stderr) => stderr.wait_for(words, self.patience),
+            None => Err(Failure::broken("stderr is not read")),
+        }
     }
 
     /// Waits for its end.

@@ -65,6 +65,11 @@ impl Guest {
         self.connection.is_readable()
     }
 
+    /// Returns its connection.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Returns the connection.
     pub fn into_connection(self) -> Connection {
         self.connection

@@ -13,7 +13,7 @@ use poetry::{
 
 use super::daemon::Daemon;
 use super::spawn::{Output, spawn};
-use super::{FaultRole, Program};
+use super::{FaultRole, Program, Witness};
 use crate::failure::{Check, During, Failure};
 use crate::fake_servers::{FakeServer, Serves};
 use crate::subject::command;
@@ -41,6 +41,7 @@ pub enum Content {
 pub struct Launch {
     pub(super) program: Arc<Program>,
     pub(super) role: FaultRole,
+    pub(super) witness: Witness,
     content: Content,
     limits: Limits,
     threads: Option<usize>,
@@ -56,10 +57,16 @@ pub struct Launch {
 }
 
 impl Launch {
-    pub(super) fn new(program: Arc<Program>, role: FaultRole, content: Content) -> Self {
+    pub(super) fn new(
+        program: Arc<Program>,
+        role: FaultRole,
+        content: Content,
+        witness: Witness,
+    ) -> Self {
         Self {
             program,
             role,
+            witness,
             content,
             limits: Limits::default(),
             threads: None,

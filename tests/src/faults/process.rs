@@ -38,6 +38,15 @@ pub fn memory(id: u32) -> Check<u64> {
         .ok_or_else(|| Failure::broken("no RssAnon in /proc/PID/status"))
 }
 
+/// Returns the number of threads that a process has.
+///
+/// # Errors
+/// The process has ended, or the system is not Linux.
+pub fn threads(id: u32) -> Check<usize> {
+    let entries = fs::read_dir(format!("/proc/{id}/task")).during("reading /proc/PID/task")?;
+    Ok(entries.count())
+}
+
 /// Returns the number of descriptors that a process has open.
 ///
 /// # Errors

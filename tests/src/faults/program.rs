@@ -59,6 +59,11 @@ impl Program {
         self.patience
     }
 
+    /// Returns whether SIGTERM stops its servers in order, rather than at once.
+    pub(super) fn stops_in_order(&self) -> bool {
+        self.serve.iter().any(|word| word == "{grace}")
+    }
+
     pub(super) fn counts(&self) -> bool {
         self.serve.iter().any(|word| word == "{stats}")
     }

@@ -1,11 +1,12 @@
 //! Starting a program with broken standard streams, under what a shell sets.
 
 use std::fs;
-use std::io::{PipeReader, Write};
+use std::io::{PipeReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
 
 use crate::failure::{Check, During, Failure};
 
@@ -21,6 +22,8 @@ pub enum Output {
     FullPipe,
     /// A pipe whose reader has gone.
     ReaderGone,
+    /// A pipe whose reader takes some bytes and goes, as `head` does.
+    ReaderLeaves,
     /// A device that has no room: every write fails.
     FullDevice,
 }
@@ -66,6 +69,12 @@ fn stream(output: Output, pipes: &mut Pipes) -> Check<Stdio> {
             writer.into()
         }
         Output::ReaderGone => std::io::pipe().during("creating a pipe")?.1.into(),
+        Output::ReaderLeaves => {
+            let (mut reader, writer) = std::io::pipe().during("creating a pipe")?;
+            // If the program prints nothing, the thread ends with it.
+            thread::spawn(move || reader.read_exact(&mut [0; 100]));
+            writer.into()
+        }
         Output::FullDevice => {
             let full = Path::new("/dev/full");
             let opened = fs::OpenOptions::new().write(true).open(full);
