@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use poetry::error::costs_one_connection;
 use poetry::event::Scene;
@@ -18,7 +20,8 @@ pub(super) struct Acceptor {
     supervisors: Vec<ConnectionSupervisor>,
     /// The index of the supervisor that receives the next connection, if it has room.
     turn: usize,
-    accepted: u64,
+    /// The connections accepted so far, also by acceptors before this one.
+    accepted: Arc<AtomicU64>,
     reporter: Reporter,
 }
 
@@ -31,8 +34,13 @@ struct ConnectionSupervisor {
 }
 
 impl Acceptor {
-    /// Creates an acceptor for `supervisors`, which are in the order of their arbiters. It runs in the first arbiter.
-    pub(super) fn new(supervisors: Vec<Pid<ToConnections>>, reporter: Reporter) -> Self {
+    /// Creates an acceptor for `supervisors`, which are in the order of their arbiters. It runs in the first arbiter, and
+    /// counts on in `accepted`.
+    pub(super) fn new(
+        supervisors: Vec<Pid<ToConnections>>,
+        accepted: Arc<AtomicU64>,
+        reporter: Reporter,
+    ) -> Self {
         let supervisors =
             (0..)
                 .zip(supervisors)
@@ -44,7 +52,7 @@ impl Acceptor {
         Self {
             supervisors: supervisors.collect(),
             turn: 0,
-            accepted: 0,
+            accepted,
             reporter,
         }
     }
@@ -69,8 +77,7 @@ impl Acceptor {
         };
         self.turn = turn + 1;
         supervisor.room -= 1;
-        let number = self.accepted;
-        self.accepted += 1;
+        let number = self.accepted.fetch_add(1, Ordering::Relaxed);
         me.send(
             &supervisor.connections,
             ToConnections::Serve {

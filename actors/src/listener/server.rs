@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use poetry::event::Scene;
@@ -146,6 +147,8 @@ impl<P: Protocol> Plan<P> {
     fn acceptor(&self, listener: TcpListener) -> Spec {
         let reporter = self.reporter.clone();
         let arbiters = self.counters.len();
+        // Connections keep their numbers apart when the acceptor is restarted.
+        let accepted = Arc::new(AtomicU64::new(0));
         Spec {
             name: ACCEPTOR,
             restart: Restart::Permanent,
@@ -155,10 +158,11 @@ impl<P: Protocol> Plan<P> {
                 let supervisors: Option<Vec<Pid<ToConnections>>> = found.collect();
                 let supervisors = supervisors.ok_or(io::ErrorKind::NotFound)?;
                 let (listener, reporter) = (listener.try_clone()?, reporter.clone());
+                let accepted = Arc::clone(&accepted);
                 let arbiter = me.node().arbiter(0);
                 let acceptor = me.spawn_link_in(&arbiter, ACCEPTOR, move || {
                     let port = Listening::new(Listener::adopt(listener)?);
-                    Ok((Acceptor::new(supervisors, reporter), port))
+                    Ok((Acceptor::new(supervisors, accepted, reporter), port))
                 });
                 Ok(acceptor.process().into())
             }),
