@@ -2,8 +2,8 @@
 //! (S15).
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use poetry::error::is_short_of_descriptors;
@@ -12,12 +12,15 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::deadlines::after;
+use crate::net::{Spare, spare};
 
 /// The connections of one client, which its fetches on all threads share.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
     open: AtomicUsize,
     ended: Notify,
+    /// A proxy keeps a descriptor for its fetch. Otherwise its own clients could take all of them, and then wait for ever.
+    spare: Option<Mutex<Option<Spare>>>,
 }
 
 /// One connection of a client. Drop it after the socket: a fetch that waits may then have the descriptor.
@@ -25,6 +28,14 @@ pub(crate) struct Descriptors {
 pub(crate) struct Descriptor(Option<Arc<Descriptors>>);
 
 impl Descriptors {
+    /// A client that keeps a spare descriptor while it has no connection.
+    pub(crate) fn with_spare() -> Self {
+        Self {
+            spare: Some(Mutex::new(spare())),
+            ..Self::default()
+        }
+    }
+
     /// What `open` returns once there is a descriptor for it. While the client has another connection, this waits until one
     /// ends. Otherwise it tries again every [`ACCEPT_RETRY`].
     ///
@@ -43,6 +54,7 @@ impl Descriptors {
             match open() {
                 Ok(socket) => return Ok((socket, self.count())),
                 Err(error) if !is_short_of_descriptors(&error) => return Err(error),
+                Err(_) if self.give_up_spare() => {}
                 Err(_) if self.open.load(Ordering::SeqCst) > 0 => {
                     ended.await;
                     patient_until = None;
@@ -59,6 +71,22 @@ impl Descriptors {
         }
     }
 
+    /// Closes the spare descriptor, if there is one.
+    fn give_up_spare(&self) -> bool {
+        let Some(kept) = &self.spare else {
+            return false;
+        };
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.take().is_some()
+    }
+
+    fn refill_spare(&self) {
+        if let Some(kept) = &self.spare {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            *kept = kept.take().or_else(spare);
+        }
+    }
+
     fn count(self: &Arc<Self>) -> Descriptor {
         self.open.fetch_add(1, Ordering::SeqCst);
         Descriptor(Some(Arc::clone(self)))
@@ -68,6 +96,7 @@ impl Descriptors {
 impl Drop for Descriptor {
     fn drop(&mut self) {
         if let Some(descriptors) = self.0.take() {
+            descriptors.refill_spare();
             match descriptors.open.fetch_sub(1, Ordering::SeqCst) {
                 // No other end will wake those that wait.
                 1 => descriptors.ended.notify_waiters(),
@@ -164,6 +193,24 @@ mod tests {
             });
             opened.await.unwrap();
             assert_eq!((attempts.get(), began.elapsed()), (5, 4 * ACCEPT_RETRY));
+        });
+    }
+
+    #[test]
+    fn s17_a_spare_descriptor_is_given_up_for_a_connection_and_kept_again_after_it() {
+        on_virtual_time(async {
+            let client = Arc::new(Descriptors::with_spare());
+            let keeps = || client.spare.as_ref().unwrap().lock().unwrap().is_some();
+            let began = Instant::now();
+            let opened = client.with_one(PATIENCE, || match keeps() {
+                true => Err(io::Error::from_raw_os_error(24)),
+                false => Ok(()),
+            });
+            let ((), descriptor) = opened.await.unwrap();
+            assert_eq!(began.elapsed(), Duration::ZERO);
+            assert!(!keeps());
+            drop(descriptor);
+            assert!(keeps());
         });
     }
 

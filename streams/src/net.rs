@@ -257,6 +257,14 @@ pub(crate) async fn connect(
     Err(failure)
 }
 
+/// A descriptor that is kept to be given up.
+pub(crate) type Spare = socket2::Socket;
+
+/// A spare descriptor, if the system has one.
+pub(crate) fn spare() -> Option<Spare> {
+    socket2::Socket::new(Domain::IPV4, Type::STREAM, None).ok()
+}
+
 fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 
 use crate::connection::Connection;
+use crate::descriptors::Descriptors;
 use crate::fetch::{Call, Fetch};
 use crate::poem_server::{end_of_input, write_begun};
 use crate::shared::Shared;
@@ -69,7 +70,9 @@ pub(crate) async fn relay_poems<S>(
             spawn_local(async move {
                 let upstream = |under_way: UnderWay| {
                     let request = FetchRequest::new(cache.service().upstream.clone());
-                    fetch_from_upstream(request, Rc::clone(connection.shared()), under_way)
+                    let descriptors = Arc::clone(cache.descriptors());
+                    let shared = Rc::clone(connection.shared());
+                    fetch_from_upstream(request, descriptors, shared, under_way)
                 };
                 relay_poem(&connection, &cache, upstream).await;
             });
@@ -108,11 +111,11 @@ pub(crate) async fn relay_poem<S, F>(
 /// Fetches a poem as the crate's own client does.
 async fn fetch_from_upstream(
     request: FetchRequest,
+    descriptors: Arc<Descriptors>,
     shared: Rc<Shared>,
     under_way: UnderWay,
 ) -> Option<Poem> {
     let reporter = shared.reporter.for_role(Role::PoemClient);
-    let descriptors = Arc::default();
     let fetch = Fetch {
         request: &request,
         limits: &shared.limits,

@@ -14,6 +14,8 @@ use poetry::{CloseReason, Counters, FetchEnd, Poem, ProxyService};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 
+use crate::descriptors::Descriptors;
+
 /// The poem, or why the client that waited for it is closed without one.
 pub(crate) type Fetched = Result<Poem, CloseReason>;
 
@@ -21,6 +23,7 @@ pub(crate) type Fetched = Result<Poem, CloseReason>;
 #[derive(Debug)]
 pub(crate) struct Cache {
     service: ProxyService,
+    descriptors: Arc<Descriptors>,
     state: Mutex<State>,
 }
 
@@ -50,6 +53,7 @@ impl Cache {
         let entry = Entry::Empty;
         Self {
             service,
+            descriptors: Arc::new(Descriptors::with_spare()),
             state: Mutex::new(State { begun: 0, entry }),
         }
     }
@@ -57,6 +61,11 @@ impl Cache {
     /// What it caches.
     pub(crate) fn service(&self) -> &ProxyService {
         &self.service
+    }
+
+    /// The descriptors of the fetches.
+    pub(crate) fn descriptors(&self) -> &Arc<Descriptors> {
+        &self.descriptors
     }
 
     // ANCHOR: share_fetch
