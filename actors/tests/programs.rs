@@ -193,8 +193,8 @@ fn s9_a_waiting_client_that_finishes_has_left_and_a_failed_fetch_resets_those_th
     let upstream = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let server = serve(proxy(upstream.local_addr().unwrap()), &options(2));
     assert_eq!(ask(server.address(), b""), b"");
-    let counts = until(&*server, |counts| counts.closed.left == 1);
-    assert_eq!(counts.fetches.cancelled, 1);
+    let counts = until(&*server, |counts| counts.fetches.cancelled == 1);
+    assert_eq!(counts.closed.left, 1);
     let (mut peer, _) = upstream.accept().unwrap();
     assert_eq!(peer.read(&mut [0]).unwrap(), 0);
 
@@ -230,7 +230,7 @@ fn o6_the_tree_shows_the_cache_and_its_poet() {
 listener (supervisor, rest_for_one, mailbox 0/64)
 ├─ connections-0 (connection supervisor, 1 of at most 10000, 0 crashed, 0 restarts, mailbox 0/64)
 │  └─ connection-0 (mailbox 0/2)
-├─ cache (1 clients wait, 0 restarts, mailbox 0/64)
+├─ cache (waiting clients: 1, 0 restarts, mailbox 0/64)
 │  └─ poet-0 (mailbox 0/1)
 └─ acceptor (0 restarts, mailbox 0/8192)
 ",

@@ -191,7 +191,7 @@ impl<S: Connect> Cache<S> {
             }
             State::Fetching(fetch) => {
                 let waiting = fetch.waiting.len();
-                (format!("{waiting} clients wait"), Some(&fetch.poet))
+                (format!("waiting clients: {waiting}"), Some(&fetch.poet))
             }
         };
         let child = |poet: &ProcessRef| ChildInfo {
