@@ -24,7 +24,7 @@ use crate::poem_client::{fetch_poem, with_context};
 use crate::poem_server::send_poem;
 use crate::server::RunningServer;
 use crate::server_state::ServeConnection;
-use crate::{NAME, default_options, net, workers};
+use crate::{NAME, default_options, descriptors, net, workers};
 
 use cache::{Cache, Found, Place, Wanted};
 use seat::Outcome;
@@ -151,10 +151,14 @@ struct Fetcher {
 impl Fetcher {
     /// Fetches whenever clients want it, until the server stops.
     fn run(&self) {
+        // Otherwise the clients that wait for a fetch could hold every descriptor, and it would fail for want of one.
+        let mut reserve = descriptors::reserve();
         let mut number = 0;
         while let Some(wanted) = self.cache.next_wanted() {
             self.counters.fetch_begun();
+            drop(reserve);
             let fetched = self.fetch(number, &wanted);
+            reserve = descriptors::reserve();
             number += 1;
             self.counters.fetch_ended(match &fetched {
                 Ok(_) => FetchEnd::Cached,

@@ -5,15 +5,15 @@
 
 use std::env;
 use std::fs::File;
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use blocking::{Event, Interest, Limits, Observer, PoemClient, Unobserved};
-use blocking::{Pace, PoemService, RunningServer, TransformService, Via};
+use blocking::{Pace, PoemService, ProxyService, RunningServer, TransformService, Via};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use poetry::{Cancel, FetchFailure, FetchRequest, Outcome, Poem};
 
@@ -165,6 +165,48 @@ fn fetches_until_a_descriptor_is_free() {
     for outcome in outcomes {
         assert_eq!(outcome.poem.as_deref(), Ok("Ahoy"));
     }
+}
+
+#[test]
+fn s9_clients_of_a_proxy_that_hold_every_descriptor_still_get_its_poem() {
+    let (poems, _) = serve();
+    let mut proxy = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "a_proxy_with_few_descriptors"])
+        .args(["--ignored", "--nocapture"])
+        .env("POEMS", poems.address().to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = BufReader::new(proxy.stdout.take().unwrap()).lines();
+    let address = printed.find_map(|line| Some(line.unwrap().split_once("at: ")?.1.to_owned()));
+    let address: SocketAddr = address.unwrap().parse().unwrap();
+    let clients: Vec<_> = (0..2 * FEW)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    for mut client in clients {
+        let mut poem = String::new();
+        client.read_to_string(&mut poem).unwrap();
+        assert_eq!(poem, "Ahoy");
+    }
+    drop(proxy.stdin.take());
+    assert!(proxy.wait().unwrap().success());
+}
+
+#[test]
+#[ignore = "run by another test"]
+fn a_proxy_with_few_descriptors() {
+    allow_few_descriptors();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let service = ProxyService {
+        upstream: peer("POEMS").into(),
+        ttl: Some(Duration::ZERO),
+    };
+    let proxy = blocking::serve_proxy(listener, service).unwrap();
+    println!("at: {}", proxy.address());
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    let fetches = proxy.shutdown(Duration::from_secs(10)).counters.fetches;
+    assert_eq!((fetches.failed, fetches.cancelled), (0, 0));
 }
 
 /// Sends a message for each fetch that starts to connect.
