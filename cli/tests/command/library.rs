@@ -3,13 +3,14 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::thread;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::support::{
-    Folder, MODELS, Process, Server, closed_port, connect, netstring, quatrain, read_all, run,
-    serve_once, start_with_blocked_signals,
+    Folder, MODELS, Process, Server, closed_port, connect, listener, netstring, quatrain, read_all,
+    run, serve_once, start_with_blocked_signals,
 };
 
 /// Starts a library server of `folder` with each model in turn.
@@ -335,11 +336,23 @@ fn s11_json_has_the_name_of_each_poem() {
     assert_eq!(line["name"], Value::Null);
 }
 
+/// Starts a server that reads the request for `star`, sends `bytes` and closes; returns its port. With unread input, the close
+/// would be a reset.
+fn answer_once(bytes: &'static str) -> String {
+    let (listener, port) = listener();
+    thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        client.read_exact(&mut netstring("star")).unwrap();
+        client.write_all(bytes.as_bytes()).unwrap();
+    });
+    port
+}
+
 #[test]
 fn s8_a_server_that_is_no_library_is_told_from_one_that_refuses() {
     let cases = [
         (
-            serve_once("Not a netstring"),
+            answer_once("Not a netstring"),
             "does not seem to be a library. To fetch the poem of a poem server, leave --poem out.",
         ),
         (closed_port(), "quatrain serve library DIR --port "),
@@ -360,7 +373,7 @@ fn s8_a_server_that_is_no_library_is_told_from_one_that_refuses() {
 #[test]
 fn s8_a_reply_that_is_cut_short_is_no_poem() {
     for model in MODELS {
-        let port = serve_once("12:Stars");
+        let port = answer_once("12:Stars");
         let fetched = run(&["fetch", "--poem", "star", &port, "--model", model]);
         assert_eq!(
             (fetched.status, fetched.stdout.as_str()),

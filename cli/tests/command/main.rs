@@ -8,6 +8,7 @@ mod interrupt;
 mod library;
 mod load;
 mod progress;
+mod proxy;
 mod self_connect;
 mod serve;
 mod signals;
