@@ -8,6 +8,8 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
+use poetry::error::is_short_of_descriptors;
+
 use self::core::{Buffers, Core, nanos};
 use self::system::{Driver, Listener, System};
 use crate::protocol::{Address, Factory, Side};
@@ -145,7 +147,12 @@ impl Reactor {
             peer,
             side: Side::Initiated,
         };
-        let socket = self.core.driver.connect(peer)?;
+        let socket = match self.core.driver.connect(peer) {
+            Err(error) if is_short_of_descriptors(&error) && self.core.descriptors.free_spare() => {
+                self.core.driver.connect(peer)?
+            }
+            socket => socket?,
+        };
         let transport = Transport::dial(&self.core, socket, address, factory);
         // Timeouts count from the start of the turn, and this turn may have taken long.
         let turn = self.core.driver.now().saturating_sub(transport.now());

@@ -44,6 +44,8 @@ pub(super) fn fetching_cache(
     });
     let fetch = Box::new(move || upstream.fetch());
     let cache = Cache::new(service, &shared.shelf, reactor.clock(), fetch);
+    // Clients that wait could otherwise hold every descriptor, and the fetch that they wait for would have none.
+    reactor.keep_spare_descriptor();
     let _ = shared.first.set(answers(reactor, &cache));
     cache
 }

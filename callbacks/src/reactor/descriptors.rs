@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use poetry::limits::ACCEPT_RETRY;
 
+use super::system::Spare;
 use super::{Core, Reactor};
 use crate::deferred::{Deferred, Trigger};
 use crate::timers::DelayedCall;
@@ -18,6 +19,9 @@ pub(super) struct Descriptors {
     waiting: RefCell<VecDeque<Waiting>>,
     /// The next look.
     look: Cell<Option<DelayedCall>>,
+    /// Whether a descriptor is kept for connections that this end initiates.
+    keeps_spare: Cell<bool>,
+    spare: Cell<Option<Spare>>,
 }
 
 struct Waiting {
@@ -47,10 +51,20 @@ impl Reactor {
     }
 }
 
+impl Reactor {
+    /// Keeps a descriptor for a connection that this end will initiate, so that accepted ones cannot hold all of them.
+    pub(crate) fn keep_spare_descriptor(&self) {
+        let core = self.core();
+        core.descriptors.keeps_spare.set(true);
+        core.descriptors.renew_spare(core);
+    }
+}
+
 impl Core {
     /// A connection that this end had initiated has closed.
     pub(super) fn descriptor_freed(self: &Rc<Self>) {
         self.driver.connection_ended();
+        self.descriptors.renew_spare(self);
         if !self.descriptors.waiting.borrow().is_empty() && !self.is_closed() {
             self.descriptors.look_later(self, Duration::ZERO);
         }
@@ -58,6 +72,18 @@ impl Core {
 }
 
 impl Descriptors {
+    fn renew_spare(&self, core: &Core) {
+        if self.keeps_spare.get() {
+            let spare = self.spare.take().or_else(|| core.driver.spare().ok());
+            self.spare.set(spare);
+        }
+    }
+
+    /// Gives up the descriptor that was kept; returns whether there was one.
+    pub(super) fn free_spare(&self) -> bool {
+        self.spare.take().is_some()
+    }
+
     fn will_look(&self) -> bool {
         let look = self.look.take();
         let waits = look.as_ref().is_some_and(DelayedCall::is_active);
@@ -123,6 +149,8 @@ impl Descriptors {
     }
 
     pub(super) fn clear(&self) {
+        self.keeps_spare.set(false);
+        drop(self.spare.take());
         let waiting = self.waiting.take();
         drop(waiting);
     }

@@ -202,6 +202,12 @@ impl Default for Group {
     }
 }
 
+/// A descriptor kept for later. Dropping it makes room for another socket.
+#[derive(Debug)]
+pub(super) struct Spare {
+    _socket: Socket2,
+}
+
 impl System {
     pub(super) fn new(group: &Group) -> io::Result<Self> {
         let poll = Poll::new()?;
@@ -306,12 +312,23 @@ impl Driver {
         }
     }
 
+    /// Takes a descriptor for later.
+    pub(super) fn spare(&self) -> io::Result<Spare> {
+        match self {
+            Self::System(_) => {
+                let socket = Socket2::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+                Ok(Spare { _socket: socket })
+            }
+            Self::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Returns whether a socket can be made now.
     pub(super) fn has_descriptor(&self) -> bool {
         match self {
             Self::System(_) => {
-                let probe = Socket2::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-                !probe.is_err_and(|error| is_short_of_descriptors(&error))
+                let spare = self.spare();
+                !spare.is_err_and(|error| is_short_of_descriptors(&error))
             }
             Self::Memory(network) => network.has_descriptor(),
         }
