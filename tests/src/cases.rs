@@ -6,8 +6,15 @@ mod client_fails;
 mod client_fetches;
 mod client_limits;
 mod client_reports;
+mod library_serves;
 mod poem_served;
 mod poem_under_pressure;
+mod poem_whole;
+mod proxy_caches;
+mod proxy_fails;
+mod proxy_reports;
+mod proxy_shares;
+mod proxy_stops;
 mod server_closes;
 mod server_counts;
 mod server_frames;
@@ -31,6 +38,7 @@ pub fn all() -> Vec<Case> {
     [
         poem_served::cases(),
         poem_under_pressure::cases(),
+        poem_whole::cases(),
         client_fetches::cases(),
         client_limits::cases(),
         client_fails::cases(),
@@ -47,6 +55,12 @@ pub fn all() -> Vec<Case> {
         server_survives::cases(),
         server_stops::cases(),
         server_counts::cases(),
+        library_serves::cases(),
+        proxy_shares::cases(),
+        proxy_caches::cases(),
+        proxy_fails::cases(),
+        proxy_stops::cases(),
+        proxy_reports::cases(),
         transform_replies::cases(),
         transform_refuses::cases(),
         transform_panics::cases(),

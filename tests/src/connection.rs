@@ -1,4 +1,4 @@
-//! A raw socket with a timeout on every operation, and checks of every byte that a subject sends.
+//! A raw socket with a timeout on every operation. What a case expects of it is in `expects`.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -7,8 +7,9 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::WAIT_MAX;
-use crate::failure::{Check, During, Failure, ensure, os_result, same_bytes, shown};
-use crate::wire;
+use crate::failure::{Check, During, Failure, ensure, os_result, shown};
+
+mod expects;
 
 /// How the peer ended the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,99 +196,6 @@ impl Connection {
             )
         })?;
         Ok(bytes)
-    }
-
-    /// Expects one reply that contains `poem`; bytes behind it stay unread.
-    ///
-    /// # Errors
-    /// Something else came instead.
-    pub fn expect_reply(&mut self, poem: &str) -> Check {
-        let expected = wire::netstring(poem);
-        let received = self.receive(expected.len())?;
-        same_bytes("the reply", &received, &expected)
-    }
-
-    /// Expects exactly `bytes` and then FIN.
-    ///
-    /// # Errors
-    /// Other bytes came, or the connection ended differently.
-    pub fn expect_last(&mut self, what: &str, bytes: &[u8]) -> Check {
-        let received = self.receive_to_fin()?;
-        same_bytes(what, &received, bytes)
-    }
-
-    /// Expects FIN, and nothing before it.
-    ///
-    /// # Errors
-    /// Something else came instead.
-    pub fn expect_fin(&mut self) -> Check {
-        self.expect_last("the bytes before FIN", b"")
-    }
-
-    /// Expects that the peer closes, by FIN or RST, without sending another byte.
-    ///
-    /// # Errors
-    /// Bytes came, or the connection stayed open.
-    pub fn expect_closed(&mut self) -> Check<End> {
-        let (bytes, end) = self.receive_to_end()?;
-        same_bytes("the bytes before the end", &bytes, b"")?;
-        Ok(end)
-    }
-
-    /// Expects that the peer resets the connection. The bytes before the reset are not checked.
-    ///
-    /// # Errors
-    /// The connection ended by FIN, or stayed open.
-    pub fn expect_reset(&mut self) -> Check {
-        let (bytes, end) = self.receive_to_end()?;
-        ensure(end == End::Reset, || {
-            format!("expected RST, got FIN after {} bytes", bytes.len())
-        })
-    }
-
-    /// Expects that the peer has not reset the connection up to now. A reset after FIN does not change what is received.
-    ///
-    /// # Errors
-    /// It has.
-    pub fn expect_no_reset(&self) -> Check {
-        let error = self.stream.take_error().during("looking for a reset")?;
-        crate::failure::equal(
-            "the error of the connection",
-            &error.map(|error| error.kind()),
-            &None,
-        )
-    }
-
-    /// Expects neither bytes nor an end for a moment. The absence of an event cannot be awaited: a wrong subject that is slow
-    /// may pass, but a correct one never fails.
-    ///
-    /// # Errors
-    /// Bytes, FIN or RST came.
-    pub fn expect_silence(&mut self) -> Check {
-        const MOMENT: Duration = Duration::from_millis(100);
-        self.stream
-            .set_read_timeout(Some(MOMENT))
-            .during("setting a timeout")?;
-        let mut buffer = [0; 64];
-        let read = self.stream.read(&mut buffer);
-        self.stream
-            .set_read_timeout(Some(WAIT_MAX))
-            .during("setting a timeout")?;
-        match read {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Ok(())
-            }
-            Err(error) => Err(Failure::Broken(format!(
-                "expected the connection to stay open, got {error}"
-            ))),
-            Ok(0) => Err(Failure::broken(
-                "expected the connection to stay open, got FIN",
-            )),
-            Ok(read) => Err(Failure::Broken(format!(
-                "expected no bytes, got '{}'",
-                shown(&buffer[..read])
-            ))),
-        }
     }
 
     /// Waits until bytes, or the end of the connection, can be read, without consuming them.

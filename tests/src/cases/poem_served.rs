@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use poetry::{CloseReason, Event, Kind, Role as Program};
 
-use super::server_closes::{MORE_BYTES, send_more};
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, Failure, ensure, equal, same_bytes};
@@ -14,30 +13,18 @@ use crate::running::RunningServer;
 use crate::wire::{NON_ASCII, text};
 
 cases! { PoemServer:
-    sends_the_poem_then_fin [S1],
     sends_a_non_ascii_poem_byte_for_byte [S1 S12],
     an_empty_poem_is_only_a_fin [S1],
     an_empty_slow_poem_is_only_a_fin [S1],
-    a_poem_larger_than_every_buffer_arrives_whole [S1],
     a_slow_poem_is_written_in_whole_chunks [S1] needs [Events],
     no_slow_chunk_is_early [S1 S22] needs [Events],
     fin_follows_the_last_chunk_by_at_least_one_delay [S1],
     slow_poems_are_served_concurrently [S1],
     a_client_fin_does_not_end_a_slow_poem [S1],
     a_client_fin_does_not_end_a_long_poem [S1],
-    client_input_is_discarded_without_a_reset [S1 S7],
     client_input_during_a_slow_poem_is_discarded [S1 S7],
-    client_input_after_the_poem_is_discarded [S1 S7] needs [Limits],
-    serves_over_ipv6 [S1],
     a_server_of_two_threads_serves_every_client [S1 S16] needs [Threads],
     events_of_a_poem_are_in_order_and_name_both_ends [S22] needs [Events],
-}
-
-fn sends_the_poem_then_fin(context: &Context) -> Check {
-    let server = context.poem(&text(1_500)).start()?;
-    server
-        .connect()?
-        .expect_last("the poem", text(1_500).as_bytes())
 }
 
 fn sends_a_non_ascii_poem_byte_for_byte(context: &Context) -> Check {
@@ -57,12 +44,6 @@ fn an_empty_slow_poem_is_only_a_fin(context: &Context) -> Check {
         .slow_poem("", 10, Duration::from_millis(5))
         .start()?;
     server.connect()?.expect_fin()
-}
-
-fn a_poem_larger_than_every_buffer_arrives_whole(context: &Context) -> Check {
-    let poem = text(16 << 20);
-    let server = context.poem(&poem).start()?;
-    server.connect()?.expect_last("the poem", poem.as_bytes())
 }
 
 /// The time and size of each write to a connection, once it is closed.
@@ -168,12 +149,6 @@ fn a_client_fin_does_not_end_a_long_poem(context: &Context) -> Check {
     client.expect_last("the poem", poem.as_bytes())
 }
 
-fn client_input_is_discarded_without_a_reset(context: &Context) -> Check {
-    let server = context.poem(&text(50_000)).start()?;
-    let mut client = LeavesUnreadInput.send(server.address(), b"GET /poem\r\n")?;
-    client.expect_last("the poem", text(50_000).as_bytes())
-}
-
 fn client_input_during_a_slow_poem_is_discarded(context: &Context) -> Check {
     let server = context
         .slow_poem(&text(200), 10, Duration::from_millis(5))
@@ -183,37 +158,12 @@ fn client_input_during_a_slow_poem_is_discarded(context: &Context) -> Check {
     client.expect_last("the poem", text(200).as_bytes())
 }
 
-fn client_input_after_the_poem_is_discarded(context: &Context) -> Check {
-    let server = context
-        .poem("a poem")
-        .limits(|limits| {
-            limits.linger_timeout = Duration::from_secs(600);
-            limits.linger_bytes_max = 2 * MORE_BYTES;
-        })
-        .start()?;
-    let mut client = server.connect()?;
-    same_bytes("the poem", &client.receive(6)?, b"a poem")?;
-    send_more(&mut client)?;
-    client.expect_fin()
-}
-
 /// Skips the case if this machine has no IPv6 loopback.
 pub(super) fn needs_ipv6() -> Check {
     match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
         Ok(_) => Ok(()),
         Err(_) => Err(Failure::Needs("IPv6".to_owned())),
     }
-}
-
-fn serves_over_ipv6(context: &Context) -> Check {
-    needs_ipv6()?;
-    let server = context
-        .poem(NON_ASCII)
-        .at((Ipv6Addr::LOCALHOST, 0).into())
-        .start()?;
-    server
-        .connect()?
-        .expect_last("the poem", NON_ASCII.as_bytes())
 }
 
 fn a_server_of_two_threads_serves_every_client(context: &Context) -> Check {

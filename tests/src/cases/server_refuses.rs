@@ -35,7 +35,7 @@ pub(super) fn expect_refused(
     expect_one_refusal(&server, of_kind)
 }
 
-fn expect_one_refusal(server: &RunningServer, of_kind: fn(&Counts) -> u64) -> Check {
+pub(super) fn expect_one_refusal(server: &RunningServer, of_kind: fn(&Counts) -> u64) -> Check {
     let counts = server.settled(1)?;
     let one = of_kind(&counts) == 1 && counts.refused.total() == 1;
     ensure(one, || {

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use poetry::error::{Timeout, decode_poem};
 use poetry::event::Scene;
 use poetry::model::Via;
-use poetry::netstring::Decoder;
+use poetry::netstring::{Decoder, FramingError};
 use poetry::{Cancel, FetchError, FetchFailure, FetchRequest, Kind, Limits, Observer, Options};
-use poetry::{Outcome, Peer, Reporter, Role};
+use poetry::{Outcome, Peer, PoemName, Reporter, Role};
 
 use crate::flaw::Flaw;
 use crate::server::TICK;
@@ -45,6 +45,7 @@ impl poetry::Client for Client {
                 let (limits, flaw) = (&self.options.limits, self.flaw);
                 let task = Task {
                     index,
+                    number: index as u64,
                     limits,
                     reporter,
                     cancel,
@@ -75,9 +76,33 @@ fn next_request<'r>(
     requests.get(index).map(|request| (index, request))
 }
 
+/// Fetches the poem of a proxy's upstream; its events are those of task `number`.
+pub(crate) fn fetch_for_proxy(
+    upstream: &Peer,
+    number: u64,
+    limits: &Limits,
+    reporter: Reporter,
+    cancel: &Cancel,
+    flaw: Flaw,
+) -> Outcome {
+    let task = Task {
+        index: 0,
+        number,
+        limits,
+        reporter,
+        cancel,
+        flaw,
+        started: Instant::now(),
+    };
+    task.run(&FetchRequest::new(upstream.clone()), &AtomicUsize::new(1))
+}
+
 /// One request: a poem and its transform.
 struct Task<'c> {
+    /// What its cancel is called by.
     index: usize,
+    /// What its events are called by.
+    number: u64,
     limits: &'c Limits,
     reporter: Reporter,
     cancel: &'c Cancel,
@@ -88,11 +113,14 @@ struct Task<'c> {
 impl Task<'_> {
     fn run(&self, request: &FetchRequest, unfetched: &AtomicUsize) -> Outcome {
         let mut scene = Scene {
-            task: self.index as u64,
+            task: self.number,
             ..Scene::default()
         };
         let mut bytes = 0;
-        let fetched = self.fetch_poem(&request.peer, &mut scene, &mut bytes);
+        let fetched = match &request.name {
+            Some(name) => self.fetch_named(&request.peer, name, &mut scene, &mut bytes),
+            None => self.fetch_poem(&request.peer, &mut scene, &mut bytes),
+        };
         match &fetched {
             Ok(poem) => self.report(
                 Role::PoemClient,
@@ -180,7 +208,7 @@ impl Task<'_> {
     }
 
     fn transform(&self, poem: &str, via: &Via) -> Result<String, FetchFailure> {
-        let task = self.index as u64;
+        let task = self.number;
         let mut scene = Scene {
             task,
             parent: Some(task),
@@ -212,20 +240,49 @@ impl Task<'_> {
                 limit: limit as u64,
             });
         }
-        let mut stream = self.connect(&via.peer, Role::TransformClient, scene)?;
         let mut request = Vec::new();
         poetry::request::encode(&via.transform, poem, &mut request);
+        let mut stream = self.connect(&via.peer, Role::TransformClient, scene)?;
+        let garbled = FetchFailure::Garbled;
+        let role = Role::TransformClient;
+        self.exchange(&mut stream, role, *scene, &request, limit, garbled, &mut 0)
+    }
+
+    fn fetch_named(
+        &self,
+        peer: &Peer,
+        name: &PoemName,
+        scene: &mut Scene,
+        received: &mut u64,
+    ) -> Result<String, FetchFailure> {
+        let mut stream = self.connect(peer, Role::PoemClient, scene)?;
+        let mut request = Vec::new();
+        poetry::netstring::encode(name.as_str().as_bytes(), &mut request);
+        let (role, limit) = (Role::PoemClient, self.limits.poem_bytes_max);
+        let bad = FetchFailure::bad_poem;
+        self.exchange(&mut stream, role, *scene, &request, limit, bad, received)
+    }
+
+    /// Sends `request`, and receives one netstring of at most `limit` bytes.
+    #[allow(clippy::too_many_arguments)] // Of two callers; a type for them would be longer.
+    fn exchange(
+        &self,
+        stream: &mut TcpStream,
+        role: Role,
+        scene: Scene,
+        request: &[u8],
+        limit: usize,
+        bad: fn(FramingError) -> FetchFailure,
+        received: &mut u64,
+    ) -> Result<String, FetchFailure> {
         stream
-            .write_all(&request)
+            .write_all(request)
             .map_err(|error| FetchFailure::connection_lost(&error))?;
         let (mut decoder, mut reply, mut any) = (Decoder::new(limit), None, false);
-        let complete = self.receive(&mut stream, Role::TransformClient, *scene, |piece| {
+        let complete = self.receive(stream, role, scene, |piece| {
             any = true;
-            reply = decoder
-                .feed(piece)
-                .next()
-                .map_err(FetchFailure::Garbled)?
-                .map(<[u8]>::to_vec);
+            *received += piece.len() as u64;
+            reply = decoder.feed(piece).next().map_err(bad)?.map(<[u8]>::to_vec);
             Ok(reply.is_some())
         })?;
         match reply {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use conformance::subject::Command;
 use poetry::event::Unobserved;
-use poetry::{FramedPoem, Library, LibraryService, Model, Options, Pace, Poem, PoemService};
-use poetry::{Service, TransformService};
+use poetry::{FramedPoem, Library, LibraryService, Model, Options, Pace, Peer, Poem};
+use poetry::{PoemService, ProxyService, Service, TransformService};
 
 use crate::FIFTH;
 
@@ -32,6 +32,7 @@ pub(crate) fn serve(words: &[String]) {
     let (mut path, mut pace) = (None, Pace::Fast);
     let mut transform = TransformService::default();
     let (mut library, mut keep_alive) = (None, false);
+    let (mut upstream, mut ttl) = (None, None);
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         let mut value = || words.next().expect("a value");
@@ -46,6 +47,8 @@ pub(crate) fn serve(words: &[String]) {
                 };
             }
             "--delay" => pace = with_delay(pace, seconds(value())),
+            "proxy" => upstream = Some(value().parse::<Peer>().expect("an address")),
+            "--cache-ttl" => ttl = Some(seconds(value())),
             "library" => library = Some(value().to_owned()),
             "--keep-alive" => keep_alive = true,
             "--lab" => transform.lab = Some(models::clock()),
@@ -70,6 +73,11 @@ pub(crate) fn serve(words: &[String]) {
                 keep_alive,
             };
             (folder, Service::Library(service))
+        }
+        (None, None) if upstream.is_some() => {
+            let upstream = upstream.expect("an upstream");
+            let name = upstream.to_string();
+            (name, Service::Proxy(ProxyService { upstream, ttl }))
         }
         (None, None) => ("transforms".to_owned(), Service::Transform(transform)),
     };

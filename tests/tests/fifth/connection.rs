@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,18 +10,21 @@ use std::time::{Duration, Instant};
 use poetry::event::Scene;
 use poetry::limits::{READ_BUFFER_BYTES, REQUESTS_PER_TURN_MAX};
 use poetry::netstring::{self, Decoder};
-use poetry::{CloseReason, Kind, PoemService, Refusal, Service, panics};
+use poetry::{CloseReason, Kind, Poem, PoemService, ProxyService, Refusal, Service, panics};
 
 use crate::flaw::Flaw;
+use crate::proxy::{Fetch, Found};
 use crate::server::{Shared, TICK};
 
 /// A connection, served by its own thread.
 pub(crate) struct Connection<'s> {
     stream: TcpStream,
     scene: Scene,
-    shared: &'s Shared,
+    shared: &'s Arc<Shared>,
     buffer: Vec<u8>,
     in_flight: bool,
+    /// Whether the peer is owed bytes, so that FIN would make a part look complete.
+    owes: bool,
     turns: u32,
     /// Whether a request or reply was in flight when the server began to stop.
     pub(crate) was_busy: bool,
@@ -42,7 +46,7 @@ enum End {
 }
 
 impl<'s> Connection<'s> {
-    pub(crate) fn new(stream: TcpStream, scene: Scene, shared: &'s Shared) -> Self {
+    pub(crate) fn new(stream: TcpStream, scene: Scene, shared: &'s Arc<Shared>) -> Self {
         const TURN: usize = REQUESTS_PER_TURN_MAX as usize;
         let buffer_bytes = match (&shared.service, shared.flaw) {
             // The flaw is only in the order of turns, so one read must not exceed one turn of the shortest requests.
@@ -57,6 +61,7 @@ impl<'s> Connection<'s> {
             shared,
             buffer: vec![0; buffer_bytes],
             in_flight: false,
+            owes: false,
             turns: 0,
             was_busy: false,
         }
@@ -68,17 +73,81 @@ impl<'s> Connection<'s> {
         let served = match &shared.service {
             Service::Poem(service) => self.serve_poem(service),
             Service::Transform(_) | Service::Library(_) => self.serve_requests(),
-            Service::Proxy(_) => Err(CloseReason::Panic),
+            Service::Proxy(service) => self.serve_proxy(service),
         };
         // A read may have ended the connection before the next check of the server.
         self.was_busy |= self.in_flight && shared.is_stopping();
-        served.unwrap_or_else(|reason| reason)
+        let reason = served.unwrap_or_else(|reason| reason);
+        let cut = matches!(
+            reason,
+            CloseReason::Cut | CloseReason::Write | CloseReason::Upstream
+        );
+        if cut && self.owes && shared.flaw != Flaw::ClosesOwedWithFin {
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+        reason
+    }
+
+    fn serve_proxy(&mut self, service: &ProxyService) -> Result<CloseReason, CloseReason> {
+        self.in_flight = true;
+        self.owes = true;
+        let found = self.shared.cache.join(service, self.shared);
+        // Counted in flight only now, so that the counts tell how many clients wait.
+        self.shared.counters.requests(1);
+        let written = self
+            .wait_for_poem(found)
+            .and_then(|poem| self.write(poem.as_bytes()));
+        if let Err(reason) = written {
+            self.shared.counters.failed(1);
+            return Err(reason);
+        }
+        self.shared.counters.answered(1);
+        self.report(Kind::Answered { requests: 1 });
+        self.linger(CloseReason::Done)
+    }
+
+    fn wait_for_poem(&mut self, found: Found) -> Result<Poem, CloseReason> {
+        let shared = self.shared;
+        let fetch = match found {
+            Found::Poem(poem) => return Ok(poem),
+            Found::Failure => return Err(CloseReason::Upstream),
+            Found::Fetch(fetch) => fetch,
+        };
+        if shared.flaw == Flaw::SendsBeforeThePoem {
+            self.write(b"\n")?;
+            self.owes = true;
+        }
+        let waited = self.wait_for(&fetch);
+        shared.cache.leave(&fetch, shared);
+        waited
+    }
+
+    /// Discards input until the fetch has ended or the peer has left.
+    fn wait_for(&mut self, fetch: &Fetch) -> Result<Poem, CloseReason> {
+        let started = Instant::now();
+        loop {
+            if let Some(result) = fetch.result() {
+                return result.ok_or(CloseReason::Upstream);
+            }
+            let timeout = self.shared.limits.write_timeout;
+            if self.shared.flaw == Flaw::LimitsWaiting && started.elapsed() > timeout {
+                return Err(CloseReason::Deadline);
+            }
+            match self.read(TICK)? {
+                Some(0) if self.shared.flaw != Flaw::IgnoresWaitingFin => {
+                    return Err(CloseReason::Left);
+                }
+                Some(0) => thread::sleep(TICK),
+                _ => {}
+            }
+        }
     }
 
     fn serve_poem(&mut self, service: &PoemService) -> Result<CloseReason, CloseReason> {
         let started = Instant::now();
         self.in_flight = true;
         self.shared.counters.requests(1);
+        self.owes = true;
         if let Err(reason) = self.write_poem(service, started) {
             self.shared.counters.failed(1);
             return Err(reason);
@@ -265,11 +334,13 @@ impl<'s> Connection<'s> {
         let counters = &self.shared.counters;
         let panicked = matches!(batch.end, Some(End::Panicked(_)));
         let dropped = panicked && self.shared.flaw == Flaw::DropsRepliesBeforePanic;
+        self.owes = true;
         let written = if dropped {
             Ok(())
         } else {
             self.write(&batch.replies)
         };
+        self.owes = written.is_err();
         match written {
             Ok(()) if batch.answered > 0 => {
                 counters.answered(batch.answered);
@@ -314,6 +385,7 @@ impl<'s> Connection<'s> {
     /// Sends FIN, drains input within the limits (S7), and returns `reason`.
     fn linger(&mut self, reason: CloseReason) -> Result<CloseReason, CloseReason> {
         self.in_flight = true;
+        self.owes = self.shared.flaw == Flaw::ResetsLingering;
         if self.shared.flaw == Flaw::ClosesWithoutLingering
             || self.stream.shutdown(Shutdown::Write).is_err()
         {

@@ -67,6 +67,32 @@ pub(crate) enum Flaw {
     UsesSelfConnection,
     /// Closes a connection to itself with FIN instead of RST, so that TIME_WAIT holds its port.
     ClosesSelfConnectionWithFin,
+    /// Ends with FIN what it owes, when the grace or the write timeout is over or a proxy's fetch has failed.
+    ClosesOwedWithFin,
+    /// Resets a lingering connection when the grace is over.
+    ResetsLingering,
+    /// Fetches once for each waiting client.
+    FetchesForEach,
+    /// Does not cancel a fetch that no client waits for.
+    FetchesForNobody,
+    /// Cancels a fetch when one of its clients leaves.
+    CancelsForOne,
+    /// Does not take FIN for leaving.
+    IgnoresWaitingFin,
+    /// Sends a byte before the fetch is complete.
+    SendsBeforeThePoem,
+    /// Caches an empty poem.
+    CachesEmptyPoems,
+    /// Serves a cached poem for ever.
+    IgnoresTimeToLive,
+    /// Caches nothing.
+    NeverCaches,
+    /// Does not fetch again after a failure.
+    RemembersFailures,
+    /// Closes a client that waits for longer than the write timeout.
+    LimitsWaiting,
+    /// Reports the events of a fetch as those of the proxy.
+    ReportsFetchesAsProxy,
 }
 
 impl Flaw {

@@ -7,6 +7,7 @@ mod command;
 mod common;
 mod connection;
 mod flaw;
+mod proxy;
 mod server;
 
 use std::io;
@@ -40,9 +41,6 @@ impl Model for Fifth {
         observer: Arc<dyn Observer>,
     ) -> io::Result<Box<dyn Server>> {
         let role = service.role();
-        if matches!(service, Service::Proxy(_)) {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
         let reporter = Reporter::new("fifth", role, options.clock.clone(), observer);
         let limits = options.limits.clone();
         let server = server::Server::start(listener, service, limits, reporter, self.0)?;

@@ -13,6 +13,7 @@ use poetry::{CloseReason, Counters, Counts, Kind, Limits, Reporter, Service, Sum
 
 use crate::connection::Connection;
 use crate::flaw::Flaw;
+use crate::proxy::Cache;
 
 /// How often a thread checks its deadlines and the state of the server.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) reporter: Reporter,
     pub(crate) flaw: Flaw,
+    pub(crate) cache: Cache,
     state: AtomicU8,
     open: AtomicUsize,
     finished: AtomicU64,
@@ -74,6 +76,7 @@ impl Server {
             counters: Counters::default(),
             reporter,
             flaw,
+            cache: Cache::default(),
             state: AtomicU8::new(RUNNING),
             open: AtomicUsize::new(0),
             finished: AtomicU64::new(0),
@@ -105,6 +108,7 @@ impl Server {
             }
             thread::sleep(TICK / 2);
         }
+        self.shared.cache.join_threads();
     }
 }
 
