@@ -5,7 +5,9 @@ mod client_connects_to_itself;
 mod client_fails;
 mod client_fetches;
 mod client_limits;
+mod client_names;
 mod client_reports;
+mod client_resets;
 mod library_serves;
 mod poem_served;
 mod poem_under_pressure;
@@ -21,6 +23,7 @@ mod server_frames;
 mod server_limits;
 mod server_refuses;
 mod server_replies;
+mod server_resets;
 mod server_stops;
 mod server_survives;
 mod server_turns;
@@ -43,6 +46,8 @@ pub fn all() -> Vec<Case> {
         client_limits::cases(),
         client_fails::cases(),
         client_connects_to_itself::cases(),
+        client_names::cases(),
+        client_resets::cases(),
         client_cancels::cases(),
         client_reports::cases(),
         server_replies::cases(),
@@ -54,6 +59,7 @@ pub fn all() -> Vec<Case> {
         server_turns::cases(),
         server_survives::cases(),
         server_stops::cases(),
+        server_resets::cases(),
         server_counts::cases(),
         library_serves::cases(),
         proxy_shares::cases(),

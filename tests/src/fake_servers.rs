@@ -10,8 +10,8 @@ pub mod unreachable;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use poetry::limits::LISTEN_BACKLOG;
@@ -19,7 +19,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 pub use broken::{ClosesWithoutReply, CutsReply, RepliesGarbage, RepliesTooLong, ResetsOnRequest};
 pub use endless::{NeverAnswers, NeverReplies, SendsForever, TricklesForever};
-pub use serves::{Replies, Serves, ServesByteByByte};
+pub use serves::{Replies, RepliesThenResets, Serves, ServesByteByByte};
 pub use unreachable::{NeverAccepts, Refuses};
 
 use crate::WAIT_MAX;
@@ -40,6 +40,7 @@ pub trait Behaviour: Send + Sync + 'static {
 pub struct FakeServer {
     address: SocketAddr,
     accepted: Arc<AtomicUsize>,
+    ended: Arc<Ended>,
     stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -54,12 +55,16 @@ impl FakeServer {
         let address = listener.local_addr().during("binding a fake server")?;
         let accepted = Arc::new(AtomicUsize::new(0));
         let stopped = Arc::new(AtomicBool::new(false));
+        let ended = Arc::new(Ended::default());
         let (count, stop) = (Arc::clone(&accepted), Arc::clone(&stopped));
-        let thread =
-            thread::spawn(move || accept_all(&listener, Arc::new(behaviour), &count, &stop));
+        let ends = Arc::clone(&ended);
+        let thread = thread::spawn(move || {
+            accept_all(&listener, &Arc::new(behaviour), &count, &ends, &stop);
+        });
         Ok(Self {
             address,
             accepted,
+            ended,
             stopped,
             thread: Some(thread),
         })
@@ -70,16 +75,45 @@ impl FakeServer {
         self.address
     }
 
+    /// Returns the count of the connections that it has served to their end.
+    pub fn ended(&self) -> Arc<Ended> {
+        Arc::clone(&self.ended)
+    }
+
     /// Returns how many connections it has accepted.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 }
 
+/// How many connections have been served to their end, and who waits for that.
+#[derive(Debug, Default)]
+pub struct Ended {
+    count: Mutex<usize>,
+    more: Condvar,
+}
+
+impl Ended {
+    fn one_more(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.more.notify_all();
+    }
+
+    /// Waits until `count` connections have ended; returns whether they have within [`WAIT_MAX`].
+    pub fn wait_for(&self, count: usize) -> bool {
+        let counter = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .more
+            .wait_timeout_while(counter, WAIT_MAX, |ended| *ended < count);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
 fn accept_all(
     listener: &TcpListener,
-    behaviour: Arc<impl Behaviour>,
+    behaviour: &Arc<impl Behaviour>,
     accepted: &AtomicUsize,
+    ended: &Arc<Ended>,
     stopped: &AtomicBool,
 ) {
     for stream in listener.incoming() {
@@ -90,9 +124,12 @@ fn accept_all(
             continue;
         };
         accepted.fetch_add(1, Ordering::SeqCst);
-        let behaviour = Arc::clone(&behaviour);
-        // The case checks the client; an error here only ends the connection.
-        thread::spawn(move || drop(behaviour.serve(connection)));
+        let (behaviour, ended) = (Arc::clone(behaviour), Arc::clone(ended));
+        thread::spawn(move || {
+            // The case checks the client; an error here only ends the connection.
+            drop(behaviour.serve(connection));
+            ended.one_more();
+        });
     }
 }
 
@@ -130,6 +167,19 @@ impl Listener {
     /// The system has no port left.
     pub fn new() -> Check<Self> {
         Self::at(([127, 0, 0, 1], 0).into()).during("binding a listener")
+    }
+
+    /// Listens on a free port of 127.0.0.1, with receive buffers of about `bytes`, so that further bytes wait at the client.
+    ///
+    /// # Errors
+    /// The system has no port left.
+    pub fn narrow(bytes: usize) -> Check<Self> {
+        let listener = Self::new()?;
+        // Connections inherit it.
+        SockRef::from(&listener.listener)
+            .set_recv_buffer_size(bytes)
+            .during("setting a buffer")?;
+        Ok(listener)
     }
 
     /// Listens on `address`.

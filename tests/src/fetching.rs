@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use poetry::event::Interest;
 use poetry::model::Via;
-use poetry::{Cancel, Client, Event, FetchFailure, FetchRequest, Kind, Outcome, Peer};
+use poetry::{Cancel, Client, Event, FetchFailure, FetchRequest, Kind, Observer, Outcome, Peer};
 
 use crate::failure::{Check, Failure, ensure, equal, shown};
 use crate::journal::Journal;
@@ -48,11 +48,32 @@ impl Fetcher {
     /// Starts to fetch with `cancel`, which may already be cancelled.
     pub fn start_with(&self, requests: Vec<FetchRequest>, cancel: Cancel) -> Fetching {
         let journal = Arc::new(Journal::new(Interest::ALL));
-        let (client, observer, handle) = (
-            Arc::clone(&self.client),
-            Arc::clone(&journal),
-            cancel.clone(),
-        );
+        let observer = Arc::clone(&journal);
+        self.start_observed(requests, cancel, observer, journal)
+    }
+
+    /// Starts to fetch while `hold` is called with each event, in the client's own thread.
+    pub fn start_holding(
+        &self,
+        requests: Vec<FetchRequest>,
+        hold: impl Fn(&Event) + Send + Sync + 'static,
+    ) -> Fetching {
+        let journal = Arc::new(Journal::new(Interest::ALL));
+        let observer = Arc::new(Holding {
+            journal: Arc::clone(&journal),
+            hold,
+        });
+        self.start_observed(requests, Cancel::new(), observer, journal)
+    }
+
+    fn start_observed(
+        &self,
+        requests: Vec<FetchRequest>,
+        cancel: Cancel,
+        observer: Arc<dyn Observer>,
+        journal: Arc<Journal>,
+    ) -> Fetching {
+        let (client, handle) = (Arc::clone(&self.client), cancel.clone());
         let count = requests.len();
         let thread = thread::spawn(move || client.fetch(&requests, observer, &handle));
         Fetching {
@@ -61,6 +82,23 @@ impl Fetcher {
             journal,
             thread,
         }
+    }
+}
+
+/// An observer that may keep the client's thread busy, and records every event.
+struct Holding<H> {
+    journal: Arc<Journal>,
+    hold: H,
+}
+
+impl<H: Fn(&Event) + Send + Sync> Observer for Holding<H> {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn observe(&self, event: &Event) {
+        self.journal.observe(event);
+        (self.hold)(event);
     }
 }
 
@@ -143,6 +181,14 @@ pub fn plain(address: SocketAddr) -> FetchRequest {
         name: None,
         via: None,
     }
+}
+
+/// Returns a request for the poem called `name` of the library at `address`.
+///
+/// # Panics
+/// If it is not a poem's name.
+pub fn named(address: SocketAddr, name: &str) -> FetchRequest {
+    FetchRequest::named(address, name.parse().expect("a poem's name"))
 }
 
 /// Returns a request for the poem at `address`, transformed by the server at `via`.

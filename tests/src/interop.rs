@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::case::{Need, Role, Verdict, verdict};
 use crate::context::Context;
 use crate::failure::{Check, Failure, equal};
-use crate::fetching::{expect_poem, plain, transformed as with_transform};
+use crate::fetching::{expect_poem, named, plain, transformed as with_transform};
 use crate::running::RunningServer;
 use crate::subject::Subject;
 use crate::wire::transformed;
@@ -49,6 +49,26 @@ pub const ALL: &[InteropCase] = &[
         rules: &["S4", "S13"],
         run: keeps_the_original_if_the_transform_is_refused,
     },
+    InteropCase {
+        name: "fetches_every_poem_of_a_one_shot_library_by_its_name",
+        rules: &["S8", "S10"],
+        run: fetches_every_poem_of_a_one_shot_library_by_its_name,
+    },
+    InteropCase {
+        name: "fetches_every_poem_of_a_keep_alive_library_by_its_name",
+        rules: &["S8", "S10"],
+        run: fetches_every_poem_of_a_keep_alive_library_by_its_name,
+    },
+    InteropCase {
+        name: "fetches_named_poems_transformed",
+        rules: &["S8", "S13"],
+        run: fetches_named_poems_transformed,
+    },
+    InteropCase {
+        name: "fetches_a_poem_through_a_proxy",
+        rules: &["S9", "S10"],
+        run: fetches_a_poem_through_a_proxy,
+    },
 ];
 
 impl InteropCase {
@@ -68,10 +88,12 @@ impl InteropCase {
         })
     }
 
-    /// Returns whether `servers` has both servers and counters.
+    /// Returns whether `servers` has every server and counters.
     pub fn applies_to(&self, servers: &Subject) -> bool {
         servers.plays(Role::PoemServer)
             && servers.plays(Role::TransformServer)
+            && servers.plays(Role::LibraryServer)
+            && servers.plays(Role::Proxy)
             && servers.offers(Need::Counters)
     }
 }
@@ -191,6 +213,105 @@ fn fetches_every_poem_transformed_by_a_keep_alive_server(
 ) -> Check {
     let via = servers.keep_alive().start()?;
     fetch_transformed(client, servers, poems, &via)
+}
+
+/// The name of a poem in a library of all poems.
+fn name_of(number: usize) -> String {
+    format!("poem {number}")
+}
+
+/// Prepares the poems of a library.
+fn catalogue(poems: &[String]) -> Vec<(String, &str)> {
+    let numbered = poems.iter().enumerate();
+    numbered
+        .map(|(number, poem)| (name_of(number), poem.as_str()))
+        .collect()
+}
+
+/// Fetches every poem three times by its name, all at once, from `library`.
+fn fetch_by_name(client: &Context, library: &RunningServer, poems: &[String]) -> Check {
+    let all = || poems.iter().enumerate().cycle().take(3 * poems.len());
+    let requests = all().map(|(number, _)| named(library.address(), &name_of(number)));
+    expect_all(
+        &client.client()?.fetch(requests.collect())?,
+        all().map(|(_, poem)| poem),
+    )?;
+    let count = 3 * poems.len() as u64;
+    let counts = library.settled(count)?;
+    let bytes = all().map(|(_, poem)| crate::wire::netstring(poem).len() as u64);
+    let actual = (counts.answered, counts.closed.done, counts.bytes_out);
+    equal(
+        "poems served, connections done, bytes",
+        &actual,
+        &(count, count, bytes.sum()),
+    )
+}
+
+fn fetches_every_poem_of_a_one_shot_library_by_its_name(
+    client: &Context,
+    servers: &Context,
+    poems: &[String],
+) -> Check {
+    let catalogue = catalogue(poems);
+    let entries: Vec<_> = catalogue.iter().map(|(n, p)| (n.as_str(), *p)).collect();
+    fetch_by_name(client, &servers.library(&entries).start()?, poems)
+}
+
+fn fetches_every_poem_of_a_keep_alive_library_by_its_name(
+    client: &Context,
+    servers: &Context,
+    poems: &[String],
+) -> Check {
+    let catalogue = catalogue(poems);
+    let entries: Vec<_> = catalogue.iter().map(|(n, p)| (n.as_str(), *p)).collect();
+    fetch_by_name(
+        client,
+        &servers.library_keep_alive(&entries).start()?,
+        poems,
+    )
+}
+
+fn fetches_named_poems_transformed(client: &Context, servers: &Context, poems: &[String]) -> Check {
+    let catalogue = catalogue(poems);
+    let entries: Vec<_> = catalogue.iter().map(|(n, p)| (n.as_str(), *p)).collect();
+    let library = servers.library(&entries).start()?;
+    let via = servers.one_shot().start()?;
+    let request = |number| {
+        let transform = poetry::Via {
+            transform: "shout".to_owned(),
+            peer: via.address().into(),
+        };
+        named(library.address(), &name_of(number)).via(transform)
+    };
+    let requests = (0..poems.len()).map(request).collect();
+    let expected: Vec<String> = poems
+        .iter()
+        .map(|poem| transformed("shout", poem))
+        .collect();
+    expect_all(&client.client()?.fetch(requests)?, &expected)?;
+    library.settled(poems.len() as u64).map(drop)
+}
+
+fn fetches_a_poem_through_a_proxy(client: &Context, servers: &Context, poems: &[String]) -> Check {
+    const CLIENTS: u64 = 20;
+    for poem in poems {
+        let delay = Duration::from_millis(1);
+        let upstream = servers.slow_poem(poem, 100, delay).start()?;
+        let proxy = servers.proxy(upstream.address()).start()?;
+        let requests = vec![plain(proxy.address()); CLIENTS as usize];
+        let outcomes = client.client()?.fetch(requests)?;
+        expect_all(&outcomes, std::iter::repeat(poem))?;
+        let counts = proxy.settled(CLIENTS)?;
+        let actual = (counts.answered, counts.fetches.begun, counts.bytes_out);
+        let bytes = CLIENTS * poem.len() as u64;
+        equal(
+            "poems served, fetches, bytes",
+            &actual,
+            &(CLIENTS, 1, bytes),
+        )?;
+        check_counts(&[upstream], std::slice::from_ref(poem))?;
+    }
+    Ok(())
 }
 
 fn keeps_the_original_if_the_transform_is_refused(

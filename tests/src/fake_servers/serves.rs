@@ -47,3 +47,25 @@ impl Behaviour for Replies {
         connection.receive_to_end().map(drop)
     }
 }
+
+/// Reads a request, sends a reply, and resets the connection.
+#[derive(Debug, Clone)]
+pub struct RepliesThenResets {
+    /// The length of the request, in bytes on the wire; 0 for a poem server.
+    pub request_bytes: usize,
+    /// The bytes of the reply.
+    pub reply: Vec<u8>,
+    /// Whether FIN comes before the reset, so that the reply is complete.
+    pub with_fin: bool,
+}
+
+impl Behaviour for RepliesThenResets {
+    fn serve(&self, mut connection: Connection) -> Check {
+        connection.receive(self.request_bytes)?;
+        connection.send(&self.reply)?;
+        if self.with_fin {
+            connection.half_close()?;
+        }
+        connection.reset()
+    }
+}
