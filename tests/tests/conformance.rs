@@ -16,8 +16,11 @@ use conformance::subject::{Command, InProcess};
 use conformance::{Role, Subject, cases};
 use libtest_mimic::Trial;
 
+/// Threads of this program, unless its arguments set another number: most cases mostly wait.
+const THREADS: usize = 8;
+
 fn main() -> ExitCode {
-    let arguments = common::arguments();
+    let arguments = common::arguments(THREADS);
     common::prepare();
     let coverage = Arc::new(Coverage::default());
     let mut subjects: Vec<Arc<Subject>> = models::ALL.iter().map(|&model| subject(model)).collect();

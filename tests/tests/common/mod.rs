@@ -15,11 +15,10 @@ pub(crate) fn seed() -> u64 {
     given.and_then(|seed| seed.parse().ok()).unwrap_or(DEFAULT)
 }
 
-/// Returns the arguments, with eight threads unless they set another number: most cases mostly wait.
-pub(crate) fn arguments() -> Arguments {
-    const THREADS: usize = 8;
+/// Returns the arguments, with `threads` unless they set another number.
+pub(crate) fn arguments(threads: usize) -> Arguments {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads = arguments.test_threads.or(Some(THREADS));
+    arguments.test_threads = arguments.test_threads.or(Some(threads));
     arguments
 }
 

@@ -2,18 +2,23 @@
 //! transform server. Every [`TICK`] a thread checks its deadlines and whether its task is cancelled.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use poetry::error::{Timeout, decode_poem};
 use poetry::event::Scene;
 use poetry::model::Via;
 use poetry::netstring::{Decoder, FramingError};
 use poetry::{Cancel, FetchError, FetchFailure, FetchRequest, Kind, Limits, Observer, Options};
 use poetry::{Outcome, Peer, PoemName, Reporter, Role};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::flaw::Flaw;
 use crate::server::TICK;
@@ -64,7 +69,16 @@ impl poetry::Client for Client {
         if self.flaw != Flaw::ReturnsInArrivalOrder {
             arrived.sort_by_key(|&(index, _)| index);
         }
-        arrived.into_iter().map(|(_, outcome)| outcome).collect()
+        let mut outcomes: Vec<Outcome> = arrived.into_iter().map(|(_, outcome)| outcome).collect();
+        if self.flaw == Flaw::ReturnsOneOutcomeMore {
+            outcomes.push(Outcome {
+                poem: Ok(String::new()),
+                transform_failure: None,
+                bytes: 0,
+                elapsed: Duration::ZERO,
+            });
+        }
+        outcomes
     }
 }
 
@@ -97,6 +111,29 @@ pub(crate) fn fetch_for_proxy(
     task.run(&FetchRequest::new(upstream.clone()), &AtomicUsize::new(1))
 }
 
+/// Connects within `timeout`. Unlike `TcpStream::connect_timeout`, it keeps a connection that has been reset after its FIN: the
+/// poem is complete, and can be read.
+fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {
+            let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+            let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+            if poll(&mut polled, timeout)? == 0 {
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+        connected => connected?,
+    }
+    match socket.take_error()? {
+        Some(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
+        _ => {}
+    }
+    socket.set_nonblocking(false)?;
+    Ok(socket.into())
+}
+
 /// One request: a poem and its transform.
 struct Task<'c> {
     /// What its cancel is called by.
@@ -120,6 +157,11 @@ impl Task<'_> {
         let fetched = match &request.name {
             Some(name) => self.fetch_named(&request.peer, name, &mut scene, &mut bytes),
             None => self.fetch_poem(&request.peer, &mut scene, &mut bytes),
+        };
+        let fetched = match self.flaw {
+            Flaw::SucceedsAlways => Ok(fetched.unwrap_or("a poem".to_owned())),
+            Flaw::FailsAlways => Err(FetchFailure::Cancelled),
+            _ => fetched,
         };
         match &fetched {
             Ok(poem) => self.report(
@@ -161,8 +203,14 @@ impl Task<'_> {
         Outcome {
             poem,
             transform_failure,
-            bytes,
-            elapsed: self.started.elapsed(),
+            bytes: match self.flaw {
+                Flaw::CountsNoBytes => 0,
+                _ => bytes,
+            },
+            elapsed: match self.flaw {
+                Flaw::ReportsNoTime => Duration::ZERO,
+                _ => self.started.elapsed(),
+            },
         }
     }
 
@@ -174,7 +222,14 @@ impl Task<'_> {
     }
 
     fn report(&self, role: Role, scene: Scene, kind: Kind) {
-        self.reporter.for_role(role).report(scene, kind);
+        let role = match self.flaw {
+            Flaw::ReportsAsPoemServer => Role::PoemServer,
+            Flaw::ReportsFetchesAsProxy => Role::Proxy,
+            _ => role,
+        };
+        if self.flaw != Flaw::ReportsNothing {
+            self.reporter.for_role(role).report(scene, kind);
+        }
     }
 
     fn fetch_poem(
@@ -214,7 +269,11 @@ impl Task<'_> {
             parent: Some(task),
             ..Scene::default()
         };
-        let reply = self.request_transform(poem, via, &mut scene);
+        let reply = match self.request_transform(poem, via, &mut scene) {
+            Ok(reply) if self.flaw == Flaw::AltersTransforms => Ok(reply + "!"),
+            Err(_) if self.flaw == Flaw::AltersTransforms => Err(FetchFailure::Empty),
+            reply => reply,
+        };
         let kind = match &reply {
             Ok(reply) => Kind::Finished {
                 bytes: reply.len() as u64,
@@ -257,10 +316,24 @@ impl Task<'_> {
     ) -> Result<String, FetchFailure> {
         let mut stream = self.connect(peer, Role::PoemClient, scene)?;
         let mut request = Vec::new();
-        poetry::netstring::encode(name.as_str().as_bytes(), &mut request);
-        let (role, limit) = (Role::PoemClient, self.limits.poem_bytes_max);
-        let bad = FetchFailure::bad_poem;
-        self.exchange(&mut stream, role, *scene, &request, limit, bad, received)
+        match self.flaw {
+            Flaw::SendsBareNames => request.extend_from_slice(name.as_str().as_bytes()),
+            _ => poetry::netstring::encode(name.as_str().as_bytes(), &mut request),
+        }
+        let limit = match self.flaw {
+            Flaw::LimitsPoemsToFrames => self.limits.frame_bytes_max,
+            _ => self.limits.poem_bytes_max,
+        };
+        let bad = match self.flaw {
+            Flaw::CallsTooLongGarbled => FetchFailure::Garbled,
+            _ => FetchFailure::bad_poem,
+        };
+        let role = Role::PoemClient;
+        let reply = self.exchange(&mut stream, role, *scene, &request, limit, bad, received);
+        if let (Ok(poem), Flaw::CountsPoemBytes) = (&reply, self.flaw) {
+            *received = poem.len() as u64;
+        }
+        reply
     }
 
     /// Sends `request`, and receives one netstring of at most `limit` bytes.
@@ -275,20 +348,48 @@ impl Task<'_> {
         bad: fn(FramingError) -> FetchFailure,
         received: &mut u64,
     ) -> Result<String, FetchFailure> {
-        stream
-            .write_all(request)
-            .map_err(|error| FetchFailure::connection_lost(&error))?;
+        self.send(stream, request)?;
         let (mut decoder, mut reply, mut any) = (Decoder::new(limit), None, false);
         let complete = self.receive(stream, role, scene, |piece| {
             any = true;
             *received += piece.len() as u64;
             reply = decoder.feed(piece).next().map_err(bad)?.map(<[u8]>::to_vec);
-            Ok(reply.is_some())
+            Ok(reply.is_some() && self.flaw != Flaw::WaitsForFinOfReply)
         })?;
         match reply {
-            Some(reply) if complete => decode_poem(reply),
+            Some(reply) if complete || self.flaw == Flaw::WaitsForFinOfReply => decode_poem(reply),
+            _ if any && self.flaw == Flaw::TakesCutReplies => Ok(String::new()),
             _ if any => Err(FetchFailure::CutShort),
             _ => Err(FetchFailure::Refused),
+        }
+    }
+
+    fn send(&self, stream: &mut TcpStream, request: &[u8]) -> Result<(), FetchFailure> {
+        let lost = |error: io::Error| FetchFailure::connection_lost(&error);
+        if self.flaw == Flaw::TakesSlowWritesForIdle {
+            let timeout = Some(self.limits.idle_timeout);
+            stream.set_write_timeout(timeout).map_err(lost)?;
+            let wrote = stream.write(request).map_err(lost)?;
+            if wrote < request.len() {
+                return Err(FetchFailure::TimedOut(Timeout::Idle));
+            }
+            return Ok(());
+        }
+        stream.write_all(request).map_err(lost)?;
+        if self.flaw == Flaw::HalfClosesAfterRequest {
+            stream.shutdown(Shutdown::Write).map_err(lost)?;
+        }
+        Ok(())
+    }
+
+    /// For the flaw about resets after FIN.
+    fn check_reset(&self, stream: &TcpStream) -> Result<(), FetchFailure> {
+        if self.flaw != Flaw::TakesResetAfterFinForLost {
+            return Ok(());
+        }
+        match stream.take_error() {
+            Ok(Some(error)) => Err(FetchFailure::connection_lost(&error)),
+            _ => Ok(()),
         }
     }
 
@@ -308,13 +409,14 @@ impl Task<'_> {
         for address in peer.addresses()?.iter().take(tries_max) {
             scene.peer = Some(*address);
             self.report(role, *scene, Kind::Connecting);
-            match TcpStream::connect_timeout(address, self.limits.connect_timeout) {
+            match connect(*address, self.limits.connect_timeout) {
                 Ok(stream) if self.is_self_connected(&stream) => {
                     last = FetchFailure::self_connected();
                 }
                 Ok(stream) => {
                     scene.local = stream.local_addr().ok();
                     self.report(role, *scene, Kind::Connected);
+                    self.check_reset(&stream)?;
                     return Ok(stream);
                 }
                 Err(error) => last = FetchFailure::connection_failed(&error),
@@ -347,11 +449,12 @@ impl Task<'_> {
         let (mut last_read, mut since) = (Instant::now(), self.started);
         loop {
             self.check(since)?;
-            if last_read.elapsed() >= self.limits.idle_timeout {
+            let is_idle = last_read.elapsed() >= self.limits.idle_timeout;
+            if is_idle && self.flaw != Flaw::FetchesForEver {
                 return Err(FetchFailure::TimedOut(Timeout::Idle));
             }
             match stream.read(&mut buffer) {
-                Ok(0) => return Ok(false),
+                Ok(0) => return self.check_reset(stream).map(|()| false),
                 Ok(read) => {
                     last_read = Instant::now();
                     if self.flaw == Flaw::ExtendsTotalDeadline {

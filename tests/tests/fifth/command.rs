@@ -56,6 +56,8 @@ pub(crate) fn serve(words: &[String]) {
             "--frame-bytes-max" => limits.frame_bytes_max = value().parse().expect("a number"),
             "--idle-timeout" => limits.idle_timeout = seconds(value()),
             "--deadline" => limits.request_deadline = seconds(value()),
+            "--connect-timeout" => limits.connect_timeout = seconds(value()),
+            "--poem-bytes-max" => limits.poem_bytes_max = value().parse().expect("a number"),
             "--write-timeout" => limits.write_timeout = seconds(value()),
             unknown => panic!("unknown word {unknown}"),
         }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use poetry::event::Scene;
+use poetry::library::Poems;
 use poetry::limits::{READ_BUFFER_BYTES, REQUESTS_PER_TURN_MAX};
 use poetry::netstring::{self, Decoder};
 use poetry::{CloseReason, Kind, Poem, PoemService, ProxyService, Refusal, Service, panics};
@@ -23,6 +24,8 @@ pub(crate) struct Connection<'s> {
     shared: &'s Arc<Shared>,
     buffer: Vec<u8>,
     in_flight: bool,
+    /// The library at the first request, for the flaw about reloads.
+    library: Option<Poems>,
     /// Whether the peer is owed bytes, so that FIN would make a part look complete.
     owes: bool,
     turns: u32,
@@ -51,6 +54,7 @@ impl<'s> Connection<'s> {
         let buffer_bytes = match (&shared.service, shared.flaw) {
             // The flaw is only in the order of turns, so one read must not exceed one turn of the shortest requests.
             (_, Flaw::TakesThreeTurnsInARow) => 9 * TURN,
+            (_, Flaw::ReadsWithoutBound) => 16 * READ_BUFFER_BYTES,
             // A reply is much longer than its request, so one read is one turn of the shortest requests.
             (Service::Library(_), flaw) if flaw.limits_turns() => b"1:a,".len() * TURN,
             _ => READ_BUFFER_BYTES,
@@ -61,6 +65,7 @@ impl<'s> Connection<'s> {
             shared,
             buffer: vec![0; buffer_bytes],
             in_flight: false,
+            library: None,
             owes: false,
             turns: 0,
             was_busy: false,
@@ -70,6 +75,16 @@ impl<'s> Connection<'s> {
     /// Serves the connection to its end; returns the reason of the end.
     pub(crate) fn serve(&mut self) -> CloseReason {
         let shared = self.shared;
+        match shared.flaw {
+            Flaw::ClosesAtOnce => return CloseReason::Done,
+            Flaw::ResetsAtOnce => {
+                self.reset_on_drop();
+                return CloseReason::Reset;
+            }
+            _ => {}
+        }
+        let one_at_a_time = shared.flaw == Flaw::ServesOneAtATime;
+        let _turn = one_at_a_time.then(|| shared.one.lock());
         let served = match &shared.service {
             Service::Poem(service) => self.serve_poem(service),
             Service::Transform(_) | Service::Library(_) => self.serve_requests(),
@@ -83,9 +98,21 @@ impl<'s> Connection<'s> {
             CloseReason::Cut | CloseReason::Write | CloseReason::Upstream
         );
         if cut && self.owes && shared.flaw != Flaw::ClosesOwedWithFin {
-            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            self.reset_on_drop();
         }
         reason
+    }
+
+    fn reset_on_drop(&self) {
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Counts requests that will not be answered.
+    fn fail(&self, count: u64) {
+        match self.shared.flaw {
+            Flaw::CountsFailedAsAnswered => self.shared.counters.answered(count),
+            _ => self.shared.counters.failed(count),
+        }
     }
 
     fn serve_proxy(&mut self, service: &ProxyService) -> Result<CloseReason, CloseReason> {
@@ -98,7 +125,7 @@ impl<'s> Connection<'s> {
             .wait_for_poem(found)
             .and_then(|poem| self.write(poem.as_bytes()));
         if let Err(reason) = written {
-            self.shared.counters.failed(1);
+            self.fail(1);
             return Err(reason);
         }
         self.shared.counters.answered(1);
@@ -149,7 +176,7 @@ impl<'s> Connection<'s> {
         self.shared.counters.requests(1);
         self.owes = true;
         if let Err(reason) = self.write_poem(service, started) {
-            self.shared.counters.failed(1);
+            self.fail(1);
             return Err(reason);
         }
         self.shared.counters.answered(1);
@@ -202,8 +229,10 @@ impl<'s> Connection<'s> {
                     false => Ok(CloseReason::Done),
                 };
             }
-            let limits = &self.shared.limits;
+            let (limits, flaw) = (&self.shared.limits, self.shared.flaw);
             match mid {
+                true if flaw == Flaw::IgnoresRequestDeadline => {}
+                false if flaw == Flaw::IgnoresIdleTimeout => {}
                 true if since.elapsed() >= limits.request_deadline => {
                     return Err(CloseReason::Deadline);
                 }
@@ -218,6 +247,7 @@ impl<'s> Connection<'s> {
                 }
                 Some(0) => return Ok(CloseReason::Done),
                 Some(read) => {
+                    self.check_reload()?;
                     self.await_turn();
                     let batch = self.answer(&mut decoder, read);
                     if !mid
@@ -236,6 +266,21 @@ impl<'s> Connection<'s> {
                 }
             }
         }
+    }
+
+    /// For the flaw about reloads: resets the connection if the library is not that of the first request.
+    fn check_reload(&mut self) -> Result<(), CloseReason> {
+        let (Service::Library(service), Flaw::ClosesAtReload) =
+            (&self.shared.service, self.shared.flaw)
+        else {
+            return Ok(());
+        };
+        let poems = service.library.poems();
+        if *self.library.get_or_insert_with(|| poems.clone()) == poems {
+            return Ok(());
+        }
+        self.reset_on_drop();
+        Err(CloseReason::Reset)
     }
 
     /// For the flaws about turns: makes the connections of the backlog take their first turns one after another.
@@ -311,12 +356,28 @@ impl<'s> Connection<'s> {
     fn answer_one(&self, frame: &[u8], replies: &mut Vec<u8>) -> Result<(), Refusal> {
         let limit = self.shared.limits.frame_bytes_max;
         match &self.shared.service {
+            _ if self.shared.flaw == Flaw::RefusesAll => Err(Refusal::NoDot),
             Service::Library(service) => {
-                replies.extend_from_slice(service.answer(frame, limit)?.as_bytes());
+                let name = self.shared.flaw.name_in(frame);
+                match service.answer(&name, self.reply_bytes_max()) {
+                    Err(Refusal::UnknownPoem { .. } | Refusal::BadPoemName { .. })
+                        if self.shared.flaw == Flaw::AnswersUnknownPoems =>
+                    {
+                        netstring::encode(b"", replies);
+                    }
+                    answered => replies.extend_from_slice(answered?.as_bytes()),
+                }
                 Ok(())
             }
             Service::Transform(service) => service.answer(frame, limit, replies),
             Service::Poem(_) | Service::Proxy(_) => Err(Refusal::NoDot),
+        }
+    }
+
+    fn reply_bytes_max(&self) -> usize {
+        match self.shared.flaw {
+            Flaw::IgnoresFrameLimit => usize::MAX,
+            _ => self.shared.limits.frame_bytes_max,
         }
     }
 
@@ -353,14 +414,17 @@ impl<'s> Connection<'s> {
                 });
             }
             Ok(()) => {}
-            Err(_) => counters.failed(batch.answered),
+            Err(_) => self.fail(batch.answered),
         }
         if let (Err(_), Some(End::Refused(refusal))) = (&written, &batch.end) {
             self.shared.counters.refused(refusal);
         }
         match batch.end {
             Some(End::Panicked(message)) => {
-                self.shared.counters.failed(1);
+                self.fail(1);
+                if self.shared.flaw == Flaw::ReportsPanicsTwice {
+                    self.report(Kind::Panicked(message.clone()));
+                }
                 self.report(Kind::Panicked(message));
                 written?;
                 self.linger(CloseReason::Panic).map(Some)
@@ -386,14 +450,18 @@ impl<'s> Connection<'s> {
     fn linger(&mut self, reason: CloseReason) -> Result<CloseReason, CloseReason> {
         self.in_flight = true;
         self.owes = self.shared.flaw == Flaw::ResetsLingering;
-        if self.shared.flaw == Flaw::ClosesWithoutLingering
-            || self.stream.shutdown(Shutdown::Write).is_err()
+        let flaw = self.shared.flaw;
+        if flaw == Flaw::ClosesWithoutLingering
+            || flaw != Flaw::NeverCloses && self.stream.shutdown(Shutdown::Write).is_err()
         {
             return Ok(reason);
         }
         let (started, mut drained) = (Instant::now(), 0);
         let limits = &self.shared.limits;
-        while started.elapsed() < limits.linger_timeout && drained < limits.linger_bytes_max {
+        let for_ever = matches!(flaw, Flaw::LingersForEver | Flaw::NeverCloses);
+        while for_ever
+            || started.elapsed() < limits.linger_timeout && drained < limits.linger_bytes_max
+        {
             match self.read(TICK) {
                 Ok(None) => {}
                 Ok(Some(0)) | Err(CloseReason::Reset) => break,
@@ -424,7 +492,8 @@ impl<'s> Connection<'s> {
     }
 
     fn count_read(&self, bytes: u64) {
-        let is_omitted = self.in_flight && self.shared.flaw == Flaw::DoesNotCountDrainedBytes;
+        let is_omitted = self.in_flight && self.shared.flaw == Flaw::DoesNotCountDrainedBytes
+            || self.shared.flaw == Flaw::CountsNoBytes;
         if !is_omitted {
             self.shared.counters.read(bytes);
         }
@@ -434,6 +503,9 @@ impl<'s> Connection<'s> {
     /// Writes all bytes; ends if the peer accepts none for the write timeout.
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         let mut since = Instant::now();
+        if self.shared.flaw == Flaw::CutsTheEnd {
+            bytes = &bytes[..bytes.len().saturating_sub(1)];
+        }
         while !bytes.is_empty() {
             self.check_server()?;
             let set = self.stream.set_write_timeout(Some(TICK));
@@ -441,7 +513,9 @@ impl<'s> Connection<'s> {
                 Ok(wrote) => {
                     since = Instant::now();
                     bytes = &bytes[wrote..];
-                    self.shared.counters.wrote(wrote as u64);
+                    if self.shared.flaw != Flaw::CountsNoBytes {
+                        self.shared.counters.wrote(wrote as u64);
+                    }
                     self.report(Kind::Wrote {
                         bytes: wrote as u64,
                     });
@@ -449,7 +523,8 @@ impl<'s> Connection<'s> {
                 Err(error) if is_timeout(error.kind()) => {}
                 Err(_) => return Err(CloseReason::Reset),
             }
-            if since.elapsed() >= self.shared.limits.write_timeout {
+            let is_late = since.elapsed() >= self.shared.limits.write_timeout;
+            if is_late && self.shared.flaw != Flaw::IgnoresWriteTimeout {
                 return Err(CloseReason::Write);
             }
         }
@@ -466,7 +541,7 @@ impl<'s> Connection<'s> {
     }
 
     fn report(&self, kind: Kind) {
-        self.shared.reporter.report(self.scene, kind);
+        self.shared.report(self.scene, kind);
     }
 }
 

@@ -1,4 +1,6 @@
-//! The flaws of the fifth model, and the cases that must catch each of them.
+//! The flaws of the fifth model. The cases that must catch them are in `caught_by`.
+
+use std::borrow::Cow;
 
 /// One wrong behaviour; the rest of the model is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +95,106 @@ pub(crate) enum Flaw {
     LimitsWaiting,
     /// Reports the events of a fetch as those of the proxy.
     ReportsFetchesAsProxy,
+    /// Closes every connection before it is served.
+    ClosesAtOnce,
+    /// Resets every connection before it is served.
+    ResetsAtOnce,
+    /// Does not send the last byte of a poem or of the replies to a read.
+    CutsTheEnd,
+    /// Closes no connection that has been answered.
+    NeverCloses,
+    /// Serves one connection at a time.
+    ServesOneAtATime,
+    /// Accepts no connection after a reset.
+    StopsAfterReset,
+    /// Counts every connection as closed because it was done.
+    CountsEveryCloseAsDone,
+    /// Counts no bytes.
+    CountsNoBytes,
+    /// Counts failed requests as answered.
+    CountsFailedAsAnswered,
+    /// Reports no event.
+    ReportsNothing,
+    /// Reports events as those of a poem server.
+    ReportsAsPoemServer,
+    /// Does not close a silent connection.
+    IgnoresIdleTimeout,
+    /// Does not close a connection whose request does not end.
+    IgnoresRequestDeadline,
+    /// Does not close a connection that takes no byte.
+    IgnoresWriteTimeout,
+    /// Drains a lingering connection for ever.
+    LingersForEver,
+    /// Answers any name with an empty poem, if the library does not have it.
+    AnswersUnknownPoems,
+    /// Finds a poem by the path of its file.
+    FindsPoemsByPath,
+    /// Finds a poem whatever the case of its name.
+    IgnoresCaseOfNames,
+    /// Serves the poems of the start for ever.
+    IgnoresReloads,
+    /// Resets a connection when the library has been replaced since its first request.
+    ClosesAtReload,
+    /// Refuses every request.
+    RefusesAll,
+    /// Takes every failed fetch for a poem.
+    SucceedsAlways,
+    /// Fails every fetch as cancelled.
+    FailsAlways,
+    /// Changes every transformed poem, and why a transform failed.
+    AltersTransforms,
+    /// Sends the name of a poem as it is, without a frame.
+    SendsBareNames,
+    /// Sends FIN after its request.
+    HalfClosesAfterRequest,
+    /// Waits for FIN after a whole reply.
+    WaitsForFinOfReply,
+    /// Takes a reply that is cut short for a poem.
+    TakesCutReplies,
+    /// Takes a frame limit for the limit of a poem.
+    LimitsPoemsToFrames,
+    /// Calls a library's over-long reply garbled.
+    CallsTooLongGarbled,
+    /// Counts the bytes of a poem instead of those of the wire.
+    CountsPoemBytes,
+    /// Takes a reset after FIN for a lost connection.
+    TakesResetAfterFinForLost,
+    /// Fails a write that the server takes slowly.
+    TakesSlowWritesForIdle,
+    /// Does not fail a silent fetch.
+    FetchesForEver,
+    /// Reads many requests at once, and answers all of them before it sends a reply.
+    ReadsWithoutBound,
+    /// Reports every panic twice.
+    ReportsPanicsTwice,
+    /// Counts a connection before the first one comes.
+    CountsFromOne,
+    /// Says that it has cut a connection, whether or not it has.
+    ClaimsACut,
+    /// Returns one outcome more than there are requests.
+    ReturnsOneOutcomeMore,
+    /// Says that every fetch took no time.
+    ReportsNoTime,
 }
 
 impl Flaw {
     /// Returns whether a library answers at most a turn of requests after one read.
     pub(crate) fn limits_turns(self) -> bool {
         self != Self::DoesNotLimitTurns
+    }
+
+    /// Returns the name that a library finds for a request.
+    pub(crate) fn name_in(self, frame: &[u8]) -> Cow<'_, [u8]> {
+        match self {
+            Self::FindsPoemsByPath => {
+                let is_slash = |&byte: &u8| matches!(byte, b'/' | b'\\');
+                let file = frame.rsplit(|byte| is_slash(byte)).next().unwrap_or(frame);
+                let stem = file.split(|&byte| byte == b'.').next().unwrap_or(file);
+                Cow::Borrowed(stem.trim_ascii_end())
+            }
+            Self::IgnoresCaseOfNames => Cow::Owned(frame.to_ascii_lowercase()),
+            _ => Cow::Borrowed(frame),
+        }
     }
 
     /// Returns how many turns a connection has in a row, for the flaws that claim one thread for all connections.
@@ -110,148 +206,3 @@ impl Flaw {
         }
     }
 }
-
-/// Every flaw, with cases that must catch it. Other cases may catch it too.
-pub(crate) const CAUGHT_BY: &[(Flaw, &[&str])] = &[
-    (
-        Flaw::DropsLastChunk,
-        &["poem_server::sends_a_non_ascii_poem_byte_for_byte"],
-    ),
-    (
-        Flaw::TreatsFinAsDisconnect,
-        &["poem_server::a_client_fin_does_not_end_a_slow_poem"],
-    ),
-    (
-        Flaw::AnswersAllInOneShot,
-        &["transform_server::answers_only_the_first_of_two_requests_in_one_segment"],
-    ),
-    (
-        Flaw::IgnoresFrameLimit,
-        &["transform_server::closes_on_a_length_over_a_smaller_limit"],
-    ),
-    (
-        Flaw::AnswersUnknownTransforms,
-        &["transform_server::refuses_an_unknown_transform"],
-    ),
-    (
-        Flaw::MergesReplies,
-        &["transform_server::keep_alive_answers_pipelined_requests_in_order"],
-    ),
-    (
-        Flaw::CountsRepliesTwice,
-        &["transform_server::bytes_requests_and_connections_are_counted_exactly"],
-    ),
-    (
-        Flaw::DoesNotCountDrainedBytes,
-        &["transform_server::drained_bytes_are_counted_as_read"],
-    ),
-    (
-        Flaw::DropsPartialRequests,
-        &[
-            "transform_server::a_request_split_at_any_byte_is_answered",
-            "transform_server::keep_alive_answers_a_request_followed_by_half_of_the_next",
-        ],
-    ),
-    (
-        Flaw::ClosesWithoutLingering,
-        &[
-            "transform_server::client_input_after_the_reply_is_drained",
-            "transform_server::client_input_after_a_refusal_is_drained",
-            "poem_server::client_input_after_the_poem_is_discarded",
-        ],
-    ),
-    (
-        Flaw::ExtendsRequestDeadline,
-        &["transform_server::a_trickle_of_bytes_does_not_extend_the_deadline"],
-    ),
-    (
-        Flaw::IgnoresConnectionLimit,
-        &["transform_server::a_lingering_connection_counts_toward_the_limit"],
-    ),
-    (
-        Flaw::IgnoresGrace,
-        &[
-            "transform_server::a_partly_read_request_is_finished",
-            "poem_server::a_poem_in_flight_is_finished_at_shutdown",
-        ],
-    ),
-    (
-        Flaw::KeepsIdleConnectionsAtShutdown,
-        &["transform_server::idle_connections_are_closed_at_once_with_fin"],
-    ),
-    (
-        Flaw::IgnoresTruncatedRequests,
-        &["transform_server::a_request_cut_short_by_fin_is_refused_as_truncated"],
-    ),
-    (
-        Flaw::DropsRepliesBeforePanic,
-        &["transform_server::replies_before_a_panic_are_delivered"],
-    ),
-    (
-        Flaw::TreatsResetAsEnd,
-        &["poem_client::a_reset_mid_poem_is_reported_as_connection_lost_not_as_a_poem"],
-    ),
-    (
-        Flaw::ReturnsInArrivalOrder,
-        &["poem_client::outcomes_are_in_request_order_not_arrival_order"],
-    ),
-    (
-        Flaw::DecodesEachRead,
-        &["poem_client::a_character_split_across_reads_arrives_whole"],
-    ),
-    (
-        Flaw::FetchesSequentially,
-        &["poem_client::poems_are_fetched_concurrently"],
-    ),
-    (
-        Flaw::OmitsAddressFromErrors,
-        &["poem_client::a_refused_connection_is_reported_as_connection_failed"],
-    ),
-    (
-        Flaw::ExtendsTotalDeadline,
-        &["poem_client::a_trickle_of_bytes_does_not_extend_the_total_deadline"],
-    ),
-    (
-        Flaw::FailsPoemWithTransform,
-        &["transform_client::keeps_the_original_when_the_server_closes_without_a_reply"],
-    ),
-    (
-        Flaw::HidesTransformFailure,
-        &["transform_client::keeps_the_original_when_no_server_transforms"],
-    ),
-    (
-        Flaw::TransformsAfterAllPoems,
-        &["transform_client::a_poem_is_transformed_before_the_others_arrive"],
-    ),
-    (
-        Flaw::IgnoresCancel,
-        &["poem_client::cancelling_one_task_leaves_the_others_running"],
-    ),
-    (
-        Flaw::TriesOnlyFirstAddress,
-        &["poem_client::addresses_are_tried_in_order"],
-    ),
-    (
-        Flaw::DoesNotLimitTurns,
-        &[
-            "transform_server::pipelining_clients_of_one_thread_take_turns",
-            "transform_server::a_client_that_waits_for_each_reply_is_not_held_up_by_pipeliners",
-            "library_server::a_server_holds_the_replies_of_at_most_one_read",
-        ],
-    ),
-    (
-        Flaw::TakesThreeTurnsInARow,
-        &["transform_server::pipelining_clients_of_one_thread_take_turns"],
-    ),
-    (
-        Flaw::UsesSelfConnection,
-        &[
-            "poem_client::a_fetch_that_connects_to_itself_is_reported_as_connection_failed",
-            "poem_client::a_transform_that_connects_to_itself_keeps_the_original",
-        ],
-    ),
-    (
-        Flaw::ClosesSelfConnectionWithFin,
-        &["poem_client::a_fetch_that_connects_to_itself_is_reported_as_connection_failed"],
-    ),
-];

@@ -127,11 +127,7 @@ impl Fetch {
 }
 
 fn run(fetch: &Arc<Fetch>, number: u64, service: &ProxyService, shared: &Shared) {
-    let role = match shared.flaw {
-        Flaw::ReportsFetchesAsProxy => Role::Proxy,
-        _ => Role::PoemClient,
-    };
-    let reporter = shared.reporter.for_role(role);
+    let reporter = shared.reporter.for_role(Role::PoemClient);
     let (limits, cancel, flaw) = (&shared.limits, &fetch.cancel, shared.flaw);
     let outcome = fetch_for_proxy(
         &service.upstream,

@@ -3,13 +3,14 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use poetry::Summary;
 use poetry::event::Scene;
-use poetry::{CloseReason, Counters, Counts, Kind, Limits, Reporter, Service, Summary};
+use poetry::{CloseReason, Counters, Counts, Kind, Library, Limits, Reporter, Role, Service};
 
 use crate::connection::Connection;
 use crate::flaw::Flaw;
@@ -30,6 +31,10 @@ pub(crate) struct Shared {
     pub(crate) reporter: Reporter,
     pub(crate) flaw: Flaw,
     pub(crate) cache: Cache,
+    /// For the flaw that serves one connection at a time.
+    pub(crate) one: Mutex<()>,
+    /// For the flaw that accepts nothing after a reset.
+    was_reset: AtomicBool,
     state: AtomicU8,
     open: AtomicUsize,
     finished: AtomicU64,
@@ -48,6 +53,17 @@ impl Shared {
         self.state.load(Ordering::SeqCst) == CUT
     }
 
+    pub(crate) fn report(&self, scene: Scene, kind: Kind) {
+        match self.flaw {
+            Flaw::ReportsNothing => {}
+            Flaw::ReportsAsPoemServer => {
+                let reporter = self.reporter.for_role(Role::PoemServer);
+                reporter.report(scene, kind);
+            }
+            _ => self.reporter.report(scene, kind),
+        }
+    }
+
     fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
@@ -63,13 +79,16 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(
         listener: TcpListener,
-        service: Service,
+        mut service: Service,
         limits: Limits,
         reporter: Reporter,
         flaw: Flaw,
     ) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
+        if let (Service::Library(service), Flaw::IgnoresReloads) = (&mut service, flaw) {
+            service.library = Library::new(service.library.poems());
+        }
         let shared = Arc::new(Shared {
             service,
             limits,
@@ -77,6 +96,8 @@ impl Server {
             reporter,
             flaw,
             cache: Cache::default(),
+            one: Mutex::new(()),
+            was_reset: AtomicBool::new(false),
             state: AtomicU8::new(RUNNING),
             open: AtomicUsize::new(0),
             finished: AtomicU64::new(0),
@@ -84,6 +105,10 @@ impl Server {
             backlog_was_empty: AtomicBool::new(false),
             turns_done: AtomicU64::new(0),
         });
+        if flaw == Flaw::CountsFromOne {
+            shared.counters.accepted();
+            shared.counters.closed(CloseReason::Done);
+        }
         let acceptor = thread::spawn({
             let shared = Arc::clone(&shared);
             move || accept_all(&listener, &shared)
@@ -123,9 +148,10 @@ impl poetry::Server for Server {
 
     fn shutdown(mut self: Box<Self>, grace: Duration) -> Summary {
         self.stop(grace);
+        let claimed = u64::from(self.shared.flaw == Flaw::ClaimsACut);
         Summary {
             finished: self.shared.finished.load(Ordering::SeqCst),
-            cut: self.shared.cut.load(Ordering::SeqCst),
+            cut: self.shared.cut.load(Ordering::SeqCst) + claimed,
             counters: poetry::Server::counters(&*self),
         }
     }
@@ -141,7 +167,8 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
     let mut task = 0;
     while !shared.is_stopping() {
         let full = shared.open() >= shared.limits.connections_max;
-        if full && shared.flaw != Flaw::IgnoresConnectionLimit {
+        let is_deaf = shared.was_reset.load(Ordering::SeqCst);
+        if is_deaf || full && shared.flaw != Flaw::IgnoresConnectionLimit {
             thread::sleep(TICK);
             continue;
         }
@@ -175,7 +202,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
 fn start_connection(stream: TcpStream, scene: Scene, shared: &Arc<Shared>) {
     shared.open.fetch_add(1, Ordering::SeqCst);
     shared.counters.accepted();
-    shared.reporter.report(scene, Kind::Accepted);
+    shared.report(scene, Kind::Accepted);
     let shared = Arc::clone(shared);
     thread::spawn(move || {
         let mut connection = Connection::new(stream, scene, &shared);
@@ -189,8 +216,14 @@ fn start_connection(stream: TcpStream, scene: Scene, shared: &Arc<Shared>) {
             tally.fetch_add(1, Ordering::SeqCst);
         }
         drop(connection);
+        let is_deaf = reason == CloseReason::Reset && shared.flaw == Flaw::StopsAfterReset;
+        shared.was_reset.fetch_or(is_deaf, Ordering::SeqCst);
+        let reason = match shared.flaw {
+            Flaw::CountsEveryCloseAsDone => CloseReason::Done,
+            _ => reason,
+        };
         shared.counters.closed(reason);
-        shared.reporter.report(scene, Kind::Closed(reason));
+        shared.report(scene, Kind::Closed(reason));
         shared.open.fetch_sub(1, Ordering::SeqCst);
     });
 }
