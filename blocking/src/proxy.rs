@@ -4,6 +4,7 @@
 //! until the poem has arrived, the fetch has failed, or the client has left. A thread waits for one thing at a time; so a
 //! second one reads from the client meanwhile and tells the first when the client has left (`watch.rs`).
 
+use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::num::NonZeroUsize;
@@ -78,7 +79,8 @@ impl Proxy {
             counters: Counters::default(),
         });
         let of_thread = Arc::clone(&fetcher);
-        let thread = workers::spawn(&PERMITS, move || of_thread.run())?;
+        let reserve = descriptors::reserve(); // Before there are clients.
+        let thread = workers::spawn(&PERMITS, move || of_thread.run(reserve))?;
         Ok(Self {
             fetcher,
             thread: Mutex::new(Some(thread)),
@@ -149,10 +151,9 @@ struct Fetcher {
 }
 
 impl Fetcher {
-    /// Fetches whenever clients want it, until the server stops.
-    fn run(&self) {
-        // Otherwise the clients that wait for a fetch could hold every descriptor, and it would fail for want of one.
-        let mut reserve = descriptors::reserve();
+    /// Fetches whenever clients want it, until the server stops. Between two fetches it holds a descriptor in `reserve`:
+    /// otherwise the clients that wait for a fetch could hold every descriptor, and it would fail for want of one.
+    fn run(&self, mut reserve: Option<File>) {
         let mut number = 0;
         while let Some(wanted) = self.cache.next_wanted() {
             self.counters.fetch_begun();
