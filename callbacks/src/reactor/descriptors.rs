@@ -4,11 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::rc::{Rc, Weak};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use poetry::error::is_short_of_descriptors;
 use poetry::limits::ACCEPT_RETRY;
 
-use super::system::Spare;
+use super::system::Driver;
 use super::{Core, Reactor};
 use crate::deferred::{Deferred, Trigger};
 use crate::timers::DelayedCall;
@@ -153,5 +155,49 @@ impl Descriptors {
         drop(self.spare.take());
         let waiting = self.waiting.take();
         drop(waiting);
+    }
+}
+
+/// A descriptor kept for later. Dropping it makes room for another socket.
+#[derive(Debug)]
+struct Spare {
+    _poll: mio::Poll,
+}
+
+impl Driver {
+    fn connection_ended(&self) {
+        if let Self::System(system) = self {
+            system.group.initiated.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether a connection is open, or being made, that a reactor of this group has initiated.
+    fn has_connections(&self) -> bool {
+        match self {
+            Self::System(system) => system.group.initiated.load(Ordering::Relaxed) > 0,
+            Self::Memory(network) => network.sockets() > 0,
+        }
+    }
+
+    /// Takes a descriptor for later. A poll is the cheapest thing that has one.
+    fn spare(&self) -> io::Result<Spare> {
+        match self {
+            Self::System(_) => {
+                let poll = mio::Poll::new()?;
+                Ok(Spare { _poll: poll })
+            }
+            Self::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Returns whether a socket can be made now.
+    fn has_descriptor(&self) -> bool {
+        match self {
+            Self::System(_) => {
+                let spare = self.spare();
+                !spare.is_err_and(|error| is_short_of_descriptors(&error))
+            }
+            Self::Memory(network) => network.has_descriptor(),
+        }
     }
 }

@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use poetry::error::is_short_of_descriptors;
-use socket2::Socket as Socket2;
 
 use super::memory::{End, Network};
 
@@ -181,7 +179,7 @@ pub(super) enum Driver {
 pub(super) struct System {
     poll: RefCell<(Poll, Events)>,
     waker: Arc<Waker>,
-    group: Group,
+    pub(super) group: Group,
 }
 
 /// What the reactors of one program share. Clones are the same group.
@@ -190,7 +188,7 @@ pub(crate) struct Group {
     /// The origin of their clocks, so that each can read the others' times.
     origin: Instant,
     /// How many connections they have initiated that are open or being made.
-    initiated: Arc<AtomicUsize>,
+    pub(super) initiated: Arc<AtomicUsize>,
 }
 
 impl Default for Group {
@@ -200,12 +198,6 @@ impl Default for Group {
             initiated: Arc::default(),
         }
     }
-}
-
-/// A descriptor kept for later. Dropping it makes room for another socket.
-#[derive(Debug)]
-pub(super) struct Spare {
-    _socket: Socket2,
 }
 
 impl System {
@@ -295,42 +287,6 @@ impl Driver {
                 Ok(Socket::Tcp(stream))
             }
             Self::Memory(network) => network.dial(peer).map(Socket::Memory),
-        }
-    }
-
-    pub(super) fn connection_ended(&self) {
-        if let Self::System(system) = self {
-            system.group.initiated.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Returns whether a connection is open, or being made, that a reactor of this group has initiated.
-    pub(super) fn has_connections(&self) -> bool {
-        match self {
-            Self::System(system) => system.group.initiated.load(Ordering::Relaxed) > 0,
-            Self::Memory(network) => network.sockets() > 0,
-        }
-    }
-
-    /// Takes a descriptor for later.
-    pub(super) fn spare(&self) -> io::Result<Spare> {
-        match self {
-            Self::System(_) => {
-                let socket = Socket2::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-                Ok(Spare { _socket: socket })
-            }
-            Self::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
-    /// Returns whether a socket can be made now.
-    pub(super) fn has_descriptor(&self) -> bool {
-        match self {
-            Self::System(_) => {
-                let spare = self.spare();
-                !spare.is_err_and(|error| is_short_of_descriptors(&error))
-            }
-            Self::Memory(network) => network.has_descriptor(),
         }
     }
 
