@@ -197,10 +197,8 @@ impl<S: Stream> Process for Connection<S> {
             (_, Phase::Ended(reason)) => *reason,
             (_, Phase::Asking | Phase::Waiting(..)) => CloseReason::Cut,
         };
-        if closes != CloseReason::Left {
-            // FIN would be an empty poem.
-            me.port.reset();
-        }
+        // FIN would be an empty poem.
+        me.port.reset();
         self.ledger.failed(1);
         self.ledger.closed(closes);
     }

@@ -102,10 +102,10 @@ fn nothing_is_sent_before_the_fetch_is_complete(context: &Context) -> Check {
 type Leave = fn(Connection) -> Check;
 
 const BY_RESET: Leave = Connection::reset;
-/// Sends FIN, and expects that the server closes without a byte.
+/// Sends FIN, and expects a reset without a byte.
 const BY_FIN: Leave = |mut client| {
     client.half_close()?;
-    client.expect_closed().map(drop)
+    client.expect_reset_without_a_byte()
 };
 
 /// One of three clients leaves, and the others get their poems. Returns the connections closed as left and as reset.
@@ -183,7 +183,7 @@ fn a_client_that_sends_fin_at_once_leaves_without_a_byte(context: &Context) -> C
     let upstream = Listener::new()?;
     let server = context.proxy(upstream.address()).start()?;
     let mut client = HalfCloses.send(server.address(), b"")?;
-    client.expect_closed()?;
+    client.expect_reset_without_a_byte()?;
     let counts = server.settled(1)?;
     let actual = (counts.closed.left, counts.failed, counts.answered);
     equal("left, failed, served", &actual, &(1, 1, 0))

@@ -95,7 +95,7 @@ impl<'s> Connection<'s> {
         let reason = served.unwrap_or_else(|reason| reason);
         let cut = matches!(
             reason,
-            CloseReason::Cut | CloseReason::Write | CloseReason::Upstream
+            CloseReason::Cut | CloseReason::Write | CloseReason::Upstream | CloseReason::Left
         );
         if cut && self.owes && shared.flaw != Flaw::ClosesOwedWithFin {
             self.reset_on_drop();
