@@ -92,8 +92,10 @@ impl ServeConnection for Proxy {
     const BEGINS_IN_FLIGHT: bool = true;
 
     fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason {
+        let found = self.fetcher.cache.find(connection.wire.now());
+        // Counted now that the client waits, so that the counts tell how many clients share a fetch.
         connection.ledger.request();
-        match self.fetcher.cache.find(connection.wire.now()) {
+        match found {
             Found::Cached(poem) => send_poem(&poem, Pace::Fast, connection),
             Found::Waiting(place) => wait(&place, connection),
         }

@@ -36,6 +36,22 @@ impl Connection {
         Self::new(stream).during("setting up a connection")
     }
 
+    /// Connects to a subject that may reset the connection at once; returns nothing if it has done so before this returns.
+    ///
+    /// # Errors
+    /// The connection could not be made.
+    pub fn open_unless_reset(address: SocketAddr) -> Check<Option<Self>> {
+        match TcpStream::connect_timeout(&address, WAIT_MAX) {
+            Err(error) if is_reset(&error) => Ok(None),
+            stream => {
+                let stream = os_result(stream, "connecting")?;
+                Self::new(stream)
+                    .map(Some)
+                    .during("setting up a connection")
+            }
+        }
+    }
+
     /// Connects with a receive buffer of about `bytes`, so that further bytes wait at the peer.
     ///
     /// # Errors

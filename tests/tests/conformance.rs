@@ -7,14 +7,15 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use conformance::coverage::Coverage;
 use conformance::interop::{self, InteropCase};
 use conformance::subject::{Command, InProcess};
-use conformance::{Role, Subject, cases};
-use libtest_mimic::Trial;
+use conformance::{Context, Role, Subject, cases};
+use libtest_mimic::{Failed, Trial};
 
 /// Threads of this program, unless its arguments set another number: most cases mostly wait.
 const THREADS: usize = 8;
@@ -37,6 +38,10 @@ fn main() -> ExitCode {
                 .map(|subject| common::trial(case, subject, &coverage)),
         );
     }
+    trials.extend(models::ALL.iter().map(|&model| {
+        let name = format!("{}::has_a_server_of_every_role", model.name());
+        Trial::test(name, move || has_every_server(model))
+    }));
     trials.extend(interop_trials(&subjects, &coverage));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list && conclusion.num_passed + conclusion.num_failed > 0 {
@@ -55,6 +60,16 @@ fn subject(model: &'static dyn poetry::Model) -> Arc<Subject> {
         listen: models::listen,
         clock: models::clock(),
     }))
+}
+
+/// Starts a server of each role that a model may lack, whose cases would then be skipped.
+fn has_every_server(model: &'static dyn poetry::Model) -> Result<(), Failed> {
+    let library = |context: &Context| context.library(&[]).start();
+    let proxy = |context: &Context| context.proxy(SocketAddr::from(([127, 0, 0, 1], 1))).start();
+    let context = |role| Context::new(subject(model), role, common::seed());
+    library(&context(Role::LibraryServer)).map_err(|failure| failure.to_string())?;
+    proxy(&context(Role::Proxy)).map_err(|failure| failure.to_string())?;
+    Ok(())
 }
 
 /// Returns a test for each client, each subject's servers and each interoperability case. It counts as coverage of the client.
