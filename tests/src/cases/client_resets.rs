@@ -138,8 +138,9 @@ fn a_transform_server_that_takes_the_request_slowly_is_not_idle(context: &Contex
     const ATTEMPTS: usize = 5;
     const IDLE: Duration = Duration::from_millis(600);
     const BYTES: usize = 8 << 20;
-    const PIECE: usize = 16 << 10;
-    const PIECES: usize = 50;
+    // As much as the receive buffer, so that each piece makes room at the client.
+    const PIECE: usize = 64 << 10;
+    const PIECES: usize = 25;
     let poem = text(BYTES);
     let server = FakeServer::start(Serves(poem.clone().into()))?;
     let client = context.client_with(|limits| {
@@ -148,7 +149,7 @@ fn a_transform_server_that_takes_the_request_slowly_is_not_idle(context: &Contex
     })?;
     let sent = request("shout", &poem);
     for _ in 0..ATTEMPTS {
-        let transform = Listener::narrow(64 << 10)?;
+        let transform = Listener::narrow(PIECE)?;
         let fetching = client.start(vec![transformed(
             server.address(),
             "shout",
@@ -166,7 +167,7 @@ fn a_transform_server_that_takes_the_request_slowly_is_not_idle(context: &Contex
             };
             for _ in 0..PIECES {
                 // A pause that makes the server slow; it waits for nothing.
-                thread::sleep(IDLE / 10);
+                thread::sleep(IDLE / 6);
                 take_piece(PIECE)?;
             }
             take_piece(sent.len() - PIECES * PIECE)?;
