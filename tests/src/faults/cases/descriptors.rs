@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Check, ensure, equal};
 use crate::fake_servers::{FakeServer, Serves};
-use crate::faults::guest::{Guest, all_served};
+use crate::faults::guest::Guest;
 use crate::faults::{Content, Daemon, FaultContext, Observed, fault_cases, process};
 
 fault_cases! { "descriptors exhausted":
@@ -45,9 +45,16 @@ fn serves_on_waits_quietly_and_accepts_together_what_waited(
         format!("logs {lines} lines in {seconds} s while its descriptors are exhausted")
     })?;
     guests.drain(..LEAVING);
+    let freed = Instant::now();
+    server.wait_until("those that waited accepted", |counts| {
+        counts.accepted > CLIENTS as u64
+    })?;
     // One connection each 100 ms, the interval of S17's retries, would take twice as long.
     let together = Duration::from_millis(100) * (LEAVING as u32 / 2);
-    all_served(&mut guests, together)?;
+    ensure(freed.elapsed() < together, || {
+        "those that waited are accepted one after another".to_owned()
+    })?;
+    guests.iter_mut().try_for_each(Guest::is_served)?;
     drop((guests, warm_up));
     server.settled()?;
     server.guest()?.is_served()?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::failure::{Check, equal, same_bytes};
+use crate::failure::{Check, same_bytes};
 use crate::fake_servers::Listener;
 use crate::faults::{Content, FaultContext, FaultRole, Observed, fault_cases};
 use crate::wire::text;
@@ -54,10 +54,9 @@ fn cancels_the_fetch_when_the_last_waiting_client_has_finished_sending(
     for client in &mut clients {
         client.expect_closed()?;
     }
-    let counts = server.settled()?;
-    if let Some(counts) = &counts {
-        equal("fetches cancelled", &counts.fetches.cancelled, &1)?;
-    }
+    let counts = server.wait_until("a cancelled fetch, and no open connection", |counts| {
+        counts.open == 0 && counts.fetches.cancelled == 1
+    })?;
     // The next client starts a new fetch.
     let mut client = server.connect()?;
     let mut fetch = upstream.accept()?;

@@ -60,6 +60,7 @@ fn sends_a_slow_reader_the_whole_poem(context: &FaultContext) -> Check<Observed>
     const POEM_BYTES: usize = 12 << 20;
     const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
     const EVERY: Duration = Duration::from_millis(100);
+    const BUFFER_BYTES: usize = 256 << 10;
     /// So few bytes that the kernel does not announce room within the write timeout.
     const PIECE: usize = 32 << 10;
     let server = context
@@ -69,7 +70,9 @@ fn sends_a_slow_reader_the_whole_poem(context: &FaultContext) -> Check<Observed>
             limits.frame_bytes_max = POEM_BYTES;
         })
         .start()?;
-    let mut reader = server.connect_narrow(4_096)?;
+    // A proxy has the poem after this.
+    server.serves()?;
+    let mut reader = server.connect_narrow(BUFFER_BYTES)?;
     reader.send(&server.question())?;
     reader.half_close()?;
     let (start, mut received) = (Instant::now(), Vec::new());
