@@ -1,12 +1,11 @@
-//! Signals to stop, with something in flight (S21, S11).
+//! Signals to stop, with something in flight (S21).
 
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::connection::End;
-use crate::failure::{Check, ensure, equal};
-use crate::fake_servers::Listener;
+use crate::failure::{Check, equal};
 use crate::faults::in_flight::InFlight;
 use crate::faults::{FaultContext, Observed, fault_cases, process};
 
@@ -17,7 +16,6 @@ fault_cases! { "signals to stop":
         for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
     ends_at_once_at_a_second_signal [S21]
         for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
-    prints_the_poems_that_arrived_and_ends_with_the_signal_s_status [S11] for [Client],
 }
 
 const CLIENTS: usize = 3;
@@ -77,31 +75,4 @@ fn ends_at_once_at_a_second_signal(context: &FaultContext) -> Check<Observed> {
         )?;
     }
     Ok(Observed::that("exit status 1").and("its last counts were written"))
-}
-
-fn prints_the_poems_that_arrived_and_ends_with_the_signal_s_status(
-    context: &FaultContext,
-) -> Check<Observed> {
-    const POEM: &str = "A poem that arrived.\n";
-    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
-        let (good, silent) = (Listener::new()?, Listener::new()?);
-        let fetch = context.fetch().from(good.address()).from(silent.address());
-        let mut fetching = fetch.start()?;
-        let (mut complete, mut waiting) = (good.accept()?, silent.accept()?);
-        complete.send(POEM.as_bytes())?;
-        complete.half_close()?;
-        // It has closed this connection, so the poem has arrived.
-        complete.receive_to_end()?;
-        fetching.signal(signal)?;
-        let fetched = fetching.end()?;
-        waiting.expect_closed()?;
-        equal("the exit status", &fetched.status.code(), &Some(status))?;
-        equal("what it prints", &fetched.stdout.as_str(), &POEM)?;
-        ensure(fetched.stderr.contains("cancelled"), || {
-            format!("expected a cancelled poem, got '{}'", fetched.stderr)
-        })?;
-    }
-    Ok(Observed::that("the poem that had arrived was printed")
-        .and("the other connection was closed")
-        .and("exit status 130 after SIGINT, 143 after SIGTERM"))
 }

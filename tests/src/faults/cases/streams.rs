@@ -8,12 +8,10 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
-use crate::failure::{Check, During, Failure, ensure, equal};
-use crate::fake_servers::{FakeServer, Serves};
+use crate::failure::{Check, During, ensure};
 use crate::faults::spawn::free_port;
 use crate::faults::{Content, FaultContext, Observed, Output, fault_cases};
 use crate::subject::process::Folder;
-use crate::wire::text;
 
 fault_cases! { "broken standard streams":
     serves_and_stops_with_stdout_closed [S22] for [PoemServer TransformServer LibraryServer Proxy],
@@ -24,9 +22,6 @@ fault_cases! { "broken standard streams":
         for [PoemServer TransformServer LibraryServer Proxy],
     serves_and_stops_with_counts_that_are_not_read [S22 S23]
         for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
-    ends_quietly_when_the_reader_of_its_poems_has_gone [S22] for [Client],
-    reports_poems_that_it_cannot_print [S22] for [Client] marks [Linux],
-    fetches_with_stderr_closed_or_full [S22] for [Client],
 }
 
 fn serves_and_stops_with_stdout_closed(context: &FaultContext) -> Check<Observed> {
@@ -94,43 +89,4 @@ fn open_end(fifo: &str, options: &mut OpenOptions) -> Check<File> {
     let nonblocking = OFlag::O_NONBLOCK.bits();
     let opened = options.custom_flags(nonblocking).open(fifo);
     opened.during("opening a FIFO")
-}
-
-fn ends_quietly_when_the_reader_of_its_poems_has_gone(context: &FaultContext) -> Check<Observed> {
-    let server = FakeServer::start(Serves(text(1 << 20).into()))?;
-    let fetch = context.fetch().option("--progress", "none");
-    let fetched = fetch
-        .from(server.address())
-        .stdout(Output::ReaderGone)
-        .run()?;
-    equal("the exit status", &fetched.status.code(), &Some(1))?;
-    equal("what it reports", &fetched.stderr.as_str(), &"")?;
-    Ok(Observed::that("no report").and("exit status 1"))
-}
-
-fn reports_poems_that_it_cannot_print(context: &FaultContext) -> Check<Observed> {
-    let server = FakeServer::start(Serves(b"A poem.\n".to_vec()))?;
-    for stdout in [Output::Closed, Output::FullDevice] {
-        let fetch = context.fetch().option("--progress", "none");
-        let fetched = fetch.from(server.address()).stdout(stdout).run()?;
-        equal("the exit status", &fetched.status.code(), &Some(1))?;
-        ensure(fetched.stderr.lines().count() == 1, || {
-            format!("expected one line, got '{}'", fetched.stderr)
-        })?;
-    }
-    Ok(Observed::that("one line for a closed stdout, and for a full device").and("exit status 1"))
-}
-
-fn fetches_with_stderr_closed_or_full(context: &FaultContext) -> Check<Observed> {
-    const POEM: &str = "A poem.\n";
-    let server = FakeServer::start(Serves(POEM.into()))?;
-    for stderr in [Output::Closed, Output::FullPipe, Output::ReaderGone] {
-        let fetch = context.fetch().option("--progress", "lines");
-        let fetched = fetch.from(server.address()).stderr(stderr).run();
-        let fetched =
-            fetched.map_err(|failure| Failure::Broken(format!("{stderr:?}: {failure}")))?;
-        equal("the exit status", &fetched.status.code(), &Some(0))?;
-        equal("what it prints", &fetched.stdout.as_str(), &POEM)?;
-    }
-    Ok(Observed::that("the poem arrived and was printed").and("exit status 0"))
 }
