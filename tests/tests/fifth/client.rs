@@ -409,7 +409,7 @@ impl Task<'_> {
         for address in peer.addresses()?.iter().take(tries_max) {
             scene.peer = Some(*address);
             self.report(role, *scene, Kind::Connecting);
-            match connect(*address, self.limits.connect_timeout) {
+            match self.connect_to(*address) {
                 Ok(stream) if self.is_self_connected(&stream) => {
                     last = FetchFailure::self_connected();
                 }
@@ -424,6 +424,23 @@ impl Task<'_> {
             self.check(self.started)?;
         }
         Err(last)
+    }
+
+    /// Connects; waits for a descriptor if there is none (S15).
+    fn connect_to(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let (started, timeout) = (Instant::now(), self.limits.connect_timeout);
+        loop {
+            match connect(address, timeout) {
+                Err(error)
+                    if poetry::error::is_short_of_descriptors(&error)
+                        && self.flaw != Flaw::FailsWithoutDescriptors
+                        && started.elapsed() < timeout =>
+                {
+                    thread::sleep(TICK);
+                }
+                connected => return connected,
+            }
+        }
     }
 
     /// Returns whether `stream` is connected to itself. It is then reset on drop, since TIME_WAIT would hold its port.
@@ -467,6 +484,13 @@ impl Task<'_> {
                 }
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                // FIN, and then a reset (S11).
+                Err(error)
+                    if error.kind() == ErrorKind::BrokenPipe
+                        && self.flaw != Flaw::TakesResetAfterFinForLost =>
+                {
+                    return Ok(false);
+                }
                 Err(error) => return Err(lost(error)),
             }
         }

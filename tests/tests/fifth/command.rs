@@ -1,18 +1,16 @@
 //! The fifth model as a command: this program itself, run with the word `serve`. Its template has only a mode and limits, so
 //! cases that need another feature must be skipped.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use conformance::subject::Command;
-use poetry::event::Unobserved;
-use poetry::{FramedPoem, Library, LibraryService, Model, Options, Pace, Peer, Poem};
+use poetry::{FramedPoem, Library, LibraryService, Options, Pace, Peer, Poem};
 use poetry::{PoemService, ProxyService, Service, TransformService};
 
-use crate::FIFTH;
+use crate::Fifth;
+use crate::daemon::Conduct;
+use crate::faults::Wrong;
 
 /// The first argument with which this program serves instead of testing.
 pub(crate) const SERVE: &str = "serve";
@@ -25,14 +23,16 @@ pub(crate) fn subject() -> Command {
     Command::from_words("fifth_command", words.to_vec())
 }
 
-/// Serves with the options in `words` until the process is killed.
-pub(crate) fn serve(words: &[String]) {
+/// Serves with the options in `words` until a signal ends the process.
+pub(crate) fn serve(words: &[String]) -> ! {
     let mut options = Options::new(models::clock());
     let limits = &mut options.limits;
     let (mut path, mut pace) = (None, Pace::Fast);
     let mut transform = TransformService::default();
     let (mut library, mut keep_alive) = (None, false);
     let (mut upstream, mut ttl) = (None, None);
+    let (mut port, mut grace, mut stats) = (0, Duration::ZERO, None);
+    let (mut logs_all, mut wrong) = (false, Wrong::default());
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         let mut value = || words.next().expect("a value");
@@ -59,10 +59,16 @@ pub(crate) fn serve(words: &[String]) {
             "--connect-timeout" => limits.connect_timeout = seconds(value()),
             "--poem-bytes-max" => limits.poem_bytes_max = value().parse().expect("a number"),
             "--write-timeout" => limits.write_timeout = seconds(value()),
+            "--port" => port = value().parse().expect("a port"),
+            "--grace" => grace = seconds(value()),
+            "--stats" => stats = Some(value().to_owned()),
+            "--log" => logs_all = value() == "trace",
+            "--flaw" => wrong = Wrong::find(value()),
             unknown => panic!("unknown word {unknown}"),
         }
     }
     transform.keep_alive = keep_alive;
+    let mut reloaded = None;
     let (name, service) = match (path, library) {
         (Some(path), _) => {
             let poem = Poem::from_utf8(&std::fs::read(&path).expect("a poem")).expect("UTF-8");
@@ -70,6 +76,7 @@ pub(crate) fn serve(words: &[String]) {
         }
         (None, Some(folder)) => {
             let library = read_library(&folder);
+            reloaded = Some((folder.clone(), library.clone()));
             let service = LibraryService {
                 library,
                 keep_alive,
@@ -83,17 +90,18 @@ pub(crate) fn serve(words: &[String]) {
         }
         (None, None) => ("transforms".to_owned(), Service::Transform(transform)),
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let server = FIFTH
-        .serve(listener, service, &options, Arc::new(Unobserved))
-        .expect("a server");
-    println!("Serving {name} on {} with fifth", server.address());
-    loop {
-        thread::park();
-    }
+    let conduct = Conduct {
+        port,
+        grace,
+        stats,
+        library: reloaded,
+        logs_all,
+        flaw: wrong.command,
+    };
+    conduct.run(&name, service, &options, &Fifth(wrong.model))
 }
 
-fn read_library(folder: &str) -> Library {
+pub(crate) fn read_library(folder: &str) -> Library {
     let entries = std::fs::read_dir(folder).expect("a folder of poems");
     let poems = entries.map(|entry| {
         let path = entry.expect("a file").path();

@@ -11,7 +11,9 @@ use poetry::event::Scene;
 use poetry::library::Poems;
 use poetry::limits::{READ_BUFFER_BYTES, REQUESTS_PER_TURN_MAX};
 use poetry::netstring::{self, Decoder};
-use poetry::{CloseReason, Kind, Poem, PoemService, ProxyService, Refusal, Service, panics};
+use poetry::{
+    CloseReason, FramedPoem, Kind, Poem, PoemService, ProxyService, Refusal, Service, panics,
+};
 
 use crate::flaw::Flaw;
 use crate::proxy::{Fetch, Found};
@@ -29,6 +31,8 @@ pub(crate) struct Connection<'s> {
     /// Whether the peer is owed bytes, so that FIN would make a part look complete.
     owes: bool,
     turns: u32,
+    /// For the flaw that spends memory on announcements.
+    hoard: Vec<u8>,
     /// Whether a request or reply was in flight when the server began to stop.
     pub(crate) was_busy: bool,
 }
@@ -36,6 +40,9 @@ pub(crate) struct Connection<'s> {
 /// The replies to the requests in one read.
 #[derive(Default)]
 struct Batch {
+    /// Long poems of a library, each with the replies before it. They are shared, never copied.
+    poems: Vec<(Vec<u8>, FramedPoem)>,
+    /// The replies after them.
     replies: Vec<u8>,
     answered: u64,
     end: Option<End>,
@@ -68,6 +75,7 @@ impl<'s> Connection<'s> {
             library: None,
             owes: false,
             turns: 0,
+            hoard: Vec::new(),
             was_busy: false,
         }
     }
@@ -220,6 +228,7 @@ impl<'s> Connection<'s> {
         loop {
             let mid = decoder.is_mid_frame();
             self.in_flight = mid;
+            self.owes = mid;
             if !mid
                 && self.shared.is_stopping()
                 && self.shared.flaw != Flaw::KeepsIdleConnectionsAtShutdown
@@ -250,6 +259,9 @@ impl<'s> Connection<'s> {
                     self.check_reload()?;
                     self.await_turn();
                     let batch = self.answer(&mut decoder, read);
+                    if flaw == Flaw::SpendsOnAnnouncements && decoder.is_mid_frame() {
+                        self.hoard = vec![1; 1 << 20];
+                    }
                     if !mid
                         || batch.answered > 0
                         || self.shared.flaw == Flaw::ExtendsRequestDeadline
@@ -328,7 +340,7 @@ impl<'s> Connection<'s> {
                 }
             };
             counters.requests(1);
-            let answered = panics::contain(|| self.answer_one(frame, &mut batch.replies));
+            let answered = panics::contain(|| self.answer_one(frame, &mut batch));
             match answered {
                 Ok(Err(Refusal::UnknownTransform { .. }))
                     if self.shared.flaw == Flaw::AnswersUnknownTransforms =>
@@ -353,8 +365,11 @@ impl<'s> Connection<'s> {
         batch
     }
 
-    fn answer_one(&self, frame: &[u8], replies: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn answer_one(&self, frame: &[u8], batch: &mut Batch) -> Result<(), Refusal> {
+        /// A reply that is copied.
+        const SHORT: usize = 4_096;
         let limit = self.shared.limits.frame_bytes_max;
+        let replies = &mut batch.replies;
         match &self.shared.service {
             _ if self.shared.flaw == Flaw::RefusesAll => Err(Refusal::NoDot),
             Service::Library(service) => {
@@ -365,7 +380,13 @@ impl<'s> Connection<'s> {
                     {
                         netstring::encode(b"", replies);
                     }
-                    answered => replies.extend_from_slice(answered?.as_bytes()),
+                    answered => {
+                        let poem = answered?;
+                        match poem.len() {
+                            ..=SHORT => replies.extend_from_slice(poem.as_bytes()),
+                            _ => batch.poems.push((std::mem::take(replies), poem)),
+                        }
+                    }
                 }
                 Ok(())
             }
@@ -399,7 +420,7 @@ impl<'s> Connection<'s> {
         let written = if dropped {
             Ok(())
         } else {
-            self.write(&batch.replies)
+            self.write_batch(&batch)
         };
         self.owes = written.is_err();
         match written {
@@ -438,6 +459,14 @@ impl<'s> Connection<'s> {
                 }
             }
         }
+    }
+
+    fn write_batch(&mut self, batch: &Batch) -> Result<(), CloseReason> {
+        for (replies, poem) in &batch.poems {
+            self.write(replies)?;
+            self.write(poem.as_bytes())?;
+        }
+        self.write(&batch.replies)
     }
 
     fn refuse(&mut self, refusal: Refusal) -> Result<CloseReason, CloseReason> {
@@ -525,10 +554,25 @@ impl<'s> Connection<'s> {
             }
             let is_late = since.elapsed() >= self.shared.limits.write_timeout;
             if is_late && self.shared.flaw != Flaw::IgnoresWriteTimeout {
-                return Err(CloseReason::Write);
+                // The kernel may have room that it has not announced (S18).
+                let wrote = self.write_unannounced(bytes).ok_or(CloseReason::Write)?;
+                since = Instant::now();
+                bytes = &bytes[wrote..];
             }
         }
         Ok(())
+    }
+
+    fn write_unannounced(&mut self, bytes: &[u8]) -> Option<usize> {
+        self.stream.set_nonblocking(true).ok()?;
+        let wrote = self.stream.write(bytes);
+        self.stream.set_nonblocking(false).ok()?;
+        let wrote = wrote.ok().filter(|&wrote| wrote > 0)?;
+        self.shared.counters.wrote(wrote as u64);
+        self.report(Kind::Wrote {
+            bytes: wrote as u64,
+        });
+        Some(wrote)
     }
 
     /// Notes whether the server is stopping, and ends the connection if it is cut.

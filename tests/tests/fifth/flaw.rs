@@ -175,6 +175,12 @@ pub(crate) enum Flaw {
     ReturnsOneOutcomeMore,
     /// Says that every fetch took no time.
     ReportsNoTime,
+    /// Tries again at once when it cannot accept for lack of descriptors.
+    LoopsWithoutDescriptors,
+    /// Fails a fetch for which it has no descriptor.
+    FailsWithoutDescriptors,
+    /// Takes a mebibyte for a request that is not complete.
+    SpendsOnAnnouncements,
 }
 
 impl Flaw {

@@ -7,9 +7,13 @@ mod command;
 #[path = "../common/mod.rs"]
 mod common;
 mod connection;
+mod daemon;
+mod faults;
+mod fetching;
 mod flaw;
 mod proxy;
 mod server;
+mod sink;
 
 use std::io;
 use std::net::TcpListener;
@@ -65,6 +69,9 @@ fn main() -> ExitCode {
     if words.first().is_some_and(|word| word == command::SERVE) {
         command::serve(&words[1..]);
     }
+    if words.first().is_some_and(|word| word == fetching::FETCH) {
+        fetching::fetch(&words[1..]);
+    }
     let arguments = common::arguments(THREADS);
     common::prepare();
     let coverage = Arc::new(Coverage::default());
@@ -91,6 +98,7 @@ fn main() -> ExitCode {
         "a_case_that_needs_a_missing_feature_is_skipped",
         missing_features_are_skipped,
     ));
+    trials.extend(faults::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use poetry::Summary;
 use poetry::event::Scene;
+use poetry::limits::ACCEPT_RETRY;
 use poetry::{CloseReason, Counters, Counts, Kind, Library, Limits, Reporter, Role, Service};
 
 use crate::connection::Connection;
@@ -194,7 +195,8 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
                 shared.backlog_was_empty.store(true, Ordering::SeqCst);
                 thread::sleep(TICK);
             }
-            Err(_) => {}
+            Err(_) if shared.flaw == Flaw::LoopsWithoutDescriptors => {}
+            Err(_) => thread::sleep(ACCEPT_RETRY),
         }
     }
 }

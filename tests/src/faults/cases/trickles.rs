@@ -58,7 +58,7 @@ fn closes_a_trickled_request_at_its_deadline(context: &FaultContext) -> Check<Ob
 fn sends_a_slow_reader_the_whole_poem(context: &FaultContext) -> Check<Observed> {
     /// More than the kernel buffers.
     const POEM_BYTES: usize = 12 << 20;
-    const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+    const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
     const EVERY: Duration = Duration::from_millis(100);
     const BUFFER_BYTES: usize = 256 << 10;
     /// So few bytes that the kernel does not announce room within the write timeout.
