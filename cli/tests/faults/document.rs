@@ -25,12 +25,7 @@ pub(super) fn keep_current(cases: &[FaultCase], observed: Page) -> bool {
         return true;
     }
     let mut faults = page.differences(&observed);
-    // Until every model serves libraries and proxies.
-    let is_there = |case: &str| !case.starts_with("library") && !case.starts_with("proxy");
     for (case, model) in page.missing(cases, &models) {
-        if !is_there(&case) {
-            continue;
-        }
         faults.push(format!("{case}, {model}: not on the page"));
     }
     if page.render(cases, &models) != text {

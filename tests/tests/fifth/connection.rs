@@ -382,9 +382,11 @@ impl<'s> Connection<'s> {
                     }
                     answered => {
                         let poem = answered?;
-                        match poem.len() {
-                            ..=SHORT => replies.extend_from_slice(poem.as_bytes()),
-                            _ => batch.poems.push((std::mem::take(replies), poem)),
+                        let is_copied =
+                            poem.len() <= SHORT || self.shared.flaw == Flaw::MergesReplies;
+                        match is_copied {
+                            true => replies.extend_from_slice(poem.as_bytes()),
+                            false => batch.poems.push((std::mem::take(replies), poem)),
                         }
                     }
                 }

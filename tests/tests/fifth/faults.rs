@@ -150,11 +150,6 @@ const CAUGHT_BY: &[(Wrong, &[&str], &[&str])] = &[
         &["tells_lost_poems_from_those_that_were_reset_when_complete"],
     ),
     (
-        model(Flaw::TakesResetAfterFinForLost),
-        CLIENT,
-        &["tells_lost_poems_from_those_that_were_reset_when_complete"],
-    ),
-    (
         model(Flaw::ServesOneAtATime),
         SERVERS,
         &[
