@@ -1,6 +1,5 @@
 //! The context of one fetch, which all its blocking calls share: its bounds, its observer, and whether it is cancelled.
 
-use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,9 +9,11 @@ use poetry::{Cancel, FetchFailure, Kind, Limits, Peer, Reporter, Role};
 
 use crate::buffers::Buffers;
 use crate::deadlines::{CutShort, Stop, Timed, Wire, WriteTimeout};
-use crate::descriptors::{Descriptors, Held, Patience, Waited};
-use crate::net::{self, Connecting, HangUp, Socket};
+use crate::descriptors::{Descriptors, Held};
+use crate::net::{Connecting, HangUp, Socket};
 use crate::sockets::{Holder, Sockets};
+
+mod connecting;
 
 /// What all fetches of one client share.
 #[derive(Debug, Default)]
@@ -162,84 +163,6 @@ impl<'a> Context<'a> {
             }
         }
         Err(self.unless_cancelled(failure.unwrap_or_else(FetchFailure::connect_timed_out)))
-    }
-
-    /// Returns the connection that was begun beforehand, if it is established and the cancel has not hung up on it: the
-    /// whole poem may have arrived before the cancel. Reads from it do not wait.
-    fn drain(&mut self) -> Option<Connected<'a>> {
-        let Begun { connecting, held } = self.begun.take()?;
-        self.drains = self.sockets.unregister(self.index);
-        let socket = connecting.established().filter(|_| self.drains)?;
-        self.report(Kind::Connected);
-        Some(Connected {
-            wire: Timed::new(socket),
-            _held: held,
-        })
-    }
-
-    /// Waits for the connection to `address`, and begins it unless that was done beforehand.
-    fn connect_to(&mut self, address: SocketAddr) -> Result<(Socket, Held<'a>), FetchFailure> {
-        let Begun { connecting, held } = match self.begun.take() {
-            Some(begun) => {
-                self.register(Holder::Thread(begun.connecting.hang_up()));
-                begun
-            }
-            None => {
-                self.report_connecting(address);
-                let begun = self.open_in_turn(address)?;
-                self.register_begun(&begun, address, Holder::Thread)?;
-                begun
-            }
-        };
-        if self.is_cancelled() {
-            return Err(FetchFailure::Cancelled);
-        }
-        let connect_deadline = connecting
-            .since()
-            .saturating_add(self.limits.connect_timeout);
-        let (deadline, on_timeout) = match self.total_deadline {
-            Some(total) if total < connect_deadline => {
-                (total, FetchFailure::TimedOut(Timeout::Total))
-            }
-            _ => (connect_deadline, FetchFailure::connect_timed_out()),
-        };
-        match connecting.wait(deadline) {
-            Ok(socket) => Ok((socket, held)),
-            Err(error) if error.kind() == ErrorKind::TimedOut => Err(on_timeout),
-            Err(error) => Err(FetchFailure::connection_failed(&error)),
-        }
-    }
-
-    /// Begins to connect to `address`.
-    fn open(&self, address: SocketAddr) -> io::Result<Begun<'a>> {
-        let connecting = Connecting::begin(address)?;
-        let held = self.shared.descriptors.hold();
-        Ok(Begun { connecting, held })
-    }
-
-    /// Begins to connect to `address`. If there is no descriptor, waits until another fetch of the client has ended its
-    /// connection; if none has one, tries again for the connect timeout (S15).
-    fn open_in_turn(&self, address: SocketAddr) -> Result<Begun<'a>, FetchFailure> {
-        let Shared { descriptors, .. } = self.shared;
-        let mut patience = None;
-        loop {
-            let ended = descriptors.ended();
-            let error = match self.open(address) {
-                Err(error) if is_short_of_descriptors(&error) => error,
-                opened => return opened.map_err(|error| FetchFailure::connection_failed(&error)),
-            };
-            let patience = *patience.get_or_insert_with(|| Patience {
-                since: net::now(),
-                without_any: self.limits.connect_timeout,
-                deadline: self.total_deadline,
-            });
-            match descriptors.wait(ended, patience, || !self.is_cancelled()) {
-                Waited::TryAgain => {}
-                Waited::Unwanted => return Err(FetchFailure::Cancelled),
-                Waited::InVain => return Err(FetchFailure::connection_failed(&error)),
-                Waited::DeadlinePassed => return Err(FetchFailure::TimedOut(Timeout::Total)),
-            }
-        }
     }
 
     /// Registers a connection that has begun, so that a cancel finds it. One to itself is aborted instead (S11).

@@ -1,5 +1,4 @@
-//! Clients that wait, leave, stall and are cut, and an upstream that the test plays. The first tests are in memory and on
-//! virtual time, where a client has no second thread; the others use real sockets.
+//! Clients that wait, leave, stall and are cut, and an upstream that the test plays, over real sockets.
 
 use super::*;
 use std::io::{ErrorKind, Read, Write};
@@ -11,104 +10,10 @@ use poetry::event::{Event, Interest};
 use poetry::{Counts, Limits, Server};
 use socket2::SockRef;
 
-use crate::memory::Act::*;
-use crate::memory::Happened::*;
-use crate::memory::{Act, Peer, ms, serve};
+mod in_memory;
+mod panicking_observers;
 
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// A proxy without the thread that fetches.
-struct CacheOnly(Cache);
-
-impl CacheOnly {
-    fn new() -> Self {
-        let upstream = "10001".parse().unwrap();
-        Self(Cache::new(ProxyService {
-            upstream,
-            ttl: None,
-        }))
-    }
-
-    /// Ends the fetch as if it had brought `poem`.
-    fn end_fetch(&self, poem: &str) {
-        let wanted = self.0.next_wanted().unwrap();
-        self.0.end(&wanted, Some(poem.into()), Duration::ZERO);
-    }
-}
-
-impl ServeConnection for CacheOnly {
-    const BEGINS_IN_FLIGHT: bool = true;
-
-    fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason {
-        connection.ledger.request();
-        match self.0.find(connection.wire.now()) {
-            Found::Cached(poem) => send_poem(&poem, Pace::Fast, connection),
-            Found::Waiting(place) => wait(&place, connection),
-        }
-    }
-}
-
-fn serve_in_memory(peer: &Peer) -> (CloseReason, Counts) {
-    serve(&CacheOnly::new(), &Limits::default(), peer)
-}
-
-fn sends(bytes: &[u8]) -> Act {
-    Sends(bytes.to_vec())
-}
-
-#[test]
-fn s9_a_waiting_client_that_finishes_has_left() {
-    let peer = Peer::new([(150, sends(b"hurry")), (330, Finishes)]);
-    let (reason, counts) = serve_in_memory(&peer);
-    assert_eq!((reason, peer.now()), (CloseReason::Left, ms(330)));
-    assert_eq!((counts.failed, counts.bytes_in), (1, 5));
-    assert_eq!(peer.happened(), [Reset(ms(330))]);
-}
-
-#[test]
-fn s9_a_waiting_client_that_resets_has_left() {
-    let peer = Peer::new([(330, Resets)]);
-    let (reason, counts) = serve_in_memory(&peer);
-    assert_eq!((reason, peer.now()), (CloseReason::Reset, ms(330)));
-    assert_eq!(counts.failed, 1);
-}
-
-#[test]
-fn s21_a_waiting_client_is_in_flight_and_cut_when_the_grace_is_over() {
-    let peer = Peer::new([(10, ShutdownBegins), (250, GraceIsOver)]);
-    let (reason, counts) = serve_in_memory(&peer);
-    assert_eq!((reason, peer.now()), (CloseReason::Cut, ms(250)));
-    assert_eq!((counts.failed, peer.happened()), (1, vec![Reset(ms(250))]));
-}
-
-#[test]
-fn s9_without_a_second_thread_the_poem_is_sent_within_the_retry_after_its_arrival() {
-    let service = std::rc::Rc::new(CacheOnly::new());
-    let peer = Peer::new([(110, sends(b"x")), (500, Finishes)]);
-    let arrives = std::rc::Rc::clone(&service);
-    peer.calls_at(330, move || arrives.end_fetch("Ahoy"));
-    let (reason, counts) = serve(&*service, &Limits::default(), &peer);
-    assert_eq!((reason, counts.answered), (CloseReason::Done, 1));
-    assert_eq!((peer.received().as_str(), counts.bytes_in), ("Ahoy", 1));
-    let Wrote(at, _) = peer.happened()[0] else {
-        panic!("nothing was written");
-    };
-    assert!((ms(330)..=ms(330) + ACCEPT_RETRY).contains(&at), "{at:?}");
-}
-
-#[test]
-fn s1_a_client_that_finds_the_poem_is_served_as_by_a_poem_server() {
-    let service = CacheOnly::new();
-    let Found::Waiting(_first) = service.0.find(ms(0)) else {
-        panic!("an empty cache");
-    };
-    service.end_fetch("Ahoy");
-    let peer = Peer::new([(0, Finishes)]);
-    let (reason, counts) = serve(&service, &Limits::default(), &peer);
-    assert_eq!((reason, counts.answered), (CloseReason::Done, 1));
-    let wrote = Wrote(ms(0), b"Ahoy".to_vec());
-    assert_eq!(peer.happened(), [wrote, Finished(ms(0))]);
-}
 
 /// A proxy, its events, and the upstream listener that the test plays.
 struct Fixture {
@@ -516,88 +421,6 @@ fn s18_a_client_that_takes_nothing_of_the_poem_is_reset_after_the_write_timeout(
     assert_eq!((counts.closed.write, counts.failed), (1, 1));
     let lost = { &stalls }.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(lost.kind(), ErrorKind::ConnectionReset);
-}
-
-/// Panics at the first event of a kind in the role of the client, and sends all others on.
-struct PanicsOnce(Interest, std::sync::atomic::AtomicBool, Passes);
-
-impl Observer for PanicsOnce {
-    fn interest(&self) -> Interest {
-        Interest::ALL
-    }
-
-    fn observe(&self, event: &Event) {
-        use std::sync::atomic::Ordering::Relaxed;
-        let panics = self.0.meets(event.kind.interest()) && event.role == Role::PoemClient;
-        assert!(
-            !(panics && self.1.swap(false, Relaxed)),
-            "the observer panics"
-        );
-        self.2.observe(event);
-    }
-}
-
-#[test]
-fn s20_a_panic_during_the_fetch_resets_the_clients_that_wait_and_costs_nothing_else() {
-    panics::silence_contained();
-    // A fetch that fails before the test plays its upstream may have one client only.
-    for (at, count) in [
-        (Interest::CONNECTING, 1),
-        (Interest::CONNECTED, 1),
-        (Interest::READ, 3),
-        (Interest::FINISHED, 3),
-    ] {
-        let (sender, events) = mpsc::channel();
-        let observer = PanicsOnce(at, true.into(), Passes(sender));
-        let mut fixture =
-            Fixture::observed(Limits::default(), None, None, Arc::new(observer), events);
-        let clients: Vec<_> = (0..count).map(|_| fixture.connect()).collect();
-        fixture.until(|counts| counts.requests == count);
-        if at != Interest::CONNECTING {
-            let _ = fixture.fetch().write_all(b"Ahoy");
-        }
-        clients.iter().for_each(assert_reset);
-        let [next] = fixture.waiting();
-        fixture.fetch().write_all(b"Ahoy").unwrap();
-        assert_eq!(read(&next), "Ahoy");
-        let counts = fixture.shutdown(DEADLINE).counters;
-        assert_eq!((counts.fetches.failed, counts.fetches.cached), (1, 1));
-        assert_eq!((counts.closed.upstream, counts.closed.done), (count, 1));
-        let panicked = |event: &Event| matches!(&event.kind, Kind::Panicked(_));
-        assert_eq!(fixture.events.try_iter().filter(panicked).count(), 1);
-    }
-}
-
-/// Panics when a byte of a client is read, which happens in the client's second thread.
-struct PanicsAtReads(Passes);
-
-impl Observer for PanicsAtReads {
-    fn interest(&self) -> Interest {
-        Interest::ALL
-    }
-
-    fn observe(&self, event: &Event) {
-        let panics = event.role == Role::Proxy && matches!(event.kind, Kind::Read { .. });
-        assert!(!panics, "the observer panics");
-        self.0.observe(event);
-    }
-}
-
-#[test]
-fn s20_a_panic_in_the_second_thread_of_a_client_costs_that_client() {
-    panics::silence_contained();
-    let (sender, events) = mpsc::channel();
-    let observer = Arc::new(PanicsAtReads(Passes(sender)));
-    let mut fixture = Fixture::observed(Limits::default(), None, None, observer, events);
-    let [mut sends, silent] = fixture.waiting();
-    sends.write_all(b"x").unwrap();
-    assert_reset(&sends);
-    fixture.fetch().write_all(b"Ahoy").unwrap();
-    assert_eq!(read(&silent), "Ahoy");
-    drop(silent);
-    let counts = fixture.shutdown(DEADLINE).counters;
-    assert_eq!((counts.closed.panic, counts.closed.done), (1, 1));
-    assert_eq!(counts.fetches.cached, 1);
 }
 
 #[test]
