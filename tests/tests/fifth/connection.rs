@@ -15,7 +15,7 @@ use poetry::{
     CloseReason, FramedPoem, Kind, Poem, PoemService, ProxyService, Refusal, Service, panics,
 };
 
-use crate::flaw::Flaw;
+use crate::flaw::{Flaw, merged};
 use crate::proxy::{Fetch, Found};
 use crate::server::{Shared, TICK};
 
@@ -596,18 +596,4 @@ fn is_timeout(kind: ErrorKind) -> bool {
         kind,
         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
     )
-}
-
-/// Merges all replies into one.
-fn merged(replies: &[u8]) -> Vec<u8> {
-    let (mut decoder, mut poems) = (Decoder::new(usize::MAX / 2), Vec::new());
-    let mut frames = decoder.feed(replies);
-    while let Ok(Some(poem)) = frames.next() {
-        poems.extend_from_slice(poem);
-    }
-    let mut merged = Vec::new();
-    if !replies.is_empty() {
-        netstring::encode(&poems, &mut merged);
-    }
-    merged
 }

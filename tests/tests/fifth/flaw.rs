@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use poetry::netstring::{self, Decoder};
+
 /// One wrong behaviour; the rest of the model is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
@@ -211,4 +213,18 @@ impl Flaw {
             _ => None,
         }
     }
+}
+
+/// Merges all replies into one, for the flaw that does.
+pub(crate) fn merged(replies: &[u8]) -> Vec<u8> {
+    let (mut decoder, mut poems) = (Decoder::new(usize::MAX / 2), Vec::new());
+    let mut frames = decoder.feed(replies);
+    while let Ok(Some(poem)) = frames.next() {
+        poems.extend_from_slice(poem);
+    }
+    let mut merged = Vec::new();
+    if !replies.is_empty() {
+        netstring::encode(&poems, &mut merged);
+    }
+    merged
 }
