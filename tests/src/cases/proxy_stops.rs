@@ -58,7 +58,9 @@ fn clients_that_wait_are_served_within_the_grace(context: &Context) -> Check {
     expect_poem(&mut clients, "in time")?;
     drop(clients);
     let stopped = stopping.finish()?;
-    stopped.expect(3, 0)?;
+    // The canary shows only that the listener has closed, so it is not known how many clients waited when each thread noticed
+    // the stop.
+    equal("whether any was cut", &stopped.any_cut, &false)?;
     equal("poems served", &stopped.counts()?.answered, &3)
 }
 
