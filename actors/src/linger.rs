@@ -152,7 +152,10 @@ impl<S: Stream, B: Batch> Process for LastReplies<S, B> {
             // The replies are in flight (S21); only a kill cuts them.
             (Received::Exit(exit), _) if exit.reason == Reason::Shutdown => Next::Receive,
             (Received::Exit(_), _) => Next::Exit(Reason::Killed),
-            (Received::Port(TcpEvent::Kept(_)) | Received::Down(_), _) => Next::Receive,
+            (
+                Received::Port(TcpEvent::Kept(_) | TcpEvent::Looked { .. }) | Received::Down(_),
+                _,
+            ) => Next::Receive,
             (Received::Message(never), _) => match never {},
         }
     }

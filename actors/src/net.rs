@@ -2,7 +2,7 @@
 //! and times, so that it can be tested in memory and on virtual time.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Read};
 use std::net::{self, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::LazyLock;
@@ -118,6 +118,14 @@ impl Stream for Socket {
         let mut buffer = ReadBuf::new(buffer);
         let read = Pin::new(&mut self.0).poll_read(turn, &mut buffer);
         read.map_ok(|()| buffer.filled().len())
+    }
+
+    fn try_read_unannounced(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        // Bypasses tokio, which makes no system call until it has seen that the socket is readable.
+        match (&*SockRef::from(&self.0)).read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            read => Poll::Ready(read),
+        }
     }
 
     #[inline]

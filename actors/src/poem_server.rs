@@ -174,7 +174,7 @@ impl Recital {
     {
         match event {
             TcpEvent::Writable => self.send_due(me),
-            TcpEvent::Kept(_) => Next::Receive,
+            TcpEvent::Kept(_) | TcpEvent::Looked { .. } => Next::Receive,
             TcpEvent::Data(bytes) => self.discard(bytes.len()),
             TcpEvent::Closed => self.peer_finished(),
             TcpEvent::Error(_) => self.broken(),

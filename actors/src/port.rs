@@ -1,6 +1,10 @@
 //! Ports: a process's connection to the outside world. Events at a port are received like messages, with their bytes
 //! lent; in Erlang such a port is *active*. The real sockets are in `net`.
 
+mod kept;
+
+pub(crate) use kept::Kept;
+
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
@@ -30,6 +34,9 @@ impl Port for NoPort {
 pub(crate) trait Stream: Unpin + 'static {
     /// Reads the available bytes. `Ok(0)` means that the peer has finished sending.
     fn poll_read(&mut self, turn: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+    /// Reads like [`Stream::poll_read`], but also bytes that have not been announced. Does not wait: nobody is woken after
+    /// `Pending`.
+    fn try_read_unannounced(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
     /// Writes a prefix of `data` without waiting. `Ok(0)` means that nothing can be written now.
     fn try_write(&mut self, data: IoData<'_>) -> io::Result<usize>;
     /// Writes like [`Stream::try_write`], but also into room that [`Stream::poll_writable`] has not announced. The kernel
@@ -67,7 +74,7 @@ impl<'a> From<&'a [u8]> for IoData<'a> {
 }
 
 /// An event of a [`Tcp`] port: Erlang's `{tcp, Socket, Data}`, `{tcp_closed, Socket}` and `{tcp_error, Socket, Reason}`,
-/// and two of our own.
+/// and three of our own.
 #[derive(Debug)]
 pub(crate) enum TcpEvent<'a> {
     /// Bytes were read.
@@ -80,34 +87,8 @@ pub(crate) enum TcpEvent<'a> {
     Error(io::Error),
     /// An incomplete write can continue.
     Writable,
-}
-
-/// Bytes that were read and not used yet.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    bytes: Vec<u8>,
-    used: usize,
-}
-
-impl Kept {
-    /// Copies `bytes` out of the arbiter's read buffer.
-    #[cold]
-    pub(crate) fn new(bytes: &[u8]) -> Box<Self> {
-        Box::new(Self {
-            bytes: bytes.to_vec(),
-            used: 0,
-        })
-    }
-
-    /// Returns the unused bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[self.used..]
-    }
-
-    /// Marks all but the last `left` bytes as used.
-    pub(crate) fn keep_last(&mut self, left: usize) {
-        self.used = self.bytes.len() - left;
-    }
+    /// The [second look](Tcp::look_again) is over. `found` is whether it found bytes.
+    Looked { found: bool },
 }
 
 /// A port over a stream. It reads only while it is active; a port just opened is active.
@@ -120,6 +101,8 @@ pub(crate) struct Tcp<S> {
     blocked: bool,
     /// Whether the stream may have room that it has not announced.
     unannounced: bool,
+    /// The second look under way, and whether it has found bytes.
+    look: Option<bool>,
 }
 
 impl<S> Tcp<S> {
@@ -140,6 +123,7 @@ impl<S> Tcp<S> {
             active: false,
             blocked: false,
             unannounced: false,
+            look: None,
         }
     }
 
@@ -162,6 +146,15 @@ impl<S> Tcp<S> {
     /// nothing more is read before it.
     pub(crate) fn keep(&mut self, kept: Box<Kept>) {
         self.kept = Some(kept);
+    }
+
+    /// Reads what is in the kernel although it has not been announced, and then says so with [`TcpEvent::Looked`]: a
+    /// thread that is late sees a timeout before the bytes that came in time (S18). Returns `false` if such a look is
+    /// under way; it has found bytes in a whole turn.
+    pub(crate) fn look_again(&mut self) -> bool {
+        let is_new = self.look.is_none();
+        self.look.get_or_insert(false);
+        is_new
     }
 
     #[cold]
@@ -231,6 +224,37 @@ impl<S: Stream> Tcp<S> {
     }
 }
 
+impl<S: Stream> Tcp<S> {
+    /// Returns the event of a read.
+    #[inline]
+    fn on_read<'b>(&mut self, read: io::Result<usize>, buffer: &'b [u8]) -> TcpEvent<'b> {
+        match read {
+            Ok(0) => {
+                self.active = false;
+                TcpEvent::Closed
+            }
+            Ok(count) => TcpEvent::Data(&buffer[..count]),
+            Err(error) => {
+                self.active = false;
+                TcpEvent::Error(error)
+            }
+        }
+    }
+
+    #[cold]
+    fn poll_look<'b>(&mut self, found: bool, buffer: &'b mut [u8]) -> Poll<TcpEvent<'b>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Pending;
+        };
+        let Poll::Ready(read) = stream.try_read_unannounced(buffer) else {
+            self.look = None;
+            return Poll::Ready(TcpEvent::Looked { found });
+        };
+        self.look = Some(true);
+        Poll::Ready(self.on_read(read, buffer))
+    }
+}
+
 impl<S: Stream> Port for Tcp<S> {
     type Event<'a> = TcpEvent<'a>;
 
@@ -249,17 +273,11 @@ impl<S: Stream> Port for Tcp<S> {
         if self.kept.is_some() {
             return self.take_kept();
         }
-        Poll::Ready(match ready!(stream.poll_read(turn, buffer)) {
-            Ok(0) => {
-                self.active = false;
-                TcpEvent::Closed
-            }
-            Ok(count) => TcpEvent::Data(&buffer[..count]),
-            Err(error) => {
-                self.active = false;
-                TcpEvent::Error(error)
-            }
-        })
+        if let Some(found) = self.look {
+            return self.poll_look(found, buffer);
+        }
+        let read = ready!(stream.poll_read(turn, buffer));
+        Poll::Ready(self.on_read(read, buffer))
     }
 }
 

@@ -149,7 +149,7 @@ impl<S: Stream> Connection<S> {
             }
             TcpEvent::Closed => self.close(CloseReason::Left),
             TcpEvent::Error(_) => self.close(CloseReason::Reset),
-            TcpEvent::Kept(_) | TcpEvent::Writable => Next::Receive,
+            TcpEvent::Kept(_) | TcpEvent::Writable | TcpEvent::Looked { .. } => Next::Receive,
         }
     }
 

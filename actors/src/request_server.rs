@@ -112,6 +112,7 @@ impl<S: Stream, A: Answers> Process for Connection<S, A> {
             }
             Received::Port(TcpEvent::Closed) => self.peer_finished(me),
             Received::Port(TcpEvent::Error(_)) => self.close(CloseReason::Reset),
+            Received::Port(TcpEvent::Looked { found }) => self.looked(found, me),
             Received::Timeout => self.time_out(me),
             Received::Exit(exit) => self.shut_down(exit.reason, me),
             Received::Down(_) => Next::Receive,
@@ -301,10 +302,21 @@ impl<S: Stream, A: Answers> Connection<S, A> {
                 written => self.on_written(written, me),
             };
         }
-        self.close(match self.begun {
-            Some(_) => CloseReason::Deadline,
-            None => CloseReason::Idle,
-        })
+        match me.port.look_again() {
+            true => Next::Receive,
+            false => self.looked(true, me),
+        }
+    }
+
+    /// The connection is late, and what was in the kernel is read: a request that is complete now is answered (S18).
+    fn looked(&mut self, found: bool, me: &mut Me<'_, Self>) -> Next {
+        let deadline = self.ledger.limits().request_deadline;
+        let due = self.begun.map(|begun| begun.saturating_add(deadline));
+        match (&self.phase, due) {
+            (Phase::Open, Some(due)) if due <= me.now() => self.close(CloseReason::Deadline),
+            (Phase::Open, None) if !found => self.close(CloseReason::Idle),
+            _ => self.after_delivery(me),
+        }
     }
 
     // ANCHOR: shutdown

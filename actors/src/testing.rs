@@ -26,6 +26,8 @@ pub(crate) struct Peer(Arc<Mutex<Shared>>);
 #[derive(Default)]
 struct Shared {
     sent: VecDeque<u8>,
+    /// More bytes that were sent, which are not announced to the process.
+    sent_unannounced: VecDeque<u8>,
     finished: bool,
     received: Vec<u8>,
     /// Bytes the peer takes.
@@ -61,6 +63,11 @@ pub(crate) fn pipe(window: usize) -> (Pipe, Peer) {
 impl Peer {
     pub(crate) fn send(&self, bytes: &[u8]) {
         self.change(|shared| shared.sent.extend(bytes));
+    }
+
+    /// Sends bytes that the process's thread has not seen, as a late thread has not seen what is in the kernel.
+    pub(crate) fn send_unannounced(&self, bytes: &[u8]) {
+        lock(&self.0).sent_unannounced.extend(bytes);
     }
 
     pub(crate) fn finish(&self) {
@@ -141,6 +148,14 @@ impl Stream for Pipe {
             *place = byte;
         }
         Poll::Ready(Ok(count))
+    }
+
+    fn try_read_unannounced(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut shared = lock(&self.0);
+        let unannounced = std::mem::take(&mut shared.sent_unannounced);
+        shared.sent.extend(unannounced);
+        drop(shared);
+        self.poll_read(&mut Context::from_waker(Waker::noop()), buffer)
     }
 
     fn try_write(&mut self, data: IoData<'_>) -> io::Result<usize> {

@@ -176,12 +176,24 @@ impl<S: Connect> Transformer<S> {
 
     fn time_out(&mut self, me: &mut Me<'_, Self>) -> Next {
         let now = me.now();
-        let which = match self.job.deadline {
-            Some(deadline) if deadline <= now => Timeout::Total,
-            _ if self.exchange.write_unannounced(&mut me.port.tcp) => return self.wait(me),
-            _ => Timeout::Idle,
-        };
-        self.answer(Err(FetchFailure::TimedOut(which)), me)
+        match self.job.deadline {
+            Some(deadline) if deadline <= now => {
+                self.answer(Err(FetchFailure::TimedOut(Timeout::Total)), me)
+            }
+            _ if self.exchange.write_unannounced(&mut me.port.tcp) => self.wait(me),
+            _ => {
+                me.port.tcp.look_again();
+                Next::Receive
+            }
+        }
+    }
+
+    /// The idle timeout is over, and what was in the kernel is read.
+    fn looked(&mut self, found: bool, me: &mut Me<'_, Self>) -> Next {
+        match found {
+            true => self.wait(me),
+            false => self.answer(Err(FetchFailure::TimedOut(Timeout::Idle)), me),
+        }
     }
 
     fn report(&self, kind: Kind) {
@@ -204,6 +216,7 @@ impl<S: Connect> Process for Transformer<S> {
             Received::Port(DialEvent::Dialled(dialled)) => self.dialled(dialled, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Data(bytes))) => self.read(bytes, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Writable)) => self.write(me),
+            Received::Port(DialEvent::Tcp(TcpEvent::Looked { found })) => self.looked(found, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Closed)) => self.peer_finished(me),
             Received::Port(DialEvent::Tcp(TcpEvent::Error(error))) => self.lost(&error, me),
             Received::Timeout => self.time_out(me),

@@ -1,6 +1,6 @@
-//! Real sockets: room that the kernel does not announce, and self-connects.
+//! Real sockets: bytes and room that the kernel has not announced, and self-connects.
 
-use std::io::Read;
+use std::io::Write;
 use std::thread;
 
 use super::*;
@@ -56,6 +56,25 @@ fn s18_a_write_into_unannounced_room_is_made_and_counted() {
     let mut rest = Vec::new();
     peer.read_to_end(&mut rest).unwrap();
     assert_eq!(read + rest.len(), taken + more);
+}
+
+#[test]
+fn s18_bytes_that_were_not_announced_are_read() {
+    let system = actix::System::new();
+    let (mut socket, mut peer, _) = full(&system);
+    let mut buffer = [0; 8];
+    assert!(socket.try_read_unannounced(&mut buffer).is_pending());
+    peer.write_all(b"late").unwrap();
+    let begun = Instant::now();
+    let read = loop {
+        assert!(begun.elapsed() < DEADLINE);
+        match socket.try_read_unannounced(&mut buffer) {
+            Poll::Ready(read) => break read.unwrap(),
+            Poll::Pending => thread::yield_now(),
+        }
+    };
+    assert_eq!(&buffer[..read], b"late");
+    system.block_on(async { drop(socket) });
 }
 
 #[test]

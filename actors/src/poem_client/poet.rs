@@ -199,12 +199,24 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
 
     fn time_out(&mut self, me: &mut Me<'_, Self>) -> Next {
         let now = me.now();
-        let which = match self.deadline() {
-            Some(deadline) if deadline <= now => Timeout::Total,
-            _ if self.write_unannounced(me) => return self.wait(me),
-            _ => Timeout::Idle,
-        };
-        self.fail(FetchFailure::TimedOut(which), me)
+        match self.deadline() {
+            Some(deadline) if deadline <= now => {
+                self.fail(FetchFailure::TimedOut(Timeout::Total), me)
+            }
+            _ if self.write_unannounced(me) => self.wait(me),
+            _ => {
+                me.port.tcp.look_again();
+                Next::Receive
+            }
+        }
+    }
+
+    /// The idle timeout is over, and what was in the kernel is read.
+    fn looked(&mut self, found: bool, me: &mut Me<'_, Self>) -> Next {
+        match found {
+            true => self.wait(me),
+            false => self.fail(FetchFailure::TimedOut(Timeout::Idle), me),
+        }
     }
 
     fn write_unannounced(&mut self, me: &mut Me<'_, Self>) -> bool {
@@ -315,6 +327,7 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Process for Poet<S, M> {
             Received::Port(DialEvent::Tcp(TcpEvent::Closed)) => self.peer_finished(me),
             Received::Port(DialEvent::Tcp(TcpEvent::Error(error))) => self.lost(&error, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Writable)) => self.write(me),
+            Received::Port(DialEvent::Tcp(TcpEvent::Looked { found })) => self.looked(found, me),
             Received::Port(DialEvent::Tcp(TcpEvent::Kept(_))) | Received::Down(_) => Next::Receive,
             Received::Message(ToPoet::Transformed(answer)) => self.transformed(answer, me),
             Received::Timeout => self.time_out(me),

@@ -136,6 +136,31 @@ fn s15_a_silent_peer_times_out_and_every_byte_refreshes_the_timeout() {
 }
 
 #[test]
+fn s15_what_came_before_the_idle_timeout_is_read_by_a_late_thread() {
+    let peer = testing::listen(address(27));
+    let one = One::fetch(27, Limits::default());
+    peer.send_unannounced(b"Stars");
+    one.clock.advance(119 * SECOND);
+    assert_eq!((one.ended(), peer.unread()), (None, 0));
+    one.clock.advance(SECOND);
+    assert_eq!(one.ended(), Some("timed_out"));
+
+    let (poem, transforms) = (testing::listen(address(28)), testing::listen(address(29)));
+    let via = Via {
+        transform: "shout".to_owned(),
+        peer: Peer::from(address(29)),
+    };
+    let transformed = One::fetch_via(28, Some(via), Limits::default());
+    poem.send(b"Stars");
+    poem.finish();
+    transformed.clock.settle();
+    transforms.send_unannounced(b"5:STARS,");
+    transformed.clock.advance(60 * SECOND);
+    let outcome = transformed.outcome().unwrap();
+    assert_eq!(outcome.poem.unwrap(), "STARS");
+}
+
+#[test]
 fn s15_the_total_deadline_is_not_refreshed() {
     let peer = testing::listen(address(3));
     let total_deadline = Some(30 * SECOND);

@@ -54,6 +54,67 @@ fn s18_a_trickling_request_is_closed_by_its_deadline() {
 }
 
 #[test]
+fn s18_a_request_that_came_before_the_idle_timeout_is_answered_by_a_late_thread() {
+    for keep_alive in [false, true] {
+        let it = connected(keep_alive, usize::MAX);
+        it.peer.send_unannounced(b"7:shout.a,");
+        it.clock.advance(60 * SECOND);
+        assert_eq!(it.peer.received(), b"1:A,");
+        assert_eq!(
+            (it.peer.ended(), it.counts().open),
+            ((!keep_alive, false), 1)
+        );
+    }
+}
+
+#[test]
+fn s18_a_late_thread_refreshes_the_idle_timeout_once_for_what_it_finds() {
+    let it = connected(true, usize::MAX);
+    it.peer.send_unannounced(b"7:shout.a,");
+    it.clock.advance(60 * SECOND);
+    it.peer.send(b"7:shout.b,");
+    it.clock.advance(59 * SECOND);
+    assert_eq!((it.counts().answered, it.counts().open), (2, 1));
+    it.clock.advance(SECOND);
+    assert_eq!((it.counts().closed.idle, it.counts().failed), (1, 0));
+}
+
+#[test]
+fn s18_a_late_thread_answers_a_request_that_is_complete_at_its_deadline_and_no_other() {
+    let complete = connected(true, usize::MAX);
+    complete.peer.send(b"7:sho");
+    complete.clock.settle();
+    complete.peer.send_unannounced(b"ut.a,7:shout.b,7:s");
+    complete.clock.advance(30 * SECOND);
+    assert_eq!(complete.peer.received(), b"1:A,1:B,");
+    assert_eq!(complete.counts().open, 1);
+    complete.clock.advance(30 * SECOND);
+    assert_eq!(complete.counts().closed.deadline, 1);
+
+    let incomplete = connected(true, usize::MAX);
+    incomplete.peer.send(b"7:sho");
+    incomplete.clock.settle();
+    incomplete.peer.send_unannounced(b"ut.");
+    incomplete.clock.advance(30 * SECOND);
+    assert_eq!(incomplete.counts().closed.deadline, 1);
+}
+
+#[test]
+fn s18_a_request_longer_than_a_turn_reads_does_not_hold_off_its_deadline() {
+    let limits = Limits {
+        frame_bytes_max: 64 << 20,
+        ..Limits::default()
+    };
+    let it = Connected::new(transforms(true), limits, usize::MAX);
+    it.peer.send(b"50000000:");
+    it.clock.settle();
+    it.peer.send_unannounced(&vec![b'x'; 2 << 20]);
+    it.clock.advance(30 * SECOND);
+    assert_eq!(it.counts().closed.deadline, 1);
+    assert!(it.peer.unread() > 0);
+}
+
+#[test]
 fn s18_a_deadline_of_the_longest_duration_never_passes() {
     let limits = Limits {
         request_deadline: Duration::MAX,
