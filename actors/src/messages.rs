@@ -23,6 +23,9 @@ pub(crate) enum ToConnections {
         number: u64,
         peer: SocketAddr,
     },
+    /// The server is about to stop accepting. Connections that end from now on had something in flight when the shutdown
+    /// began (S21), or were accepted after this.
+    Stopping,
     /// Close idle connections at once and the others when they finish or `grace` is over (S21). The reply comes when all
     /// are closed.
     Drain {

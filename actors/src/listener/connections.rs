@@ -40,6 +40,7 @@ pub(crate) struct Connections<P> {
 }
 
 /// A shutdown under way.
+#[derive(Default)]
 struct Drain {
     reply: Option<Reply<Drained>>,
     drained: Drained,
@@ -156,11 +157,7 @@ impl<P: Protocol> Connections<P> {
     }
 
     fn drain(&mut self, grace: Duration, reply: Reply<Drained>, me: &mut Me<'_, Self>) {
-        self.drain = Some(Drain {
-            reply: Some(reply),
-            drained: Drained::default(),
-            is_over: false,
-        });
+        self.drain.get_or_insert_default().reply = Some(reply);
         for connection in self.open.values() {
             connection.exit(Reason::Shutdown);
         }
@@ -212,6 +209,7 @@ impl<P: Protocol> Process for Connections<P> {
                 self.granted = 0;
                 self.grant_room(me);
             }
+            Received::Message(ToConnections::Stopping) => self.drain = Some(Drain::default()),
             Received::Message(ToConnections::Drain { grace, reply }) => {
                 self.drain(grace, reply, me);
             }

@@ -180,18 +180,23 @@ fn share(max: usize, index: usize, parts: usize) -> usize {
 }
 
 impl RunningServer {
-    /// Stops the acceptor, then drains every connection supervisor, then stops the node (S21).
+    fn connections(&self) -> impl Iterator<Item = Pid<ToConnections>> {
+        (0..self.node.arbiters()).filter_map(|index| self.node.whereis(connections_name(index)))
+    }
+
+    /// Stops the acceptor, then drains every connection supervisor, then stops the node (S21). Every supervisor is told
+    /// first: a client can see that the acceptor has stopped, and end its connection before the drain begins.
     fn stop(&self, grace: Duration) -> Drained {
+        for connections in self.connections() {
+            self.node.send(&connections, ToConnections::Stopping);
+        }
         let _ = self.node.call(&self.root, STOP_TIMEOUT, |reply| {
             ToSupervisor::Remove(ACCEPTOR, reply)
         });
-        let draining = (0..self.node.arbiters()).filter_map(|index| {
-            let connections = self.node.whereis(connections_name(index))?;
+        let draining = self.connections().map(|connections| {
             let drain = move |reply| ToConnections::Drain { grace, reply };
-            Some(
-                self.node
-                    .ask(&connections, grace.saturating_add(STOP_TIMEOUT), drain),
-            )
+            self.node
+                .ask(&connections, grace.saturating_add(STOP_TIMEOUT), drain)
         });
         // All supervisors are asked before the first answer is awaited.
         let draining: Vec<_> = draining.collect();
@@ -254,3 +259,6 @@ impl fmt::Debug for RunningServer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
