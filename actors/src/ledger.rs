@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use poetry::event::{Interest, Scene};
+use poetry::panics::contain;
 use poetry::{CloseReason, Counters, Kind, Limits, Refusal, Reporter};
 
 /// What the connections of one arbiter share.
@@ -27,14 +28,14 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Counts an accepted connection. `local` is called only if the observer wants the address and the listener is bound
+    /// Counts an accepted connection. Returns `None` if the observer panics, which costs the connection (S20). `local` is called only if the observer wants the address and the listener is bound
     /// to all addresses.
     pub(crate) fn open(
         context: Arc<ConnectionContext>,
         number: u64,
         peer: SocketAddr,
         local: impl FnOnce() -> Option<SocketAddr>,
-    ) -> Self {
+    ) -> Option<Self> {
         let local = match context.address {
             address if !address.ip().is_unspecified() => Some(address),
             _ if context.reporter.wants(Interest::ALL) => local(),
@@ -47,8 +48,13 @@ impl Ledger {
             peer,
         };
         ledger.counters().accepted();
-        ledger.report(Kind::Accepted);
-        ledger
+        let Err(message) = contain(|| ledger.report(Kind::Accepted)) else {
+            return Some(ledger);
+        };
+        // The observer may panic again. The end is counted before it is reported.
+        let _ = contain(|| ledger.panicked(&message));
+        let _ = contain(|| ledger.closed(CloseReason::Panic));
+        None
     }
 
     /// Returns the connection's number in accept order, from 0.

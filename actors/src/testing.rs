@@ -290,6 +290,7 @@ pub(crate) fn connect<P: Protocol>(
     let (pipe, peer) = pipe(window);
     let connection = node.arbiter(0).spawn("connection", move || {
         let ledger = Ledger::open(context, number, HERE, || None);
+        let ledger = ledger.ok_or(io::ErrorKind::Other)?;
         Ok((protocol.connection::<Pipe>(ledger), Tcp::open(pipe)))
     });
     (connection.process(), peer)

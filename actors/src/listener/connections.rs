@@ -10,7 +10,7 @@ use crate::ledger::{ConnectionContext, Ledger};
 use crate::messages::{Drained, ToAcceptor, ToConnections};
 use crate::monitor::{Exit, Reason};
 use crate::net::Handed;
-use crate::port::{NoPort, Tcp};
+use crate::port::{NoPort, Stream, Tcp};
 use crate::process::{
     ById, MAILBOX_CAPACITY, Me, Name, Next, Pid, Process, ProcessRef, Received, Reply,
 };
@@ -77,11 +77,17 @@ impl<P: Protocol> Connections<P> {
     ) {
         self.granted = self.granted.saturating_sub(1);
         if let Ok(socket) = socket.adopt() {
-            let ledger = Ledger::open(Arc::clone(&self.context), number, peer, || socket.local());
-            let connection = self.protocol.connection(ledger);
-            let name = Name::numbered("connection", number);
-            let connection = me.spawn_link(name, connection, Tcp::open(socket)).process();
-            self.open.insert(connection.id(), connection);
+            let context = Arc::clone(&self.context);
+            match Ledger::open(context, number, peer, || socket.local()) {
+                Some(ledger) => {
+                    let connection = self.protocol.connection(ledger);
+                    let name = Name::numbered("connection", number);
+                    let connection = me.spawn_link(name, connection, Tcp::open(socket)).process();
+                    self.open.insert(connection.id(), connection);
+                }
+                // FIN would be an empty poem.
+                None => socket.abort(),
+            }
         }
         self.grant_room(me);
     }

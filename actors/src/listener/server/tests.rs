@@ -5,9 +5,10 @@ use std::net::{Shutdown as Half, TcpStream};
 use std::sync::mpsc;
 
 use poetry::event::Interest;
-use poetry::{Event, TransformService};
+use poetry::{Event, Pace, PoemService, TransformService};
 
 use super::*;
+use crate::poem_server::serve_poem_with;
 use crate::process::{Me, Next, Process, ProcessRef, Received};
 use crate::testing::real_listener;
 use crate::transform_server::serve_transforms_with;
@@ -106,4 +107,40 @@ fn s21_a_request_that_is_finished_while_the_acceptor_stops_was_in_flight() {
     let summary = Box::new(server).shutdown(DEADLINE);
     assert_eq!(reply.try_recv().unwrap(), b"1:A,");
     assert_eq!((summary.finished, summary.cut), (1, 0));
+}
+
+/// Panics when the first connection is accepted, and when its end is reported.
+struct Fragile;
+
+impl Observer for Fragile {
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
+    fn observe(&self, event: &Event) {
+        assert_ne!(event.scene.task, 0, "an observer that panics");
+    }
+}
+
+#[test]
+fn s20_an_observer_that_panics_at_an_accept_costs_that_connection_only() {
+    poetry::panics::silence_contained();
+    let (poem, pace) = ("Stars fall".into(), Pace::Fast);
+    let service = PoemService { poem, pace };
+    let options = crate::default_options();
+    let observer = Arc::new(Fragile);
+    let server = serve_poem_with(real_listener(), service, &options, observer).unwrap();
+    let mut read = Vec::new();
+    let lost = connect(&server).read_to_end(&mut read).unwrap_err();
+    assert_eq!(lost.kind(), io::ErrorKind::ConnectionReset);
+    connect(&server).read_to_end(&mut read).unwrap();
+    assert_eq!(read, b"Stars fall");
+    let tree = server.details().unwrap();
+    assert!(tree.contains("0 crashed, 0 restarts"), "{tree}");
+    let summary = Box::new(server).shutdown(DEADLINE);
+    let closed = summary.counters.closed;
+    assert_eq!(
+        (closed.panic, closed.done, summary.counters.open),
+        (1, 1, 0)
+    );
 }
