@@ -19,6 +19,7 @@ pub struct Fetches {
 
 /// Connections closed, by [`CloseReason`](super::CloseReason).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)] // A program that lacks a reason never closes or refuses for it.
 #[allow(missing_docs)] // Each field counts the reason of the same name.
 pub struct Closed {
     pub done: u64,
@@ -35,6 +36,7 @@ pub struct Closed {
 
 /// Requests refused, by [`Refusal::reason`](crate::Refusal::reason).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)] // A program that lacks a reason never closes or refuses for it.
 #[allow(missing_docs)] // Each field counts the reason of the same name.
 pub struct Refused {
     pub no_dot: u64,

@@ -94,3 +94,12 @@ fn counts_each_refusal_under_its_reason() {
     reasons.sort_unstable();
     assert_eq!(words, reasons);
 }
+
+#[test]
+fn counts_of_a_program_with_fewer_reasons_can_be_read() {
+    let line = r#"{"accepted":1,"open":0,"closed":{"done":1},"requests":1,"answered":1,"refused":{},
+        "failed":0,"in_flight":0,"bytes_in":2,"bytes_out":3}"#;
+    let counts: Counts = serde_json::from_str(line).unwrap();
+    assert_eq!((counts.closed.done, counts.closed.left), (1, 0));
+    assert_eq!(counts.check(), Ok(()));
+}
