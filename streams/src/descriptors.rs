@@ -2,8 +2,9 @@
 //! (S15).
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use poetry::error::is_short_of_descriptors;
@@ -12,15 +13,17 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::deadlines::after;
-use crate::net::{Spare, spare};
+use crate::net::Spare;
 
 /// The connections of one client, which its fetches on all threads share.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
     open: AtomicUsize,
     ended: Notify,
-    /// A proxy keeps a descriptor for its fetch. Otherwise its own clients could take all of them, and then wait for ever.
-    spare: Option<Mutex<Option<Spare>>>,
+    /// A proxy keeps a socket for its fetch, one for each family of its upstream. Otherwise its own clients could take all
+    /// descriptors and wait for a fetch that has none. The socket is connected, not closed for another: nothing can take
+    /// its descriptor meanwhile.
+    spares: Mutex<Vec<Spare>>,
 }
 
 /// One connection of a client. Drop it after the socket: a fetch that waits may then have the descriptor.
@@ -28,10 +31,12 @@ pub(crate) struct Descriptors {
 pub(crate) struct Descriptor(Option<Arc<Descriptors>>);
 
 impl Descriptors {
-    /// A client that keeps a spare descriptor while it has no connection.
-    pub(crate) fn with_spare() -> Self {
+    /// A client of `addresses` that keeps a spare socket (S9).
+    pub(crate) fn with_spares(addresses: &[SocketAddr]) -> Self {
+        let first = |is_ipv4| addresses.iter().find(move |one| one.is_ipv4() == is_ipv4);
+        let spares = [true, false].into_iter().filter_map(first).copied();
         Self {
-            spare: Some(Mutex::new(spare())),
+            spares: Mutex::new(spares.map(Spare::like).collect()),
             ..Self::default()
         }
     }
@@ -47,6 +52,8 @@ impl Descriptors {
         patience: Duration,
         mut open: impl FnMut() -> io::Result<S>,
     ) -> io::Result<(S, Descriptor)> {
+        // If there was no descriptor for it when the last connection ended.
+        self.refill_spares();
         let mut patient_until = None;
         loop {
             // Created before the attempt, so that no end is missed.
@@ -54,7 +61,6 @@ impl Descriptors {
             match open() {
                 Ok(socket) => return Ok((socket, self.count())),
                 Err(error) if !is_short_of_descriptors(&error) => return Err(error),
-                Err(_) if self.give_up_spare() => {}
                 Err(_) if self.open.load(Ordering::SeqCst) > 0 => {
                     ended.await;
                     patient_until = None;
@@ -71,20 +77,18 @@ impl Descriptors {
         }
     }
 
-    /// Closes the spare descriptor, if there is one.
-    fn give_up_spare(&self) -> bool {
-        let Some(kept) = &self.spare else {
-            return false;
-        };
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.take().is_some()
+    /// Takes the spare socket for `address`, if there is one.
+    pub(crate) fn take_spare(&self, address: SocketAddr) -> Option<socket2::Socket> {
+        (self.spares().iter_mut()).find_map(|spare| spare.take_for(address))
     }
 
-    fn refill_spare(&self) {
-        if let Some(kept) = &self.spare {
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            *kept = kept.take().or_else(spare);
-        }
+    fn refill_spares(&self) {
+        self.spares().iter_mut().for_each(Spare::refill);
+    }
+
+    /// Every statement leaves the spares consistent, so a poisoned lock can still be used.
+    fn spares(&self) -> MutexGuard<'_, Vec<Spare>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(self: &Arc<Self>) -> Descriptor {
@@ -96,7 +100,7 @@ impl Descriptors {
 impl Drop for Descriptor {
     fn drop(&mut self) {
         if let Some(descriptors) = self.0.take() {
-            descriptors.refill_spare();
+            descriptors.refill_spares();
             match descriptors.open.fetch_sub(1, Ordering::SeqCst) {
                 // No other end will wake those that wait.
                 1 => descriptors.ended.notify_waiters(),
@@ -118,6 +122,10 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
+    fn short() -> io::Error {
+        io::Error::from_raw_os_error(24)
+    }
+
     /// A system with a number of free descriptors.
     #[derive(Debug)]
     struct System(Cell<u32>);
@@ -125,7 +133,7 @@ mod tests {
     impl System {
         fn open(&self) -> io::Result<&Self> {
             let left = self.0.get().checked_sub(1);
-            self.0.set(left.ok_or(io::Error::from_raw_os_error(24))?);
+            self.0.set(left.ok_or_else(short)?);
             Ok(self)
         }
 
@@ -197,20 +205,35 @@ mod tests {
     }
 
     #[test]
-    fn s17_a_spare_descriptor_is_given_up_for_a_connection_and_kept_again_after_it() {
+    fn s9_a_spare_socket_is_kept_for_each_family_and_again_after_a_connection() {
         on_virtual_time(async {
-            let client = Arc::new(Descriptors::with_spare());
-            let keeps = || client.spare.as_ref().unwrap().lock().unwrap().is_some();
-            let began = Instant::now();
-            let opened = client.with_one(PATIENCE, || match keeps() {
-                true => Err(io::Error::from_raw_os_error(24)),
-                false => Ok(()),
-            });
-            let ((), descriptor) = opened.await.unwrap();
-            assert_eq!(began.elapsed(), Duration::ZERO);
-            assert!(!keeps());
+            let addresses =
+                ["127.0.0.1:1", "[::1]:1", "127.0.0.2:1"].map(|one| one.parse().unwrap());
+            let client = Arc::new(Descriptors::with_spares(&addresses));
+            let [v4, v6, other_v4] = addresses;
+            assert!(client.take_spare(other_v4).is_some());
+            assert!(client.take_spare(v4).is_none());
+            assert!(client.take_spare(v6).is_some());
+            assert!(client.take_spare(v6).is_none());
+            // The next attempt refills them, and so does the end of its connection.
+            let opened = client.with_one(PATIENCE, || client.take_spare(v4).ok_or(short()));
+            let (_, descriptor) = opened.await.unwrap();
+            assert!(client.take_spare(v4).is_none());
             drop(descriptor);
-            assert!(keeps());
+            assert!(client.take_spare(v4).is_some());
+        });
+    }
+
+    #[test]
+    fn s9_a_failed_fetch_does_not_cost_the_next_one_its_spare_socket() {
+        on_virtual_time(async {
+            let address = "127.0.0.1:1".parse().unwrap();
+            let client = Arc::new(Descriptors::with_spares(&[address]));
+            // Taken, and its connection could not be kept either.
+            drop(client.take_spare(address));
+            let failed = client.with_one(PATIENCE, || io::Result::<()>::Err(short()));
+            assert!(failed.await.is_err());
+            assert!(client.take_spare(address).is_some());
         });
     }
 

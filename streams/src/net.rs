@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use poetry::error::costs_one_connection;
+use poetry::error::{costs_one_connection, is_short_of_descriptors};
 use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
 use poetry::{FetchFailure, Kind, Reporter, panics};
@@ -241,7 +241,12 @@ pub(crate) async fn connect(
     let mut failure = FetchFailure::connect_timed_out();
     for &address in addresses {
         on_try(address);
-        let open = || open(address);
+        let open = || match open(address) {
+            Err(error) if is_short_of_descriptors(&error) => {
+                descriptors.take_spare(address).ok_or(error)
+            }
+            opened => opened,
+        };
         let opened = descriptors.with_one(connect_timeout, open).await;
         let dialled = match opened {
             Ok((socket, descriptor)) => dial(socket, address, connect_timeout)
@@ -257,12 +262,30 @@ pub(crate) async fn connect(
     Err(failure)
 }
 
-/// A descriptor that is kept to be given up.
-pub(crate) type Spare = socket2::Socket;
+/// An unconnected socket, kept for an address of one family.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    like: SocketAddr,
+    socket: Option<socket2::Socket>,
+}
 
-/// A spare descriptor, if the system has one.
-pub(crate) fn spare() -> Option<Spare> {
-    socket2::Socket::new(Domain::IPV4, Type::STREAM, None).ok()
+impl Spare {
+    /// A socket for addresses like this one.
+    pub(crate) fn like(like: SocketAddr) -> Self {
+        let socket = open(like).ok();
+        Self { like, socket }
+    }
+
+    /// Opens the socket again if it has been taken.
+    pub(crate) fn refill(&mut self) {
+        self.socket = self.socket.take().or_else(|| open(self.like).ok());
+    }
+
+    /// Takes the socket, if there is one and it can connect to `address`.
+    pub(crate) fn take_for(&mut self, address: SocketAddr) -> Option<socket2::Socket> {
+        let fits = address.is_ipv4() == self.like.is_ipv4();
+        self.socket.take_if(|_| fits)
+    }
 }
 
 fn open(address: SocketAddr) -> io::Result<socket2::Socket> {

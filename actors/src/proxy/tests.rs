@@ -314,7 +314,7 @@ fn s9_a_fetch_keeps_the_timeouts_of_a_client() {
 }
 
 #[test]
-fn s15_a_fetch_has_a_descriptor_in_reserve_and_so_has_the_next_one() {
+fn s9_a_fetch_has_a_descriptor_in_reserve_and_so_has_the_next_one() {
     let proxy = Proxy::new();
     let mut clients = Vec::new();
     for fetch in 0..2 {

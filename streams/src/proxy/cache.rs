@@ -51,9 +51,10 @@ impl Cache {
     /// An empty cache for the poem of `service`.
     pub(crate) fn new(service: ProxyService) -> Self {
         let entry = Entry::Empty;
+        let upstream = service.upstream.addresses().unwrap_or_default();
         Self {
+            descriptors: Arc::new(Descriptors::with_spares(upstream)),
             service,
-            descriptors: Arc::new(Descriptors::with_spare()),
             state: Mutex::new(State { begun: 0, entry }),
         }
     }
@@ -153,8 +154,9 @@ pub(crate) struct Share {
     cache: Arc<Cache>,
 }
 
-/// Polled with the cache's lock. `Shared` is polled by one of its clones at a time, and tells the others to rely on that
-/// one; if it left meanwhile, nothing would wake the others.
+/// Polled with the cache's lock, so that no clone of the `Shared` polls while another does. A clone that polls meanwhile
+/// would return `Pending` and rely on the one that polls; if that one was dropped before its next poll, nothing would wake
+/// the others.
 impl Future for Share {
     type Output = Fetched;
 
