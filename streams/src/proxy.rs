@@ -1,7 +1,7 @@
 //! The proxy: serves the poem of an upstream server, fetched once for any number of clients (S9).
 //!
-//! In Haskell the poem is a thunk. The first client that needs it has it evaluated, all others wait for the same value, and
-//! a thunk without references is collected. `proxy/cache.rs` has that thunk. Here a client waits for it, or leaves.
+//! In Haskell this is an `MVar` that holds the poem or an `Async`, which the last client that leaves cancels. Here it is a
+//! shared future, which is cancelled when its last clone is dropped. `proxy/cache.rs` holds it weakly.
 
 use std::cell::Cell;
 use std::net::TcpListener;
