@@ -1,19 +1,23 @@
 //! The descriptors of one client: a fetch that gets none waits here until another fetch of the client has ended its
-//! connection (S15). A proxy also keeps one in reserve.
+//! connection (S15). A proxy also keeps a spare one (S9).
 
-use std::fs::File;
+use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use poetry::limits::ACCEPT_RETRY;
 
-use crate::net;
+use crate::net::{self, Spare};
 
 /// The connections that the fetches of one client hold.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
     state: Mutex<State>,
     changed: Condvar,
+    /// Unconnected sockets that a proxy keeps for its fetch, one for each family of its upstream. Otherwise its own clients
+    /// could take all descriptors and wait for a fetch that has none. The socket is connected, not closed for another: no
+    /// other thread can take its descriptor meanwhile.
+    spares: Mutex<Vec<Spare>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +60,26 @@ pub(crate) enum Waited {
 }
 
 impl Descriptors {
+    /// Creates the descriptors of a client of `addresses` that keeps spare sockets.
+    pub(crate) fn with_spares(addresses: &[SocketAddr]) -> Self {
+        let first = |is_ipv4| addresses.iter().find(move |one| one.is_ipv4() == is_ipv4);
+        let spares = [true, false].into_iter().filter_map(first).copied();
+        Self {
+            spares: Mutex::new(spares.map(Spare::like).collect()),
+            ..Self::default()
+        }
+    }
+
+    /// Takes the spare socket for `address`, if there is one.
+    pub(crate) fn take_spare(&self, address: SocketAddr) -> Option<socket2::Socket> {
+        (self.spares().iter_mut()).find_map(|spare| spare.take_for(address))
+    }
+
+    /// Makes those spare sockets again that have been taken.
+    pub(crate) fn refill_spares(&self) {
+        self.spares().iter_mut().for_each(Spare::refill);
+    }
+
     /// Notes that a connection is held.
     pub(crate) fn hold(&self) -> Held<'_> {
         let mut state = self.state();
@@ -131,19 +155,20 @@ impl Descriptors {
         woken.unwrap_or_else(PoisonError::into_inner).0
     }
 
+    /// The spares are consistent after every statement, so a poisoned lock does no harm.
+    fn spares(&self) -> MutexGuard<'_, Vec<Spare>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The state is consistent whenever its lock is free, so a poisoned lock does no harm.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes a descriptor to keep in reserve, if there is one. Dropping it makes it free.
-pub(crate) fn reserve() -> Option<File> {
-    File::open("/dev/null").ok()
-}
-
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        self.0.refill_spares();
         let mut state = self.0.state();
         state.held -= 1;
         state.ended += 1;
@@ -195,6 +220,20 @@ mod tests {
         });
         assert_eq!(descriptors.state().held, 0);
         assert_eq!(descriptors.ended(), threads as u64);
+    }
+
+    #[test]
+    fn s9_a_spare_socket_is_kept_for_each_family_and_again_after_a_connection() {
+        let addresses = ["127.0.0.1:1", "[::1]:1", "127.0.0.2:1"].map(|one| one.parse().unwrap());
+        let descriptors = Descriptors::with_spares(&addresses);
+        let [v4, v6, other_v4] = addresses;
+        assert!(descriptors.take_spare(other_v4).is_some());
+        assert!(descriptors.take_spare(v4).is_none());
+        assert!(descriptors.take_spare(v6).is_some());
+        assert!(descriptors.take_spare(v6).is_none());
+        drop(descriptors.hold());
+        assert!(descriptors.take_spare(v4).is_some());
+        assert!(descriptors.take_spare(v6).is_some());
     }
 
     #[test]

@@ -8,9 +8,7 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
-#[cfg(target_os = "linux")]
-use socket2::{Domain, Type};
+use socket2::{Domain, SockRef, Type};
 
 use crate::deadlines::{SHORTEST, Wire};
 
@@ -114,12 +112,49 @@ impl Wire for Socket {
     }
 }
 
+/// Makes a socket that [`Connecting::begin_with`] can connect to `address`.
+fn unconnected(address: SocketAddr) -> io::Result<socket2::Socket> {
+    #[cfg(target_os = "linux")]
+    let kind = Type::STREAM.nonblocking();
+    #[cfg(not(target_os = "linux"))]
+    let kind = Type::STREAM;
+    socket2::Socket::new(Domain::for_address(address), kind, None)
+}
+
+/// An unconnected socket, kept for an address of one family.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    like: SocketAddr,
+    socket: Option<socket2::Socket>,
+}
+
+impl Spare {
+    /// Makes a socket for addresses like this one.
+    pub(crate) fn like(like: SocketAddr) -> Self {
+        let socket = unconnected(like).ok();
+        Self { like, socket }
+    }
+
+    /// Makes another socket if this one has been taken.
+    pub(crate) fn refill(&mut self) {
+        self.socket = self.socket.take().or_else(|| unconnected(self.like).ok());
+    }
+
+    /// Takes the socket, if there is one and it can connect to `address`.
+    pub(crate) fn take_for(&mut self, address: SocketAddr) -> Option<socket2::Socket> {
+        let fits = address.is_ipv4() == self.like.is_ipv4();
+        self.socket.take_if(|_| fits)
+    }
+}
+
 /// A connection that [`begin`](Self::begin) begins and [`wait`](Self::wait) completes: many can be begun before each has a
 /// thread, and the kernel connects them meanwhile. On systems other than Linux, `wait` begins it.
 #[derive(Debug)]
 pub(crate) struct Connecting {
     #[cfg(not(target_os = "linux"))]
     address: SocketAddr,
+    #[cfg(not(target_os = "linux"))]
+    socket: socket2::Socket,
     #[cfg(target_os = "linux")]
     since: Duration,
     #[cfg(target_os = "linux")]
@@ -133,12 +168,14 @@ impl Connecting {
     /// # Errors
     /// Returns the system's error.
     pub(crate) fn begin(address: SocketAddr) -> io::Result<Self> {
-        let kind = Type::STREAM.nonblocking();
-        let socket = socket2::Socket::new(Domain::for_address(address), kind, None)?;
-        Self::begin_with(socket, address)
+        Self::begin_with(unconnected(address)?, address)
     }
 
-    fn begin_with(socket: socket2::Socket, address: SocketAddr) -> io::Result<Self> {
+    /// As [`begin`](Self::begin), with a socket that was made before.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub(crate) fn begin_with(socket: socket2::Socket, address: SocketAddr) -> io::Result<Self> {
         match socket.connect(&address.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => Ok(Self {
@@ -217,12 +254,20 @@ impl Socket {
 
 #[cfg(not(target_os = "linux"))]
 impl Connecting {
-    /// Keeps `address` for [`wait`](Self::wait).
+    /// Makes a socket and keeps `address` for [`wait`](Self::wait).
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub(crate) fn begin(address: SocketAddr) -> io::Result<Self> {
+        Self::begin_with(unconnected(address)?, address)
+    }
+
+    /// As [`begin`](Self::begin), with a socket that was made before.
     ///
     /// # Errors
     /// Never fails.
-    pub(crate) fn begin(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { address })
+    pub(crate) fn begin_with(socket: socket2::Socket, address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { address, socket })
     }
 
     /// Returns now, since it begins when it is waited for.
@@ -230,15 +275,15 @@ impl Connecting {
         now()
     }
 
-    /// Returns false: there is no socket yet. [`wait`](Self::wait) checks instead.
+    /// Returns false: it has no address yet. [`wait`](Self::wait) checks instead.
     pub(crate) fn is_to_itself(&self, _: SocketAddr) -> bool {
         false
     }
 
-    /// Does nothing: there is no socket yet.
+    /// Does nothing: there is no connection yet.
     pub(crate) fn abort(&self) {}
 
-    /// Returns a handle that ends nothing: there is no socket yet.
+    /// Returns a handle that ends nothing: a connect that has begun cannot be interrupted.
     pub(crate) fn hang_up(&self) -> HangUp {
         HangUp(Weak::new())
     }
@@ -249,7 +294,8 @@ impl Connecting {
     /// Returns the system's error; `TimedOut` if no answer came; `ConnectionRefused` if it is connected to itself.
     pub(crate) fn wait(self, deadline: Duration) -> io::Result<Socket> {
         let left = deadline.saturating_sub(now()).max(SHORTEST);
-        let stream = TcpStream::connect_timeout(&self.address, left)?;
+        self.socket.connect_timeout(&self.address.into(), left)?;
+        let stream = TcpStream::from(self.socket);
         if is_same_end(&stream, self.address) {
             SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
             return Err(io::ErrorKind::ConnectionRefused.into());

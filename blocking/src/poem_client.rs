@@ -103,7 +103,7 @@ fn get(
     cancel: &Cancel,
 ) -> Result<Poem, FetchError> {
     let reporter = Reporter::new(NAME, Role::PoemClient, options.clock.clone(), observer);
-    with_context(options, reporter, 0, cancel, |context| {
+    with_context(options, reporter, 0, cancel, &Arc::default(), |context| {
         fetch_poem(request, context).map(Poem::from)
     })
     .map_err(|failure| FetchError::new(&request.peer, failure))
@@ -164,17 +164,18 @@ pub(crate) fn with_context(
     reporter: Reporter,
     task: u64,
     cancel: &Cancel,
+    shared: &Arc<Shared>,
     exchange: impl FnOnce(&mut Context<'_>) -> Result<Poem, FetchFailure>,
 ) -> Result<Poem, FetchFailure> {
-    let (shared, sockets) = (Arc::new(Shared::default()), Arc::new(Sockets::new(1)));
-    let to_cancel = (Arc::clone(&sockets), Arc::clone(&shared));
+    let sockets = Arc::new(Sockets::new(1));
+    let to_cancel = (Arc::clone(&sockets), Arc::clone(shared));
     let _subscription = cancel.subscribe(move |target| {
         to_cancel.0.cancel(target);
         to_cancel.1.descriptors.wake_all();
     });
     let (now, limits) = (net::now(), &options.limits);
     let scene = Scene::default();
-    let context = Context::new(scene, now, limits, &shared, reporter, cancel, &sockets);
+    let context = Context::new(scene, now, limits, shared, reporter, cancel, &sockets);
     let mut context = context.numbered(task);
     let result = exchange(&mut context);
     context.report_result(result.as_ref().map(Poem::as_str));

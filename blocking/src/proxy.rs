@@ -4,7 +4,6 @@
 //! until the poem has arrived, the fetch has failed, or the client has left. A thread waits for one thing at a time; so a
 //! second one reads from the client meanwhile and tells the first when the client has left (`watch.rs`).
 
-use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::num::NonZeroUsize;
@@ -19,13 +18,15 @@ use poetry::{
 };
 
 use crate::connection::Connection;
+use crate::context::Shared;
 use crate::deadlines::Wire;
+use crate::descriptors::Descriptors;
 use crate::permits::PERMITS;
 use crate::poem_client::{fetch_poem, with_context};
 use crate::poem_server::send_poem;
 use crate::server::RunningServer;
 use crate::server_state::ServeConnection;
-use crate::{NAME, default_options, descriptors, net, workers};
+use crate::{NAME, default_options, net, workers};
 
 use cache::{Cache, Found, Place, Wanted};
 use seat::Outcome;
@@ -72,15 +73,20 @@ struct Proxy {
 impl Proxy {
     /// Starts the thread that fetches.
     fn start(service: ProxyService, options: &Options, reporter: &Reporter) -> io::Result<Self> {
+        let upstream = service.upstream.addresses().unwrap_or_default();
+        let shared = Shared {
+            descriptors: Descriptors::with_spares(upstream),
+            ..Shared::default()
+        };
         let fetcher = Arc::new(Fetcher {
+            shared: Arc::new(shared),
             cache: Cache::new(service),
             options: options.clone(),
             reporter: reporter.for_role(Role::PoemClient),
             counters: Counters::default(),
         });
         let of_thread = Arc::clone(&fetcher);
-        let reserve = descriptors::reserve(); // Before there are clients.
-        let thread = workers::spawn(&PERMITS, move || of_thread.run(reserve))?;
+        let thread = workers::spawn(&PERMITS, move || of_thread.run())?;
         Ok(Self {
             fetcher,
             thread: Mutex::new(Some(thread)),
@@ -147,21 +153,20 @@ fn wait<W: Wire>(place: &Place<'_>, connection: &mut Connection<'_, W>) -> Close
 #[derive(Debug)]
 struct Fetcher {
     cache: Cache,
+    /// What its fetches share: the spare socket.
+    shared: Arc<Shared>,
     options: Options,
     reporter: Reporter,
     counters: Counters,
 }
 
 impl Fetcher {
-    /// Fetches whenever clients want it, until the server stops. Between two fetches it holds a descriptor in `reserve`:
-    /// otherwise the clients that wait for a fetch could hold every descriptor, and it would fail for want of one.
-    fn run(&self, mut reserve: Option<File>) {
+    /// Fetches whenever clients want it, until the server stops.
+    fn run(&self) {
         let mut number = 0;
         while let Some(wanted) = self.cache.next_wanted() {
             self.counters.fetch_begun();
-            drop(reserve);
             let fetched = self.fetch(number, &wanted);
-            reserve = descriptors::reserve();
             number += 1;
             self.counters.fetch_ended(match &fetched {
                 Ok(_) => FetchEnd::Cached,
@@ -180,7 +185,8 @@ impl Fetcher {
         let request = FetchRequest::new(self.cache.service().upstream.clone());
         let reporter = self.reporter.clone();
         let fetched = panics::contain(|| {
-            with_context(&self.options, reporter, number, &wanted.cancel, |context| {
+            let (options, cancel, shared) = (&self.options, &wanted.cancel, &self.shared);
+            with_context(options, reporter, number, cancel, shared, |context| {
                 fetch_poem(&request, context).and_then(ProxyService::accept)
             })
         });

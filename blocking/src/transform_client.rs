@@ -36,7 +36,7 @@ pub fn transform_with(
 ) -> Result<Poem, FetchError> {
     let clock = options.clock.clone();
     let reporter = Reporter::new(NAME, Role::TransformClient, clock, observer);
-    with_context(options, reporter, 0, cancel, |context| {
+    with_context(options, reporter, 0, cancel, &Arc::default(), |context| {
         request_transform(via, poem.as_str(), context).map(Poem::from)
     })
     .map_err(|failure| FetchError::new(&via.peer, failure))

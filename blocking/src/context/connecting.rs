@@ -62,10 +62,18 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Begins to connect to `address`.
+    /// Begins to connect to `address`. Without a free descriptor it uses the spare one, if the client keeps one.
     pub(super) fn open(&self, address: SocketAddr) -> io::Result<Begun<'a>> {
-        let connecting = Connecting::begin(address)?;
-        let held = self.shared.descriptors.hold();
+        let Shared { descriptors, .. } = self.shared;
+        descriptors.refill_spares(); // If there was no descriptor when the last connection ended.
+        let connecting = match Connecting::begin(address) {
+            Err(error) if is_short_of_descriptors(&error) => {
+                let spare = descriptors.take_spare(address).ok_or(error)?;
+                Connecting::begin_with(spare, address)?
+            }
+            begun => begun?,
+        };
+        let held = descriptors.hold();
         Ok(Begun { connecting, held })
     }
 
