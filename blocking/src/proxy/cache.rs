@@ -1,5 +1,5 @@
 //! The poem that a proxy has, and the one fetch that its clients share: a mutex over the state of both, and a condition
-//! variable for each thread that waits, so that nothing wakes a thread in vain.
+//! variable for each client, so that what happens to one client wakes no thread of another.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -138,8 +138,12 @@ impl Cache {
         if let Some(poem) = fetched.clone() {
             state.cached = Some(Cached { poem, arrived: now });
         }
-        // If the last client has left, there may be a later fetch already.
-        let ended = state.fetch.take_if(|fetch| fetch.number == wanted.number);
+        // If the last client has left, others may want a later fetch already. It has not begun, since one thread fetches; so
+        // they get a poem that has arrived after all.
+        let ended = match &fetched {
+            Some(_) => state.fetch.take(),
+            None => state.fetch.take_if(|fetch| fetch.number == wanted.number),
+        };
         drop(state);
         for seat in ended.iter().flat_map(|fetch| fetch.seats.values()) {
             seat.tell(match &fetched {

@@ -116,6 +116,23 @@ fn s9_a_poem_that_arrived_just_before_the_cancel_is_kept() {
 }
 
 #[test]
+fn s9_a_poem_that_arrived_just_before_the_cancel_is_for_those_who_want_the_next_fetch() {
+    let cache = cache(Some(NOW));
+    let first = join(&cache);
+    let cancelled = next_wanted(&cache);
+    drop(first);
+    let second = join(&cache);
+    cache.end(&cancelled, poem("Ahoy"), NOW);
+    assert_eq!(second.seat().outcome(), ARRIVED());
+    assert!(!wants_another(&cache));
+    // It has left that fetch, and so leaves none of a later client.
+    let third = join(&cache);
+    drop(second);
+    assert!(wants_another(&cache));
+    drop(third);
+}
+
+#[test]
 fn s9_a_failed_fetch_tells_all_its_clients_and_the_next_client_wants_another() {
     let cache = cache(None);
     let places = [(); 3].map(|()| join(&cache));
