@@ -30,6 +30,7 @@ use crate::{NAME, default_options, net, workers};
 
 use cache::{Cache, Found, Place, Wanted};
 use seat::Outcome;
+use watch::SecondThreads;
 
 mod cache;
 mod seat;
@@ -49,6 +50,9 @@ pub fn serve_proxy(listener: TcpListener, service: ProxyService) -> io::Result<R
 /// threads serve the connections, as [`Blocking::pool`](crate::Blocking::pool) says; a client that waits for a fetch holds
 /// one of them, and has a second thread beside the pool.
 ///
+/// Second threads are limited, so that there are always threads for the connections that `options` or `pool` allow (T1). A
+/// waiting client without one gets the poem up to [`ACCEPT_RETRY`] late.
+///
 /// # Errors
 /// As [`serve_proxy`]; also if `pool` is more than the threads that a process may have.
 pub fn serve_proxy_with(
@@ -59,7 +63,9 @@ pub fn serve_proxy_with(
     observer: Arc<dyn Observer>,
 ) -> io::Result<RunningServer> {
     let reporter = Reporter::new(NAME, Role::Proxy, options.clock.clone(), observer);
-    let proxy = Proxy::start(service, options, &reporter)?;
+    let first_threads = pool.map_or(options.limits.connections_max, NonZeroUsize::get);
+    let second_threads = SecondThreads::beside(first_threads);
+    let proxy = Proxy::start(service, second_threads, options, &reporter)?;
     RunningServer::start(listener, proxy, pool, options.limits.clone(), reporter)
 }
 
@@ -67,12 +73,18 @@ pub fn serve_proxy_with(
 #[derive(Debug)]
 struct Proxy {
     fetcher: Arc<Fetcher>,
+    second_threads: SecondThreads,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Proxy {
     /// Starts the thread that fetches.
-    fn start(service: ProxyService, options: &Options, reporter: &Reporter) -> io::Result<Self> {
+    fn start(
+        service: ProxyService,
+        second_threads: SecondThreads,
+        options: &Options,
+        reporter: &Reporter,
+    ) -> io::Result<Self> {
         let upstream = service.upstream.addresses().unwrap_or_default();
         let shared = Shared {
             descriptors: Descriptors::with_spares(upstream),
@@ -89,6 +101,7 @@ impl Proxy {
         let thread = workers::spawn(&PERMITS, move || of_thread.run())?;
         Ok(Self {
             fetcher,
+            second_threads,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -103,7 +116,7 @@ impl ServeConnection for Proxy {
         connection.ledger.request();
         match found {
             Found::Cached(poem) => send_poem(&poem, Pace::Fast, connection),
-            Found::Waiting(place) => wait(&place, connection),
+            Found::Waiting(place) => wait(&place, &self.second_threads, connection),
         }
     }
 
@@ -130,9 +143,13 @@ impl Drop for Proxy {
 
 /// Waits for the fetch, and sends the poem. If there is no second thread to be had, the only one reads from the client
 /// itself, and asks for a second one again every [`ACCEPT_RETRY`].
-fn wait<W: Wire>(place: &Place<'_>, connection: &mut Connection<'_, W>) -> CloseReason {
+fn wait<W: Wire>(
+    place: &Place<'_>,
+    second_threads: &SecondThreads,
+    connection: &mut Connection<'_, W>,
+) -> CloseReason {
     loop {
-        if let Ok(reason) = watch::wait_watched(place.seat(), connection) {
+        if let Ok(reason) = watch::wait_watched(place.seat(), second_threads, connection) {
             return reason;
         }
         match place.seat().outcome() {

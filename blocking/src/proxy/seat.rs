@@ -74,6 +74,11 @@ impl Seat {
         self.state().is_read = true;
     }
 
+    /// There is no second thread after all.
+    pub(crate) fn reading_fails(&self) {
+        self.state().is_read = false;
+    }
+
     /// The second thread has read `length` bytes. Returns false if it has to end.
     pub(crate) fn discarded(&self, length: usize) -> bool {
         let mut state = self.state();

@@ -442,6 +442,24 @@ fn t1_a_waiting_client_holds_a_thread_of_a_pool() {
 }
 
 #[test]
+fn t1_with_all_threads_for_connections_waiting_clients_have_one_thread_and_still_share_and_leave() {
+    let limits = Limits {
+        connections_max: usize::MAX,
+        ..Limits::default()
+    };
+    let fixture = Fixture::new(limits);
+    let [leaves, stays] = fixture.waiting();
+    let mut upstream = fixture.fetch();
+    finish(&leaves);
+    assert_reset(&leaves);
+    upstream.write_all(b"Ahoy").unwrap();
+    drop(upstream);
+    assert_eq!(read(&stays), "Ahoy");
+    let counts = fixture.until(|counts| counts.open == 0);
+    assert_eq!((counts.closed.left, counts.closed.done), (1, 1));
+}
+
+#[test]
 fn t3_a_dropped_proxy_ends_with_its_clients() {
     let mut fixture = Fixture::new(Limits::default());
     let [client] = fixture.waiting();

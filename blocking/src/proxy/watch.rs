@@ -6,6 +6,7 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use poetry::{CloseReason, panics};
@@ -16,9 +17,52 @@ use crate::connection::Connection;
 use crate::deadlines::Wire;
 use crate::ledger::Ledger;
 use crate::net::HangUp;
-use crate::permits::PERMITS;
+use crate::permits::{PERMITS, threads_limit};
 use crate::shutdown_state::ShutdownState;
 use crate::workers;
+
+/// The second threads of a proxy's clients. They are bounded, so that enough threads are left for its connections (T1).
+#[derive(Debug)]
+pub(crate) struct SecondThreads {
+    running: AtomicUsize,
+    max: usize,
+}
+
+/// One second thread.
+#[derive(Debug)]
+struct SecondThread<'s>(&'s SecondThreads);
+
+impl SecondThreads {
+    /// Leaves `first_threads` for connections, one to accept, and one to fetch.
+    pub(crate) fn beside(first_threads: usize) -> Self {
+        let others = first_threads.saturating_add(2);
+        Self::at_most(threads_limit().saturating_sub(others))
+    }
+
+    /// Allows `max` at once.
+    pub(crate) fn at_most(max: usize) -> Self {
+        Self {
+            running: AtomicUsize::new(0),
+            max,
+        }
+    }
+
+    /// Adding before comparing keeps two threads from taking the last place.
+    fn take(&self) -> io::Result<SecondThread<'_>> {
+        let running = self.running.fetch_add(1, Ordering::Relaxed);
+        let one = SecondThread(self); // An error drops it, which subtracts it again.
+        if running >= self.max {
+            return Err(io::Error::other("the other threads are for connections"));
+        }
+        Ok(one)
+    }
+}
+
+impl Drop for SecondThread<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Waits for the outcome of `seat` and sends the poem, while a second thread reads from the client. Returns why the
 /// connection closes.
@@ -27,8 +71,10 @@ use crate::workers;
 /// Fails if there is no second thread to be had. Nothing has happened then.
 pub(crate) fn wait_watched<W: Wire>(
     seat: &Seat,
+    second_threads: &SecondThreads,
     connection: &mut Connection<'_, W>,
 ) -> io::Result<CloseReason> {
+    let _second = second_threads.take()?;
     let (reader, hang_up) = connection.wire.wire().reader()?;
     let watcher = Watcher {
         reader,
@@ -41,7 +87,8 @@ pub(crate) fn wait_watched<W: Wire>(
         // Before the thread: if it ends at once, that counts.
         seat.reading_begins();
         let spawned =
-            workers::spawn_scoped(&PERMITS, scope, move || panics::contain(|| watcher.run()))?;
+            workers::spawn_scoped(&PERMITS, scope, move || panics::contain(|| watcher.run()))
+                .inspect_err(|_| seat.reading_fails())?;
         // Dropped before the scope waits for the thread, also if this one panics.
         let end = EndOfReading { seat, hang_up };
         let reason = send(&seat.wait(), seat, connection);
@@ -139,5 +186,22 @@ struct Ended<'a> {
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.seat.reading_ends(self.reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t1_second_threads_leave_enough_for_every_connection() {
+        let limit = threads_limit();
+        assert_eq!(SecondThreads::beside(limit - 12).max, 10);
+        assert_eq!(SecondThreads::beside(usize::MAX).max, 0);
+        let one = SecondThreads::at_most(1);
+        let taken = one.take().unwrap();
+        assert!(one.take().is_err());
+        drop(taken);
+        assert!(one.take().is_ok());
     }
 }

@@ -32,7 +32,7 @@ impl ServeConnection for CacheOnly {
         connection.ledger.request();
         match self.0.find(connection.wire.now()) {
             Found::Cached(poem) => send_poem(&poem, Pace::Fast, connection),
-            Found::Waiting(place) => wait(&place, connection),
+            Found::Waiting(place) => wait(&place, &SecondThreads::at_most(1), connection),
         }
     }
 }
