@@ -34,7 +34,8 @@ pub enum CloseReason {
     Cut,
     /// A handler panicked.
     Panic,
-    /// The peer finished sending while it waited for a proxy's fetch, and so gave up (S9).
+    /// The peer finished sending while it waited for a proxy's fetch, and so has left (S9). One that resets counts as
+    /// [`Reset`](Self::Reset).
     Left,
     /// A proxy's fetch for the peer failed (S9).
     Upstream,
@@ -45,11 +46,12 @@ const REASONS: usize = 10;
 /// How a proxy's fetch ended (S9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchEnd {
-    /// The poem arrived and is cached.
+    /// The poem arrived. It is cached, unless its time to live is 0.
     Cached,
     /// It failed.
     Failed,
-    /// It was cancelled: the last client that waited for it left, or the server stopped.
+    /// It was cancelled: the last client that waited for it left, or the server stopped. If the poem arrives at that
+    /// moment, either end may be counted.
     Cancelled,
 }
 
