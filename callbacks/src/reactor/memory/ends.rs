@@ -81,12 +81,9 @@ impl End {
         (Self { state, dialled }, peer)
     }
 
-    pub(super) fn dialled(self) -> Self {
-        let state = Rc::clone(&self.state);
-        Self {
-            state,
-            dialled: true,
-        }
+    pub(super) fn dialled(mut self) -> Self {
+        self.dialled = true;
+        self
     }
 
     pub(in crate::reactor) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
