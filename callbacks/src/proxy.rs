@@ -2,7 +2,6 @@
 //! poem server does. `proxy/cache.rs` holds the poem and the clients that wait for it; `proxy/upstream.rs` fetches it.
 
 use std::io;
-use std::mem;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -123,21 +122,21 @@ impl Factory for ProxyFactory {
         };
         let mut guard = ConnectionGuard::new(&self.state, serial);
         guard.on_requests(1);
-        Some(Box::new(ProxyProtocol::Waiting(Waiting {
+        let waiting = Some(Waiting {
             cache: Rc::clone(&self.cache),
             guard,
             place: None,
             reason: None,
-        })))
+        });
+        let sending = None;
+        Some(Box::new(ProxyProtocol { waiting, sending }))
     }
 }
 
-/// One client.
-enum ProxyProtocol {
-    Waiting(Waiting),
-    Sending(PoemProtocol),
-    /// Only while one of the others is replaced.
-    Replaced,
+/// One client: first it waits, then it is sent the poem.
+struct ProxyProtocol {
+    waiting: Option<Waiting>,
+    sending: Option<PoemProtocol>,
 }
 
 /// A client that waits for the poem.
@@ -152,12 +151,17 @@ struct Waiting {
 
 impl ProxyProtocol {
     fn poem_arrived(&mut self, transport: &Transport, poem: Poem) {
-        if let Self::Waiting(waiting) = mem::replace(self, Self::Replaced) {
+        if let Some(waiting) = self.waiting.take() {
             let pace = Pace::Fast;
             let service = Rc::new(PoemService { poem, pace });
-            let mut sending = PoemProtocol::new(service, waiting.guard);
-            sending.begin(transport);
-            *self = Self::Sending(sending);
+            let sending = PoemProtocol::new(service, waiting.guard);
+            self.sending.insert(sending).begin(transport);
+        }
+    }
+
+    fn fetch_failed(&mut self, transport: &Transport) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.end(transport, CloseReason::Upstream);
         }
     }
 }
@@ -172,7 +176,9 @@ impl Waiting {
 
 impl Protocol for ProxyProtocol {
     fn connection_made(&mut self, transport: &Transport) {
-        let Self::Waiting(waiting) = self else { return };
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
         waiting.guard.report(transport, Kind::Accepted);
         if waiting.guard.state.is_shutting_down() {
             waiting.guard.delay_shutdown();
@@ -182,60 +188,58 @@ impl Protocol for ProxyProtocol {
     }
 
     fn woken(&mut self, transport: &Transport) {
-        let Self::Waiting(waiting) = self else { return };
-        match waiting.place.as_mut().and_then(Place::take_result) {
+        let place = self.waiting.as_mut().and_then(|it| it.place.as_mut());
+        match place.and_then(Place::take_result) {
             Some(Ok(poem)) => self.poem_arrived(transport, poem),
-            Some(Err(_)) => waiting.end(transport, CloseReason::Upstream),
+            Some(Err(_)) => self.fetch_failed(transport),
             None => {}
         }
     }
 
     /// What a client sends is discarded.
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
-        match self {
-            Self::Waiting(waiting) => waiting.guard.on_bytes_read(transport, data.len()),
-            Self::Sending(sending) => sending.data_received(transport, data),
-            Self::Replaced => {}
+        if let Some(waiting) = &self.waiting {
+            waiting.guard.on_bytes_read(transport, data.len());
+        } else if let Some(sending) = &mut self.sending {
+            sending.data_received(transport, data);
         }
     }
 
     /// A client that waits and has finished sending has left; to one that is sent the poem, FIN means nothing (S9).
     fn read_connection_lost(&mut self, transport: &Transport) {
-        match self {
-            Self::Waiting(waiting) => waiting.end(transport, CloseReason::Left),
-            Self::Sending(sending) => sending.read_connection_lost(transport),
-            Self::Replaced => {}
+        if let Some(waiting) = &mut self.waiting {
+            waiting.end(transport, CloseReason::Left);
+        } else if let Some(sending) = &mut self.sending {
+            sending.read_connection_lost(transport);
         }
     }
 
     fn resume_producing(&mut self, transport: &Transport) {
-        if let Self::Sending(sending) = self {
+        if let Some(sending) = &mut self.sending {
             sending.resume_producing(transport);
         }
     }
 
     fn timeout_connection(&mut self, transport: &Transport) {
-        if let Self::Sending(sending) = self {
+        if let Some(sending) = &mut self.sending {
             sending.timeout_connection(transport);
         }
     }
 
     fn shut_down(&mut self, transport: &Transport) {
-        match self {
-            Self::Waiting(waiting) => waiting.guard.delay_shutdown(),
-            Self::Sending(sending) => sending.shut_down(transport),
-            Self::Replaced => {}
+        if let Some(waiting) = &mut self.waiting {
+            waiting.guard.delay_shutdown();
+        } else if let Some(sending) = &mut self.sending {
+            sending.shut_down(transport);
         }
     }
 
     fn connection_lost(&mut self, transport: &Transport, lost: Lost) {
-        match self {
-            Self::Waiting(waiting) => {
-                let reason = waiting.reason.unwrap_or_else(|| reason_of(&lost));
-                waiting.guard.on_closed(transport, reason);
-            }
-            Self::Sending(sending) => sending.connection_lost(transport, lost),
-            Self::Replaced => {}
+        if let Some(waiting) = &mut self.waiting {
+            let reason = waiting.reason.unwrap_or_else(|| reason_of(&lost));
+            waiting.guard.on_closed(transport, reason);
+        } else if let Some(sending) = &mut self.sending {
+            sending.connection_lost(transport, lost);
         }
     }
 }

@@ -91,7 +91,9 @@ impl Cache {
         }
         let (cache, number) = (Rc::downgrade(self), self.next_number());
         let (trigger, poem) = Deferred::with_canceller(move || {
-            cache.upgrade().iter().for_each(|cache| cache.leave(number));
+            if let Some(cache) = cache.upgrade() {
+                cache.leave(number);
+            }
             None
         });
         self.state.borrow_mut().waiting.insert(number, trigger);
@@ -107,13 +109,14 @@ impl Cache {
         let cache = Rc::downgrade(self);
         // Its callback may run at once.
         drop(fetch.add_both(move |result| {
-            let result = result.map_err(fetch_failure);
-            cache.upgrade().iter().for_each(|cache| cache.end(&result));
+            if let Some(cache) = cache.upgrade() {
+                cache.end(&result.map_err(fetch_failure));
+            }
             Ok(())
         }));
     }
 
-    /// Gives the result of the fetch to all who wait for it. Nobody waits for a fetch that was cancelled.
+    /// Gives the result of the fetch to every client that waits. A fetch that was cancelled has none.
     fn end(&self, result: &Result<Poem, FetchFailure>) {
         let waiting = {
             let mut state = self.state.borrow_mut();
@@ -127,7 +130,7 @@ impl Cache {
     // ANCHOR_END: share_fetch
 
     // ANCHOR: leave
-    /// A client leaves, which disturbs no other one. When nobody waits any more, the fetch is cancelled at once.
+    /// A client leaves, which disturbs no other one. When no client waits any more, the fetch is cancelled at once.
     fn leave(&self, number: u64) {
         let left = self.state.borrow_mut().waiting.remove(&number);
         let Some(left) = left else { return };
@@ -136,7 +139,9 @@ impl Cache {
             let State { waiting, fetch, .. } = &mut *self.state.borrow_mut();
             fetch.take_if(|_| waiting.is_empty())
         };
-        unwanted.iter().for_each(Control::cancel);
+        if let Some(fetch) = unwanted {
+            fetch.cancel();
+        }
     }
     // ANCHOR_END: leave
 
@@ -147,6 +152,10 @@ impl Cache {
     }
 
     /// Takes a place for the client of `transport`, which is woken when the poem has arrived or will not.
+    ///
+    /// In Twisted a client writes `poem.addCallbacks(self.poemArrived, self.fetchFailed)`. Here the reactor owns the protocol, so
+    /// the callback wakes it, and it calls one of the two in its own turn. So a panic there ends only this client's connection
+    /// (R4), and other connections have their turns between those of many waiting clients (S24).
     pub(super) fn join(self: &Rc<Self>, transport: &Transport) -> Place {
         let poem = self.poem();
         if !poem.is_settled() {

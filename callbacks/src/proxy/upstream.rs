@@ -103,7 +103,7 @@ impl Upstream {
 enum Ask {
     /// Asks for the poem.
     Poem((u32, u64), Inlet<Answer>),
-    /// Nobody waits for the answer any more.
+    /// No client waits for the answer any more.
     Leave((u32, u64)),
 }
 
@@ -128,7 +128,11 @@ fn answers(reactor: &Reactor, cache: &Rc<Cache>) -> Inlet<Ask> {
                 Ok(())
             }));
         }
-        Ask::Leave(key) => forget(&asked, key).iter().for_each(Control::cancel),
+        Ask::Leave(key) => {
+            if let Some(poem) = forget(&asked, key) {
+                poem.cancel();
+            }
+        }
     })
 }
 
@@ -183,8 +187,10 @@ impl Asking {
             return Deferred::fail(Abandoned); // The first reactor has ended.
         }
         let (trigger, poem) = Deferred::with_canceller(move || {
-            // It fails if the first reactor has ended.
-            let _ = first.map(|first| first.send(Ask::Leave(key)));
+            if let Some(first) = first {
+                // It fails if the first reactor has ended.
+                let _ = first.send(Ask::Leave(key));
+            }
             None
         });
         self.asked.set(Some((number, trigger)));

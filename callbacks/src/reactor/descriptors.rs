@@ -109,9 +109,9 @@ impl Descriptors {
         descriptors.drop_cancelled();
         while descriptors.has_waiting() && core.driver.has_descriptor() {
             let first = descriptors.waiting.borrow_mut().pop_front();
-            first
-                .into_iter()
-                .for_each(|first| first.trigger.callback(()));
+            if let Some(first) = first {
+                first.trigger.callback(());
+            }
         }
         for waiting in descriptors.without_patience(&core) {
             waiting.trigger.errback(waiting.error);
