@@ -1,12 +1,14 @@
-//! The bare servers as a command, with the words of `quatrain serve`. It prints where it serves, in the same form.
+//! The bare servers as a command, with the subcommands of `quatrain serve` and the options in [`USAGE`]. It prints where it
+//! serves, in the same form.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
 use poetry::library::{FramedPoem, Library, PoemName};
+use poetry::peer::Address;
 use poetry::{
     Clock, LibraryService, Pace, Peer, Poem, PoemService, ProxyService, Service, TransformService,
 };
@@ -18,7 +20,7 @@ pub const USAGE: &str = "\
 mio|actix|tokio|threads poem FILE [--fast | --num-bytes N --delay S]
 mio|actix|tokio|threads transform [--keep-alive] [--lab]
 mio|actix|tokio|threads library FOLDER [--keep-alive]
-mio|actix|tokio|threads proxy HOST:PORT [--cache-ttl S]
+mio|actix|tokio|threads proxy [HOST:]PORT [--cache-ttl S]
 each with [--port N]";
 
 /// Options of `quatrain serve` that are accepted and ignored, since a bare server has no limits.
@@ -39,12 +41,6 @@ const IGNORED: &[&str] = &[
 pub fn run(words: impl IntoIterator<Item = String>) -> Result<(), Box<dyn std::error::Error>> {
     let mut words = words.into_iter();
     let kind = words.next().ok_or(USAGE)?;
-    if kind == "kinds" {
-        Kind::ALL
-            .iter()
-            .for_each(|kind| println!("{}", kind.name()));
-        return Ok(());
-    }
     let kind = Kind::ALL.into_iter().find(|known| known.name() == kind);
     let (kind, words) = (kind.ok_or(USAGE)?, Words::read(words)?);
     let service = words.service()?;
@@ -131,7 +127,8 @@ impl Words {
                 keep_alive,
             }),
             "proxy" => {
-                let addresses: Vec<SocketAddr> = self.what.to_socket_addrs()?.collect();
+                let Address { host, port } = self.what.parse()?;
+                let addresses = (host.as_str(), port).to_socket_addrs()?.collect();
                 Service::Proxy(ProxyService {
                     upstream: Peer::new(&self.what, addresses),
                     ttl: self.seconds("--cache-ttl")?,

@@ -36,7 +36,7 @@ pub enum Kind {
     Mio,
     /// An actix actor for each connection; the baseline of `actors`.
     Actix,
-    /// A tokio task for each connection; the baseline of `streams`.
+    /// A tokio task for each connection, on tokio's default runtime with a thread for each core; the baseline of `streams`.
     Tokio,
     /// A thread for each connection; the baseline of `blocking`.
     Threads,
