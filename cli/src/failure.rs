@@ -81,6 +81,19 @@ pub(crate) fn cause(error: &io::Error) -> String {
     without_number(&error.to_string())
 }
 
+/// As [`cause`], for an error of starting threads: there the system's "try again" means that it starts none for now.
+pub(crate) fn cause_at_start(error: &io::Error) -> String {
+    match is_short_of_threads(error) {
+        true => "the system starts no further thread; raise its limit (`ulimit -u`)".to_owned(),
+        false => cause(error),
+    }
+}
+
+/// Whether the system starts no further thread for now, if `error` is of starting threads (EAGAIN).
+pub(crate) fn is_short_of_threads(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock && error.raw_os_error().is_some()
+}
+
 /// Removes the error number that Rust appends to the system's words.
 pub(crate) fn without_number(text: &str) -> String {
     match text.rfind(" (os error ") {
@@ -98,6 +111,15 @@ mod tests {
         let error = io::Error::from_raw_os_error(nix::libc::ENOENT);
         assert_eq!(cause(&error), "No such file or directory");
         assert_eq!(cause(&io::Error::other("mine")), "mine");
+    }
+
+    #[test]
+    fn a_start_without_a_thread_names_the_limit() {
+        let missing = io::Error::from_raw_os_error(nix::libc::EAGAIN);
+        let expected = "the system starts no further thread; raise its limit (`ulimit -u`)";
+        assert_eq!(cause_at_start(&missing), expected);
+        let own = io::Error::new(io::ErrorKind::WouldBlock, "mine");
+        assert_eq!(cause_at_start(&own), "mine");
     }
 
     #[test]

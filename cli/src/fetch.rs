@@ -11,7 +11,7 @@ use std::time::Instant;
 use poetry::{Cancel, Options, Outcome, PoemName};
 
 use crate::args::FetchArgs;
-use crate::failure::{Ended, Failure, Status, cause};
+use crate::failure::{Ended, Failure, Status, cause_at_start};
 use crate::line_writer::LineWriter;
 use crate::output;
 use crate::progress::Progress;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: FetchArgs, stderr: &LineWriter) -> Ended {
     };
     let fetches_max = options.limits.fetches_max;
     let client = limited(fetches_max).map_err(|error| {
-        let (name, cause) = (model.name(), cause(&error));
+        let (name, cause) = (model.name(), cause_at_start(&error));
         Failure::new(format_args!("cannot fetch with {name}: {cause}"))
     })?;
     let progress = Progress::start(&args, &tasks, stderr);

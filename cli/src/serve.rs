@@ -16,7 +16,9 @@ use crate::args::{
     LibraryArgs, PoemArgs, ProxyArgs, ServeArgs, ServeCommand, ServerArgs, TransformArgs,
 };
 use crate::closed_stdout;
-use crate::failure::{Ended, Failure, Status, cause, without_number};
+use crate::failure::{
+    Ended, Failure, Status, cause, cause_at_start, is_short_of_threads, without_number,
+};
 use crate::limits_in_force;
 use crate::line_writer::{LineWriter, Sink, would_block};
 use crate::log::ServerLog;
@@ -50,8 +52,12 @@ pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
     let server = model
         .serve(listener, offer.service, &options, log.clone())
         .map_err(|error| {
-            let (name, cause) = (model.name(), cause(&error));
-            Failure::new(format_args!("cannot serve with {name}: {cause}"))
+            let (name, cause) = (model.name(), cause_at_start(&error));
+            let fewer = match is_short_of_threads(&error) && options.threads.get() > 1 {
+                true => ", or use fewer --threads",
+                false => "",
+            };
+            Failure::new(format_args!("cannot serve with {name}: {cause}{fewer}"))
         })?;
     limits_in_force::report(&options.limits);
     let stdout = announce(&offer.name, server.address(), model.name());
@@ -270,6 +276,7 @@ fn exit_on_second_signal(mut requests: Requests, counts: Counts, stats: Stats, s
     };
     let named = thread::Builder::new().name("signals".to_owned());
     if let Err(error) = named.spawn(watch) {
-        error!("a second signal will be ignored: {error}");
+        let cause = cause_at_start(&error);
+        error!("a second signal will be ignored: {cause}");
     }
 }

@@ -10,7 +10,7 @@ use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Status, cause_at_start};
 use crate::line_writer::LineWriter;
 
 /// What a signal requests of a server.
@@ -90,5 +90,6 @@ pub(crate) fn exit(stderr: &LineWriter, status: Status) -> ! {
 }
 
 fn failure(error: io::Error) -> Failure {
-    Failure::new(format_args!("cannot watch for signals: {error}"))
+    let cause = cause_at_start(&error);
+    Failure::new(format_args!("cannot watch for signals: {cause}"))
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use super::PoemDirectory;
-use crate::failure::{Failure, cause};
+use crate::failure::{Failure, cause_at_start};
 
 /// Asks for readings of a directory.
 pub(crate) struct Reloads(SyncSender<()>);
@@ -20,7 +20,7 @@ impl Reloads {
         let read = move || asked.iter().for_each(|()| reload());
         let thread = thread::Builder::new().name("library".to_owned());
         thread.spawn(read).map_err(|error| {
-            let cause = cause(&error);
+            let cause = cause_at_start(&error);
             Failure::new(format_args!(
                 "cannot start a thread for the library: {cause}"
             ))
