@@ -5,6 +5,7 @@ use std::io::{PipeReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 
@@ -31,7 +32,24 @@ pub enum Output {
 /// The ends of pipes that must stay open while the program runs.
 pub(super) type Pipes = Vec<PipeReader>;
 
-/// Starts a program, through a shell if `before` has commands or a stream must be closed.
+/// The words that have the system kill a program when the thread that started it ends: also if that thread hangs, and this process
+/// is killed. Empty if there is no such command (util-linux).
+fn ends_with_us() -> &'static [&'static str] {
+    const SETPRIV: &[&str] = &["setpriv", "--pdeathsig", "KILL", "--"];
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    let try_it = || {
+        let mut command = Command::new(SETPRIV[0]);
+        command.args(&SETPRIV[1..]).arg("true");
+        command.stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    match WORKS.get_or_init(try_it) {
+        true => SETPRIV,
+        false => &[],
+    }
+}
+
+/// Starts a program, through a shell that runs the commands `before` and closes streams. It ends with this thread.
 pub(super) fn spawn(
     words: &[String],
     before: &[String],
@@ -50,7 +68,8 @@ pub(super) fn spawn(
     }
     let mut pipes = Pipes::new();
     let mut command = Command::new("sh");
-    command.args(["-c", &script, "sh"]).args(words);
+    command.args(["-c", &script, "sh"]);
+    command.args(ends_with_us()).args(words);
     command.stdin(Stdio::null());
     command.stdout(stream(stdout, &mut pipes)?);
     command.stderr(stream(stderr, &mut pipes)?);
@@ -98,7 +117,7 @@ fn fill(mut pipe: impl Write + std::os::fd::AsFd) -> Check {
 /// # Errors
 /// All of them are taken.
 pub fn free_port() -> Check<u16> {
-    /// Below the range from which Linux, and after it everybody else, takes the ports of clients.
+    /// Below the range from which Linux, and other systems after it, takes the ports of clients.
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -111,4 +130,30 @@ pub fn free_port() -> Check<u16> {
         }
     }
     Err(Failure::Needs("a free port".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn a_program_ends_with_the_thread_that_started_it() {
+        if ends_with_us().is_empty() {
+            return; // This system has no such command.
+        }
+        let start = || {
+            let words = ["sh", "-c", "echo runs; exec sleep 60"].map(str::to_owned);
+            let (mut child, _) = spawn(&words, &[], Output::Read, Output::Read).unwrap();
+            let mut line = String::new();
+            let mut output = BufReader::new(child.stdout.take().unwrap());
+            output.read_line(&mut line).unwrap();
+            assert_eq!(line, "runs\n");
+            child
+        };
+        let mut child = thread::spawn(start).join().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+    }
 }
