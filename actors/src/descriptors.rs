@@ -104,7 +104,7 @@ impl Descriptors {
 }
 
 impl Descriptor {
-    /// Gives up a descriptor that the system did not grant. Nobody can have it, so nobody is woken.
+    /// Gives up a descriptor that the system did not grant. No process can have it, so none is woken.
     fn give_up(mut self) {
         if let Some(shared) = self.0.take() {
             shared.open.fetch_sub(1, Ordering::SeqCst);

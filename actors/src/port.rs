@@ -34,7 +34,7 @@ impl Port for NoPort {
 pub(crate) trait Stream: Unpin + 'static {
     /// Reads the available bytes. `Ok(0)` means that the peer has finished sending.
     fn poll_read(&mut self, turn: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
-    /// Reads like [`Stream::poll_read`], but also bytes that have not been announced. Does not wait: nobody is woken after
+    /// Reads like [`Stream::poll_read`], but also bytes that have not been announced. Does not wait: no task is woken after
     /// `Pending`.
     fn try_read_unannounced(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
     /// Writes a prefix of `data` without waiting. `Ok(0)` means that nothing can be written now.

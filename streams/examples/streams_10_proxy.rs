@@ -4,8 +4,8 @@
 //! when its last reader has been dropped.
 //!
 //! ```sh
-//! cargo run -p quatrain-streams --example streams_10_proxy            # puts both before a poem server of its own
-//! cargo run -p quatrain-streams --example streams_10_proxy -- 10001   # puts both before the server at a port
+//! cargo run -p quatrain-streams --example streams_10_proxy            # starts a poem server and a proxy of it; then shares one future
+//! cargo run -p quatrain-streams --example streams_10_proxy -- 10001   # starts a proxy of the server at a port
 //! ```
 
 mod common;

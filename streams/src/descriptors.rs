@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn s15_all_who_wait_try_by_themselves_once_the_last_connection_has_ended() {
+    fn s15_all_that_wait_try_by_themselves_once_the_last_connection_has_ended() {
         on_virtual_time(async {
             let system = System(Cell::new(1));
             let client = Arc::<Descriptors>::default();

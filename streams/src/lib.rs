@@ -18,7 +18,8 @@
 //!
 //! [`get_poetry`] reads a whole poem, [`joins`] many, [`poem_named`] one of a library ([`serve_library`]), and [`transform`]
 //! has one transformed. [`serve_proxy`] fetches a poem once for any number of clients. The examples `streams_01_whole` to
-//! `streams_07_transformed` differ by a few lines each; `streams_08_codec_server` is a server.
+//! `streams_07_transformed` differ by a few lines each; `streams_08_codec_server`, `streams_09_library` and `streams_10_proxy`
+//! are servers.
 //!
 //! # Limits, events and cancelling
 //!

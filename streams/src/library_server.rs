@@ -1,4 +1,5 @@
-//! The library server: the pipeline of the transform server, whose replies are found instead of made (S8, L5).
+//! The library server: the pipeline of the transform server, whose replies are poems of the library; nothing is computed
+//! or copied (S8, L5).
 //!
 //! A reply is a value that is shared, not copied: the list of replies holds pointers into the library, and the kernel takes
 //! the bytes from where they are.

@@ -86,7 +86,7 @@ impl FakeServer {
     }
 }
 
-/// How many connections have been served to their end, and who waits for that.
+/// How many connections have been served to their end; threads wait for more.
 #[derive(Debug, Default)]
 pub struct Ended {
     count: Mutex<usize>,
