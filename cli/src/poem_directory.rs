@@ -27,6 +27,8 @@ pub(crate) struct PoemDirectory {
     path: PathBuf,
     /// The longest poem that the server can send.
     frame_bytes_max: usize,
+    /// Bytes of all poems.
+    bytes_max: usize,
     poems: Poems,
     library: Library,
 }
@@ -47,6 +49,7 @@ impl PoemDirectory {
         let mut directory = Self {
             path,
             frame_bytes_max,
+            bytes_max: LIBRARY_BYTES_MAX,
             poems: Poems::new(),
             library: Library::default(),
         };
@@ -95,11 +98,15 @@ impl PoemDirectory {
             self.poems.keys().filter(is_gone).count(),
         );
         let changed = reading.poems.iter().filter(is_changed).count();
-        let (poems, skipped) = (counted(reading.poems.len() as u64, "poem"), reading.skipped);
+        let poems = counted(reading.poems.len() as u64, "poem");
+        let kept = match reading.kept {
+            0 => String::new(),
+            kept => format!("{} kept as before, ", counted(kept, "file")),
+        };
+        let skipped = counted(reading.skipped, "file");
         self.take(reading);
-        let skipped = counted(skipped, "file");
         info!(
-            "read {path} again: {poems}, {new} new, {changed} changed, {gone} gone; {skipped} skipped"
+            "read {path} again: {poems}, {new} new, {changed} changed, {gone} gone; {kept}{skipped} skipped"
         );
     }
 
@@ -124,9 +131,14 @@ impl PoemDirectory {
             .names
             .into_iter()
             .partition(|file| self.earlier(file).is_some());
+        let earlier_bytes =
+            |file: &OsString| self.earlier(file).map_or(0, |(_, entry)| entry.poem.len());
+        // Each file that is still to be read has room for the poem that it held, so that it can be kept.
+        let mut reserved: usize = held.iter().map(|file| earlier_bytes(file)).sum();
         for file in held.into_iter().chain(others) {
             let earlier = self.earlier(&file);
-            let read = self.read_file(&file, &poems, LIBRARY_BYTES_MAX - bytes);
+            reserved -= earlier_bytes(&file);
+            let read = self.read_file(&file, &poems, self.bytes_max - bytes - reserved);
             let (name, poem) = match (read, earlier) {
                 (Ok(Some(read)), _) => read,
                 (Ok(None), _) => continue,
@@ -139,13 +151,14 @@ impl PoemDirectory {
                     continue;
                 }
             };
-            bytes = LIBRARY_BYTES_MAX.min(bytes + poem.len());
+            bytes += poem.len();
             poems.insert(name, Entry { file, poem });
         }
         flaws.report_left_out(files.left_out);
         Ok(Reading {
             poems,
-            skipped: flaws.count() + files.left_out,
+            kept: flaws.kept(),
+            skipped: flaws.skipped() + files.left_out,
         })
     }
 
@@ -205,7 +218,9 @@ fn name_of(file: &OsStr) -> Option<&str> {
 /// What was read from the directory.
 struct Reading {
     poems: Poems,
-    /// Files that cannot be served.
+    /// Files that cannot be served, but held a poem that still is.
+    kept: u64,
+    /// Files without a poem that is served.
     skipped: u64,
 }
 

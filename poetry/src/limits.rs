@@ -44,7 +44,8 @@ pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub const REFUSAL_LINES_PER_SECOND: u32 = 10;
 /// Poems of a library that is read from a directory: so many files are read within seconds. Further files are skipped (S8).
 pub const LIBRARY_POEMS_MAX: usize = 100_000;
-/// Bytes of all poems of such a library, since they are kept in memory. Files beyond them are skipped (S8).
+/// Bytes of all poems of such a library, those that are kept from before included, since they are in memory. Files beyond them
+/// are skipped (S8). While the directory is read again, the poems that are replaced come on top.
 pub const LIBRARY_BYTES_MAX: usize = 1 << 30;
 /// The most reactors, arbiters or workers of a server: more than the cores of the machines it runs on.
 pub const THREADS_MAX: usize = 256;

@@ -62,7 +62,15 @@ impl fmt::Display for Flaw {
 /// Reports the files of one reading that cannot be served.
 pub(super) struct Flaws<'d> {
     directory: &'d Path,
-    count: u64,
+    skipped: Tally,
+    kept: Tally,
+}
+
+/// How many files there were, and how many of them the log does not name.
+#[derive(Default)]
+struct Tally {
+    files: u64,
+    unnamed: u64,
 }
 
 impl<'d> Flaws<'d> {
@@ -70,43 +78,58 @@ impl<'d> Flaws<'d> {
     pub(super) fn new(directory: &'d Path) -> Self {
         Self {
             directory,
-            count: 0,
+            skipped: Tally::default(),
+            kept: Tally::default(),
         }
     }
 
-    /// Returns how many files cannot be served.
-    pub(super) fn count(&self) -> u64 {
-        self.count
+    /// Returns how many files are skipped.
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped.files
+    }
+
+    /// Returns of how many files the earlier poems are still served.
+    pub(super) fn kept(&self) -> u64 {
+        self.kept.files
     }
 
     /// Reports that `file` is skipped.
     pub(super) fn report(&mut self, file: &OsStr, flaw: &Flaw) {
-        self.name(file, format_args!("skipped"), flaw);
+        self.skipped.files += 1;
+        match self.may_name() {
+            true => self.name(file, "skipped", flaw),
+            false => self.skipped.unnamed += 1,
+        }
     }
 
     /// Reports that `file` has become bad, and its earlier poem is still served.
     pub(super) fn report_kept(&mut self, file: &OsStr, flaw: &Flaw) {
-        self.name(
-            file,
-            format_args!("still serving the earlier poem of"),
-            flaw,
-        );
+        self.kept.files += 1;
+        match self.may_name() {
+            true => self.name(file, "still serving the earlier poem of", flaw),
+            false => self.kept.unnamed += 1,
+        }
     }
 
-    fn name(&mut self, file: &OsStr, what: fmt::Arguments<'_>, flaw: &Flaw) {
-        self.count += 1;
-        if self.count <= NAMED_MAX {
-            let file = shown(&self.directory.join(file));
-            warn!("{what} {file}: {flaw}");
-        }
+    fn may_name(&self) -> bool {
+        self.skipped.files + self.kept.files <= NAMED_MAX
+    }
+
+    fn name(&self, file: &OsStr, what: &str, flaw: &Flaw) {
+        let file = shown(&self.directory.join(file));
+        warn!("{what} {file}: {flaw}");
     }
 
     /// Reports the files that have not been named, and `left_out`, which have not been looked at.
     pub(super) fn report_left_out(&self, left_out: u64) {
         let directory = shown(self.directory);
-        if self.count > NAMED_MAX {
-            let files = counted(self.count - NAMED_MAX, "more file");
-            warn!("skipped {files} of {directory}");
+        for (what, unnamed) in [
+            ("skipped", self.skipped.unnamed),
+            ("still serving the earlier poems of", self.kept.unnamed),
+        ] {
+            if unnamed > 0 {
+                warn!("{what} {} of {directory}", counted(unnamed, "more file"));
+            }
         }
         if left_out > 0 {
             let files = counted(left_out, "file");
