@@ -54,6 +54,9 @@ fn after_poem(task: &Task, failure: &FetchFailure, bytes: u64) -> Option<String>
             "{peer} sent nothing. If it is a library, name a poem with --poem NAME; if it is slow, give it more time \
              with --idle-timeout S."
         )),
+        (FetchFailure::ConnectionLost { .. }, None) if bytes == 0 => {
+            Some(format!("If {peer} is a proxy, its log has the reason."))
+        }
         _ => None,
     }
 }
@@ -150,5 +153,15 @@ mod tests {
         assert!(hint(None, &idle).is_some_and(|hint| hint.contains("--poem NAME")));
         assert_eq!(hint(Some("star"), &idle), None);
         assert_eq!(after_poem(&task(None), &idle, 1), None);
+    }
+
+    #[test]
+    fn a_reset_before_the_first_byte_may_be_that_of_a_proxy() {
+        let lost = FetchFailure::ConnectionLost {
+            cause: "Connection reset by peer".to_owned(),
+        };
+        assert!(hint(None, &lost).is_some_and(|hint| hint.contains("a proxy, its log")));
+        assert_eq!(hint(Some("star"), &lost), None);
+        assert_eq!(after_poem(&task(None), &lost, 1), None);
     }
 }

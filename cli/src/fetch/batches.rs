@@ -37,7 +37,7 @@ impl Batches<'_> {
         let (wake, answer) = (send.clone(), send.clone());
         let cancelled = self
             .cancel
-            .subscribe(move |_| drop(wake.send(Message::Cancelled)));
+            .subscribe(move |_| drop(wake.send(Message::NamesEnd)));
         let mut schedule = Schedule::new(tasks, self.fetches_max, self.wait);
         let answered =
             move |name, addresses| answer.send(Message::Resolved(name, addresses)).is_ok();

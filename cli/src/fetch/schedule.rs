@@ -20,8 +20,8 @@ pub(super) enum Message {
     Resolved(String, Resolved),
     /// These tasks of a batch have ended with these outcomes, and return this share of the fetches at once.
     Ended(Vec<usize>, usize, Vec<Outcome>),
-    /// The whole fetch was cancelled.
-    Cancelled,
+    /// No more names will be resolved: the whole fetch was cancelled, or the names are out of time.
+    NamesEnd,
 }
 
 /// Tasks that are fetched together.
@@ -101,7 +101,7 @@ impl<'t> Schedule<'t> {
             true => messages.recv().map_err(RecvTimeoutError::from),
             false => messages.recv_timeout(deadline.saturating_duration_since(Instant::now())),
         };
-        self.note(message.unwrap_or(Message::Cancelled));
+        self.note(message.unwrap_or(Message::NamesEnd));
     }
 
     /// Notes what happened.
@@ -113,7 +113,7 @@ impl<'t> Schedule<'t> {
                 self.wait_no_longer(tasks);
             }
             // Without their addresses, the tasks fail, or end as cancelled.
-            Message::Cancelled => {
+            Message::NamesEnd => {
                 let waiting = std::mem::take(&mut self.waiting);
                 self.wait_no_longer(waiting.into_values().flatten());
             }

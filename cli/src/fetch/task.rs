@@ -52,7 +52,8 @@ impl Task {
         via.map_or_else(String::new, |via| via.address.to_string())
     }
 
-    /// Returns whether `error` concerns the transform, not the poem.
+    /// Returns whether `error` concerns the transform, not the poem, by its address. If both have one address, it counts as the
+    /// poem's.
     pub(crate) fn is_transform(&self, error: &FetchError) -> bool {
         error.peer == self.via() && error.peer != self.address.to_string()
     }
