@@ -27,9 +27,9 @@ const DOCUMENTS: &[&str] = &[
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "MEASURING.md",
+    "POEMS.md",
     "README.md",
     "SEMANTICS.md",
-    "poems/README.md",
 ];
 
 #[test]
@@ -89,6 +89,28 @@ fn every_document_exists() {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(text.len() > 200, "{document} is missing or empty");
     }
+}
+
+/// A library server takes every file of the directory for a poem.
+#[test]
+fn every_file_of_poems_is_a_poem_that_is_described_with_its_size() {
+    let document = std::fs::read_to_string(format!("{ROOT}/POEMS.md")).expect("POEMS.md");
+    let poems = std::fs::read_dir(format!("{ROOT}/poems")).expect("poems/");
+    let mut count = 0;
+    for poem in poems {
+        let poem = poem.expect("a file of poems/");
+        let (name, bytes) = (poem.file_name(), std::fs::read(poem.path()).unwrap().len());
+        let row = format!(
+            "| `{}` | {},{:03} |",
+            name.display(),
+            bytes / 1000,
+            bytes % 1000
+        );
+        let row = row.replace("| 0,", "| ");
+        assert!(document.contains(&row), "POEMS.md has no row {row}");
+        count += 1;
+    }
+    assert_eq!(document.matches(".txt` |").count(), count);
 }
 
 #[test]
