@@ -134,7 +134,7 @@ impl PoemDirectory {
         let earlier_bytes =
             |file: &OsString| self.earlier(file).map_or(0, |(_, entry)| entry.poem.len());
         // Each file that is still to be read has room for the poem that it held, so that it can be kept.
-        let mut reserved: usize = held.iter().map(|file| earlier_bytes(file)).sum();
+        let mut reserved: usize = held.iter().map(earlier_bytes).sum();
         for file in held.into_iter().chain(others) {
             let earlier = self.earlier(&file);
             reserved -= earlier_bytes(&file);

@@ -255,7 +255,7 @@ fn obey(
 }
 
 /// Watches for a second signal during the shutdown. The server's counts are not available then, so `counts` are those
-/// from the start of the shutdown.
+/// from the start of the shutdown, and its open connections count as cut (S21).
 fn exit_on_second_signal(mut requests: Requests, counts: Counts, stats: Stats, stderr: LineWriter) {
     let watch = move || {
         loop {
@@ -267,7 +267,6 @@ fn exit_on_second_signal(mut requests: Requests, counts: Counts, stats: Stats, s
         }
         warn!("ended at once by a second signal; the counts are those of the first");
         stats.write_last(&counts);
-        // Without open connections nothing was cut (S21).
         let status = match counts.open {
             0 => Status::Success,
             _ => Status::Trouble,

@@ -39,18 +39,21 @@ Examples:
   printf '7:lantern,' | nc 127.0.0.1 10200    a request by hand
   kill -HUP PID                               reads the directory again
 
-Directories and hidden files are no poems. A file that cannot be served is reported and skipped; if it held a poem before, \
+Directories and hidden files are ignored. A file that cannot be served is reported and skipped; if it held a poem before, \
 that one is still served.";
 
 const PROXY_EXAMPLES: &str = "\
 Examples:
   quatrain serve proxy 10001 --port 10300     fetches the poem of port 10001 once
   quatrain serve proxy 10001 --cache-ttl 1m   and again after a minute
-  quatrain fetch 10300                        fetches it from the proxy";
+  quatrain fetch 10300 10300 10300            three clients; they share one fetch
+
+Clients wait until the whole poem has arrived. If the fetch fails, they are reset, and the next client starts another. The \
+counts have the fetches of the proxy under \"fetches\".";
 
 const SIGNALS: &str = "\
 SIGTERM or Ctrl-C stops accepting and gives requests and poems in flight up to --grace to finish; a second one ends the \
-server at once. SIGUSR1 writes the counts to --stats; actors also writes its supervision tree to stderr, and blocking its \
+server at once, with status 1 if a connection was open at the first. SIGUSR1 writes the counts to --stats; actors also writes its supervision tree to stderr, and blocking its \
 threads.
 Exit status: 0 all finished, 1 something was cut, 2 it could not start.";
 
@@ -183,7 +186,8 @@ pub(crate) struct LibraryArgs {
 pub(crate) struct ProxyArgs {
     #[arg(
         value_name = "UPSTREAM",
-        help = "The poem server to fetch from: [host:]port, such as 10001, localhost:10001 or [::1]:10001"
+        help = "The poem server to fetch from: [host:]port, such as 10001, localhost:10001 or [::1]:10001. A name is resolved once, \
+                when the proxy starts"
     )]
     pub(crate) upstream: Address,
 
