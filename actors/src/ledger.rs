@@ -28,8 +28,8 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Counts an accepted connection. Returns `None` if the observer panics, which costs the connection (S20). `local` is called only if the observer wants the address and the listener is bound
-    /// to all addresses.
+    /// Counts an accepted connection. Returns `None` if the observer panics, which costs the connection (S20). `local`
+    /// is called only if the observer wants the address and the listener is bound to all addresses.
     pub(crate) fn open(
         context: Arc<ConnectionContext>,
         number: u64,

@@ -10,8 +10,8 @@ use crate::wire::text;
 /// Longer than what one read takes.
 const POEM_BYTES: usize = 200_000;
 
-/// Fetches a poem, then those that `faulty` adds, then a poem again, all at once. Expects that both poems arrive whole, and that the exit
-/// status is 0 if all arrived, else 1. Returns the objects printed for those that `faulty` added.
+/// Fetches a poem, then those that `faulty` adds, then a poem again, all at once. Expects that both poems arrive whole, and that
+/// the exit status is 0 if all arrived, else 1. Returns the objects printed for those that `faulty` added.
 pub(super) fn fetch_beside(
     context: &FaultContext,
     faulty: impl FnOnce(Fetch) -> Fetch,

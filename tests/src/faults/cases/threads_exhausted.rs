@@ -22,8 +22,8 @@ const CLIENTS: usize = 12;
 /// Threads that the server may start for them.
 const THREADS: u64 = 4;
 
-/// Connects more clients than further threads are allowed. They are served in the order in which they came; each leaves as soon as it
-/// has been served, which frees its thread, if it has one.
+/// Connects more clients than further threads are allowed. They are served in the order in which they came; each leaves as soon
+/// as it has been served, which frees its thread, if it has one.
 fn serves_every_client_with_the_threads_that_it_has(context: &FaultContext) -> Check<Observed> {
     let bound = ThreadBound::new()?;
     let server = context
