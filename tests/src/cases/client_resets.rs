@@ -2,10 +2,11 @@
 //! looks. Also how slowly a server may take a request (S15).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use poetry::{FetchFailure, Kind, Outcome};
+use poetry::{Event, FetchFailure, Kind, Outcome, Role};
 
 use crate::case::cases;
 use crate::context::Context;
@@ -150,20 +151,30 @@ fn a_transform_server_that_takes_the_request_slowly_is_not_idle(context: &Contex
     })?;
     let sent = request("shout", &poem);
     for _ in 0..ATTEMPTS {
-        let transform = Listener::narrow(PIECE)?;
-        let fetching = client.start(vec![transformed(
-            server.address(),
-            "shout",
-            transform.address(),
-        )]);
+        let transform = Listener::narrow(RECEIVE_BUFFER)?;
+        let connecting = Arc::new(OnceLock::new());
+        let hold = {
+            let connecting = Arc::clone(&connecting);
+            move |event: &Event| {
+                if event.role == Role::TransformClient && event.kind == Kind::Connecting {
+                    let _ = connecting.set(Instant::now());
+                }
+            }
+        };
+        let requests = vec![transformed(server.address(), "shout", transform.address())];
+        let fetching = client.start_holding(requests, hold);
         let mut connection = transform.accept()?;
         let mut steady = true;
         let mut take = || {
-            let (mut received, mut begun) = (Vec::new(), Instant::now());
+            // The client waits from then on, although this thread may accept its connection much later.
+            let connecting = connecting.get().copied();
+            let (mut received, mut begun) = (Vec::new(), connecting.unwrap_or_else(Instant::now));
             let mut take_piece = |bytes| {
-                received.extend(connection.receive(bytes)?);
+                let piece = connection.receive(bytes);
+                // Also if it fails: the client closes when this thread was late for longer than its idle timeout.
                 steady &= begun.elapsed() < IDLE / 2;
                 begun = Instant::now();
+                received.extend(piece?);
                 Ok::<(), Failure>(())
             };
             for _ in 0..PIECES {
