@@ -1,4 +1,4 @@
-//! S9, S17: the clients of a proxy do not hold the descriptor that their fetch needs. This test has a file of its own because
+//! S9: the clients of a proxy do not hold the descriptor that their fetch needs. This test has a file of its own because
 //! it uses up the descriptors of its process.
 
 #![cfg(unix)]

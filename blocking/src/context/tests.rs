@@ -7,11 +7,22 @@ use crate::memory::{Peer as Memory, ms};
 use crate::poem_client::read_poem;
 use poetry::Clock;
 use poetry::event::Unobserved;
+use std::env;
+use std::fs::File;
+use std::iter::from_fn;
+use std::net::TcpListener;
+use std::process::Command;
 use std::sync::Arc;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Does `work` with the context of a client with `limits`.
 fn with_context<T>(limits: &Limits, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
-    let (shared, cancel, sockets) = (Shared::default(), Cancel::new(), Sockets::new(1));
+    with_shared(Shared::default(), limits, work)
+}
+
+fn with_shared<T>(shared: Shared, limits: &Limits, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
+    let (cancel, sockets) = (Cancel::new(), Sockets::new(1));
     let clock = Clock::stopped();
     let reporter = Reporter::new("test", Role::PoemClient, clock, Arc::new(Unobserved));
     let now = Duration::ZERO;
@@ -141,5 +152,45 @@ fn s15_the_total_deadline_bounds_writes_too() {
         let failure = with_context(&limits, write).unwrap_err();
         assert_eq!(failure, FetchFailure::TimedOut(Timeout::Total));
         assert_eq!(peer.now(), ms(deadline));
+    }
+}
+
+#[test]
+fn s9_a_client_that_keeps_a_spare_socket_connects_without_a_free_descriptor() {
+    let name = "context::tests::connections_without_a_free_descriptor";
+    let mut run = Command::new(env::current_exe().unwrap());
+    run.args(["--exact", name, "--ignored"]);
+    let run = run.output().unwrap();
+    let printed = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{printed}");
+    assert!(printed.contains("1 passed"), "{printed}");
+}
+
+#[test]
+#[ignore = "run by another test, in a process of its own"]
+fn connections_without_a_free_descriptor() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 24, hard).unwrap();
+    let limits = Limits {
+        connect_timeout: ms(300),
+        ..Limits::default()
+    };
+    for (descriptors, connects) in [
+        (Descriptors::with_spares(&[address]), true),
+        (Descriptors::default(), false),
+    ] {
+        let taken: Vec<File> = from_fn(|| File::open("/dev/null").ok()).collect();
+        let shared = Shared {
+            descriptors,
+            ..Shared::default()
+        };
+        with_shared(shared, &limits, |context| {
+            for _ in 0..2 {
+                assert_eq!(context.connect(&address.into()).is_ok(), connects);
+            }
+        });
+        drop(taken);
     }
 }
