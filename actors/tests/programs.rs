@@ -192,7 +192,10 @@ fn s9_the_clients_of_all_arbiters_share_one_fetch() {
 fn s9_a_waiting_client_that_finishes_has_left_and_a_failed_fetch_resets_those_that_wait() {
     let upstream = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let server = serve(proxy(upstream.local_addr().unwrap()), &options(2));
-    assert_eq!(ask(server.address(), b""), b"");
+    let mut leaver = connect(server.address());
+    leaver.shutdown(Shutdown::Write).unwrap();
+    let error = leaver.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     let counts = until(&*server, |counts| counts.fetches.cancelled == 1);
     assert_eq!(counts.closed.left, 1);
     let (mut peer, _) = upstream.accept().unwrap();
