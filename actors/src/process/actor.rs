@@ -146,8 +146,13 @@ impl<P: Process> ProcessActor<P> {
         let _ = contain(|| life.state.terminate(&reason, &mut Me { port, control }));
         let _ = contain(move || drop(life));
         self.control.disarm();
-        let state = self.control.wait_state.take();
-        let heir = state.and_then(|state| state.heir);
+        let heir = self.control.wait_state.take().and_then(|state| {
+            // What it watched lives on, and must not keep a place for each watcher that has ended.
+            for (monitor, watched) in state.monitors {
+                watched.record().demonitor(monitor);
+            }
+            state.heir
+        });
         self.control.pid.record().end(&reason, heir);
     }
 
@@ -160,7 +165,7 @@ impl<P: Process> ProcessActor<P> {
             }
             Mail::Signal(Signal::Exit(exit)) => self.receive(Received::Exit(exit)),
             Mail::Signal(Signal::Down(down)) => {
-                if self.control.monitors().remove(&down.monitor) {
+                if self.control.monitors().remove(&down.monitor).is_some() {
                     self.receive(Received::Down(down));
                 }
             }

@@ -1,16 +1,17 @@
-//! Maps keyed by process and sets of monitors. The keys are serial numbers that no peer chooses, so one multiplication is
+//! Maps keyed by process or by monitor. The keys are serial numbers that no peer chooses, so one multiplication is
 //! hash enough; std's hash defends against chosen keys and costs several times as much.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::ProcessRef;
 use crate::monitor::{MonitorId, ProcessId};
 
 /// A map keyed by process.
 pub(crate) type ById<V> = HashMap<ProcessId, V, BuildHasherDefault<IdHasher>>;
 
-/// A set of monitors.
-pub(crate) type Monitors = HashSet<MonitorId, BuildHasherDefault<IdHasher>>;
+/// A process's monitors, and the processes that they watch.
+pub(super) type Monitors = HashMap<MonitorId, ProcessRef, BuildHasherDefault<IdHasher>>;
 
 #[derive(Default)]
 pub(crate) struct IdHasher(u64);

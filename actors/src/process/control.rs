@@ -45,7 +45,7 @@ pub(super) struct WaitState<P: Process> {
     pub(super) ending: Option<Reason>,
     /// Mail that arrived meanwhile.
     pub(super) later: VecDeque<Mail<P::Message>>,
-    monitors: Monitors,
+    pub(super) monitors: Monitors,
     /// The process that took over the port ([`Me::hand_over`](super::Me::hand_over)).
     pub(super) heir: Option<ProcessRef>,
 }

@@ -212,7 +212,7 @@ impl<P: Process> Me<'_, P> {
     /// Monitors `other`: [`Down`](super::Received::Down) is received once when it ends, or at once if it has (O2).
     pub fn monitor(&mut self, other: &ProcessRef) -> MonitorId {
         let (monitor, ended) = other.record().monitor(self.process());
-        self.control.monitors().insert(monitor);
+        self.control.monitors().insert(monitor, other.clone());
         if let Some(reason) = ended {
             self.process().signal(Signal::Down(Down {
                 monitor,

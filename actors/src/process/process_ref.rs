@@ -251,3 +251,52 @@ impl<K: Copy + Eq + Hash> Refs<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::NoPort;
+    use crate::process::{Me, Name, Next, Node, Process, Received};
+
+    /// Monitors another process, if it has one, and ends.
+    struct Watcher(Option<ProcessRef>);
+
+    impl Process for Watcher {
+        type Message = ();
+        type Port = NoPort;
+
+        fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+            match self.0.take() {
+                Some(watched) => {
+                    me.monitor(&watched);
+                    Next::Exit(Reason::Normal)
+                }
+                None => Next::Receive,
+            }
+        }
+
+        fn receive(&mut self, _: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+            Next::Receive
+        }
+    }
+
+    #[test]
+    fn o2_a_process_that_ends_leaves_no_monitor_behind() {
+        let (node, clock) = Node::start_on_test_clock().unwrap();
+        let spawn = |watched| {
+            let watcher = move || Ok((Watcher(watched), NoPort));
+            node.arbiter(0)
+                .spawn(Name::new("watcher"), watcher)
+                .process()
+        };
+        let watched = spawn(None);
+        let watchers = [(); 3].map(|()| spawn(Some(watched.clone())));
+        clock.settle();
+        assert!(watched.is_alive() && watchers.iter().all(|watcher| !watcher.is_alive()));
+        let monitors = std::mem::take(&mut watched.record().status().monitors);
+        let mut left = 0;
+        monitors.for_each(|_, _| left += 1);
+        assert_eq!(left, 0);
+        node.stop();
+    }
+}
