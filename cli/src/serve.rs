@@ -33,6 +33,8 @@ use crate::words::counted;
 /// Runs a server until a signal ends it.
 pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
     let options = args.command.options(models::clock());
+    // Reading a library or resolving an upstream takes time: requests wait meanwhile.
+    let mut requests = Requests::install(matches!(args.command, ServeCommand::Library(_)))?;
     let (args, offer) = match args.command {
         ServeCommand::Poem(args) => poem(args)?,
         ServeCommand::Transform(args) => transforms(args),
@@ -44,7 +46,7 @@ pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
     if let Some(parent) = args.end_with_parent {
         parent::end_with(parent);
     }
-    let requests = Requests::install(offer.directory.is_some())?;
+    requests.take_stops()?;
     let reloads = offer.directory.map(Reloads::start).transpose()?;
     let stats = Stats::open(args.stats.as_deref(), stderr)?;
     let listener = listen(&args)?;

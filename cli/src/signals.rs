@@ -28,16 +28,24 @@ pub(crate) enum Request {
 pub(crate) struct Requests(Signals);
 
 impl Requests {
-    /// Takes over SIGTERM, SIGINT and SIGUSR1: from now on they only come out of [`Requests::next`]. SIGHUP too, if the server
-    /// `reloads`; otherwise it keeps its default action.
+    /// Takes over SIGUSR1: from now on it only comes out of [`Requests::next`]. SIGHUP too, if the server `reloads`; otherwise
+    /// it keeps its default action.
     pub(crate) fn install(reloads: bool) -> Result<Self, Failure> {
-        let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(failure)?;
+        let signals = Signals::new([SIGUSR1]).map_err(failure)?;
         if reloads {
             signals.add_signal(SIGHUP).map_err(failure)?;
             unblock_all([Signal::SIGHUP])?;
         }
         unblock()?;
         Ok(Self(signals))
+    }
+
+    /// Takes over SIGTERM and SIGINT too. Until then they end the process at once: there is no server to stop.
+    pub(crate) fn take_stops(&mut self) -> Result<(), Failure> {
+        [SIGTERM, SIGINT]
+            .into_iter()
+            .try_for_each(|signal| self.0.add_signal(signal))
+            .map_err(failure)
     }
 
     /// Blocks until the next request.

@@ -436,3 +436,16 @@ fn s8_a_connection_that_is_open_sees_the_new_poems() {
         ask("Stars rise.\n");
     });
 }
+
+#[test]
+fn s8_a_sighup_during_the_first_reading_causes_another_reading() {
+    let folder = Folder::with(&[("0.first.txt", b"not a poem's name")]);
+    for number in 0..3_000 {
+        folder.write(&format!("poem-{number}.txt"), b"Ahoy");
+    }
+    let mut process = Process::start(quatrain(["serve", "library", folder.as_str()]));
+    process.wait_for("0.first.txt");
+    process.signal(Signal::SIGHUP);
+    process.wait_for(" again: ");
+    assert_eq!(process.stop().status, Some(0));
+}
