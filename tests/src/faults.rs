@@ -81,14 +81,14 @@ impl FaultRole {
 /// Why a case does not always run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// It takes long, or much memory.
+    /// It takes long, or much memory; it runs alone.
     Long,
     /// It needs root.
     Root,
     /// It needs Linux.
     Linux,
-    /// It takes much memory or many descriptors: such cases run one after another.
-    Alone,
+    /// It takes much memory: such cases run one after another, beside others.
+    OneAtATime,
 }
 
 /// A fault, and what a program must do about it.
@@ -108,23 +108,27 @@ pub struct FaultCase {
     pub run: fn(&FaultContext) -> Check<Observed>,
 }
 
-/// Declares the cases of one fault, each by the name of its function: `is_served [S17] for [Proxy Client] marks [Long]`.
+/// Declares the cases of some faults, each by the name of its function, with the rules for each role:
+/// `"floods": is_served [S17] for [PoemServer Client] [S17 S9] for [Proxy] marks [Long],`.
 macro_rules! fault_cases {
-    ($fault:literal: $($name:ident [$($rule:ident)*] for [$($role:ident)*] $(marks [$($mark:ident)*])?,)*) => {
+    ($($fault:literal: $($name:ident $([$($rule:ident)*] for [$($role:ident)*])+ $(marks [$($mark:ident)*])?,)*)*) => {
         pub(super) fn cases() -> Vec<$crate::faults::FaultCase> {
             let mut cases = Vec::new();
-            $(
-                for role in [$($crate::faults::FaultRole::$role),*] {
-                    cases.push($crate::faults::FaultCase {
-                        name: stringify!($name),
-                        fault: $fault,
-                        role,
-                        rules: &[$(stringify!($rule)),*],
-                        marks: &[$($($crate::faults::Mark::$mark),*)?],
-                        run: $name,
-                    });
-                }
-            )*
+            $($(
+                let marks: &[$crate::faults::Mark] = &[$($($crate::faults::Mark::$mark),*)?];
+                $(
+                    for role in [$($crate::faults::FaultRole::$role),*] {
+                        cases.push($crate::faults::FaultCase {
+                            name: stringify!($name),
+                            fault: $fault,
+                            role,
+                            rules: &[$(stringify!($rule)),*],
+                            marks,
+                            run: $name,
+                        });
+                    }
+                )+
+            )*)*
             cases
         }
     };
@@ -173,15 +177,14 @@ impl FaultCase {
     pub fn test(self, program: &Arc<Program>) -> (Verdict, Option<Observed>) {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let lock = || ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        // The wait for the lock does not count towards the case's time.
-        let _one = self.marks.contains(&Mark::Alone).then(lock);
+        // Neither this wait nor that for its turn counts towards the case's time.
+        let _one = self.marks.contains(&Mark::OneAtATime).then(lock);
         let context = FaultContext {
             program: Arc::clone(program),
             role: self.role,
             witness: Witness::default(),
         };
         let witness = context.witness.clone();
-        // The wait does not count towards the case's time.
         let (_alone, _beside) = self.wait_for_its_turn();
         let seen = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&seen);

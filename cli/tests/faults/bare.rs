@@ -70,8 +70,56 @@ pub(super) fn trial(
     })
 }
 
-/// Returns a failure without the rules and the seed, which the page has or does not need.
+/// Returns in a few words what happened, without what differs from run to run. A server that has ended explains all else.
 fn evidence(case: &FaultCase, why: &str) -> String {
-    let rules = format!("{}: ", case.rules.join(", "));
-    why.trim_start_matches(&rules).replace(" (seed 0)", "")
+    const ENDED: &str = "the server had ended, ";
+    const HAPPENED: &[(&[&str], &str)] = &[
+        (
+            &["the bytes of a waiting client"],
+            "clients got the bytes of the bad poem",
+        ),
+        (
+            &["closed by FIN", "got FIN", "saw FIN"],
+            "a client saw FIN instead of an answer",
+        ),
+        (&["got RST", "Connection reset"], "a client was reset"),
+        (&["nothing for"], "a client waited for ever"),
+        (&["got 0 bytes"], "a client got no answer"),
+        (&["stays open"], "the connection stays open for ever"),
+    ];
+    if let Some((_, end)) = why.rsplit_once(ENDED) {
+        return format!("ended: {}", reason(end));
+    }
+    if let Some(mebibytes) = cost(why) {
+        return format!("a client costs {mebibytes} MiB");
+    }
+    let fits = |words: &&[&str]| words.iter().any(|word| why.contains(word));
+    match HAPPENED.iter().find(|(words, _)| fits(words)) {
+        Some((_, happened)) => (*happened).to_owned(),
+        None => {
+            let rules = format!("{}: ", case.rules.join(", "));
+            why.trim_start_matches(&rules).replace(" (seed 0)", "")
+        }
+    }
+}
+
+/// Returns why a server ended, from its exit status and its last words.
+fn reason(end: &str) -> &'static str {
+    const REASONS: &[(&str, &str)] = &[
+        ("Too many open files", "too many open files"),
+        ("spawn", "no thread"),
+        ("Address already in use", "the port was in use"),
+        ("signal: ", "the signal ended it at once"),
+        ("exit status: 101", "a panic"),
+        ("no reactor running", "a panic"),
+    ];
+    let known = REASONS.iter().find(|(words, _)| end.contains(words));
+    known.map_or("an error", |(_, reason)| reason)
+}
+
+/// Returns the cost of a client in MiB, if the failure is that it is too high, and at least 1 MiB.
+fn cost(why: &str) -> Option<u64> {
+    let (_, cost) = why.rsplit_once("costs ")?;
+    let kibibytes: u64 = cost.split(" KiB").next()?.parse().ok()?;
+    Some((kibibytes + 512) >> 10).filter(|&mebibytes| mebibytes > 0)
 }

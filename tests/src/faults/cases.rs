@@ -10,7 +10,6 @@ mod interrupted;
 mod kills;
 mod lengths;
 mod library_fails;
-mod memory;
 mod output_fails;
 mod panics;
 mod poem_server_fails;
@@ -33,7 +32,6 @@ pub fn all() -> Vec<FaultCase> {
     let cases = [
         descriptors::cases(),
         threads_exhausted::cases(),
-        memory::cases(),
         readers::cases(),
         trickles::cases(),
         silent::cases(),
@@ -45,6 +43,7 @@ pub fn all() -> Vec<FaultCase> {
         lengths::cases(),
         panics::cases(),
         stops::cases(),
+        interrupted::cases(),
         kills::cases(),
         streams::cases(),
         reload::cases(),
@@ -54,7 +53,6 @@ pub fn all() -> Vec<FaultCase> {
         transform_server_fails::cases(),
         library_fails::cases(),
         output_fails::cases(),
-        interrupted::cases(),
     ];
     sorted(cases.concat())
 }

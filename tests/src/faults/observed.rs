@@ -23,14 +23,15 @@ impl Observed {
         self
     }
 
-    /// Adds how connections of `peers` ended.
+    /// Adds how the connections of some peers ended, of which each is a `peer`.
     #[must_use]
-    pub fn ends(self, peers: &str, ends: &[End]) -> Self {
+    pub fn ends(self, peer: &str, ends: &[End]) -> Self {
+        let peers = |count| plural(count, peer);
         let reset = ends.iter().filter(|&&end| end == End::Reset).count();
         match (reset, ends.len() - reset) {
-            (0, all) => self.and(format!("{all} {peers} closed by FIN")),
-            (all, 0) => self.and(format!("{all} {peers} reset")),
-            (reset, closed) => self.and(format!("{closed} {peers} closed by FIN, {reset} reset")),
+            (0, all) => self.and(format!("{} closed by FIN", peers(all))),
+            (all, 0) => self.and(format!("{} reset", peers(all))),
+            (reset, closed) => self.and(format!("{} closed by FIN, {reset} reset", peers(closed))),
         }
     }
 
@@ -47,6 +48,14 @@ impl Observed {
 impl Display for Observed {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0.join("; "))
+    }
+}
+
+/// Returns the number and the noun: `1 reader`, `2 readers`.
+fn plural(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
     }
 }
 
@@ -70,12 +79,12 @@ mod tests {
         let mut counts = Counts::default();
         (counts.closed.write, counts.closed.done) = (2, 1);
         let observed = Observed::that("served on")
-            .ends("readers", &[End::Reset, End::Reset])
-            .ends("others", &[End::Fin, End::Reset])
+            .ends("reader", &[End::Reset, End::Reset])
+            .ends("other", &[End::Fin, End::Reset])
             .closed(Some(&counts))
             .closed(None);
         let text =
-            "served on; 2 readers reset; 1 others closed by FIN, 1 reset; counted 1 done, 2 write";
+            "served on; 2 readers reset; 1 other closed by FIN, 1 reset; counted 1 done, 2 write";
         assert_eq!(observed.to_string(), text);
     }
 }

@@ -1,9 +1,9 @@
 //! The page FAULTS.md: fault × program × model, with what was observed. The suite writes it, and reads it again to compare.
 //!
-//! A row that a run has not tested keeps what an earlier run observed. Bare servers are compared only by whether they pass:
+//! Bare servers are compared only by whether they pass:
 //! what happens to them may differ from run to run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::{FaultCase, FaultRole, Mark};
@@ -29,12 +29,20 @@ const HEAD: &str = "\
 
 Each row is a fault on a running `quatrain`, what the program must do by the rules of [SEMANTICS.md](SEMANTICS.md), and what was
 observed at its sockets, in its counters (S23) and in what the system says about its process. The fault cases write this page
-and fail if it is not current; see [CONTRIBUTING.md](CONTRIBUTING.md). *Long* and *root* mark rows that run only when asked for.
+and fail if it is not current; see [CONTRIBUTING.md](CONTRIBUTING.md). A row that a run does not test keeps the text of an
+earlier run.
+
+- *long*, *root*: the case runs only when asked for, the latter only as root.
+- models: those with which this was observed; each case runs with every model.
+- \"counted 2 done, 50 write\": the connections that the server closed, by reason. *done*: everything owed was delivered; *reset*: the
+  client reset; *refused*: a bad request; *idle*, *deadline*, *write*: this timeout was over; *panic*: the handler panicked; *cut*:
+  the grace was over; *left*: the client left a proxy's fetch; *upstream*: a proxy's fetch failed.
 ";
 
 const BARE_HEAD: &str = "
-The last column shows how servers written the obvious way, with the same runtimes and without this project's rules, fare in the
-same case: they do not have to pass.
+The last column shows how *bare servers* fare in the same case: servers written the obvious way, with mio, actix, tokio and a
+thread for each connection, and without this project's rules. They do not have to pass. An empty cell: not run against them; there
+are no bare clients, and long cases are not run.
 ";
 
 /// The separator of the bare servers in one cell.
@@ -100,14 +108,13 @@ impl Page {
 
     /// Returns the line of the README.
     pub fn summary(&self, cases: &[FaultCase], models: &[&str]) -> String {
-        let mut faults: Vec<_> = cases.iter().map(|case| case.fault).collect();
-        faults.dedup();
-        let rows = models.len() * cases.len();
-        let observed = rows - self.missing(cases, models).len();
-        let number = faults.len();
+        let faults: BTreeSet<_> = cases.iter().map(|case| case.fault).collect();
+        let is_observed = |case: &&FaultCase| self.missing(&[**case], models).is_empty();
+        let observed = cases.iter().filter(is_observed).count();
+        let (number, of_models) = (faults.len(), models.len());
         format!(
-            "Under {number} faults, in {observed} runs of real processes, the servers and clients of every model do what the \
-             rules say: [FAULTS.md](FAULTS.md) shows each fault and what was observed."
+            "Under {number} faults, each of {observed} cases has been run on real processes with each of the {of_models} models: \
+             [FAULTS.md](FAULTS.md) shows what was observed."
         )
     }
 
@@ -221,7 +228,7 @@ fn sentence(case: &FaultCase) -> String {
         match mark {
             Mark::Long => sentence.push_str("; *long*"),
             Mark::Root => sentence.push_str("; *root*"),
-            Mark::Linux | Mark::Alone => {}
+            Mark::Linux | Mark::OneAtATime => {}
         }
     }
     sentence.push(')');

@@ -1,21 +1,18 @@
 //! Checks that SEMANTICS.md states every rule once, and that a test names it.
 //!
 //! A rule is named by a test function that begins with it (`s7_a_reply_survives_unread_input`, `d1_…`), by a case of
-//! the suite, or by an interoperability case. The test prints the rules without one: `cargo test -p quatrain-tests --test tidy
+//! the suite, by a fault case, or by an interoperability case. The test prints the rules without one: `cargo test -p quatrain-tests --test tidy
 //! rules -- --nocapture`.
 
 use std::collections::BTreeSet;
 use std::fs;
 
-use conformance::{cases, interop};
+use conformance::{cases, faults, interop};
 
 use crate::tree::{ROOT, sources};
 
 /// The number of rules of each letter. Rules are numbered from 1.
 const RULES: &[(char, usize)] = &[('S', 24), ('D', 14), ('R', 9), ('O', 7), ('L', 5), ('T', 3)];
-
-/// S rules that need no case: only the tests of the command can check them.
-const EXEMPT: &[&str] = &["S17", "S22"];
 
 fn all_rules() -> Vec<String> {
     let numbered = |&(letter, count): &(char, usize)| {
@@ -48,16 +45,20 @@ fn every_s_rule_is_named_by_a_test() {
         .filter(|rule| !named.contains(rule))
         .collect();
     println!("rules that no test names: {}", unnamed.join(", "));
-    let is_exempt = |rule: &&String| !rule.starts_with('S') || EXEMPT.contains(&rule.as_str());
-    let missing: Vec<_> = unnamed.iter().filter(|rule| !is_exempt(rule)).collect();
+    let missing: Vec<_> = unnamed
+        .iter()
+        .filter(|rule| rule.starts_with('S'))
+        .collect();
     assert!(missing.is_empty(), "no test names {missing:?}");
 }
 
-/// Returns the rules that test functions, cases and interoperability cases name.
+/// Returns the rules that test functions, cases, fault cases and interoperability cases name.
 fn named_rules() -> BTreeSet<String> {
     let of_cases = cases::all().into_iter().flat_map(|case| case.rules);
+    let of_faults = faults::cases::all().into_iter().flat_map(|case| case.rules);
     let of_interop = interop::ALL.iter().flat_map(|case| case.rules);
     let mut named: BTreeSet<String> = of_cases
+        .chain(of_faults)
         .chain(of_interop)
         .map(|&rule| rule.to_owned())
         .collect();
@@ -90,13 +91,18 @@ fn rules_are_read_from_the_beginning_of_a_name() {
 
 #[test]
 fn every_case_cites_rules_that_exist() {
-    let rules = all_rules();
-    for case in cases::all() {
-        for rule in case.rules {
+    let known = all_rules();
+    let of_cases = cases::all()
+        .into_iter()
+        .map(|case| (case.path(), case.rules));
+    let of_faults = faults::cases::all()
+        .into_iter()
+        .map(|case| (case.path(), case.rules));
+    for (path, rules) in of_cases.chain(of_faults) {
+        for rule in rules {
             assert!(
-                rules.iter().any(|known| known == rule),
-                "{} cites {rule}",
-                case.path()
+                known.iter().any(|known| known == rule),
+                "{path} cites {rule}"
             );
         }
     }

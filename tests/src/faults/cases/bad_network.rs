@@ -11,17 +11,21 @@ use crate::faults::network::Network;
 use crate::faults::{Content, Daemon, FaultContext, FaultRole, Observed, fault_cases, process};
 use crate::wire::{netstring, request, text};
 
-fault_cases! { "bad network":
-    a_slow_network_changes_no_byte [S1 S3 S8 S9 S18]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Root],
-    a_lossy_network_changes_no_byte [S1 S3 S8 S9 S18]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Root],
-    a_half_open_connection_is_closed_by_its_timeout [S18]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Root],
-    a_half_open_upstream_is_given_up_after_the_idle_timeout [S9 S15] for [Proxy] marks [Root],
+fault_cases! {
+    "a slow network":
+    a_slow_network_changes_no_byte
+        [S1 S18] for [PoemServer] [S3 S18] for [TransformServer] [S8 S18] for [LibraryServer] [S9 S18] for [Proxy]
+        marks [Root],
     poems_arrive_whole_over_a_slow_network [S11 S13 S15] for [Client] marks [Root],
+    "a lossy network":
+    a_lossy_network_changes_no_byte
+        [S1 S18] for [PoemServer] [S3 S18] for [TransformServer] [S8 S18] for [LibraryServer] [S9 S18] for [Proxy]
+        marks [Root],
     poems_arrive_whole_over_a_lossy_network [S11 S13 S15] for [Client] marks [Root],
-    a_half_open_server_is_given_up_after_the_idle_timeout [S11 S15] for [Client] marks [Root],
+    "peers that vanish without a word":
+    a_connection_whose_peer_vanished_is_closed_by_its_timeout [S18] for [PoemServer TransformServer LibraryServer Proxy] marks [Root],
+    an_upstream_that_vanished_is_given_up_after_the_idle_timeout [S9 S15] for [Proxy] marks [Root],
+    a_server_that_vanished_is_given_up_after_the_idle_timeout [S11 S15] for [Client] marks [Root],
 }
 
 const RATE: &str = "4mbit";
@@ -93,7 +97,9 @@ fn is_served(mut client: Connection, question: &[u8], answer: &[u8]) -> Check {
 }
 
 /// Lets a connection vanish when the server waits for its client or sends to it.
-fn a_half_open_connection_is_closed_by_its_timeout(context: &FaultContext) -> Check<Observed> {
+fn a_connection_whose_peer_vanished_is_closed_by_its_timeout(
+    context: &FaultContext,
+) -> Check<Observed> {
     /// More than the kernel takes for a client that does not read.
     const LONG: usize = 12 << 20;
     let network = Network::enter()?;
@@ -138,12 +144,14 @@ fn a_half_open_connection_is_closed_by_its_timeout(context: &FaultContext) -> Ch
     }
     drop(client);
     server.stop()?;
-    Ok(Observed::that("closed, and its descriptor free")
-        .and("others were served")
-        .closed(counts.as_ref()))
+    Ok(
+        Observed::that("it was closed and its descriptor was free again")
+            .and("others were served")
+            .closed(counts.as_ref()),
+    )
 }
 
-fn a_half_open_upstream_is_given_up_after_the_idle_timeout(
+fn an_upstream_that_vanished_is_given_up_after_the_idle_timeout(
     context: &FaultContext,
 ) -> Check<Observed> {
     let network = Network::enter()?;
@@ -166,7 +174,7 @@ fn a_half_open_upstream_is_given_up_after_the_idle_timeout(
     let counts = proxy.settled()?;
     proxy.stop()?;
     Ok(Observed::default()
-        .ends("waiting clients", &[end])
+        .ends("waiting client", &[end])
         .and("the next got the poem of a new fetch")
         .closed(counts.as_ref()))
 }
@@ -218,7 +226,7 @@ fn arrive_whole(context: &FaultContext) -> Check<Observed> {
     .and("a silent server timed out"))
 }
 
-fn a_half_open_server_is_given_up_after_the_idle_timeout(
+fn a_server_that_vanished_is_given_up_after_the_idle_timeout(
     context: &FaultContext,
 ) -> Check<Observed> {
     let network = Network::enter()?;

@@ -10,15 +10,17 @@ use crate::failure::{Check, equal, same_bytes};
 use crate::faults::guest::Guest;
 use crate::faults::{Content, Daemon, FaultContext, FaultRole, Observed, fault_cases, process};
 
-fault_cases! { "bursts of connections":
-    answers_five_hundred_that_wait_when_it_looks [S16]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
-    answers_ten_thousand_at_once [S16]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Linux Long Alone],
-    lets_those_beyond_its_limit_wait [S16] for [PoemServer TransformServer LibraryServer Proxy],
+fault_cases! {
+    "bursts of connections":
+    answers_five_hundred_that_connected_while_it_was_stopped [S16] for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
+    answers_ten_thousand_at_once [S16] for [PoemServer TransformServer LibraryServer Proxy] marks [Linux Long],
+    "connections beyond the limit":
+    makes_connections_beyond_its_limit_wait [S16] for [PoemServer TransformServer LibraryServer Proxy],
 }
 
-fn answers_five_hundred_that_wait_when_it_looks(context: &FaultContext) -> Check<Observed> {
+fn answers_five_hundred_that_connected_while_it_was_stopped(
+    context: &FaultContext,
+) -> Check<Observed> {
     const CLIENTS: usize = 500;
     let server = context.server(Content::Quick).start()?;
     server.signal(Signal::SIGSTOP)?;
@@ -62,7 +64,7 @@ fn all_answered(server: &Daemon, mut clients: Vec<Connection>) -> Check<Observed
     Ok(Observed::that(format!("{count} clients were answered")).closed(counts.as_ref()))
 }
 
-fn lets_those_beyond_its_limit_wait(context: &FaultContext) -> Check<Observed> {
+fn makes_connections_beyond_its_limit_wait(context: &FaultContext) -> Check<Observed> {
     const LIMIT: usize = 10;
     const BEYOND: usize = 5;
     let server = context
@@ -98,8 +100,10 @@ fn lets_those_beyond_its_limit_wait(context: &FaultContext) -> Check<Observed> {
     drop((inside, beyond));
     server.settled()?;
     server.stop()?;
-    Ok(
-        Observed::that(format!("of {LIMIT} allowed, all were served"))
-            .and(format!("{BEYOND} waited, and were served when others left")),
-    )
+    Ok(Observed::that(format!(
+        "{LIMIT} clients were served, the most allowed at once"
+    ))
+    .and(format!(
+        "{BEYOND} more waited, and were served when others left"
+    )))
 }

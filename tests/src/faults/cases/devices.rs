@@ -8,11 +8,10 @@ use crate::failure::{Check, ensure, equal};
 use crate::faults::{Content, Daemon, FaultContext, Observed, fault_cases, process};
 use crate::wire::{netstring, request, text};
 
-fault_cases! { "devices that vanish":
-    every_report_of_two_hundred_devices_is_answered [S16 S17 S18]
-        for [TransformServer] marks [Linux],
-    every_report_of_a_thousand_devices_is_answered [S16 S17 S18]
-        for [TransformServer] marks [Linux Long],
+fault_cases! {
+    "devices that vanish":
+    every_report_of_two_hundred_devices_is_answered [S16 S17 S18] for [TransformServer] marks [Linux],
+    every_report_of_a_thousand_devices_is_answered [S16 S17 S18] for [TransformServer] marks [Linux Long],
 }
 
 fn every_report_of_two_hundred_devices_is_answered(context: &FaultContext) -> Check<Observed> {

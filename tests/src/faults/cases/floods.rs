@@ -9,10 +9,13 @@ use crate::faults::{Content, FaultContext, FaultRole, Observed, fault_cases, pro
 use crate::peers::floods::SendsForever;
 use crate::wire::{netstring, request};
 
-fault_cases! { "floods":
+fault_cases! {
+    "floods of empty frames":
     refuses_a_flood_of_empty_frames [S4 S7] for [TransformServer LibraryServer],
+    "floods of requests":
     leaves_others_their_turn_in_a_flood_of_requests [S5 S24] for [TransformServer LibraryServer],
-    discards_a_flood_of_input [S1 S9] for [PoemServer Proxy] marks [Linux],
+    "floods of input that nothing asked for":
+    discards_a_flood_of_input [S1] for [PoemServer] [S1 S9] for [Proxy] marks [Linux],
 }
 
 fn refuses_a_flood_of_empty_frames(context: &FaultContext) -> Check<Observed> {

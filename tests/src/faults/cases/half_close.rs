@@ -7,9 +7,11 @@ use crate::fake_servers::Listener;
 use crate::faults::{Content, FaultContext, FaultRole, Observed, fault_cases};
 use crate::wire::text;
 
-fault_cases! { "half-closed connections":
-    answers_a_peer_that_has_finished_sending [S1 S6 S8 S9]
-        for [PoemServer TransformServer LibraryServer Proxy],
+fault_cases! {
+    "half-closed connections":
+    answers_a_peer_that_has_finished_sending
+        [S1] for [PoemServer] [S6] for [TransformServer] [S6 S8] for [LibraryServer] [S1 S9] for [Proxy],
+    "waiting clients that leave":
     cancels_the_fetch_when_the_last_waiting_client_has_finished_sending [S9] for [Proxy],
 }
 

@@ -8,7 +8,8 @@ use crate::fake_servers::{FakeServer, Listener, Serves};
 use crate::faults::{FaultContext, Observed, fault_cases};
 use crate::wire::text;
 
-fault_cases! { "fetch interrupted":
+fault_cases! {
+    "SIGTERM and SIGINT":
     sigint_prints_what_has_arrived [S11 S14] for [Client],
     sigterm_prints_what_has_arrived [S11 S14] for [Client],
 }

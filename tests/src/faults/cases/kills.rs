@@ -6,7 +6,8 @@ use crate::failure::Check;
 use crate::faults::spawn::free_port;
 use crate::faults::{Content, FaultContext, Observed, fault_cases};
 
-fault_cases! { "SIGKILL":
+fault_cases! {
+    "SIGKILL":
     restarts_on_the_same_port_at_once [S21] for [PoemServer TransformServer LibraryServer Proxy],
 }
 

@@ -4,11 +4,12 @@ use crate::connection::Connection;
 use crate::failure::{Check, ensure};
 use crate::faults::{Content, FaultContext, Observed, fault_cases, process};
 
-fault_cases! { "huge announced lengths":
-    spends_no_memory_on_announcements [S2] for [TransformServer LibraryServer] marks [Linux],
+fault_cases! {
+    "huge announced lengths":
+    allocates_nothing_for_an_announced_length [S2] for [TransformServer LibraryServer] marks [Linux],
 }
 
-fn spends_no_memory_on_announcements(context: &FaultContext) -> Check<Observed> {
+fn allocates_nothing_for_an_announced_length(context: &FaultContext) -> Check<Observed> {
     const PEERS: usize = 50;
     const ANNOUNCED: usize = 1 << 30;
     const SENT: usize = 1_000;

@@ -9,13 +9,20 @@ use crate::faults::beside::{expect_all, objects, status};
 use crate::faults::{FaultContext, Observed, fault_cases};
 use crate::wire::{netstring, text};
 
-fault_cases! { "library server fails":
+fault_cases! {
+    "requests that are refused":
     an_unknown_name_fails_alone [S8 S11] for [Client],
-    a_reply_that_is_no_netstring_fails_alone [S8 S11] for [Client],
-    a_reply_that_is_cut_short_fails_alone [S8 S11] for [Client],
-    a_reset_after_the_request_fails_alone [S8 S11] for [Client],
+    "servers that reset":
+    a_reset_by_a_library_fails_alone [S8 S11] for [Client],
+    "servers that fall silent":
     a_silent_library_is_given_up_after_the_idle_timeout [S8 S11 S15] for [Client],
+    "poems and replies over the limit":
     a_poem_over_the_limit_fails_alone [S8 S11 S15] for [Client],
+    "replies that are no netstrings":
+    a_reply_that_is_no_netstring_fails_alone [S8 S11] for [Client],
+    "replies that are cut short":
+    a_reply_that_is_cut_short_fails_alone [S8 S11] for [Client],
+    "text that is not UTF-8":
     a_reply_that_is_not_utf8_fails_alone [S8 S11 S12] for [Client],
 }
 
@@ -52,9 +59,11 @@ fn fails_alone(
     equal("the poem beside", &arrived, &("arrived", true))?;
     expect_all(&objects, 1, expected)?;
     equal("the exit status", &fetched.status.code(), &Some(1))?;
-    Ok(Observed::that(expected.replace('_', " "))
-        .and("the poem beside it arrived")
-        .and("status 1"))
+    Ok(
+        Observed::that(expected.replace("utf8", "UTF-8").replace('_', " "))
+            .and("the poem beside it arrived")
+            .and("status 1"),
+    )
 }
 
 fn an_unknown_name_fails_alone(context: &FaultContext) -> Check<Observed> {
@@ -69,7 +78,7 @@ fn a_reply_that_is_cut_short_fails_alone(context: &FaultContext) -> Check<Observ
     fails_alone(context, CutsReply(request_bytes()), "cut_short")
 }
 
-fn a_reset_after_the_request_fails_alone(context: &FaultContext) -> Check<Observed> {
+fn a_reset_by_a_library_fails_alone(context: &FaultContext) -> Check<Observed> {
     fails_alone(context, ResetsOnRequest(request_bytes()), "connection_lost")
 }
 

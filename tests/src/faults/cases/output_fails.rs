@@ -5,13 +5,18 @@ use crate::fake_servers::{FakeServer, Refuses, Serves};
 use crate::faults::{FaultContext, Observed, Output, fault_cases};
 use crate::wire::text;
 
-fault_cases! { "output of a fetch fails":
+fault_cases! {
+    "stdout closed":
     a_stdout_closed_before_the_start_is_reported [S22] for [Client],
+    "stdout full":
+    a_stdout_without_room_is_reported [S22] for [Client],
+    "stdout without a reader":
     a_stdout_whose_reader_has_gone_ends_it_quietly [S11 S22] for [Client],
     a_reader_that_leaves_in_the_middle_ends_it_quietly [S11 S22] for [Client],
-    a_stdout_without_room_is_reported [S22] for [Client],
-    a_full_stderr_does_not_stall_it [S22] for [Client],
-    a_closed_stderr_does_not_disturb_it [S22] for [Client],
+    "stderr closed":
+    a_closed_stderr_does_not_disturb_the_fetch [S22] for [Client],
+    "stderr full":
+    a_full_stderr_does_not_stall_the_fetch [S22] for [Client],
 }
 
 /// More bytes than a pipe holds.
@@ -73,10 +78,10 @@ fn unreported(context: &FaultContext, stderr: Output) -> Check<Observed> {
     Ok(Observed::that("the poem was printed").and("status 1 for those that failed"))
 }
 
-fn a_full_stderr_does_not_stall_it(context: &FaultContext) -> Check<Observed> {
+fn a_full_stderr_does_not_stall_the_fetch(context: &FaultContext) -> Check<Observed> {
     unreported(context, Output::FullPipe)
 }
 
-fn a_closed_stderr_does_not_disturb_it(context: &FaultContext) -> Check<Observed> {
+fn a_closed_stderr_does_not_disturb_the_fetch(context: &FaultContext) -> Check<Observed> {
     unreported(context, Output::Closed)
 }

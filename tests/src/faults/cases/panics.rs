@@ -5,11 +5,12 @@ use crate::failure::{Check, equal, same_bytes};
 use crate::faults::{Content, FaultContext, Observed, fault_cases};
 use crate::wire::{netstring, request};
 
-fault_cases! { "a handler that panics":
-    delivers_the_replies_before_it_and_closes_only_that_connection [S20] for [TransformServer],
+fault_cases! {
+    "a handler that panics":
+    delivers_the_replies_before_the_panic_and_closes_only_that_connection [S20] for [TransformServer],
 }
 
-fn delivers_the_replies_before_it_and_closes_only_that_connection(
+fn delivers_the_replies_before_the_panic_and_closes_only_that_connection(
     context: &FaultContext,
 ) -> Check<Observed> {
     const PEERS: usize = 20;
@@ -49,7 +50,7 @@ fn delivers_the_replies_before_it_and_closes_only_that_connection(
         Observed::that("the replies before the panic arrived, none after it")
             .and("another connection was served on")
             .and("one log line for each")
-            .ends("connections", &ends)
+            .ends("connection", &ends)
             .closed(counts.as_ref()),
     )
 }

@@ -9,14 +9,21 @@ use crate::faults::beside::{expect_all, fetch_beside, status};
 use crate::faults::{FaultContext, Observed, fault_cases};
 use crate::wire::text;
 
-fault_cases! { "poem server fails":
+fault_cases! {
+    "servers that refuse connections":
     a_refused_connection_fails_alone [S11] for [Client],
+    "servers that reset":
     a_reset_at_any_moment_loses_only_its_poem [S11] for [Client],
     a_poem_that_was_complete_before_a_reset_arrives [S11] for [Client],
-    an_empty_poem_is_a_poem [S10] for [Client],
+    "servers that fall silent":
     a_silent_server_is_given_up_after_the_idle_timeout [S11 S15] for [Client],
+    "empty poems":
+    an_empty_poem_is_a_poem [S10] for [Client],
+    "poems and replies over the limit":
     an_endless_poem_is_cut_off_at_the_limit [S11 S15] for [Client],
+    "text that is not UTF-8":
     a_poem_that_is_not_utf8_fails_alone [S11 S12] for [Client],
+    "names that do not resolve":
     a_name_that_does_not_resolve_fails_alone [S10 S11] for [Client],
 }
 

@@ -7,11 +7,12 @@ use crate::failure::{Check, equal};
 use crate::faults::clients::ends;
 use crate::faults::{Content, FaultContext, Observed, fault_cases};
 
-fault_cases! { "silent peers":
-    closes_them_after_the_idle_timeout [S18] for [TransformServer LibraryServer],
+fault_cases! {
+    "silent peers":
+    closes_silent_connections_after_the_idle_timeout [S18] for [TransformServer LibraryServer],
 }
 
-fn closes_them_after_the_idle_timeout(context: &FaultContext) -> Check<Observed> {
+fn closes_silent_connections_after_the_idle_timeout(context: &FaultContext) -> Check<Observed> {
     const PEERS: usize = 50;
     let launch = context.server(Content::Quick);
     let server = launch
@@ -27,6 +28,6 @@ fn closes_them_after_the_idle_timeout(context: &FaultContext) -> Check<Observed>
     server.serves()?;
     server.stop()?;
     Ok(Observed::that("other clients were served")
-        .ends("silent connections", &ends)
+        .ends("silent connection", &ends)
         .closed(counts.as_ref()))
 }

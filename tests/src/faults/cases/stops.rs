@@ -9,13 +9,13 @@ use crate::failure::{Check, equal};
 use crate::faults::in_flight::InFlight;
 use crate::faults::{FaultContext, Observed, fault_cases, process};
 
-fault_cases! { "signals to stop":
-    finishes_what_is_in_flight [S21]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
-    resets_what_outlasts_the_grace [S21]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
-    ends_at_once_at_a_second_signal [S21]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
+fault_cases! {
+    "SIGTERM and SIGINT":
+    finishes_what_is_in_flight [S21] for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
+    "clients that outlast the grace":
+    resets_what_outlasts_the_grace [S21] for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
+    "a second signal":
+    ends_at_once_at_a_second_signal [S21] for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
 }
 
 const CLIENTS: usize = 3;
@@ -55,7 +55,7 @@ fn resets_what_outlasts_the_grace(context: &FaultContext) -> Check<Observed> {
         &false,
     )?;
     Ok(Observed::that("exit status 1")
-        .ends("connections", &ends)
+        .ends("connection", &ends)
         .closed(counts.as_ref()))
 }
 
@@ -74,5 +74,5 @@ fn ends_at_once_at_a_second_signal(context: &FaultContext) -> Check<Observed> {
             &(CLIENTS as u64),
         )?;
     }
-    Ok(Observed::that("exit status 1").and("its last counts were written"))
+    Ok(Observed::that("exit status 1").and("the counts of the first signal were written"))
 }

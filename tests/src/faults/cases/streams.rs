@@ -13,15 +13,19 @@ use crate::faults::spawn::free_port;
 use crate::faults::{Content, FaultContext, Observed, Output, fault_cases};
 use crate::subject::process::Folder;
 
-fault_cases! { "broken standard streams":
+fault_cases! {
+    "stdout closed":
     serves_and_stops_with_stdout_closed [S22] for [PoemServer TransformServer LibraryServer Proxy],
+    "stdout full":
     serves_and_stops_with_stdout_full [S22] for [PoemServer TransformServer LibraryServer Proxy],
+    "stderr closed":
     serves_and_stops_with_stderr_closed [S22] for [PoemServer TransformServer LibraryServer Proxy],
+    "stderr full":
     serves_and_stops_with_a_full_log_pipe [S22] for [PoemServer TransformServer LibraryServer Proxy],
-    serves_and_stops_when_the_reader_of_its_log_has_gone [S22]
-        for [PoemServer TransformServer LibraryServer Proxy],
-    serves_and_stops_with_counts_that_are_not_read [S22 S23]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
+    "stderr without a reader":
+    serves_and_stops_when_the_reader_of_its_log_has_gone [S22] for [PoemServer TransformServer LibraryServer Proxy],
+    "counts that are not read":
+    serves_and_stops_though_no_process_reads_its_counts [S22 S23] for [PoemServer TransformServer LibraryServer Proxy] marks [Linux],
 }
 
 fn serves_and_stops_with_stdout_closed(context: &FaultContext) -> Check<Observed> {
@@ -66,7 +70,7 @@ fn serves_and_stops(context: &FaultContext, stdout: Output, stderr: Output) -> C
     Ok(Observed::that("served on").and("stopped with exit status 0"))
 }
 
-fn serves_and_stops_with_counts_that_are_not_read(context: &FaultContext) -> Check<Observed> {
+fn serves_and_stops_though_no_process_reads_its_counts(context: &FaultContext) -> Check<Observed> {
     const SIGNALS: usize = 200;
     let folder = Folder::new()?;
     let fifo = folder.file("counts");

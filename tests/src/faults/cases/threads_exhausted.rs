@@ -9,12 +9,12 @@ use crate::faults::guest::Guest;
 use crate::faults::{Content, FaultContext, FaultRole, Observed, fault_cases};
 use crate::wire::text;
 
-fault_cases! { "threads exhausted":
-    serves_every_client_with_the_threads_that_it_has [S16 T1]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Root],
-    without_a_thread_it_serves_or_says_what_is_missing [S21]
-        for [PoemServer TransformServer LibraryServer Proxy] marks [Root],
+fault_cases! {
+    "no further thread":
+    serves_every_client_with_the_threads_that_it_has [S16 T1] for [PoemServer TransformServer LibraryServer Proxy] marks [Root],
     fetches_every_poem_with_few_threads [S10 T1] for [Client] marks [Root],
+    "no thread at all":
+    without_threads_it_serves_or_says_that_threads_are_missing [S21] for [PoemServer TransformServer LibraryServer Proxy] marks [Root],
     does_not_start_without_a_thread_and_says_so [S11] for [Client] marks [Root],
 }
 
@@ -76,7 +76,9 @@ fn names_threads(error: &str) -> bool {
         .any(|word| error.contains(word))
 }
 
-fn without_a_thread_it_serves_or_says_what_is_missing(context: &FaultContext) -> Check<Observed> {
+fn without_threads_it_serves_or_says_that_threads_are_missing(
+    context: &FaultContext,
+) -> Check<Observed> {
     let bound = ThreadBound::new()?;
     bound.allow("1")?;
     match context.server(Content::Quick).under(bound.join()).start() {

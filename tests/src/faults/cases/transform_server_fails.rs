@@ -12,16 +12,24 @@ use crate::faults::beside::{objects, status};
 use crate::faults::{FaultContext, Observed, fault_cases};
 use crate::wire::{netstring, request, text};
 
-fault_cases! { "transform server fails":
+fault_cases! {
+    "requests that are refused":
     a_refused_transform_keeps_the_original [S13] for [Client],
+    with_strict_transform_a_failed_transform_fails_the_poem [S13] for [Client],
+    "servers that refuse connections":
     a_dead_transform_server_keeps_the_original [S13] for [Client],
-    a_reset_keeps_the_original [S13] for [Client],
+    "servers that reset":
+    a_reset_by_a_transform_server_keeps_the_original [S13] for [Client],
+    "servers that fall silent":
     a_silent_transform_server_keeps_the_original [S13 S15] for [Client],
+    "poems and replies over the limit":
     a_huge_reply_keeps_the_original [S13 S15] for [Client],
+    "replies that are no netstrings":
     a_reply_that_is_no_netstring_keeps_the_original [S13] for [Client],
+    "replies that are cut short":
     a_reply_that_is_cut_short_keeps_the_original [S13] for [Client],
+    "text that is not UTF-8":
     a_reply_that_is_not_utf8_keeps_the_original [S12 S13] for [Client],
-    strictly_a_failed_transform_is_a_failed_poem [S13] for [Client],
 }
 
 /// The poem, which has many bytes and lines.
@@ -77,7 +85,7 @@ fn a_dead_transform_server_keeps_the_original(context: &FaultContext) -> Check<O
     keeps_the_originals(context, dead.address(), "connection failed")
 }
 
-fn a_reset_keeps_the_original(context: &FaultContext) -> Check<Observed> {
+fn a_reset_by_a_transform_server_keeps_the_original(context: &FaultContext) -> Check<Observed> {
     with(context, ResetsOnRequest(request_bytes()), "connection lost")
 }
 
@@ -111,7 +119,9 @@ fn a_reply_that_is_not_utf8_keeps_the_original(context: &FaultContext) -> Check<
     with(context, latin, "not UTF-8")
 }
 
-fn strictly_a_failed_transform_is_a_failed_poem(context: &FaultContext) -> Check<Observed> {
+fn with_strict_transform_a_failed_transform_fails_the_poem(
+    context: &FaultContext,
+) -> Check<Observed> {
     let server = FakeServer::start(Serves(poem().into_bytes()))?;
     let refuses = FakeServer::start(ClosesWithoutReply(request_bytes()))?;
     let fetch = context.fetch().json().from(server.address());

@@ -9,9 +9,12 @@ use crate::fake_servers::{FakeServer, Serves, TricklesForever};
 use crate::faults::{Content, FaultContext, Observed, fault_cases};
 use crate::wire::text;
 
-fault_cases! { "trickling peers":
+fault_cases! {
+    "requests that trickle":
     closes_a_trickled_request_at_its_deadline [S18] for [TransformServer LibraryServer],
+    "slow readers":
     sends_a_slow_reader_the_whole_poem [S18] for [PoemServer LibraryServer Proxy],
+    "servers that trickle":
     gives_up_a_trickled_poem_at_the_total_deadline [S15] for [Client],
 }
 

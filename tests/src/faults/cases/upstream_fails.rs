@@ -11,13 +11,19 @@ use crate::fake_servers::{Behaviour, FakeServer, Refuses};
 use crate::faults::{Content, Daemon, FaultContext, Observed, fault_cases};
 use crate::wire::text;
 
-fault_cases! { "upstream fails":
+fault_cases! {
+    "servers that refuse connections":
     a_refused_connection_resets_those_that_wait [S9] for [Proxy],
+    "servers that reset":
     a_reset_before_the_first_byte_resets_those_that_wait [S9] for [Proxy],
     a_reset_in_the_middle_resets_those_that_wait [S9] for [Proxy],
-    an_empty_poem_is_not_cached [S9] for [Proxy],
+    "servers that fall silent":
     a_silent_upstream_is_given_up_after_the_idle_timeout [S9 S15] for [Proxy],
+    "empty poems":
+    an_empty_poem_is_not_cached [S9] for [Proxy],
+    "poems and replies over the limit":
     an_endless_poem_is_not_cached [S9 S15] for [Proxy],
+    "text that is not UTF-8":
     a_poem_that_is_not_utf8_is_not_cached [S9 S12] for [Proxy],
 }
 
@@ -130,7 +136,7 @@ fn all_reset(ends: &[End]) -> Check<Observed> {
     ensure(!ends.contains(&End::Fin), || {
         "a waiting client was closed by FIN: it takes that for an empty poem".to_owned()
     })?;
-    Ok(Observed::default().ends("waiting clients", ends))
+    Ok(Observed::default().ends("waiting client", ends))
 }
 
 /// Expects that the next client gets the whole poem.
