@@ -79,11 +79,35 @@ fn evidence(case: &FaultCase, why: &str) -> String {
             "clients got the bytes of the bad poem",
         ),
         (
-            &["closed by FIN", "got FIN", "saw FIN"],
+            &["the replies before the panic"],
+            "the replies before the panic were lost",
+        ),
+        (&["what was in flight"], "what was in flight was lost"),
+        (
+            &["the exit status: expected", "ended by itself"],
+            "the signal ended it at once",
+        ),
+        (
+            &["connecting: connection timed out"],
+            "a client could not connect",
+        ),
+        (&["saw FIN"], "a client that stopped reading was not reset"),
+        (
+            &["closed by FIN", "got FIN"],
             "a client saw FIN instead of an answer",
         ),
-        (&["got RST", "Connection reset"], "a client was reset"),
-        (&["nothing for"], "a client waited for ever"),
+        (
+            &["got RST", "Connection reset", "is not connected"],
+            "a client was reset",
+        ),
+        (
+            &[
+                "nothing for",
+                "temporarily unavailable",
+                "did not end within",
+            ],
+            "a client waited for ever",
+        ),
         (&["got 0 bytes"], "a client got no answer"),
         (&["stays open"], "the connection stays open for ever"),
     ];
