@@ -1,8 +1,9 @@
 //! A raw socket with a timeout on every operation. What a case expects of it is in `expects`.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -124,6 +125,26 @@ impl Connection {
     /// The system returned an error.
     pub fn reset(self) -> Check {
         self.prepare_reset()
+    }
+
+    /// Finishes sending and resets the connection: FIN, and RST once the peer's kernel has taken FIN. Otherwise RST could
+    /// overtake it on its way from core to core.
+    ///
+    /// # Errors
+    /// The connection has ended, or FIN is not acknowledged within [`WAIT_MAX`].
+    pub fn finish_and_reset(self) -> Check {
+        let (local, peer) = (self.local()?, self.peer()?);
+        self.half_close()?;
+        let deadline = Instant::now() + WAIT_MAX;
+        while fin_is_under_way(local, peer) {
+            if Instant::now() > deadline {
+                return Err(Failure::broken(
+                    "the peer's kernel does not acknowledge FIN",
+                ));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.reset()
     }
 
     /// Wakes a thread that waits on another handle of this connection. Dropping the last handle resets the connection: RST.
@@ -271,4 +292,21 @@ fn describe(error: &io::Error) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+/// Returns whether the kernel's table of IPv4 connections has this one in the state FIN-WAIT-1: FIN is not acknowledged. No
+/// other system than Linux has the table.
+fn fin_is_under_way(local: SocketAddr, peer: SocketAddr) -> bool {
+    const FIN_WAIT_1: &str = "04";
+    let (SocketAddr::V4(local), SocketAddr::V4(peer)) = (local, peer) else {
+        return false;
+    };
+    let entry = |address: SocketAddrV4| {
+        let ip = u32::from_ne_bytes(address.ip().octets());
+        format!("{ip:08X}:{:04X}", address.port())
+    };
+    let ends = format!(" {} {} {FIN_WAIT_1} ", entry(local), entry(peer));
+    // The table of this thread's network namespace.
+    let table = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap_or_default();
+    table.lines().any(|line| line.contains(&ends))
 }

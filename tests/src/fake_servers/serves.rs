@@ -63,9 +63,9 @@ impl Behaviour for RepliesThenResets {
     fn serve(&self, mut connection: Connection) -> Check {
         connection.receive(self.request_bytes)?;
         connection.send(&self.reply)?;
-        if self.with_fin {
-            connection.half_close()?;
+        match self.with_fin {
+            true => connection.finish_and_reset(),
+            false => connection.reset(),
         }
-        connection.reset()
     }
 }

@@ -94,9 +94,13 @@ impl Daemon {
 
     /// Returns why it did not start. It lacks a feature if it does not know its options.
     fn not_started(&self, seen: &str) -> Failure {
-        let log = self.log();
+        let ended = self.ended().ok().flatten();
+        // What a server that has ended wrote may not have been read yet.
+        let whole = self.log.as_ref().filter(|_| ended.is_some());
+        let whole = whole.and_then(|log| log.all(self.patience).ok());
+        let log = whole.unwrap_or_else(|| self.log());
         let first = log.lines().next().unwrap_or_default();
-        match self.ended().ok().flatten().and_then(|status| status.code()) {
+        match ended.and_then(|status| status.code()) {
             Some(UNUSABLE) => Failure::Needs(format!("such a server: {first}")),
             _ => Failure::Broken(format!("the server did not start: {seen}, {first}")),
         }

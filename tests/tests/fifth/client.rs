@@ -120,8 +120,12 @@ fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
         Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {
             let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
             let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-            if poll(&mut polled, timeout)? == 0 {
-                return Err(ErrorKind::TimedOut.into());
+            loop {
+                match poll(&mut polled, timeout) {
+                    Ok(0) => return Err(ErrorKind::TimedOut.into()),
+                    Err(Errno::EINTR) => {}
+                    polled => break polled.map(drop)?,
+                }
             }
         }
         connected => connected?,
@@ -132,6 +136,12 @@ fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
     }
     socket.set_nonblocking(false)?;
     Ok(socket.into())
+}
+
+/// Whether a read ended without anything from the peer: at its timeout, or because the process was stopped and continued.
+fn is_no_data_yet(error: ErrorKind) -> bool {
+    use ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error, Interrupted | TimedOut | WouldBlock)
 }
 
 /// One request: a poem and its transform.
@@ -482,8 +492,7 @@ impl Task<'_> {
                         return Ok(true);
                     }
                 }
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) if is_no_data_yet(error.kind()) => {}
                 // FIN, and then a reset (S11).
                 Err(error)
                     if error.kind() == ErrorKind::BrokenPipe

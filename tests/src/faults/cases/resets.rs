@@ -1,6 +1,5 @@
 //! Peers that reset their connection (S19, S11).
 
-use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -110,10 +109,8 @@ fn reports_a_poem_as_lost_only_if_the_reset_came_before_its_end(
 /// Sends a poem, perhaps FIN, and then RST. The kernel delivers them one after another.
 fn reset_after(mut connection: Connection, complete: bool) -> Check {
     connection.send(b"A poem that is reset.\n")?;
-    if complete {
-        connection.half_close()?;
-        // Without it, the kernel could send RST instead of FIN.
-        thread::yield_now();
+    match complete {
+        true => connection.finish_and_reset(),
+        false => connection.reset(),
     }
-    connection.reset()
 }
