@@ -51,9 +51,7 @@ impl Reactor {
         }
         free
     }
-}
 
-impl Reactor {
     /// Keeps a descriptor for a connection that this end will initiate, so that accepted ones cannot hold all of them.
     pub(crate) fn keep_spare_descriptor(&self) {
         let core = self.core();
@@ -67,7 +65,7 @@ impl Core {
     pub(super) fn descriptor_freed(self: &Rc<Self>) {
         self.driver.connection_ended();
         self.descriptors.renew_spare(self);
-        if !self.descriptors.waiting.borrow().is_empty() && !self.is_closed() {
+        if self.descriptors.has_waiting() && !self.is_closed() {
             self.descriptors.look_later(self, Duration::ZERO);
         }
     }
@@ -106,7 +104,7 @@ impl Descriptors {
     fn look(core: &Weak<Core>) {
         let Some(core) = core.upgrade() else { return };
         let descriptors = &core.descriptors;
-        descriptors.drop_cancelled();
+        drop(descriptors.remove(|one| one.trigger.is_cancelled()));
         while descriptors.has_waiting() && core.driver.has_descriptor() {
             let first = descriptors.waiting.borrow_mut().pop_front();
             if let Some(first) = first {
@@ -125,36 +123,28 @@ impl Descriptors {
         !self.waiting.borrow().is_empty()
     }
 
-    fn drop_cancelled(&self) {
-        let cancelled: VecDeque<Waiting> = {
-            let mut waiting = self.waiting.borrow_mut();
-            let is_cancelled = |one: &Waiting| one.trigger.is_cancelled();
-            let (cancelled, kept) = waiting.drain(..).partition(is_cancelled);
-            *waiting = kept;
-            cancelled
-        };
-        drop(cancelled);
-    }
-
     /// Removes those that give up now.
     fn without_patience(&self, core: &Core) -> VecDeque<Waiting> {
         let (now, may_end) = (core.clock.now(), core.driver.has_connections());
-        let mut waiting = self.waiting.borrow_mut();
-        for one in waiting.iter_mut() {
+        for one in self.waiting.borrow_mut().iter_mut() {
             let until = one.gives_up_at.unwrap_or(now.saturating_add(one.patience));
             one.gives_up_at = (!may_end).then_some(until);
         }
-        let gives_up = |one: &Waiting| one.gives_up_at.is_some_and(|at| at <= now);
-        let (ended, kept) = waiting.drain(..).partition(gives_up);
+        self.remove(|one| one.gives_up_at.is_some_and(|at| at <= now))
+    }
+
+    /// Returns what it removes, because dropping a trigger calls back, which may come here again.
+    fn remove(&self, which: impl Fn(&Waiting) -> bool) -> VecDeque<Waiting> {
+        let mut waiting = self.waiting.borrow_mut();
+        let (removed, kept) = waiting.drain(..).partition(which);
         *waiting = kept;
-        ended
+        removed
     }
 
     pub(super) fn clear(&self) {
         self.keeps_spare.set(false);
         drop(self.spare.take());
-        let waiting = self.waiting.take();
-        drop(waiting);
+        drop(self.waiting.take());
     }
 }
 
