@@ -34,7 +34,7 @@
 //! | `dialling.rs`, `netstring_client.rs` | connecting; asking a server of netstrings | S8, S10–S15 |
 //! | `poem_server.rs` | [`serve_poem`] | S1, S18 |
 //! | `transform_server.rs`, `library_server.rs` | [`serve_transforms`], [`serve_library`] | S3, S4, S8 |
-//! | `netstring_server.rs` | reading requests and delivering replies, for both | S2, S5–S7, S18, S24 |
+//! | `netstring_server.rs`, `netstring_server/` | reading requests and delivering replies, for both | S2, S5–S7, S18, S24 |
 //! | `proxy.rs`, `proxy/` | [`serve_proxy`]: clients that share one fetch, and the cache | S9 |
 //! | `deferred.rs`, `deferred/` | [`Deferred`], [`Trigger`], [`coroutine`], [`DeferredList`], locks and queues | D1–D13 |
 //! | `protocol.rs` | [`Protocol`], [`Factory`], [`Producer`]: the traits that programs implement | R9 |

@@ -1,19 +1,16 @@
 //! The library server (S8): serves poems by name, each in a netstring, from the library's own bytes. `netstring_server.rs`
 //! reads the requests and delivers the replies.
 
-use std::io::{self, IoSlice};
-use std::mem;
+use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 
-use poetry::limits::REQUESTS_PER_TURN_MAX;
-use poetry::netstring::Whole;
 use poetry::{FramedPoem, LibraryService, Refusal, Role};
 
 use crate::connection_limit::LimitedAcceptor;
-use crate::netstring_server::{Replies, Service, netstring_factory};
+use crate::netstring_server::{Service, netstring_factory};
 use crate::protocol::Factory;
-use crate::reactor::{Port, Reactor, Transport};
+use crate::reactor::{Port, Reactor};
 use crate::server_state::ServerState;
 
 /// Serves the poems of a library on `listener` in this reactor, with the default limits.
@@ -57,6 +54,7 @@ impl Service for LibraryService {
         self.keep_alive
     }
 
+    /// Finds the poem called `name`. Its bytes are shared: they stay whole if the library's poems are replaced meanwhile.
     fn answer(
         &self,
         name: &[u8],
@@ -68,50 +66,4 @@ impl Service for LibraryService {
         Ok(())
     }
 }
-
-impl Replies for Vec<FramedPoem> {
-    /// Writes from the library's bytes: no reply is copied, whatever its connection is owed.
-    fn offer(&self, transport: &Transport, taken: usize) -> usize {
-        let mut pieces = [IoSlice::new(&[]); REQUESTS_PER_TURN_MAX as usize];
-        let mut taken = taken;
-        for (piece, poem) in pieces.iter_mut().zip(self) {
-            let (_, unsent) = poem.as_bytes().split_at(taken.min(wire_bytes(poem)));
-            taken -= wire_bytes(poem) - unsent.len();
-            *piece = IoSlice::new(unsent);
-        }
-        transport.offer_all(&pieces[..self.len()])
-    }
-    // ANCHOR_END: find_poem
-
-    fn bytes(&self) -> usize {
-        self.iter().map(wire_bytes).sum()
-    }
-
-    fn whole(&self, counted: usize, taken: usize) -> Whole {
-        let mut whole = Whole::default();
-        let mut end = 0;
-        for poem in self {
-            end += wire_bytes(poem);
-            if end > taken {
-                break;
-            }
-            if end > counted {
-                whole.frames += 1;
-                whole.bytes += wire_bytes(poem);
-            }
-        }
-        whole
-    }
-
-    fn keep(&mut self) -> Self {
-        mem::take(self)
-    }
-
-    fn clear(&mut self) {
-        self.clear();
-    }
-}
-
-fn wire_bytes(poem: &FramedPoem) -> usize {
-    poem.as_bytes().len()
-}
+// ANCHOR_END: find_poem

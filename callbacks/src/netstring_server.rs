@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use poetry::limits::REQUESTS_PER_TURN_MAX;
-use poetry::netstring::{Frames, Whole};
+use poetry::netstring::Frames;
 use poetry::{CloseReason, Kind, Refusal, panics};
 
 use crate::connection_guard::{ConnectionGuard, reason_of};
@@ -16,9 +16,11 @@ use crate::reactor::Transport;
 use crate::server_state::ServerState;
 
 mod partial;
+mod replies;
 mod unsent;
 
 use partial::Partial;
+use replies::Replies;
 use unsent::Unsent;
 
 /// What a server answers.
@@ -36,25 +38,6 @@ pub(crate) trait Service: 'static {
         frame_bytes_max: usize,
         replies: &mut Self::Replies,
     ) -> Result<(), Refusal>;
-}
-
-/// Replies of one connection, in order: netstrings, and at least one when they are sent.
-pub(crate) trait Replies: Default + 'static {
-    /// Returns how many bytes they have.
-    fn bytes(&self) -> usize;
-
-    /// Offers what follows the first `taken` bytes to the kernel, in one write; returns how many bytes it took.
-    fn offer(&self, transport: &Transport, taken: usize) -> usize;
-
-    /// Finds the replies that end within the first `taken` bytes. The first `counted` bytes are whole replies, and do not
-    /// count.
-    fn whole(&self, counted: usize, taken: usize) -> Whole;
-
-    /// Returns the replies of this turn, to be kept until the kernel has taken them.
-    fn keep(&mut self) -> Self;
-
-    /// Forgets the replies.
-    fn clear(&mut self);
 }
 
 /// Returns the factory of a server's protocols.

@@ -5,13 +5,12 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 
-use poetry::netstring::{Whole, frames_within};
 use poetry::{Refusal, Role, TransformService};
 
 use crate::connection_limit::LimitedAcceptor;
-use crate::netstring_server::{Replies, Service, netstring_factory};
+use crate::netstring_server::{Service, netstring_factory};
 use crate::protocol::Factory;
-use crate::reactor::{Port, Reactor, Transport};
+use crate::reactor::{Port, Reactor};
 use crate::server_state::ServerState;
 
 /// Answers transform requests on `listener` in this reactor, with the default limits.
@@ -62,29 +61,5 @@ impl Service for TransformService {
         replies: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         self.answer(frame, frame_bytes_max, replies)
-    }
-}
-
-impl Replies for Vec<u8> {
-    fn bytes(&self) -> usize {
-        self.len()
-    }
-
-    #[inline]
-    fn offer(&self, transport: &Transport, taken: usize) -> usize {
-        transport.offer(&self[taken..])
-    }
-
-    fn whole(&self, counted: usize, taken: usize) -> Whole {
-        frames_within(&self[counted..], taken - counted)
-    }
-
-    /// A copy: the buffer itself stays with the server, for the next turn.
-    fn keep(&mut self) -> Self {
-        self.clone()
-    }
-
-    fn clear(&mut self) {
-        self.clear();
     }
 }
