@@ -339,26 +339,21 @@ fn s16_at_the_limit_the_next_connection_waits_until_one_ends() {
 fn s10_and_s13_poems_are_fetched_and_transformed_and_kept_if_the_transform_fails() {
     let poems = serve(poem("Ahoy.", Pace::Fast), &options(1));
     let transforms = serve(transforms(false), &options(1));
-    let request = |transform: &str| FetchRequest {
-        peer: poems.address().into(),
-        name: None,
-        via: Some(Via {
+    let plain = FetchRequest::new(poems.address());
+    let transformed = |transform: &str| {
+        FetchRequest::new(poems.address()).via(Via {
             transform: transform.to_owned(),
             peer: transforms.address().into(),
-        }),
+        })
     };
-    let plain = FetchRequest {
-        peer: poems.address().into(),
-        name: None,
-        via: None,
-    };
-    let refused = FetchRequest {
-        peer: SocketAddr::from(([127, 0, 0, 1], 1)).into(),
-        name: None,
-        via: None,
-    };
+    let refused = FetchRequest::new(SocketAddr::from(([127, 0, 0, 1], 1)));
     let client = Actors.client(&options(2)).unwrap();
-    let requests = [request("shout"), plain, request("gibberish"), refused];
+    let requests = [
+        transformed("shout"),
+        plain,
+        transformed("gibberish"),
+        refused,
+    ];
     let outcomes = client.fetch(&requests, Arc::new(Unobserved), &Cancel::new());
     let poems: Vec<_> = outcomes
         .iter()
@@ -373,11 +368,7 @@ fn s14_a_cancelled_fetch_ends_at_once_and_closes_its_socket() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let client = Actors.client(&options(1)).unwrap();
     let cancel = Cancel::new();
-    let request = FetchRequest {
-        peer: silent.local_addr().unwrap().into(),
-        name: None,
-        via: None,
-    };
+    let request = FetchRequest::new(silent.local_addr().unwrap());
     std::thread::scope(|scope| {
         let fetch = scope.spawn(|| client.fetch(&[request], Arc::new(Unobserved), &cancel));
         let (mut peer, _) = silent.accept().unwrap();

@@ -383,11 +383,7 @@ fn s20_every_fetch_has_its_outcome_although_the_observer_panics() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let request = FetchRequest {
-        peer: refusing.into(),
-        name: None,
-        via: None,
-    };
+    let request = FetchRequest::new(refusing);
     let client = Callbacks
         .client(&Options::new(poetry::Clock::stopped()))
         .unwrap();

@@ -59,14 +59,6 @@ fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
     bytes
 }
 
-fn request(address: SocketAddr) -> FetchRequest {
-    FetchRequest {
-        peer: address.into(),
-        name: None,
-        via: None,
-    }
-}
-
 #[test]
 fn s1_a_fast_and_a_slow_poem_arrive_whole() {
     let slow = Pace::Slow {
@@ -147,8 +139,8 @@ fn s10_outcomes_are_in_the_order_of_the_requests_and_a_failure_affects_no_other(
             .unwrap()
             .local_addr()
             .unwrap();
-        let mut requests = vec![request(poems.address()); 20];
-        requests[7] = request(refusing);
+        let mut requests = vec![FetchRequest::new(poems.address()); 20];
+        requests[7] = FetchRequest::new(refusing);
         for (index, transform) in [(3, "cummingsify"), (4, "gibberish")] {
             let transform = transform.to_owned();
             requests[index].via = Some(Via {
@@ -192,7 +184,10 @@ fn s14_a_cancelled_fetch_ends_at_once() {
     let cancel = Cancel::new();
     let client = Callbacks.client(&options(1)).unwrap();
     std::thread::scope(|scope| {
-        let requests = [request(server.address()), request(server.address())];
+        let requests = [
+            FetchRequest::new(server.address()),
+            FetchRequest::new(server.address()),
+        ];
         let fetch = scope.spawn({
             let cancel = cancel.clone();
             move || client.fetch(&requests, Arc::new(Unobserved), &cancel)
@@ -210,7 +205,7 @@ fn s14_cancelling_a_queued_fetch_affects_no_other() {
     one_at_a_time.limits.fetches_max = 1;
     let client = Callbacks.client(&one_at_a_time).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let requests = [(); 3].map(|()| request(listener.local_addr().unwrap()));
+    let requests = [(); 3].map(|()| FetchRequest::new(listener.local_addr().unwrap()));
     let cancel = Cancel::new();
     let server = std::thread::spawn({
         let cancel = cancel.clone();
@@ -237,7 +232,7 @@ fn s14_a_fetch_cancelled_before_it_begins_never_connects() {
     let client = Callbacks.client(&options(2)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let requests = [(); 5].map(|()| request(listener.local_addr().unwrap()));
+    let requests = [(); 5].map(|()| FetchRequest::new(listener.local_addr().unwrap()));
     let cancel = Cancel::new();
     cancel.all();
     let outcomes = client.fetch(&requests, Arc::new(Unobserved), &cancel);
