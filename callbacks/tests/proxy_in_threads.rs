@@ -62,8 +62,12 @@ fn accept(upstream: &TcpListener) -> TcpStream {
     fetch
 }
 
-fn serve(mut fetch: TcpStream) {
+/// Serves the poem of `fetch`, which `clients` wait for.
+fn serve(mut fetch: TcpStream, clients: Vec<TcpStream>) {
     fetch.write_all(b"a poem").unwrap();
+    drop(fetch);
+    let poems: Vec<_> = clients.into_iter().map(received).collect();
+    assert!(poems.iter().all(|poem| poem == b"a poem"));
 }
 
 fn received(mut client: TcpStream) -> Vec<u8> {
@@ -81,9 +85,7 @@ fn is_reset(mut client: TcpStream) -> bool {
 fn s9_the_clients_of_all_reactors_share_one_fetch_and_one_cache() {
     let (server, upstream) = start(None);
     let clients = waiting(&*server);
-    serve(accept(&upstream));
-    let later: Vec<_> = clients.into_iter().map(received).collect();
-    assert!(later.iter().all(|poem| poem == b"a poem"));
+    serve(accept(&upstream), clients);
     for _ in 0..CLIENTS {
         assert_eq!(received(connect(&*server)), b"a poem");
     }
@@ -113,12 +115,7 @@ fn s9_the_last_client_of_all_reactors_cancels_the_fetch() {
         });
     }
     let clients = waiting(&*server);
-    serve(accept(&upstream));
-    assert!(
-        clients
-            .into_iter()
-            .all(|client| received(client) == b"a poem")
-    );
+    serve(accept(&upstream), clients);
     assert_eq!(server.counters().fetches.begun, 21);
 }
 
@@ -140,12 +137,7 @@ fn s9_a_time_to_live_ends_in_all_reactors_at_once() {
     let (server, upstream) = start(Some(Duration::ZERO));
     for _ in 0..5 {
         let clients = waiting(&*server);
-        serve(accept(&upstream));
-        assert!(
-            clients
-                .into_iter()
-                .all(|client| received(client) == b"a poem")
-        );
+        serve(accept(&upstream), clients);
     }
     assert_eq!(server.counters().fetches.begun, 5);
 }
@@ -161,9 +153,7 @@ fn s21_clients_that_wait_in_any_reactor_are_served_within_the_grace() {
     while TcpStream::connect(address).is_ok() {
         assert!(begun.elapsed() < WAIT_MAX, "still accepts");
     }
-    serve(fetch);
-    let poems: Vec<_> = clients.into_iter().map(received).collect();
-    assert!(poems.iter().all(|poem| poem == b"a poem"));
+    serve(fetch, clients);
     let summary = stopping.join().unwrap();
     assert_eq!(summary.cut, 0);
     assert_eq!(summary.counters.answered, CLIENTS);
