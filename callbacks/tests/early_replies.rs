@@ -1,7 +1,8 @@
 //! Clients that ask a server of netstrings over real sockets, whose reply and end come before the client looks (S11), and
 //! servers that take the request slowly (S18).
 
-use std::cell::Cell;
+mod common;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -13,18 +14,28 @@ use callbacks::{
     Task, Unobserved, Via, event::Clock, get_poetry_named, transform, transform_with,
 };
 
+use common::{SECOND, run_for};
+
 type Ask = fn(&Reactor, SocketAddr) -> Deferred<Poem>;
 
 const ASKS: [Ask; 2] = [
-    |reactor, address| {
-        let via = Via {
-            transform: "shout".to_owned(),
-            peer: address.into(),
-        };
-        transform(reactor, &via, &"ahoy".into())
-    },
+    |reactor, address| transform(reactor, &shout_at(address), &"ahoy".into()),
     |reactor, address| get_poetry_named(reactor, address, &"star".parse().unwrap()),
 ];
+
+fn shout_at(peer: impl Into<Peer>) -> Via {
+    Via {
+        transform: "shout".to_owned(),
+        peer: peer.into(),
+    }
+}
+
+/// A task of a transform with these limits.
+fn task(reactor: &Reactor, limits: Limits) -> Rc<Task> {
+    let (role, clock) = (Role::TransformClient, Clock::stopped());
+    let reporter = Reporter::new("callbacks", role, clock, Arc::new(Unobserved));
+    Task::new(reactor, limits, &reporter)
+}
 
 fn reset(server: TcpStream) {
     let reset = Some(Duration::ZERO);
@@ -38,14 +49,7 @@ fn ask(ask: Ask, act: impl FnOnce(TcpStream)) -> Result<Poem, Failure> {
     let poem = ask(&reactor, listener.local_addr().unwrap());
     let (server, _) = listener.accept().unwrap();
     act(server);
-    let kept = Rc::new(Cell::new(None));
-    let (keeps, context) = (Rc::clone(&kept), reactor.clone());
-    drop(poem.add_both(move |result| {
-        keeps.set(Some(result));
-        Ok(context.stop()?)
-    }));
-    reactor.run().unwrap();
-    kept.take().unwrap()
+    run_for(&reactor, poem)
 }
 
 #[cfg(target_os = "linux")]
@@ -102,22 +106,12 @@ fn s11_a_reset_without_fin_before_the_reactor_looks_is_lost() {
 fn s11_a_reply_that_comes_before_a_reset_in_mid_request_has_arrived() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let reactor = Reactor::open().unwrap();
-    let clock = Clock::stopped();
-    let reporter = Reporter::new(
-        "callbacks",
-        Role::TransformClient,
-        clock,
-        Arc::new(Unobserved),
-    );
     let limits = Limits {
         frame_bytes_max: 64 << 20,
         ..Limits::default()
     };
-    let task = Task::new(&reactor, limits, &reporter);
-    let via = Via {
-        transform: "shout".to_owned(),
-        peer: listener.local_addr().unwrap().into(),
-    };
+    let task = task(&reactor, limits);
+    let via = shout_at(listener.local_addr().unwrap());
     let poem = transform_with(&reactor, &via, &"x".repeat(30_000_000).into(), &task);
     let server = std::thread::spawn(move || {
         let (mut server, _) = listener.accept().unwrap();
@@ -126,37 +120,20 @@ fn s11_a_reply_that_comes_before_a_reset_in_mid_request_has_arrived() {
         server.shutdown(Shutdown::Write).unwrap();
         drop(server); // With unread input: a reset.
     });
-    let kept = Rc::new(Cell::new(None));
-    let (keeps, context) = (Rc::clone(&kept), reactor.clone());
-    drop(poem.add_both(move |result| {
-        keeps.set(Some(result));
-        Ok(context.stop()?)
-    }));
-    reactor.run().unwrap();
+    let shouted = run_for(&reactor, poem);
     server.join().unwrap();
-    assert_eq!(kept.take().unwrap().unwrap().as_str(), "AHOY");
+    assert_eq!(shouted.unwrap().as_str(), "AHOY");
 }
 
 #[test]
 fn s18_a_server_that_takes_a_little_unannounced_in_time_is_not_timed_out() {
     let reactor = MemoryReactor::new();
-    let idle = Duration::from_secs(1);
     let limits = Limits {
-        idle_timeout: idle,
+        idle_timeout: SECOND,
         ..Limits::default()
     };
-    let clock = Clock::stopped();
-    let reporter = Reporter::new(
-        "callbacks",
-        Role::TransformClient,
-        clock,
-        Arc::new(Unobserved),
-    );
-    let task = Task::new(&reactor, limits, &reporter);
-    let via = Via {
-        transform: "shout".to_owned(),
-        peer: "10002".parse::<Peer>().unwrap(),
-    };
+    let task = task(&reactor, limits);
+    let via = shout_at("10002".parse::<Peer>().unwrap());
     let begin = || transform_with(&reactor, &via, &"ahoy".into(), &task);
     let (slow, stalled) = (begin(), begin());
     let servers = reactor.dialled();
@@ -167,7 +144,7 @@ fn s18_a_server_that_takes_a_little_unannounced_in_time_is_not_timed_out() {
     reactor.settle();
     for _ in 0..5 {
         servers[0].take_unannounced(1);
-        reactor.advance(idle);
+        reactor.advance(SECOND);
     }
     assert!(!slow.is_settled() && stalled.is_settled());
     let failure = stalled.take_result().unwrap().unwrap_err();

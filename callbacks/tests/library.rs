@@ -4,19 +4,19 @@ mod common;
 
 use std::io::ErrorKind;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use callbacks::{
     Deferred, Factory, FetchFailure, FramedPoem, Library, LibraryService, Limits, MemoryPeer,
     MemoryReactor, Peer, Poem, Reporter, Role, ServerState, Task, Unobserved, event::Clock,
-    event::Event, event::Interest, event::Kind, get_poetry_named_with, library_factory,
+    get_poetry_named_with, library_factory,
 };
 use poetry::error::Timeout;
 use poetry::limits::REQUESTS_PER_TURN_MAX;
 use poetry::netstring::{Flaw, FramingError};
 use poetry::{Counts, Observer};
 
-use common::SECOND;
+use common::{Answers, SECOND};
 
 /// A library server in memory.
 struct Setup {
@@ -192,22 +192,6 @@ fn s18_a_stalled_reader_is_reset_by_the_write_timeout_and_a_slow_one_is_not() {
     assert_eq!((counts.closed.write, counts.failed), (1, 2));
 }
 
-/// Records, in order, which connection was answered how many requests.
-#[derive(Default)]
-struct Answers(Mutex<Vec<(u64, u64)>>);
-
-impl Observer for Answers {
-    fn interest(&self) -> Interest {
-        Interest::ANSWERED
-    }
-
-    fn observe(&self, event: &Event) {
-        if let Kind::Answered { requests } = event.kind {
-            self.0.lock().unwrap().push((event.scene.task, requests));
-        }
-    }
-}
-
 #[test]
 fn s24_a_burst_is_answered_in_turns_with_the_other_connections() {
     let answers = Arc::new(Answers::default());
@@ -217,8 +201,7 @@ fn s24_a_burst_is_answered_in_turns_with_the_other_connections() {
     burst.send(&b"4:moon,".repeat(2 * turn as usize + 1));
     other.send(b"4:star,");
     setup.reactor.settle();
-    let answers = std::mem::take(&mut *answers.0.lock().unwrap());
-    assert_eq!(answers, [(0, turn), (1, 1), (0, turn), (0, 1)]);
+    assert_eq!(answers.take(), [(0, turn), (1, 1), (0, turn), (0, 1)]);
     assert_eq!(burst.received(), b"4:Moon,".repeat(2 * turn as usize + 1));
 }
 

@@ -1,10 +1,10 @@
 //! The poem client in memory, on virtual time: every failure is distinguished, to the nanosecond, without waiting. Only
 //! resets that arrive before the reactor polls need real sockets.
 
-use std::cell::Cell;
+mod common;
+
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpListener};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use callbacks::{
 use poetry::error::Timeout;
 use poetry::event::Unobserved;
 use poetry::{Clock, Reporter, Role};
+
+use common::run_for;
 
 const INSTANT: Duration = Duration::from_nanos(1);
 
@@ -190,14 +192,7 @@ fn fetch_from_resetting_server(sent: &[u8], finishes: bool) -> Result<Poem, Fail
     let reset = Some(Duration::ZERO);
     socket2::SockRef::from(&server).set_linger(reset).unwrap();
     drop(server);
-    let kept = Rc::new(Cell::new(None));
-    let (keeps, context) = (Rc::clone(&kept), reactor.clone());
-    drop(poem.add_both(move |result| {
-        keeps.set(Some(result));
-        Ok(context.stop()?)
-    }));
-    reactor.run().unwrap();
-    kept.take().unwrap()
+    run_for(&reactor, poem)
 }
 
 #[cfg(target_os = "linux")]

@@ -5,36 +5,19 @@ mod common;
 
 use std::io::ErrorKind;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use callbacks::{
     Factory, Limits, MemoryPeer, MemoryReactor, ServerState, TransformService, transform_factory,
 };
-use poetry::event::Interest;
 use poetry::limits::{READ_BUFFER_BYTES, REQUESTS_PER_TURN_MAX};
-use poetry::{Clock, Counts, Event, Kind, Observer, Reporter, Role};
+use poetry::{Clock, Counts, Reporter, Role};
 
-use common::SECOND;
+use common::{Answers, SECOND};
 
 const TURN: usize = REQUESTS_PER_TURN_MAX as usize;
 const REQUEST: &[u8] = b"9:shout.abc,";
 const REPLY: &[u8] = b"3:ABC,";
-
-/// Records, in order, which connection was answered how many requests.
-#[derive(Default)]
-struct Answers(Mutex<Vec<(u64, u64)>>);
-
-impl Observer for Answers {
-    fn interest(&self) -> Interest {
-        Interest::ANSWERED
-    }
-
-    fn observe(&self, event: &Event) {
-        if let Kind::Answered { requests } = event.kind {
-            self.0.lock().unwrap().push((event.scene.task, requests));
-        }
-    }
-}
 
 /// A transform server in memory.
 struct Setup {
@@ -65,7 +48,7 @@ impl Setup {
     }
 
     fn answers(&self) -> Vec<(u64, u64)> {
-        std::mem::take(&mut self.answers.0.lock().unwrap())
+        self.answers.take()
     }
 
     fn counts(&self) -> Counts {

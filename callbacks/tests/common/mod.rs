@@ -1,11 +1,15 @@
-//! Helpers of the tests: failures with a message, the result of a Deferred, and a journal.
+//! Helpers of the tests: failures with a message, the result of a Deferred, a journal, and an observer of turns.
 #![allow(dead_code)]
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use callbacks::{Deferred, Failure, log};
+use callbacks::{Deferred, Failure, OpenReactor, Reactor, log};
+use poetry::event::Interest;
+use poetry::{Event, Kind, Observer};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -18,6 +22,21 @@ pub(crate) fn result<T: 'static>(deferred: Deferred<T>) -> Result<T, String> {
         .take_result()
         .expect("a result")
         .map_err(|failure| failure.to_string())
+}
+
+/// Runs `reactor` until `deferred` has a result.
+pub(crate) fn run_for<T: 'static>(
+    reactor: &OpenReactor,
+    deferred: Deferred<T>,
+) -> Result<T, Failure> {
+    let kept = Rc::new(Cell::new(None));
+    let (keeps, context) = (Rc::clone(&kept), Reactor::clone(reactor));
+    drop(deferred.add_both(move |result| {
+        keeps.set(Some(result));
+        Ok(context.stop()?)
+    }));
+    reactor.run().unwrap();
+    kept.take().unwrap()
 }
 
 /// Counts this thread's unhandled failures and panics from here on.
@@ -53,5 +72,27 @@ impl Journal {
 
     pub(crate) fn take(&self) -> Vec<String> {
         self.0.take()
+    }
+}
+
+/// Records, in order, which connection was answered how many requests.
+#[derive(Default)]
+pub(crate) struct Answers(Mutex<Vec<(u64, u64)>>);
+
+impl Answers {
+    pub(crate) fn take(&self) -> Vec<(u64, u64)> {
+        mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Observer for Answers {
+    fn interest(&self) -> Interest {
+        Interest::ANSWERED
+    }
+
+    fn observe(&self, event: &Event) {
+        if let Kind::Answered { requests } = event.kind {
+            self.0.lock().unwrap().push((event.scene.task, requests));
+        }
     }
 }
