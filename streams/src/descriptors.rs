@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::deadlines::after;
-use crate::net::Spare;
+use crate::net::{self, Unconnected};
 
 /// The connections of one client, which its fetches on all threads share.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl Descriptors {
     }
 
     /// Takes the spare socket for `address`, if there is one.
-    pub(crate) fn take_spare(&self, address: SocketAddr) -> Option<socket2::Socket> {
+    pub(crate) fn take_spare(&self, address: SocketAddr) -> Option<Unconnected> {
         (self.spares().iter_mut()).find_map(|spare| spare.take_for(address))
     }
 
@@ -107,6 +107,32 @@ impl Drop for Descriptor {
                 _ => descriptors.ended.notify_one(),
             }
         }
+    }
+}
+
+/// An unconnected socket, kept for an address of one family.
+#[derive(Debug)]
+struct Spare {
+    like: SocketAddr,
+    socket: Option<Unconnected>,
+}
+
+impl Spare {
+    /// A socket for addresses like this one.
+    fn like(like: SocketAddr) -> Self {
+        let socket = net::open(like).ok();
+        Self { like, socket }
+    }
+
+    /// Opens the socket again if it has been taken.
+    fn refill(&mut self) {
+        self.socket = self.socket.take().or_else(|| net::open(self.like).ok());
+    }
+
+    /// Takes the socket, if there is one and it can connect to `address`.
+    fn take_for(&mut self, address: SocketAddr) -> Option<Unconnected> {
+        let fits = address.is_ipv4() == self.like.is_ipv4();
+        self.socket.take_if(|_| fits)
     }
 }
 

@@ -262,33 +262,11 @@ pub(crate) async fn connect(
     Err(failure)
 }
 
-/// An unconnected socket, kept for an address of one family.
-#[derive(Debug)]
-pub(crate) struct Spare {
-    like: SocketAddr,
-    socket: Option<socket2::Socket>,
-}
+/// A client's socket before it is connected.
+pub(crate) type Unconnected = socket2::Socket;
 
-impl Spare {
-    /// A socket for addresses like this one.
-    pub(crate) fn like(like: SocketAddr) -> Self {
-        let socket = open(like).ok();
-        Self { like, socket }
-    }
-
-    /// Opens the socket again if it has been taken.
-    pub(crate) fn refill(&mut self) {
-        self.socket = self.socket.take().or_else(|| open(self.like).ok());
-    }
-
-    /// Takes the socket, if there is one and it can connect to `address`.
-    pub(crate) fn take_for(&mut self, address: SocketAddr) -> Option<socket2::Socket> {
-        let fits = address.is_ipv4() == self.like.is_ipv4();
-        self.socket.take_if(|_| fits)
-    }
-}
-
-fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
+/// Opens a socket that can connect to `address`.
+pub(crate) fn open(address: SocketAddr) -> io::Result<Unconnected> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -296,7 +274,7 @@ fn open(address: SocketAddr) -> io::Result<socket2::Socket> {
 }
 
 async fn dial(
-    socket: socket2::Socket,
+    socket: Unconnected,
     address: SocketAddr,
     connect_timeout: Duration,
 ) -> Result<TcpStream, FetchFailure> {
