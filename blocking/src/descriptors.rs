@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use poetry::limits::ACCEPT_RETRY;
 
-use crate::net::{self, Spare};
+use crate::net::{self, Unconnected};
 
 /// The connections that the fetches of one client hold.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ impl Descriptors {
     }
 
     /// Takes the spare socket for `address`, if there is one.
-    pub(crate) fn take_spare(&self, address: SocketAddr) -> Option<socket2::Socket> {
+    pub(crate) fn take_spare(&self, address: SocketAddr) -> Option<Unconnected> {
         (self.spares().iter_mut()).find_map(|spare| spare.take_for(address))
     }
 
@@ -175,6 +175,35 @@ impl Drop for Held<'_> {
         state.none_since = net::now();
         drop(state);
         self.0.changed.notify_one();
+    }
+}
+
+/// An unconnected socket, kept for an address of one family.
+#[derive(Debug)]
+struct Spare {
+    like: SocketAddr,
+    socket: Option<Unconnected>,
+}
+
+impl Spare {
+    /// Makes a socket for addresses like this one.
+    fn like(like: SocketAddr) -> Self {
+        let socket = net::unconnected(like).ok();
+        Self { like, socket }
+    }
+
+    /// Makes another socket if this one has been taken.
+    fn refill(&mut self) {
+        self.socket = self
+            .socket
+            .take()
+            .or_else(|| net::unconnected(self.like).ok());
+    }
+
+    /// Takes the socket, if there is one and it can connect to `address`.
+    fn take_for(&mut self, address: SocketAddr) -> Option<Unconnected> {
+        let fits = address.is_ipv4() == self.like.is_ipv4();
+        self.socket.take_if(|_| fits)
     }
 }
 

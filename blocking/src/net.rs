@@ -112,39 +112,16 @@ impl Wire for Socket {
     }
 }
 
+/// A client's socket before it is connected.
+pub(crate) type Unconnected = socket2::Socket;
+
 /// Makes a socket that [`Connecting::begin_with`] can connect to `address`.
-fn unconnected(address: SocketAddr) -> io::Result<socket2::Socket> {
+pub(crate) fn unconnected(address: SocketAddr) -> io::Result<Unconnected> {
     #[cfg(target_os = "linux")]
     let kind = Type::STREAM.nonblocking();
     #[cfg(not(target_os = "linux"))]
     let kind = Type::STREAM;
     socket2::Socket::new(Domain::for_address(address), kind, None)
-}
-
-/// An unconnected socket, kept for an address of one family.
-#[derive(Debug)]
-pub(crate) struct Spare {
-    like: SocketAddr,
-    socket: Option<socket2::Socket>,
-}
-
-impl Spare {
-    /// Makes a socket for addresses like this one.
-    pub(crate) fn like(like: SocketAddr) -> Self {
-        let socket = unconnected(like).ok();
-        Self { like, socket }
-    }
-
-    /// Makes another socket if this one has been taken.
-    pub(crate) fn refill(&mut self) {
-        self.socket = self.socket.take().or_else(|| unconnected(self.like).ok());
-    }
-
-    /// Takes the socket, if there is one and it can connect to `address`.
-    pub(crate) fn take_for(&mut self, address: SocketAddr) -> Option<socket2::Socket> {
-        let fits = address.is_ipv4() == self.like.is_ipv4();
-        self.socket.take_if(|_| fits)
-    }
 }
 
 /// A connection that [`begin`](Self::begin) begins and [`wait`](Self::wait) completes: many can be begun before each has a
@@ -154,7 +131,7 @@ pub(crate) struct Connecting {
     #[cfg(not(target_os = "linux"))]
     address: SocketAddr,
     #[cfg(not(target_os = "linux"))]
-    socket: socket2::Socket,
+    socket: Unconnected,
     #[cfg(target_os = "linux")]
     since: Duration,
     #[cfg(target_os = "linux")]
@@ -175,7 +152,7 @@ impl Connecting {
     ///
     /// # Errors
     /// Returns the system's error.
-    pub(crate) fn begin_with(socket: socket2::Socket, address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn begin_with(socket: Unconnected, address: SocketAddr) -> io::Result<Self> {
         match socket.connect(&address.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => Ok(Self {
@@ -266,7 +243,7 @@ impl Connecting {
     ///
     /// # Errors
     /// Never fails.
-    pub(crate) fn begin_with(socket: socket2::Socket, address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn begin_with(socket: Unconnected, address: SocketAddr) -> io::Result<Self> {
         Ok(Self { address, socket })
     }
 
