@@ -3,7 +3,6 @@
 //! So the first line of a long poem needs one read, as from a poem server. But here a poem that was cut short is an error,
 //! since its length comes first.
 
-use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -52,13 +51,7 @@ pub fn poem_named_with(
     let peer = peer.into();
     let (total, poem_bytes_max) = (limits.total_deadline, limits.poem_bytes_max);
     let asked = async move {
-        let mut socket = net::connect(
-            peer.addresses()?,
-            limits.connect_timeout,
-            &Arc::default(),
-            |_| (),
-        )
-        .await?;
+        let mut socket = net::connect_once(&peer, limits.connect_timeout).await?;
         ask(&mut socket, &name, &limits).await?;
         Ok(chunks::timely(socket, limits.idle_timeout))
     };

@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt, stream};
 use poetry::error::{costs_one_connection, is_short_of_descriptors};
 use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
-use poetry::{FetchFailure, Kind, Reporter, panics};
+use poetry::{FetchFailure, Kind, Peer, Reporter, panics};
 use socket2::{Domain, SockRef, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -260,6 +260,14 @@ pub(crate) async fn connect(
         }
     }
     Err(failure)
+}
+
+/// [`connect`] to a `peer`, for a caller without other connections and without events.
+pub(crate) async fn connect_once(
+    peer: &Peer,
+    connect_timeout: Duration,
+) -> Result<Dialled, FetchFailure> {
+    connect(peer.addresses()?, connect_timeout, &Arc::default(), |_| ()).await
 }
 
 /// A client's socket before it is connected.

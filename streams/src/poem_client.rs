@@ -12,7 +12,6 @@
 //! the socket at once, where a handle that is not read to its end stays open until it is garbage collected.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, TryStreamExt, stream};
@@ -46,9 +45,7 @@ pub fn poem_with(
 ) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Send + Unpin {
     let peer = peer.into();
     let (connect_timeout, total) = (limits.connect_timeout, limits.total_deadline);
-    let connected = async move {
-        net::connect(peer.addresses()?, connect_timeout, &Arc::default(), |_| ()).await
-    };
+    let connected = async move { net::connect_once(&peer, connect_timeout).await };
     let chunks = stream::once(connected)
         .map_ok(move |socket| chunks_of(socket, &limits))
         .try_flatten();
@@ -102,13 +99,7 @@ pub async fn get_poetry_by_hand(
 ) -> Result<Poem, FetchFailure> {
     let peer = peer.into();
     until(deadline(limits.total_deadline), async {
-        let mut socket = net::connect(
-            peer.addresses()?,
-            limits.connect_timeout,
-            &Arc::default(),
-            |_| (),
-        )
-        .await?;
+        let mut socket = net::connect_once(&peer, limits.connect_timeout).await?;
         let mut poem = Vec::new();
         while let Some(chunk) = read_chunk(&mut socket, limits.idle_timeout).await? {
             poem.extend_from_slice(&chunk);

@@ -1,7 +1,6 @@
 //! The transform client, and its fallback: when the transform fails, the original poem is kept (S13).
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, TryStreamExt, pin_mut};
@@ -41,13 +40,7 @@ pub async fn transform_with(
     let peer = peer.into();
     let transformed = until(deadline(limits.total_deadline), async {
         let request = encode(name, poem, limits)?;
-        let socket = net::connect(
-            peer.addresses()?,
-            limits.connect_timeout,
-            &Arc::default(),
-            |_| (),
-        )
-        .await?;
+        let socket = net::connect_once(&peer, limits.connect_timeout).await?;
         exchange(socket, &request, limits, |_| ()).await
     });
     let transformed = transformed.await.map(Poem::from);
