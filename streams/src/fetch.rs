@@ -173,7 +173,7 @@ impl<'f> Call<'f> {
         let socket = net::connect(peer.addresses()?, timeout, self.descriptors, trying).await?;
         // The addresses cost system calls, so they are looked up only for an observer.
         if self.reporter.wants(Interest::ALL) {
-            let (local, peer) = net::ends_of(&socket);
+            let (local, peer) = socket.get_ref().ends();
             self.scene.set(Scene {
                 local,
                 peer,

@@ -118,7 +118,7 @@ impl Socket {
 
     /// Its local and peer address, for events.
     pub(crate) fn ends(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        ends(&self.stream)
+        (self.stream.local_addr().ok(), self.stream.peer_addr().ok())
     }
 
     /// Has the kernel close it with a reset when it is dropped.
@@ -208,15 +208,6 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// The local and peer address of a client's `socket`, for events.
-pub(crate) fn ends_of(socket: &Dialled) -> (Option<SocketAddr>, Option<SocketAddr>) {
-    socket.get_ref().ends()
-}
-
-fn ends(socket: &TcpStream) -> (Option<SocketAddr>, Option<SocketAddr>) {
-    (socket.local_addr().ok(), socket.peer_addr().ok())
-}
-
 /// Releases the socket from this runtime.
 pub(crate) fn release(socket: Socket) -> io::Result<Released> {
     socket.stream.into_std()
@@ -251,7 +242,7 @@ pub(crate) async fn connect(
         let dialled = match opened {
             Ok((socket, descriptor)) => dial(socket, address, connect_timeout)
                 .await
-                .map(|socket| Yielding::new(Socket::new(socket), descriptor)),
+                .map(|socket| Yielding::new(socket, descriptor)),
             Err(error) => Err(FetchFailure::connection_failed(&error)),
         };
         match dialled {
@@ -285,22 +276,21 @@ async fn dial(
     socket: Unconnected,
     address: SocketAddr,
     connect_timeout: Duration,
-) -> Result<TcpStream, FetchFailure> {
-    let socket = match socket.connect(&address.into()) {
+) -> Result<Socket, FetchFailure> {
+    let stream = match socket.connect(&address.into()) {
         Err(error) if !goes_on(&error) => return Err(FetchFailure::connection_failed(&error)),
         _ => TcpStream::from_std(socket.into()),
     };
-    let socket = socket.map_err(|error| FetchFailure::connection_failed(&error))?;
-    let answered = timeout(connect_timeout, socket.writable()).await;
-    established(&socket, answered.is_ok())?;
-    match connected_to_itself(&socket, address) {
-        true => {
-            // Reset, because TIME_WAIT would keep a server from this port for a minute.
-            let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
-            Err(FetchFailure::self_connected())
-        }
-        false => Ok(socket),
+    let stream = stream.map_err(|error| FetchFailure::connection_failed(&error))?;
+    let answered = timeout(connect_timeout, stream.writable()).await;
+    established(&stream, answered.is_ok())?;
+    let socket = Socket::new(stream);
+    if connected_to_itself(&socket.stream, address) {
+        // Reset, because TIME_WAIT would keep a server from this port for a minute.
+        socket.reset_on_close();
+        return Err(FetchFailure::self_connected());
     }
+    Ok(socket)
 }
 
 /// Whether a connect that does not block goes on: EINPROGRESS, or WouldBlock where that is the error.
