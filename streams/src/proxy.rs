@@ -21,7 +21,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 
 use crate::connection::Connection;
-use crate::descriptors::Descriptors;
 use crate::fetch::{Call, Fetch};
 use crate::poem_server::{end_of_input, write_begun};
 use crate::shared::Shared;
@@ -68,12 +67,8 @@ pub(crate) async fn relay_poems<S>(
         .for_each(|connection| {
             let cache = Arc::clone(&cache);
             spawn_local(async move {
-                let upstream = |under_way: UnderWay| {
-                    let request = FetchRequest::new(cache.service().upstream.clone());
-                    let descriptors = Arc::clone(cache.descriptors());
-                    let shared = Rc::clone(connection.shared());
-                    fetch_from_upstream(request, descriptors, shared, under_way)
-                };
+                let upstream =
+                    |under_way| fetch_from_upstream(Rc::clone(connection.shared()), under_way);
                 relay_poem(&connection, &cache, upstream).await;
             });
             future::ready(())
@@ -109,23 +104,20 @@ pub(crate) async fn relay_poem<S, F>(
 // ANCHOR_END: leave
 
 /// Fetches a poem as the crate's own client does.
-async fn fetch_from_upstream(
-    request: FetchRequest,
-    descriptors: Arc<Descriptors>,
-    shared: Rc<Shared>,
-    under_way: UnderWay,
-) -> Option<Poem> {
+async fn fetch_from_upstream(shared: Rc<Shared>, under_way: UnderWay) -> Option<Poem> {
+    let cache = Arc::clone(under_way.cache());
+    let request = FetchRequest::new(cache.service().upstream.clone());
     let reporter = shared.reporter.for_role(Role::PoemClient);
     let fetch = Fetch {
         request: &request,
         limits: &shared.limits,
         reporter: &reporter,
-        descriptors: &descriptors,
+        descriptors: cache.descriptors(),
         task: under_way.number(),
         worker: shared.worker,
         received: Cell::new(0),
     };
-    let call = Call::new(&reporter, &descriptors, fetch.scene(None));
+    let call = Call::new(&reporter, fetch.descriptors, fetch.scene(None));
     let unreported = Unreported(&call);
     let poem = fetch.poem(&call).await.and_then(ProxyService::accept);
     under_way.settle(poem.as_ref().ok());

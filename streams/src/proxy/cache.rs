@@ -188,6 +188,11 @@ impl UnderWay {
         }
     }
 
+    /// The cache that it is for.
+    pub(crate) fn cache(&self) -> &Arc<Cache> {
+        &self.cache
+    }
+
     /// The number of this fetch, from 0.
     pub(crate) fn number(&self) -> u64 {
         self.number
