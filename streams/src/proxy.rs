@@ -89,8 +89,9 @@ pub(crate) async fn relay_poem<S, F>(
     F: Future<Output = Option<Poem>> + 'static,
 {
     connection.set_busy(true);
-    connection.begin(1);
     let poem = cache.poem(&connection.shared().counters, upstream);
+    // Counted now that the client waits, so that the counts tell how many clients share a fetch.
+    connection.begin(1);
     let poem = match select(poem, pin!(end_of_input(connection))).await {
         Either::Left((poem, _)) => poem,
         Either::Right((Ok(()), _)) => Err(CloseReason::Left),
