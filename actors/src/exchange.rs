@@ -3,6 +3,7 @@
 use std::io;
 
 use poetry::FetchFailure;
+use poetry::error::is_reset_after_fin;
 use poetry::netstring::{Decoder, FramingError};
 
 use crate::port::{Stream, Tcp};
@@ -56,9 +57,8 @@ impl Exchange {
             Ok(taken) => self.sent += taken,
             Err(error) => {
                 self.sent = self.request.len();
-                // EPIPE means that FIN came before the reset, so the reply is complete. Any other error ends the reading
-                // too, but the kernel reports it only once.
-                self.broken = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
+                // After FIN the reply is complete. Any other error ends the reading too, but the kernel reports it only once.
+                self.broken = Some(error).filter(|error| !is_reset_after_fin(error));
             }
         }
     }

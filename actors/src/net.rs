@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use poetry::error::is_reset_after_fin;
 use socket2::{Domain, SockRef, Type};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -84,11 +85,10 @@ impl Connect for Socket {
             _ => {}
         }
         let stream = TcpStream::from_std(socket.into())?;
-        // Not tokio's connect, which fails if the peer sent a poem, FIN and a reset before this looks. The error is EPIPE
-        // then, and the poem can be read. A reset without FIN is ECONNRESET.
+        // Not tokio's connect, which fails if the peer sent a poem, FIN and a reset before this looks.
         stream.writable().await?;
         match stream.take_error()? {
-            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            Some(error) if !is_reset_after_fin(&error) => Err(error),
             _ => Ok(Self(stream)),
         }
     }

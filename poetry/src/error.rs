@@ -333,9 +333,23 @@ pub fn is_short_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
+/// Returns whether the error of a socket is EPIPE: the peer sent FIN and then reset the connection. What it sent before its FIN
+/// has arrived and can still be read (S11). After a reset without FIN the error is ECONNRESET.
+pub fn is_reset_after_fin(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s11_a_reset_after_fin_is_told_from_other_errors() {
+        let after_fin = |code| is_reset_after_fin(&io::Error::from_raw_os_error(code));
+        // EPIPE; ECONNRESET and ECONNREFUSED on Linux.
+        assert!(after_fin(32));
+        assert!(!after_fin(104) && !after_fin(111));
+    }
 
     #[test]
     fn s15_a_shortage_of_descriptors_is_told_from_other_errors() {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use poetry::error::{costs_one_connection, is_short_of_descriptors};
+use poetry::error::{costs_one_connection, is_reset_after_fin, is_short_of_descriptors};
 use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
 use poetry::{FetchFailure, Kind, Peer, Reporter, panics};
@@ -303,8 +303,7 @@ fn goes_on(error: &io::Error) -> bool {
 /// have been answered in time although tokio has not heard of that.
 fn established(socket: &TcpStream, answered: bool) -> Result<(), FetchFailure> {
     match socket.take_error() {
-        // EPIPE: the peer has finished and then reset the connection. What it sent before its FIN is there (S11).
-        Ok(Some(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Ok(Some(error)) if is_reset_after_fin(&error) => Ok(()),
         Ok(Some(error)) | Err(error) => Err(FetchFailure::connection_failed(&error)),
         Ok(None) if answered || socket.peer_addr().is_ok() => Ok(()),
         Ok(None) => Err(FetchFailure::connect_timed_out()),

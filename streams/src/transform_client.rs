@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use futures::{Stream, TryStreamExt, pin_mut};
-use poetry::error::{Timeout, decode_poem};
+use poetry::error::{Timeout, decode_poem, is_reset_after_fin};
 use poetry::netstring::Decoder;
 use poetry::{FetchError, FetchFailure, Kind, Limits, Peer, Poem, Role, Via, request};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -97,8 +97,7 @@ where
                     &io::ErrorKind::WriteZero.into(),
                 ));
             }
-            // A reset after FIN. Without one, the kernel says that the connection was reset.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) if is_reset_after_fin(&error) => return Ok(()),
             Err(error) => return Err(FetchFailure::connection_lost(&error)),
         }
     }
