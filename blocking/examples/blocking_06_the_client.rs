@@ -20,11 +20,7 @@ fn main() -> ExitCode {
 
 /// Fetches all poems, in the order of the peers.
 pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
-    let request = |peer: &Peer| FetchRequest {
-        peer: peer.clone(),
-        name: None,
-        via: None,
-    };
+    let request = |peer: &Peer| FetchRequest::new(peer.clone());
     let requests: Vec<_> = peers.iter().map(request).collect();
     let client = PoemClient::default();
     let outcomes = client.fetch_all(&requests, Arc::new(Unobserved), &Cancel::new());

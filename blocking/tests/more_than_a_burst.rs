@@ -41,11 +41,7 @@ fn t1_a_poem_beyond_the_burst_gets_a_thread_and_ended_threads_release_their_memo
         return;
     }
     let (silent, speaking) = (listen(), listen());
-    let request = |listener: &TcpListener| FetchRequest {
-        peer: listener.local_addr().unwrap().into(),
-        name: None,
-        via: None,
-    };
+    let request = |listener: &TcpListener| FetchRequest::new(listener.local_addr().unwrap());
     let mut requests = vec![request(&silent); POEMS];
     requests[POEMS - 1] = request(&speaking);
 

@@ -115,11 +115,7 @@ fn fetched(before: usize) {
         pace: Pace::Fast,
     });
     let server = serve(Blocking::NEW, poem);
-    let request = FetchRequest {
-        peer: server.address().into(),
-        name: None,
-        via: None,
-    };
+    let request = FetchRequest::new(server.address());
     let client = Blocking::NEW.client(&options()).unwrap();
     let requests = vec![request; 100];
     let outcomes = client.fetch(&requests, Arc::new(Unobserved), &Cancel::new());

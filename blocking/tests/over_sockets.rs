@@ -261,22 +261,15 @@ fn s10_many_poems_arrive_at_once_and_one_failure_disturbs_no_other() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap()
     };
-    let via = |name: &str| {
-        Some(Via {
-            transform: name.to_owned(),
-            peer: Peer::from(transform.address()),
-        })
-    };
-    let request = |address: std::net::SocketAddr, via| FetchRequest {
-        peer: Peer::from(address),
-        name: None,
-        via,
+    let via = |name: &str| Via {
+        transform: name.to_owned(),
+        peer: Peer::from(transform.address()),
     };
     let requests = [
-        request(fast.address(), None),
-        request(slow.address(), via("shout")),
-        request(dead, None),
-        request(slow.address(), via("gibberish")),
+        FetchRequest::new(fast.address()),
+        FetchRequest::new(slow.address()).via(via("shout")),
+        FetchRequest::new(dead),
+        FetchRequest::new(slow.address()).via(via("gibberish")),
     ];
     let client = Blocking::NEW.client(&options(Limits::default())).unwrap();
     for _ in 0..2 {
@@ -294,11 +287,7 @@ fn s10_many_poems_arrive_at_once_and_one_failure_disturbs_no_other() {
 #[test]
 fn s14_a_cancelled_fetch_ends_at_once() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let request = FetchRequest {
-        peer: Peer::from(silent.local_addr().unwrap()),
-        name: None,
-        via: None,
-    };
+    let request = FetchRequest::new(silent.local_addr().unwrap());
     let limits = Limits {
         idle_timeout: HOUR,
         ..Limits::default()
@@ -362,14 +351,14 @@ fn full() -> (socket2::Socket, SocketAddr, Vec<TcpStream>) {
 fn s14_a_cancel_ends_an_unanswered_connect_to_any_address() {
     let (_listener, full, _queued) = full();
     let fast = serve(poem("Ahoy", Pace::Fast), Limits::default());
-    let via = Some(Via {
+    let via = Via {
         transform: "shout".to_owned(),
         peer: Peer::from(full),
-    });
-    let first = (Peer::from(full), None);
-    let second = (Peer::new("two addresses", vec![dead(), full]), None);
-    let transform = (Peer::from(fast.address()), via);
-    for (peer, via) in [first, second, transform] {
+    };
+    let first = FetchRequest::new(full);
+    let second = FetchRequest::new(Peer::new("two addresses", vec![dead(), full]));
+    let transform = FetchRequest::new(fast.address()).via(via);
+    for request in [first, second, transform] {
         let limits = Limits {
             connect_timeout: HOUR,
             ..Limits::default()
@@ -378,12 +367,7 @@ fn s14_a_cancel_ends_an_unanswered_connect_to_any_address() {
         let (cancel, (sender, connects)) = (Cancel::new(), mpsc::channel());
         let outcomes = std::thread::scope(|scope| {
             let observer = Arc::new(Connects(sender));
-            let request = [FetchRequest {
-                peer,
-                name: None,
-                via,
-            }];
-            let fetch = scope.spawn(|| client.fetch(&{ request }, observer, &cancel));
+            let fetch = scope.spawn(|| client.fetch(&[request], observer, &cancel));
             while connects.recv_timeout(DEADLINE).unwrap() != full {}
             // The connect may not have begun yet, or may wait already: the cancel ends both.
             cancel.all();
@@ -410,11 +394,7 @@ impl Observer for PanicsAtTheFirstPoem {
 #[test]
 fn t3_an_observer_that_panics_ends_the_fetch_when_all_threads_have_ended() {
     let fast = serve(poem("Ahoy", Pace::Fast), Limits::default());
-    let request = FetchRequest {
-        peer: Peer::from(fast.address()),
-        name: None,
-        via: None,
-    };
+    let request = FetchRequest::new(fast.address());
     let client = Blocking::NEW.client(&options(Limits::default())).unwrap();
     let fetch = || {
         client.fetch(

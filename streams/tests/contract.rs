@@ -66,11 +66,7 @@ fn s10_many_poems_arrive_in_argument_order() {
             poem_server("", Pace::Fast, threads),
         ];
         let requests: Vec<FetchRequest> = (0..30)
-            .map(|at| FetchRequest {
-                peer: Peer::from(servers[at % 3].address()),
-                name: None,
-                via: None,
-            })
+            .map(|at| FetchRequest::new(servers[at % 3].address()))
             .collect();
         let client = Streams.client(&options(threads)).unwrap();
         for _ in 0..2 {
@@ -138,13 +134,11 @@ fn s5_keep_alive_answers_until_the_client_closes() {
 fn s13_a_poem_is_transformed_or_kept() {
     let poems = poem_server("Hush", Pace::Fast, 1);
     let transforms = transform_server(false);
-    let request = |transform: &str| FetchRequest {
-        peer: Peer::from(poems.address()),
-        name: None,
-        via: Some(Via {
+    let request = |transform: &str| {
+        FetchRequest::new(poems.address()).via(Via {
             transform: transform.to_owned(),
             peer: Peer::from(transforms.address()),
-        }),
+        })
     };
     let client = Streams.client(&options(1)).unwrap();
     let requests = [request("shout"), request("gibberish")];
@@ -251,14 +245,7 @@ fn s11_failures_are_distinct_and_do_not_disturb_other_fetches() {
         Peer::from(long.address()),
         Peer::new("twice", vec![refusing, good.address()]),
     ];
-    let requests: Vec<_> = peers
-        .into_iter()
-        .map(|peer| FetchRequest {
-            peer,
-            name: None,
-            via: None,
-        })
-        .collect();
+    let requests: Vec<_> = peers.into_iter().map(FetchRequest::new).collect();
     let mut options = options(1);
     options.limits.idle_timeout = Duration::from_millis(300);
     options.limits.poem_bytes_max = 5;
@@ -291,11 +278,7 @@ fn s14_a_cancelled_fetch_closes_its_own_socket_only() {
     let endless = TcpListener::bind("127.0.0.1:0").unwrap();
     let good = poem_server("good", Pace::Fast, 1);
     let requests: Vec<_> = [endless.local_addr().unwrap(), good.address()]
-        .map(|address| FetchRequest {
-            peer: Peer::from(address),
-            name: None,
-            via: None,
-        })
+        .map(FetchRequest::new)
         .into();
     let cancel = Cancel::new();
     let canceller = cancel.clone();
@@ -399,11 +382,7 @@ fn s10_each_address_that_is_tried_is_reported_and_an_unresolved_name_is_not() {
         Peer::unresolved("nowhere", "no such name"),
         Peer::new("twice", vec![refusing, good.address(), refusing]),
     ];
-    let requests = peers.map(|peer| FetchRequest {
-        peer,
-        name: None,
-        via: None,
-    });
+    let requests = peers.map(FetchRequest::new);
     let tried = Arc::<Tried>::default();
     let client = Streams.client(&options(1)).unwrap();
     client.fetch(&requests, tried.clone(), &Cancel::new());

@@ -18,11 +18,7 @@ fn with_fetches_from<T>(
     fetches_max: usize,
     check: impl FnOnce(&Fetches<'_>) -> T,
 ) -> T {
-    let request = FetchRequest {
-        peer: peer.clone(),
-        name: None,
-        via: None,
-    };
+    let request = FetchRequest::new(peer.clone());
     let requests = vec![request; poems];
     let (shared, cancel) = (Shared::default(), Cancel::new());
     let (clock, sockets) = (Clock::stopped(), Sockets::new(poems));

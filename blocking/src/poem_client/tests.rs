@@ -1,8 +1,8 @@
 //! A client without threads of its own, and a cancel of everything.
 
 use super::*;
+use poetry::Clock;
 use poetry::event::Unobserved;
-use poetry::{Clock, Peer};
 use std::io::Write;
 use std::net::TcpListener;
 
@@ -10,11 +10,7 @@ use std::net::TcpListener;
 fn without_threads() -> (PoemClient, TcpListener, FetchRequest) {
     static NONE: Permits = Permits::new(|| 0);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let request = FetchRequest {
-        peer: Peer::from(listener.local_addr().unwrap()),
-        name: None,
-        via: None,
-    };
+    let request = FetchRequest::new(listener.local_addr().unwrap());
     let client = PoemClient::within(&NONE, &Options::new(Clock::stopped()));
     (client, listener, request)
 }
