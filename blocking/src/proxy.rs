@@ -207,18 +207,19 @@ impl Fetcher {
                 fetch_poem(&request, context).and_then(ProxyService::accept)
             })
         });
-        fetched
-            .map_err(|message| {
-                // An observer that panicked may well panic again.
+        match fetched {
+            Ok(fetched) => fetched.map_err(Some),
+            Err(message) => {
                 let scene = Scene {
                     task: number,
                     ..Scene::default()
                 };
+                // An observer that panicked may well panic again.
                 let panicked = Kind::Panicked(message);
                 let _ = panics::contain(|| self.reporter.report(scene, panicked));
-                None
-            })?
-            .map_err(Some)
+                Err(None)
+            }
+        }
     }
 }
 
