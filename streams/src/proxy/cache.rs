@@ -19,7 +19,7 @@ use crate::descriptors::Descriptors;
 /// The poem, or why the client that waited for it is closed without one.
 pub(crate) type Fetched = Result<Poem, CloseReason>;
 
-/// The cache of one server. Its lock is held for a few instructions, never while anything waits.
+/// The cache of one server. Its lock is never held while anything waits.
 #[derive(Debug)]
 pub(crate) struct Cache {
     service: ProxyService,
