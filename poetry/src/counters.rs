@@ -56,17 +56,17 @@ pub enum FetchEnd {
 }
 
 const FETCH_ENDS: usize = 3;
-/// The most readings until two in a row agree on the connections and requests that have ended. A reading takes a
-/// microsecond, so a few suffice even on a busy server. After the last, those that ended meanwhile still count as open or in
-/// flight.
+/// The most readings until two in a row agree on the connections, requests and fetches that have ended. A reading takes a
+/// microsecond, so a few suffice even on a busy server. After the last, those that ended meanwhile still count as open, in
+/// flight or under way.
 const READINGS_MAX: usize = 64;
 
 /// The counters of one worker, updated without locks.
 ///
 /// A connection is counted in the worker that serves it, by `accepted` and then exactly one `closed`. A request is
 /// counted when its frame is complete, or when its bytes turn out not to be a frame, by `requests` and then
-/// exactly one of `answered`, `refused` and `failed`; between the two it is in flight. A poem server counts every
-/// connection as one request.
+/// exactly one of `answered`, `refused` and `failed`; between the two it is in flight. A poem server and a proxy count
+/// every connection as one request.
 #[derive(Debug, Default)]
 #[repr(align(128))] // Two cache lines: processors fetch them in pairs.
 pub struct Counters {
@@ -180,9 +180,9 @@ pub struct Counts {
 impl Counts {
     /// Adds up the counters of all of a server's workers. The equation of S23 holds in the result.
     ///
-    /// `open` and `in_flight` are beginnings minus ends. All ends are read before all beginnings, so neither is negative
-    /// although workers go on counting. If a connection or request ended between two readings, all counters are read again,
-    /// a bounded number of times, so that neither is too high.
+    /// What is open, in flight or under way is beginnings minus ends. All ends are read before their beginnings, so none of it
+    /// is negative although workers go on counting. If a connection, request or fetch ended between two readings, all counters
+    /// are read again, a bounded number of times, so that none of it is too high.
     pub fn of<'c>(workers: impl Iterator<Item = &'c Counters> + Clone) -> Self {
         let mut counts = Self::read(workers.clone());
         for _ in 1..READINGS_MAX {
@@ -207,56 +207,12 @@ impl Counts {
                 .map(|worker| of(worker).load(Ordering::Acquire))
                 .sum()
         };
-        let closed = |reason: CloseReason| sum(&|worker| &worker.closed[reason as usize]);
-        let closed = Closed {
-            done: closed(CloseReason::Done),
-            refused: closed(CloseReason::Refused),
-            reset: closed(CloseReason::Reset),
-            idle: closed(CloseReason::Idle),
-            deadline: closed(CloseReason::Deadline),
-            write: closed(CloseReason::Write),
-            cut: closed(CloseReason::Cut),
-            panic: closed(CloseReason::Panic),
-            left: closed(CloseReason::Left),
-            upstream: closed(CloseReason::Upstream),
-        };
-        let refused = |index: usize| sum(&|worker| &worker.refused[index]);
-        let [
-            no_dot,
-            unknown_transform,
-            not_utf8,
-            transform_failed,
-            reply_too_long,
-            framing,
-            truncated,
-            unknown_poem,
-            bad_poem_name,
-        ] = std::array::from_fn(refused);
-        let refused = Refused {
-            no_dot,
-            unknown_transform,
-            not_utf8,
-            transform_failed,
-            reply_too_long,
-            framing,
-            truncated,
-            unknown_poem,
-            bad_poem_name,
-        };
-        let ended = |end: FetchEnd| sum(&|worker| &worker.fetches_ended[end as usize]);
-        let (cached, failed_fetches, cancelled) = (
-            ended(FetchEnd::Cached),
-            ended(FetchEnd::Failed),
-            ended(FetchEnd::Cancelled),
+        let closed = Closed::read(|reason| sum(&|worker| &worker.closed[reason as usize]));
+        let refused = Refused::read(|index| sum(&|worker| &worker.refused[index]));
+        let fetches = Fetches::read(
+            |end| sum(&|worker| &worker.fetches_ended[end as usize]),
+            || sum(&|worker| &worker.fetches),
         );
-        let begun = sum(&|worker| &worker.fetches);
-        let fetches = Fetches {
-            begun,
-            cached,
-            failed: failed_fetches,
-            cancelled,
-            under_way: begun - cached - failed_fetches - cancelled,
-        };
         let answered = sum(&|worker| &worker.answered);
         let failed = sum(&|worker| &worker.failed);
         let requests = sum(&|worker| &worker.requests);

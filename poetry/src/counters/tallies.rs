@@ -1,6 +1,10 @@
-//! Counts by reason: plain data.
+//! Counts by reason: plain data, and how a reading of the counters becomes it.
+
+use std::array;
 
 use serde::{Deserialize, Serialize};
+
+use super::{CloseReason, FetchEnd};
 
 /// The fetches of a proxy (S9): begun = cached + failed + cancelled + under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,19 @@ pub struct Refused {
 }
 
 impl Fetches {
+    /// Reads the number of fetches that `ended` in each way, and after them those that have `begun`.
+    pub(super) fn read(ended: impl Fn(FetchEnd) -> u64, begun: impl FnOnce() -> u64) -> Self {
+        let mut fetches = Self {
+            cached: ended(FetchEnd::Cached),
+            failed: ended(FetchEnd::Failed),
+            cancelled: ended(FetchEnd::Cancelled),
+            ..Self::default()
+        };
+        fetches.begun = begun();
+        fetches.under_way = fetches.begun - fetches.ended();
+        fetches
+    }
+
     /// Returns the fetches that have ended.
     pub fn ended(&self) -> u64 {
         self.cached + self.failed + self.cancelled
@@ -58,6 +75,22 @@ impl Fetches {
 }
 
 impl Closed {
+    /// Reads the number of connections `closed` for each reason.
+    pub(super) fn read(closed: impl Fn(CloseReason) -> u64) -> Self {
+        Self {
+            done: closed(CloseReason::Done),
+            refused: closed(CloseReason::Refused),
+            reset: closed(CloseReason::Reset),
+            idle: closed(CloseReason::Idle),
+            deadline: closed(CloseReason::Deadline),
+            write: closed(CloseReason::Write),
+            cut: closed(CloseReason::Cut),
+            panic: closed(CloseReason::Panic),
+            left: closed(CloseReason::Left),
+            upstream: closed(CloseReason::Upstream),
+        }
+    }
+
     /// Returns the connections closed for any reason.
     pub fn total(&self) -> u64 {
         let Self {
@@ -81,6 +114,32 @@ impl Closed {
 }
 
 impl Refused {
+    /// Reads the number of requests `refused` for each reason, by [`Refusal::index`](crate::Refusal::index).
+    pub(super) fn read(refused: impl Fn(usize) -> u64) -> Self {
+        let [
+            no_dot,
+            unknown_transform,
+            not_utf8,
+            transform_failed,
+            reply_too_long,
+            framing,
+            truncated,
+            unknown_poem,
+            bad_poem_name,
+        ] = array::from_fn(refused);
+        Self {
+            no_dot,
+            unknown_transform,
+            not_utf8,
+            transform_failed,
+            reply_too_long,
+            framing,
+            truncated,
+            unknown_poem,
+            bad_poem_name,
+        }
+    }
+
     /// Returns the requests refused for any reason.
     pub fn total(&self) -> u64 {
         let Self {
