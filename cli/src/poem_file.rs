@@ -25,12 +25,13 @@ pub(crate) fn read(path: &Path) -> Result<Poem, Failure> {
             "{shown} is longer than {POEM_BYTES_MAX} bytes; give a shorter poem"
         )));
     }
-    Poem::from_utf8(&bytes).map_err(|error| {
-        let at = error.valid_up_to();
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
         Failure::new(format_args!(
             "{shown} is not UTF-8 at byte {at}; save the poem as UTF-8"
         ))
-    })
+    })?;
+    Ok(text.into())
 }
 
 /// Reads the regular file at `path`, but no more than one byte over `bytes_max`: the file may grow while it is read.
