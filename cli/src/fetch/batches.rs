@@ -70,7 +70,7 @@ impl Batches<'_> {
         schedule.outcomes()
     }
 
-    fn fetch_batch(&self, batch: &Batch, send: &Sender<Message>) {
+    fn fetch_batch(&self, batch: &Arc<Batch>, send: &Sender<Message>) {
         let requests = &batch.requests;
         let fetched = panics::contain(|| {
             let observer = Renumbered::for_batch(batch, &self.observer);
@@ -86,7 +86,7 @@ impl Batches<'_> {
             requests.iter().map(failed).collect()
         });
         // The receiver outlives every batch.
-        let _ = send.send(Message::Ended(batch.tasks.clone(), batch.share, outcomes));
+        let _ = send.send(Message::Ended(Arc::clone(batch), outcomes));
     }
 }
 
@@ -105,29 +105,27 @@ fn failed(request: &FetchRequest, error: &io::Error) -> Outcome {
 
 /// Passes events on with the numbers that their tasks have among all, not those that they have in the batch.
 struct Renumbered {
-    tasks: Vec<usize>,
+    batch: Arc<Batch>,
     observer: Arc<dyn Observer>,
 }
 
 impl Renumbered {
-    fn for_batch(batch: &Batch, observer: &Arc<dyn Observer>) -> Arc<dyn Observer> {
+    fn for_batch(batch: &Arc<Batch>, observer: &Arc<dyn Observer>) -> Arc<dyn Observer> {
         let observer = Arc::clone(observer);
-        if batch
-            .tasks
-            .iter()
-            .enumerate()
-            .all(|(index, &task)| index == task)
-        {
-            return observer;
+        let own = 0..batch.tasks.len();
+        match batch.tasks.iter().copied().eq(own) {
+            true => observer,
+            false => Arc::new(Self {
+                batch: Arc::clone(batch),
+                observer,
+            }),
         }
-        let tasks = batch.tasks.clone();
-        Arc::new(Self { tasks, observer })
     }
 
     fn number(&self, index: u64) -> u64 {
         let task = usize::try_from(index)
             .ok()
-            .and_then(|index| self.tasks.get(index));
+            .and_then(|index| self.batch.tasks.get(index));
         task.map_or(index, |&task| task as u64)
     }
 }

@@ -1,6 +1,7 @@
 //! Which poems can be fetched now: those whose names are resolved, in batches, within the limit on fetches at once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ const BATCHES_MAX: usize = 256;
 pub(super) enum Message {
     /// A name was looked up.
     Resolved(String, Resolved),
-    /// These tasks of a batch have ended with these outcomes, and return this share of the fetches at once.
-    Ended(Vec<usize>, usize, Vec<Outcome>),
+    /// The tasks of a batch have ended with these outcomes.
+    Ended(Arc<Batch>, Vec<Outcome>),
     /// No more names will be resolved: the whole fetch was cancelled, or the names are out of time.
     NamesEnd,
 }
@@ -117,10 +118,10 @@ impl<'t> Schedule<'t> {
                 let waiting = std::mem::take(&mut self.waiting);
                 self.wait_no_longer(waiting.into_values().flatten());
             }
-            Message::Ended(tasks, share, outcomes) => {
+            Message::Ended(batch, outcomes) => {
                 self.batches -= 1;
-                self.room += share;
-                for (task, outcome) in tasks.into_iter().zip(outcomes) {
+                self.room += batch.share;
+                for (&task, outcome) in batch.tasks.iter().zip(outcomes) {
                     self.outcomes[task] = Some(outcome);
                 }
             }
@@ -150,7 +151,9 @@ impl<'t> Schedule<'t> {
         if tasks.is_empty() {
             return None;
         }
-        self.ready.retain(|task| tasks.binary_search(task).is_err());
+        for task in &tasks {
+            self.ready.remove(task);
+        }
         self.begun += tasks.len();
         self.batches += 1;
         let share = self.share(tasks.len());
