@@ -58,12 +58,7 @@ fn serve(poem: String) -> SocketAddr {
 }
 
 fn requests(address: SocketAddr, poems: usize) -> Vec<FetchRequest> {
-    let request = FetchRequest {
-        peer: address.into(),
-        name: None,
-        via: None,
-    };
-    vec![request; poems]
+    vec![FetchRequest::new(address); poems]
 }
 
 fn fetch_all(client: &dyn Client, requests: &[FetchRequest], poem: &str) {

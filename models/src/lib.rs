@@ -12,7 +12,7 @@
 //!     let listener = models::listen(([127, 0, 0, 1], 0).into())?;
 //!     let service = Service::Poem(poem.clone());
 //!     let server = model.serve(listener, service, &options, Arc::new(Unobserved))?;
-//!     let request = FetchRequest { peer: server.address().into(), name: None, via: None };
+//!     let request = FetchRequest::new(server.address());
 //!     let outcomes = model.client(&options)?.fetch(&[request], Arc::new(Unobserved), &Cancel::new());
 //!     assert_eq!(outcomes[0].poem.as_deref(), Ok("Ahoy!\n"), "{}", model.name());
 //!     server.shutdown(Duration::from_secs(1));

@@ -107,14 +107,11 @@ pub(super) fn fetch(setup: &Setup, model: &dyn Model) -> Result<Fetched, Flaw> {
 }
 
 fn requests(servers: &[Process], transforms: &Process) -> Vec<FetchRequest> {
-    let request = |server: &Process| FetchRequest {
-        peer: Peer::from(server.address()),
-        name: None,
-        via: Some(Via {
-            transform: TRANSFORM.to_owned(),
-            peer: Peer::from(transforms.address()),
-        }),
+    let via = Via {
+        transform: TRANSFORM.to_owned(),
+        peer: Peer::from(transforms.address()),
     };
+    let request = |server: &Process| FetchRequest::new(server.address()).via(via.clone());
     servers.iter().map(request).collect()
 }
 
