@@ -11,8 +11,8 @@
 //! ```
 //!
 //! They answer good requests correctly. Like the tutorials that they follow, they have no deadlines, no limit on connections, no
-//! lingering close and no orderly shutdown, and an error of a call ends the function that made it. The fault matrix shows what that
-//! costs, and benchmarks what our rules cost. They use `poetry` for netstrings, transforms and libraries, and no model.
+//! lingering close and no orderly shutdown, and an error of a call ends the function that made it. FAULTS.md shows what that
+//! costs. They use `poetry` for netstrings and for what each service answers, and no model.
 
 mod actors;
 mod cache;

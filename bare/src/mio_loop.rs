@@ -146,7 +146,7 @@ impl Server {
             };
             match service.pace.chunk(index, poem.len()) {
                 Some(chunk) => {
-                    let chunk = Reply::Transformed(poem[chunk].to_vec());
+                    let chunk = Reply::Bytes(poem[chunk].to_vec());
                     connection.replies.push_back(chunk);
                     self.chunks.push(Reverse((due + delay, token, index + 1)));
                 }

@@ -1,4 +1,4 @@
-//! What the bare servers send: the reply to one request. A poem is shared with the service, not copied.
+//! What the bare servers send. A whole poem is shared with the service, not copied into a [`Reply`].
 
 use std::io;
 
@@ -6,11 +6,11 @@ use poetry::library::FramedPoem;
 use poetry::limits::FRAME_BYTES_MAX;
 use poetry::{Poem, Service};
 
-/// The bytes of one reply.
+/// The bytes of one reply, or of one chunk of a slow poem.
 pub(crate) enum Reply {
     Poem(Poem),
     Framed(FramedPoem),
-    Transformed(Vec<u8>),
+    Bytes(Vec<u8>),
 }
 
 impl Reply {
@@ -21,7 +21,7 @@ impl Reply {
                 let mut reply = Vec::new();
                 let answered = service.answer(frame, FRAME_BYTES_MAX, &mut reply);
                 answered.map_err(io::Error::other)?;
-                Ok(Self::Transformed(reply))
+                Ok(Self::Bytes(reply))
             }
             Service::Library(service) => {
                 let found = service.answer(frame, usize::MAX);
@@ -37,7 +37,7 @@ impl AsRef<[u8]> for Reply {
         match self {
             Self::Poem(poem) => poem.as_bytes(),
             Self::Framed(poem) => poem.as_bytes(),
-            Self::Transformed(reply) => reply,
+            Self::Bytes(reply) => reply,
         }
     }
 }
