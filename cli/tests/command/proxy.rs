@@ -9,7 +9,8 @@ use poetry::Counts;
 use poetry::counters::Fetches;
 
 use super::support::{
-    LANTERN, MODELS, Process, Server, closed_port, listener, quatrain, read_all, run, serve_once,
+    LANTERN, MODELS, Process, Server, closed_port, counts, listener, quatrain, read_all, run,
+    serve_once,
 };
 
 /// Starts a proxy of a plain socket with each model in turn.
@@ -46,11 +47,7 @@ fn reset(stream: TcpStream) {
 fn stopped(server: Server) -> (Counts, String) {
     let ended = server.stop();
     assert_eq!(ended.status, Some(0), "{ended:?}");
-    let log = ended.stderr;
-    let line = log.lines().rfind(|line| line.starts_with('{')).unwrap();
-    let counts: Counts = serde_json::from_str(line).unwrap();
-    assert_eq!(counts.check(), Ok(()));
-    (counts, log)
+    (counts(&ended.stderr), ended.stderr)
 }
 
 #[test]

@@ -8,13 +8,7 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use poetry::Counts;
 
-use super::support::{MODELS, Scratch, Server, netstring, read_all, run};
-
-fn counts(line: &str) -> Counts {
-    let counts: Counts = serde_json::from_str(line).unwrap();
-    assert_eq!(counts.check(), Ok(()));
-    counts
-}
+use super::support::{MODELS, Scratch, Server, counts, netstring, read_all, run};
 
 #[test]
 fn s23_the_counts_at_exit_match_the_requests() {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::sys::signal::{self, SigSet, Signal};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
+use poetry::Counts;
 
 /// How long a wait may take; every test needs far less.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -65,6 +66,14 @@ impl Ended {
         );
         line
     }
+}
+
+/// Returns the last line of counts in `text`, which must add up.
+pub(crate) fn counts(text: &str) -> Counts {
+    let line = text.lines().rfind(|line| line.starts_with('{')).unwrap();
+    let counts: Counts = serde_json::from_str(line).unwrap();
+    assert_eq!(counts.check(), Ok(()));
+    counts
 }
 
 /// Runs the command to its end.
