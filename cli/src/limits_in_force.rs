@@ -20,7 +20,7 @@ struct LimitsInForce {
     somaxconn: Option<u64>,
 }
 
-/// Logs the limits of a server with `limits`, and warns if it may have fewer descriptors than connections.
+/// Logs the limits of a server with `limits`, and warns if its descriptors do not suffice for its connections and for itself.
 pub(crate) fn report(limits: &Limits) {
     let in_force = LimitsInForce::of(limits);
     info!("{in_force}");

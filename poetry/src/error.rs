@@ -107,7 +107,7 @@ impl Refusal {
     }
 }
 
-/// Bytes of an unknown name that the log shows: more than any transform's name has.
+/// Bytes of an unknown name that the log shows: more than any transform's name has, and enough to recognise a poem's.
 pub(crate) const NAME_BYTES_SHOWN: usize = 32;
 
 /// Returns a name from a request as the log shows it: escaped and truncated.

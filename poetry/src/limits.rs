@@ -38,9 +38,11 @@ pub const READ_BUFFER_BYTES: usize = 64 << 10;
 pub const REQUESTS_PER_TURN_MAX: u32 = 64;
 /// Connections that the kernel holds until the server accepts them: more than the bursts of the benchmarks.
 pub const LISTEN_BACKLOG: i32 = 4_096;
-/// How long a server without free descriptors waits before it accepts again (S17 allows 200 ms after one becomes free).
+/// How long a server without free descriptors waits before it accepts again (S17 allows 200 ms after one becomes free), a client
+/// before it tries for one again (S15), and `blocking` before it tries for a thread (T1).
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Log lines a second about refused requests; further ones are counted and summed up in one line (S22).
+/// Log lines a second about refused requests, and as many about a proxy's failed fetches; further ones are counted and summed up
+/// in one line (S22).
 pub const REFUSAL_LINES_PER_SECOND: u32 = 10;
 /// Poems of a library that is read from a directory: so many files are read within seconds. Further files are skipped (S8).
 pub const LIBRARY_POEMS_MAX: usize = 100_000;
