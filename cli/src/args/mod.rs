@@ -49,7 +49,7 @@ Examples:
 
 Exit status: 0 success, 1 something failed or was cut, 2 it could not start, 130 interrupted by Ctrl-C.";
 
-/// One poetry client and one poetry server, written with callbacks, actors, streams and threads.
+/// A poetry client and four servers, each written with callbacks, actors, streams and threads.
 #[derive(Parser)]
 #[command(name = "quatrain", version, max_term_width = 100, after_help = EXAMPLES)]
 #[command(subcommand_required = true, arg_required_else_help = true)]

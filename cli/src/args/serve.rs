@@ -53,8 +53,8 @@ counts have the fetches of the proxy under \"fetches\".";
 
 const SIGNALS: &str = "\
 SIGTERM or Ctrl-C stops accepting and gives requests and poems in flight up to --grace to finish; a second one ends the \
-server at once, with status 1 if a connection was open at the first. SIGUSR1 writes the counts to --stats; actors also writes its supervision tree to stderr, and blocking its \
-threads.
+server at once, with status 1 if a connection was open at the first. SIGUSR1 writes the counts to --stats; actors also writes its \
+supervision tree to stderr, and blocking its threads.
 Exit status: 0 all finished, 1 something was cut, 2 it could not start.";
 
 #[derive(Args)]
