@@ -114,6 +114,21 @@ impl Proxy {
         self.node.1.settle();
     }
 
+    /// Sends the rest of the poem, and FIN.
+    fn serve(&self, upstream: &Peer, rest: &[u8]) {
+        upstream.send(rest);
+        upstream.finish();
+        self.settle();
+    }
+
+    /// Asserts that the next client starts a new fetch and is served its poem.
+    fn assert_fetches_again(&self, poem: &[u8]) {
+        let upstream = self.upstream();
+        let next = self.client();
+        self.serve(&upstream, poem);
+        assert_served(&next, poem);
+    }
+
     fn cache(&self) -> ProcessRef {
         let cache: Pid<ToCache> = self.node.0.whereis(CACHE).unwrap();
         cache.process()
@@ -167,9 +182,7 @@ fn s9_clients_share_one_fetch_and_receive_nothing_before_it_is_complete() {
     proxy.settle();
     assert!(early.iter().all(|client| client.peer.received().is_empty()));
     assert_eq!(late.counts().in_flight, 1);
-    upstream.send(b" fall");
-    upstream.finish();
-    proxy.settle();
+    proxy.serve(&upstream, b" fall");
     for client in early.iter().chain([&late]) {
         assert_served(client, b"Stars fall");
     }
@@ -209,12 +222,7 @@ fn s9_clients_leave_in_any_order_and_the_last_one_cancels_the_fetch() {
         }
         assert_eq!(proxy.fetches(), [1, 0, 0, 1]);
         assert_eq!(proxy.failures(), [(0, FetchFailure::Cancelled)]);
-        let upstream = proxy.upstream();
-        let next = proxy.client();
-        upstream.send(b"Moon");
-        upstream.finish();
-        proxy.settle();
-        assert_served(&next, b"Moon");
+        proxy.assert_fetches_again(b"Moon");
         assert_eq!(proxy.fetches(), [2, 1, 0, 1]);
     }
 }
@@ -226,9 +234,7 @@ fn s9_a_client_that_leaves_does_not_disturb_the_others() {
     let clients = proxy.clients(3);
     clients[0].peer.finish();
     clients[2].peer.reset();
-    upstream.send(b"Stars");
-    upstream.finish();
-    proxy.settle();
+    proxy.serve(&upstream, b"Stars");
     assert_served(&clients[1], b"Stars");
     assert_eq!(proxy.fetches(), [1, 1, 0, 0]);
 }
@@ -287,12 +293,7 @@ fn s9_a_failed_fetch_resets_every_client_and_the_next_client_starts_a_new_one() 
             .map(|(task, one)| (*task, one.status()))
             .collect();
         assert_eq!(failed, [(0, status)]);
-        let upstream = proxy.upstream();
-        let next = proxy.client();
-        upstream.send(b"Stars");
-        upstream.finish();
-        proxy.settle();
-        assert_served(&next, b"Stars");
+        proxy.assert_fetches_again(b"Stars");
         assert_eq!(proxy.fetches(), [2, 1, 1, 0]);
     }
 }
@@ -338,9 +339,7 @@ fn s9_a_poem_is_served_until_its_time_to_live_is_over() {
     let upstream = proxy.upstream();
     let waiting = proxy.client();
     proxy.node.1.advance(5 * SECOND);
-    upstream.send(b"Stars");
-    upstream.finish();
-    proxy.settle();
+    proxy.serve(&upstream, b"Stars");
     assert_served(&waiting, b"Stars");
     proxy.node.1.advance(10 * SECOND - SECOND / 1_000);
     let fresh = proxy.client();
@@ -349,9 +348,7 @@ fn s9_a_poem_is_served_until_its_time_to_live_is_over() {
     let upstream = proxy.upstream();
     let next = proxy.client();
     assert_eq!(next.peer.received(), b"");
-    upstream.send(b"Moon");
-    upstream.finish();
-    proxy.settle();
+    proxy.serve(&upstream, b"Moon");
     assert_served(&next, b"Moon");
     assert_eq!(proxy.fetches(), [2, 2, 0, 0]);
 }
@@ -361,9 +358,7 @@ fn s9_without_a_time_to_live_the_clients_that_waited_are_served_and_no_others() 
     let proxy = Proxy::with(Some(Duration::ZERO), Limits::default());
     let upstream = proxy.upstream();
     let waiting = proxy.clients(2);
-    upstream.send(b"Stars");
-    upstream.finish();
-    proxy.settle();
+    proxy.serve(&upstream, b"Stars");
     waiting.iter().for_each(|one| assert_served(one, b"Stars"));
     let _upstream = proxy.upstream();
     assert_eq!(proxy.client().counts().in_flight, 1);
@@ -375,9 +370,7 @@ fn s9_while_the_poem_is_sent_fin_does_not_end_it_and_a_peer_that_reads_nothing_i
     let proxy = Proxy::new();
     let upstream = proxy.upstream();
     let first = proxy.client();
-    upstream.send(b"Stars fall");
-    upstream.finish();
-    proxy.settle();
+    proxy.serve(&upstream, b"Stars fall");
     assert_served(&first, b"Stars fall");
     let observer = Arc::clone(&proxy.observer) as Arc<dyn Observer>;
     let protocol = proxy.protocol.clone();
@@ -406,9 +399,7 @@ fn s21_a_client_that_waits_is_in_flight_and_is_reset_when_the_grace_is_over() {
     clients[0].process.kill();
     proxy.settle();
     assert_reset(&clients[0], |counts| counts.closed.cut);
-    upstream.send(b"Stars");
-    upstream.finish();
-    proxy.settle();
+    proxy.serve(&upstream, b"Stars");
     assert_served(&clients[1], b"Stars");
 }
 
@@ -440,19 +431,12 @@ fn s9_a_panic_of_the_observer_during_the_fetch_is_a_failed_fetch() {
         }
         let clients = proxy.clients(if before { 1 } else { 3 });
         trap();
-        upstream.send(b"Stars");
-        upstream.finish();
-        proxy.settle();
+        proxy.serve(&upstream, b"Stars");
         *proxy.observer.trap.lock().unwrap() = None;
         for client in &clients {
             assert_reset(client, |counts| counts.closed.upstream);
         }
-        let upstream = proxy.upstream();
-        let next = proxy.client();
-        upstream.send(b"Stars");
-        upstream.finish();
-        proxy.settle();
-        assert_served(&next, b"Stars");
+        proxy.assert_fetches_again(b"Stars");
         assert_eq!(proxy.fetches(), [2, 1, 1, 0]);
     }
 }
@@ -468,9 +452,7 @@ fn s20_a_client_whose_observer_panics_costs_only_itself() {
     *proxy.observer.trap.lock().unwrap() = None;
     assert_eq!(clients[0].counts().closed.panic, 1);
     assert!(clients[0].peer.was_reset());
-    upstream.send(b"Stars");
-    upstream.finish();
-    proxy.settle();
+    proxy.serve(&upstream, b"Stars");
     assert_served(&clients[1], b"Stars");
 }
 
@@ -486,12 +468,7 @@ fn o5_a_cache_that_crashes_is_restarted_and_its_waiting_clients_are_reset() {
     }
     assert!(upstream.ended().1);
     assert_ne!(proxy.cache().id(), cache.id());
-    let upstream = proxy.upstream();
-    let next = proxy.client();
-    upstream.send(b"Stars");
-    upstream.finish();
-    proxy.settle();
-    assert_served(&next, b"Stars");
+    proxy.assert_fetches_again(b"Stars");
     assert_eq!(proxy.fetches(), [2, 1, 0, 1]);
 }
 
