@@ -44,15 +44,17 @@ impl Observer for Failures {
 
 impl One {
     fn fetch(port: u16, limits: Limits) -> Self {
-        Self::fetch_via(port, None, limits)
+        Self::fetch_all(vec![FetchRequest::new(address(port))], limits)
     }
 
-    fn fetch_via(port: u16, via: Option<Via>, limits: Limits) -> Self {
-        let request = FetchRequest {
-            via,
-            ..FetchRequest::new(address(port))
-        };
-        Self::fetch_all(vec![request], limits)
+    /// Fetches `Stars` from `poem`, the peer at `port`, and sends it to the transform server at the port `transforms`.
+    fn fetch_shouted(port: u16, poem: &testing::Peer, transforms: u16) -> Self {
+        let request = FetchRequest::new(address(port)).via(shout_at(transforms));
+        let one = Self::fetch_all(vec![request], Limits::default());
+        poem.send(b"Stars");
+        poem.finish();
+        one.clock.settle();
+        one
     }
 
     fn fetch_named(port: u16, name: &str, limits: Limits) -> Self {
@@ -114,6 +116,13 @@ fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 9], port))
 }
 
+fn shout_at(port: u16) -> Via {
+    Via {
+        transform: "shout".to_owned(),
+        peer: Peer::from(address(port)),
+    }
+}
+
 #[test]
 fn s15_a_connect_without_an_answer_fails_after_the_connect_timeout() {
     let one = One::fetch(1, Limits::default());
@@ -146,14 +155,7 @@ fn s15_what_came_before_the_idle_timeout_is_read_by_a_late_thread() {
     assert_eq!(one.ended(), Some("timed_out"));
 
     let (poem, transforms) = (testing::listen(address(28)), testing::listen(address(29)));
-    let via = Via {
-        transform: "shout".to_owned(),
-        peer: Peer::from(address(29)),
-    };
-    let transformed = One::fetch_via(28, Some(via), Limits::default());
-    poem.send(b"Stars");
-    poem.finish();
-    transformed.clock.settle();
+    let transformed = One::fetch_shouted(28, &poem, 29);
     transforms.send_unannounced(b"5:STARS,");
     transformed.clock.advance(60 * SECOND);
     let outcome = transformed.outcome().unwrap();
@@ -197,14 +199,7 @@ fn s12_a_poem_ends_with_fin() {
 #[test]
 fn s14_a_cancel_during_the_transform_is_one_failure_and_closes_its_socket() {
     let (poem, transformer) = (testing::listen(address(5)), testing::listen(address(6)));
-    let via = Via {
-        transform: "shout".to_owned(),
-        peer: Peer::from(address(6)),
-    };
-    let one = One::fetch_via(5, Some(via), Limits::default());
-    poem.send(b"Stars");
-    poem.finish();
-    one.clock.settle();
+    let one = One::fetch_shouted(5, &poem, 6);
     assert_eq!(transformer.received(), b"11:shout.Stars,");
     one.node
         .send(&one.fetcher, ToFetcher::Cancel(Target::Task(0)));
@@ -243,14 +238,7 @@ fn s11_a_transformer_connected_to_itself_fails_at_once_and_the_original_is_kept(
         testing::listen(address(9)),
         testing::listen_to_itself(address(10)),
     );
-    let via = Via {
-        transform: "shout".to_owned(),
-        peer: Peer::from(address(10)),
-    };
-    let one = One::fetch_via(9, Some(via), Limits::default());
-    poem.send(b"Stars");
-    poem.finish();
-    one.clock.settle();
+    let one = One::fetch_shouted(9, &poem, 10);
     let outcome = one.outcome().unwrap();
     assert_eq!(outcome.poem.as_deref(), Ok("Stars"));
     let failure = outcome.transform_failure.unwrap().failure;
@@ -347,14 +335,7 @@ fn s15_a_server_that_takes_a_request_slowly_does_not_time_out_and_one_that_takes
         testing::listen(address(25)),
         testing::listen_with_room(address(26), 0),
     );
-    let via = Via {
-        transform: "shout".to_owned(),
-        peer: Peer::from(address(26)),
-    };
-    let transformed = One::fetch_via(25, Some(via), Limits::default());
-    poem.send(b"Stars");
-    poem.finish();
-    transformed.clock.settle();
+    let transformed = One::fetch_shouted(25, &poem, 26);
     takes_slowly(&transformed, &transforms, b"11:shout.Stars,");
     let failure = transformed.outcome().unwrap().transform_failure.unwrap();
     assert_eq!(failure.failure.status(), "timed_out");
@@ -432,12 +413,8 @@ fn s15_a_transform_without_a_descriptor_waits_too() {
     let other = testing::listen(address(39));
     // The second attempt is made at once, since the poem's connection has ended.
     testing::short_of_descriptors(address(38), 2);
-    let via = Via {
-        transform: "shout".to_owned(),
-        peer: Peer::from(address(38)),
-    };
     let requests = vec![
-        FetchRequest::new(address(37)).via(via),
+        FetchRequest::new(address(37)).via(shout_at(38)),
         FetchRequest::new(address(39)),
     ];
     let both = One::fetch_all(requests, Limits::default());
