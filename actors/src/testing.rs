@@ -377,6 +377,22 @@ impl Connected {
         }
     }
 
+    /// Sends `bytes`, cut at `cuts`, and FIN. The peer takes 3 bytes more after each piece, and then everything.
+    pub(crate) fn send_in_pieces(&self, bytes: &[u8], mut cuts: Vec<usize>) {
+        cuts.sort_unstable();
+        let mut from = 0;
+        for cut in cuts.into_iter().chain([bytes.len()]) {
+            let cut = cut.min(bytes.len());
+            self.peer.send(&bytes[from..cut]);
+            self.peer.take(3);
+            self.clock.settle();
+            from = cut;
+        }
+        self.peer.finish();
+        self.peer.take(1_000);
+        self.clock.settle();
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         Counts::of(std::iter::once(&*self.counters))
     }

@@ -210,18 +210,7 @@ proptest! {
     ) {
         let requests = "1:a,2:ü,4:none,1:b,".as_bytes();
         let it = connected(true, window);
-        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(requests.len())).collect();
-        cuts.sort_unstable();
-        let mut from = 0;
-        for cut in cuts.into_iter().chain([requests.len()]) {
-            it.peer.send(&requests[from..cut]);
-            it.peer.take(3);
-            it.clock.settle();
-            from = cut;
-        }
-        it.peer.finish();
-        it.peer.take(1_000);
-        it.clock.settle();
+        it.send_in_pieces(requests, cuts);
         prop_assert_eq!(it.peer.received(), "5:Stars,2:ü,0:,4:fall,".as_bytes().to_vec());
         prop_assert_eq!((it.counts().closed.done, it.counts().answered), (1, 4));
     }

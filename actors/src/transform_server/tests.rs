@@ -382,18 +382,7 @@ proptest! {
     ) {
         let requests = b"10:shout.ahoy,11:reverse.a\nb,12:cummingsify.,7:shout.z,";
         let it = connected(true, window);
-        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(requests.len())).collect();
-        cuts.sort_unstable();
-        let mut from = 0;
-        for cut in cuts.into_iter().chain([requests.len()]) {
-            it.peer.send(&requests[from..cut]);
-            it.peer.take(3);
-            it.clock.settle();
-            from = cut;
-        }
-        it.peer.finish();
-        it.peer.take(1_000);
-        it.clock.settle();
+        it.send_in_pieces(requests, cuts);
         prop_assert_eq!(it.peer.received(), b"4:AHOY,3:b\na,0:,1:Z,".to_vec());
         prop_assert_eq!(it.counts().closed.done, 1);
     }
