@@ -40,7 +40,7 @@ pub(super) fn spec<S: Connect>(service: ProxyService, context: Arc<ConnectionCon
     }
 }
 
-pub(super) struct Cache<S> {
+struct Cache<S> {
     service: ProxyService,
     context: Arc<ConnectionContext>,
     settings: Arc<FetchSettings>,
@@ -67,7 +67,7 @@ struct Fetch {
 }
 
 impl<S: Connect> Cache<S> {
-    pub(super) fn new(service: ProxyService, context: Arc<ConnectionContext>) -> Self {
+    fn new(service: ProxyService, context: Arc<ConnectionContext>) -> Self {
         let settings = FetchSettings {
             limits: context.limits.clone(),
             reporter: context.reporter.for_role(Role::PoemClient),

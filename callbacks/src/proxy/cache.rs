@@ -17,7 +17,7 @@ use crate::timers::Clock;
 
 /// The place of the poem that was fetched last. The reactors of a server share it.
 #[derive(Default)]
-pub(crate) struct Shelf(Mutex<Option<Shelved>>);
+pub(super) struct Shelf(Mutex<Option<Shelved>>);
 
 struct Shelved {
     poem: Poem,
@@ -48,7 +48,7 @@ impl Shelf {
 type Fetch = Box<dyn Fn() -> Deferred<Poem>>;
 
 /// The cache of one reactor. At most one fetch is under way, and only while a client waits for it.
-pub(crate) struct Cache {
+pub(super) struct Cache {
     service: ProxyService,
     shelf: Arc<Shelf>,
     clock: Clock,
