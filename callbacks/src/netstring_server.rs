@@ -31,7 +31,7 @@ pub(crate) trait Service: 'static {
     /// Whether a connection may send more than one request (S5).
     fn keep_alive(&self) -> bool;
 
-    /// Answers the request in `frame`: appends its reply, or refuses it and appends nothing (S4).
+    /// Answers the request in `frame`: appends its reply. If it refuses (S4) or panics (S20), it appends nothing.
     fn answer(
         &self,
         frame: &[u8],

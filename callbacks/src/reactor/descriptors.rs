@@ -169,7 +169,7 @@ impl Driver {
         }
     }
 
-    /// Takes a descriptor for later. A poll is the cheapest thing that has one.
+    /// Takes a descriptor for later, that of a poll.
     fn spare(&self) -> io::Result<Spare> {
         match self {
             Self::System(_) => {

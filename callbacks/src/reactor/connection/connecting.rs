@@ -63,7 +63,7 @@ impl Transport {
         }
     }
 
-    /// The reactor has stopped: aborts an established connection, and fails one that is being made (R5).
+    /// The reactor has stopped: ends an established connection, and fails one that is being made (R5).
     pub(in crate::reactor) fn end_with_run(&self) {
         if self.phase() == Phase::Connecting {
             self.fail_to_connect(io::ErrorKind::ConnectionAborted.into());
