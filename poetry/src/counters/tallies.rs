@@ -21,7 +21,7 @@ pub struct Fetches {
     pub under_way: u64,
 }
 
-/// Connections closed, by [`CloseReason`](super::CloseReason).
+/// Connections closed, by [`CloseReason`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)] // A program that lacks a reason never closes or refuses for it.
 #[allow(missing_docs)] // Each field counts the reason of the same name.
