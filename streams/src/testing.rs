@@ -9,11 +9,14 @@ use std::task::{Context, Poll, Waker};
 
 use poetry::event::{Interest, Scene};
 use poetry::{Clock, Counters, Counts, Event, Kind, Limits, Observer, Reporter, Role};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::spawn_local;
 
+use crate::answers::Answering;
 use crate::connection::Connection;
 use crate::shared::Shared;
+use crate::transform_server::answer_requests;
 
 /// Runs `test` on virtual time, which jumps to the next deadline whenever every task waits.
 pub(crate) fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
@@ -94,6 +97,47 @@ impl TestWorker {
         assert_eq!(counts.check(), Ok(()));
         counts
     }
+}
+
+/// Answers the requests of a peer until both have ended. Returns the peer's result and the server's counts.
+pub(crate) fn serve<S, A, T>(
+    service: A,
+    limits: Limits,
+    connect: impl FnOnce(&TestWorker) -> (Connection<S>, DuplexStream),
+    peer: impl AsyncFnOnce(DuplexStream) -> T,
+) -> (T, Counts)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    A: Answering + 'static,
+{
+    on_virtual_time(async {
+        let worker = TestWorker::new(limits);
+        let (connection, other_end) = connect(&worker);
+        // A task of its own, so that a wake of the peer does not poll it.
+        let served = spawn_local(async move { answer_requests(&connection, &service).await });
+        let (served, result) = futures::join!(served, peer(other_end));
+        served.unwrap();
+        (result, worker.counts())
+    })
+}
+
+/// Sends `bytes`, with FIN if it `finish`es, and reads to the end.
+pub(crate) async fn send_and_read_all(
+    mut socket: DuplexStream,
+    bytes: &[u8],
+    finish: bool,
+) -> Vec<u8> {
+    let mut reply = Vec::new();
+    let (mut reader, mut writer) = tokio::io::split(&mut socket);
+    let send = async {
+        let _ = writer.write_all(bytes).await;
+        if finish {
+            let _ = writer.shutdown().await;
+        }
+    };
+    let (_, read) = futures::join!(send, reader.read_to_end(&mut reply));
+    read.unwrap();
+    reply
 }
 
 /// A pipe that takes bytes while it has room and never announces that it has room again, like a kernel whose send buffer

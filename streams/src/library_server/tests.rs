@@ -10,7 +10,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::*;
-use crate::testing::{TestWorker, on_virtual_time};
+use crate::testing::{self, TestWorker, on_virtual_time, send_and_read_all};
 use crate::transform_server::answer_requests;
 
 fn library(poems: &[(&str, &str)]) -> Library {
@@ -39,33 +39,17 @@ fn limits() -> Limits {
     }
 }
 
-/// Serves `peer` until both have ended. Returns the peer's result and the server's counts.
 fn serve<T>(
     service: LibraryService,
     pipe: usize,
     peer: impl AsyncFnOnce(DuplexStream) -> T,
 ) -> (T, Counts) {
-    on_virtual_time(async {
-        let worker = TestWorker::new(limits());
-        let (connection, other_end) = worker.connect(pipe);
-        let served = spawn_local(async move { answer_requests(&connection, &service).await });
-        let (served, result) = futures::join!(served, peer(other_end));
-        served.unwrap();
-        (result, worker.counts())
-    })
+    testing::serve(service, limits(), |worker| worker.connect(pipe), peer)
 }
 
 /// Sends `bytes` and FIN, and reads to the end.
 async fn ask(socket: DuplexStream, bytes: &[u8]) -> Vec<u8> {
-    let (mut reader, mut writer) = tokio::io::split(socket);
-    let send = async {
-        let _ = writer.write_all(bytes).await;
-        let _ = writer.shutdown().await;
-    };
-    let mut reply = Vec::new();
-    let (read, ()) = futures::join!(reader.read_to_end(&mut reply), send);
-    read.unwrap();
-    reply
+    send_and_read_all(socket, bytes, true).await
 }
 
 #[test]

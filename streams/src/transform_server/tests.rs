@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::testing::{TestWorker, on_virtual_time};
+use crate::testing::{self, TestWorker, on_virtual_time, send_and_read_all};
 
 const KEEP_ALIVE: TransformService = TransformService {
     keep_alive: true,
@@ -33,46 +33,12 @@ fn limits() -> Limits {
     }
 }
 
-/// Serves `peer` until both have ended. Returns the peer's result and the server's counts.
 fn serve<T>(
     service: TransformService,
     pipe: usize,
     peer: impl AsyncFnOnce(DuplexStream) -> T,
 ) -> (T, Counts) {
-    serve_over(service, |worker| worker.connect(pipe), peer)
-}
-
-fn serve_over<S, T>(
-    service: TransformService,
-    connect: impl FnOnce(&TestWorker) -> (Connection<S>, DuplexStream),
-    peer: impl AsyncFnOnce(DuplexStream) -> T,
-) -> (T, Counts)
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    on_virtual_time(async {
-        let worker = TestWorker::new(limits());
-        let (connection, other_end) = connect(&worker);
-        // A task of its own, so that a wake of the peer does not poll it.
-        let served = spawn_local(async move { answer_requests(&connection, &service).await });
-        let (served, result) = futures::join!(served, peer(other_end));
-        served.unwrap();
-        (result, worker.counts())
-    })
-}
-
-async fn send_and_read_all(mut socket: DuplexStream, bytes: &[u8], finish: bool) -> Vec<u8> {
-    let mut reply = Vec::new();
-    let (mut reader, mut writer) = tokio::io::split(&mut socket);
-    let send = async {
-        let _ = writer.write_all(bytes).await;
-        if finish {
-            let _ = writer.shutdown().await;
-        }
-    };
-    let (_, read) = futures::join!(send, reader.read_to_end(&mut reply));
-    read.unwrap();
-    reply
+    testing::serve(service, limits(), |worker| worker.connect(pipe), peer)
 }
 
 #[test]
@@ -232,7 +198,7 @@ fn s18_a_request_that_trickles_is_closed_by_its_deadline() {
 fn s18_a_slow_but_steady_reader_gets_every_reply_although_no_room_is_announced() {
     for (service, replies) in [(ONE_SHOT, 1), (KEEP_ALIVE, 30)] {
         let connect = |worker: &TestWorker| worker.connect_unannounced(16);
-        let (reply, counts) = serve_over(service, connect, async |socket| {
+        let (reply, counts) = testing::serve(service, limits(), connect, async |socket| {
             let requests = b"26:shout.all of them, in turn,".repeat(replies);
             let (mut reader, mut writer) = tokio::io::split(socket);
             let send = async {
@@ -261,7 +227,7 @@ fn s18_a_slow_but_steady_reader_gets_every_reply_although_no_room_is_announced()
 #[test]
 fn s18_bytes_taken_without_an_announcement_answer_requests_and_restart_the_write_timeout_once() {
     let connect = |worker: &TestWorker| worker.connect_unannounced(8);
-    let (waited, counts) = serve_over(KEEP_ALIVE, connect, async |mut socket| {
+    let (waited, counts) = testing::serve(KEEP_ALIVE, limits(), connect, async |mut socket| {
         let began = Instant::now();
         socket.write_all(b"7:shout.a").await.unwrap();
         let rest = b",7:shout.b,7:shout.c,7:shout.d,".repeat(9);
