@@ -38,6 +38,11 @@ pub(crate) enum Act {
     GraceIsOver,
 }
 
+/// The act of a peer that sends `bytes`.
+pub(crate) fn sends(bytes: &[u8]) -> Act {
+    Act::Sends(bytes.to_vec())
+}
+
 /// What the server did, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Happened {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::exchange::{ReplyRules, read_reply};
 use crate::memory::Act::*;
-use crate::memory::{Peer as Memory, ms};
+use crate::memory::{Peer as Memory, ms, sends};
 use crate::poem_client::read_poem;
 use poetry::Clock;
 use poetry::event::Unobserved;
@@ -51,10 +51,6 @@ fn reply(peer: &Memory) -> Result<String, FetchFailure> {
     let read =
         |context: &mut Context<'_>| read_reply(&mut Timed::new(peer.clone()), rules, context);
     with_context(&limits, read).map(|bytes| String::from_utf8(bytes).unwrap())
-}
-
-fn sends(bytes: &[u8]) -> crate::memory::Act {
-    Sends(bytes.to_vec())
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::memory::Act::*;
-use crate::memory::{Act, Happened, Peer, ms, serve};
+use crate::memory::{Happened, Peer, ms, sends, serve};
 use poetry::counters::Refused;
 use poetry::{Counts, Library, Limits, Poem};
 
@@ -19,10 +19,6 @@ fn library(keep_alive: bool) -> LibraryService {
         library: Library::new(poems.into()),
         keep_alive,
     }
-}
-
-fn sends(bytes: &[u8]) -> Act {
-    Sends(bytes.to_vec())
 }
 
 fn keep_alive(peer: &Peer) -> (CloseReason, Counts) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::memory::Act::*;
-use crate::memory::{Act, Happened, Peer, ms, serve};
+use crate::memory::{Happened, Peer, ms, sends, serve};
 use poetry::{Counts, Limits};
 
 const KEEP_ALIVE: TransformService = TransformService {
@@ -15,10 +15,6 @@ const ONE_SHOT: TransformService = TransformService {
 };
 const SHOUT: &[u8] = b"8:shout.ab,";
 const REPLY: &str = "2:AB,";
-
-fn sends(bytes: &[u8]) -> Act {
-    Sends(bytes.to_vec())
-}
 
 fn keep_alive(peer: &Peer) -> (CloseReason, Counts) {
     serve(&KEEP_ALIVE, &Limits::default(), peer)

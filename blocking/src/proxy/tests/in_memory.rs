@@ -4,7 +4,7 @@ use super::*;
 
 use crate::memory::Act::*;
 use crate::memory::Happened::*;
-use crate::memory::{Act, Peer, ms, serve};
+use crate::memory::{Peer, ms, sends, serve};
 
 /// A proxy without the thread that fetches.
 struct CacheOnly(Cache);
@@ -39,10 +39,6 @@ impl ServeConnection for CacheOnly {
 
 fn serve_in_memory(peer: &Peer) -> (CloseReason, Counts) {
     serve(&CacheOnly::new(), &Limits::default(), peer)
-}
-
-fn sends(bytes: &[u8]) -> Act {
-    Sends(bytes.to_vec())
 }
 
 #[test]
