@@ -13,8 +13,9 @@ use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Limits, Outcome, Peer
 use crate::chunks;
 use crate::deadlines::{deadline, until};
 use crate::descriptors::Descriptors;
+use crate::exchange::unwrapped;
 use crate::joins::as_they_end;
-use crate::library_client::{ask, unwrapped};
+use crate::library_client::ask;
 use crate::net::{self, Dialled};
 use crate::poem_client::chunks_of;
 use crate::transform_client::fall_back;
@@ -111,7 +112,7 @@ impl Fetch<'_> {
         ask(&mut socket, name, self.limits).await?;
         let wire = chunks::timely(socket, self.limits.idle_timeout)
             .inspect_ok(|chunk| self.count(call, chunk));
-        unwrapped(wire, self.limits.poem_bytes_max)
+        unwrapped(wire, self.limits.poem_bytes_max, FetchFailure::bad_poem)
             .try_concat()
             .await
     }

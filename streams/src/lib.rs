@@ -68,6 +68,7 @@
 //! |---|---|---|
 //! | `poem_client.rs`, `transform_client.rs` | poems as streams of chunks; transforms and their fallback | L1–L4, S10–S15 |
 //! | `library_client.rs` | a named poem as a stream of chunks | L1–L4, S8 |
+//! | `exchange.rs` | what these two share: a request on its way, and its reply as a stream of chunks | L2, S8, S13 |
 //! | `chunks.rs`, `lines.rs`, `joins.rs` | adaptors: bounds, lines, many poems | L3, S12, S15 |
 //! | `transform_server.rs`, `answers.rs`, `replies.rs`, `writing.rs` | the path of a request | L5, S2–S6, S18 |
 //! | `library_server.rs` | poems by name, on the same path | S8 |
@@ -89,6 +90,7 @@ mod connection;
 mod deadlines;
 mod descriptors;
 mod ending;
+mod exchange;
 mod fetch;
 mod fetcher;
 pub mod joins;

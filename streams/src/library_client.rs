@@ -3,16 +3,13 @@
 //! So the first line of a long poem needs one read, as from a poem server. But here a poem that was cut short is an error,
 //! since its length comes first.
 
-use std::task::{Poll, ready};
-
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
 use poetry::error::decode_poem;
 use poetry::library::PoemName;
-use poetry::netstring::{self, Decoder, Flaw, FramingError};
-use poetry::{FetchError, FetchFailure, Limits, Peer, Poem};
+use poetry::{FetchError, FetchFailure, Limits, Peer, Poem, netstring};
 use tokio::io::AsyncWrite;
 
-use crate::transform_client::send;
+use crate::exchange::{send, unwrapped};
 use crate::{chunks, net};
 
 /// The poem called `name` in the library at `peer` as a lazy stream of chunks, with the default limits. It is as lazy as
@@ -55,7 +52,8 @@ pub fn poem_named_with(
         ask(&mut socket, &name, &limits).await?;
         Ok(chunks::timely(socket, limits.idle_timeout))
     };
-    let poem = unwrapped(Box::pin(stream::once(asked).try_flatten()), poem_bytes_max);
+    let wire = Box::pin(stream::once(asked).try_flatten());
+    let poem = unwrapped(wire, poem_bytes_max, FetchFailure::bad_poem);
     chunks::total_deadline(poem, total)
 }
 
@@ -98,95 +96,6 @@ where
     let mut request = Vec::new();
     netstring::encode(name.as_str().as_bytes(), &mut request);
     send(socket, &request, limits.idle_timeout).await
-}
-
-/// The chunks of the payload of the netstring that begins `wire`. A length over `limit` fails before a byte of the poem is
-/// delivered. With the netstring's last byte `wire` is dropped.
-pub(crate) fn unwrapped(
-    wire: impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin,
-    limit: usize,
-) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin {
-    let mut wire = Some(wire);
-    let mut wrapping = Wrapping::Length {
-        decoder: Decoder::new(limit),
-        length: 0,
-    };
-    chunks::ends_with_error(stream::poll_fn(move |cx| {
-        while let Some(source) = &mut wire {
-            let Some(chunk) = ready!(source.poll_next_unpin(cx)).transpose()? else {
-                return Poll::Ready(Some(Err(wrapping.cut_short())));
-            };
-            let payload = wrapping.unwrap(chunk).map_err(FetchFailure::bad_poem)?;
-            if matches!(wrapping, Wrapping::Complete) {
-                wire = None;
-            }
-            if !payload.is_empty() {
-                return Poll::Ready(Some(Ok(payload)));
-            }
-        }
-        Poll::Ready(None)
-    }))
-}
-
-/// The part of a netstring that comes next.
-#[derive(Debug)]
-enum Wrapping {
-    /// The length, of which `length` has come. The decoder checks it, and is not given the payload.
-    Length { decoder: Decoder, length: usize },
-    /// `left` bytes of the payload, and the comma. The place counts from the start of the stream.
-    Payload { left: usize, at: u64 },
-    /// Nothing.
-    Complete,
-}
-
-impl Wrapping {
-    /// Takes the bytes of the payload out of `chunk`.
-    fn unwrap(&mut self, mut chunk: Vec<u8>) -> Result<Vec<u8>, FramingError> {
-        if let Self::Length { decoder, length } = self {
-            let digits = chunk.iter().position(|&byte| byte == b':');
-            for &byte in &chunk[..digits.unwrap_or(chunk.len())] {
-                decoder.feed(&[byte]).next()?;
-                *length = *length * 10 + usize::from(byte - b'0');
-            }
-            let Some(digits) = digits else {
-                return Ok(Vec::new());
-            };
-            decoder.feed(b":").next()?;
-            chunk.drain(..=digits);
-            *self = Self::Payload {
-                left: *length,
-                at: decoder.position(),
-            };
-        }
-        let Self::Payload { left, at } = self else {
-            return Ok(Vec::new());
-        };
-        match chunk.get(*left) {
-            None => {
-                *left -= chunk.len();
-                *at += chunk.len() as u64;
-            }
-            Some(b',') => {
-                chunk.truncate(*left);
-                *self = Self::Complete;
-            }
-            Some(&other) => {
-                return Err(FramingError {
-                    at: *at + *left as u64,
-                    flaw: Flaw::NotAComma(other),
-                });
-            }
-        }
-        Ok(chunk)
-    }
-
-    /// Why the end of the stream is a failure here.
-    fn cut_short(&self) -> FetchFailure {
-        match self {
-            Self::Length { decoder, .. } if decoder.position() == 0 => FetchFailure::Refused,
-            _ => FetchFailure::CutShort,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,13 @@
 //! The transform client, and its fallback: when the transform fails, the original poem is kept (S13).
 
-use std::io;
-use std::time::Duration;
-
-use futures::{Stream, TryStreamExt, pin_mut};
-use poetry::error::{Timeout, decode_poem, is_reset_after_fin};
-use poetry::netstring::Decoder;
+use futures::TryStreamExt;
+use poetry::error::decode_poem;
 use poetry::{FetchError, FetchFailure, Kind, Limits, Peer, Poem, Role, Via, request};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::deadlines::{deadline, until};
+use crate::exchange::{send, unwrapped};
 use crate::fetch::{Call, Fetch};
 use crate::{chunks, net};
 
@@ -58,8 +55,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     send(&mut socket, request, limits.idle_timeout).await?;
-    let reply = chunks::timely(socket, limits.idle_timeout).inspect_ok(on_chunk);
-    first_frame(reply, limits.frame_bytes_max).await
+    let wire = chunks::timely(socket, limits.idle_timeout).inspect_ok(on_chunk);
+    let reply = unwrapped(wire, limits.frame_bytes_max, FetchFailure::Garbled);
+    decode_poem(reply.try_concat().await?)
 }
 // ANCHOR_END: transform
 
@@ -72,54 +70,6 @@ fn encode(name: &str, poem: &str, limits: &Limits) -> Result<Vec<u8>, FetchFailu
     let mut request = Vec::new();
     request::encode(name, poem, &mut request);
     Ok(request)
-}
-
-/// Sends all of `request`, or as much as the peer takes before it finishes: its reply then tells why. Each byte that the
-/// peer takes restarts `idle_timeout`. When that is over, the write is tried once more, since the kernel may not announce
-/// small room (S18).
-pub(crate) async fn send<S>(
-    socket: &mut S,
-    mut request: &[u8],
-    idle_timeout: Duration,
-) -> Result<(), FetchFailure>
-where
-    S: AsyncWrite + Unpin,
-{
-    while !request.is_empty() {
-        // Polls the write once more when the time is over.
-        let taken = timeout(idle_timeout, socket.write(request))
-            .await
-            .map_err(|_| FetchFailure::TimedOut(Timeout::Idle))?;
-        match taken {
-            Ok(taken @ 1..) => request = &request[taken..],
-            Ok(0) => {
-                return Err(FetchFailure::connection_lost(
-                    &io::ErrorKind::WriteZero.into(),
-                ));
-            }
-            Err(error) if is_reset_after_fin(&error) => return Ok(()),
-            Err(error) => return Err(FetchFailure::connection_lost(&error)),
-        }
-    }
-    Ok(())
-}
-
-/// The first frame of the chunks, as a poem.
-async fn first_frame(
-    chunks: impl Stream<Item = Result<Vec<u8>, FetchFailure>>,
-    frame_bytes_max: usize,
-) -> Result<String, FetchFailure> {
-    pin_mut!(chunks);
-    let mut decoder = Decoder::new(frame_bytes_max);
-    let mut at_end = FetchFailure::Refused;
-    while let Some(chunk) = chunks.try_next().await? {
-        match decoder.feed(&chunk).next() {
-            Ok(Some(reply)) => return decode_poem(reply.to_vec()),
-            Ok(None) => at_end = FetchFailure::CutShort,
-            Err(error) => return Err(FetchFailure::Garbled(error)),
-        }
-    }
-    Err(at_end)
 }
 
 // ANCHOR: fallback

@@ -1,7 +1,10 @@
 //! The transform client against good and bad servers, in memory and on virtual time.
 
+use std::time::Duration;
+
+use poetry::error::Timeout;
 use poetry::netstring::Flaw;
-use tokio::io::{AsyncReadExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::time::sleep;
 
 use super::*;
@@ -46,6 +49,8 @@ fn s13_failures_are_told_apart() {
     assert_eq!(ask_for_reply(b"1:\xff,", true), Err(NotUtf8 { at: 0 }));
     let garbled = ask_for_reply(b"AHOY", true);
     assert!(matches!(garbled, Err(Garbled(error)) if error.flaw == Flaw::NotADigit(b'A')));
+    let too_long = ask_for_reply(b"999999999:", true);
+    assert!(matches!(too_long, Err(Garbled(error)) if matches!(error.flaw, Flaw::OverLimit(_))));
 }
 
 #[test]
