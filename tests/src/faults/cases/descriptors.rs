@@ -1,22 +1,27 @@
 //! Descriptors exhausted: fewer than connections (S17), or than fetches (S15).
 
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::WAIT_MAX;
+use crate::connection::Connection;
 use crate::failure::{Check, ensure, equal};
-use crate::fake_servers::{FakeServer, Serves};
+use crate::fake_servers::{Behaviour, FakeServer, Serves};
 use crate::faults::guest::Guest;
-use crate::faults::{Content, Daemon, FaultContext, Observed, fault_cases, process};
+use crate::faults::{Content, FaultContext, Observed, fault_cases, process};
 
 fault_cases! {
     "descriptors exhausted":
     serves_its_clients_and_accepts_the_others_as_descriptors_become_free
         [S17] for [PoemServer TransformServer LibraryServer] [S9 S17] for [Proxy] marks [Linux],
-    waits_for_its_own_descriptors [S15] for [Client],
+    waits_for_its_own_descriptors [S15] for [Client] marks [Linux],
 }
 
 /// The descriptors that a server may have: some for itself, the others for connections.
 const DESCRIPTORS: u64 = 48;
+/// The descriptors of a client, far fewer than its fetches.
+const CLIENT_DESCRIPTORS: u64 = 32;
 const CLIENTS: usize = 60;
 /// How many leave, so that others find room.
 const LEAVING: usize = 30;
@@ -33,7 +38,7 @@ fn serves_its_clients_and_accepts_the_others_as_descriptors_become_free(
     let mut warm_up = server.guest()?;
     warm_up.is_served()?;
     let mut guests: Vec<Guest> = (0..CLIENTS).map(|_| server.guest()).collect::<Check<_>>()?;
-    wait_until_exhausted(&server)?;
+    wait_until_exhausted(server.id(), DESCRIPTORS, server.patience())?;
     let (since, lines_before) = (Instant::now(), server.log().lines().count());
     let percent = process::processor_percent(server.id())?;
     ensure(percent <= PERCENT_MAX, || {
@@ -67,13 +72,13 @@ fn serves_its_clients_and_accepts_the_others_as_descriptors_become_free(
         .and("those that waited were accepted together when others left"))
 }
 
-/// Waits until every descriptor is taken, or nothing has been accepted for a moment.
-fn wait_until_exhausted(server: &Daemon) -> Check {
+/// Waits until almost every descriptor of a process is taken, and no other has been for a moment.
+fn wait_until_exhausted(id: u32, descriptors: u64, patience: Duration) -> Check {
     const MOMENT: Duration = Duration::from_millis(300);
-    let deadline = Instant::now() + server.patience();
+    let deadline = Instant::now() + patience;
     let (mut taken, mut since) = (0, Instant::now());
-    while since.elapsed() < MOMENT || taken + 8 < DESCRIPTORS as usize {
-        let now = process::descriptors(server.id())?;
+    while since.elapsed() < MOMENT || taken + 8 < descriptors as usize {
+        let now = process::descriptors(id)?;
         if now != taken {
             (taken, since) = (now, Instant::now());
         }
@@ -85,21 +90,56 @@ fn wait_until_exhausted(server: &Daemon) -> Check {
     Ok(())
 }
 
+/// Serves a poem to all connections once the case says so.
+#[derive(Debug)]
+struct ServesTogether {
+    poem: &'static str,
+    begun: Mutex<bool>,
+    begin: Condvar,
+}
+
+impl ServesTogether {
+    fn begin(&self) {
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.begin.notify_all();
+    }
+}
+
+impl Behaviour for Arc<ServesTogether> {
+    fn serve(&self, connection: Connection) -> Check {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        // A case that fails before it says so does not hold this thread for ever.
+        let waited = self
+            .begin
+            .wait_timeout_while(begun, WAIT_MAX, |begun| !*begun);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        Serves(self.poem.into()).serve(connection)
+    }
+}
+
 fn waits_for_its_own_descriptors(context: &FaultContext) -> Check<Observed> {
     const FETCHES: usize = 100;
-    const POEM: &str = "A poem of a busy server.\n";
-    let server = FakeServer::start(Serves(POEM.into()))?;
-    let mut fetch = context.fetch().json().descriptors(32);
+    let poems = Arc::new(ServesTogether {
+        poem: "A poem of a busy server.\n",
+        begun: Mutex::new(false),
+        begin: Condvar::new(),
+    });
+    let server = FakeServer::start(Arc::clone(&poems))?;
+    let mut fetch = context.fetch().json().descriptors(CLIENT_DESCRIPTORS);
     for _ in 0..FETCHES {
         fetch = fetch.from(server.address());
     }
-    let fetched = fetch.run()?;
+    let fetching = fetch.start()?;
+    // No poem ends before the client has run out: one that is quick would never need more than it has.
+    wait_until_exhausted(fetching.id(), CLIENT_DESCRIPTORS, WAIT_MAX)?;
+    poems.begin();
+    let fetched = fetching.end()?;
     let arrived = fetched.statuses()?;
     let lost = arrived.iter().find(|status| *status != "arrived");
     equal("a fetch that did not arrive", &lost, &None)?;
     equal("the outcomes", &arrived.len(), &FETCHES)?;
     equal("the exit status", &fetched.status.code(), &Some(0))?;
     Ok(Observed::that(format!(
-        "with 32 descriptors, all of {FETCHES} poems arrived"
+        "with {CLIENT_DESCRIPTORS} descriptors, all of {FETCHES} poems arrived"
     )))
 }
