@@ -17,6 +17,7 @@
 //! | [`poems`] | many slow poems at once, beside the ideal |
 //! | [`instructions`] | instructions per request, by callgrind |
 //! | [`environment`] | the environment printed with every figure |
+//! | [`results`] | raw rows of all scenarios, the content of `results.json` |
 //! | [`report`] | tables with footnotes |
 
 pub mod environment;
@@ -29,6 +30,7 @@ pub mod pinning;
 pub mod poems;
 pub mod process;
 pub mod report;
+pub mod results;
 pub mod runner;
 mod scratch;
 pub mod subject;
