@@ -18,6 +18,7 @@
 //! | [`instructions`] | instructions per request, by callgrind |
 //! | [`environment`] | the environment printed with every figure |
 //! | [`results`] | raw rows of all scenarios, the content of `results.json` |
+//! | [`statistics`] | spreads, intervals, and whether a difference is real |
 //! | [`report`] | tables with footnotes |
 
 pub mod environment;
@@ -33,6 +34,7 @@ pub mod report;
 pub mod results;
 pub mod runner;
 mod scratch;
+pub mod statistics;
 pub mod subject;
 pub mod verify;
 

@@ -12,7 +12,7 @@ pub use instructions::instructions;
 pub use poems::poems;
 pub use throughput::throughput;
 
-use crate::runner::Spread;
+use crate::statistics::Spread;
 
 /// A table: the first column is text, the others are numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub use row::{Figures, Row};
-pub use summary::{EntrantSummary, Noise, Spread, Summary};
+pub use summary::{EntrantSummary, Noise, Summary};
 
 use crate::environment::Environment;
 use crate::load::Plan;

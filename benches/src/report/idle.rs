@@ -2,7 +2,7 @@
 
 use super::{Table, mebibytes, or_not, range, thousands, void_row};
 use crate::memory::{Outcome, Row};
-use crate::runner::Spread;
+use crate::statistics::Spread;
 
 /// The cost of an idle connection, one line for every subject.
 pub fn memory(outcome: &Outcome) -> Table {

@@ -2,7 +2,7 @@
 
 use super::{Table, or_not, range, thousands, void_row};
 use crate::poems::{Outcome, Row};
-use crate::runner::Spread;
+use crate::statistics::Spread;
 
 /// Elapsed time beside the ideal, one line for every client.
 pub fn poems(outcome: &Outcome) -> Table {

@@ -1,7 +1,8 @@
 //! The report of a throughput measurement.
 
 use super::{NOT_AVAILABLE, Table, mebibytes, or_not, range, thousands, void_row};
-use crate::runner::{EntrantSummary, Figures, Outcome, Spread};
+use crate::runner::{EntrantSummary, Figures, Outcome};
+use crate::statistics::Spread;
 
 /// Throughput and cost, one line for every entrant.
 pub fn throughput(outcome: &Outcome) -> Table {

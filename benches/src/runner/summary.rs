@@ -3,32 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Figures, Outcome};
-
-/// Several measurements of one figure.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
-    /// The lowest.
-    pub low: f64,
-    /// The middle one.
-    pub median: f64,
-    /// The highest.
-    pub high: f64,
-}
-
-impl Spread {
-    /// Returns the spread of `values`, or `None` if there are none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        let (low, high) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = match values.len() % 2 {
-            1 => values[middle],
-            _ => (values[middle - 1] + values[middle]) / 2.0,
-        };
-        Some(Self { low, median, high })
-    }
-}
+use crate::statistics::Spread;
 
 /// One entrant's figures over all rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
