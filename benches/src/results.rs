@@ -109,7 +109,8 @@ pub struct Metric {
     pub name: String,
     /// Its title in tables and figures, such as `CPU per request`.
     pub title: String,
-    /// Its unit, such as `µs`; empty for a ratio or a count.
+    /// Its unit, such as `µs`; empty for a ratio or a count. Values in `B` are shown as KiB and MiB where that is shorter, and in
+    /// `ns` as µs, ms and s.
     pub unit: String,
     /// Which values are better, if either are.
     pub better: Better,
@@ -144,6 +145,9 @@ pub enum Figure {
         logarithmic: bool,
         /// A value that cannot be passed, drawn as a line of its own: for example 1 for elapsed over ideal.
         ideal: Option<u64>,
+        /// What the slope of the lines is called, if that is what the finding is about: for example memory per connection. It is
+        /// computed for each round from the first to the last point, so it has no key in the rows.
+        slope: Option<Metric>,
     },
     /// Latency by percentile for each subject, from the histograms of the point nearest to `at` on the axis.
     Percentiles {
@@ -263,6 +267,7 @@ mod tests {
             metric: "to_ideal".to_owned(),
             logarithmic: true,
             ideal: Some(1),
+            slope: None,
         };
         let text = serde_json::to_string(&lines).unwrap();
         assert!(text.contains(r#""kind":"lines""#), "{text}");
