@@ -88,14 +88,17 @@ pub struct Case {
     pub rules: &'static [&'static str],
     /// The features it needs.
     pub needs: &'static [Need],
+    /// Whether it is one of the few cases of its role that together catch a server that is plainly wrong, within about a second.
+    pub smoke: bool,
     /// Tests the subject of the context.
     pub run: fn(&Context) -> Check,
 }
 
 /// Declares the cases of one file, each by the name of its function, with the rules it tests and the features it needs:
-/// `closes_on_a_leading_zero [S2 S4] needs [Counters]`. With several roles, each case is tested in each of them.
+/// `closes_on_a_length_over_a_smaller_limit [S2 S4] needs [Limits]`. With several roles, each case is tested in each of them. A case
+/// marked `#[smoke]` is also run before anything is measured.
 macro_rules! cases {
-    ($($role:ident)+: $($name:ident [$($rule:ident)*] $(needs [$($need:ident)*])?,)*) => {
+    ($($role:ident)+: $($(#[$mark:ident])? $name:ident [$($rule:ident)*] $(needs [$($need:ident)*])?,)*) => {
         pub(super) fn cases() -> Vec<$crate::case::Case> {
             let roles = [$($crate::case::Role::$role),+];
             let of_role = |role| [$(
@@ -104,6 +107,7 @@ macro_rules! cases {
                     role,
                     rules: &[$(stringify!($rule)),*],
                     needs: &[$($($crate::case::Need::$need),*)?],
+                    smoke: $crate::case::is_smoke(&[$(stringify!($mark))?]),
                     run: $name,
                 },
             )*];
@@ -112,6 +116,12 @@ macro_rules! cases {
     };
 }
 pub(crate) use cases;
+
+/// Returns whether the mark before a case in [`cases!`] is that of a smoke case. There is no other mark.
+pub(crate) fn is_smoke(marks: &[&str]) -> bool {
+    assert!(marks.iter().all(|&mark| mark == "smoke"), "{marks:?}");
+    !marks.is_empty()
+}
 
 /// How a case ended for a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! A raw socket with a timeout on every operation. What a case expects of it is in `expects`.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::WAIT_MAX;
 use crate::failure::{Check, During, Failure, ensure, os_result, shown};
+use crate::kernel_sockets::fin_is_under_way;
 
 mod expects;
 
@@ -292,21 +293,4 @@ fn describe(error: &io::Error) -> String {
         }
         _ => error.to_string(),
     }
-}
-
-/// Returns whether the kernel's table of IPv4 connections has this one in the state FIN-WAIT-1: FIN is not acknowledged. No
-/// other system than Linux has the table.
-fn fin_is_under_way(local: SocketAddr, peer: SocketAddr) -> bool {
-    const FIN_WAIT_1: &str = "04";
-    let (SocketAddr::V4(local), SocketAddr::V4(peer)) = (local, peer) else {
-        return false;
-    };
-    let entry = |address: SocketAddrV4| {
-        let ip = u32::from_ne_bytes(address.ip().octets());
-        format!("{ip:08X}:{:04X}", address.port())
-    };
-    let ends = format!(" {} {} {FIN_WAIT_1} ", entry(local), entry(peer));
-    // The table of this thread's network namespace.
-    let table = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap_or_default();
-    table.lines().any(|line| line.contains(&ends))
 }

@@ -8,10 +8,12 @@
 //! |---|---|
 //! | [`case`] | a case: its role, the rules it tests, the features it needs |
 //! | [`cases`] | all cases |
+//! | [`check`] | running cases against one subject; the short check before a measurement |
 //! | [`subject`] | the implementation under test: a model in this process, or a command |
 //! | [`context`], [`running`], [`fetching`] | the subject's servers and clients, as a case uses them |
 //! | `exchanges` | requests that mean the same to a transform server and to a library server |
 //! | [`connection`], [`wire`] | a raw socket and the wire format, without the subject's encoder and decoder |
+//! | `kernel_sockets` | what the kernel says about sockets (Linux) |
 //! | [`peers`] | hostile and slow clients |
 //! | [`fake_servers`] | hostile and slow servers, and well-behaved ones for comparison |
 //! | [`journal`] | the subject's events, recorded in order |
@@ -23,6 +25,7 @@
 
 pub mod case;
 pub mod cases;
+pub mod check;
 pub mod connection;
 pub mod context;
 pub mod coverage;
@@ -33,6 +36,7 @@ pub mod faults;
 pub mod fetching;
 pub mod interop;
 pub mod journal;
+mod kernel_sockets;
 pub mod namespace;
 pub mod peers;
 pub mod running;

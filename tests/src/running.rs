@@ -73,6 +73,11 @@ impl RunningServer {
         &self.journal
     }
 
+    /// Returns whether its counts can be read.
+    pub fn has_counters(&self) -> bool {
+        self.has_counters
+    }
+
     /// Returns its current counts.
     ///
     /// # Errors
@@ -179,6 +184,18 @@ impl RunningServer {
             &format!("{accepted} connections, all of them closed"),
             |counts| counts.accepted == accepted && counts.open == 0 && counts.in_flight == 0,
         )
+    }
+
+    /// Checks the counts once exactly `accepted` connections have been accepted and all of them are closed, as a case's last
+    /// step: a subject without counters has been tested by what its clients saw.
+    ///
+    /// # Errors
+    /// Those of [`RunningServer::settled`] and of `check`.
+    pub fn check_counts(&self, accepted: u64, check: impl FnOnce(&Counts) -> Check) -> Check {
+        match self.has_counters {
+            true => check(&self.settled(accepted)?),
+            false => Ok(()),
+        }
     }
 
     /// Stops it and waits for its end.

@@ -3,6 +3,7 @@
 //! A subject states its features. A case that needs one more is skipped and says so; it never passes.
 
 pub mod command;
+mod last_words;
 pub mod process;
 
 use std::io;

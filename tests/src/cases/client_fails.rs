@@ -16,12 +16,12 @@ use crate::fetching::{expect_failure, expect_poem, plain};
 use crate::wire::text;
 
 cases! { PoemClient:
-    a_refused_connection_is_reported_as_connection_failed [S11],
+    #[smoke] a_refused_connection_is_reported_as_connection_failed [S11],
     a_name_without_addresses_is_reported_as_connection_failed [S11 S10],
     an_unresolved_name_is_reported_as_connection_failed_with_its_cause [S11 S10],
     a_fetch_whose_every_address_fails_is_reported_as_connection_failed [S11 S10],
     a_server_that_never_accepts_is_reported_as_connection_failed [S11 S15],
-    a_reset_mid_poem_is_reported_as_connection_lost_not_as_a_poem [S11],
+    #[smoke] a_reset_mid_poem_is_reported_as_connection_lost_not_as_a_poem [S11],
     a_reset_before_the_first_byte_is_reported_as_connection_lost [S11],
     a_reset_before_the_client_sees_the_connection_is_reported_as_connection_lost [S11],
     a_server_that_never_answers_times_out [S11 S15],
@@ -31,7 +31,7 @@ cases! { PoemClient:
     a_poem_one_byte_over_the_limit_is_too_long [S11 S15],
     invalid_utf8_is_reported_with_its_offset [S11 S12],
     a_poem_that_ends_inside_a_character_is_reported_as_not_utf8 [S11 S12],
-    failures_are_distinguished_and_do_not_affect_other_fetches [S11],
+    #[smoke] failures_are_distinguished_and_do_not_affect_other_fetches [S11],
     a_failed_fetch_reports_the_bytes_it_received [S11],
 }
 

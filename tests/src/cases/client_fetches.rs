@@ -13,13 +13,13 @@ use crate::fetching::{Fetcher, expect_poem, plain};
 use crate::wire::{NON_ASCII, text};
 
 cases! { PoemClient:
-    fetches_a_poem_to_its_last_byte [S1 S10],
-    an_empty_poem_is_a_poem [S1],
+    #[smoke] fetches_a_poem_to_its_last_byte [S1 S10],
+    #[smoke] an_empty_poem_is_a_poem [S1],
     fetches_a_poem_of_many_megabytes [S1 S15],
     a_character_split_across_reads_arrives_whole [S12],
-    a_poem_sent_byte_by_byte_arrives_unchanged [S1 S12],
-    poems_are_fetched_concurrently [S10],
-    outcomes_are_in_request_order_not_arrival_order [S10],
+    #[smoke] a_poem_sent_byte_by_byte_arrives_unchanged [S1 S12],
+    #[smoke] poems_are_fetched_concurrently [S10],
+    #[smoke] outcomes_are_in_request_order_not_arrival_order [S10],
     two_requests_to_one_server_are_two_fetches [S10],
     an_empty_list_of_requests_has_no_outcomes [S10],
     a_thousand_poems_are_fetched_concurrently [S10 S15] needs [ManyConnections],

@@ -18,7 +18,7 @@ use crate::journal::bytes_read;
 use crate::wire::{NON_ASCII, netstring, request, text};
 
 cases! { PoemClient:
-    a_named_fetch_sends_one_netstring_and_takes_the_reply [S8],
+    #[smoke] a_named_fetch_sends_one_netstring_and_takes_the_reply [S8],
     a_named_fetch_does_not_wait_for_the_library_to_close [S8 S5],
     a_named_fetch_does_not_finish_sending_before_the_whole_reply [S8 S6],
     a_named_poem_sent_byte_by_byte_arrives_unchanged [S8 S12],
@@ -27,7 +27,7 @@ cases! { PoemClient:
     a_named_poem_exactly_at_the_limit_is_accepted [S8 S15],
     a_named_poem_over_the_limit_is_too_long_before_it_arrives [S8 S11 S15],
     a_library_that_closes_without_a_byte_has_refused [S8 S11 S4],
-    a_named_poem_cut_short_is_not_a_poem [S8 S11],
+    #[smoke] a_named_poem_cut_short_is_not_a_poem [S8 S11],
     a_reply_of_a_library_that_is_no_netstring_is_garbled [S8 S11 S2],
     a_named_poem_that_is_not_utf8_is_reported_with_its_offset [S8 S11 S12],
     a_named_fetch_that_is_reset_is_lost [S8 S11],

@@ -13,14 +13,14 @@ use crate::running::RunningServer;
 use crate::wire::{NON_ASCII, text};
 
 cases! { PoemServer:
-    sends_a_non_ascii_poem_byte_for_byte [S1 S12],
-    an_empty_poem_is_only_a_fin [S1],
+    #[smoke] sends_a_non_ascii_poem_byte_for_byte [S1 S12],
+    #[smoke] an_empty_poem_is_only_a_fin [S1],
     an_empty_slow_poem_is_only_a_fin [S1],
     a_slow_poem_is_written_in_whole_chunks [S1] needs [Events],
     no_slow_chunk_is_early [S1 S22] needs [Events],
-    fin_follows_the_last_chunk_by_at_least_one_delay [S1],
-    slow_poems_are_served_concurrently [S1],
-    a_client_fin_does_not_end_a_slow_poem [S1],
+    #[smoke] fin_follows_the_last_chunk_by_at_least_one_delay [S1],
+    #[smoke] slow_poems_are_served_concurrently [S1],
+    #[smoke] a_client_fin_does_not_end_a_slow_poem [S1],
     a_client_fin_does_not_end_a_long_poem [S1],
     client_input_during_a_slow_poem_is_discarded [S1 S7],
     a_server_of_two_threads_serves_every_client [S1 S16] needs [Threads],

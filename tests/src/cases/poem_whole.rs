@@ -16,9 +16,9 @@ use crate::running::wait_until_refused;
 use crate::wire::{NON_ASCII, text};
 
 cases! { PoemServer Proxy:
-    sends_the_poem_then_fin [S1],
-    a_poem_larger_than_every_buffer_arrives_whole [S1],
-    client_input_is_discarded_without_a_reset [S1 S7],
+    #[smoke] sends_the_poem_then_fin [S1],
+    #[smoke] a_poem_larger_than_every_buffer_arrives_whole [S1],
+    #[smoke] client_input_is_discarded_without_a_reset [S1 S7],
     client_input_after_the_poem_is_discarded [S1 S7] needs [Limits],
     serves_over_ipv6 [S1],
     a_thousand_clients_are_served_concurrently [S16] needs [ManyConnections],
@@ -29,7 +29,7 @@ cases! { PoemServer Proxy:
     a_client_that_reads_slowly_gets_the_whole_poem [S18] needs [Limits],
     a_client_that_never_reads_leaves_other_connections_alone [S18],
     a_reset_mid_poem_ends_only_its_connection [S19] needs [Counters],
-    resets_before_the_first_write_leave_other_connections_alone [S19],
+    #[smoke] resets_before_the_first_write_leave_other_connections_alone [S19],
     an_idle_poem_server_stops_and_refuses_connections [S21] needs [Signals],
     poems_and_bytes_are_counted_exactly [S23] needs [Counters],
 }

@@ -17,9 +17,9 @@ use crate::running::RunningServer;
 use crate::wire::text;
 
 cases! { Proxy:
-    a_reset_fetch_is_not_cached [S9] needs [Counters],
+    #[smoke] a_reset_fetch_is_not_cached [S9] needs [Counters],
     a_fetch_reset_in_the_middle_is_not_cached [S9] needs [Counters],
-    an_empty_poem_is_not_cached [S9] needs [Counters],
+    #[smoke] an_empty_poem_is_not_cached [S9] needs [Counters],
     an_over_long_poem_is_not_cached [S9 S15] needs [Counters Limits],
     a_poem_that_is_not_utf8_is_not_cached [S9 S12] needs [Counters],
     a_poem_that_ends_inside_a_character_is_not_cached [S9 S12] needs [Counters],

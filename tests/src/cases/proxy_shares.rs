@@ -12,7 +12,7 @@ use crate::running::RunningServer;
 use crate::wire::{NON_ASCII, text};
 
 cases! { Proxy:
-    clients_that_miss_at_once_share_one_fetch [S9] needs [Counters],
+    #[smoke] clients_that_miss_at_once_share_one_fetch [S9] needs [Counters],
     a_client_that_joins_during_the_fetch_shares_it [S9] needs [Counters],
     nothing_is_sent_before_the_fetch_is_complete [S9] needs [Counters],
     a_client_that_leaves_by_fin_does_not_disturb_the_others [S9 S19] needs [Counters],

@@ -13,7 +13,7 @@ use crate::peers::{LeavesUnreadInput, SendsForever};
 use crate::wire::{netstring, text};
 
 cases! { TransformServer LibraryServer:
-    a_reply_survives_unread_input [S7],
+    #[smoke] a_reply_survives_unread_input [S7],
     a_long_reply_survives_unread_input [S7],
     a_refusal_with_unread_input_ends_in_fin_not_in_a_reset [S7],
     client_input_after_the_reply_is_drained [S7 S5] needs [Limits],

@@ -10,7 +10,7 @@ use crate::wire::text;
 
 cases! { TransformServer LibraryServer:
     a_reset_mid_request_ends_only_its_connection [S19] needs [Counters KeepAlive],
-    resets_before_the_first_read_leave_other_connections_alone [S19] needs [Counters],
+    #[smoke] resets_before_the_first_read_leave_other_connections_alone [S19],
     a_reset_fails_the_requests_without_a_delivered_reply [S19 S23] needs [Counters KeepAlive],
     a_reset_before_the_whole_reply_is_written_fails_the_request [S19 S23] needs [Counters Limits],
     a_reset_during_the_lingering_close_ends_it [S19 S7] needs [Counters],
@@ -48,6 +48,9 @@ fn resets_before_the_first_read_leave_other_connections_alone(context: &Context)
         ResetsAtOnce.run(&server)?;
     }
     expect_still_serves(&server, &ahoy)?;
+    if !server.has_counters() {
+        return Ok(());
+    }
     // A kernel may drop a reset connection from the backlog; every accepted one must be closed.
     let counts = server.wait_until("no connection open", |counts| {
         counts.answered == 1 && counts.open == 0

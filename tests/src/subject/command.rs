@@ -8,22 +8,24 @@
 //! | `{poem}` | a file with the poem, for a template without `{mode}` | |
 //! | `{limits}` | `--idle-timeout S` and so on, for the limits that differ from the defaults | limits |
 //! | `{threads}` | `--threads N` | threads |
-//! | `{stats}` | `--stats FILE`; SIGUSR1 appends a line of counts to it | counters, unless the template has `{port}` |
+//! | `{stats}` | `--stats FILE`; SIGUSR1 appends a line of counts to it | counters; outside Linux only without `{port}` |
 //! | `{grace}` | `--grace S`; SIGTERM stops the command | signals |
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use poetry::{LibraryService, Limits, Pace, Role as EventRole, Service};
 
-use crate::WAIT_MAX;
 use crate::case::{Need, Role};
 use crate::failure::{Check, During, Failure};
 use crate::running::Server;
 use crate::subject::ServerConfig;
-use crate::subject::process::{Folder, GRACE, POLL_INTERVAL, Process};
+use crate::subject::process::{Folder, GRACE, Process};
+
+/// Whether waiting until a command listens on a given port costs it no connection, which it would count.
+const WAITS_UNSEEN: bool = cfg!(target_os = "linux");
 
 /// A command that serves on 127.0.0.1.
 #[derive(Debug, Clone)]
@@ -64,8 +66,7 @@ impl Command {
 
     pub(crate) fn offers(&self, need: Need) -> bool {
         match need {
-            // With a given port, waiting until the command listens costs a connection, which it would count.
-            Need::Counters => self.has("{stats}") && !self.takes_a_port(),
+            Need::Counters => self.has("{stats}") && (!self.takes_a_port() || WAITS_UNSEEN),
             Need::Limits => self.has("{limits}"),
             Need::Signals => self.has("{grace}"),
             Need::Lab | Need::KeepAlive => self.has("{mode}"),
@@ -95,7 +96,7 @@ impl Command {
             .ok_or(Failure::Needs("a program".to_owned()))?;
         let mut process = Process::start(program, arguments, folder)?;
         let address = match self.takes_a_port() {
-            true => wait_until_accepting(SocketAddr::from(([127, 0, 0, 1], port)))?,
+            true => process.wait_until_listening(port)?,
             false => process.read_address()?,
         };
         Ok((address, Server::Command(process)))
@@ -224,26 +225,21 @@ pub(crate) fn limits(role: EventRole, limits: &Limits) -> Check<Vec<String>> {
         .collect())
 }
 
-fn free_port() -> Check<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).during("looking for a free port")?;
-    Ok(listener
-        .local_addr()
-        .during("looking for a free port")?
-        .port())
-}
+/// The kernel gives clients ports above these, so none of them takes the port of a command that is about to bind it.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
-/// Waits until the command accepts at `address`. This costs it one connection.
-pub(crate) fn wait_until_accepting(address: SocketAddr) -> Check<SocketAddr> {
-    let deadline = Instant::now() + WAIT_MAX;
-    loop {
-        match TcpStream::connect(address) {
-            Ok(_) => return Ok(address),
-            Err(error) if Instant::now() > deadline => {
-                return Err(Failure::Broken(format!(
-                    "the command does not accept connections: {error}"
-                )));
-            }
-            Err(_) => thread::sleep(POLL_INTERVAL),
-        }
-    }
+/// Returns a port on which nothing listens. No two calls of a process return the same one soon.
+fn free_port() -> Check<u16> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Processes that run at the same time begin far apart.
+    let first = std::process::id().wrapping_mul(7_919);
+    let mut ports = (0..count).map(|_| {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let place = u16::try_from(first.wrapping_add(next) % count).unwrap_or_default();
+        PORTS.start + place
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let free = ports.find(is_free);
+    free.ok_or(Failure::Needs("a free port".to_owned()))
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,8 @@ use poetry::library::Poems;
 
 use crate::WAIT_MAX;
 use crate::failure::{Check, During, Failure, ensure};
+use crate::kernel_sockets;
+use crate::subject::last_words::LastWords;
 
 /// The `{grace}` of every command. A case that needs another one runs against models only.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -26,20 +28,23 @@ pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Process {
     child: Mutex<Child>,
     folder: Folder,
+    last_words: LastWords,
 }
 
 impl Process {
     pub(crate) fn start(program: &str, arguments: &[String], folder: Folder) -> Check<Self> {
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
-            .during("starting the command")?;
+            .during(&format!("starting '{program}'"))?;
+        let last_words = LastWords::of(child.stderr.take());
         Ok(Self {
             child: Mutex::new(child),
             folder,
+            last_words,
         })
     }
 
@@ -55,12 +60,56 @@ impl Process {
         let words: Vec<&str> = line.split_whitespace().collect();
         let with = words.iter().rposition(|&word| word == "with");
         let address = with.and_then(|at| words.get(at.checked_sub(1)?)?.parse().ok());
-        address.ok_or_else(|| {
-            Failure::Broken(format!(
+        address.ok_or_else(|| match line.is_empty() {
+            true => self.ended_early(),
+            false => Failure::Broken(format!(
                 "expected 'Serving … on HOST:PORT with …', got '{}'",
                 line.trim_end()
-            ))
+            )),
         })
+    }
+
+    /// Waits until the command listens on `port` of 127.0.0.1. Where the kernel does not say so, this costs it one connection.
+    pub(crate) fn wait_until_listening(&self, port: u16) -> Check<SocketAddr> {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let accepts = || TcpStream::connect(address).is_ok();
+        let deadline = Instant::now() + WAIT_MAX;
+        while !kernel_sockets::listens(port).unwrap_or_else(accepts) {
+            if self.status()?.is_some() {
+                return Err(self.ended_early());
+            }
+            ensure(Instant::now() < deadline, || {
+                format!(
+                    "the command does not listen on {address} after {} s",
+                    WAIT_MAX.as_secs()
+                )
+            })?;
+            thread::sleep(POLL_INTERVAL);
+        }
+        Ok(address)
+    }
+
+    /// Describes the end of a command that was to serve.
+    fn ended_early(&self) -> Failure {
+        let deadline = Instant::now() + WAIT_MAX;
+        while let Ok(None) = self.status()
+            && Instant::now() < deadline
+        {
+            thread::sleep(POLL_INTERVAL);
+        }
+        let ended = match self.status() {
+            Ok(Some(status)) => format!("the command ended before it served ({status})"),
+            _ => {
+                "the command closed its stdout without a line that says where it serves".to_owned()
+            }
+        };
+        let last_line = self.last_words.line();
+        let said = last_line.map_or_else(String::new, |line| format!(": {line}"));
+        Failure::Broken(ended + &said)
+    }
+
+    fn status(&self) -> Check<Option<ExitStatus>> {
+        self.lock().try_wait().during("waiting for the command")
     }
 
     /// Requests the counts by SIGUSR1 and waits for them.
@@ -98,7 +147,7 @@ impl Process {
         self.signal("TERM")?;
         let deadline = Instant::now() + GRACE + WAIT_MAX;
         loop {
-            if let Some(status) = self.lock().try_wait().during("waiting for the command")? {
+            if let Some(status) = self.status()? {
                 let last = self.lines().last().map(|line| parse_counts(line));
                 return Ok((status, last.transpose()?));
             }

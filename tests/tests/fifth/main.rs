@@ -14,6 +14,7 @@ mod flaw;
 mod proxy;
 mod server;
 mod sink;
+mod smoke;
 
 use std::io;
 use std::net::TcpListener;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         "a_case_that_needs_a_missing_feature_is_skipped",
         missing_features_are_skipped,
     ));
+    trials.extend(smoke::trials());
     trials.extend(faults::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
