@@ -19,8 +19,10 @@
 //! | [`environment`] | the environment printed with every figure |
 //! | [`results`] | raw rows of all scenarios, the content of `results.json` |
 //! | [`statistics`] | spreads, intervals, and whether a difference is real |
+//! | [`analysis`] | what the rows of a scenario say: ratios, comparisons, the finding in words |
 //! | [`report`] | tables with footnotes |
 
+pub mod analysis;
 pub mod environment;
 pub mod exchange;
 pub mod floor;

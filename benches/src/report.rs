@@ -1,8 +1,10 @@
 //! Tables of figures as plain text, with footnotes that say how they were measured.
 
+pub(crate) mod grid;
 mod idle;
 mod instructions;
 mod poems;
+mod scenario;
 mod throughput;
 
 use std::fmt::{self, Write};
@@ -10,6 +12,7 @@ use std::fmt::{self, Write};
 pub use idle::memory;
 pub use instructions::instructions;
 pub use poems::poems;
+pub use scenario::{markdown, scenario};
 pub use throughput::throughput;
 
 use crate::statistics::Spread;

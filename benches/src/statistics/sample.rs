@@ -103,11 +103,16 @@ impl Sample {
 
     /// Returns each value divided by that of `base` in the same round.
     pub fn relative_to(&self, base: &Self) -> Self {
-        let ratio = |(&round, &value): (&Round, &f64)| {
-            let base = *base.by_round.get(&round)?;
-            Some((round, value / base))
+        self.paired_with(base, |(value, base)| value / base)
+    }
+
+    /// Returns what `combine` makes of the two values of each round that both have.
+    pub fn paired_with(&self, other: &Self, combine: impl Fn((f64, f64)) -> f64) -> Self {
+        let combined = |(&round, &one): (&Round, &f64)| {
+            let other = *other.by_round.get(&round)?;
+            Some((round, combine((one, other))))
         };
-        self.by_round.iter().filter_map(ratio).collect()
+        self.by_round.iter().filter_map(combined).collect()
     }
 }
 

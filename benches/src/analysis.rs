@@ -1,0 +1,227 @@
+//! What the rows of a scenario say: samples, ratios to the floor and to bare loops, noise, comparisons, and the finding in words.
+//!
+//! Everything is computed from [`Results`] whenever it is shown. Tables, plots and pages take their figures from here, so they
+//! cannot disagree.
+
+mod baseline;
+pub(crate) mod finding;
+mod growth;
+pub mod words;
+
+use crate::results::{Entrant, Figure, Kind, Metric, Results, ScenarioResults};
+use crate::statistics::{self, Comparison, Round, Sample, Spread};
+
+pub use baseline::{Difference, against};
+pub use finding::finding;
+
+/// One scenario of some results.
+#[derive(Debug, Clone, Copy)]
+pub struct Analysis<'r> {
+    /// The results.
+    pub results: &'r Results,
+    /// The scenario, one of theirs.
+    pub scenario: &'r ScenarioResults,
+}
+
+/// Where a figure is taken: at one point of the axis, or from all of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Place {
+    /// At this point.
+    Point(f64),
+    /// The slope from the first to the last point.
+    Slope,
+}
+
+impl<'r> Analysis<'r> {
+    /// Analyses `scenario`, which is one of `results`.
+    pub fn of(results: &'r Results, scenario: &'r ScenarioResults) -> Self {
+        Self { results, scenario }
+    }
+
+    /// Returns the subjects that have rows here, in the order of tables.
+    pub fn subjects(&self) -> Vec<&'r Entrant> {
+        let took_part = |entrant: &&Entrant| {
+            let rows = &self.scenario.rows;
+            rows.iter().any(|row| row.subject == entrant.name)
+        };
+        self.results.subjects.iter().filter(took_part).collect()
+    }
+
+    /// Returns the models and other programs: those that a finding compares. A second entry of a subject is not one of them.
+    pub fn contestants(&self) -> Vec<&'r Entrant> {
+        let mut contestants = self.subjects();
+        contestants.retain(|entrant| {
+            matches!(entrant.kind, Kind::Model | Kind::External) && entrant.again.is_none()
+        });
+        contestants
+    }
+
+    /// Returns the metric that the finding is about, and where it is taken: the slope of a figure that has one, otherwise the
+    /// first metric at the last point, or at the point of percentiles.
+    pub fn main(&self) -> Option<(&'r Metric, Place)> {
+        let points = self.scenario.points();
+        match &self.scenario.figure {
+            Figure::Lines {
+                slope: Some(slope), ..
+            } if points.len() > 1 => Some((slope, Place::Slope)),
+            Figure::Percentiles { at } => Some((
+                self.scenario.metrics.first()?,
+                Place::Point(nearest(&points, *at as f64)?),
+            )),
+            _ => Some((
+                self.scenario.metrics.first()?,
+                Place::Point(*points.last()?),
+            )),
+        }
+    }
+
+    /// Returns the values of `metric` for `subject`, one for each round; none if any of its rows there is void.
+    pub fn sample(&self, subject: &str, metric: &Metric, place: Place) -> Sample {
+        match place {
+            Place::Point(point) => self.at(subject, &metric.name, point),
+            Place::Slope => self.slopes(subject),
+        }
+    }
+
+    fn at(&self, subject: &str, metric: &str, point: f64) -> Sample {
+        if self.scenario.void(subject, point).is_some() {
+            return Sample::default();
+        }
+        let rows = self.scenario.rows_of(subject, point);
+        rows.filter_map(|row| {
+            let round = Round {
+                run: row.run,
+                round: row.round,
+            };
+            Some((round, *row.values.get(metric)?))
+        })
+        .collect()
+    }
+
+    /// The rise from the first to the last point, per unit of the axis, in each round that has both.
+    fn slopes(&self, subject: &str) -> Sample {
+        let points = self.scenario.points();
+        let (Some(metric), [first, .., last]) = (self.figure_metric(), &points[..]) else {
+            return Sample::default();
+        };
+        if points
+            .iter()
+            .any(|&point| self.scenario.void(subject, point).is_some())
+        {
+            return Sample::default();
+        }
+        let (low, high) = (
+            self.at(subject, metric, *first),
+            self.at(subject, metric, *last),
+        );
+        let slope = |(low, high): (f64, f64)| (high - low) / (last - first);
+        low.paired_with(&high, slope)
+    }
+
+    /// Returns the name of the metric that is drawn.
+    pub fn figure_metric(&self) -> Option<&'r str> {
+        match &self.scenario.figure {
+            Figure::Bars { metric } | Figure::Lines { metric, .. } => Some(metric),
+            Figure::Percentiles { .. } => self.scenario.metrics.first().map(|metric| &*metric.name),
+        }
+    }
+
+    /// Returns the lowest, median and highest value of `metric` for `subject`.
+    pub fn spread(&self, subject: &str, metric: &Metric, place: Place) -> Option<Spread> {
+        self.sample(subject, metric, place).spread()
+    }
+
+    /// Compares two subjects by `metric`, with the noise of that metric and place.
+    pub fn compare(
+        &self,
+        one: &str,
+        other: &str,
+        metric: &Metric,
+        place: Place,
+    ) -> Option<Comparison> {
+        let (one, other) = (
+            self.sample(one, metric, place),
+            self.sample(other, metric, place),
+        );
+        statistics::compare(&one, &other, metric.better, self.noise(metric, place))
+    }
+
+    /// Returns the relative difference of the subject that was measured as two (A/A), or `None` if none was.
+    pub fn noise(&self, metric: &Metric, place: Place) -> Option<f64> {
+        let (one, again) = self.measured_twice()?;
+        let (one, again) = (
+            self.sample(one, metric, place),
+            self.sample(again, metric, place),
+        );
+        statistics::noise(&one, &again)
+    }
+
+    /// Returns the names under which one subject was measured as two.
+    pub fn measured_twice(&self) -> Option<(&'r str, &'r str)> {
+        let subjects = self.subjects();
+        subjects.iter().find_map(|entrant| {
+            let again = entrant.again.as_deref()?;
+            let took_part = subjects.iter().any(|other| other.name == again);
+            took_part.then_some((again, &*entrant.name))
+        })
+    }
+
+    /// Returns the floor, if it took part.
+    pub fn floor(&self) -> Option<&'r Entrant> {
+        let mut subjects = self.subjects().into_iter();
+        subjects.find(|entrant| entrant.kind == Kind::Floor)
+    }
+
+    /// Returns `subject` relative to the floor, each round divided by the floor's of that round.
+    pub fn to_floor(&self, subject: &Entrant, metric: &Metric, place: Place) -> Option<Spread> {
+        let floor = self.floor().filter(|floor| floor.name != subject.name)?;
+        self.relative(subject, &floor.name, metric, place)
+    }
+
+    /// Returns `subject` relative to the bare loop of its kind, round by round.
+    pub fn to_baseline(&self, subject: &Entrant, metric: &Metric, place: Place) -> Option<Spread> {
+        self.relative(subject, subject.baseline.as_deref()?, metric, place)
+    }
+
+    fn relative(
+        &self,
+        subject: &Entrant,
+        base: &str,
+        metric: &Metric,
+        place: Place,
+    ) -> Option<Spread> {
+        let base = self.sample(base, metric, place);
+        let of = self.sample(&subject.name, metric, place);
+        of.relative_to(&base).spread()
+    }
+
+    /// Returns the subjects that are void at a point, each with the point and the reason.
+    pub fn voids(&self) -> Vec<(&'r str, f64, &'r str)> {
+        let points = self.scenario.points();
+        let scenario = self.scenario;
+        let of = |entrant: &'r Entrant| {
+            let void = move |&point: &f64| {
+                Some((&*entrant.name, point, scenario.void(&entrant.name, point)?))
+            };
+            points.iter().filter_map(void).collect::<Vec<_>>()
+        };
+        self.subjects().into_iter().flat_map(of).collect()
+    }
+
+    /// Returns the most rounds that a subject has at a point, of all runs together.
+    pub fn rounds(&self) -> usize {
+        let points = self.scenario.points();
+        let rounds = |entrant: &Entrant| {
+            let count = |&point: &f64| self.scenario.rows_of(&entrant.name, point).count();
+            points.iter().map(count).max().unwrap_or(0)
+        };
+        self.subjects().into_iter().map(rounds).max().unwrap_or(0)
+    }
+}
+
+/// Returns the one of `points` that is nearest to `wanted`.
+pub(crate) fn nearest(points: &[f64], wanted: f64) -> Option<f64> {
+    let distance = |point: &f64| (point - wanted).abs();
+    let nearer = |one: &&f64, other: &&f64| distance(one).total_cmp(&distance(other));
+    points.iter().min_by(nearer).copied()
+}

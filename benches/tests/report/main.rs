@@ -1,0 +1,4 @@
+//! Reports: findings, tables, pages and plots, from results made by arithmetic.
+
+mod findings;
+mod sample;
