@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use poetry::limits::FRAME_BYTES_MAX;
-use poetry::{Clock, TransformService, netstring, panics, request};
+use poetry::{Clock, PoemName, TransformService, netstring, panics, request};
 
 /// The default length of the poem that servers are measured with, in bytes.
 pub const POEM_BYTES: usize = 600;
 
-/// One request and its reply, both in their wire format.
+/// One request and its reply, both in their wire format. A poem server is sent nothing: its request is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
     /// The bytes to send.
@@ -38,6 +38,28 @@ impl Exchange {
         let mut request = Vec::new();
         netstring::encode(frame.as_bytes(), &mut request);
         Ok(Self { request, reply })
+    }
+
+    /// The exchange for the poem `name` of a library, which holds `poem` (S8).
+    ///
+    /// # Errors
+    /// The poem does not fit a frame, so servers would refuse it.
+    pub fn library(name: &PoemName, poem: &str) -> Result<Self, String> {
+        if poem.len() > FRAME_BYTES_MAX {
+            return Err(format!("the poem is over {FRAME_BYTES_MAX} bytes"));
+        }
+        let (mut request, mut reply) = (Vec::new(), Vec::new());
+        netstring::encode(name.as_str().as_bytes(), &mut request);
+        netstring::encode(poem.as_bytes(), &mut reply);
+        Ok(Self { request, reply })
+    }
+
+    /// The exchange with a server of `poem`, or a proxy of one: nothing is sent, and the poem ends with FIN (S1).
+    pub fn poem(poem: &str) -> Self {
+        Self {
+            request: Vec::new(),
+            reply: poem.as_bytes().to_vec(),
+        }
     }
 
     /// The default exchange for measuring: `cummingsify` of a [`poem`] of `bytes` bytes.
@@ -85,6 +107,15 @@ mod tests {
             assert!(error.contains(why), "{error}");
         }
         assert!(Exchange::cummingsify(FRAME_BYTES_MAX).is_err());
+    }
+
+    #[test]
+    fn s8_a_poem_is_asked_for_by_name() {
+        let name = "lantern".parse().unwrap();
+        let exchange = Exchange::library(&name, "a light\n").unwrap();
+        assert_eq!(exchange.request, b"7:lantern,");
+        assert_eq!(exchange.reply, b"8:a light\n,");
+        assert!(Exchange::library(&name, &poem(FRAME_BYTES_MAX + 1)).is_err());
     }
 
     #[test]

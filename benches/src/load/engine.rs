@@ -1,45 +1,60 @@
-//! The generator's event loop: opens connections, dispatches events, and follows the timeline.
+//! The generator's event loop: opens connections, sends what is due, dispatches events, and follows the timeline.
 
+use std::collections::VecDeque;
 use std::io;
-use std::time::Instant;
+use std::time::Duration;
 
-use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{Connection, ConnectionError, Shared, Status};
+use super::connection::{Connection, ConnectionError, Status};
+use super::schedule::Schedule;
+use super::shared::Shared;
 use super::source::Source;
 use super::timeline::Timeline;
-use super::{Extent, LoadError, Mark, Plan, Report};
+use super::timer::{self, Timer};
+use super::{Arrival, LoadError, Mark, Plan, Report};
 
 /// Events taken from the kernel per poll.
 const EVENTS: usize = 1024;
-/// The most connections without a first reply at a time: fewer than fit a server's backlog.
-const UNANSWERED_MAX: usize = 1024;
 
 pub(super) struct Engine<'p> {
     plan: &'p Plan,
     poll: Poll,
     source: Source,
     shared: Shared,
-    /// A slot is empty before its first connection and after its last.
+    /// A slot is empty before its first connection and after its last; in an open loop of one-shot connections, between two.
     slots: Vec<Option<Connection>>,
     /// Slots that have had a connection, or a failed connect.
     begun: usize,
     open: usize,
     connect_errors: u64,
     last_connect_error: Option<io::Error>,
+    open_loop: Option<OpenLoop>,
+}
+
+/// The state of an open loop.
+struct OpenLoop {
+    schedule: Schedule,
+    timer: Timer,
+    /// Free slots, and since when, the longest free first: so all connections are used in turn. At most one entry each.
+    free: VecDeque<(usize, u64)>,
 }
 
 impl<'p> Engine<'p> {
     pub(super) fn new(plan: &'p Plan) -> Result<Self, LoadError> {
-        let left = match plan.extent {
-            Extent::For { .. } => u64::MAX,
-            Extent::Requests(requests) => requests,
+        let poll = Poll::new()?;
+        let open_loop = match plan.arrival {
+            Arrival::Closed => None,
+            Arrival::Open { rate, gaps } => Some(OpenLoop {
+                schedule: Schedule::new(rate, gaps, plan.seed),
+                timer: Timer::new(poll.registry())?,
+                free: VecDeque::with_capacity(plan.connections),
+            }),
         };
-        Ok(Self {
-            poll: Poll::new()?,
-            source: Source::new(plan.address, !plan.keep_alive),
-            shared: Shared::new(plan, left),
+        let mut engine = Self {
+            poll,
+            source: Source::new(plan),
+            shared: Shared::new(plan)?,
             slots: std::iter::repeat_with(|| None)
                 .take(plan.connections)
                 .collect(),
@@ -47,44 +62,104 @@ impl<'p> Engine<'p> {
             open: 0,
             connect_errors: 0,
             last_connect_error: None,
+            open_loop,
             plan,
-        })
+        };
+        if engine.is_open_one_shot() {
+            engine.begun = plan.connections;
+            (0..plan.connections).for_each(|slot| engine.free(slot));
+        }
+        Ok(engine)
     }
 
     pub(super) fn run(mut self, mark: &mut dyn FnMut(Mark)) -> Result<Report, LoadError> {
         let mut timeline = Timeline::new(self.plan);
         let mut events = Events::with_capacity(EVENTS);
         loop {
+            self.advance(&mut timeline, mark)?;
             self.open_more()?;
-            let now = Instant::now();
-            timeline.advance(now, &self.shared.ledger, self.all_begun(), mark);
-            if timeline.is_over() {
-                self.shared.left = 0;
-            }
-            if self.open == 0 {
+            self.send_due()?;
+            if self.is_done()? {
                 break;
             }
-            let wait = timeline.wait(now, self.open)?;
-            match self.poll.poll(&mut events, Some(wait)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    return Err(error.into());
-                }
-                _ => {}
-            }
-            for event in &events {
+            self.wait(&mut timeline, &mut events)?;
+            self.shared.received_at = self.shared.clock.now();
+            for event in events.iter().filter(|event| event.token() != timer::TOKEN) {
                 self.handle(event)?;
             }
         }
-        if self.shared.left > 0 {
-            let cause = self.last_connect_error;
-            return Err(LoadError::NoConnection(
-                cause.unwrap_or_else(|| io::ErrorKind::NotConnected.into()),
-            ));
-        }
         Ok(Report {
             connect_errors: self.connect_errors,
-            ..timeline.report(self.shared.ledger, mark)
+            ..timeline.report(self.shared, self.open_loop.map(|open| open.schedule), mark)
         })
+    }
+
+    /// Opens or closes the window if it is time, and lets connections finish once no requests are left.
+    fn advance(
+        &mut self,
+        timeline: &mut Timeline<'_>,
+        mark: &mut dyn FnMut(Mark),
+    ) -> Result<(), LoadError> {
+        let schedule = self.open_loop.as_ref().map(|open| &open.schedule);
+        let all_begun = self.all_begun();
+        timeline.advance(&mut self.shared, schedule, all_begun, mark);
+        while self.shared.left == 0
+            && let Some((slot, _)) = self.take_free()
+        {
+            if let Some(connection) = self.slots[slot].as_mut() {
+                let finished = connection.finish().map(|()| Status::Open);
+                self.settle(slot, finished)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more will happen.
+    ///
+    /// # Errors
+    /// No connection could be made, or none is left although there are requests.
+    fn is_done(&mut self) -> Result<bool, LoadError> {
+        let left = self.shared.left > 0;
+        let all_refused = self.connect_errors >= self.plan.connections as u64
+            && self.shared.ledger.connections == 0;
+        let may_go_on = left && self.is_open_one_shot() && !all_refused;
+        if self.open > 0 || may_go_on {
+            return Ok(false);
+        }
+        if left {
+            let cause = self.last_connect_error.take();
+            let cause = cause.unwrap_or_else(|| io::ErrorKind::NotConnected.into());
+            return Err(LoadError::NoConnection(cause));
+        }
+        Ok(true)
+    }
+
+    /// Waits for events, or until something is to be done.
+    fn wait(&mut self, timeline: &mut Timeline<'_>, events: &mut Events) -> Result<(), LoadError> {
+        let now = self.shared.clock.now();
+        let idle = self.open_loop.as_ref().map_or(0, |open| open.free.len());
+        let owing = match self.is_open_one_shot() {
+            true => self.open,
+            false => self.open.saturating_sub(idle),
+        };
+        let mut wait = timeline.wait(now, self.shared.ledger.bytes_in, owing)?;
+        let may_send = self.may_send();
+        if let Some(open) = &mut self.open_loop
+            && may_send
+        {
+            let until = Duration::from_nanos(open.schedule.next().saturating_sub(now));
+            if until < wait {
+                wait = open.timer.end_wait(until, wait)?;
+            }
+        }
+        match self.poll.poll(events, Some(wait)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_open_one_shot(&self) -> bool {
+        self.open_loop.is_some() && !self.plan.keep_alive
     }
 
     fn all_begun(&self) -> bool {
@@ -93,20 +168,71 @@ impl<'p> Engine<'p> {
 
     /// Opens the remaining connections, a bounded number at a time.
     fn open_more(&mut self) -> Result<(), LoadError> {
-        while !self.all_begun() && self.shared.unanswered < UNANSWERED_MAX {
+        while !self.all_begun() && self.shared.pending < self.plan.pending_max {
             let slot = self.begun;
             self.begun += 1;
-            self.open(slot)?;
+            match self.open_loop {
+                None => {
+                    let now = self.shared.clock.now();
+                    self.open(slot, self.plan.depth, now)?;
+                }
+                Some(_) => {
+                    self.open(slot, 0, 0)?;
+                    self.free(slot);
+                }
+            }
         }
         Ok(())
     }
 
-    /// Opens a connection in an empty `slot`, which stays empty if that fails.
-    fn open(&mut self, slot: usize) -> Result<(), LoadError> {
+    /// Whether a request of an open loop that is due could be sent.
+    fn may_send(&self) -> bool {
+        let has_room = self.plan.keep_alive || self.shared.pending < self.plan.pending_max;
+        let has_free = |open: &OpenLoop| !open.free.is_empty();
+        self.shared.left > 0 && has_room && self.open_loop.as_ref().is_some_and(has_free)
+    }
+
+    /// Sends the requests of an open loop that are due, while there are free connections.
+    fn send_due(&mut self) -> Result<(), LoadError> {
+        while self.may_send()
+            && let Some(open) = &mut self.open_loop
+        {
+            let now = self.shared.clock.now();
+            let due = open.schedule.next();
+            if due > now {
+                break;
+            }
+            let Some((slot, since)) = open.free.pop_front() else {
+                break;
+            };
+            // The connection may have failed while it was free.
+            if self.plan.keep_alive && self.slots[slot].is_none() {
+                continue;
+            }
+            open.schedule.take();
+            self.shared.recorder.sent(due.max(since), now);
+            match self.slots[slot].as_mut() {
+                None => self.open(slot, 1, due)?,
+                Some(connection) => {
+                    connection.ask(1, due, &mut self.shared);
+                    let status = connection.send(&mut self.shared);
+                    self.settle(slot, status)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a connection in an empty `slot`, with up to `requests`, which began at `begun`. The slot stays empty if that fails.
+    fn open(&mut self, slot: usize, requests: usize, begun: u64) -> Result<(), LoadError> {
         let mut stream = match self.source.connect() {
             Ok(stream) => stream,
             Err(error) => {
+                // The request is lost.
+                self.shared
+                    .take(usize::from(requests > 0 && self.is_open_one_shot()));
                 self.count_error(error);
+                self.free_one_shot(slot);
                 return Ok(());
             }
         };
@@ -114,30 +240,34 @@ impl<'p> Engine<'p> {
         self.poll
             .registry()
             .register(&mut stream, Token(slot), interest)?;
-        let mut connection = Connection::new(stream, self.plan.depth, &mut self.shared);
+        let mut connection = Connection::new(stream, slot, &mut self.shared);
+        if requests > 0 {
+            connection.ask(requests, begun, &mut self.shared);
+        }
         self.open += 1;
         // Over loopback the connection is made by now; elsewhere the event sends.
-        let sent = connection.send(&mut self.shared);
+        let status = match connection.send(&mut self.shared) {
+            // Its event lets it leave: connections that leave at once would open each other here without end.
+            Ok(Status::Left) => Ok(Status::Open),
+            status => status,
+        };
         self.slots[slot] = Some(connection);
-        self.settle(slot, sent.map(|()| Status::Open))
+        self.settle(slot, status)
     }
 
     #[inline]
-    fn handle(&mut self, event: &Event) -> Result<(), LoadError> {
+    fn handle(&mut self, event: &mio::event::Event) -> Result<(), LoadError> {
         let slot = event.token().0;
         let Some(connection) = self.slots[slot].as_mut() else {
             return Ok(());
         };
-        let status = connection
-            .send(&mut self.shared)
-            .and_then(|()| connection.receive(event.is_read_closed(), &mut self.shared));
-        match status {
+        match connection.handle(event, &mut self.shared) {
             Ok(Status::Open) => Ok(()),
             status => self.settle(slot, status),
         }
     }
 
-    /// Replaces a connection that has ended by a new one.
+    /// Replaces a connection that has ended by a new one, or frees its slot.
     fn settle(
         &mut self,
         slot: usize,
@@ -145,20 +275,49 @@ impl<'p> Engine<'p> {
     ) -> Result<(), LoadError> {
         let ended = match status {
             Ok(Status::Open) => return Ok(()),
+            Ok(Status::Free) => {
+                self.free(slot);
+                return Ok(());
+            }
             Ok(Status::Ended) => true,
+            Ok(Status::Left) => {
+                self.shared.recorder.left();
+                true
+            }
             Err(ConnectionError::NotMade(error)) => {
-                self.shared.unanswered -= 1;
                 self.count_error(error);
                 false
             }
             Err(ConnectionError::Void(error)) => return Err(error),
         };
-        self.slots[slot] = None;
-        self.open -= 1;
-        match ended && self.shared.left > 0 {
-            true => self.open(slot),
-            false => Ok(()),
+        if let Some(mut connection) = self.slots[slot].take() {
+            connection.settle(&mut self.shared);
+            self.open -= 1;
         }
+        if ended && self.open_loop.is_none() && self.shared.left > 0 {
+            let now = self.shared.clock.now();
+            return self.open(slot, self.plan.depth, now);
+        }
+        self.free_one_shot(slot);
+        Ok(())
+    }
+
+    fn free_one_shot(&mut self, slot: usize) {
+        if self.is_open_one_shot() {
+            self.free(slot);
+        }
+    }
+
+    /// Notes that `slot` can send a request of an open loop.
+    #[inline]
+    fn free(&mut self, slot: usize) {
+        if let Some(open) = &mut self.open_loop {
+            open.free.push_back((slot, self.shared.received_at));
+        }
+    }
+
+    fn take_free(&mut self) -> Option<(usize, u64)> {
+        self.open_loop.as_mut()?.free.pop_front()
     }
 
     #[cold]

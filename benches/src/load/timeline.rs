@@ -1,149 +1,189 @@
 //! The timing of a run: warm-up, timed window, and stall timeout.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::{Extent, Ledger, LoadError, Mark, Plan, Report};
+use super::clock::nanos;
+use super::schedule::Schedule;
+use super::shared::Shared;
+use super::{Arrival, Extent, LoadError, Mark, OpenLoop, Plan, Report};
 
-pub(super) struct Timeline {
-    extent: Extent,
-    stall_timeout: Duration,
-    start: Instant,
-    /// The time of the last received bytes, and their total.
-    progress: (Instant, u64),
-    first_reply: Option<Duration>,
+/// The least wait for events.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
+pub(super) struct Timeline<'p> {
+    plan: &'p Plan,
+    /// The time of the last progress, and the bytes received until then.
+    progress: (u64, u64),
     begin: Option<Moment>,
     end: Option<Moment>,
 }
 
-/// One end of the timed window.
+/// One end of the timed window, and all that had happened up to then.
+#[derive(Debug, Clone, Copy, Default)]
 struct Moment {
-    at: Instant,
+    at: u64,
     answered: u64,
+    received: u64,
+    /// Of an open loop: requests sent, and requests that were due and waited.
+    sent: u64,
+    waiting: u64,
     cpu: Option<Duration>,
 }
 
-impl Timeline {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let start = Instant::now();
+impl<'p> Timeline<'p> {
+    pub(super) fn new(plan: &'p Plan) -> Self {
         Self {
-            extent: plan.extent,
-            stall_timeout: plan.stall_timeout,
-            start,
-            progress: (start, 0),
-            first_reply: None,
+            plan,
+            progress: (0, 0),
             begin: None,
             end: None,
         }
     }
 
-    /// Updates progress, and opens or closes the window if it is time.
+    /// Opens or closes the window if it is time. After it no more requests are sent.
     pub(super) fn advance(
         &mut self,
-        now: Instant,
-        ledger: &Ledger,
+        shared: &mut Shared,
+        schedule: Option<&Schedule>,
         all_begun: bool,
         mark: &mut dyn FnMut(Mark),
     ) {
-        let answered = ledger.answered;
-        if ledger.bytes_in != self.progress.1 {
-            self.progress = (now, ledger.bytes_in);
-        }
-        if self.first_reply.is_none() && answered > 0 {
-            self.first_reply = Some(now - self.start);
-        }
-        let opens = match self.extent {
-            Extent::For { warm_up, .. } => all_begun && now - self.start >= warm_up,
+        let now = shared.received_at;
+        let opens = match self.plan.extent {
+            Extent::For { warm_up, .. } => all_begun && now >= nanos(warm_up),
             Extent::Requests(_) => true,
         };
         if self.begin.is_none() && opens {
-            mark(Mark::Begin { answered });
-            self.begin = Some(Moment::now(answered));
+            mark(Mark::Begin {
+                answered: shared.ledger.answered,
+            });
+            let mut begin = Moment::now(shared, schedule);
+            let mut from = begin.at;
+            if let Extent::Requests(_) = self.plan.extent {
+                // All of them belong to the window, the one that was due before the mark too.
+                (from, begin.waiting) = (0, 0);
+            }
+            shared.recorder.begin(from);
+            self.begin = Some(begin);
         } else if self.window_end().is_some_and(|end| now >= end) {
-            self.close(answered, mark);
+            self.close(shared, schedule, mark);
         }
     }
 
-    fn close(&mut self, answered: u64, mark: &mut dyn FnMut(Mark)) {
-        self.end = Some(Moment::now(answered));
-        mark(Mark::End { answered });
+    fn close(
+        &mut self,
+        shared: &mut Shared,
+        schedule: Option<&Schedule>,
+        mark: &mut dyn FnMut(Mark),
+    ) {
+        let end = Moment::now(shared, schedule);
+        let waiting = schedule.map(|schedule| schedule.waiting(end.at, shared.left));
+        shared.recorder.end(end.at, waiting.into_iter().flatten());
+        shared.left = 0;
+        self.end = Some(end);
+        mark(Mark::End {
+            answered: end.answered,
+        });
     }
 
     /// Returns when the open window closes, if it closes by time.
-    fn window_end(&self) -> Option<Instant> {
-        match (&self.begin, &self.end, self.extent) {
-            (Some(begin), None, Extent::For { timed, .. }) => Some(begin.at + timed),
+    fn window_end(&self) -> Option<u64> {
+        match (&self.begin, &self.end, self.plan.extent) {
+            (Some(begin), None, Extent::For { timed, .. }) => Some(begin.at + nanos(timed)),
             _ => None,
         }
     }
 
-    /// Returns whether the window has closed, after which no more requests are sent.
-    pub(super) fn is_over(&self) -> bool {
-        self.end.is_some()
-    }
-
-    /// Returns how long to wait for events of the `open` connections.
+    /// Returns how long to wait for events, if `owing` connections are owed replies and `received` bytes have come.
     ///
     /// # Errors
-    /// No byte has come for the stall timeout.
-    pub(super) fn wait(&self, now: Instant, open: usize) -> Result<Duration, LoadError> {
-        let after = self.stall_timeout;
+    /// No byte has come for the stall timeout, although some are owed.
+    pub(super) fn wait(
+        &mut self,
+        now: u64,
+        received: u64,
+        owing: usize,
+    ) -> Result<Duration, LoadError> {
+        if received != self.progress.1 || owing == 0 {
+            self.progress = (now, received);
+        }
+        let after = self.plan.stall_timeout;
+        let idle = Duration::from_nanos(now - self.progress.0);
         let until_stall = after
-            .checked_sub(now - self.progress.0)
-            .ok_or(LoadError::Stalled { after, open })?;
-        let warm_up = match (&self.begin, self.extent) {
-            (None, Extent::For { warm_up, .. }) => Some(self.start + warm_up),
+            .checked_sub(idle)
+            .ok_or(LoadError::Stalled { after, open: owing })?;
+        let warm_up = match (&self.begin, self.plan.extent) {
+            (None, Extent::For { warm_up, .. }) => Some(nanos(warm_up)),
             _ => None,
         };
-        let next = warm_up.or_else(|| self.window_end());
-        // Rounded up, since the kernel waits for whole milliseconds. If connections are still missing after the
-        // warm-up, their events wake the loop.
-        let until_next = next
-            .map(|next| next.saturating_duration_since(now))
+        // If connections are still missing after the warm-up, their events wake the loop.
+        let until_next = warm_up
+            .or_else(|| self.window_end())
+            .map(|next| Duration::from_nanos(next.saturating_sub(now)))
             .filter(|until| !until.is_zero());
         let wait = until_next.map_or(until_stall, |until| until.min(until_stall));
-        Ok(wait.max(Duration::from_millis(1)))
+        Ok(wait.max(WAIT_MIN))
     }
 
-    /// Returns the report of a run that has ended with `ledger`. Closes a window that is still open.
-    pub(super) fn report(mut self, ledger: Ledger, mark: &mut dyn FnMut(Mark)) -> Report {
+    /// Returns the report of a run that has ended. Closes a window that is still open.
+    pub(super) fn report(
+        mut self,
+        mut shared: Shared,
+        schedule: Option<Schedule>,
+        mark: &mut dyn FnMut(Mark),
+    ) -> Report {
         if self.begin.is_some() && self.end.is_none() {
-            self.close(ledger.answered, mark);
+            self.close(&mut shared, schedule.as_ref(), mark);
         }
-        let (start, nothing) = (self.start, Moment::nothing(self.start));
-        let (begin, end) = match (&self.begin, &self.end) {
-            (Some(begin), Some(end)) => (begin, end),
-            _ => (&nothing, &nothing),
+        let begin = self.begin.unwrap_or_default();
+        let end = self.end.unwrap_or(begin);
+        let recorder = shared.recorder;
+        let fairness = recorder.fairness().filter(|_| self.plan.keep_alive);
+        let open = match self.plan.arrival {
+            Arrival::Closed => None,
+            Arrival::Open { rate, gaps } => Some(OpenLoop {
+                rate,
+                gaps,
+                due: end.sent + end.waiting - begin.sent - begin.waiting,
+                sent: end.sent - begin.sent,
+                waiting: end.waiting,
+                lateness: recorder.lateness,
+            }),
         };
+        let [latency, other] = recorder.latency;
         Report {
             answered: end.answered - begin.answered,
-            elapsed: end.at - begin.at,
-            warm_up: begin.at - start,
-            first_reply: self.first_reply.unwrap_or_default(),
+            received: end.received - begin.received,
+            left: recorder.left,
+            elapsed: Duration::from_nanos(end.at - begin.at),
+            warm_up: Duration::from_nanos(begin.at),
+            first_reply: Duration::from_nanos(recorder.first_reply.unwrap_or_default()),
+            latency,
+            other_latency: self.plan.mix.is_some().then_some(other),
+            open,
+            fairness,
             connect_errors: 0,
             client_cpu: end.cpu.zip(begin.cpu).map(|(end, begin)| end - begin),
-            ledger,
+            ledger: shared.ledger,
         }
     }
 }
 
 impl Moment {
-    fn now(answered: u64) -> Self {
+    fn now(shared: &Shared, schedule: Option<&Schedule>) -> Self {
+        let at = shared.clock.now();
+        let waiting = |schedule: &Schedule| schedule.waiting(at, shared.left).count() as u64;
         Self {
-            at: Instant::now(),
-            answered,
+            at,
+            answered: shared.ledger.answered,
+            received: shared.ledger.bytes_in,
+            sent: schedule.map_or(0, Schedule::taken),
+            waiting: schedule.map_or(0, waiting),
             cpu: clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
                 .ok()
                 .map(Duration::from),
-        }
-    }
-
-    fn nothing(at: Instant) -> Self {
-        Self {
-            at,
-            answered: 0,
-            cpu: None,
         }
     }
 }

@@ -1,4 +1,8 @@
-//! The load generator against the floor, and against small servers that misbehave.
+//! The load generator against the floor, and against small servers that misbehave or are slow in a known way.
+
+mod latency;
+mod open_loop;
+mod poems;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,7 +11,7 @@ use std::time::Duration;
 
 use measure::exchange::Exchange;
 use measure::floor::Floor;
-use measure::load::{self, Extent, Ledger, LoadError, Mark, Plan, hold};
+use measure::load::{self, Extent, Leave, Ledger, LoadError, Mark, Plan, hold};
 
 /// The generator's stall timeout in tests.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +42,11 @@ fn replies(reply: &'static [u8]) -> SocketAddr {
             let _gone = stream.read_to_end(&mut Vec::new());
         }
     })
+}
+
+fn closed_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
 }
 
 fn plan(address: SocketAddr, requests: u64) -> Plan {
@@ -225,10 +234,7 @@ fn a_reset_voids_the_run() {
 
 #[test]
 fn failed_connects_are_counted_and_not_retried() {
-    let closed_port = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let closed_port = closed_port();
     for keep_alive in [true, false] {
         let plan = Plan {
             connections: 3,
@@ -251,7 +257,29 @@ fn an_invalid_plan_is_refused() {
         connections: 0,
         ..plan(floor(true), 1)
     };
-    for plan in [pipelined, idle, plan(floor(true), 0)] {
+    let deep = Plan {
+        depth: 2,
+        arrival: open_loop::equal_gaps(1.0),
+        ..plan(floor(true), 1)
+    };
+    let never = Plan {
+        arrival: open_loop::equal_gaps(0.0),
+        ..plan(floor(true), 1)
+    };
+    let unframed = Plan {
+        exchange: Exchange::poem("ahoy"),
+        ..plan(floor(true), 1)
+    };
+    let leaves_late = Plan {
+        keep_alive: false,
+        leave: Some(Leave {
+            share: 1.0,
+            after: 7,
+        }),
+        ..plan(floor(true), 1)
+    };
+    let nothing = plan(floor(true), 0);
+    for plan in [pipelined, idle, deep, never, unframed, leaves_late, nothing] {
         assert!(matches!(load::run(&plan), Err(LoadError::Plan(_))));
     }
 }
