@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::case::{Case, Role, Verdict};
 use crate::cases;
+use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Check, Failure};
 use crate::subject::Subject;
@@ -72,25 +73,24 @@ pub fn run(
 /// The first case that failed and why, or why the subject could not be started or tested.
 pub fn verify(subject: &Arc<Subject>, role: Role, seed: u64) -> Result<(), String> {
     try_start(subject, role).map_err(|failure| failure.to_string())?;
-    let smoke: Vec<Case> = smoke_cases(role);
-    let (mut passed, mut problem) = (0, None);
-    run(subject, &smoke, seed, |tested| {
+    let (mut passed, mut problem, mut skipped) = (0, None, String::new());
+    run(subject, &smoke_cases(role), seed, |tested| {
         match tested.verdict {
             Verdict::Passed => passed += 1,
+            Verdict::Skipped(why) => skipped = why,
             Verdict::Failed(why) if problem.is_none() => {
                 problem = Some(format!("{} failed: {why}", tested.case.path()));
             }
-            Verdict::Failed(_) | Verdict::Skipped(_) => {}
+            Verdict::Failed(_) => {}
         }
         problem.is_none()
     });
     match problem {
         Some(problem) => Err(problem),
         None if passed == 0 => {
-            let name = subject.name();
+            let (role, name) = (role.name(), subject.name());
             Err(format!(
-                "no smoke case of {} applies to {name}",
-                role.name()
+                "no smoke case of {role} applies to {name}: {skipped}"
             ))
         }
         None => Ok(()),
@@ -112,6 +112,9 @@ pub fn try_start(subject: &Arc<Subject>, role: Role) -> Check {
     if !subject.plays(role) {
         let name = subject.name();
         return Err(Failure::broken(format!("{name} is no {}", role.name())));
+    }
+    if let Some(server) = subject.running() {
+        return Connection::open(server.address()).map(drop);
     }
     let context = Context::new(Arc::clone(subject), role, 0);
     let server = match role {

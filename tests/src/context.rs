@@ -11,13 +11,13 @@ use poetry::{Clock, Counts, LibraryService, Limits, Pace, Peer, Poem, PoemServic
 use poetry::{Service, TransformService};
 
 use crate::case::{Need, Role};
-use crate::exchanges::Exchanges;
+use crate::exchanges::{Exchange, Exchanges};
 use crate::failure::{Check, During};
 use crate::fake_servers::{FakeServer, Serves};
 use crate::fetching::Fetcher;
 use crate::journal::Journal;
 use crate::running::RunningServer;
-use crate::subject::{ServerConfig, Subject};
+use crate::subject::{Address, ServerConfig, Subject};
 
 /// The context of one run of one case.
 #[derive(Clone)]
@@ -31,11 +31,12 @@ pub struct Context {
 impl Context {
     /// Creates the context of a case that tests `subject` in `role`; its randomness is derived from `seed`.
     pub fn new(subject: Arc<Subject>, role: Role, seed: u64) -> Self {
+        let own = subject.running().and_then(Address::library).cloned();
         Self {
             subject,
             role,
             seed,
-            exchanges: Arc::new(Exchanges::new(role)),
+            exchanges: Arc::new(Exchanges::new(role, own)),
         }
     }
 
@@ -63,6 +64,15 @@ impl Context {
         self.exchanges.request(text)
     }
 
+    /// Returns a request to the framed server under test and its reply, where their bytes do not matter. The reply is `text` in
+    /// upper case, or one of the poems of a library that is served already.
+    ///
+    /// # Panics
+    /// If a library without this poem has already been set up.
+    pub fn exchange(&self, text: &str) -> Exchange {
+        self.exchanges.exchange(text)
+    }
+
     /// Returns a request that the framed server under test refuses although it is one netstring.
     pub fn refused_request(&self) -> Vec<u8> {
         self.exchanges.refused_request()
@@ -73,18 +83,25 @@ impl Context {
         self.exchanges.refused(counts)
     }
 
+    /// Prepares the framed server under test for a case that sends one request per connection: as [`Context::one_shot`], unless
+    /// it runs already and answers any number.
+    pub fn framed(&self) -> Setup {
+        let running = self.subject.running();
+        self.framed_with(running.is_some_and(Address::keeps_alive))
+    }
+
     /// Prepares the framed server under test: in the role of the library server a library with the requested poems, else a
     /// transform server. It answers one request per connection.
     pub fn one_shot(&self) -> Setup {
-        self.framed(false)
+        self.framed_with(false)
     }
 
     /// Prepares the same as [`Context::one_shot`], but it answers any number of requests per connection.
     pub fn keep_alive(&self) -> Setup {
-        self.framed(true)
+        self.framed_with(true)
     }
 
-    fn framed(&self, keep_alive: bool) -> Setup {
+    fn framed_with(&self, keep_alive: bool) -> Setup {
         self.setup(match self.role {
             Role::LibraryServer => Service::Library(LibraryService {
                 library: self.exchanges.serve(),
@@ -115,10 +132,23 @@ impl Context {
 
     fn library_with(&self, poems: &[(&str, &str)], keep_alive: bool) -> Setup {
         let library = Library::new(framed_poems(poems));
-        self.setup(Service::Library(LibraryService {
+        let mut setup = self.setup(Service::Library(LibraryService {
             library,
             keep_alive,
-        }))
+        }));
+        setup.whole_library = true;
+        setup
+    }
+
+    /// Prepares a library of these poems, or the library that is served already, for requests that every library refuses.
+    ///
+    /// # Panics
+    /// If a name is not a poem's name.
+    pub fn any_library(&self, poems: &[(&str, &str)]) -> Setup {
+        match self.subject.running() {
+            Some(_) => self.framed(),
+            None => self.library(poems),
+        }
     }
 
     /// Prepares a proxy that caches the poem of the server at `upstream` for ever.
@@ -127,6 +157,12 @@ impl Context {
             upstream: upstream.into(),
             ttl: None,
         }))
+    }
+
+    /// Returns the poem for a case to which its bytes do not matter: that of a server that runs already, else `otherwise`.
+    pub fn any_poem(&self, otherwise: String) -> String {
+        let own = self.subject.running().and_then(Address::poem);
+        own.map_or(otherwise, |poem| poem.as_str().to_owned())
     }
 
     /// Prepares a server of `poem` at once: in the role of the proxy a proxy of a fake server with this poem, else a poem
@@ -164,6 +200,7 @@ impl Context {
             listener: None,
             interest: Interest::ALL,
             upstream: None,
+            whole_library: false,
         }
     }
 
@@ -215,6 +252,8 @@ pub struct Setup {
     interest: Interest,
     /// The poem of the fake server that the proxy fetches from, if the set-up starts one.
     upstream: Option<String>,
+    /// Whether the library may have no other poems.
+    whole_library: bool,
 }
 
 /// Returns poems as a library holds them.
@@ -289,6 +328,7 @@ impl Setup {
     /// It did not start, or the subject lacks a feature that the setup needs.
     pub fn start(mut self) -> Check<RunningServer> {
         let journal = Arc::new(Journal::new(self.interest));
+        let proxied = self.upstream.clone();
         let upstream = self.start_upstream()?;
         let library = match &self.service {
             Service::Library(service) => Some(service.library.clone()),
@@ -301,6 +341,8 @@ impl Setup {
             address: self.address,
             listener: self.listener,
             journal: Arc::clone(&journal),
+            whole_library: self.whole_library,
+            proxied,
         })?;
         let has_counters = self.subject.offers(Need::Counters);
         let mut running = RunningServer::new(address, server, journal, has_counters);
@@ -313,6 +355,9 @@ impl Setup {
         let Some(poem) = self.upstream.take() else {
             return Ok(None);
         };
+        if self.subject.running().is_some() {
+            return Ok(None);
+        }
         let upstream = FakeServer::start(Serves(poem.into()))?;
         if let Service::Proxy(service) = &mut self.service {
             service.upstream = upstream.address().into();

@@ -9,9 +9,9 @@
 //! | [`case`] | a case: its role, the rules it tests, the features it needs |
 //! | [`cases`] | all cases |
 //! | [`check`] | running cases against one subject; the short check before a measurement |
-//! | [`subject`] | the implementation under test: a model in this process, or a command |
+//! | [`subject`] | the implementation under test: a model in this process, a command, or a running server |
 //! | [`context`], [`running`], [`fetching`] | the subject's servers and clients, as a case uses them |
-//! | `exchanges` | requests that mean the same to a transform server and to a library server |
+//! | [`exchanges`] | requests that mean the same to a transform server and to a library server |
 //! | [`connection`], [`wire`] | a raw socket and the wire format, without the subject's encoder and decoder |
 //! | `kernel_sockets` | what the kernel says about sockets (Linux) |
 //! | [`peers`] | hostile and slow clients |
@@ -29,7 +29,7 @@ pub mod check;
 pub mod connection;
 pub mod context;
 pub mod coverage;
-mod exchanges;
+pub mod exchanges;
 pub mod failure;
 pub mod fake_servers;
 pub mod faults;

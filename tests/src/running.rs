@@ -15,15 +15,17 @@ use crate::fake_servers::FakeServer;
 use crate::journal::Journal;
 use crate::subject::process::Process;
 
-/// The server of a model or of a command.
+/// The server of a subject.
 pub enum Server {
     /// A server in this process.
     InProcess(Box<dyn poetry::Server>),
     /// A server in its own process.
     Command(Process),
+    /// A server that ran before the case and runs on after it.
+    Running,
 }
 
-/// A running server. Dropping it stops it without grace.
+/// A running server. Dropping it stops it without grace, if the case has started it.
 pub struct RunningServer {
     address: SocketAddr,
     server: Server,
@@ -89,6 +91,7 @@ impl RunningServer {
         let counts = match &self.server {
             Server::InProcess(server) => server.counters(),
             Server::Command(process) => process.counts()?,
+            Server::Running => return Err(Failure::Needs("counters".to_owned())),
         };
         counts.check().during("S23, while it runs")?;
         Ok(counts)
@@ -113,6 +116,7 @@ impl RunningServer {
                 // The command obeys signals in order: once it has counted, it has reloaded.
                 self.counts().map(drop)
             }
+            (Server::Running, _) => Err(Failure::Needs("another library".to_owned())),
             (_, None) => Err(Failure::Needs("a library".to_owned())),
         }
     }
@@ -213,6 +217,7 @@ impl RunningServer {
                     summary: Some(summary),
                 })
             }
+            Server::Running => Err(Failure::Needs("signals".to_owned())),
             Server::Command(process) => {
                 let (status, counts) = process.stop()?;
                 ensure(matches!(status.code(), Some(0 | 1)), || {

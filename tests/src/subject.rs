@@ -1,7 +1,9 @@
-//! The implementation under test: a model in this process, or a command that is started for every case.
+//! The implementation under test: a model in this process, a command that is started for every case, or a server that runs
+//! already.
 //!
 //! A subject states its features. A case that needs one more is skipped and says so; it never passes.
 
+pub mod address;
 pub mod command;
 mod last_words;
 pub mod process;
@@ -16,6 +18,7 @@ use crate::case::{Case, Need, Role};
 use crate::failure::{Check, During, Failure};
 use crate::journal::Journal;
 use crate::running::Server;
+pub use address::Address;
 pub use command::Command;
 
 /// The implementation under test.
@@ -25,6 +28,8 @@ pub enum Subject {
     InProcess(InProcess),
     /// A command. It has the features that its template states.
     Command(Command),
+    /// A server that runs already. It has few features.
+    Address(Address),
 }
 
 /// A model, with a listener and a clock, which the contract leaves to its callers.
@@ -47,6 +52,10 @@ pub(crate) struct ServerConfig {
     /// A listener that is already bound, to be used instead of binding `address`.
     pub(crate) listener: Option<TcpListener>,
     pub(crate) journal: Arc<Journal>,
+    /// Whether the library must have no other poems than those of the service.
+    pub(crate) whole_library: bool,
+    /// The poem that a proxy is to serve, if it may come from any upstream server.
+    pub(crate) proxied: Option<String>,
 }
 
 impl Subject {
@@ -55,6 +64,7 @@ impl Subject {
         match self {
             Self::InProcess(subject) => subject.model.name(),
             Self::Command(command) => command.name(),
+            Self::Address(server) => server.name(),
         }
     }
 
@@ -63,6 +73,7 @@ impl Subject {
         match self {
             Self::InProcess(_) => true,
             Self::Command(command) => command.plays(role),
+            Self::Address(server) => server.role() == role,
         }
     }
 
@@ -71,6 +82,7 @@ impl Subject {
         match self {
             Self::InProcess(_) => true,
             Self::Command(command) => command.offers(need),
+            Self::Address(server) => server.offers(need),
         }
     }
 
@@ -81,6 +93,14 @@ impl Subject {
         }
         let lacking = case.needs.iter().find(|&&need| !self.offers(need));
         lacking.map(|need| need.name())
+    }
+
+    /// Returns the server that runs already, if it is one.
+    pub(crate) fn running(&self) -> Option<&Address> {
+        match self {
+            Self::Address(server) => Some(server),
+            Self::InProcess(_) | Self::Command(_) => None,
+        }
     }
 
     /// Skips a case whose `needs` do not list a feature that it turns out to need.
@@ -95,7 +115,9 @@ impl Subject {
     pub(crate) fn listen(&self, address: SocketAddr) -> Check<TcpListener> {
         match self {
             Self::InProcess(subject) => (subject.listen)(address).during("binding a listener"),
-            Self::Command(_) => Err(Failure::Needs("a server in this process".to_owned())),
+            Self::Command(_) | Self::Address(_) => {
+                Err(Failure::Needs("a server in this process".to_owned()))
+            }
         }
     }
 
@@ -120,6 +142,7 @@ impl Subject {
         match self {
             Self::InProcess(subject) => subject.serve(config),
             Self::Command(command) => command.serve(&config),
+            Self::Address(server) => server.serve(&config),
         }
     }
 
@@ -129,15 +152,17 @@ impl Subject {
                 let client = subject.model.client(&subject.options(limits, threads)?);
                 client.during("setting up a client")
             }
-            Self::Command(_) => Err(Failure::Needs("a client in this process".to_owned())),
+            Self::Command(_) | Self::Address(_) => {
+                Err(Failure::Needs("a client in this process".to_owned()))
+            }
         }
     }
 
-    /// Returns the clock for the times of its events. A command reports no events, so its clock stands still.
+    /// Returns the clock for the times of its events. Only a model reports events, so the clock of others stands still.
     pub(crate) fn clock(&self) -> Clock {
         match self {
             Self::InProcess(subject) => subject.clock.clone(),
-            Self::Command(_) => Clock::stopped(),
+            Self::Command(_) | Self::Address(_) => Clock::stopped(),
         }
     }
 }

@@ -39,10 +39,9 @@ const NEVER: Duration = Duration::from_secs(3_600);
 const SHORT: Duration = Duration::from_millis(200);
 
 fn sends_the_poem_then_fin(context: &Context) -> Check {
-    let server = context.poem(&text(1_500)).start()?;
-    server
-        .connect()?
-        .expect_last("the poem", text(1_500).as_bytes())
+    let poem = context.any_poem(text(1_500));
+    let server = context.poem(&poem).start()?;
+    server.connect()?.expect_last("the poem", poem.as_bytes())
 }
 
 fn a_poem_larger_than_every_buffer_arrives_whole(context: &Context) -> Check {
@@ -52,9 +51,10 @@ fn a_poem_larger_than_every_buffer_arrives_whole(context: &Context) -> Check {
 }
 
 fn client_input_is_discarded_without_a_reset(context: &Context) -> Check {
-    let server = context.poem(&text(50_000)).start()?;
+    let poem = context.any_poem(text(50_000));
+    let server = context.poem(&poem).start()?;
     let mut client = LeavesUnreadInput.send(server.address(), b"GET /poem\r\n")?;
-    client.expect_last("the poem", text(50_000).as_bytes())
+    client.expect_last("the poem", poem.as_bytes())
 }
 
 fn client_input_after_the_poem_is_discarded(context: &Context) -> Check {
@@ -83,13 +83,14 @@ fn serves_over_ipv6(context: &Context) -> Check {
 }
 
 fn a_thousand_clients_are_served_concurrently(context: &Context) -> Check {
-    let server = context.poem(&text(1_500)).start()?;
+    let poem = context.any_poem(text(1_500));
+    let server = context.poem(&poem).start()?;
     let mut clients = (0..1_000)
         .map(|_| server.connect())
         .collect::<Check<Vec<_>>>()?;
     clients
         .iter_mut()
-        .try_for_each(|client| client.expect_last("the poem", text(1_500).as_bytes()))
+        .try_for_each(|client| client.expect_last("the poem", poem.as_bytes()))
 }
 
 fn a_client_that_stays_after_its_poem_counts_toward_the_limit(context: &Context) -> Check {
@@ -200,13 +201,12 @@ fn a_reset_mid_poem_ends_only_its_connection(context: &Context) -> Check {
 }
 
 fn resets_before_the_first_write_leave_other_connections_alone(context: &Context) -> Check {
-    let server = context.poem(&text(1_500)).start()?;
+    let poem = context.any_poem(text(1_500));
+    let server = context.poem(&poem).start()?;
     for _ in 0..200 {
         ResetsAtOnce.run(&server)?;
     }
-    server
-        .connect()?
-        .expect_last("the poem", text(1_500).as_bytes())
+    server.connect()?.expect_last("the poem", poem.as_bytes())
 }
 
 fn an_idle_poem_server_stops_and_refuses_connections(context: &Context) -> Check {

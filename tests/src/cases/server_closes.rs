@@ -8,9 +8,10 @@ use poetry::limits::READ_BUFFER_BYTES;
 use crate::case::cases;
 use crate::connection::Connection;
 use crate::context::Context;
+use crate::exchanges::Exchange;
 use crate::failure::{Check, Failure, ensure, equal};
 use crate::peers::{LeavesUnreadInput, SendsForever};
-use crate::wire::{netstring, text};
+use crate::wire::text;
 
 cases! { TransformServer LibraryServer:
     #[smoke] a_reply_survives_unread_input [S7],
@@ -24,22 +25,22 @@ cases! { TransformServer LibraryServer:
 }
 
 fn a_reply_survives_unread_input(context: &Context) -> Check {
-    let ahoy = context.request("ahoy");
-    let server = context.one_shot().start()?;
-    let mut client = LeavesUnreadInput.send(server.address(), &ahoy)?;
-    client.expect_last("the reply", b"4:AHOY,")
+    survives_unread_input(context, "ahoy")
 }
 
 fn a_long_reply_survives_unread_input(context: &Context) -> Check {
-    let poem = text(99_000);
-    let request = context.request(&poem);
+    survives_unread_input(context, &text(99_000))
+}
+
+fn survives_unread_input(context: &Context, text: &str) -> Check {
+    let Exchange { request, reply } = context.exchange(text);
     let server = context.one_shot().start()?;
     let mut client = LeavesUnreadInput.send(server.address(), &request)?;
-    client.expect_last("the reply", &netstring(poem.to_uppercase()))
+    client.expect_last("the reply", &reply)
 }
 
 fn a_refusal_with_unread_input_ends_in_fin_not_in_a_reset(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     let mut client = LeavesUnreadInput.send(server.address(), &context.refused_request())?;
     client.expect_fin()
 }

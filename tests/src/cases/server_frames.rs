@@ -7,6 +7,7 @@ use poetry::{Kind, Refusal};
 use crate::case::cases;
 use crate::connection::Connection;
 use crate::context::Context;
+use crate::exchanges::{Exchange, joined};
 use crate::failure::{Check, Failure, equal, same_bytes};
 use crate::peers::{CutsAtRandom, SendPattern, SplitsAt, SplitsEveryByte, Whole};
 use crate::running::RunningServer;
@@ -30,11 +31,11 @@ cases! { TransformServer LibraryServer:
 }
 
 fn a_request_sent_byte_by_byte_is_answered(context: &Context) -> Check {
-    let request = context.request("ahoy, all of you");
+    let Exchange { request, reply } = context.exchange("ahoy, all of you");
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
     SplitsEveryByte.send(&mut client, &request, &server)?;
-    client.expect_last("the reply", b"16:AHOY, ALL OF YOU,")
+    client.expect_last("the reply", &reply)
 }
 
 fn a_request_split_at_any_byte_is_answered(context: &Context) -> Check {
@@ -53,26 +54,16 @@ fn a_request_split_at_any_byte_is_answered(context: &Context) -> Check {
 
 fn pipelined_requests_split_at_random_are_answered(context: &Context) -> Check {
     let mut random = context.random();
-    let rounds: Vec<Vec<String>> = (0..20)
-        .map(|_| (0..12).map(|_| text(random.usize(0..3_000))).collect())
-        .collect();
-    let requests: Vec<Vec<u8>> = rounds
-        .iter()
-        .map(|poems| {
-            poems
-                .iter()
-                .flat_map(|poem| context.request(poem))
-                .collect()
-        })
-        .collect();
+    let mut round = || -> Vec<Exchange> {
+        let texts = (0..12).map(|_| text(random.usize(0..3_000)));
+        texts.map(|text| context.exchange(&text)).collect()
+    };
+    let rounds: Vec<Vec<Exchange>> = (0..20).map(|_| round()).collect();
     let server = context.keep_alive().start()?;
-    for (poems, requests) in rounds.iter().zip(&requests) {
-        let replies: Vec<u8> = poems
-            .iter()
-            .flat_map(|poem| netstring(poem.to_uppercase()))
-            .collect();
+    for exchanges in &rounds {
+        let (requests, replies) = joined(exchanges);
         let mut client = server.connect()?;
-        CutsAtRandom(random.u64(..)).send(&mut client, requests, &server)?;
+        CutsAtRandom(random.u64(..)).send(&mut client, &requests, &server)?;
         same_bytes("the replies", &client.receive(replies.len())?, &replies)?;
     }
     Ok(())
@@ -96,7 +87,7 @@ fn a_request_exactly_at_a_smaller_limit_is_answered(context: &Context) -> Check 
 }
 
 fn closes_on_a_length_over_the_limit(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     refuses_framing(&server, b"100000:")
 }
 
@@ -109,32 +100,32 @@ fn closes_on_a_length_over_a_smaller_limit(context: &Context) -> Check {
 }
 
 fn closes_on_a_long_length_before_its_colon_arrives(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     refuses_framing(&server, b"100000")
 }
 
 fn closes_on_a_length_that_overflows_any_integer(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     refuses_framing(&server, &[b'9'; 400])
 }
 
 fn closes_on_a_leading_zero(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     refuses_framing(&server, b"010:shout.ahoy,")
 }
 
 fn closes_on_a_length_without_digits(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     refuses_framing(&server, b":shout.ahoy,")
 }
 
 fn closes_on_a_sign_before_the_length(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     refuses_framing(&server, b"+10:shout.ahoy,")
 }
 
 fn closes_on_a_wrong_byte_in_place_of_the_comma(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     refuses_framing(&server, b"10:shout.ahoy;")
 }
 

@@ -5,10 +5,11 @@ use poetry::Counts;
 
 use crate::case::cases;
 use crate::context::Context;
+use crate::exchanges::joined;
 use crate::failure::{Check, ensure, equal};
 use crate::peers::{ClosesMidFrame, HalfCloses, SendsGarbage};
 use crate::running::RunningServer;
-use crate::wire::{netstring, text};
+use crate::wire::text;
 
 cases! { TransformServer LibraryServer:
     #[smoke] refuses_another_protocol [S4],
@@ -27,7 +28,7 @@ pub(super) fn expect_refused(
     bytes: &[u8],
     of_kind: fn(&Counts) -> u64,
 ) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     let mut client = server.connect()?;
     client.send(bytes)?;
     client.expect_fin()?;
@@ -53,7 +54,7 @@ pub(super) fn expect_one_refusal(server: &RunningServer, of_kind: fn(&Counts) ->
 }
 
 fn refuses_another_protocol(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     let mut client = SendsGarbage.send(server.address())?;
     client.expect_fin()?;
     drop(client);
@@ -62,24 +63,25 @@ fn refuses_another_protocol(context: &Context) -> Check {
 
 fn a_request_cut_short_by_fin_is_refused_as_truncated(context: &Context) -> Check {
     let ahoy = context.request("ahoy");
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     let mut client = ClosesMidFrame.send(server.address(), b"", &ahoy)?;
     client.expect_fin()?;
     expect_one_refusal(&server, |counts| counts.refused.truncated)
 }
 
 fn a_length_cut_short_by_fin_is_refused_as_truncated(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     let mut client = HalfCloses.send(server.address(), b"1")?;
     client.expect_fin()?;
     expect_one_refusal(&server, |counts| counts.refused.truncated)
 }
 
 fn requests_before_a_truncated_one_are_answered(context: &Context) -> Check {
-    let [one, two, three] = ["one", "two", "three"].map(|text| context.request(text));
+    let [one, two, three] = ["one", "two", "three"].map(|text| context.exchange(text));
+    let (requests, replies) = joined([&one, &two]);
     let server = context.keep_alive().start()?;
-    let mut client = ClosesMidFrame.send(server.address(), &[one, two].concat(), &three)?;
-    client.expect_last("the replies", b"3:ONE,3:TWO,")?;
+    let mut client = ClosesMidFrame.send(server.address(), &requests, &three.request)?;
+    client.expect_last("the replies", &replies)?;
     server.check_counts(1, |counts| {
         let actual = (counts.requests, counts.answered, counts.refused.truncated);
         let what = "requests, answers and truncated requests";
@@ -88,12 +90,9 @@ fn requests_before_a_truncated_one_are_answered(context: &Context) -> Check {
 }
 
 fn requests_before_a_refused_one_are_answered(context: &Context) -> Check {
-    let poem = text(20_000);
-    let good = context.request(&poem).repeat(3);
+    let good = context.exchange(&text(20_000));
+    let (good, replies) = joined([&good; 3]);
     let server = context.keep_alive().start()?;
-    let replies: Vec<u8> = (0..3)
-        .flat_map(|_| netstring(poem.to_uppercase()))
-        .collect();
     let mut client = server.connect()?;
     client.send(&[good, context.refused_request(), vec![b'x'; 100_000]].concat())?;
     client.expect_last(
@@ -103,11 +102,15 @@ fn requests_before_a_refused_one_are_answered(context: &Context) -> Check {
 }
 
 fn requests_after_a_refused_one_are_not_answered(context: &Context) -> Check {
-    let (good, bad) = (context.request("one"), context.refused_request());
+    let (good, bad) = (context.exchange("one"), context.refused_request());
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    client.send(&[good.clone(), bad, good.clone(), good].concat())?;
-    client.expect_last("the replies", b"3:ONE,")?;
+    client.send(
+        &[&good.request, &bad, &good.request.repeat(2)]
+            .map(|v| &v[..])
+            .concat(),
+    )?;
+    client.expect_last("the replies", &good.reply)?;
     drop(client);
     server.check_counts(1, |counts| {
         let actual = (counts.requests, counts.answered, context.refused(counts));
@@ -116,13 +119,15 @@ fn requests_after_a_refused_one_are_not_answered(context: &Context) -> Check {
 }
 
 fn requests_before_a_framing_error_are_answered(context: &Context) -> Check {
-    let [one, two, mut six, not] = ["one", "two", "six", "not"].map(|text| context.request(text));
-    six.pop();
-    six.push(b';');
+    let [one, two, mut six, not] = ["one", "two", "six", "not"].map(|text| context.exchange(text));
+    let (_, replies) = joined([&one, &two]);
+    six.request.pop();
+    six.request.push(b';');
+    let (requests, _) = joined([&one, &two, &six, &not]);
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    client.send(&[one, two, six, not].concat())?;
-    client.expect_last("the replies", b"3:ONE,3:TWO,")?;
+    client.send(&requests)?;
+    client.expect_last("the replies", &replies)?;
     drop(client);
     server.check_counts(1, |counts| {
         let actual = (counts.requests, counts.answered, counts.refused.framing);
@@ -131,15 +136,13 @@ fn requests_before_a_framing_error_are_answered(context: &Context) -> Check {
 }
 
 fn a_refusal_ends_only_its_connection(context: &Context) -> Check {
-    let (before, after) = (context.request("before"), context.request("after"));
+    let (before, after) = (context.exchange("before"), context.exchange("after"));
     let server = context.keep_alive().start()?;
     let (mut good, mut bad) = (server.connect()?, server.connect()?);
-    good.send(&before)?;
-    good.expect_reply("BEFORE")?;
+    good.expect_answer(&before)?;
     bad.send(&context.refused_request())?;
     bad.expect_fin()?;
-    good.send(&after)?;
-    good.expect_reply("AFTER")?;
+    good.expect_answer(&after)?;
     drop((good, bad));
     server.check_counts(2, |counts| {
         let actual = (counts.answered, context.refused(counts));

@@ -4,9 +4,10 @@
 use crate::case::cases;
 use crate::connection::Connection;
 use crate::context::Context;
+use crate::exchanges::{Exchange, joined};
 use crate::failure::{Check, equal, same_bytes};
 use crate::peers::{HalfCloses, PipelinesMany};
-use crate::wire::{netstring, text};
+use crate::wire::text;
 
 cases! { TransformServer LibraryServer:
     #[smoke] replies_with_one_netstring_then_closes [S3],
@@ -27,28 +28,27 @@ cases! { TransformServer LibraryServer:
 }
 
 fn replies_with_one_netstring_then_closes(context: &Context) -> Check {
-    let ahoy = context.request("ahoy");
+    let Exchange { request, reply } = context.exchange("ahoy");
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
-    client.send(&ahoy)?;
-    client.expect_last("the reply", b"4:AHOY,")
+    client.send(&request)?;
+    client.expect_last("the reply", &reply)
 }
 
 fn answers_only_the_first_of_two_requests_in_one_segment(context: &Context) -> Check {
-    let (one, two) = (context.request("one"), context.request("two"));
+    let (one, two) = (context.exchange("one"), context.exchange("two"));
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
-    client.send(&[one, two].concat())?;
-    client.expect_last("the replies", b"3:ONE,")
+    client.send(&[one.request, two.request].concat())?;
+    client.expect_last("the replies", &one.reply)
 }
 
 fn answers_only_the_first_of_two_requests_in_two_segments(context: &Context) -> Check {
-    let (one, two) = (context.request("one"), context.request("two"));
+    let (one, two) = (context.exchange("one"), context.exchange("two"));
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
-    client.send(&one)?;
-    client.expect_reply("ONE")?;
-    client.send(&two)?;
+    client.expect_answer(&one)?;
+    client.send(&two.request)?;
     client.expect_fin()?;
     drop(client);
     server.check_counts(1, |counts| {
@@ -58,11 +58,12 @@ fn answers_only_the_first_of_two_requests_in_two_segments(context: &Context) -> 
 }
 
 fn one_shot_discards_garbage_after_the_first_request(context: &Context) -> Check {
-    let bytes = [context.request("one"), b"07:garbage;".to_vec()].concat();
+    let Exchange { request, reply } = context.exchange("one");
+    let bytes = [&request[..], b"07:garbage;"].concat();
     let server = context.one_shot().start()?;
     let mut client = server.connect()?;
     client.send(&bytes)?;
-    client.expect_last("the replies", b"3:ONE,")?;
+    client.expect_last("the replies", &reply)?;
     drop(client);
     server.check_counts(1, |counts| {
         equal("requests refused", &counts.refused.total(), &0)?;
@@ -77,80 +78,72 @@ fn one_shot_discards_garbage_after_the_first_request(context: &Context) -> Check
 }
 
 fn keep_alive_answers_one_request_after_another(context: &Context) -> Check {
-    let requests: Vec<_> = (0..50)
-        .map(|round| context.request(&format!("round {round}")))
+    let exchanges: Vec<_> = (0..50)
+        .map(|round| context.exchange(&format!("round {round}")))
         .collect();
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    for (round, request) in requests.iter().enumerate() {
-        client.send(request)?;
-        client.expect_reply(&format!("ROUND {round}"))?;
-    }
-    Ok(())
+    exchanges
+        .iter()
+        .try_for_each(|exchange| client.expect_answer(exchange))
 }
 
 fn keep_alive_answers_pipelined_requests_in_order(context: &Context) -> Check {
-    let requests: Vec<u8> = (0..200)
-        .flat_map(|n| context.request(&format!("no {n}")))
+    let exchanges: Vec<_> = (0..200)
+        .map(|n| context.exchange(&format!("no {n}")))
         .collect();
+    let (requests, replies) = joined(&exchanges);
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    let replies: Vec<u8> = (0..200)
-        .flat_map(|n| netstring(format!("NO {n}")))
-        .collect();
     client.send(&requests)?;
     same_bytes("the replies", &client.receive(replies.len())?, &replies)
 }
 
 fn keep_alive_answers_a_request_followed_by_half_of_the_next(context: &Context) -> Check {
-    let (one, two) = (context.request("one"), context.request("two"));
-    let (head, tail) = two.split_at(3);
+    let (one, two) = (context.exchange("one"), context.exchange("two"));
+    let (head, tail) = two.request.split_at(3);
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    client.send(&[&one, head].concat())?;
-    client.expect_reply("ONE")?;
+    client.send(&[&one.request, head].concat())?;
+    same_bytes("the reply", &client.receive(one.reply.len())?, &one.reply)?;
     client.send(tail)?;
-    client.expect_reply("TWO")
+    let reply = client.receive(two.reply.len())?;
+    same_bytes("the second reply", &reply, &two.reply)
 }
 
 fn keep_alive_does_not_mix_the_replies_of_two_connections(context: &Context) -> Check {
-    let (of_one, of_two) = (context.request("of one"), context.request("of two"));
-    let (head, tail) = of_one.split_at(5);
+    let (of_one, of_two) = (context.exchange("of one"), context.exchange("of two"));
+    let (head, tail) = of_one.request.split_at(5);
     let server = context.keep_alive().start()?;
     let (mut one, mut two) = (server.connect()?, server.connect()?);
     one.send(head)?;
-    two.send(&of_two)?;
-    two.expect_reply("OF TWO")?;
+    two.expect_answer(&of_two)?;
     one.send(tail)?;
-    one.expect_reply("OF ONE")?;
-    two.send(&of_two)?;
-    two.expect_reply("OF TWO")
+    let reply = one.receive(of_one.reply.len())?;
+    same_bytes("the reply to one", &reply, &of_one.reply)?;
+    two.expect_answer(&of_two)
 }
 
 fn keep_alive_closes_after_the_client_finishes_sending(context: &Context) -> Check {
-    let ahoy = context.request("ahoy");
+    let ahoy = context.exchange("ahoy");
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    client.send(&ahoy)?;
-    client.expect_reply("AHOY")?;
+    client.expect_answer(&ahoy)?;
     client.half_close()?;
     client.expect_fin()
 }
 
 fn a_half_closed_client_gets_its_reply(context: &Context) -> Check {
-    let ahoy = context.request("ahoy");
-    let server = context.one_shot().start()?;
-    let mut client = HalfCloses.send(server.address(), &ahoy)?;
-    client.expect_last("the reply", b"4:AHOY,")
+    let Exchange { request, reply } = context.exchange("ahoy");
+    let server = context.framed().start()?;
+    let mut client = HalfCloses.send(server.address(), &request)?;
+    client.expect_last("the reply", &reply)
 }
 
 fn a_half_closed_client_gets_every_pipelined_reply(context: &Context) -> Check {
-    let poem = text(30_000);
-    let requests = context.request(&poem).repeat(20);
+    let exchange = context.exchange(&text(30_000));
+    let (requests, replies) = joined([&exchange; 20]);
     let server = context.keep_alive().start()?;
-    let replies: Vec<u8> = (0..20)
-        .flat_map(|_| netstring(poem.to_uppercase()))
-        .collect();
     let mut client = Connection::open(server.address())?;
     let mut sender = client.second_handle()?;
     let sending = std::thread::spawn(move || {
@@ -164,7 +157,7 @@ fn a_half_closed_client_gets_every_pipelined_reply(context: &Context) -> Check {
 }
 
 fn fin_without_a_request_is_a_normal_close(context: &Context) -> Check {
-    let server = context.one_shot().start()?;
+    let server = context.framed().start()?;
     let mut client = HalfCloses.send(server.address(), b"")?;
     client.expect_fin()?;
     server.check_counts(1, |counts| {
@@ -174,12 +167,12 @@ fn fin_without_a_request_is_a_normal_close(context: &Context) -> Check {
 }
 
 fn ten_thousand_pipelined_requests_are_all_answered(context: &Context) -> Check {
-    let once_more = context.request("once more");
     const REQUESTS: usize = 10_000;
+    let Exchange { request, reply } = context.exchange("once more");
     let server = context.keep_alive().start()?;
     let mut client = server.connect()?;
-    let sending = PipelinesMany::begin(&client, &once_more, REQUESTS)?;
-    let replies = netstring("ONCE MORE").repeat(REQUESTS);
+    let sending = PipelinesMany::begin(&client, &request, REQUESTS)?;
+    let replies = reply.repeat(REQUESTS);
     same_bytes("the replies", &client.receive(replies.len())?, &replies)?;
     equal("whether every request was sent", &sending.sent_all(), &true)
 }

@@ -42,12 +42,12 @@ fn a_reset_mid_request_ends_only_its_connection(context: &Context) -> Check {
 }
 
 fn resets_before_the_first_read_leave_other_connections_alone(context: &Context) -> Check {
-    let ahoy = context.request("ahoy");
-    let server = context.one_shot().start()?;
+    let ahoy = context.exchange("ahoy");
+    let server = context.framed().start()?;
     for _ in 0..200 {
         ResetsAtOnce.run(&server)?;
     }
-    expect_still_serves(&server, &ahoy)?;
+    server.connect()?.expect_answer(&ahoy)?;
     if !server.has_counters() {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Connection, End};
 use crate::WAIT_MAX;
+use crate::exchanges::Exchange;
 use crate::failure::{Check, During, Failure, ensure, equal, same_bytes, shown};
 use crate::wire;
 
@@ -17,6 +18,16 @@ impl Connection {
         let expected = wire::netstring(poem);
         let received = self.receive(expected.len())?;
         same_bytes("the reply", &received, &expected)
+    }
+
+    /// Sends the request of `exchange` and expects its reply; bytes behind it stay unread.
+    ///
+    /// # Errors
+    /// Something else came instead.
+    pub fn expect_answer(&mut self, exchange: &Exchange) -> Check {
+        self.send(&exchange.request)?;
+        let received = self.receive(exchange.reply.len())?;
+        same_bytes("the reply", &received, &exchange.reply)
     }
 
     /// Expects exactly `bytes` and then FIN.

@@ -1,6 +1,7 @@
 //! Tests of the suite itself: a deliberately small fifth model passes every case; with one flaw it fails the cases named for
 //! that flaw; and as a command with few features it skips the cases that need more.
 
+mod address;
 mod caught_by;
 mod client;
 mod command;
@@ -100,6 +101,7 @@ fn main() -> ExitCode {
         missing_features_are_skipped,
     ));
     trials.extend(smoke::trials());
+    trials.extend(address::trials());
     trials.extend(faults::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
