@@ -3,6 +3,7 @@
 //! This file dispatches to the subcommands. The models do the work.
 
 mod args;
+mod check;
 mod closed_stdout;
 mod compare;
 mod descriptors;
@@ -54,6 +55,7 @@ fn run(cli: Cli, stderr: &LineWriter) -> Ended {
         Command::Serve(args) => serve::run(args, stderr),
         Command::Fetch(args) => fetch::run(args, stderr),
         Command::Compare(args) => compare::run(&args, stderr),
+        Command::Check(args) => check::run(&args, stderr),
         Command::Load(args) => load::run(&args, stderr),
         Command::Floor(args) => load::floor(&args),
         Command::Measure(args) => rounds::run(&args, stderr),

@@ -1,5 +1,6 @@
 //! The command line: the subcommands, the options they share, and wrong usage reported in one line.
 
+mod check;
 mod compare;
 mod fetch;
 mod load;
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand};
 use poetry::Model;
 use poetry::limits::CONNECTIONS_MAX;
 
+pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use fetch::{FetchArgs, Progress};
 pub(crate) use load::{FloorArgs, LoadArgs};
@@ -47,6 +49,9 @@ Examples:
   The four models side by side, with nothing to prepare:
     quatrain compare
 
+  A server of your own, in any language, against the rules:
+    quatrain check transform -- ./my_server --port {port} {mode}
+
 Exit status: 0 success, 1 something failed or was cut, 2 it could not start, 130 interrupted by Ctrl-C.";
 
 /// A poetry client and four servers, each written with callbacks, actors, streams and threads.
@@ -62,6 +67,9 @@ pub(crate) struct Cli {
     pub(crate) log: String,
 }
 
+/// Cases with the most connections have a thousand, and run one after another; the others have far fewer.
+const CONNECTIONS_OF_CASES: usize = 2_000;
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Serve poems or transforms until a signal stops it
@@ -70,6 +78,8 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// Let each model do the same work, verify it, and print one table
     Compare(CompareArgs),
+    /// Check a server, also in another language, against the conformance cases of its role
+    Check(CheckArgs),
     /// Load a transform server and verify every reply
     #[command(hide = true)]
     Load(LoadArgs),
@@ -89,6 +99,7 @@ impl Command {
             Self::Fetch(args) => args.num_poems(),
             Self::Load(args) => args.connections,
             Self::Floor(_) => CONNECTIONS_MAX,
+            Self::Check(_) => CONNECTIONS_OF_CASES,
             Self::Compare(_) | Self::Measure(_) => 0,
         }
     }

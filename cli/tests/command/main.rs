@@ -1,6 +1,7 @@
 //! The command as a process: what it prints, how it ends, how it reacts to signals. The conformance suite tests the wire;
 //! here one model stands for all, except where programs stop.
 
+mod check;
 mod compare;
 mod descriptors;
 mod fetch;

@@ -111,6 +111,11 @@ impl Process {
         self.stderr.as_mut().unwrap().wait_for(words)
     }
 
+    /// Waits for a line on stdout that contains `words`.
+    pub(crate) fn wait_for_output(&mut self, words: &str) -> String {
+        self.stdout.as_mut().unwrap().wait_for(words)
+    }
+
     /// Waits for the `Serving` line on stdout; returns it and its address.
     pub(crate) fn wait_until_serving(&mut self) -> (String, SocketAddr) {
         let line = self.stdout.as_mut().unwrap().wait_for("Serving ");

@@ -50,6 +50,37 @@ impl Command {
         }
     }
 
+    /// Returns what is wrong with the template of a command that is to play `role`, in one line.
+    pub fn problem(&self, role: Role) -> Option<String> {
+        const WHOLE_WORDS: [&str; 6] = [
+            "{mode}",
+            "{poem}",
+            "{limits}",
+            "{threads}",
+            "{stats}",
+            "{grace}",
+        ];
+        if self.words.first().is_none_or(String::is_empty) {
+            return Some("it names no program".to_owned());
+        }
+        for placeholder in WHOLE_WORDS {
+            let holds = |word: &&String| *word != placeholder && word.contains(placeholder);
+            if let Some(word) = self.words.iter().find(holds) {
+                return Some(format!(
+                    "{placeholder} must be an argument of its own, but is in '{word}'"
+                ));
+            }
+        }
+        let lacking = match role {
+            Role::PoemServer => "{mode} or {poem}",
+            _ => "{mode}",
+        };
+        (!self.plays(role)).then(|| {
+            let role = role.name().replace('_', " ");
+            format!("without {lacking} it cannot be told to be a {role}")
+        })
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -144,6 +175,10 @@ pub(crate) fn mode(service: &Service, folder: &Folder) -> Check<Vec<String>> {
         Service::Library(service) => {
             words.extend(["library".to_owned(), library_directory(service, folder)?]);
             words.extend(service.keep_alive.then(|| "--keep-alive".to_owned()));
+        }
+        Service::Proxy(service) if service.upstream.addresses().is_err() => {
+            // A command resolves the name when it starts (S9), and does not start without an address.
+            return Err(Failure::Needs("a proxy of an unresolved name".to_owned()));
         }
         Service::Proxy(service) => {
             words.extend(["proxy".to_owned(), service.upstream.name().to_owned()]);

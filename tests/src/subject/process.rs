@@ -22,6 +22,8 @@ use crate::subject::last_words::LastWords;
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// How often a condition outside this process is polled when no event announces it.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// The longest pause between two looks whether a command listens.
+const LISTEN_INTERVAL_MAX: Duration = Duration::from_millis(40);
 
 /// A running command. Dropping it kills it.
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Process {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let accepts = || TcpStream::connect(address).is_ok();
         let deadline = Instant::now() + WAIT_MAX;
+        let mut pause = POLL_INTERVAL;
         while !kernel_sockets::listens(port).unwrap_or_else(accepts) {
             if self.status()?.is_some() {
                 return Err(self.ended_early());
@@ -84,7 +87,9 @@ impl Process {
                     WAIT_MAX.as_secs()
                 )
             })?;
-            thread::sleep(POLL_INTERVAL);
+            thread::sleep(pause);
+            // On a machine with many sockets, looking for one takes the kernel milliseconds.
+            pause = (pause * 2).min(LISTEN_INTERVAL_MAX);
         }
         Ok(address)
     }
