@@ -25,6 +25,7 @@ pub(crate) fn run((): ()) -> io::Result<String> {
         keep_alive: true,
         // Enables the laboratory's transforms, such as `crash`. `crash` does not read the clock.
         lab: Some(Clock::stopped()),
+        offload: false,
     };
     let server = serve_transforms(TcpListener::bind("127.0.0.1:0")?, service)?;
     let crashed = ask(server.address(), "11:shout.ahoy?,9:crash.now,")?;

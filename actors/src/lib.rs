@@ -72,6 +72,7 @@ mod timers;
 mod transform_client;
 mod transform_server;
 mod tree;
+mod workers;
 
 // Processes.
 pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason};

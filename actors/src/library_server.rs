@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use poetry::event::Unobserved;
-use poetry::{LibraryService, Observer, Options, Refusal, Role};
+use poetry::{LibraryService, Observer, Options, Role, Unanswered};
 
 use crate::listener::{self, RunningServer};
 use crate::replies::PoemList;
@@ -63,7 +63,7 @@ impl Answers for LibraryService {
         name: &[u8],
         poem_bytes_max: usize,
         replies: &mut PoemList,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Unanswered<PoemList>> {
         replies.push(LibraryService::answer(self, name, poem_bytes_max)?);
         Ok(())
     }

@@ -24,6 +24,11 @@ pub(crate) trait Protocol: Clone + Send + 'static {
     /// Creates the process for an accepted connection.
     fn connection<S: Stream>(&self, ledger: Ledger) -> Self::Connection<S>;
 
+    /// Returns how many arbiters the server has beside those of its connections.
+    fn arbiters(&self) -> usize {
+        0
+    }
+
     /// Returns the children of the listener's supervisor that all connections share, if there are any. They run in the
     /// first arbiter, to which `context` belongs, and are started before the acceptor.
     fn shared(&self, context: &Arc<ConnectionContext>) -> Vec<Spec> {

@@ -22,7 +22,7 @@ pub(crate) struct Replies<B> {
 }
 
 /// The replies to the requests of one turn.
-pub(crate) trait Batch: Default + 'static {
+pub(crate) trait Batch: Default + Send + 'static {
     /// Returns the bytes of all replies.
     fn bytes(&self) -> usize;
 
@@ -63,6 +63,12 @@ impl<B: Batch> Replies<B> {
     #[inline]
     pub(crate) fn batch(&mut self) -> &mut B {
         &mut self.unsent
+    }
+
+    /// Takes one reply that was made elsewhere. Nothing must be left unsent.
+    pub(crate) fn put(&mut self, reply: B) {
+        self.unsent = reply;
+        self.add();
     }
 
     /// Counts one reply in the batch.

@@ -2,22 +2,27 @@
 //! keep-alive any number (S3–S8). In OTP this would be a behaviour, and `transform_server` and `library_server` its callback
 //! modules, which answer one request. A request goes through `data`, `answer_requests`, `deliver` and `after_delivery`.
 
-use std::convert::Infallible;
+mod ending;
+mod offloading;
+
 use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use poetry::limits::OFFLOADED_MAX;
 use poetry::netstring::Decoder;
-use poetry::{CloseReason, Refusal};
+use poetry::{CloseReason, Refusal, Unanswered};
 
-use crate::ledger::Ledger;
-use crate::linger::{LastReplies, Linger};
+use crate::ledger::{ConnectionContext, Ledger};
+use crate::linger::Linger;
 use crate::listener::Protocol;
 use crate::monitor::Reason;
 use crate::port::{Kept, Stream, Tcp, TcpEvent};
 use crate::process::{Me, Next, Process, Received};
 use crate::replies::{Batch, Replies};
+use crate::supervisor::Spec;
+use crate::workers::{self, Offloaded, Offloading};
 
 /// The part of a server that differs: how it answers one request.
 pub(crate) trait Answers: Send + Sync + 'static {
@@ -27,16 +32,21 @@ pub(crate) trait Answers: Send + Sync + 'static {
     /// Returns whether a connection may send more than one request (S5).
     fn keep_alive(&self) -> bool;
 
+    /// Returns whether heavy requests are left to workers (S25).
+    fn offloads(&self) -> bool {
+        false
+    }
+
     /// Answers the request in `frame`: appends the reply to `replies`.
     ///
     /// # Errors
-    /// Returns why the request is refused (S4). `replies` is then unchanged, as it is when this panics (S20).
+    /// Returns why the request is not answered here (S4, S25). `replies` is then unchanged, as it is when this panics (S20).
     fn answer(
         &self,
         frame: &[u8],
         frame_bytes_max: usize,
         replies: &mut Self::Replies,
-    ) -> Result<(), Refusal>;
+    ) -> Result<(), Unanswered<Self::Replies>>;
 }
 
 impl<A: Answers> Protocol for Arc<A> {
@@ -56,6 +66,15 @@ impl<A: Answers> Protocol for Arc<A> {
             stream: PhantomData,
         }
     }
+
+    fn arbiters(&self) -> usize {
+        if self.offloads() { OFFLOADED_MAX } else { 0 }
+    }
+
+    fn shared(&self, _: &Arc<ConnectionContext>) -> Vec<Spec> {
+        let workers = self.offloads().then(workers::spec::<A::Replies>);
+        workers.into_iter().collect()
+    }
 }
 
 /// The state of one connection.
@@ -63,7 +82,7 @@ pub(crate) struct Connection<S, A: Answers> {
     service: Arc<A>,
     ledger: Ledger,
     decoder: Decoder,
-    phase: Phase,
+    phase: Phase<A::Replies>,
     replies: Replies<A::Replies>,
     /// Whether a request is being answered. If that panics, this request has failed.
     answering: bool,
@@ -75,9 +94,11 @@ pub(crate) struct Connection<S, A: Answers> {
     stream: PhantomData<fn() -> S>,
 }
 
-enum Phase {
+enum Phase<B> {
     /// Requests are read and answered.
     Open,
+    /// A heavy request is under way. Nothing is read until it is answered (S25).
+    Offloading(Box<Offloading<B>>),
     /// Nothing more is answered; the connection closes once its replies are delivered.
     Closing(CloseReason),
     /// FIN is sent, and the peer's input is read and discarded (S7).
@@ -85,8 +106,9 @@ enum Phase {
 }
 
 impl<S: Stream, A: Answers> Process for Connection<S, A> {
-    type Message = Infallible;
+    type Message = Offloaded<A::Replies>;
     type Port = Tcp<S>;
+    /// Room for the answer of a worker.
     const MAILBOX: usize = 1;
     const REPORTS_CRASHES: bool = true;
 
@@ -115,8 +137,8 @@ impl<S: Stream, A: Answers> Process for Connection<S, A> {
             Received::Port(TcpEvent::Looked { found }) => self.looked(found, me),
             Received::Timeout => self.time_out(me),
             Received::Exit(exit) => self.shut_down(exit.reason, me),
-            Received::Down(_) => Next::Receive,
-            Received::Message(never) => match never {},
+            Received::Down(_) => self.offloaded(Err(workers::GONE.to_owned()), me),
+            Received::Message(Offloaded(answer)) => self.offloaded(answer, me),
         }
     }
 
@@ -127,11 +149,13 @@ impl<S: Stream, A: Answers> Process for Connection<S, A> {
         if self.is_cut_off(reason, me) {
             me.port.reset();
         }
-        self.ledger.failed(self.replies.owed());
+        let offloaded = matches!(self.phase, Phase::Offloading(_));
+        self.ledger
+            .failed(self.replies.owed() + u64::from(offloaded));
         self.ledger.closed(match (reason, &self.phase) {
             (Reason::Killed, _) => CloseReason::Cut,
             (_, Phase::Closing(reason) | Phase::Lingering(reason, _)) => *reason,
-            (_, Phase::Open) => CloseReason::Done,
+            (_, Phase::Open | Phase::Offloading(_)) => CloseReason::Done,
         });
     }
 }
@@ -148,7 +172,7 @@ impl<S: Stream, A: Answers> Connection<S, A> {
                 }
                 self.deliver(me)
             }
-            Phase::Closing(_) => Next::Receive,
+            Phase::Offloading(_) | Phase::Closing(_) => Next::Receive,
             Phase::Lingering(_, linger) => linger.drain(bytes.len()),
         }
     }
@@ -185,14 +209,19 @@ impl<S: Stream, A: Answers> Connection<S, A> {
                 }
                 Err(error) => {
                     self.ledger.request();
-                    Err(Refusal::from(error))
+                    Err(Refusal::from(error).into())
                 }
             };
             self.answering = false;
             requests += 1;
             match answered {
                 Ok(()) => self.replies.add(),
-                Err(refusal) => {
+                Err(Unanswered::Heavy(heavy)) => {
+                    me.use_turn(requests);
+                    self.phase = Phase::Offloading(Offloading::new(heavy));
+                    return frames.rest();
+                }
+                Err(Unanswered::Refused(refusal)) => {
                     self.ledger.refused(refusal);
                     self.phase = Phase::Closing(CloseReason::Refused);
                     return &[];
@@ -242,13 +271,17 @@ impl<S: Stream, A: Answers> Connection<S, A> {
                 }
                 Next::Receive
             }
+            Phase::Offloading(_) => self.offload(me),
             Phase::Lingering(..) => Next::Receive,
         }
     }
 
-    /// Returns whether a request is partly read, kept for the next turn, or not delivered (S21).
+    /// Returns whether a request is partly read, kept for the next turn, computed elsewhere, or not delivered (S21).
     fn is_in_flight(&self, me: &Me<'_, Self>) -> bool {
-        self.begun.is_some() || me.port.has_kept() || !self.replies.is_empty()
+        self.begun.is_some()
+            || me.port.has_kept()
+            || !self.replies.is_empty()
+            || matches!(self.phase, Phase::Offloading(_))
     }
 
     /// Returns whether the connection ends for `reason` with something owed to its peer, so that it must be reset (S21).
@@ -279,72 +312,5 @@ impl<S: Stream, A: Answers> Connection<S, A> {
         }
         self.phase = Phase::Lingering(reason, Linger::start(self.ledger.limits(), me));
         Next::Receive
-    }
-
-    /// FIN arrived. Between two requests it ends the connection (S6); within a request it is a refusal.
-    fn peer_finished(&mut self, me: &mut Me<'_, Self>) -> Next {
-        self.peer_finished = true;
-        match self.phase {
-            Phase::Open if self.decoder.is_mid_frame() => {
-                self.ledger.request();
-                self.ledger.refused(Refusal::Truncated);
-                self.linger(CloseReason::Refused, me)
-            }
-            Phase::Open => self.linger(CloseReason::Done, me),
-            Phase::Closing(_) | Phase::Lingering(..) => Next::Receive,
-        }
-    }
-
-    fn time_out(&mut self, me: &mut Me<'_, Self>) -> Next {
-        if !self.replies.is_empty() {
-            return match self.replies.write_unannounced(&self.ledger, me) {
-                Ok(0) => self.close(CloseReason::Write),
-                written => self.on_written(written, me),
-            };
-        }
-        match me.port.look_again() {
-            true => Next::Receive,
-            false => self.looked(true, me),
-        }
-    }
-
-    /// The connection is late, and what was in the kernel is read: a request that is complete now is answered (S18).
-    fn looked(&mut self, found: bool, me: &mut Me<'_, Self>) -> Next {
-        let deadline = self.ledger.limits().request_deadline;
-        let due = self.begun.map(|begun| begun.saturating_add(deadline));
-        match (&self.phase, due) {
-            (Phase::Open, Some(due)) if due <= me.now() => self.close(CloseReason::Deadline),
-            (Phase::Open, None) if !found => self.close(CloseReason::Idle),
-            _ => self.after_delivery(me),
-        }
-    }
-
-    // ANCHOR: shutdown
-    /// The supervisor asks the connection to stop: at once if it is idle, otherwise after its requests in flight (S21).
-    fn shut_down(&mut self, reason: Reason, me: &mut Me<'_, Self>) -> Next {
-        if reason != Reason::Shutdown {
-            // The supervisor has ended.
-            return Next::Exit(Reason::Killed);
-        }
-        if matches!(self.phase, Phase::Open) && !self.is_in_flight(me) {
-            return Next::Exit(Reason::Shutdown);
-        }
-        self.draining = true;
-        Next::Receive
-    }
-    // ANCHOR_END: shutdown
-
-    /// A handler panicked: another process delivers the replies to the requests before the one that crashed (S20).
-    fn hand_over(&mut self, message: &str, me: &mut Me<'_, Self>) {
-        self.ledger.panicked(message);
-        self.ledger.failed(u64::from(self.answering));
-        let replies = std::mem::take(&mut self.replies);
-        LastReplies::take_over(self.ledger.clone(), replies, self.peer_finished, me);
-    }
-
-    /// Closes immediately, without lingering.
-    fn close(&mut self, reason: CloseReason) -> Next {
-        self.phase = Phase::Closing(reason);
-        Next::Exit(Reason::Normal)
     }
 }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use poetry::event::Unobserved;
-use poetry::{Observer, Options, Refusal, Role, TransformService};
+use poetry::{Observer, Options, Role, TransformService, Unanswered};
 
 use crate::listener::{self, RunningServer};
 use crate::request_server::Answers;
@@ -55,14 +55,18 @@ impl Answers for TransformService {
         self.keep_alive
     }
 
+    fn offloads(&self) -> bool {
+        self.offload
+    }
+
     #[inline]
     fn answer(
         &self,
         frame: &[u8],
         frame_bytes_max: usize,
         replies: &mut Vec<u8>,
-    ) -> Result<(), Refusal> {
-        TransformService::answer(self, frame, frame_bytes_max, replies)
+    ) -> Result<(), Unanswered> {
+        self.answer_or_offload(frame, frame_bytes_max, replies)
     }
 }
 

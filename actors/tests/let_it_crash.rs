@@ -40,6 +40,7 @@ fn s20_one_crash_in_a_hundred_costs_only_itself() {
     let service = Service::Transform(TransformService {
         keep_alive: true,
         lab: Some(Clock::stopped()),
+        offload: false,
     });
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let options = Options::new(Clock::stopped());

@@ -34,6 +34,7 @@ fn transforms(keep_alive: bool) -> Service {
     Service::Transform(TransformService {
         keep_alive,
         lab: Some(Clock::stopped()),
+        offload: false,
     })
 }
 

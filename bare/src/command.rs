@@ -121,6 +121,7 @@ impl Words {
             "transform" => Service::Transform(TransformService {
                 keep_alive,
                 lab: self.has("--lab").then(clock),
+                offload: false,
             }),
             "library" => Service::Library(LibraryService {
                 library: library(&self.what)?,

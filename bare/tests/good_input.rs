@@ -76,6 +76,7 @@ fn requests_are_answered_in_order_until_the_client_finishes() {
             Service::Transform(TransformService {
                 keep_alive,
                 lab: None,
+                offload: false,
             })
         };
         let requests = b"7:shout.a,13:reverse.a\nb\nc,";

@@ -47,6 +47,7 @@ fn serve(model: &dyn Model) -> Box<dyn Server> {
     let service = Service::Transform(TransformService {
         keep_alive: true,
         lab: None,
+        offload: false,
     });
     let options = Options::new(models::clock());
     model

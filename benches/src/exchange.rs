@@ -27,6 +27,7 @@ impl Exchange {
         let service = TransformService {
             keep_alive: false,
             lab: Some(Clock::new(move || origin.elapsed())),
+            offload: false,
         };
         if request::len(transform, poem) > FRAME_BYTES_MAX {
             return Err(format!("the request is over {FRAME_BYTES_MAX} bytes"));

@@ -33,7 +33,8 @@
 //! | `pace`, `permits`, `yielding` | tuning, one call each: how fast threads are spawned, how many, and when they yield |
 //!
 //! **What threads give**: code that reads from top to bottom, with `?` for errors, and pre-emption. A request that
-//! computes for ten milliseconds delays no other connection while a core is free, and no code has to yield for that.
+//! computes for ten milliseconds delays no other connection while a core is free, and no code has to yield for that: where the
+//! other models offload heavy requests (S25), here the thread is the remedy.
 //!
 //! **What they cost**: sleeping and being woken, which takes longer than answering a request, and memory, 12 kB for an
 //! idle connection. MEASURING.md has the figures. And a thread waits for one thing at a time. `poem_server.rs` shows how it

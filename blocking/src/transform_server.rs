@@ -2,7 +2,7 @@
 //!
 //! Each connection has a thread, and the thread runs a loop: read, answer every request that has arrived, write, and read
 //! again only when the peer has taken the replies. So turns (S24) need no code: a thread serves one connection, and
-//! the kernel shares the cores among threads.
+//! the kernel shares the cores among threads. Nor does a heavy request (S25): the thread itself is the remedy.
 
 use std::io;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use poetry::event::Unobserved;
 use poetry::netstring::frames_within;
-use poetry::{CloseReason, Observer, Options, Reporter, Role, TransformService, panics};
+use poetry::{CloseReason, Observer, Options, Refusal, Reporter, Role, TransformService, panics};
 
 use crate::connection::Connection;
 use crate::deadlines::Wire;
@@ -120,7 +120,7 @@ impl Session<'_> {
                 Err(error) => break refuse_framing(error.into(), ledger),
             };
             ledger.request();
-            match panics::contain(|| self.service.answer(frame, limit, &mut self.replies)) {
+            match answer_request(self.service, frame, limit, &mut self.replies) {
                 Ok(Ok(())) => count += 1,
                 Ok(Err(refusal)) => break refuse(refusal, ledger),
                 Err(message) => break handler_panicked(message, ledger),
@@ -171,6 +171,20 @@ impl Session<'_> {
         Ok(stays_open)
     }
 }
+
+// ANCHOR: offload
+/// Answers one request in the connection's own thread, a heavy one too, whether or not the service offloads those (S25): while
+/// it computes, the kernel runs the threads of the other connections.
+#[inline]
+fn answer_request(
+    service: &TransformService,
+    frame: &[u8],
+    frame_bytes_max: usize,
+    replies: &mut Vec<u8>,
+) -> Result<Result<(), Refusal>, String> {
+    panics::contain(|| service.answer(frame, frame_bytes_max, replies))
+}
+// ANCHOR_END: offload
 
 #[cold]
 fn handler_panicked(message: String, ledger: &mut Ledger<'_>) -> Then {

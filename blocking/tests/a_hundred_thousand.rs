@@ -42,6 +42,7 @@ fn t1_a_hundred_thousand_attempts_against_a_thousand_never_abort() {
     let service = Service::Transform(TransformService {
         keep_alive: true,
         lab: None,
+        offload: false,
     });
     let server = Blocking::NEW
         .serve(listen(), service, &options, Arc::new(Unobserved))

@@ -44,6 +44,7 @@ fn transforms() -> Service {
     Service::Transform(TransformService {
         keep_alive: true,
         lab: None,
+        offload: false,
     })
 }
 

@@ -41,6 +41,7 @@ fn transforms(keep_alive: bool) -> Service {
     Service::Transform(TransformService {
         keep_alive,
         lab: Some(Clock::stopped()),
+        offload: false,
     })
 }
 
@@ -110,6 +111,7 @@ fn s20_a_burning_request_delays_no_other_connection() {
     let service = Service::Transform(TransformService {
         keep_alive: true,
         lab: Some(lab),
+        offload: false,
     });
     let server = serve(service, Limits::default());
     let (mut burning, mut other) = (connect(&*server), connect(&*server));
@@ -134,6 +136,7 @@ fn s24_a_connection_that_pipelines_does_not_hold_up_another() {
     let service = Service::Transform(TransformService {
         keep_alive: true,
         lab: Some(lab),
+        offload: false,
     });
     let server = serve(service, Limits::default());
     let (mut pipelining, mut other) = (connect(&*server), connect(&*server));

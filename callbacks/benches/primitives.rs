@@ -127,6 +127,7 @@ fn requests(criterion: &mut Criterion) {
     let service = TransformService {
         keep_alive: true,
         lab: None,
+        offload: false,
     };
     let reactor = MemoryReactor::new();
     let peer = reactor.accept(&transform_factory(service, &state));

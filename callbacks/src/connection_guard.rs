@@ -98,17 +98,18 @@ impl ConnectionGuard {
         }
     }
 
+    /// Counts a request in flight as refused (S4).
     #[cold]
-    pub(crate) fn on_refused(&self, transport: &Transport, refusal: Refusal) {
-        self.state.counters.requests(1);
+    pub(crate) fn on_refused(&mut self, transport: &Transport, refusal: Refusal) {
+        self.unanswered -= 1;
         self.state.counters.refused(&refusal);
         self.report(transport, Kind::Refused(refusal));
     }
 
-    /// Counts a request whose handler panicked (S20).
+    /// Counts a request in flight as failed, since its handler panicked (S20).
     #[cold]
-    pub(crate) fn on_panic(&self, transport: &Transport, message: String) {
-        self.state.counters.requests(1);
+    pub(crate) fn on_panic(&mut self, transport: &Transport, message: String) {
+        self.unanswered -= 1;
         self.state.counters.failed(1);
         self.report(transport, Kind::Panicked(message));
     }

@@ -34,7 +34,7 @@
 //! | `dialling.rs`, `netstring_client.rs` | connecting; asking a server of netstrings | S8, S10–S15 |
 //! | `poem_server.rs` | [`serve_poem`] | S1, S18 |
 //! | `transform_server.rs`, `library_server.rs` | [`serve_transforms`], [`serve_library`] | S3, S4, S8 |
-//! | `netstring_server.rs`, `netstring_server/` | reading requests and delivering replies, for both | S2, S5–S7, S18, S24 |
+//! | `netstring_server.rs`, `netstring_server/` | reading requests and delivering replies, for both | S2, S5–S7, S18, S24, S25 |
 //! | `proxy.rs`, `proxy/` | [`serve_proxy`]: clients that share one fetch, and the cache | S9 |
 //! | `deferred.rs`, `deferred/` | [`Deferred`], [`Trigger`], [`coroutine`], [`DeferredList`], locks and queues | D1–D13 |
 //! | `protocol.rs` | [`Protocol`], [`Factory`], [`Producer`]: the traits that programs implement | R9 |
@@ -43,7 +43,8 @@
 //! | `reactor/descriptors.rs` | connections that wait for a free descriptor | S15 |
 //! | `reactor/lifecycle.rs`, `reactor/threads.rs` | [`Reactor::stop`], triggers; [`RemoteReactor`], [`Inlet`] | R3, R5–R7 |
 //! | `reactor/system.rs`, `reactor/memory.rs` | the real socket and clock; [`MemoryReactor`], the same for tests | R8 |
-//! | `timers.rs`, `threads.rs`, `log.rs` | [`Clock`]; [`defer_to_thread`]; reports of unhandled failures and of panics | R1, D8, D14 |
+//! | `timers.rs`, `log.rs` | [`Clock`]; reports of unhandled failures and of panics | R1, D8 |
+//! | `threads.rs`, `threads/pool.rs` | [`defer_to_thread`], [`defer_to_thread_pool`]; [`ThreadPool`] | D14, S25 |
 //! | `server_state.rs`, `connection_guard.rs` | [`ServerState`]: limits and counters; one connection's part in them | S21, S23 |
 //! | `connection_limit.rs`, `linger.rs` | the limit on connections; the lingering close | S16, S7 |
 //! | `task.rs`, `fetching.rs`, `serving.rs` | [`Task`]: one fetch; clients and servers behind the shared contract | S10, S21 |
@@ -111,7 +112,7 @@ pub use reactor::{
 };
 pub use server_state::ServerState;
 pub use task::Task;
-pub use threads::defer_to_thread;
+pub use threads::{ThreadPool, defer_to_thread, defer_to_thread_pool};
 pub use timers::{Clock, DelayedCall, NotPending};
 pub use transform_client::{
     Transformed, transform, transform_in_coroutine, transform_or_keep, transform_or_keep_with,

@@ -5,7 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 
-use poetry::{FramedPoem, LibraryService, Refusal, Role};
+use poetry::{FramedPoem, LibraryService, Role, Unanswered};
 
 use crate::connection_limit::LimitedAcceptor;
 use crate::netstring_server::{Service, netstring_factory};
@@ -60,7 +60,7 @@ impl Service for LibraryService {
         name: &[u8],
         frame_bytes_max: usize,
         replies: &mut Vec<FramedPoem>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Unanswered<Vec<FramedPoem>>> {
         let poem = self.answer(name, frame_bytes_max)?;
         replies.push(poem);
         Ok(())

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use poetry::limits::REQUESTS_PER_TURN_MAX;
 use poetry::netstring::Frames;
-use poetry::{CloseReason, Kind, Refusal, panics};
+use poetry::{CloseReason, Heavy, Kind, Refusal, Unanswered, panics};
 
 use crate::connection_guard::{ConnectionGuard, reason_of};
 use crate::linger::Linger;
@@ -15,10 +15,12 @@ use crate::protocol::{Address, Factory, Lost, Producer, Protocol, Side};
 use crate::reactor::Transport;
 use crate::server_state::ServerState;
 
+mod offloading;
 mod partial;
 mod replies;
 mod unsent;
 
+use offloading::Offloaded;
 use partial::Partial;
 use replies::Replies;
 use unsent::Unsent;
@@ -31,13 +33,13 @@ pub(crate) trait Service: 'static {
     /// Whether a connection may send more than one request (S5).
     fn keep_alive(&self) -> bool;
 
-    /// Answers the request in `frame`: appends its reply. If it refuses (S4) or panics (S20), it appends nothing.
+    /// Answers the request in `frame`: appends its reply. If it does not (S4, S25) or panics (S20), it appends nothing.
     fn answer(
         &self,
         frame: &[u8],
         frame_bytes_max: usize,
         replies: &mut Self::Replies,
-    ) -> Result<(), Refusal>;
+    ) -> Result<(), Unanswered<Self::Replies>>;
 }
 
 /// Returns the factory of a server's protocols.
@@ -84,16 +86,17 @@ struct NetstringProtocol<S: Service> {
     position: u64,
     partial: Option<Box<Partial>>,
     unsent: Option<Box<Unsent<S::Replies>>>,
-    state: State,
+    state: State<S::Replies>,
     peer_finished: bool,
     /// Why the connection ends, once that is known.
     reason: Option<CloseReason>,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum State {
+enum State<R> {
     /// Answering requests.
     Serving,
+    /// A heavy request is under way. Nothing is read until it is answered (S25).
+    Offloading(Box<Offloaded<R>>),
     /// Answering no more; the last replies are being sent.
     Finishing,
     /// Waiting for the peer to finish (S7).
@@ -101,11 +104,13 @@ enum State {
 }
 
 /// What a connection does after a turn's requests.
-enum Next {
+enum Next<R> {
     /// Waits for more bytes.
     Read,
     /// Answers the bytes left in its next turn (S24).
     TakeTurns,
+    /// Has this request answered in another thread (S25).
+    Offload(Heavy<R>),
     /// Ends: its only request has been answered (S5).
     Close,
 }
@@ -129,18 +134,36 @@ impl<S: Service> NetstringProtocol<S> {
         match next {
             Ok(Ok(Next::Read)) => self.await_request(transport, &mut decoder, due, answered),
             Ok(Ok(Next::TakeTurns)) => self.end_turn(transport, consumed),
+            Ok(Ok(Next::Offload(heavy))) => {
+                if consumed < data.len() {
+                    transport.end_turn_at(consumed);
+                }
+                self.offload(transport, heavy);
+            }
             Ok(Ok(Next::Close)) => self.finish(transport, CloseReason::Done),
-            Ok(Err(refusal)) => self.refuse(transport, refusal),
-            Err(message) => self.handler_panicked(transport, message),
+            Ok(Err(refusal)) => {
+                self.guard.on_requests(1);
+                self.refuse(transport, refusal);
+            }
+            Err(message) => {
+                self.guard.on_requests(1);
+                self.handler_panicked(transport, message);
+            }
+        }
+    }
+
+    /// Counts the requests and sends their replies.
+    #[inline]
+    fn reply(&mut self, transport: &Transport, replies: &mut S::Replies, answered: u32) {
+        if answered > 0 {
+            self.guard.on_requests(answered);
+            self.send(transport, replies, answered);
         }
     }
 
     /// Sends the replies. While the kernel does not take all of them, nothing more is read (S5).
-    fn reply(&mut self, transport: &Transport, replies: &mut S::Replies, answered: u32) {
-        if answered == 0 {
-            return;
-        }
-        self.guard.on_requests(answered);
+    #[inline]
+    fn send(&mut self, transport: &Transport, replies: &mut S::Replies, answered: u32) {
         let taken = replies.offer(transport, 0);
         self.guard.on_bytes_written(transport, taken);
         if taken == replies.bytes() {
@@ -158,10 +181,14 @@ impl<S: Service> NetstringFactory<S> {
         frames: &mut Frames<'_, '_>,
         replies: &mut S::Replies,
         answered: &mut u32,
-    ) -> Result<Next, Refusal> {
+    ) -> Result<Next<S::Replies>, Refusal> {
         let limit = self.state.limits.frame_bytes_max;
         while let Some(request) = frames.next()? {
-            self.service.answer(request, limit, replies)?;
+            match self.service.answer(request, limit, replies) {
+                Ok(()) => {}
+                Err(Unanswered::Refused(refusal)) => return Err(refusal),
+                Err(Unanswered::Heavy(heavy)) => return Ok(Next::Offload(heavy)),
+            }
             *answered += 1;
             if !self.service.keep_alive() {
                 return Ok(Next::Close);
@@ -183,6 +210,7 @@ impl<S: Service> NetstringProtocol<S> {
         self.set_timeout(transport);
     }
 
+    /// Refuses a request, which is counted.
     #[cold]
     fn refuse(&mut self, transport: &Transport, refusal: Refusal) {
         self.guard.on_refused(transport, refusal);
@@ -207,6 +235,15 @@ impl<S: Service> NetstringProtocol<S> {
         if self.peer_finished {
             transport.lose_connection();
         }
+    }
+
+    /// Reads again after all replies have been taken, unless the server is shutting down and nothing is left to answer.
+    fn read_on(&mut self, transport: &Transport) {
+        if self.guard.state.is_shutting_down() && self.is_idle(transport) {
+            return self.finish(transport, CloseReason::Done);
+        }
+        self.set_timeout(transport);
+        transport.resume_producing();
     }
 
     /// Whether no request has begun or waits for its turn, and no reply waits to be sent.
@@ -248,7 +285,7 @@ impl<S: Service> Protocol for NetstringProtocol<S> {
     fn next_turn(&mut self, transport: &Transport, data: &[u8]) {
         match &mut self.state {
             State::Serving => self.answer_requests(transport, data),
-            State::Finishing => {}
+            State::Offloading(_) | State::Finishing => {}
             State::Lingering(linger) => linger.drain(transport, data.len()),
         }
     }
@@ -258,28 +295,28 @@ impl<S: Service> Protocol for NetstringProtocol<S> {
         if !self.send_unsent(transport) {
             return self.set_timeout(transport);
         }
-        match (self.state, self.reason) {
+        match (&self.state, self.reason) {
             (State::Finishing, Some(reason)) => self.finish(transport, reason),
-            (State::Serving, _)
-                if self.guard.state.is_shutting_down() && self.is_idle(transport) =>
-            {
-                self.finish(transport, CloseReason::Done);
-            }
-            (State::Serving, _) => {
-                self.set_timeout(transport);
-                transport.resume_producing();
-            }
+            (State::Offloading(_), _) => self.defer_heavy(transport),
+            (State::Serving, _) => self.read_on(transport),
             _ => {}
         }
+    }
+
+    fn woken(&mut self, transport: &Transport) {
+        self.send_offloaded(transport);
     }
 
     /// A peer that has finished gets every reply it is owed (S6).
     fn read_connection_lost(&mut self, transport: &Transport) {
         self.peer_finished = true;
         match self.state {
-            State::Serving if self.partial.is_some() => self.refuse(transport, Refusal::Truncated),
+            State::Serving if self.partial.is_some() => {
+                self.guard.on_requests(1);
+                self.refuse(transport, Refusal::Truncated);
+            }
             State::Serving => self.finish(transport, CloseReason::Done),
-            State::Finishing => {}
+            State::Offloading(_) | State::Finishing => {}
             State::Lingering(_) => transport.lose_connection(),
         }
     }
@@ -305,6 +342,7 @@ impl<S: Service> Protocol for NetstringProtocol<S> {
     }
 
     fn connection_lost(&mut self, transport: &Transport, lost: Lost) {
+        self.forget_offloaded();
         let reason = self.close_reason(&lost);
         self.guard.on_closed(transport, reason);
     }

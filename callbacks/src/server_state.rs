@@ -7,10 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use poetry::event::{Scene, Unobserved};
+use poetry::limits::OFFLOADED_MAX;
 use poetry::{Counters, Counts, Limits, Reporter, Role};
 
 use crate::connection_limit::ConnectionLimit;
 use crate::deferred::{Deferred, Trigger};
+use crate::threads::ThreadPool;
 
 /// The state that all protocols of a server share in one reactor.
 ///
@@ -35,6 +37,8 @@ pub struct ServerState {
     pub(crate) counters: Arc<Counters>,
     pub(crate) reporter: Reporter,
     pub(crate) connection_limit: Arc<ConnectionLimit>,
+    /// Computes heavy requests (S25).
+    pub(crate) pool: ThreadPool,
     worker: u32,
     /// Where the server listens, once it does.
     local: Cell<Option<SocketAddr>>,
@@ -55,22 +59,25 @@ impl ServerState {
     /// Creates the state of a server that runs in one reactor.
     pub fn new(limits: Limits, reporter: Reporter) -> Rc<Self> {
         let connection_limit = ConnectionLimit::new(limits.connections_max);
-        Self::of_worker(0, limits, reporter, Arc::default(), connection_limit)
+        let pool = ThreadPool::new(OFFLOADED_MAX);
+        Self::of_worker(0, limits, reporter, Arc::default(), connection_limit, pool)
     }
 
-    /// Creates the state of reactor `worker` of a server that runs in several, which share `connection_limit`.
+    /// Creates the state of reactor `worker` of a server that runs in several, which share `connection_limit` and `pool`.
     pub(crate) fn of_worker(
         worker: u32,
         limits: Limits,
         reporter: Reporter,
         counters: Arc<Counters>,
         connection_limit: Arc<ConnectionLimit>,
+        pool: ThreadPool,
     ) -> Rc<Self> {
         Rc::new(Self {
             limits,
             counters,
             reporter,
             connection_limit,
+            pool,
             worker,
             local: Cell::default(),
             shutdown: Shutdown::default(),

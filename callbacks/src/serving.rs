@@ -10,6 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use poetry::limits::OFFLOADED_MAX;
 use poetry::{Counters, Counts, Kind, Observer, Options, Reporter, Server, Service, Summary};
 
 use crate::connection_limit::{ConnectionLimit, LimitedAcceptor};
@@ -21,6 +22,7 @@ use crate::protocol::Factory;
 use crate::proxy::{self, asking_factory, fetching_factory};
 use crate::reactor::{Accepted, Group, Inlet, Phase, Port, Reactor, RemoteReactor};
 use crate::server_state::ServerState;
+use crate::threads::ThreadPool;
 use crate::transform_server::transform_factory;
 
 /// Serves with as many reactors as `options` asks for.
@@ -37,6 +39,7 @@ pub(crate) fn serve(
         limits: options.limits.clone(),
         reporter: Reporter::new("callbacks", role, options.clock.clone(), observer),
         connection_limit: ConnectionLimit::new(options.limits.connections_max),
+        pool: ThreadPool::new(OFFLOADED_MAX),
         grace: Arc::new(AtomicU64::new(0)),
         address,
         group: Group::default(),
@@ -69,6 +72,7 @@ struct Plan {
     limits: poetry::Limits,
     reporter: Reporter,
     connection_limit: Arc<ConnectionLimit>,
+    pool: ThreadPool,
     /// The grace of the shutdown in milliseconds, written before the reactors are stopped.
     grace: Arc<AtomicU64>,
     address: SocketAddr,
@@ -141,6 +145,7 @@ fn run_reactor(
         plan.reporter,
         counters,
         plan.connection_limit,
+        plan.pool,
     );
     state.listens_at(plan.address);
     report_troubles(&state);

@@ -5,7 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 
-use poetry::{Refusal, Role, TransformService};
+use poetry::{Role, TransformService, Unanswered};
 
 use crate::connection_limit::LimitedAcceptor;
 use crate::netstring_server::{Service, netstring_factory};
@@ -59,7 +59,7 @@ impl Service for TransformService {
         frame: &[u8],
         frame_bytes_max: usize,
         replies: &mut Vec<u8>,
-    ) -> Result<(), Refusal> {
-        self.answer(frame, frame_bytes_max, replies)
+    ) -> Result<(), Unanswered> {
+        self.answer_or_offload(frame, frame_bytes_max, replies)
     }
 }

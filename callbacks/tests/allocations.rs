@@ -26,6 +26,7 @@ fn allocations(requests: usize) -> u64 {
     let service = TransformService {
         keep_alive: true,
         lab: None,
+        offload: false,
     };
     serve_transforms_with(&reactor, listener, service, &state).unwrap();
     let client = std::thread::spawn({

@@ -42,6 +42,7 @@ fn transforms(keep_alive: bool) -> Service {
     Service::Transform(TransformService {
         keep_alive,
         lab: Some(options(1).clock),
+        offload: false,
     })
 }
 

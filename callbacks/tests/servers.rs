@@ -44,6 +44,7 @@ impl Setup {
         let service = TransformService {
             keep_alive,
             lab: None,
+            offload: false,
         };
         transform_factory(service, &self.state)
     }

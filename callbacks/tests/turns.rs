@@ -34,7 +34,14 @@ impl Setup {
         let reporter = Reporter::new("callbacks", Role::TransformServer, clock.clone(), observer);
         let state = ServerState::new(Limits::default(), reporter);
         let lab = Some(clock);
-        let factory = transform_factory(TransformService { keep_alive, lab }, &state);
+        let factory = transform_factory(
+            TransformService {
+                keep_alive,
+                lab,
+                offload: false,
+            },
+            &state,
+        );
         Self {
             reactor: MemoryReactor::new(),
             state,

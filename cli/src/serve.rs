@@ -108,6 +108,7 @@ fn transforms(args: TransformArgs) -> (ServerArgs, Offer) {
     let service = TransformService {
         keep_alive: args.keep_alive,
         lab: args.lab.then(models::clock),
+        offload: args.offload,
     };
     let offer = Offer {
         name: b"transforms".to_vec(),

@@ -30,8 +30,8 @@
 //! | [`transform`] | pure functions from poem to poem, found by name | S3, S4, S20 |
 //! | [`poem`] | poems and their pace | S1 |
 //! | [`library`] | poems by name | S8 |
-//! | [`service`] | what a server serves; answering one request | S1, S3–S5, S8, S9 |
-//! | [`limits`] | every bound, with its reason | S15, S16, S18, S24 |
+//! | [`service`] | what a server serves; answering one request | S1, S3–S5, S8, S9, S25 |
+//! | [`limits`] | every bound, with its reason | S15, S16, S18, S24, S25 |
 //! | [`error`] | refusals and failed fetches | S4, S11 |
 //! | [`event`] | events, observers, the clock | S10, S22 |
 //! | [`counters`] | the counters of a server | S23 |
@@ -65,4 +65,5 @@ pub use limits::Limits;
 pub use model::{Client, FetchRequest, Model, Options, Outcome, Server, Summary, Via};
 pub use peer::Peer;
 pub use poem::{Pace, Poem};
-pub use service::{LibraryService, PoemService, ProxyService, Service, TransformService};
+pub use service::{Heavy, LibraryService, PoemService, ProxyService, Service};
+pub use service::{TransformService, Unanswered};

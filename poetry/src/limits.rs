@@ -36,6 +36,10 @@ pub const READ_BUFFER_BYTES: usize = 64 << 10;
 /// turn (S24). Enough that pipelining clients still get their replies in few writes; little enough that a connection
 /// with one request waits microseconds for each of its neighbours.
 pub const REQUESTS_PER_TURN_MAX: u32 = 64;
+/// Heavy requests that a server with `offload` computes at once, over all its threads (S25): as many as a small machine has
+/// cores, since they compute and do not wait. Further ones wait in order; no connection has more than one, so at most
+/// [`Limits::connections_max`] wait.
+pub const OFFLOADED_MAX: usize = 4;
 /// Connections that the kernel holds until the server accepts them: more than the bursts of the benchmarks.
 pub const LISTEN_BACKLOG: i32 = 4_096;
 /// How long a server without free descriptors waits before it accepts again (S17 allows 200 ms after one becomes free), a client

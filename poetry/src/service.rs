@@ -11,6 +11,10 @@ use crate::poem::{Pace, Poem};
 use crate::request::Request;
 use crate::transform::TransformError;
 
+mod unanswered;
+
+pub use unanswered::{Heavy, Unanswered};
+
 /// What a server does for its peers.
 #[derive(Debug, Clone)]
 pub enum Service {
@@ -53,6 +57,9 @@ pub struct TransformService {
     /// Whether the laboratory's transforms, `crash` and `burn`, are served too (S20). They are if this is set; `burn`
     /// measures its time by this clock.
     pub lab: Option<Clock>,
+    /// Whether heavy transforms are computed outside the event loop, each model in its own way (S25). `blocking` has no event
+    /// loop, so there it changes nothing.
+    pub offload: bool,
 }
 
 impl TransformService {
@@ -72,6 +79,48 @@ impl TransformService {
         replies: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let request = Request::parse(frame, self.lab.is_some())?;
+        self.apply(request, frame_bytes_max, replies)
+    }
+
+    /// As [`answer`](Self::answer), but leaves a heavy request to the caller if the service offloads them (S25).
+    ///
+    /// # Errors
+    /// Returns why the request is not answered. `replies` is then unchanged.
+    ///
+    /// # Panics
+    /// As [`answer`](Self::answer).
+    #[inline]
+    pub fn answer_or_offload(
+        &self,
+        frame: &[u8],
+        frame_bytes_max: usize,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), Unanswered> {
+        let request = Request::parse(frame, self.lab.is_some())?;
+        if request.transform.is_heavy() && self.offload {
+            return Err(Unanswered::Heavy(self.heavy(frame, frame_bytes_max)));
+        }
+        Ok(self.apply(request, frame_bytes_max, replies)?)
+    }
+
+    /// Copies the request: its frame is lent out of a read buffer.
+    #[cold]
+    fn heavy(&self, frame: &[u8], frame_bytes_max: usize) -> Heavy {
+        let (service, frame) = (self.clone(), frame.to_vec());
+        Box::new(move || {
+            let mut reply = Vec::new();
+            service.answer(&frame, frame_bytes_max, &mut reply)?;
+            Ok(reply)
+        })
+    }
+
+    #[inline]
+    fn apply(
+        &self,
+        request: Request<'_>,
+        frame_bytes_max: usize,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
         netstring::encode_with(replies, request.poem.len(), |replies| {
             let start = replies.len();
             let applied = request
@@ -245,6 +294,27 @@ mod tests {
             Err(FetchFailure::Empty)
         );
         assert_eq!(ProxyService::accept("a".to_owned()), Ok("a".into()));
+    }
+
+    #[test]
+    fn s25_only_a_heavy_request_of_a_service_that_offloads_is_left_to_the_caller() {
+        let mut service = TransformService {
+            lab: Some(Clock::stopped()),
+            offload: true,
+            ..Default::default()
+        };
+        let mut replies = b"3:old,".to_vec();
+        let light = service.answer_or_offload(b"shout.a", 10, &mut replies);
+        assert!(light.is_ok() && replies == b"3:old,1:A,");
+        let unanswered = service.answer_or_offload(b"burn.\xff", 10, &mut replies);
+        let Err(Unanswered::Heavy(heavy)) = unanswered else {
+            panic!("expected a heavy request");
+        };
+        assert_eq!(heavy(), Err(Refusal::NotUtf8 { at: 0 }));
+        service.offload = false;
+        let refused = service.answer_or_offload(b"burn.\xff", 10, &mut replies);
+        assert!(matches!(refused, Err(Unanswered::Refused(_))));
+        assert_eq!(replies, b"3:old,1:A,");
     }
 
     #[test]

@@ -36,8 +36,6 @@ pub struct Transform {
     pub name: &'static str,
     /// A short description for `--help`.
     pub about: &'static str,
-    /// Whether it computes for so long that a model may want to run it outside its event loop.
-    pub heavy: bool,
     /// Whether it is served only with `serve transform --lab`.
     pub lab: bool,
     apply: Apply,
@@ -47,21 +45,29 @@ type Applied = Result<(), TransformError>;
 
 #[derive(Debug, Clone, Copy)]
 enum Apply {
-    Pure(fn(&[u8], &mut Vec<u8>) -> Applied),
-    Timed(fn(&[u8], &mut Vec<u8>, &Clock) -> Applied),
+    Light(fn(&[u8], &mut Vec<u8>) -> Applied),
+    /// Computes until the clock tells it to stop.
+    Heavy(fn(&[u8], &mut Vec<u8>, &Clock) -> Applied),
 }
 
 impl Transform {
-    /// Appends the transformed `poem` to `out`. The poem may be any bytes. `burn` needs `clock` to know when to stop.
+    /// Returns whether it computes for so long that a server may want to run it outside its event loop (S25).
+    #[inline]
+    pub const fn is_heavy(&self) -> bool {
+        matches!(self.apply, Apply::Heavy(_))
+    }
+
+    /// Appends the transformed `poem` to `out`. The poem may be any bytes. A heavy transform needs `clock` to know when to
+    /// stop.
     ///
     /// # Errors
     /// Fails if the poem is not UTF-8, the transform fails, or the clock is missing; `out` may then hold a part.
     #[inline]
     pub fn apply(&self, poem: &[u8], out: &mut Vec<u8>, clock: Option<&Clock>) -> Applied {
         match (self.apply, clock) {
-            (Apply::Pure(apply), _) => apply(poem, out),
-            (Apply::Timed(apply), Some(clock)) => apply(poem, out, clock),
-            (Apply::Timed(_), None) => Err(TransformError::Failed(
+            (Apply::Light(apply), _) => apply(poem, out),
+            (Apply::Heavy(apply), Some(clock)) => apply(poem, out, clock),
+            (Apply::Heavy(_), None) => Err(TransformError::Failed(
                 "it needs a clock and was given none",
             )),
         }
@@ -69,7 +75,7 @@ impl Transform {
 }
 
 /// Every transform: the tutorial's first, the laboratory's last.
-pub const TRANSFORMS: [Transform; 6] = [
+pub const TRANSFORMS: [Transform; 7] = [
     pure(
         "cummingsify",
         "lower case, as E. E. Cummings would",
@@ -81,16 +87,20 @@ pub const TRANSFORMS: [Transform; 6] = [
     Transform {
         name: "crash",
         about: "panics, to show what a panic costs",
-        heavy: false,
         lab: true,
-        apply: Apply::Pure(crash),
+        apply: Apply::Light(crash),
     },
     Transform {
         name: "burn",
         about: "computes for 10 ms, to show which clients that delays",
-        heavy: true,
         lab: true,
-        apply: Apply::Timed(burn),
+        apply: Apply::Heavy(burn),
+    },
+    Transform {
+        name: "overheat",
+        about: "computes for 10 ms and panics, to show what a panic elsewhere costs",
+        lab: true,
+        apply: Apply::Heavy(overheat),
     },
 ];
 
@@ -102,9 +112,8 @@ const fn pure(
     Transform {
         name,
         about,
-        heavy: false,
         lab: false,
-        apply: Apply::Pure(apply),
+        apply: Apply::Light(apply),
     }
 }
 
@@ -193,7 +202,13 @@ fn burn(poem: &[u8], out: &mut Vec<u8>, clock: &Clock) -> Applied {
     Ok(())
 }
 
-/// How long `burn` computes.
+/// Keeps its thread busy for [`BURN`], then panics.
+fn overheat(poem: &[u8], out: &mut Vec<u8>, clock: &Clock) -> Applied {
+    burn(poem, out, clock)?;
+    panic!("the overheat transform was requested")
+}
+
+/// How long `burn` and `overheat` compute.
 pub const BURN: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -235,8 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn s20_crash_and_burn_are_served_only_in_the_laboratory() {
-        for name in ["crash", "burn"] {
+    fn s20_transforms_that_do_harm_are_served_only_in_the_laboratory() {
+        for name in ["crash", "burn", "overheat"] {
             assert!(find(name, false).is_none());
             assert!(find(name, true).is_some());
         }

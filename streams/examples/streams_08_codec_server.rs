@@ -144,5 +144,6 @@ fn keep_alive() -> TransformService {
     TransformService {
         keep_alive: true,
         lab: None,
+        offload: false,
     }
 }

@@ -1,19 +1,21 @@
 //! The requests of a connection as a lazy stream of replies. An item holds the replies to the requests of one read, or
-//! to as many of them as the connection's turn allows.
+//! to as many of them as the connection's turn allows, or the reply to one heavy request.
 //!
 //! A frame is lent out of the thread's read buffer and cannot leave the poll that read it, so it is answered there, and
 //! an idle connection owns no buffer.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::{Stream, stream};
 use poetry::netstring::Decoder;
-use poetry::{Refusal, panics};
+use poetry::{Heavy, Refusal, Unanswered, panics};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffer;
 use crate::connection::Connection;
 use crate::ending::Ending;
+use crate::offloading::Offloaded;
 use crate::replies::Replies;
 use crate::turns::Turn;
 
@@ -28,13 +30,13 @@ pub(crate) trait Answering {
     /// Appends the reply to the request in `frame`.
     ///
     /// # Errors
-    /// Returns why the request is refused (S4). `replies` is then unchanged.
+    /// Returns why the request is not answered here (S4, S25). `replies` is then unchanged.
     fn answer(
         &self,
         frame: &[u8],
         frame_bytes_max: usize,
         replies: &mut Self::Replies,
-    ) -> Result<(), Refusal>;
+    ) -> Result<(), Unanswered<Self::Replies>>;
 }
 
 /// The replies to requests that arrived together, or why no more requests are answered.
@@ -66,21 +68,39 @@ where
     stream::poll_fn(move |cx| answers.poll_next(cx))
 }
 
-struct Answers<'c, S, A> {
+struct Answers<'c, S, A: Answering> {
     connection: &'c Connection<S>,
     service: &'c A,
     decoder: Decoder,
     turn: Turn,
-    unanswered: Option<Box<Unanswered>>,
+    unanswered: Option<Box<Rest<A::Replies>>>,
     /// Set once no more requests will be answered, with the error to end with.
     end: Option<Option<Box<Ending>>>,
     wait: Wait,
 }
 
-/// Bytes that were read in a turn but are left to the next ones. Nothing more is read meanwhile.
-struct Unanswered {
+/// What is left of a read to later turns. Nothing more is read meanwhile.
+struct Rest<R> {
+    /// The heavy request before the bytes, if it is under way (S25).
+    offloaded: Option<Offloaded<R>>,
     bytes: Vec<u8>,
     start: usize,
+}
+
+impl<R> Rest<R> {
+    fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            offloaded: None,
+            bytes,
+            start: 0,
+        }
+    }
+
+    /// What is left once the heavy request has been answered.
+    fn without_offloaded(mut self: Box<Self>) -> Option<Box<Self>> {
+        self.offloaded = None;
+        Some(self).filter(|rest| !rest.bytes.is_empty())
+    }
 }
 
 /// What the connection's deadline is set for.
@@ -105,20 +125,29 @@ where
                 // The server stops, and what was in flight has been answered (S21).
                 break;
             }
+            if let Some(Rest { offloaded, .. }) = self.unanswered.as_deref()
+                && offloaded.is_some()
+            {
+                return self.poll_offloaded(cx);
+            }
             let Poll::Ready(replies) = self.poll_answer(cx) else {
                 self.turn.end();
                 return self.poll_timeout(cx).map(|late| Some(Err(late)));
             };
             let replies = replies?;
             if replies.count() > 0 {
+                self.connection.begin(replies.count());
                 self.turn.count(replies.count());
                 self.wait = Wait::None;
                 return Poll::Ready(Some(Ok(replies)));
             }
             buffer::give_spare(replies);
         }
-        let end = self.end.as_mut().and_then(Option::take);
-        Poll::Ready(end.map(Err))
+        Poll::Ready(self.take_end())
+    }
+
+    fn take_end(&mut self) -> Option<Answered<A>> {
+        self.end.as_mut().and_then(Option::take).map(Err)
     }
 
     /// Answers the bytes that an earlier turn has left or, if there are none, those of one read.
@@ -134,7 +163,7 @@ where
             let (replies, left) = self.answer(bytes);
             if left > 0 && earlier.is_none() {
                 let bytes = bytes[bytes.len() - left..].to_vec();
-                self.keep(Box::new(Unanswered { bytes, start: 0 }));
+                self.keep(Box::new(Rest::of(bytes)));
             }
             (replies, left)
         });
@@ -151,10 +180,43 @@ where
     }
 
     #[cold]
-    fn keep(&mut self, unanswered: Box<Unanswered>) {
-        self.unanswered = Some(unanswered);
+    fn keep(&mut self, rest: Box<Rest<A::Replies>>) {
+        self.unanswered = Some(rest);
         self.connection.set_busy(true);
     }
+
+    // ANCHOR: offload
+    /// Has `heavy` answered by a thread that may block. Its reply is the next item; `rest` follows it.
+    #[cold]
+    fn offload(&mut self, heavy: Heavy<A::Replies>, rest: &[u8]) {
+        self.connection.begin(1);
+        let permits = Arc::clone(&self.connection.shared().offloading);
+        let mut rest = Rest::of(rest.to_vec());
+        rest.offloaded = Some(Offloaded::new(heavy, permits));
+        self.keep(Box::new(rest));
+    }
+
+    /// The reply to the heavy request under way. The stream has been asked for it, so the replies before it are delivered.
+    #[cold]
+    fn poll_offloaded(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answered<A>>> {
+        self.connection.sees_stop();
+        let rest = self.unanswered.as_mut();
+        let offloaded = rest.and_then(|rest| rest.offloaded.as_mut());
+        let Some(Poll::Ready(reply)) = offloaded.map(|offloaded| offloaded.poll(cx)) else {
+            self.turn.end();
+            return Poll::Pending;
+        };
+        self.unanswered = self.unanswered.take().and_then(Rest::without_offloaded);
+        self.turn.count(1);
+        self.wait = Wait::None;
+        match reply {
+            Ok(Ok(replies)) => return Poll::Ready(Some(Ok(Box::new(replies)))),
+            Ok(Err(refusal)) => self.end_with(Ending::Refused(refusal)),
+            Err(message) => self.end_with(Ending::Panicked(message)),
+        }
+        Poll::Ready(self.take_end())
+    }
+    // ANCHOR_END: offload
 
     /// Answers the requests in `bytes` that this turn allows. Returns the replies and the number of bytes left.
     #[inline]
@@ -188,12 +250,21 @@ where
             let answered = match frames.next() {
                 Ok(Some(frame)) => self.service.answer(frame, limit, replies),
                 Ok(None) => return 0,
-                Err(error) => Err(error.into()),
+                Err(error) => Err(Refusal::from(error).into()),
             };
-            if let Err(refusal) = answered {
-                drop(frames);
-                self.end_with(Ending::Refused(refusal));
-                return 0;
+            match answered {
+                Ok(()) => {}
+                Err(Unanswered::Heavy(heavy)) => {
+                    let rest = frames.rest();
+                    drop(frames);
+                    self.offload(heavy, rest);
+                    return 0;
+                }
+                Err(Unanswered::Refused(refusal)) => {
+                    drop(frames);
+                    self.end_with(Ending::Refused(refusal));
+                    return 0;
+                }
             }
         }
         if keep_alive { frames.rest().len() } else { 0 }

@@ -109,24 +109,32 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Counts and reports the request that caused `ending`, if one did. Returns the reason to close the connection for.
+    /// Counts and reports the request that caused `ending`, if one did: one that was offloaded is in flight already. Returns the
+    /// reason to close the connection for.
     pub(crate) fn account(&self, ending: Ending) -> CloseReason {
         let reason = ending.reason();
         let counters = &self.shared.counters;
         match ending {
             Ending::Refused(refusal) => {
-                counters.requests(1);
+                self.end_request();
                 counters.refused(&refusal);
                 self.report(Interest::REFUSED, || Kind::Refused(refusal));
             }
             Ending::Panicked(message) => {
-                counters.requests(1);
+                self.end_request();
                 counters.failed(1);
                 self.report(Interest::PANICKED, || Kind::Panicked(message));
             }
             _ => {}
         }
         reason
+    }
+
+    fn end_request(&self) {
+        match self.in_flight.get() {
+            0 => self.shared.counters.requests(1),
+            in_flight => self.in_flight.set(in_flight - 1),
+        }
     }
 
     /// Sets the reason that the connection is counted as closed for when it is dropped.

@@ -71,6 +71,7 @@
 //! | `exchange.rs` | what these two share: a request on its way, and its reply as a stream of chunks | L2, S8, S13 |
 //! | `chunks.rs`, `lines.rs`, `joins.rs` | adaptors: bounds, lines, many poems | L3, S12, S15 |
 //! | `transform_server.rs`, `answers.rs`, `replies.rs`, `writing.rs` | the path of a request | L5, S2–S6, S18 |
+//! | `offloading.rs` | a heavy request, answered in a thread for blocking work | S25, L1 |
 //! | `library_server.rs` | poems by name, on the same path | S8 |
 //! | `buffer.rs`, `ending.rs` | a thread's buffers; why a connection ends early | S4, S20, L4 |
 //! | `poem_server.rs` | poems at their pace | S1 |
@@ -99,6 +100,7 @@ mod library_server;
 mod lines;
 mod linger;
 mod net;
+mod offloading;
 mod poem_client;
 mod poem_server;
 mod proxy;

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use poetry::event::Unobserved;
-use poetry::{Clock, LibraryService, Observer, Options, Refusal, Service};
+use poetry::{Clock, LibraryService, Observer, Options, Service, Unanswered};
 
 use crate::answers::Answering;
 use crate::replies::Found;
@@ -55,7 +55,7 @@ impl Answering for LibraryService {
         frame: &[u8],
         frame_bytes_max: usize,
         replies: &mut Found,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Unanswered<Found>> {
         replies.push(LibraryService::answer(self, frame, frame_bytes_max)?);
         Ok(())
     }

@@ -43,7 +43,7 @@ impl Outgoing for [u8] {
 }
 
 /// Replies to requests that arrived together, in order.
-pub(crate) trait Replies: Outgoing + Default + 'static {
+pub(crate) trait Replies: Outgoing + Default + Send + 'static {
     /// The number of replies.
     fn count(&self) -> u32;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use poetry::{Counters, Limits, Reporter};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 
 use crate::deadlines::Deadlines;
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) stop: Arc<Stop>,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) turns: Rc<Turns>,
+    /// The server's permits to compute a heavy request (S25).
+    pub(crate) offloading: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -53,6 +56,7 @@ impl Shared {
         counters: Arc<Counters>,
         reporter: Reporter,
         stop: Arc<Stop>,
+        offloading: Arc<Semaphore>,
     ) -> Self {
         Self {
             worker,
@@ -62,6 +66,7 @@ impl Shared {
             stop,
             deadlines: Rc::default(),
             turns: Rc::default(),
+            offloading,
         }
     }
 

@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use poetry::event::{Interest, Scene};
+use poetry::limits::OFFLOADED_MAX;
 use poetry::{Clock, Counters, Counts, Event, Kind, Limits, Observer, Reporter, Role};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 
 use crate::answers::Answering;
@@ -69,7 +71,9 @@ impl TestWorker {
             observer,
         );
         let counters = Arc::<Counters>::default();
-        let shared = Rc::new(Shared::new(0, limits, counters, reporter, Arc::default()));
+        let offloading = Arc::new(Semaphore::new(OFFLOADED_MAX));
+        let shared = Shared::new(0, limits, counters, reporter, Arc::default(), offloading);
+        let shared = Rc::new(shared);
         shared.start_keepers();
         Self { shared, recorder }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use poetry::event::Unobserved;
-use poetry::{Clock, CloseReason, Observer, Options, Refusal, Service, TransformService};
+use poetry::{Clock, CloseReason, Observer, Options, Service, TransformService, Unanswered};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 
@@ -104,9 +104,18 @@ impl Answering for TransformService {
         frame: &[u8],
         frame_bytes_max: usize,
         replies: &mut Made,
-    ) -> Result<(), Refusal> {
-        TransformService::answer(self, frame, frame_bytes_max, &mut replies.bytes)?;
-        replies.count += 1;
+    ) -> Result<(), Unanswered<Made>> {
+        let bytes = &mut replies.bytes;
+        match self.answer_or_offload(frame, frame_bytes_max, bytes) {
+            Ok(()) => replies.count += 1,
+            Err(Unanswered::Refused(refusal)) => return Err(Unanswered::Refused(refusal)),
+            Err(Unanswered::Heavy(heavy)) => {
+                return Err(Unanswered::Heavy(Box::new(|| {
+                    let (bytes, count) = (heavy()?, 1);
+                    Ok(Made { bytes, count })
+                })));
+            }
+        }
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, future};
+use poetry::limits::OFFLOADED_MAX;
 use poetry::{Counters, Counts, Limits, Observer, Options, Reporter, Service, Summary, panics};
 use poetry::{LibraryService, PoemService, TransformService};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -105,6 +106,7 @@ impl RunningServer {
         };
         let sources =
             std::iter::once(acceptor).chain(receivers.into_iter().map(Source::HandedOver));
+        let offloading = Arc::new(Semaphore::new(OFFLOADED_MAX));
         for (number, source) in (0..).zip(sources) {
             let worker = Worker {
                 number,
@@ -113,6 +115,7 @@ impl RunningServer {
                 counters: Arc::default(),
                 reporter: reporter.clone(),
                 stop: Arc::clone(&server.stop),
+                offloading: Arc::clone(&offloading),
                 phase: server.phase.subscribe(),
             };
             server.counters.push(Arc::clone(&worker.counters));
@@ -207,6 +210,7 @@ struct Worker {
     counters: Arc<Counters>,
     reporter: Reporter,
     stop: Arc<Stop>,
+    offloading: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -238,6 +242,7 @@ impl Worker {
             Arc::clone(&self.counters),
             self.reporter.clone(),
             Arc::clone(&self.stop),
+            Arc::clone(&self.offloading),
         ));
         shared.start_keepers();
         match source {

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::ending::Ending;
 use crate::replies::{Outgoing, Replies};
 
-/// Writes `replies`, in one write if the kernel takes them whole. They count as answered one by one, so that only those
+/// Writes `replies`, in one write if the kernel takes them whole. Their requests are in flight, and count as answered one by one, so that only those
 /// whose last byte was not taken can fail (S23).
 // Not an `async fn`, which would hold its arguments twice in every idle connection.
 pub(crate) fn deliver<S, R>(
@@ -23,7 +23,6 @@ where
     S: AsyncWrite + Unpin,
     R: Replies,
 {
-    connection.begin(replies.count());
     let mut undelivered = Some(replies);
     let mut writing = Writing::default();
     let mut answered = 0;

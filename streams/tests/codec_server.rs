@@ -64,6 +64,7 @@ fn s2_s4_s5_s6_both_servers_give_the_same_replies() {
         let service = TransformService {
             keep_alive,
             lab: None,
+            offload: false,
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = serve_transforms(listener, service.clone()).unwrap();

@@ -37,6 +37,7 @@ fn transform_server(keep_alive: bool) -> Box<dyn Server> {
     let service = TransformService {
         keep_alive,
         lab: Some(Clock::stopped()),
+        offload: false,
     };
     serve(Service::Transform(service), &options(1))
 }
@@ -306,6 +307,7 @@ fn s16_a_connection_over_the_limit_waits_until_another_ends() {
     let service = TransformService {
         keep_alive: true,
         lab: None,
+        offload: false,
     };
     let server = serve(Service::Transform(service), &options);
     let mut first = TcpStream::connect(server.address()).unwrap();
@@ -339,6 +341,7 @@ fn s20_a_panic_of_the_observer_costs_its_connection_and_the_server_still_stops()
     let service = Service::Transform(TransformService {
         keep_alive: true,
         lab: None,
+        offload: false,
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Streams
@@ -456,6 +459,7 @@ fn s24_a_request_sent_during_turns_waits_for_at_most_128_of_each_other() {
     let service = TransformService {
         keep_alive: true,
         lab: None,
+        offload: false,
     };
     let server = serve_transforms_with(listener, service, &options(1), Arc::new(observer)).unwrap();
     std::thread::scope(|scope| {

@@ -29,6 +29,7 @@ mod server_survives;
 mod server_turns;
 mod server_waits;
 mod transform_falls_back;
+mod transform_offloads;
 mod transform_panics;
 mod transform_refuses;
 mod transform_replies;
@@ -70,6 +71,7 @@ pub fn all() -> Vec<Case> {
         transform_replies::cases(),
         transform_refuses::cases(),
         transform_panics::cases(),
+        transform_offloads::cases(),
         transform_requests::cases(),
         transform_falls_back::cases(),
     ]

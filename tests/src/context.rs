@@ -109,6 +109,7 @@ impl Context {
             _ => Service::Transform(TransformService {
                 keep_alive,
                 lab: None,
+                offload: false,
             }),
         })
     }

@@ -57,7 +57,8 @@ pub(crate) fn serve<P: Protocol>(
     observer: Arc<dyn Observer>,
 ) -> io::Result<RunningServer> {
     let address = listener.local_addr()?;
-    let node = Node::start(options.threads)?;
+    let threads = options.threads;
+    let node = Node::start(threads.saturating_add(protocol.arbiters()))?;
     let reporter = Reporter::new(NAME, role, options.clock.clone(), observer);
     // Connections report their own crashes, with their addresses.
     let crashes = reporter.clone();
@@ -72,10 +73,10 @@ pub(crate) fn serve<P: Protocol>(
         limits: options.limits.clone(),
         reporter,
         address,
-        counters: (0..node.arbiters()).map(|_| Arc::default()).collect(),
+        counters: (0..threads.get()).map(|_| Arc::default()).collect(),
     };
     let counters = plan.counters.clone();
-    let mut children: Vec<Spec> = (0..node.arbiters())
+    let mut children: Vec<Spec> = (0..threads.get())
         .map(|index| plan.connections(index))
         .collect();
     children.extend(plan.protocol.shared(&plan.context(0)));
@@ -181,7 +182,7 @@ fn share(max: usize, index: usize, parts: usize) -> usize {
 
 impl RunningServer {
     fn connections(&self) -> impl Iterator<Item = Pid<ToConnections>> {
-        (0..self.node.arbiters()).filter_map(|index| self.node.whereis(connections_name(index)))
+        (0..self.counters.len()).filter_map(|index| self.node.whereis(connections_name(index)))
     }
 
     /// Stops the acceptor, then drains every connection supervisor, then stops the node (S21). Every supervisor is told

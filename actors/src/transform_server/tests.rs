@@ -21,6 +21,7 @@ fn transforms(keep_alive: bool) -> Arc<TransformService> {
     Arc::new(TransformService {
         keep_alive,
         lab: Some(Clock::stopped()),
+        offload: false,
     })
 }
 

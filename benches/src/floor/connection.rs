@@ -28,6 +28,7 @@ impl Shared {
             service: TransformService {
                 keep_alive,
                 lab: None,
+                offload: false,
             },
         }
     }

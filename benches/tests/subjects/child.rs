@@ -88,6 +88,7 @@ fn counting(stats: &str, mode: &str, extra: u64) {
     let service = TransformService {
         keep_alive: mode == "keep-alive",
         lab: None,
+        offload: false,
     };
     let listener = listen("threads");
     let shared = Arc::clone(&counters);

@@ -18,6 +18,7 @@ fn serve(pool: Option<usize>, limits: Limits, observer: Arc<dyn Observer>) -> Ru
     let service = TransformService {
         keep_alive: true,
         lab: Some(Clock::stopped()),
+        offload: false,
     };
     let reporter = Reporter::new("test", Role::TransformServer, Clock::stopped(), observer);
     let pool = pool.and_then(NonZeroUsize::new);
@@ -111,6 +112,7 @@ fn t1_a_pool_of_more_threads_than_allowed_does_not_start() {
     let service = TransformService {
         keep_alive: true,
         lab: None,
+        offload: false,
     };
     let observer = Arc::new(Unobserved);
     let reporter = Reporter::new("test", Role::TransformServer, Clock::stopped(), observer);

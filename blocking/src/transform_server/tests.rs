@@ -8,10 +8,12 @@ use poetry::{Counts, Limits};
 const KEEP_ALIVE: TransformService = TransformService {
     keep_alive: true,
     lab: None,
+    offload: false,
 };
 const ONE_SHOT: TransformService = TransformService {
     keep_alive: false,
     lab: None,
+    offload: false,
 };
 const SHOUT: &[u8] = b"8:shout.ab,";
 const REPLY: &str = "2:AB,";

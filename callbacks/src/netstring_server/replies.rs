@@ -10,7 +10,7 @@ use poetry::netstring::{Whole, frames_within};
 use crate::reactor::Transport;
 
 /// Replies of one connection, in order: netstrings, and at least one when they are sent.
-pub(crate) trait Replies: Default + 'static {
+pub(crate) trait Replies: Default + Send + 'static {
     /// Returns how many bytes they have.
     fn bytes(&self) -> usize;
 

@@ -27,6 +27,7 @@ Examples:
   quatrain serve transform --port 10100                      one request per connection
   quatrain serve transform --keep-alive --model streams      any number of requests
   quatrain serve transform --model blocking --pool 8         eight threads; the rest queue
+  quatrain serve transform --keep-alive --lab --offload      a burn delays no other client
   printf '16:cummingsify.AHOY,' | nc 127.0.0.1 10100         a request by hand; the reply is 4:ahoy,
 
 Transforms: cummingsify (lower case), shout (upper case), reverse (lines in reverse order), \
@@ -154,9 +155,14 @@ pub(crate) struct TransformArgs {
     #[arg(long)]
     pub(crate) keep_alive: bool,
 
-    /// Also offer `crash`, which panics, and `burn`, which computes for 10 ms
+    /// Also offer `crash`, which panics, `burn`, which computes for 10 ms, and `overheat`, which does both
     #[arg(long)]
     pub(crate) lab: bool,
+
+    /// Compute heavy transforms, such as `burn`, outside the event loop: in a pool of threads, in worker processes or with
+    /// spawn_blocking. With `blocking` this changes nothing: its threads delay no other connection
+    #[arg(long)]
+    pub(crate) offload: bool,
 
     #[command(flatten)]
     pub(crate) requests: RequestBounds,

@@ -1,6 +1,8 @@
 //! Poems that a transform server transforms (S13).
 
-use super::support::{Server, closed_port, run, serve_once};
+use std::net::Shutdown;
+
+use super::support::{MODELS, Server, closed_port, netstring, read_all, run, serve_once};
 
 #[test]
 fn s13_each_poem_is_transformed() {
@@ -105,4 +107,25 @@ fn s20_the_laboratory_s_transforms_can_be_requested() {
         &via,
     ]);
     assert_eq!((fetched.status, fetched.stdout.as_str()), (Some(0), "One"));
+}
+
+#[test]
+fn s25_every_model_offloads_heavy_transforms() {
+    let requests = ["burn.one", "shout.two", "burn.three"]
+        .map(netstring)
+        .concat();
+    for model in MODELS {
+        let options = ["transform", "--keep-alive", "--lab", "--offload"];
+        let server = Server::start(&[&options[..], &["--model", model]].concat());
+        let client = server.ask(&requests);
+        client.shutdown(Shutdown::Write).unwrap();
+        let replies = ["one", "TWO", "three"].map(netstring).concat();
+        assert_eq!(read_all(client), replies, "{model}");
+        let panics = server.ask(&netstring("overheat.one"));
+        assert_eq!(read_all(panics), b"", "{model}");
+        let ended = server.stop();
+        assert_eq!(ended.status, Some(0), "{model}: {ended:?}");
+        let panicked = "the overheat transform was requested";
+        assert!(ended.stderr.contains(panicked), "{model}: {ended:?}");
+    }
 }

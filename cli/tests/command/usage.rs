@@ -229,6 +229,7 @@ fn a_server_offers_only_the_options_that_concern_it() {
     const OPTIONS: &[&str] = &[
         "--num-bytes",
         "--lab",
+        "--offload",
         "--keep-alive",
         "--frame-bytes-max",
         "--idle-timeout",
@@ -239,9 +240,9 @@ fn a_server_offers_only_the_options_that_concern_it() {
     ];
     for (server, offered) in [
         ("poem", &OPTIONS[..1]),
-        ("transform", &OPTIONS[1..6]),
-        ("library", &OPTIONS[2..6]),
-        ("proxy", &OPTIONS[4..]),
+        ("transform", &OPTIONS[1..7]),
+        ("library", &OPTIONS[3..7]),
+        ("proxy", &OPTIONS[5..]),
     ] {
         let help = run(&["serve", server, "--help"]).stdout;
         for common in [

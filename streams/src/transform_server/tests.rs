@@ -16,10 +16,12 @@ use crate::testing::{self, TestWorker, on_virtual_time, send_and_read_all};
 const KEEP_ALIVE: TransformService = TransformService {
     keep_alive: true,
     lab: None,
+    offload: false,
 };
 const ONE_SHOT: TransformService = TransformService {
     keep_alive: false,
     lab: None,
+    offload: false,
 };
 
 fn limits() -> Limits {
@@ -253,6 +255,7 @@ fn s20_a_panic_costs_its_connection_and_is_reported_once() {
         let service = TransformService {
             keep_alive: true,
             lab: Some(Clock::stopped()),
+            offload: false,
         };
         let worker = TestWorker::new(limits());
         let (connection, peer) = worker.connect(1024);
@@ -380,6 +383,7 @@ fn s24_s4_s20_a_refusal_or_a_panic_in_the_rest_comes_after_the_replies_before_it
     let service = TransformService {
         keep_alive: true,
         lab: Some(Clock::stopped()),
+        offload: false,
     };
     for bad in [&b"3:bad,"[..], b"x", b"7:crash.x,"] {
         let sent = [&requests(150)[..], bad, &requests(150)].concat();

@@ -21,6 +21,7 @@ const REQUEST: &[u8] = b"7:shout.a,";
 const KEEP_ALIVE: TransformService = TransformService {
     keep_alive: true,
     lab: None,
+    offload: false,
 };
 
 /// What a peer's socket has at each read: so many requests, or nothing yet. It takes every reply, and finishes at last.

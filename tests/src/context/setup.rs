@@ -10,6 +10,7 @@ use poetry::{Limits, Service};
 use crate::case::Need;
 use crate::failure::{Check, During};
 use crate::fake_servers::{FakeServer, Serves};
+use crate::gate::Gate;
 use crate::journal::Journal;
 use crate::running::RunningServer;
 use crate::subject::{ServerConfig, Subject};
@@ -72,6 +73,15 @@ impl Setup {
     pub fn lab(mut self) -> Self {
         if let Service::Transform(service) = &mut self.service {
             service.lab = Some(self.subject.clock());
+        }
+        self
+    }
+
+    /// Adds the lab transforms, has the heavy ones computed elsewhere (S25), and holds those at `gate`.
+    pub(crate) fn offloading(mut self, gate: &Gate) -> Self {
+        if let Service::Transform(service) = &mut self.service {
+            service.lab = Some(gate.clock());
+            service.offload = true;
         }
         self
     }

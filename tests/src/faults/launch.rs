@@ -219,6 +219,7 @@ impl Launch {
             FaultRole::TransformServer => Service::Transform(TransformService {
                 keep_alive: true,
                 lab: self.lab.then(Clock::stopped),
+                offload: false,
             }),
             FaultRole::LibraryServer => {
                 let name = NAME.parse().during("naming the poem")?;

@@ -3,7 +3,7 @@
 //! | placeholder | is replaced by | feature |
 //! |---|---|---|
 //! | `{port}` | a free port; without it, the address is read from the line `Serving … on HOST:PORT with …` | |
-//! | `{mode}` | `poem FILE --fast`, `poem FILE --num-bytes N --delay S`, `transform [--keep-alive] [--lab]`, | keep-alive, lab |
+//! | `{mode}` | `poem FILE --fast`, `poem FILE --num-bytes N --delay S`, `transform [--keep-alive] [--lab] [--offload]`, | keep-alive, lab |
 //! | | `library DIR [--keep-alive]`, reloaded by SIGHUP; `proxy HOST:PORT [--cache-ttl S]` | |
 //! | `{poem}` | a file with the poem, for a template without `{mode}` | |
 //! | `{limits}` | `--idle-timeout S` and so on, for the limits that differ from the defaults | limits |
@@ -171,6 +171,7 @@ pub(crate) fn mode(service: &Service, folder: &Folder) -> Check<Vec<String>> {
             words.push("transform".to_owned());
             words.extend(transform.keep_alive.then(|| "--keep-alive".to_owned()));
             words.extend(transform.lab.is_some().then(|| "--lab".to_owned()));
+            words.extend(transform.offload.then(|| "--offload".to_owned()));
         }
         Service::Library(service) => {
             words.extend(["library".to_owned(), library_directory(service, folder)?]);

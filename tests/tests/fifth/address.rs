@@ -101,6 +101,7 @@ fn start(flaw: Flaw, role: Role, keep_alive: bool) -> Result<Running, Failed> {
         _ => Service::Transform(TransformService {
             keep_alive,
             lab: None,
+            offload: false,
         }),
     };
     let model: &'static Fifth = Box::leak(Box::new(Fifth(flaw)));

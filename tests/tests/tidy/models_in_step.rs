@@ -20,6 +20,7 @@ const ANCHORS: &[&str] = &[
     "get_poetry",
     "fetch_all",
     "answer_requests",
+    "offload",
     "linger",
     "transform",
     "fallback",

@@ -1,0 +1,87 @@
+//! A gate that holds heavy transforms, so that a case decides when they end, and no verdict depends on time.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use poetry::Clock;
+use poetry::transform::BURN;
+
+use crate::WAIT_MAX;
+use crate::failure::{Check, ensure};
+
+/// Holds every heavy transform of a server in this process until it is opened or dropped. Clones are the same gate.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gate(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: bool,
+    held: usize,
+    time: Duration,
+}
+
+impl Gate {
+    /// Returns a clock that a heavy transform waits for while the gate is closed. Afterwards it shows each time that the transform
+    /// has computed for long enough.
+    pub(crate) fn clock(&self) -> Clock {
+        let shared = Arc::clone(&self.0);
+        Clock::new(move || shared.pass())
+    }
+
+    /// Waits until the gate holds `transforms` or more.
+    ///
+    /// # Errors
+    /// It does not within [`WAIT_MAX`].
+    pub(crate) fn wait_until_held(&self, transforms: usize) -> Check {
+        let state = self.0.wait_while(|state| state.held < transforms);
+        ensure(state.held >= transforms, || {
+            format!(
+                "expected {transforms} heavy transforms under way, got {}",
+                state.held
+            )
+        })
+    }
+
+    /// Lets every transform pass from now on.
+    pub(crate) fn open(&self) {
+        self.0.lock().open = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for at most [`WAIT_MAX`].
+    fn wait_while(&self, waits: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let deadline = Instant::now() + WAIT_MAX;
+        let mut state = self.lock();
+        while waits(&state) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
+    }
+
+    fn pass(&self) -> Duration {
+        self.lock().held += 1;
+        self.changed.notify_all();
+        // A case that has failed may leave its gate closed.
+        let mut state = self.wait_while(|state| !state.open);
+        state.held -= 1;
+        state.time += BURN;
+        state.time
+    }
+}
