@@ -65,6 +65,27 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// Returns every fact with its name, in the order of tables.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("Date", self.date.clone()),
+            ("Processor", text(&self.processor)),
+            ("Cores", text(&self.cores)),
+            ("Kernel", text(&self.kernel)),
+            ("Governor", text(&self.governor)),
+            ("Descriptors (nofile)", text(&self.descriptors)),
+            ("Backlog (somaxconn)", text(&self.backlog)),
+            ("Load average at the start", text(&self.busy)),
+            ("Compiler", text(&self.compiler)),
+            ("Profile", text(&self.profile)),
+            ("Commit", text(&self.commit)),
+            ("Pinning", Pin(self.pinning).to_string()),
+            ("Seed", self.seed.to_string()),
+        ]
+    }
+}
+
 impl fmt::Display for Environment {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cores = Pin(self.pinning);

@@ -20,6 +20,7 @@
 //! | [`results`] | raw rows of all scenarios, the content of `results.json` |
 //! | [`statistics`] | spreads, intervals, and whether a difference is real |
 //! | [`analysis`] | what the rows of a scenario say: ratios, comparisons, the finding in words |
+//! | [`plot`] | the plot of a scenario as SVG |
 //! | [`report`] | tables with footnotes |
 
 pub mod analysis;
@@ -30,6 +31,7 @@ pub mod instructions;
 pub mod load;
 pub mod memory;
 pub mod pinning;
+pub mod plot;
 pub mod poems;
 pub mod process;
 pub mod report;

@@ -26,22 +26,20 @@ pub fn range(low: f64, high: f64, unit: &str) -> String {
 
 /// Chooses a larger unit for bytes and nanoseconds.
 fn scaled(value: f64, unit: &str) -> (f64, &str) {
-    let steps: &[(f64, &str)] = match unit {
-        "B" => &[(1_048_576.0, "MiB"), (10_240.0, "KiB")],
-        "ns" => &[(1e9, "s"), (1e6, "ms"), (1e3, "µs")],
+    let (factor, unit) = larger_unit(value, unit);
+    (value / factor, unit)
+}
+
+/// Returns the unit that `value` is shown in, and how many of `unit` it is.
+pub(crate) fn larger_unit(value: f64, unit: &str) -> (f64, &str) {
+    const MIB: f64 = 1_048_576.0;
+    let steps: &[(f64, f64, &str)] = match unit {
+        "B" => &[(MIB, MIB, "MiB"), (10_240.0, 1_024.0, "KiB")],
+        "ns" => &[(1e9, 1e9, "s"), (1e6, 1e6, "ms"), (1e3, 1e3, "µs")],
         _ => &[],
     };
-    let factor = |unit: &str| match unit {
-        "KiB" => 1_024.0,
-        "MiB" => 1_048_576.0,
-        "s" => 1e9,
-        "ms" => 1e6,
-        _ => 1e3,
-    };
-    match steps.iter().find(|(from, _)| value.abs() >= *from) {
-        Some((_, unit)) => (value / factor(unit), unit),
-        None => (value, unit),
-    }
+    let step = steps.iter().find(|(from, ..)| value.abs() >= *from);
+    step.map_or((1.0, unit), |(_, factor, unit)| (*factor, unit))
 }
 
 /// Formats a number in three significant digits, and whole numbers as they are: `0.0123`, `3.71`, `64`, `12,345`.

@@ -1,4 +1,6 @@
 //! Reports: findings, tables, pages and plots, from results made by arithmetic.
 
 mod findings;
+mod pages;
 mod sample;
+mod screenshots;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
+use hdrhistogram::Histogram;
 use measure::Pinning;
 use measure::environment::Environment;
+use measure::plot::Histograms;
 use measure::results::{
     Axis, Better, Entrant, FORMAT, Figure, Kind, Metric, Results, Row, Run, ScenarioResults,
 };
@@ -277,4 +279,21 @@ pub(crate) fn slow_poems() -> ScenarioResults {
         },
     );
     scenario
+}
+
+/// The histograms of [`overload`], by scenario and tag: a log-normal body and a tail that grows with the cost.
+pub(crate) fn histograms() -> BTreeMap<String, Histograms> {
+    let mut rng = Rng::with_seed(11);
+    let mut by_tag = Histograms::new();
+    for row in overload().rows.iter().filter(|row| row.point == 100_000.0) {
+        let mut histogram = Histogram::<u64>::new(3).unwrap();
+        let p99 = row.values["p99"];
+        for _ in 0..5_000 {
+            let body = (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0;
+            let latency = p99 * (0.5 * (body - 2.326)).exp();
+            histogram.saturating_record(latency as u64);
+        }
+        by_tag.insert(row.histogram.clone().unwrap(), histogram);
+    }
+    [("overload".to_owned(), by_tag)].into()
 }
