@@ -1,8 +1,10 @@
 //! `quatrain compare`: the four models do the same work, every byte is verified, and one table shows what it took. This
 //! file has the order of the steps; each step has a file of its own.
 
+mod busy;
 mod client_ledger;
 mod poems;
+mod rounds;
 mod scratch;
 mod table;
 mod throughput;
@@ -23,46 +25,70 @@ use crate::output;
 use crate::signals;
 use crate::status_line::StatusLine;
 
+use self::busy::{Instantly, Others};
 use self::poems::Fetched;
+use self::rounds::Rounds;
 use self::scratch::Scratch;
-use self::throughput::Loaded;
+
+/// Random seeds are below this, so that people can type them again.
+const SEEDS: u64 = 1_000_000;
 
 /// Why a model has no row.
 type Flaw = String;
 
-/// One row of the table.
-struct Row {
-    model: &'static str,
-    fetched: Fetched,
-    loaded: Loaded,
+/// What the table shows.
+struct Compared {
+    /// Each model's fetch of the poems.
+    fetched: Vec<(&'static str, Fetched)>,
+    rounds: Rounds,
+    seed: u64,
+    others: Others,
 }
 
-/// Compares the models one after another, so that none disturbs the next.
+/// Compares the models, one at a time so that none disturbs another.
 pub(crate) fn run(args: &CompareArgs, stderr: &LineWriter) -> Ended {
     let setup = Setup::new(stderr)?;
+    let start = Instantly::now();
+    if let Some(warning) = start.warning() {
+        stderr.line(format_args!("warning: {warning}"));
+    }
     let status = StatusLine::new(stderr);
-    let (mut rows, mut flaws) = (Vec::new(), Vec::new());
+    let (mut fetched, mut right, mut flaws) = (Vec::new(), Vec::new(), Vec::new());
     for model in args.models() {
-        let row = setup.row(model, &status);
-        if let Some(&interrupted) = setup.interrupted.get() {
-            drop(status);
-            let failure = Failure::with_status(interrupted, "interrupted; all servers were ended");
-            return Ok(failure.report(stderr));
-        }
-        match row {
-            Ok(row) => rows.push(row),
-            Err(flaw) => flaws.push(format!("{}: {flaw}", model.name())),
+        let prepared = match setup.interrupted.get() {
+            Some(_) => break,
+            None => setup.prepare(model, &status),
+        };
+        match prepared {
+            Ok(poems) => {
+                fetched.push((model.name(), poems));
+                right.push(model);
+            }
+            Err(flaw) => flaws.push((model.name(), flaw)),
         }
     }
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..SEEDS));
+    let mut rounds = rounds::measure(&setup, &right, (args.rounds, seed), &status);
     drop(status);
+    if let Some(&interrupted) = setup.interrupted.get() {
+        let failure = Failure::with_status(interrupted, "interrupted; all servers were ended");
+        return Ok(failure.report(stderr));
+    }
     stderr.finish();
-    if !rows.is_empty()
-        && let Err(error) = output::text(&table::render(&rows))
+    flaws.append(&mut rounds.flaws);
+    let compared = Compared {
+        fetched,
+        rounds,
+        seed,
+        others: start.since(),
+    };
+    if compared.rounds.subjects().next().is_some()
+        && let Err(error) = output::text(&table::render(&compared))
     {
         return Ok(output::report_failure(&error, stderr));
     }
-    for flaw in &flaws {
-        Failure::trouble(flaw).report(stderr);
+    for (model, flaw) in &flaws {
+        Failure::trouble(format_args!("{model}: {flaw}")).report(stderr);
     }
     Ok(if flaws.is_empty() {
         Status::Success
@@ -110,23 +136,16 @@ impl Setup {
         })
     }
 
-    fn row(&self, model: &'static dyn Model, status: &StatusLine) -> Result<Row, Flaw> {
+    /// Has `model` fetch the poems, and verifies its transform server.
+    fn prepare(&self, model: &'static dyn Model, status: &StatusLine) -> Result<Fetched, Flaw> {
         status.show(format_args!(
             "{}: fetching {} poems at once",
             model.name(),
             poems::POEMS.len()
         ));
         let fetched = poems::fetch(self, model)?;
-        status.show(format_args!(
-            "{}: loading the transform server",
-            model.name()
-        ));
-        let loaded = throughput::load(self, model)?;
-        Ok(Row {
-            model: model.name(),
-            fetched,
-            loaded,
-        })
+        throughput::verify(self, model)?;
+        Ok(fetched)
     }
 
     /// Starts this command as a server of `model`, which ends when this process ends.

@@ -1,4 +1,5 @@
 //! Loads a model's keep-alive transform server for a moment, verifies every reply, and measures the cost to the server.
+//! `rounds.rs` does this several times.
 
 use std::time::Duration;
 
@@ -12,8 +13,10 @@ use crate::words::counted;
 use super::{Flaw, Setup, client_ledger, stop};
 
 pub(super) const CONNECTIONS: usize = 64;
-pub(super) const WARM_UP: Duration = Duration::from_millis(500);
-pub(super) const TIMED: Duration = Duration::from_millis(1_500);
+/// Enough for every connection to have had its first replies thousands of times.
+pub(super) const WARM_UP: Duration = Duration::from_millis(200);
+/// Some hundred thousand requests. More rounds say more than longer ones: between them the machine changes.
+pub(super) const TIMED: Duration = Duration::from_millis(400);
 
 /// The result of the load. A figure that the system does not provide is `None`.
 pub(super) struct Loaded {
@@ -28,11 +31,15 @@ pub(super) struct Loaded {
     pub(super) verified: u64,
 }
 
-/// Loads a transform server of `model`, after a script of requests has verified the replies of another.
-pub(super) fn load(setup: &Setup, model: &dyn Model) -> Result<Loaded, Flaw> {
+/// Verifies the replies of a transform server of `model` by a script of requests, before any is timed.
+pub(super) fn verify(setup: &Setup, model: &dyn Model) -> Result<(), Flaw> {
     let script = setup.serve(model, ["transform", "--keep-alive"], None)?;
     verify::transforms(script.address(), true)?;
-    stop(script, "the transform server").and_then(|counts| counts.check())?;
+    stop(script, "the transform server").and_then(|counts| counts.check())
+}
+
+/// Loads a new transform server of `model`.
+pub(super) fn load(setup: &Setup, model: &dyn Model) -> Result<Loaded, Flaw> {
     let pinning = Pinning::apart();
     let server = setup.serve(model, ["transform", "--keep-alive"], pinning.server)?;
     let plan = Plan {

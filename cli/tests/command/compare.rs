@@ -8,15 +8,16 @@ use super::support::{Process, quatrain, run};
 
 #[test]
 fn a_comparison_prints_one_row_for_each_chosen_model_and_how_it_was_measured() {
-    let compared = run(&["compare", "--models", "blocking,callbacks,blocking"]);
+    let models = "blocking,callbacks,blocking";
+    let compared = run(&[
+        "compare", "--rounds", "3", "--seed", "7", "--models", models,
+    ]);
     assert_eq!(compared.status, Some(0), "{compared:?}");
     let mut lines = compared.stdout.lines();
     let head = lines.next().unwrap();
     for column in [
         "model",
         "elapsed",
-        "ideal",
-        "one after another",
         "requests/s",
         "CPU µs",
         "threads",
@@ -25,14 +26,24 @@ fn a_comparison_prints_one_row_for_each_chosen_model_and_how_it_was_measured() {
         assert!(head.contains(column), "{column} is missing: {head}");
     }
     let rows: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
-    let [callbacks, blocking] = rows[..] else {
+    let [callbacks, blocking, again] = rows[..] else {
         panic!("{rows:?}")
     };
     assert!(
-        callbacks.starts_with("callbacks ") && blocking.starts_with("blocking "),
+        callbacks.starts_with("callbacks ")
+            && blocking.starts_with("blocking ")
+            && again.starts_with("callbacks again "),
         "{rows:?}"
     );
-    for words in ["was verified", "agree on", "MEASURING.md"] {
+    for words in [
+        "CPU per request",
+        "callbacks again, the same model, differ by",
+        "would be ideal",
+        "3 rounds in an order shuffled by seed 7",
+        "was verified",
+        "agree on",
+        "MEASURING.md",
+    ] {
         assert!(
             compared.stdout.contains(words),
             "{words} is missing: {}",
@@ -42,7 +53,8 @@ fn a_comparison_prints_one_row_for_each_chosen_model_and_how_it_was_measured() {
     assert!(
         compared
             .stderr
-            .contains("blocking: fetching 3 poems at once"),
+            .contains("blocking: fetching 3 poems at once")
+            && compared.stderr.contains("round 3 of 3: loading blocking"),
         "{}",
         compared.stderr
     );
@@ -110,14 +122,17 @@ fn an_interrupted_comparison_leaves_no_server_behind() {
 fn s22_a_comparison_into_a_closed_stdout_ends_quietly_with_status_1() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut command = quatrain(["compare", "--models", "blocking"]);
+    let mut command = quatrain(["compare", "--rounds", "1", "--models", "blocking"]);
     let ended = Process::start_as(command.stdout(writer).stderr(Stdio::piped())).end();
     assert_eq!(ended.status, Some(1));
     assert!(
-        ended
-            .stderr
-            .lines()
-            .all(|line| line.starts_with("blocking: ")),
+        ended.stderr.lines().all(|line| [
+            "blocking: ",
+            "round 1 of 1: ",
+            "warning: the machine is busy"
+        ]
+        .iter()
+        .any(|words| line.starts_with(words))),
         "{}",
         ended.stderr
     );
