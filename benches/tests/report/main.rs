@@ -3,4 +3,5 @@
 mod findings;
 mod pages;
 mod sample;
+mod schema;
 mod screenshots;
