@@ -3,11 +3,13 @@
 //! Every byte of every reply is compared; one wrong byte voids the run. Failed connects are counted, not retried. The
 //! [`Ledger`] covers all traffic, warm-up included, and must agree exactly with the server's counts (MEASURING 1, 5, 6, 8).
 
+mod arrivals;
 mod clock;
 mod connection;
 mod engine;
 mod error;
 mod hold;
+mod learn;
 mod ledger;
 mod plan;
 mod recorder;
@@ -17,12 +19,15 @@ mod shared;
 mod source;
 mod timeline;
 mod timer;
+mod watch;
 
 pub use error::LoadError;
 pub use hold::{Held, hold};
+pub use learn::{learn_library, learn_poem};
 pub use ledger::Ledger;
 pub use plan::{Arrival, Extent, Gaps, Leave, Mix, Plan, Sources};
 pub use report::{Fairness, LATENCY_MAX, Latency, OpenLoop, Report};
+pub use watch::{Snapshot, Watch};
 
 /// An end of the timed window, with the replies up to then, including those of the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,5 +58,18 @@ pub fn run(plan: &Plan) -> Result<Report, LoadError> {
 /// As [`run`].
 pub fn run_marked(plan: &Plan, mark: &mut dyn FnMut(Mark)) -> Result<Report, LoadError> {
     plan.check()?;
-    engine::Engine::new(plan)?.run(mark)
+    engine::Engine::new(plan)?.run(mark, None)
+}
+
+/// Like [`run_marked`], but lets `watch` look at the run and stop it. A run that is stopped does not await replies in flight.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_watched(
+    plan: &Plan,
+    mark: &mut dyn FnMut(Mark),
+    watch: Watch<'_>,
+) -> Result<Report, LoadError> {
+    plan.check()?;
+    engine::Engine::new(plan)?.run(mark, Some(watch))
 }

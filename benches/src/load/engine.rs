@@ -1,18 +1,18 @@
 //! The generator's event loop: opens connections, sends what is due, dispatches events, and follows the timeline.
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 
+use super::arrivals::Arrivals;
 use super::connection::{Connection, ConnectionError, Status};
-use super::schedule::Schedule;
 use super::shared::Shared;
 use super::source::Source;
 use super::timeline::Timeline;
-use super::timer::{self, Timer};
-use super::{Arrival, LoadError, Mark, Plan, Report};
+use super::timer;
+use super::watch::{Snapshot, Ticks, Watch};
+use super::{LoadError, Mark, Plan, Report};
 
 /// Events taken from the kernel per poll.
 const EVENTS: usize = 1024;
@@ -29,28 +29,14 @@ pub(super) struct Engine<'p> {
     open: usize,
     connect_errors: u64,
     last_connect_error: Option<io::Error>,
-    open_loop: Option<OpenLoop>,
-}
-
-/// The state of an open loop.
-struct OpenLoop {
-    schedule: Schedule,
-    timer: Timer,
-    /// Free slots, and since when, the longest free first: so all connections are used in turn. At most one entry each.
-    free: VecDeque<(usize, u64)>,
+    /// In an open loop.
+    arrivals: Option<Arrivals>,
 }
 
 impl<'p> Engine<'p> {
     pub(super) fn new(plan: &'p Plan) -> Result<Self, LoadError> {
         let poll = Poll::new()?;
-        let open_loop = match plan.arrival {
-            Arrival::Closed => None,
-            Arrival::Open { rate, gaps } => Some(OpenLoop {
-                schedule: Schedule::new(rate, gaps, plan.seed),
-                timer: Timer::new(poll.registry())?,
-                free: VecDeque::with_capacity(plan.connections),
-            }),
-        };
+        let arrivals = Arrivals::new(plan, poll.registry())?;
         let mut engine = Self {
             poll,
             source: Source::new(plan),
@@ -62,7 +48,7 @@ impl<'p> Engine<'p> {
             open: 0,
             connect_errors: 0,
             last_connect_error: None,
-            open_loop,
+            arrivals,
             plan,
         };
         if engine.is_open_one_shot() {
@@ -72,9 +58,15 @@ impl<'p> Engine<'p> {
         Ok(engine)
     }
 
-    pub(super) fn run(mut self, mark: &mut dyn FnMut(Mark)) -> Result<Report, LoadError> {
+    pub(super) fn run(
+        mut self,
+        mark: &mut dyn FnMut(Mark),
+        watch: Option<Watch<'_>>,
+    ) -> Result<Report, LoadError> {
         let mut timeline = Timeline::new(self.plan);
+        let mut ticks = watch.map(Ticks::new);
         let mut events = Events::with_capacity(EVENTS);
+        let mut stopped = false;
         loop {
             self.advance(&mut timeline, mark)?;
             self.open_more()?;
@@ -82,15 +74,21 @@ impl<'p> Engine<'p> {
             if self.is_done()? {
                 break;
             }
-            self.wait(&mut timeline, &mut events)?;
+            if self.is_stopped(&timeline, ticks.as_mut()) {
+                stopped = true;
+                break;
+            }
+            self.wait(&mut timeline, ticks.as_ref(), &mut events)?;
             self.shared.received_at = self.shared.clock.now();
             for event in events.iter().filter(|event| event.token() != timer::TOKEN) {
                 self.handle(event)?;
             }
         }
+        let schedule = self.arrivals.map(|arrivals| arrivals.schedule);
         Ok(Report {
+            stopped,
             connect_errors: self.connect_errors,
-            ..timeline.report(self.shared, self.open_loop.map(|open| open.schedule), mark)
+            ..timeline.report(self.shared, schedule, mark)
         })
     }
 
@@ -100,11 +98,12 @@ impl<'p> Engine<'p> {
         timeline: &mut Timeline<'_>,
         mark: &mut dyn FnMut(Mark),
     ) -> Result<(), LoadError> {
-        let schedule = self.open_loop.as_ref().map(|open| &open.schedule);
+        let schedule = self.arrivals.as_ref().map(|arrivals| &arrivals.schedule);
         let all_begun = self.all_begun();
         timeline.advance(&mut self.shared, schedule, all_begun, mark);
         while self.shared.left == 0
-            && let Some((slot, _)) = self.take_free()
+            && let Some(arrivals) = &mut self.arrivals
+            && let Some((slot, _)) = arrivals.take_free()
         {
             if let Some(connection) = self.slots[slot].as_mut() {
                 let finished = connection.finish().map(|()| Status::Open);
@@ -134,23 +133,48 @@ impl<'p> Engine<'p> {
         Ok(true)
     }
 
-    /// Waits for events, or until something is to be done.
-    fn wait(&mut self, timeline: &mut Timeline<'_>, events: &mut Events) -> Result<(), LoadError> {
+    /// Lets the watch look at the run if it is time, and returns whether it stops it.
+    fn is_stopped(&self, timeline: &Timeline<'_>, ticks: Option<&mut Ticks<'_>>) -> bool {
+        let Some(ticks) = ticks else { return false };
         let now = self.shared.clock.now();
-        let idle = self.open_loop.as_ref().map_or(0, |open| open.free.len());
+        if !ticks.is_due(now) {
+            return false;
+        }
+        let left = self.shared.left;
+        let waiting = |arrivals: &Arrivals| arrivals.num_waiting(now, left);
+        let snapshot = Snapshot {
+            elapsed: Duration::from_nanos(now),
+            timed: timeline.timed(now),
+            answered: self.shared.ledger.answered,
+            open: self.open,
+            waiting: self.arrivals.as_ref().map_or(0, waiting),
+            latency: &self.shared.recorder.latency[0],
+        };
+        ticks.look(now, &snapshot).is_break()
+    }
+
+    /// Waits for events, or until something is to be done.
+    fn wait(
+        &mut self,
+        timeline: &mut Timeline<'_>,
+        ticks: Option<&Ticks<'_>>,
+        events: &mut Events,
+    ) -> Result<(), LoadError> {
+        let now = self.shared.clock.now();
+        let idle = self.arrivals.as_ref().map_or(0, Arrivals::num_free);
         let owing = match self.is_open_one_shot() {
             true => self.open,
             false => self.open.saturating_sub(idle),
         };
         let mut wait = timeline.wait(now, self.shared.ledger.bytes_in, owing)?;
+        if let Some(ticks) = ticks {
+            wait = wait.min(ticks.wait(now));
+        }
         let may_send = self.may_send();
-        if let Some(open) = &mut self.open_loop
+        if let Some(arrivals) = &mut self.arrivals
             && may_send
         {
-            let until = Duration::from_nanos(open.schedule.next().saturating_sub(now));
-            if until < wait {
-                wait = open.timer.end_wait(until, wait)?;
-            }
+            wait = arrivals.wait(now, wait)?;
         }
         match self.poll.poll(events, Some(wait)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error.into()),
@@ -159,7 +183,7 @@ impl<'p> Engine<'p> {
     }
 
     fn is_open_one_shot(&self) -> bool {
-        self.open_loop.is_some() && !self.plan.keep_alive
+        self.arrivals.is_some() && !self.plan.keep_alive
     }
 
     fn all_begun(&self) -> bool {
@@ -171,7 +195,7 @@ impl<'p> Engine<'p> {
         while !self.all_begun() && self.shared.pending < self.plan.pending_max {
             let slot = self.begun;
             self.begun += 1;
-            match self.open_loop {
+            match self.arrivals {
                 None => {
                     let now = self.shared.clock.now();
                     self.open(slot, self.plan.depth, now)?;
@@ -188,28 +212,28 @@ impl<'p> Engine<'p> {
     /// Whether a request of an open loop that is due could be sent.
     fn may_send(&self) -> bool {
         let has_room = self.plan.keep_alive || self.shared.pending < self.plan.pending_max;
-        let has_free = |open: &OpenLoop| !open.free.is_empty();
-        self.shared.left > 0 && has_room && self.open_loop.as_ref().is_some_and(has_free)
+        let has_free = |arrivals: &Arrivals| arrivals.num_free() > 0;
+        self.shared.left > 0 && has_room && self.arrivals.as_ref().is_some_and(has_free)
     }
 
     /// Sends the requests of an open loop that are due, while there are free connections.
     fn send_due(&mut self) -> Result<(), LoadError> {
         while self.may_send()
-            && let Some(open) = &mut self.open_loop
+            && let Some(arrivals) = &mut self.arrivals
         {
             let now = self.shared.clock.now();
-            let due = open.schedule.next();
+            let due = arrivals.schedule.next();
             if due > now {
                 break;
             }
-            let Some((slot, since)) = open.free.pop_front() else {
+            let Some((slot, since)) = arrivals.take_free() else {
                 break;
             };
             // The connection may have failed while it was free.
             if self.plan.keep_alive && self.slots[slot].is_none() {
                 continue;
             }
-            open.schedule.take();
+            arrivals.schedule.take();
             self.shared.recorder.sent(due.max(since), now);
             match self.slots[slot].as_mut() {
                 None => self.open(slot, 1, due)?,
@@ -294,7 +318,7 @@ impl<'p> Engine<'p> {
             connection.settle(&mut self.shared);
             self.open -= 1;
         }
-        if ended && self.open_loop.is_none() && self.shared.left > 0 {
+        if ended && self.arrivals.is_none() && self.shared.left > 0 {
             let now = self.shared.clock.now();
             return self.open(slot, self.plan.depth, now);
         }
@@ -311,13 +335,9 @@ impl<'p> Engine<'p> {
     /// Notes that `slot` can send a request of an open loop.
     #[inline]
     fn free(&mut self, slot: usize) {
-        if let Some(open) = &mut self.open_loop {
-            open.free.push_back((slot, self.shared.received_at));
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.free(slot, self.shared.received_at);
         }
-    }
-
-    fn take_free(&mut self) -> Option<(usize, u64)> {
-        self.open_loop.as_mut()?.free.pop_front()
     }
 
     #[cold]

@@ -17,6 +17,8 @@ pub const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 pub struct Report {
     /// Replies in the timed window. Unframed poems count as replies once FIN has come.
     pub answered: u64,
+    /// Whether a [`Watch`](super::Watch) stopped the run before its end.
+    pub stopped: bool,
     /// Bytes received in the window.
     pub received: u64,
     /// Clients that left midway in the window.

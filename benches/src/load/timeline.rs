@@ -88,6 +88,13 @@ impl<'p> Timeline<'p> {
         });
     }
 
+    /// Returns how long the window has been open at `now`, if it has opened.
+    pub(super) fn timed(&self, now: u64) -> Option<Duration> {
+        let begin = self.begin?.at;
+        let end = self.end.map_or(now, |end| end.at);
+        Some(Duration::from_nanos(end.saturating_sub(begin)))
+    }
+
     /// Returns when the open window closes, if it closes by time.
     fn window_end(&self) -> Option<u64> {
         match (&self.begin, &self.end, self.plan.extent) {
@@ -155,6 +162,7 @@ impl<'p> Timeline<'p> {
         let [latency, other] = recorder.latency;
         Report {
             answered: end.answered - begin.answered,
+            stopped: false,
             received: end.received - begin.received,
             left: recorder.left,
             elapsed: Duration::from_nanos(end.at - begin.at),

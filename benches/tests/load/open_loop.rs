@@ -1,8 +1,9 @@
 //! The open loop: what is counted, what waits, and what voids it.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use measure::load::{self, Arrival, Extent, Gaps, LoadError, Plan, Sources};
+use measure::load::{self, Arrival, Extent, Gaps, LoadError, Plan, Snapshot, Sources, Watch};
 
 use super::latency::delayed;
 use super::{floor, plan, replies, server};
@@ -65,18 +66,20 @@ fn what_a_server_cannot_answer_waits_and_is_in_the_latencies() {
         ..plan(delayed(move |_| takes), 1)
     };
     let report = load::run(&plan).unwrap();
-    let open = report.open.unwrap();
-    assert!((99..=103).contains(&open.due), "{}", open.due);
-    assert!(open.waiting >= 45, "{}", open.waiting);
-    assert_eq!(open.due, open.sent + open.waiting);
-    assert!(report.answered <= 50, "{}", report.answered);
+    let open = report.open.as_ref().unwrap();
+    let offered = 200.0 * report.elapsed.as_secs_f64();
+    assert!((open.due as f64 - offered).abs() <= 2.0, "{open:?}");
+    assert!(open.sent + open.waiting >= open.due, "{open:?}");
+    let possible = 2.0 * report.elapsed.as_secs_f64() / takes.as_secs_f64();
+    assert!(report.answered as f64 <= possible + 1.0, "{report:?}");
+    // Two may be in flight.
+    assert!(open.waiting + report.answered + 2 >= open.due, "{report:?}");
     // Those due before the window opened are not in its latencies.
     assert!(report.latency.len().abs_diff(open.due) <= 3);
     // The last to be sent waited half the window.
     assert!(report.latency.max() as u128 > timed.as_nanos() / 3);
     // Waiting for the server is not the generator's own lateness.
-    let own = open.lateness.value_at_quantile(0.5) as u128;
-    assert!(own < takes.as_nanos(), "{own}");
+    assert!(open.lateness.max() < report.latency.max(), "{report:?}");
 }
 
 #[test]
@@ -89,25 +92,26 @@ fn a_fault_of_the_server_voids_an_open_loop() {
     let silent =
         server(|mut stream| drop(std::io::Read::read_to_end(&mut stream, &mut Vec::new())));
     type Expected = fn(&LoadError) -> bool;
-    let cases: [(_, Expected); 5] = [
-        (replies(b"4:AHOy,"), |error| {
+    let (soon, later) = (Duration::from_millis(50), Plan::STALL_TIMEOUT);
+    let cases: [(_, _, Expected); 5] = [
+        (replies(b"4:AHOy,"), later, |error| {
             matches!(error, LoadError::WrongByte { at: 5, .. })
         }),
-        (replies(b"4:AHO"), |error| {
+        (replies(b"4:AHO"), later, |error| {
             matches!(error, LoadError::ClosedEarly { owed: 2 })
         }),
-        (replies(b"4:AHOY,4:AHOY,"), |error| {
+        (replies(b"4:AHOY,4:AHOY,"), later, |error| {
             matches!(error, LoadError::Excess { bytes: 7 })
         }),
-        (lost, |error| matches!(error, LoadError::Lost(_))),
-        (silent, |error| {
+        (lost, later, |error| matches!(error, LoadError::Lost(_))),
+        (silent, soon, |error| {
             matches!(error, LoadError::Stalled { open: 1, .. })
         }),
     ];
-    for (address, is_expected) in cases {
+    for (address, stall_timeout, is_expected) in cases {
         let plan = Plan {
             arrival: equal_gaps(1_000.0),
-            stall_timeout: Duration::from_millis(50),
+            stall_timeout,
             ..plan(address, 1)
         };
         let error = load::run(&plan).unwrap_err();
@@ -130,14 +134,39 @@ fn s5_a_server_that_closes_an_idle_connection_voids_an_open_loop() {
 }
 
 #[test]
+fn a_run_can_be_watched_and_stopped() {
+    let mut looks = 0;
+    let mut look = |snapshot: &Snapshot<'_>| {
+        looks += 1;
+        assert_eq!(snapshot.open, 2);
+        match snapshot.answered >= 10 {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    };
+    let watch = Watch {
+        every: Duration::from_millis(5),
+        look: &mut look,
+    };
+    let plan = Plan {
+        connections: 2,
+        arrival: equal_gaps(500.0),
+        ..plan(floor(true), 1_000_000)
+    };
+    let report = load::run_watched(&plan, &mut |_| {}, watch).unwrap();
+    assert!(report.stopped && looks > 1);
+    assert!(report.answered >= 10 && report.latency.len() >= 10);
+}
+
+#[test]
 fn a_slow_rate_is_no_stall() {
     let plan = Plan {
         connections: 2,
-        arrival: equal_gaps(20.0),
-        stall_timeout: Duration::from_millis(25),
-        ..plan(floor(true), 4)
+        arrival: equal_gaps(2.5),
+        stall_timeout: Duration::from_millis(300),
+        ..plan(floor(true), 3)
     };
-    assert_eq!(load::run(&plan).unwrap().answered, 4);
+    assert_eq!(load::run(&plan).unwrap().answered, 3);
 }
 
 #[test]

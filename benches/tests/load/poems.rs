@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use measure::exchange::Exchange;
-use measure::load::{self, Arrival, Leave, LoadError, Plan};
+use measure::load::{self, Arrival, Leave, LoadError, Plan, learn_library, learn_poem};
 use measure::poems::SlowServer;
 use poetry::{Pace, Poem};
 
@@ -53,6 +53,33 @@ fn s1_many_slow_poems_are_read_at_once() {
         );
         assert_eq!(report.fairness, None);
     }
+}
+
+#[test]
+fn what_a_server_sends_first_can_be_taken_as_what_it_must_send() {
+    let poem = server(|mut stream| drop(stream.write_all(POEM.as_bytes())));
+    let exchange = learn_poem(poem, Plan::STALL_TIMEOUT).unwrap();
+    assert_eq!(exchange, Exchange::poem(POEM));
+    let empty = learn_poem(server(drop), Plan::STALL_TIMEOUT).unwrap_err();
+    assert!(matches!(empty, LoadError::Plan(_)), "{empty}");
+
+    let library = |reply: &'static [u8]| {
+        server(move |mut stream| {
+            let _asked = stream.read_exact(&mut [0; 7]);
+            let _gone = stream.write_all(reply);
+        })
+    };
+    let name = "star".parse().unwrap();
+    let learn = |reply| learn_library(library(reply), &name, Plan::STALL_TIMEOUT);
+    let exchange = learn(b"4:ahoy,").unwrap();
+    assert_eq!(exchange, Exchange::library(&name, "ahoy").unwrap());
+    let refused = learn(b"").unwrap_err();
+    assert!(
+        matches!(refused, LoadError::ClosedEarly { .. }),
+        "{refused}"
+    );
+    let garbled = learn(b"ahoy").unwrap_err();
+    assert!(matches!(garbled, LoadError::Plan(_)), "{garbled}");
 }
 
 #[test]
