@@ -260,7 +260,7 @@ impl Daemon {
         self.lock().try_wait().during("waiting for the server")
     }
 
-    /// Waits for its end.
+    /// Waits for its end. Its log is then complete.
     ///
     /// # Errors
     /// It does not end in time.
@@ -268,6 +268,9 @@ impl Daemon {
         let deadline = Instant::now() + self.patience;
         loop {
             if let Some(status) = self.ended()? {
+                if let Some(log) = &self.log {
+                    log.all(self.patience)?;
+                }
                 return Ok(status);
             }
             ensure(Instant::now() < deadline, || {

@@ -80,23 +80,49 @@ pub fn wait_until_stopped(id: u32, patience: Duration) -> Check {
     })
 }
 
+/// Waits until the process at `address` has read everything that has arrived on its connection to `peer`, both on IPv4.
+///
+/// # Errors
+/// It has not in time, or the system is not Linux.
+pub fn wait_until_read(address: SocketAddr, peer: SocketAddr, patience: Duration) -> Check {
+    const NOTHING: &str = "00000000";
+    let (own, other) = (port_in_hex(address), port_in_hex(peer));
+    wait(patience, "the process does not read", || {
+        let waits = |line: &str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // The queues are `SENT:RECEIVED`, in bytes.
+            matches!(fields.as_slice(), [_, local, remote, _, queues, ..]
+                if local.ends_with(&own) && remote.ends_with(&other) && !queues.ends_with(NOTHING))
+        };
+        Ok(!tcp_sockets()?.lines().any(waits))
+    })
+}
+
 /// Waits until no socket listens on `address`, without connecting to it.
 ///
 /// # Errors
 /// One still does, or the system is not Linux.
 pub fn wait_until_deaf(address: SocketAddr, patience: Duration) -> Check {
     const LISTEN: &str = "0A";
-    let port = format!(":{:04X}", address.port());
+    let port = port_in_hex(address);
     wait(patience, "the server still listens", || {
-        // A thread may be in a network namespace of its own.
-        let sockets = fs::read_to_string("/proc/thread-self/net/tcp");
-        let sockets = sockets.during("reading about sockets")?;
         let listens = |line: &str| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             matches!(fields.as_slice(), [_, local, _, LISTEN, ..] if local.ends_with(&port))
         };
-        Ok(!sockets.lines().any(listens))
+        Ok(!tcp_sockets()?.lines().any(listens))
     })
+}
+
+/// Returns the end of a socket's address as the system writes it.
+fn port_in_hex(address: SocketAddr) -> String {
+    format!(":{:04X}", address.port())
+}
+
+/// Returns a line for each TCP socket on IPv4 of this thread, which may be in a network namespace of its own.
+fn tcp_sockets() -> Check<String> {
+    let sockets = fs::read_to_string("/proc/thread-self/net/tcp");
+    sockets.during("reading about sockets")
 }
 
 fn wait(patience: Duration, otherwise: &str, is_so: impl Fn() -> Check<bool>) -> Check {

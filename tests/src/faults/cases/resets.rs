@@ -1,9 +1,8 @@
 //! Peers that reset their connection (S19, S11).
 
-use std::time::Duration;
-
 use nix::sys::signal::Signal;
 
+use crate::WAIT_MAX;
 use crate::connection::Connection;
 use crate::failure::{Check, Failure, equal};
 use crate::fake_servers::{FakeServer, Listener, Serves};
@@ -87,10 +86,15 @@ fn reports_a_poem_as_lost_only_if_the_reset_came_before_its_end(
     }
     let mut fetching = fetch.from(good.address()).start()?;
     let accepted = servers.iter().map(Listener::accept);
-    let connections: Vec<Connection> = accepted.collect::<Check<_>>()?;
+    let mut connections: Vec<Connection> = accepted.collect::<Check<_>>()?;
+    for connection in &mut connections[1..] {
+        // It has begun to read: a reset while it still connects is another case.
+        connection.send(BEGINNING)?;
+        process::wait_until_read(connection.peer()?, connection.local()?, WAIT_MAX)?;
+    }
     // It looks at its connections only after all of this has happened.
     fetching.signal(Signal::SIGSTOP)?;
-    process::wait_until_stopped(fetching.id(), Duration::from_secs(20))?;
+    process::wait_until_stopped(fetching.id(), WAIT_MAX)?;
     let [at_once, mid_poem, complete] = <[Connection; 3]>::try_from(connections)
         .map_err(|_| Failure::broken("expected three connections"))?;
     at_once.reset()?;
@@ -106,9 +110,12 @@ fn reports_a_poem_as_lost_only_if_the_reset_came_before_its_end(
         .and("the other poem arrived"))
 }
 
-/// Sends a poem, perhaps FIN, and then RST. The kernel delivers them one after another.
+/// The beginning of the poems that are reset.
+const BEGINNING: &[u8] = b"A poem that is reset,\n";
+
+/// Sends the rest of a poem, perhaps FIN, and then RST. The kernel delivers them one after another.
 fn reset_after(mut connection: Connection, complete: bool) -> Check {
-    connection.send(b"A poem that is reset.\n")?;
+    connection.send(b"or is it?\n")?;
     match complete {
         true => connection.finish_and_reset(),
         false => connection.reset(),
