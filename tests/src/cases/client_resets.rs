@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use poetry::{Event, FetchFailure, Kind, Outcome, Role};
 
+use crate::WAIT_MAX;
 use crate::case::cases;
 use crate::context::Context;
 use crate::failure::{Check, Failure, same_bytes};
@@ -65,7 +66,10 @@ fn reset_before_the_client_looks(context: &Context, server: &FakeServer) -> Chec
         }
     };
     let requests = vec![plain(server.address()); FETCHES];
-    context.client()?.start_holding(requests, hold).outcomes()
+    // The first fetch connects as long as all holds take.
+    let all_holds = WAIT_MAX * FETCHES as u32;
+    let client = context.client_with(|limits| limits.connect_timeout = all_holds)?;
+    client.start_holding(requests, hold).outcomes()
 }
 
 fn a_poem_reset_after_its_fin_before_the_client_looks_is_a_poem(context: &Context) -> Check {
