@@ -21,6 +21,7 @@ use poetry::Counts;
 
 pub use launch::{Launch, ProcessError, START_STOP_TIMEOUT};
 pub use serving::Serving;
+pub use usage::usage_of;
 pub use usage::{Usage, available_cores, kernel_memory, raise_descriptor_limit, with_affinity};
 
 /// A running server. Dropping it kills it.

@@ -9,6 +9,7 @@ use poetry::{FetchFailure, Outcome};
 
 use crate::args::Address;
 use crate::fetch::Task;
+use crate::load::Role;
 
 /// Returns what to try after the first of `outcomes` for which there is advice.
 pub(crate) fn after_fetch(tasks: &[Task], outcomes: &[Outcome]) -> Option<String> {
@@ -99,23 +100,42 @@ fn port(peer: &str) -> &str {
     peer.rsplit(':').next().unwrap_or(peer)
 }
 
-/// Returns what to try after a load on `address` failed.
-pub(crate) fn after_load(address: &Address, error: &LoadError, one_shot: bool) -> Option<String> {
+/// Returns what to try after a load on `address`, a server of `role`, failed.
+pub(crate) fn after_load(address: &Address, error: &LoadError, role: Role) -> Option<String> {
+    let (what, options, one_shot) = match role {
+        Role::Transform { one_shot, lab } => {
+            ("transform", if lab { " --lab" } else { "" }, one_shot)
+        }
+        Role::Library { one_shot } => ("library", " DIR", one_shot),
+        Role::Poem => ("poem", " FILE", true),
+    };
     let keep_alive = if one_shot { "" } else { " --keep-alive" };
     let start = format!(
-        "quatrain serve transform{keep_alive} --port {}",
+        "quatrain serve {what}{options}{keep_alive} --port {}",
         address.port
     );
     match error {
         LoadError::NoConnection(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             Some(format!("nothing listens there; to start a server: {start}"))
         }
-        LoadError::WrongByte { reply: 0, .. } | LoadError::Stalled { .. } => {
-            Some(format!("is it a transform server? to start one: {start}"))
+        LoadError::WrongByte { .. } if role == Role::Poem => {
+            Some("is it the poem of --file?".to_owned())
         }
-        LoadError::ClosedEarly { .. } | LoadError::Lost(_) if !one_shot => Some(format!(
-            "was it started with --keep-alive? if not, add --one-shot; to start one: {start}"
-        )),
+        LoadError::WrongByte { reply: 0, .. } | LoadError::Stalled { .. } => {
+            Some(format!("is it a {what} server? to start one: {start}"))
+        }
+        LoadError::ClosedEarly { .. } | LoadError::Lost(_) if !one_shot => {
+            let options = match role {
+                Role::Transform { lab: true, .. } => "--keep-alive and --lab",
+                _ => "--keep-alive",
+            };
+            Some(format!(
+                "was it started with {options}? without --keep-alive, add --one-shot; to start one: {start}"
+            ))
+        }
+        LoadError::ClosedEarly { .. } if options == " --lab" => {
+            Some(format!("was it started with --lab? to start one: {start}"))
+        }
         _ => None,
     }
 }

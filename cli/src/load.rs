@@ -1,95 +1,134 @@
 //! `quatrain load` and `quatrain floor`: the load generator and the floor server of `benches`.
 
+mod idle;
+mod json;
+mod live;
+mod plan;
+mod text;
+
 use std::io;
 use std::net::SocketAddr;
 
+use measure::Plan;
 use measure::floor::Floor;
-use measure::load::{self, Extent, LoadError, Report};
-use measure::{Exchange, Plan};
+use measure::load::{self, LoadError, Mark, Report};
+use measure::process::{Usage, usage_of, with_affinity};
 use nix::errno::Errno;
-use poetry::limits::CONNECT_TIMEOUT;
 
-use crate::args::{FloorArgs, LoadArgs};
+use crate::args::{FloorArgs, LoadArgs, LoadCommand, LoadOptions};
 use crate::failure::{Ended, Failure, Status, cause, without_number};
 use crate::line_writer::LineWriter;
-use crate::words::counted;
-use crate::{hints, output, parent, poem_file, resolve, serve, signals};
+use crate::{hints, output, parent, serve, signals};
 
-/// Loads a transform server and prints the figures. A wrong byte is an error: then there are no figures.
+use self::live::Live;
+
+/// A load on one server.
+struct Load<'a> {
+    role: Role,
+    options: &'a LoadOptions,
+    /// What is requested, for people.
+    request: String,
+    /// The same for the mix's other exchange.
+    other: Option<String>,
+    plan: Plan,
+}
+
+/// The roles that are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A transform server.
+    Transform {
+        /// Each connection carries one request.
+        one_shot: bool,
+        /// A transform of the laboratory is requested.
+        lab: bool,
+    },
+    /// A library server.
+    Library {
+        /// Each connection carries one request.
+        one_shot: bool,
+    },
+    /// A poem server or a proxy.
+    Poem,
+}
+
+/// The result of a load.
+struct Loaded {
+    report: Report,
+    /// The cost to the server's process, if that was given.
+    server: Option<ServerCost>,
+}
+
+/// What the window cost the server, as far as the system says.
+struct ServerCost {
+    begin: Usage,
+    end: Usage,
+}
+
+/// Loads a server and prints the figures. A wrong byte is an error: then there are no figures.
 pub(crate) fn run(args: &LoadArgs, stderr: &LineWriter) -> Ended {
     signals::unblock()?;
-    let plan = plan(args)?;
-    let report = match load::run(&plan) {
-        Ok(report) if report.ledger.connections > 0 => report,
-        // A fixed number of requests is used up by connections that fail.
-        Ok(_) => return Ok(failure(args, &LoadError::NoConnection(refused())).report(stderr)),
-        Err(error) => return Ok(failure(args, &error).report(stderr)),
+    let load = match &args.command {
+        LoadCommand::Transform(args) => plan::transform(args)?,
+        LoadCommand::Library(args) => plan::library(args)?,
+        LoadCommand::Poem(args) => plan::poem(args)?,
+        LoadCommand::Idle(args) => return idle::run(args, stderr),
     };
-    match output::text(&words(&report, &plan)) {
-        Ok(()) => Ok(Status::Success),
+    let live = Live::start(&load, stderr)?;
+    let result = measure(&load, &live);
+    let interrupted = live.end();
+    let loaded = match result {
+        Ok(loaded) if loaded.report.ledger.connections > 0 || interrupted.is_some() => loaded,
+        // A fixed number of requests is used up by connections that fail.
+        Ok(_) => return Err(failure(&load, &LoadError::NoConnection(refused()))),
+        Err(error) => return Err(error),
+    };
+    let text = match load.options.json {
+        true => json::render(&load, &loaded),
+        false => text::render(&load, &loaded),
+    };
+    match output::text(&text) {
+        Ok(()) => Ok(interrupted.unwrap_or(Status::Success)),
         Err(error) => Ok(output::report_failure(&error, stderr)),
     }
 }
 
-fn failure(args: &LoadArgs, error: &LoadError) -> Failure {
-    let hint = hints::after_load(&args.address, error, args.one_shot);
+/// Runs the load, pinned if that is wanted.
+fn measure(load: &Load<'_>, live: &Live) -> Result<Loaded, Failure> {
+    let pid = load.options.pid;
+    let mut usage = (Usage::default(), Usage::default());
+    let mut mark = |mark| {
+        let now = pid.map(usage_of).unwrap_or_default();
+        match mark {
+            Mark::Begin { .. } => usage.0 = now,
+            Mark::End { .. } => usage.1 = now,
+        }
+    };
+    let run = || live.watch(|watch| load::run_watched(&load.plan, &mut mark, watch));
+    let core = load.options.core;
+    let report = with_affinity(core, run).map_err(|error| {
+        let (core, cause) = (core.unwrap_or_default(), cause(&error));
+        Failure::new(format_args!("cannot pin to core {core}: {cause}"))
+    })?;
+    let report = report.map_err(|error| failure(load, &error))?;
+    let server = pid.map(|_| ServerCost {
+        begin: usage.0,
+        end: usage.1,
+    });
+    Ok(Loaded { report, server })
+}
+
+/// Why a load on the server of `load` failed.
+fn failure(load: &Load<'_>, error: &LoadError) -> Failure {
+    let address = &load.options.address;
+    let hint = hints::after_load(address, error, load.role);
     let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
     let error = without_number(&error.to_string());
-    Failure::trouble(format_args!("cannot load {}: {error}{hint}", args.address))
+    Failure::trouble(format_args!("cannot load {address}: {error}{hint}"))
 }
 
 fn refused() -> io::Error {
     Errno::ECONNREFUSED.into()
-}
-
-fn plan(args: &LoadArgs) -> Result<Plan, Failure> {
-    let failure = |cause: &dyn std::fmt::Display| {
-        Failure::new(format_args!("cannot load {}: {cause}", args.address))
-    };
-    let exchange = match &args.poem {
-        Some(path) => Exchange::transform(&args.transform, poem_file::read(path)?.as_str()),
-        None => Exchange::transform(&args.transform, &measure::exchange::poem(args.bytes)),
-    };
-    let extent = match args.requests {
-        Some(requests) => Extent::Requests(requests.get() as u64),
-        None => Extent::For {
-            warm_up: args.warm_up.0,
-            timed: args.duration.0,
-        },
-    };
-    let address =
-        resolve::first(&args.address, CONNECT_TIMEOUT).map_err(|cause| failure(&cause))?;
-    let default = Plan::new(address).map_err(|error| failure(&error))?;
-    Ok(Plan {
-        connections: args.connections,
-        depth: args.depth,
-        keep_alive: !args.one_shot,
-        exchange: exchange.map_err(|cause| failure(&cause))?,
-        extent,
-        ..default
-    })
-}
-
-fn words(report: &Report, plan: &Plan) -> String {
-    let ledger = &report.ledger;
-    format!(
-        "{:.0} requests/s: {} in {:.3} s after {:.3} s of warm-up, on {}, {} deep\n\
-         first reply after {:.3} ms, {} failed\n\
-         in all {}, {}, {} verified, {} sent, {} received\n",
-        report.rate(),
-        counted(report.answered, "reply"),
-        report.elapsed.as_secs_f64(),
-        report.warm_up.as_secs_f64(),
-        counted(plan.connections as u64, "connection"),
-        plan.depth,
-        report.first_reply.as_secs_f64() * 1e3,
-        counted(report.connect_errors, "connection"),
-        counted(ledger.connections, "connection"),
-        counted(ledger.requests, "request"),
-        counted(ledger.answered, "reply"),
-        counted(ledger.bytes_out, "byte"),
-        counted(ledger.bytes_in, "byte"),
-    )
 }
 
 /// Serves transforms at the least possible cost, until a signal ends the process.

@@ -7,8 +7,6 @@ use std::time::Duration;
 use super::LoadError;
 use crate::exchange::Exchange;
 
-/// The highest rate of an open loop, in requests per second: ten times what one generator reaches.
-const RATE_MAX: f64 = 10e6;
 /// Requests in flight on all connections together: their times take 128 MiB.
 const IN_FLIGHT_MAX: usize = 1 << 24;
 
@@ -121,6 +119,8 @@ pub enum Sources {
 impl Plan {
     /// The default stall timeout.
     pub const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+    /// The highest rate of an open loop, in requests per second: ten times what one generator reaches.
+    pub const RATE_MAX: f64 = 10e6;
     /// The default of [`Plan::pending_max`].
     pub const PENDING_MAX: usize = 1_024;
 
@@ -206,7 +206,7 @@ impl Plan {
             .as_ref()
             .map_or(reply, |mix| mix.exchange.reply.len().min(reply));
         match self.arrival {
-            Arrival::Open { rate, .. } if !(rate > 0.0 && rate <= RATE_MAX) => {
+            Arrival::Open { rate, .. } if !(rate > 0.0 && rate <= Self::RATE_MAX) => {
                 Some("the rate is above 0 and at most 10,000,000 requests per second")
             }
             _ if mix

@@ -38,6 +38,14 @@ impl Usage {
     }
 }
 
+/// Reads the cost of process `id`, which need not be a child. Figures that are not available, as for another user's process, are
+/// `None`.
+pub fn usage_of(id: u32) -> Usage {
+    i32::try_from(id)
+        .map(|id| Usage::of(Pid::from_raw(id)))
+        .unwrap_or_default()
+}
+
 /// Raises the soft limit on descriptors to the hard one, as programs do at start (S17), and returns it.
 ///
 /// # Errors

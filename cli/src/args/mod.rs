@@ -16,7 +16,10 @@ use poetry::limits::CONNECTIONS_MAX;
 pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use fetch::{FetchArgs, Progress};
-pub(crate) use load::{FloorArgs, LoadArgs};
+pub(crate) use load::{
+    FloorArgs, LoadArgs, LoadCommand, LoadIdleArgs, LoadLibraryArgs, LoadOptions, LoadPoemArgs,
+    LoadTransformArgs, Spread,
+};
 pub(crate) use measure::MeasureArgs;
 pub(crate) use serve::{
     LibraryArgs, PoemArgs, ProxyArgs, ServeArgs, ServeCommand, ServerArgs, TransformArgs,
@@ -52,6 +55,10 @@ Examples:
   A server of your own, in any language, against the rules:
     quatrain check transform -- ./my_server --port {port} {mode}
 
+  How long does a request take at 5,000 requests per second?
+    quatrain serve transform --keep-alive --port 10100 &
+    quatrain load transform 10100 --rate 5000
+
 Exit status: 0 success, 1 something failed or was cut, 2 it could not start, 130 interrupted by Ctrl-C.";
 
 /// A poetry client and four servers, each written with callbacks, actors, streams and threads.
@@ -80,8 +87,7 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Check a server, also in another language, against the conformance cases of its role
     Check(CheckArgs),
-    /// Load a transform server and verify every reply
-    #[command(hide = true)]
+    /// Load a server, in a closed or an open loop, verify every reply, and report latencies
     Load(LoadArgs),
     /// Serve transforms at the least possible cost, to compare the models with
     #[command(hide = true)]
@@ -97,7 +103,7 @@ impl Command {
         match self {
             Self::Serve(args) => args.command.server().connections_max,
             Self::Fetch(args) => args.num_poems(),
-            Self::Load(args) => args.connections,
+            Self::Load(args) => args.connections(),
             Self::Floor(_) => CONNECTIONS_MAX,
             Self::Check(_) => CONNECTIONS_OF_CASES,
             Self::Compare(_) | Self::Measure(_) => 0,

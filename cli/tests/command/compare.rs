@@ -147,7 +147,14 @@ fn the_floor_prints_a_serving_line_as_every_server_does() {
         format!("Serving transforms on {address} with floor\n")
     );
     assert_eq!(
-        run(&["load", &address.to_string(), "--requests", "64"]).status,
+        run(&[
+            "load",
+            "transform",
+            &address.to_string(),
+            "--requests",
+            "64"
+        ])
+        .status,
         Some(0)
     );
 }

@@ -214,7 +214,13 @@ fn raw_rows_never_overwrite_a_file() {
 
 #[test]
 fn the_help_of_fetch_is_laid_out_as_that_of_serve() {
-    for subcommand in [&["serve", "poem"][..], &["fetch"], &["load"], &["measure"]] {
+    for subcommand in [
+        &["serve", "poem"][..],
+        &["fetch"],
+        &["load", "transform"],
+        &["load", "poem"],
+        &["measure"],
+    ] {
         let help = run(&[&["help"], subcommand].concat()).stdout;
         let options = help.lines().filter(|line| line.starts_with("      --"));
         for option in options {

@@ -1,0 +1,148 @@
+//! `quatrain load idle`: holds idle connections, and says what one costs the server.
+
+use std::fmt;
+use std::sync::mpsc;
+
+use measure::Exchange;
+use measure::analysis::words::{thousands, value};
+use measure::load::{Held, LoadError, hold};
+use measure::memory::Point;
+use measure::process::{kernel_memory, usage_of};
+use measure::report::Table;
+use poetry::limits::CONNECT_TIMEOUT;
+use serde::Serialize;
+
+use crate::args::LoadIdleArgs;
+use crate::failure::{Ended, Failure, Status, without_number};
+use crate::line_writer::LineWriter;
+use crate::words::counted;
+use crate::{hints, output, resolve, signals, table_layout, terminal};
+
+use super::Role;
+
+/// What was held, and the memory at several counts of connections, if the process is known.
+#[derive(Serialize)]
+struct Holding {
+    address: String,
+    held: usize,
+    readings: Vec<Point>,
+    own_bytes_each: Option<f64>,
+    kernel_bytes_each: Option<f64>,
+}
+
+/// Holds connections for the time wanted, and prints what they cost.
+pub(super) fn run(args: &LoadIdleArgs, stderr: &LineWriter) -> Ended {
+    let (interrupt, interrupted) = mpsc::channel();
+    let first = move |status| {
+        // Nobody receives it once the connections are released.
+        let _ = interrupt.send(status);
+    };
+    signals::on_interrupt(stderr, first)?;
+    let (held, holding) = climb(args)?;
+    let text = match args.json {
+        true => serde_json::to_string(&holding).unwrap_or_default() + "\n",
+        false => words(&holding),
+    };
+    let printed = output::text(&text);
+    let status = interrupted.recv_timeout(args.hold.0).ok();
+    held.release().map_err(|error| failure(args, &error))?;
+    match printed {
+        Ok(()) => Ok(status.unwrap_or(Status::Success)),
+        Err(error) => Ok(output::report_failure(&error, stderr)),
+    }
+}
+
+/// Opens the connections, and reads the memory on the way.
+fn climb(args: &LoadIdleArgs) -> Result<(Held, Holding), Failure> {
+    let cannot = |cause: &dyn fmt::Display| {
+        Failure::new(format_args!("cannot load {}: {cause}", args.address))
+    };
+    let address = resolve::first(&args.address, CONNECT_TIMEOUT).map_err(|cause| cannot(&cause))?;
+    let exchange = Exchange::cummingsify(measure::exchange::POEM_BYTES);
+    let exchange = exchange.map_err(|cause| cannot(&cause))?;
+    let trouble = |error: &LoadError| failure(args, error);
+    let timeout = measure::Plan::STALL_TIMEOUT;
+    let mut held = hold(address, exchange, 0, timeout).map_err(|error| trouble(&error))?;
+    let all = args.connections;
+    let mut counts = vec![all.div_ceil(4), all.div_ceil(2), all];
+    counts.dedup();
+    let mut readings = Vec::new();
+    for connections in counts {
+        held.grow(connections).map_err(|error| trouble(&error))?;
+        if let Some(pid) = args.pid {
+            let usage = usage_of(pid);
+            readings.push(Point {
+                connections,
+                own: usage.own_memory,
+                kernel: kernel_memory(),
+                threads: usage.threads,
+            });
+        }
+    }
+    let holding = Holding {
+        address: args.address.to_string(),
+        held: held.connections(),
+        own_bytes_each: each(&readings, |reading| reading.own),
+        kernel_bytes_each: each(&readings, |reading| reading.kernel),
+        readings,
+    };
+    Ok((held, holding))
+}
+
+/// Returns the bytes of a connection, from the first reading to the last.
+fn each(readings: &[Point], of: impl Fn(&Point) -> Option<u64>) -> Option<f64> {
+    let (first, last) = (readings.first()?, readings.last()?);
+    let connections = last.connections.checked_sub(first.connections)?;
+    let bytes = of(last)? as f64 - of(first)? as f64;
+    (connections > 0).then(|| bytes / connections as f64)
+}
+
+fn words(holding: &Holding) -> String {
+    let connections = counted(holding.held as u64, "idle connection");
+    let mut text = format!("{connections}, each after one request\n");
+    if holding.readings.is_empty() {
+        return text;
+    }
+    let mut table = Table::new(&["connections", "memory", "kernel's memory", "threads"]);
+    let bytes = |bytes: Option<u64>| or_not(bytes.map(|bytes| value(bytes as f64, "B")));
+    let row = |reading: &Point| {
+        vec![
+            thousands(reading.connections as f64),
+            bytes(reading.own),
+            bytes(reading.kernel),
+            or_not(reading.threads.map(|threads| threads.to_string())),
+        ]
+    };
+    table.rows = holding.readings.iter().map(row).collect();
+    let slope = |bytes: Option<f64>| or_not(bytes.map(|bytes| value(bytes, "B")));
+    table.notes = vec![format!(
+        "A connection costs {} of the server's own memory. In the kernel it costs {}, both ends together: that is of the \
+             whole machine, and means something only if it is quiet.",
+        slope(holding.own_bytes_each),
+        slope(holding.kernel_bytes_each)
+    )];
+    text.push('\n');
+    text + &table_layout::render(&table, terminal::stdout_columns())
+}
+
+fn or_not(figure: Option<String>) -> String {
+    figure.unwrap_or_else(|| "not available".to_owned())
+}
+
+fn failure(args: &LoadIdleArgs, error: &LoadError) -> Failure {
+    let role = Role::Transform {
+        one_shot: false,
+        lab: false,
+    };
+    let hint = match error {
+        LoadError::ClosedEarly { .. } | LoadError::Lost(_) => Some(format!(
+            "was it started with --keep-alive, and does it allow as many connections and as long an idle time? to start one: \
+             quatrain serve transform --keep-alive --port {}",
+            args.address.port
+        )),
+        _ => hints::after_load(&args.address, error, role),
+    };
+    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+    let error = without_number(&error.to_string());
+    Failure::trouble(format_args!("cannot load {}: {error}{hint}", args.address))
+}
