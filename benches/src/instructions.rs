@@ -8,42 +8,19 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::load::{self, Extent, Plan};
 use crate::process::{Launch, Process, ProcessError};
-use crate::scratch::Scratch;
-use crate::subject::Subject;
 
-/// The two runs to compare.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Requests in the shorter run.
-    pub few: u64,
-    /// Requests in the longer run.
-    pub many: u64,
-    /// How requests are sent; its address and extent are ignored.
-    pub plan: Plan,
-}
+/// Requests in the shorter and in the longer run.
+pub const REQUESTS: (u64, u64) = (2_000, 6_000);
 
 /// The counts of both runs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Instructions {
     /// Requests in the shorter run, and all user-space instructions of the server in it.
     pub few: (u64, u64),
     /// The same of the longer run.
     pub many: (u64, u64),
-}
-
-impl Options {
-    /// Runs of 2,000 and 6,000 requests, sent according to `plan`.
-    pub fn new(plan: Plan) -> Self {
-        Self {
-            few: 2_000,
-            many: 6_000,
-            plan,
-        }
-    }
 }
 
 impl Instructions {
@@ -54,24 +31,28 @@ impl Instructions {
     }
 }
 
-/// Counts the instructions of `subject`.
+/// Counts the instructions of the server that `launch` starts in runs of `few` and `many` requests, sent according to `plan`, the
+/// address and extent of which are ignored. `profile` is a file for temporary use.
 ///
 /// # Errors
-/// Valgrind is not installed, the subject does not serve under it, or a reply was wrong. The text says which.
-pub fn count(subject: &Subject, options: &Options) -> Result<Instructions, String> {
-    if options.few >= options.many {
-        return Err("`few` must be less than `many`".to_owned());
+/// Valgrind is not installed, the server does not serve under it, or a reply was wrong. The text says which.
+pub fn count(
+    launch: &Launch,
+    plan: &Plan,
+    (few, many): (u64, u64),
+    profile: &Path,
+) -> Result<Instructions, String> {
+    if few >= many {
+        return Err("the first run must be the shorter".to_owned());
     }
-    let scratch = Scratch::new().map_err(|error| error.to_string())?;
+    let launch = under_callgrind(launch.clone(), profile);
     let run = |requests| -> Result<(u64, u64), String> {
-        let profile = scratch.file("callgrind");
-        let launch = under_callgrind(subject.launch(None, &scratch.file("stats")), &profile);
-        serve(&launch, &options.plan, requests)?;
-        Ok((requests, total(&profile)?))
+        serve(&launch, plan, requests)?;
+        Ok((requests, total(profile)?))
     };
     Ok(Instructions {
-        few: run(options.few)?,
-        many: run(options.many)?,
+        few: run(few)?,
+        many: run(many)?,
     })
 }
 
@@ -87,6 +68,7 @@ fn under_callgrind(launch: Launch, profile: &Path) -> Launch {
     Launch {
         program: "valgrind".into(),
         args,
+        core: None,
         quiet: true,
         timeout: VALGRIND_TIMEOUT,
         ..launch
@@ -126,6 +108,7 @@ fn total(profile: &Path) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn the_cost_common_to_both_runs_cancels_out() {

@@ -8,13 +8,15 @@
 //! | [`exchange`] | a request and the only correct reply |
 //! | [`floor`] | the least a server can cost |
 //! | [`load`] | the load generator, and the client's ledger |
-//! | [`subject`] | a subject of measurement: a name and a command |
+//! | [`memory`] | a reading of a server's memory |
+//! | [`subject`] | a subject of measurement: a name, a kind and commands |
 //! | [`pinning`] | the cores of server and client |
 //! | [`process`] | servers as child processes: started, pinned, sampled, stopped |
 //! | [`verify`] | the script that a server must pass before it is timed |
-//! | [`runner`] | throughput in interleaved rounds |
-//! | [`memory`] | memory of an idle connection, as a slope |
-//! | [`poems`] | many slow poems at once, beside the ideal |
+//! | [`scenario`] | what is asked: every scenario, and how it measures one subject once |
+//! | [`runner`] | scenarios in interleaved rounds |
+//! | [`bundle`] | the folder of a run: results, rows, histograms |
+//! | [`poems`] | client commands with many slow poems |
 //! | [`instructions`] | instructions per request, by callgrind |
 //! | [`environment`] | the environment printed with every figure |
 //! | [`results`] | raw rows of all scenarios, the content of `results.json` |
@@ -24,6 +26,7 @@
 //! | [`report`] | tables with footnotes |
 
 pub mod analysis;
+pub mod bundle;
 pub mod environment;
 pub mod exchange;
 pub mod floor;
@@ -37,6 +40,7 @@ pub mod process;
 pub mod report;
 pub mod results;
 pub mod runner;
+pub mod scenario;
 mod scratch;
 pub mod statistics;
 pub mod subject;
@@ -45,4 +49,5 @@ pub mod verify;
 pub use exchange::Exchange;
 pub use load::{Ledger, Plan};
 pub use pinning::Pinning;
+pub use scenario::Scenario;
 pub use subject::Subject;

@@ -1,8 +1,9 @@
 //! Servers as child processes: started on a core, found by the line they print, sampled while they run, stopped.
 //!
-//! A server is any program that prints the line `Serving … on HOST:PORT with …` when it accepts connections. Its cost is
-//! read from outside, so that all servers can be compared.
+//! A server is any program that prints the line `Serving … on HOST:PORT with …` when it accepts connections, or that accepts
+//! them on the port it was told. Its cost is read from outside, so that all servers can be compared.
 
+mod accepting;
 mod launch;
 mod serving;
 mod usage;
@@ -10,6 +11,7 @@ mod usage;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -19,6 +21,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use poetry::Counts;
 
+pub use accepting::free_port;
 pub use launch::{Launch, ProcessError, START_STOP_TIMEOUT};
 pub use serving::Serving;
 pub use usage::usage_of;
@@ -31,7 +34,8 @@ pub struct Process {
     child: Child,
     /// Disconnects when the server's stdout closes, that is, when it has ended.
     ended: Receiver<String>,
-    serving: Serving,
+    address: SocketAddr,
+    serving: Option<Serving>,
 }
 
 /// The result of stopping a server.
@@ -44,10 +48,10 @@ pub struct Ending {
 }
 
 impl Process {
-    /// Starts a server and waits for its line.
+    /// Starts a server and waits for its line, or until it accepts connections on the port it was told.
     ///
     /// # Errors
-    /// The server could not be started, ended, or printed another line or none in time. It no longer runs then.
+    /// The server could not be started, ended, printed another line, or did not serve in time. It no longer runs then.
     pub fn start(launch: &Launch) -> Result<Self, ProcessError> {
         if let Some(stats) = &launch.stats {
             remove(stats)?;
@@ -57,6 +61,9 @@ impl Process {
             .args(&launch.args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
+        if launch.sheltered {
+            command.process_group(0);
+        }
         if launch.quiet {
             command.stderr(Stdio::null());
         }
@@ -66,11 +73,17 @@ impl Process {
             cause,
         })?;
         let lines = first_line(child.stdout.take())?;
-        match wait_for_serving(launch, &lines, &mut child) {
-            Ok(serving) => Ok(Self {
+        let address = match launch.port {
+            Some(port) => accepting::wait(launch, port, &mut child).map(|address| (address, None)),
+            None => wait_for_serving(launch, &lines, &mut child)
+                .map(|serving| (serving.address, Some(serving))),
+        };
+        match address {
+            Ok((address, serving)) => Ok(Self {
                 launch: launch.clone(),
                 child,
                 ended: lines,
+                address,
                 serving,
             }),
             Err(error) => {
@@ -82,12 +95,12 @@ impl Process {
 
     /// Returns the address it listens on.
     pub fn address(&self) -> SocketAddr {
-        self.serving.address
+        self.address
     }
 
-    /// Returns its parsed line.
-    pub fn serving(&self) -> &Serving {
-        &self.serving
+    /// Returns its parsed line, unless it was told its port.
+    pub fn serving(&self) -> Option<&Serving> {
+        self.serving.as_ref()
     }
 
     /// Returns its process id.
@@ -116,10 +129,13 @@ impl Process {
     /// It did not end in time and was killed, or its counts cannot be read.
     pub fn stop(mut self) -> Result<Ending, ProcessError> {
         kill(self.pid(), Signal::SIGTERM).map_err(io::Error::from)?;
-        // No further line is sent, so this waits for the disconnect.
-        let ended = self.ended.recv_timeout(self.launch.timeout);
-        if ended == Err(RecvTimeoutError::Timeout) {
-            return Err(self.launch.late("end"));
+        // At most one line is sent, by a server that was told its port; then this waits for the disconnect.
+        while let ended = self.ended.recv_timeout(self.launch.timeout)
+            && ended != Err(RecvTimeoutError::Disconnected)
+        {
+            if ended.is_err() {
+                return Err(self.launch.late("end"));
+            }
         }
         let status = self.child.wait()?;
         let counts = self.launch.stats.as_deref().map(read_counts).transpose()?;

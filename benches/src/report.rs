@@ -1,28 +1,19 @@
 //! Tables of figures as plain text, with footnotes that say how they were measured.
 
 pub(crate) mod grid;
-mod idle;
-mod instructions;
 mod page;
-mod poems;
 mod scenario;
-mod throughput;
 mod warnings;
 
 use std::fmt::{self, Write};
 
-pub use idle::memory;
-pub use instructions::instructions;
 pub use page::page;
-pub use poems::poems;
 pub use scenario::{markdown, scenario};
-pub use throughput::throughput;
 pub use warnings::warnings;
 
 use crate::analysis::Analysis;
 use crate::analysis::finding::{lower_first, on_axis};
 use crate::results::Figure;
-use crate::statistics::Spread;
 
 /// A table: the first column is text, the others are numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,42 +111,9 @@ pub fn figure_caption(analysis: &Analysis<'_>) -> &'static str {
     }
 }
 
-const NOT_AVAILABLE: &str = "not available";
-
-/// Formats a figure by `show`, or as not available.
-fn or_not<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
-    value.map_or_else(|| NOT_AVAILABLE.to_owned(), show)
-}
-
-/// Formats `low–high`, each by `show`.
-fn range(spread: Spread, show: impl Fn(f64) -> String) -> String {
-    format!("{}–{}", show(spread.low), show(spread.high))
-}
-
 /// The row of a void subject.
 fn void_row(name: &str, problem: &str) -> Vec<String> {
     vec![name.to_owned(), format!("void: {problem}")]
-}
-
-/// Formats a number as `12,345`.
-fn thousands(value: f64) -> String {
-    let text = format!("{value:.0}");
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", text.as_str()),
-    };
-    let mut grouped = sign.to_owned();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64)
 }
 
 #[cfg(test)]
@@ -175,24 +133,5 @@ mod tests {
                         a      void: a reason longer than any column\n\
                         \nHow it was measured.";
         assert_eq!(table.to_string(), expected);
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        for (number, text) in [
-            (0.4, "0"),
-            (999.0, "999"),
-            (1_000.0, "1,000"),
-            (-123.0, "-123"),
-            (-1_234_567.0, "-1,234,567"),
-        ] {
-            assert_eq!(thousands(number), text);
-        }
-    }
-
-    #[test]
-    fn a_missing_figure_is_shown_as_not_available() {
-        assert_eq!(or_not(None, mebibytes), NOT_AVAILABLE);
-        assert_eq!(or_not(Some(3 << 19), mebibytes), "1.5 MiB");
     }
 }

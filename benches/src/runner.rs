@@ -1,193 +1,277 @@
-//! Throughput of several servers in interleaved rounds (MEASURING 1 to 4, 7).
+//! Scenarios in interleaved rounds (MEASURING 1, 3, 4).
 //!
-//! In every round each subject is started anew on its own core, loaded from the other core and stopped, and its counts
-//! are compared with the client's ledger; the order is shuffled by a seed. The floor always takes part, and the first
-//! subject enters twice: the difference between the two is noise.
+//! In every round of a scenario each subject is measured once at each point, in an order shuffled by the seed. The first model
+//! takes part twice: the difference between the two is noise. Every subject is verified before its first row. Whatever goes wrong
+//! with a subject only voids its row, visibly. The results are kept after every row, so an interrupted run can be resumed.
 
-mod row;
-mod summary;
+mod schedule;
 
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-pub use row::{Figures, Row};
-pub use summary::{EntrantSummary, Noise, Summary};
+use hdrhistogram::Histogram;
 
 use crate::environment::Environment;
-use crate::load::Plan;
-use crate::pinning::Pinning;
-use crate::process::Process;
-use crate::scratch::Scratch;
-use crate::subject::Subject;
+use crate::results::{Entrant, FORMAT, Kind, Results, Row, Run};
+use crate::scenario::{Reading, Scenario, Setting};
+use crate::subject::{Role, Subject};
+
+use schedule::{Schedule, Task};
 
 /// The least number of rounds with a spread: the median of three is neither the best nor the worst.
 pub const ROUNDS_MIN: usize = 3;
 
-/// The subjects, and how to measure them.
-#[derive(Debug, Clone)]
+/// What is measured, and how.
 pub struct Options {
-    /// The subjects; the first enters twice.
+    /// The subjects. The first model among them takes part twice.
     pub subjects: Vec<Subject>,
-    /// The floor, the baseline of the ratios.
-    pub floor: Subject,
-    /// Measurements of each subject; fewer than [`ROUNDS_MIN`] have no spread.
+    /// The scenarios, each with the command that measures it again.
+    pub scenarios: Vec<(Box<dyn Scenario>, String)>,
+    /// Measurements of each subject at each point; fewer than [`ROUNDS_MIN`] have no spread.
     pub rounds: usize,
-    /// The load on each subject; its address is ignored.
-    pub plan: Plan,
-    /// The cores of both sides.
-    pub pinning: Pinning,
-    /// The seed that shuffles the order of each round.
-    pub seed: u64,
+    /// Where and how much is measured.
+    pub setting: Setting,
     /// The commit that was built, if known.
     pub commit: Option<String>,
+    /// The command line, to repeat the run.
+    pub command: String,
+    /// The program and its version.
+    pub tool: String,
 }
 
-/// Checks a server before it is measured: the conformance suite, or [`crate::verify::transforms`].
-///
-/// Its error is the reason why the subject is void.
-pub type Verify<'v> = dyn FnMut(&Subject, SocketAddr) -> Result<(), String> + 'v;
+/// What the runner needs of its caller while it measures.
+pub trait Caller {
+    /// Checks a subject in a role before it is measured in that role.
+    ///
+    /// # Errors
+    /// Why its rows are void.
+    fn verify(&mut self, subject: &Subject, role: Role) -> Result<(), String>;
+
+    /// Keeps the results, the last row of which in scenario number `scenario` is new, and that row's histogram.
+    ///
+    /// # Errors
+    /// They cannot be kept: the run ends.
+    fn keep(
+        &mut self,
+        results: &Results,
+        scenario: usize,
+        histogram: Option<&Histogram<u64>>,
+    ) -> io::Result<()>;
+
+    /// Shows progress.
+    fn show(&mut self, progress: &Progress<'_>);
+
+    /// Whether to end after the row under way, which is then not kept: an interrupt ends servers too.
+    fn is_interrupted(&self) -> bool;
+}
 
 /// The runner's progress, for display.
 #[derive(Debug)]
 pub enum Progress<'p> {
     /// A subject is being verified.
-    Verifying(&'p Subject),
-    /// A row is complete.
-    Measured {
+    Verifying(&'p Subject, Role),
+    /// A row is being measured.
+    Measuring {
+        /// The scenario's name.
+        scenario: &'p str,
+        /// The subject's name.
+        subject: &'p str,
+        /// The point on the scenario's axis.
+        point: f64,
+        /// Complete rows, and rows in total, of this run and of the one that it resumes.
+        of: (usize, usize),
+        /// The time left, about.
+        left: Duration,
+    },
+    /// A row is void.
+    Void {
+        /// The scenario's name.
+        scenario: &'p str,
         /// The row.
         row: &'p Row,
-        /// Complete rows, and rows in total.
-        of: (usize, usize),
     },
 }
 
-/// All rows, and the environment they were measured in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// The environment.
-    pub environment: Environment,
-    /// The load, in words.
-    pub load: String,
-    /// The entrants in order: the floor, the subjects, and the first subject again.
-    pub entrants: Vec<String>,
-    /// The rows, in the order of measuring.
-    pub rows: Vec<Row>,
-}
-
-/// Measures all entrants.
+/// Measures all subjects in all scenarios, or what `resumed` lacks of that. If it is interrupted, the run in the results is not
+/// complete.
 ///
 /// # Errors
-/// There is no subject, or this process itself fails. A fault of a subject only voids its rows.
+/// There is no subject, `resumed` is of other subjects or scenarios, or the results cannot be kept. A fault of a subject only
+/// voids its rows.
 pub fn run(
     options: &Options,
-    verify: &mut Verify<'_>,
-    progress: &mut dyn FnMut(&Progress<'_>),
-) -> io::Result<Outcome> {
-    let Some(first) = options.subjects.first() else {
-        let nothing = "there is no subject to measure";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, nothing));
+    resumed: Option<Results>,
+    caller: &mut dyn Caller,
+) -> io::Result<Results> {
+    let entrants = entrants(&options.subjects)?;
+    let mut results = match resumed {
+        Some(results) => results,
+        None => empty(options, &entrants),
     };
-    let environment = Environment::now(options.commit.clone(), options.pinning, options.seed);
-    let scratch = Scratch::new()?;
-    let again = Subject {
-        name: format!("{} again", first.name),
-        ..first.clone()
-    };
-    let mut entrants = vec![&options.floor];
-    entrants.extend(&options.subjects);
-    entrants.push(&again);
-
-    let mut verified = Vec::new();
-    for subject in &entrants[..entrants.len() - 1] {
-        progress(&Progress::Verifying(subject));
-        verified.push(check(subject, options, &scratch, verify));
-    }
-    // The last entrant is the first subject again, which is the second entrant.
-    verified.push(verified[1].clone());
-
-    let mut order: Vec<usize> = (0..entrants.len()).collect();
-    let mut shuffle = fastrand::Rng::with_seed(options.seed);
-    let mut rows = Vec::new();
-    let total = options.rounds * entrants.len();
-    for round in 0..options.rounds {
-        shuffle.shuffle(&mut order);
-        for &entrant in &order {
-            let result = match &verified[entrant] {
-                Ok(()) => row::measure(entrants[entrant], options, &scratch),
-                Err(problem) => Err(problem.clone()),
-            };
-            rows.push(Row::new(round, &entrants[entrant].name, result));
-            let of = (rows.len(), total);
-            progress(&Progress::Measured {
-                row: &rows[of.0 - 1],
-                of,
+    schedule::fit(&mut results, options, &entrants).map_err(invalid)?;
+    let schedule = Schedule::new(options, &entrants, &results);
+    let mut verified = BTreeMap::new();
+    let mut clock = Clock::new(&schedule);
+    for task in &schedule.tasks {
+        let entrant = &entrants[task.entrant];
+        let (scenario, _) = &options.scenarios[task.scenario];
+        if let Some(role) = scenario.verified_as() {
+            verified
+                .entry((entrant.subject.name.as_str(), role))
+                .or_insert_with(|| {
+                    caller.show(&Progress::Verifying(&entrant.subject, role));
+                    caller.verify(&entrant.subject, role)
+                });
+        }
+        if caller.is_interrupted() {
+            return Ok(results);
+        }
+        let about = scenario.about(options.setting.extent);
+        caller.show(&Progress::Measuring {
+            scenario: about.name,
+            subject: &entrant.name,
+            point: task.point,
+            of: (schedule.kept + clock.done, schedule.all),
+            left: clock.left(),
+        });
+        let role = scenario.verified_as();
+        let flaw = role.and_then(|role| {
+            verified[&(entrant.subject.name.as_str(), role)]
+                .clone()
+                .err()
+        });
+        let measured = match flaw {
+            None => scenario.measure(&entrant.subject, task.point, &options.setting),
+            Some(flaw) => Err(flaw),
+        };
+        if caller.is_interrupted() {
+            return Ok(results);
+        }
+        clock.advance(task);
+        let (row, histogram) = row(task, &entrant.name, measured);
+        if row.void.is_some() {
+            caller.show(&Progress::Void {
+                scenario: about.name,
+                row: &row,
             });
         }
+        let at = schedule.positions[task.scenario];
+        results.scenarios[at].rows.push(row);
+        caller.keep(&results, at, histogram.as_ref())?;
     }
-    Ok(Outcome {
-        environment,
-        load: in_words(&options.plan),
-        entrants: entrants
-            .iter()
-            .map(|subject| subject.name.clone())
-            .collect(),
-        rows,
-    })
+    if let Some(run) = results.runs.last_mut() {
+        run.complete = true;
+    }
+    caller.keep(&results, results.scenarios.len().saturating_sub(1), None)?;
+    Ok(results)
 }
 
-/// Verifies a subject in its own process, so that its counts do not mix with those of timed runs.
-fn check(
-    subject: &Subject,
-    options: &Options,
-    scratch: &Scratch,
-    verify: &mut Verify<'_>,
-) -> Result<(), String> {
-    let launch = subject.launch(options.pinning.server, &scratch.file("stats"));
-    let process = Process::start(&launch).map_err(|error| error.to_string())?;
-    verify(subject, process.address())?;
-    let ending = process.stop().map_err(|error| error.to_string())?;
-    match ending.counts {
-        Some(counts) => counts.check(),
-        None => Ok(()),
+/// A subject under the name that it takes part with.
+struct Entering {
+    name: String,
+    subject: Subject,
+    again: bool,
+}
+
+/// Returns the subjects, and the first model, or the first subject if there is none, once more at the end.
+fn entrants(subjects: &[Subject]) -> io::Result<Vec<Entering>> {
+    let is_model = |subject: &&Subject| subject.kind == Kind::Model;
+    let first = subjects.iter().find(is_model).or(subjects.first());
+    let first = first.ok_or_else(|| invalid("there is no subject to measure".to_owned()))?;
+    let entering = |subject: &Subject| Entering {
+        name: subject.name.clone(),
+        subject: subject.clone(),
+        again: false,
+    };
+    let mut entrants: Vec<Entering> = subjects.iter().map(entering).collect();
+    entrants.push(Entering {
+        name: format!("{} again", first.name),
+        subject: first.clone(),
+        again: true,
+    });
+    Ok(entrants)
+}
+
+fn empty(options: &Options, entrants: &[Entering]) -> Results {
+    let setting = &options.setting;
+    let entrant = |entering: &Entering| Entrant {
+        name: entering.name.clone(),
+        again: entering.again.then(|| entering.subject.name.clone()),
+        ..entering.subject.entrant()
+    };
+    Results {
+        format: FORMAT,
+        runs: vec![Run {
+            command: options.command.clone(),
+            tool: options.tool.clone(),
+            environment: Environment::now(options.commit.clone(), setting.pinning, setting.seed),
+            complete: false,
+        }],
+        subjects: entrants.iter().map(entrant).collect(),
+        scenarios: Vec::new(),
     }
 }
 
-/// Describes the load.
-fn in_words(plan: &Plan) -> String {
-    let depth = match plan.depth {
-        1 => String::new(),
-        depth => format!(" pipelined {depth} deep"),
-    };
-    let life = match plan.keep_alive {
-        true => "keep-alive",
-        false => "one-shot, the server closing first",
-    };
-    format!(
-        "closed loop, {} connections{depth}, {life}; requests of {} bytes, replies of {}",
-        plan.connections,
-        plan.exchange.request.len(),
-        plan.exchange.reply.len(),
-    )
+fn invalid(problem: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, problem)
 }
 
-impl Outcome {
-    /// Writes the raw rows as lines of JSON: the environment, then every row.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    pub fn write_rows(&self, mut out: impl Write) -> io::Result<()> {
-        let environment = serde_json::json!({
-            "environment": self.environment,
-            "load": self.load,
-            "entrants": self.entrants,
-        });
-        writeln!(out, "{environment}")?;
-        for row in &self.rows {
-            serde_json::to_writer(&mut out, row)?;
-            writeln!(out)?;
+/// Returns the row of a task, and its histogram.
+fn row(
+    task: &Task,
+    name: &str,
+    measured: Result<Reading, String>,
+) -> (Row, Option<Histogram<u64>>) {
+    let (reading, void) = match measured {
+        Ok(reading) => (reading, None),
+        Err(void) => (Reading::default(), Some(void)),
+    };
+    let tag = || {
+        let name = name.replace(' ', "_");
+        format!("{name}.{}.{}", task.point, task.round)
+    };
+    let row = Row {
+        run: 0,
+        round: task.round,
+        subject: name.to_owned(),
+        point: task.point,
+        values: reading.values,
+        histogram: reading.histogram.as_ref().map(|_| tag()),
+        void,
+    };
+    (row, reading.histogram)
+}
+
+/// Estimates the time left from the scenarios' own estimates, and from how they have held so far.
+struct Clock {
+    started: Instant,
+    done: usize,
+    expected_done: f64,
+    expected_left: f64,
+}
+
+impl Clock {
+    fn new(schedule: &Schedule) -> Self {
+        Self {
+            started: Instant::now(),
+            done: 0,
+            expected_done: 0.0,
+            expected_left: schedule.tasks.iter().map(|task| task.seconds).sum(),
         }
-        Ok(())
+    }
+
+    fn advance(&mut self, task: &Task) {
+        self.done += 1;
+        self.expected_done += task.seconds;
+        self.expected_left -= task.seconds;
+    }
+
+    fn left(&self) -> Duration {
+        let factor = match self.expected_done > 0.0 {
+            true => self.started.elapsed().as_secs_f64() / self.expected_done,
+            false => 1.0,
+        };
+        Duration::try_from_secs_f64(self.expected_left * factor).unwrap_or_default()
     }
 }

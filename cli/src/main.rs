@@ -3,6 +3,7 @@
 //! This file dispatches to the subcommands. The models do the work.
 
 mod args;
+mod bare;
 mod check;
 mod closed_stdout;
 mod compare;
@@ -14,13 +15,13 @@ mod limits_in_force;
 mod line_writer;
 mod load;
 mod log;
+mod measure;
 mod output;
 mod parent;
 mod poem_directory;
 mod poem_file;
 mod progress;
 mod resolve;
-mod rounds;
 mod serve;
 mod signals;
 mod stats;
@@ -58,6 +59,7 @@ fn run(cli: Cli, stderr: &LineWriter) -> Ended {
         Command::Check(args) => check::run(&args, stderr),
         Command::Load(args) => load::run(&args, stderr),
         Command::Floor(args) => load::floor(&args),
-        Command::Measure(args) => rounds::run(&args, stderr),
+        Command::Measure(args) => measure::run(&args, stderr),
+        Command::Bare(args) => bare::run(args),
     }
 }

@@ -17,8 +17,12 @@ pub struct Launch {
     pub args: Vec<OsString>,
     /// The core that all its threads are pinned to, if any.
     pub core: Option<usize>,
+    /// The port that it was told to listen on, on 127.0.0.1. Without one, its line says where it serves.
+    pub port: Option<u16>,
     /// The file it writes its counts to when it ends, if any; the arguments must name it (`--stats`).
     pub stats: Option<PathBuf>,
+    /// Ctrl-C in the terminal does not reach it, but only this program, which then stops it.
+    pub sheltered: bool,
     /// Discards its stderr, which is inherited otherwise.
     pub quiet: bool,
     /// How long it may take to print its line, and to end after SIGTERM; [`START_STOP_TIMEOUT`] by default.
@@ -35,7 +39,9 @@ impl Launch {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
             core: None,
+            port: None,
             stats: None,
+            sheltered: false,
             quiet: false,
             timeout: START_STOP_TIMEOUT,
         }

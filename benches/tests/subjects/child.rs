@@ -23,18 +23,19 @@ pub(crate) fn launch(role: &[&str]) -> Launch {
     Launch::new(program, [MARK].iter().chain(role).copied())
 }
 
-/// Returns this program in a role, as a subject.
-pub(crate) fn subject(name: &str, role: &[&str]) -> Subject {
-    let program = std::env::current_exe().unwrap();
-    Subject::new(name, program, [MARK].iter().chain(role).copied())
+/// Returns this program in a role, as a subject; words may be placeholders.
+pub(crate) fn subject(name: &str, role: &str) -> Subject {
+    Subject::external(name, &format!("{{quatrain}} {MARK} {role}")).unwrap()
 }
 
 /// Plays a role.
 pub(crate) fn main(role: &[&str]) {
     match role {
-        ["floor", mode] => floor(*mode == "keep-alive"),
-        ["counting", mode, stats] => counting(stats, mode, 0),
-        ["counting-wrongly", mode, stats] => counting(stats, mode, 1),
+        ["floor", mode @ ..] => floor(listen("floor"), keeps_alive(mode)),
+        ["on-port", port, mode @ ..] => on_port(port, keeps_alive(mode)),
+        ["counting", mode @ .., "--stats", stats] => counting(stats, keeps_alive(mode), 0),
+        ["counting-wrongly", mode @ .., "--stats", stats] => counting(stats, keeps_alive(mode), 1),
+        ["one-shot", ..] => floor(listen("floor"), false),
         ["ends"] => std::process::exit(3),
         ["prints-another-line"] => println!("Hello on this fine day"),
         ["is-silent"] => wait_for_sigterm(),
@@ -54,11 +55,23 @@ fn listen(with: &str) -> TcpListener {
     listener
 }
 
-fn floor(keep_alive: bool) {
-    Floor::new(listen("floor"), keep_alive)
-        .unwrap()
-        .run()
-        .unwrap();
+fn keeps_alive(mode: &[&str]) -> bool {
+    mode.contains(&"--keep-alive")
+}
+
+fn floor(listener: TcpListener, keep_alive: bool) {
+    let floor = Floor::new(listener, keep_alive).unwrap();
+    match floor.run() {
+        Ok(never) => match never {},
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Serves on a given port, and prints another line than servers do.
+fn on_port(port: &str, keep_alive: bool) {
+    println!("Hello from a server in another language");
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    floor(listener, keep_alive);
 }
 
 /// Serves, and ignores SIGTERM.
@@ -82,11 +95,11 @@ fn wait_for_sigterm() {
 }
 
 /// Serves with a thread per connection, and writes its counts to the file `stats`, with `extra` invented replies.
-fn counting(stats: &str, mode: &str, extra: u64) {
+fn counting(stats: &str, keep_alive: bool, extra: u64) {
     sigterm().thread_block().unwrap();
     let counters = Arc::new(Counters::default());
     let service = TransformService {
-        keep_alive: mode == "keep-alive",
+        keep_alive,
         lab: None,
         offload: false,
     };

@@ -1,9 +1,9 @@
 //! Instructions per request; without valgrind, the error that they are not available.
 
-use measure::instructions::{self, Options};
-use measure::{Plan, Subject};
+use measure::Plan;
+use measure::instructions::{self, Instructions};
 
-use crate::child::subject;
+use crate::child::launch;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     (
@@ -19,39 +19,38 @@ pub(crate) const OPTIMISED: &[(&str, fn())] = &[(
     the_floor,
 )];
 
-fn options(few: u64, many: u64) -> Options {
+fn count(requests: (u64, u64), connections: usize) -> Result<Instructions, String> {
     let address = ([127, 0, 0, 1], 0).into();
-    Options {
-        few,
-        many,
-        plan: Plan {
-            connections: 4,
-            ..Plan::new(address).unwrap()
-        },
-    }
-}
-
-fn count(subject: &Subject) -> Result<instructions::Instructions, String> {
-    instructions::count(subject, &options(20, 60))
+    let plan = Plan {
+        connections,
+        ..Plan::new(address).unwrap()
+    };
+    let name = format!("quatrain-{}-{}.callgrind", std::process::id(), requests.0);
+    let profile = std::env::temp_dir().join(name);
+    let counted = instructions::count(
+        &launch(&["floor", "--keep-alive"]),
+        &plan,
+        requests,
+        &profile,
+    );
+    let _none = std::fs::remove_file(profile);
+    counted
 }
 
 fn counted() {
-    match count(&subject("floor", &["floor", "keep-alive"])) {
+    match count((20, 60), 4) {
         Ok(counted) => assert!(counted.per_request() > 600.0, "{counted:?}"),
         Err(error) => assert!(error.starts_with("cannot start valgrind"), "{error}"),
     }
 }
 
 fn flat() {
-    let floor = subject("floor", &["floor", "keep-alive"]);
-    assert!(instructions::count(&floor, &options(5, 5)).is_err());
+    assert!(count((5, 5), 4).is_err());
 }
 
 /// MEASURING 2: keep-alive, 600 bytes, 64 connections.
 fn the_floor() {
-    let floor = subject("floor", &["floor", "keep-alive"]);
-    let plan = Plan::new(([127, 0, 0, 1], 0).into()).unwrap();
-    match instructions::count(&floor, &Options::new(plan)) {
+    match count(instructions::REQUESTS, 64) {
         Ok(counted) => assert!(counted.per_request() <= 1_150.0, "{counted:?}"),
         Err(error) => assert!(error.starts_with("cannot start valgrind"), "{error}"),
     }

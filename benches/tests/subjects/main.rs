@@ -2,10 +2,9 @@
 
 mod child;
 mod instructions;
-mod memory;
-mod poems;
 mod process;
 mod runner;
+mod scenarios;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -18,9 +17,8 @@ fn main() {
     let everywhere = [
         process::TESTS,
         instructions::TESTS,
-        memory::TESTS,
-        poems::TESTS,
         runner::TESTS,
+        scenarios::TESTS,
     ]
     .concat();
     let trials = everywhere.into_iter().map(trial).chain(

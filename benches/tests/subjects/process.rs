@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use measure::load::{self, Extent, Plan};
-use measure::process::{Process, ProcessError};
+use measure::process::{Process, ProcessError, free_port};
 
 use crate::child::launch;
 
@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("process::s23_missing_counts_are_an_error", counts_not_left),
     ("process::a_server_that_ends_is_an_error", server_that_ends),
     ("process::another_line_is_an_error", another_line),
+    ("process::a_server_is_told_its_port", told_its_port),
     ("process::a_silent_server_is_late", silent_server),
     (
         "process::a_server_that_ignores_sigterm_is_killed",
@@ -35,8 +36,8 @@ fn start(role: &[&str]) -> Result<Process, ProcessError> {
 }
 
 fn a_server_is_found() {
-    let process = start(&["floor", "keep-alive"]).unwrap();
-    assert_eq!(process.serving().with, "floor");
+    let process = start(&["floor", "--keep-alive"]).unwrap();
+    assert_eq!(process.serving().unwrap().with, "floor");
     assert_ne!(process.address().port(), 0);
     let ending = process.stop().unwrap();
     assert!(!ending.status.success(), "the floor ends by the signal");
@@ -54,7 +55,7 @@ fn load(process: &Process, keep_alive: bool) -> load::Report {
 }
 
 fn its_cost_grows() {
-    let process = start(&["floor", "keep-alive"]).unwrap();
+    let process = start(&["floor", "--keep-alive"]).unwrap();
     let before = process.usage();
     load(&process, true);
     let after = process.usage();
@@ -72,12 +73,12 @@ fn scratch(name: &str) -> String {
 }
 
 fn its_counts_agree() {
-    for mode in ["keep-alive", "one-shot"] {
+    for mode in ["--keep-alive", "--one-shot"] {
         let stats = scratch(mode);
-        let mut launch = launch(&["counting", mode, &stats]);
+        let mut launch = launch(&["counting", mode, "--stats", &stats]);
         launch.stats = Some(stats.clone().into());
         let process = Process::start(&launch).unwrap();
-        let ledger = load(&process, mode == "keep-alive").ledger;
+        let ledger = load(&process, mode == "--keep-alive").ledger;
         let ending = process.stop().unwrap();
         assert_eq!(ledger.check(&ending.counts.unwrap()), Ok(()));
         std::fs::remove_file(stats).unwrap();
@@ -85,7 +86,7 @@ fn its_counts_agree() {
 }
 
 fn counts_not_left() {
-    let mut launch = launch(&["floor", "keep-alive"]);
+    let mut launch = launch(&["floor", "--keep-alive"]);
     launch.stats = Some(scratch("never-written").into());
     let error = Process::start(&launch).unwrap().stop().unwrap_err();
     assert!(matches!(error, ProcessError::Stats { .. }), "{error}");
@@ -107,6 +108,23 @@ fn another_line() {
         matches!(&error, ProcessError::Line { line, .. } if line == "Hello on this fine day"),
         "{error}"
     );
+}
+
+fn told_its_port() {
+    let port = free_port().unwrap();
+    let mut launch = launch(&["on-port", &port.to_string(), "--keep-alive"]);
+    launch.port = Some(port);
+    let process = Process::start(&launch).unwrap();
+    assert_eq!(process.address().port(), port);
+    assert_eq!(process.serving(), None);
+    load(&process, true);
+    // Its line came, and is not taken for its end.
+    process.stop().unwrap();
+
+    launch.args = launch.args[..1].to_vec();
+    launch.args.push("ends".into());
+    let error = Process::start(&launch).unwrap_err();
+    assert!(matches!(error, ProcessError::Ended { .. }), "{error}");
 }
 
 fn silent_server() {

@@ -1,168 +1,383 @@
-//! The runner: subjects are verified, compared with the client's ledger, and void on any fault.
+//! The runner and the bundle that it writes, with a scenario that takes no time.
 
-use std::time::Duration;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use measure::load::{Extent, Plan};
+use hdrhistogram::Histogram;
+use measure::bundle::{self, Bundle};
 use measure::pinning::Pinning;
-use measure::runner::{self, Options, Outcome, Progress};
-use measure::{Subject, report, verify};
-
-use crate::child::subject;
+use measure::results::{Axis, Better, Figure, Kind, Metric, Results};
+use measure::runner::{self, Caller, Options, Progress};
+use measure::scenario::{About, Extent, Reading, Setting};
+use measure::subject::Role;
+use measure::{Scenario, Subject};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
-    ("runner::every_round_has_every_entrant_once", every_round),
     (
-        "runner::the_order_is_shuffled_by_its_seed",
-        the_order_is_shuffled,
+        "runner::every_round_has_every_entrant_at_every_point",
+        every_round,
+    ),
+    ("runner::the_order_is_shuffled_by_its_seed", shuffled),
+    ("runner::a_void_row_has_its_reason_and_no_values", void_rows),
+    (
+        "runner::a_subject_that_fails_its_verification_is_not_measured",
+        not_verified,
     ),
     (
-        "runner::s23_counts_that_differ_from_the_ledger_void_the_row",
-        counts_that_differ,
+        "runner::an_interrupted_run_resumes_to_the_same_rows",
+        resumes,
     ),
     (
-        "runner::a_server_that_fails_verification_is_not_measured",
-        fails_its_verification,
+        "runner::a_run_of_other_subjects_is_not_resumed",
+        other_subjects,
     ),
     (
-        "runner::a_missing_program_voids_its_rows",
-        cannot_be_started,
+        "runner::there_is_nothing_to_measure_without_a_subject",
+        no_subject,
     ),
-    ("runner::one_shot_is_verified_and_measured_too", one_shot),
+    ("bundle::what_was_kept_is_read_again", read_again),
+    (
+        "bundle::the_results_of_another_run_are_never_overwritten",
+        not_overwritten,
+    ),
+    ("bundle::unreadable_results_say_what_is_wrong", unreadable),
 ];
 
-fn options(subjects: Vec<Subject>, keep_alive: bool) -> Options {
-    let mode = if keep_alive { "keep-alive" } else { "one-shot" };
-    Options {
-        subjects,
-        floor: subject("floor", &["floor", mode]),
-        rounds: 2,
-        plan: Plan {
-            connections: 4,
-            keep_alive,
-            extent: Extent::For {
-                warm_up: Duration::from_millis(10),
-                timed: Duration::from_millis(30),
-            },
-            ..Plan::new(([127, 0, 0, 1], 0).into()).unwrap()
-        },
-        pinning: Pinning::apart(),
-        seed: 7,
-        commit: Some("abc".to_owned()),
+/// Measures the length of the subject's name, and fails for the one called `wrong`.
+struct Length {
+    /// The subjects in the order they were measured.
+    measured: Rc<RefCell<Vec<String>>>,
+}
+
+impl Scenario for Length {
+    fn about(&self, _: Extent) -> About {
+        About {
+            name: "length",
+            question: "How long is the name?",
+            lesson: "Names differ.",
+            method: "Counted.".to_owned(),
+            axis: Some(Axis {
+                title: "factor".to_owned(),
+                unit: String::new(),
+                logarithmic: false,
+            }),
+            quick: true,
+        }
+    }
+
+    fn applies(&self, subject: &Subject) -> bool {
+        subject.plays(Role::Transform)
+    }
+
+    fn verified_as(&self) -> Option<Role> {
+        Some(Role::Transform)
+    }
+
+    fn points(&self, _: Extent) -> Vec<f64> {
+        vec![1.0, 2.0]
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        vec![Metric {
+            name: "length".to_owned(),
+            title: "length".to_owned(),
+            unit: String::new(),
+            better: Better::Lower,
+        }]
+    }
+
+    fn figure(&self) -> Figure {
+        Figure::Bars {
+            metric: "length".to_owned(),
+        }
+    }
+
+    fn seconds(&self, _: f64, _: Extent) -> f64 {
+        1.0
+    }
+
+    fn measure(&self, subject: &Subject, point: f64, _: &Setting) -> Result<Reading, String> {
+        self.measured.borrow_mut().push(subject.name.clone());
+        if subject.name == "wrong" {
+            return Err("a wrong byte, \"x\"".to_owned());
+        }
+        let length = subject.name.len() as f64 * point;
+        let mut reading = Reading::default();
+        reading.add("length", Some(length));
+        let mut histogram = Histogram::new(3).unwrap();
+        histogram.record(length as u64).unwrap();
+        reading.histogram = Some(histogram);
+        Ok(reading)
     }
 }
 
-fn threads(role: &str, mode: &str) -> Subject {
-    subject(role, &[role, mode, "{stats}"])
+/// A folder that is removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("quatrain-{}-{name}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
 }
 
-fn run(options: &Options) -> Outcome {
-    let keep_alive = options.plan.keep_alive;
-    runner::run(
-        options,
-        &mut |_, address| verify::transforms(address, keep_alive),
-        &mut |_| {},
-    )
-    .unwrap()
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _none = std::fs::remove_dir_all(&self.0);
+    }
 }
 
-fn void(outcome: &Outcome, name: &str) -> String {
-    let summary = outcome.summary();
-    let entrant = summary.entrants.iter().find(|entrant| entrant.name == name);
-    entrant.unwrap().void.clone().unwrap_or_default()
+/// A caller that accepts all subjects but `liar`, and interrupts after a number of rows.
+struct Listener<'f> {
+    bundle: Bundle,
+    folder: &'f Path,
+    interrupt_after: usize,
+    kept: usize,
+    progress: Vec<String>,
+}
+
+impl<'f> Listener<'f> {
+    fn new(bundle: Bundle, folder: &'f Folder) -> Self {
+        Self {
+            bundle,
+            folder: &folder.0,
+            interrupt_after: usize::MAX,
+            kept: 0,
+            progress: Vec::new(),
+        }
+    }
+}
+
+impl Caller for Listener<'_> {
+    fn verify(&mut self, subject: &Subject, _: Role) -> Result<(), String> {
+        match subject.name.as_str() {
+            "liar" => Err("it lies".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn keep(
+        &mut self,
+        results: &Results,
+        scenario: usize,
+        histogram: Option<&Histogram<u64>>,
+    ) -> io::Result<()> {
+        let kept = self.bundle.keep(results, scenario, histogram);
+        kept.map_err(io::Error::other)?;
+        // Whatever is kept is whole at every moment.
+        let (read, _) = bundle::read(self.folder).map_err(io::Error::other)?;
+        assert_eq!(&read, results);
+        self.kept += 1;
+        Ok(())
+    }
+
+    fn show(&mut self, progress: &Progress<'_>) {
+        self.progress.push(match progress {
+            Progress::Verifying(subject, role) => {
+                format!("verify {} {}", subject.name, role.name())
+            }
+            Progress::Measuring { subject, of, .. } => format!("{subject} {}/{}", of.0, of.1),
+            Progress::Void { row, .. } => format!("void {}", row.subject),
+        });
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.kept >= self.interrupt_after
+    }
+}
+
+fn subject(name: &str, kind: Kind) -> Subject {
+    Subject {
+        kind,
+        ..Subject::external(name, "serve {mode}").unwrap()
+    }
+}
+
+type Order = Rc<RefCell<Vec<String>>>;
+
+fn options(names: &[&str], seed: u64) -> (Options, Order) {
+    let order = Order::default();
+    let length = Length {
+        measured: Rc::clone(&order),
+    };
+    let kind = |name: &&str| match *name {
+        "floor" => Kind::Floor,
+        _ => Kind::Model,
+    };
+    let options = Options {
+        subjects: names.iter().map(|name| subject(name, kind(name))).collect(),
+        scenarios: vec![(
+            Box::new(length),
+            "quatrain measure --scenario length".to_owned(),
+        )],
+        rounds: 3,
+        setting: Setting::new(Extent::Quick, Pinning::NONE, 1, seed).unwrap(),
+        commit: Some("abc".to_owned()),
+        command: "quatrain measure".to_owned(),
+        tool: "quatrain 0".to_owned(),
+    };
+    (options, order)
+}
+
+fn run(names: &[&str], seed: u64) -> (Results, Vec<String>, Vec<String>) {
+    let folder = Folder::new(&format!("run-{}", fastrand::u64(..)));
+    let (options, order) = options(names, seed);
+    let mut listener = Listener::new(Bundle::create(&folder.0).unwrap(), &folder);
+    let results = runner::run(&options, None, &mut listener).unwrap();
+    let order = order.borrow().clone();
+    (results, order, listener.progress)
 }
 
 fn every_round() {
-    let options = options(vec![threads("counting", "keep-alive")], true);
-    let mut rows = 0;
-    let outcome = runner::run(
-        &options,
-        &mut |_, address| verify::transforms(address, true),
-        &mut |progress| {
-            if let Progress::Measured { of, .. } = progress {
-                rows += 1;
-                assert_eq!(*of, (rows, 6));
-            }
-        },
-    )
-    .unwrap();
-    assert_eq!(outcome.entrants, ["floor", "counting", "counting again"]);
-    for round in 0..2 {
-        let of_round = outcome.rows.iter().filter(|row| row.round == round);
-        let mut names: Vec<_> = of_round.map(|row| row.subject.as_str()).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["counting", "counting again", "floor"]);
+    let (results, ..) = run(&["floor", "actors", "streams"], 1);
+    let names: Vec<&str> = results.subjects.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["floor", "actors", "streams", "actors again"]);
+    assert_eq!(results.subjects[3].again.as_deref(), Some("actors"));
+    let scenario = &results.scenarios[0];
+    assert_eq!(scenario.rows.len(), 3 * 4 * 2);
+    for name in names {
+        for point in [1.0, 2.0] {
+            let rounds: Vec<usize> = scenario.rows_of(name, point).map(|row| row.round).collect();
+            assert_eq!(rounds, [0, 1, 2]);
+        }
     }
-    let summary = outcome.summary();
-    for entrant in &summary.entrants {
-        assert_eq!(entrant.void, None, "{}", entrant.name);
-        assert_eq!(entrant.counts_agree, entrant.name != "floor");
-        assert!(entrant.rate.unwrap().low > 0.0);
-    }
-    assert_eq!(
-        summary.entrants[0].best_ratio.is_some(),
-        cfg!(target_os = "linux")
-    );
-    let text = report::throughput(&outcome).to_string();
-    assert!(text.contains("A/A: counting and counting again"), "{text}");
-    assert!(text.contains("commit abc"), "{text}");
-
-    let mut lines = Vec::new();
-    outcome.write_rows(&mut lines).unwrap();
-    let lines = String::from_utf8(lines).unwrap();
-    assert_eq!(lines.lines().count(), 1 + 6);
-    for line in lines.lines().skip(1) {
-        serde_json::from_str::<runner::Row>(line).unwrap();
-    }
+    assert!(results.runs[0].complete);
 }
 
-fn the_order_is_shuffled() {
-    // A missing program makes a row at once.
-    let nothing = |name| Subject::new(name, "/no/such/program", [""]);
-    let order = |seed| {
-        let options = Options {
-            floor: nothing("floor"),
-            rounds: 4,
-            seed,
-            ..options(["a", "b", "c"].map(nothing).into(), true)
-        };
-        let rows = run(&options).rows;
-        rows.into_iter().map(|row| row.subject).collect::<Vec<_>>()
-    };
+fn shuffled() {
+    let order = |seed| run(&["a", "b", "c"], seed).1;
     assert_eq!(order(1), order(1));
     assert_ne!(order(1), order(2));
 }
 
-fn counts_that_differ() {
-    let subjects = ["counting", "counting-wrongly"].map(|role| threads(role, "keep-alive"));
-    let outcome = run(&options(subjects.into(), true));
-    assert_eq!(void(&outcome, "counting"), "");
-    let problem = void(&outcome, "counting-wrongly");
-    assert!(problem.starts_with("requests: the client has"), "{problem}");
-    let text = report::throughput(&outcome).to_string();
-    assert!(text.contains("void: requests: the client has"), "{text}");
+fn void_rows() {
+    let (results, _, progress) = run(&["right", "wrong"], 1);
+    let scenario = &results.scenarios[0];
+    assert_eq!(scenario.void("wrong", 1.0), Some("a wrong byte, \"x\""));
+    assert!(scenario.values("wrong", 1.0, "length").is_empty());
+    assert_eq!(scenario.values("right", 2.0, "length"), [10.0; 3]);
+    assert_eq!(
+        progress.iter().filter(|line| *line == "void wrong").count(),
+        6
+    );
 }
 
-/// A one-shot server measured as a keep-alive one.
-fn fails_its_verification() {
-    let outcome = run(&options(vec![threads("counting", "one-shot")], true));
-    let problem = void(&outcome, "counting");
-    assert!(problem.starts_with("pipelined requests: "), "{problem}");
-    assert_eq!(void(&outcome, "counting again"), problem);
+fn not_verified() {
+    let (results, measured, progress) = run(&["honest", "liar"], 1);
+    assert_eq!(results.scenarios[0].void("liar", 2.0), Some("it lies"));
+    assert!(!measured.contains(&"liar".to_owned()));
+    let verified = progress.iter().filter(|line| line.starts_with("verify"));
+    assert_eq!(verified.count(), 2, "each once");
 }
 
-fn cannot_be_started() {
-    let nothing = Subject::new("nothing", "/no/such/program", [""]);
-    let outcome = run(&options(vec![nothing], true));
-    assert!(void(&outcome, "nothing").starts_with("cannot start"));
-    assert_eq!(void(&outcome, "floor"), "");
+fn keys(results: &Results) -> Vec<(usize, String, String)> {
+    let rows = results.scenarios[0].rows.iter();
+    rows.map(|row| (row.round, row.subject.clone(), row.point.to_string()))
+        .collect()
 }
 
-fn one_shot() {
-    let outcome = run(&options(vec![threads("counting", "one-shot")], false));
-    assert_eq!(void(&outcome, "floor"), "");
-    assert_eq!(void(&outcome, "counting"), "");
-    let rows = outcome.rows.iter().filter_map(|row| row.figures.as_ref());
-    for figures in rows {
-        assert_eq!(figures.ledger.connections, figures.ledger.answered);
+fn resumes() {
+    let names = ["floor", "actors", "wrong"];
+    let whole = run(&names, 5).0;
+    for rows in [1, 7, 20] {
+        let folder = Folder::new(&format!("resume-{rows}"));
+        let (options, _) = options(&names, 5);
+        let mut listener = Listener::new(Bundle::create(&folder.0).unwrap(), &folder);
+        listener.interrupt_after = rows;
+        let cut = runner::run(&options, None, &mut listener).unwrap();
+        assert!(!cut.runs[0].complete);
+        assert_eq!(cut.scenarios[0].rows.len(), rows);
+
+        let (kept, _) = bundle::read(&folder.0).unwrap();
+        assert_eq!(kept, cut);
+        let mut listener = Listener::new(Bundle::open(&folder.0), &folder);
+        let resumed = runner::run(&options, Some(kept), &mut listener).unwrap();
+        assert!(resumed.runs[0].complete);
+        assert_eq!(keys(&resumed), keys(&whole));
+        let first = listener
+            .progress
+            .iter()
+            .find(|line| line.contains('/'))
+            .unwrap();
+        assert!(first.ends_with(&format!(" {rows}/24")), "{first}");
+    }
+}
+
+fn other_subjects() {
+    let kept = run(&["floor", "actors"], 5).0;
+    let folder = Folder::new("others");
+    let (options, _) = options(&["floor", "streams"], 5);
+    let mut listener = Listener::new(Bundle::create(&folder.0).unwrap(), &folder);
+    let error = runner::run(&options, Some(kept), &mut listener).unwrap_err();
+    let expected = "the run to resume is of other subjects: floor, actors, actors again";
+    assert_eq!(error.to_string(), expected);
+}
+
+fn no_subject() {
+    let folder = Folder::new("nothing");
+    let (options, _) = options(&[], 5);
+    let mut listener = Listener::new(Bundle::create(&folder.0).unwrap(), &folder);
+    let error = runner::run(&options, None, &mut listener).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}
+
+fn read_again() {
+    let folder = Folder::new("again");
+    let (options, _) = options(&["actors", "wrong"], 5);
+    let mut listener = Listener::new(Bundle::create(&folder.0).unwrap(), &folder);
+    let results = runner::run(&options, None, &mut listener).unwrap();
+    let (read, histograms) = bundle::read(&folder.0).unwrap();
+    assert_eq!(read, results);
+    let tags: BTreeSet<&str> = histograms["length"].keys().map(String::as_str).collect();
+    let rows = results.scenarios[0].rows.iter();
+    let expected: BTreeSet<&str> = rows.filter_map(|row| row.histogram.as_deref()).collect();
+    assert_eq!(tags, expected);
+    assert_eq!(histograms["length"]["actors.2.0"].max(), 12);
+
+    let csv = std::fs::read_to_string(folder.0.join("rows/length.csv")).unwrap();
+    let mut lines = csv.lines();
+    assert_eq!(
+        lines.next(),
+        Some("run,round,subject,point,length,histogram,void")
+    );
+    assert_eq!(lines.clone().count(), results.scenarios[0].rows.len());
+    assert!(
+        lines.any(|line| line.ends_with(r#",,,"a wrong byte, ""x""""#)),
+        "{csv}"
+    );
+    let environment = std::fs::read_to_string(folder.0.join("environment.txt")).unwrap();
+    assert!(environment.starts_with("quatrain measure\n") && environment.contains("seed 5"));
+}
+
+fn not_overwritten() {
+    let folder = Folder::new("twice");
+    let (options, _) = options(&["actors"], 5);
+    let mut listener = Listener::new(Bundle::create(&folder.0).unwrap(), &folder);
+    // A folder without results is free.
+    Bundle::create(&folder.0).unwrap();
+    runner::run(&options, None, &mut listener).unwrap();
+    let error = Bundle::create(&folder.0).unwrap_err().to_string();
+    assert!(
+        error.ends_with("results.json: it holds the results of another run"),
+        "{error}"
+    );
+}
+
+fn unreadable() {
+    let folder = Folder::new("unreadable");
+    let file = folder.0.join(bundle::RESULTS);
+    let error = || bundle::read(&folder.0).unwrap_err().to_string();
+    assert!(error().contains("there is no such file"), "{}", error());
+    std::fs::create_dir(&folder.0).unwrap();
+    for (text, problem) in [
+        ("{", "it does not hold results"),
+        ("{\"format\": 99}", "its format is 99"),
+        ("{\"format\": 1}", "it is damaged"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        assert!(error().contains(problem), "{}", error());
     }
 }

@@ -333,6 +333,10 @@ fn sources() -> impl clap::builder::TypedValueParser<Value = NonZeroU8> {
 
 #[derive(Args)]
 pub(crate) struct FloorArgs {
+    /// What it serves: transforms, and nothing else
+    #[arg(value_name = "ROLE", default_value = "transform", value_parser = ["transform"])]
+    pub(crate) role: String,
+
     /// Answer any number of requests on a connection, not only the first
     #[arg(long)]
     pub(crate) keep_alive: bool,

@@ -1,5 +1,6 @@
 //! The command line: the subcommands, the options they share, and wrong usage reported in one line.
 
+mod bare;
 mod check;
 mod compare;
 mod fetch;
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 use poetry::Model;
 use poetry::limits::CONNECTIONS_MAX;
 
+pub(crate) use bare::BareArgs;
 pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use fetch::{FetchArgs, Progress};
@@ -92,9 +94,11 @@ pub(crate) enum Command {
     /// Serve transforms at the least possible cost, to compare the models with
     #[command(hide = true)]
     Floor(FloorArgs),
-    /// Measure the models' transform servers in interleaved rounds
-    #[command(hide = true)]
+    /// Measure the models in scenarios, and keep the results in a folder
     Measure(MeasureArgs),
+    /// Serve or fetch with a bare loop, a baseline of the models
+    #[command(hide = true)]
+    Bare(BareArgs),
 }
 
 impl Command {
@@ -104,7 +108,7 @@ impl Command {
             Self::Serve(args) => args.command.server().connections_max,
             Self::Fetch(args) => args.num_poems(),
             Self::Load(args) => args.connections(),
-            Self::Floor(_) => CONNECTIONS_MAX,
+            Self::Floor(_) | Self::Bare(_) => CONNECTIONS_MAX,
             Self::Check(_) => CONNECTIONS_OF_CASES,
             Self::Compare(_) | Self::Measure(_) => 0,
         }

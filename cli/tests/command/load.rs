@@ -202,18 +202,3 @@ fn one_of_anything_is_singular() {
     assert!(loaded.stdout.contains(words), "{}", loaded.stdout);
     assert!(loaded.stdout.contains(": 1 reply in "), "{}", loaded.stdout);
 }
-
-#[test]
-fn few_rounds_come_with_a_warning() {
-    let quick = ["--duration", "20ms", "--warm-up", "0", "--connections", "2"];
-    let options = [
-        &["measure", "--models", "blocking", "--rounds", "1"],
-        &quick[..],
-    ]
-    .concat();
-    let measured = run(&options);
-    assert_eq!(measured.status, Some(0), "{measured:?}");
-    let warning = "Only 1 round: too few for a spread";
-    assert!(measured.stdout.contains(warning), "{}", measured.stdout);
-    assert!(measured.stderr.contains(warning), "{}", measured.stderr);
-}

@@ -8,6 +8,7 @@ mod fetch;
 mod interrupt;
 mod library;
 mod load;
+mod measure;
 mod progress;
 mod proxy;
 mod self_connect;

@@ -6,10 +6,10 @@ use super::support::{LANTERN, Scratch, closed_port, listener, quatrain, run};
 fn the_help_names_the_subcommands_and_gives_examples() {
     let help = run(&["--help"]);
     assert_eq!((help.status, help.stderr.as_str()), (Some(0), ""));
-    for word in ["serve", "fetch", "compare", "Examples:", "Exit status:"] {
+    for word in ["serve", "fetch", "compare", "measure", "Exit status:"] {
         assert!(help.stdout.contains(word), "{word} is missing");
     }
-    for hidden in ["  load", "  floor", "  measure"] {
+    for hidden in ["  floor", "  bare"] {
         assert!(!help.stdout.contains(hidden), "{hidden} is not hidden");
     }
 }
@@ -199,17 +199,6 @@ fn s15_a_poem_over_the_limit_is_one_line_and_status_2() {
     let line = could_not_start(&["serve", "poem", file.as_str()]);
     let expected = format!("quatrain: {} is longer than ", file.as_str());
     assert!(line.starts_with(&expected), "{line}");
-}
-
-#[test]
-fn raw_rows_never_overwrite_a_file() {
-    let file = Scratch::file("rows", b"the rows of yesterday");
-    let line = could_not_start(&["measure", "--rows", file.as_str()]);
-    assert!(
-        line.contains("--rows") && line.contains("name a new file"),
-        "{line}"
-    );
-    assert_eq!(file.read(), "the rows of yesterday");
 }
 
 #[test]

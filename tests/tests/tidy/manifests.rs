@@ -56,8 +56,8 @@ fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
         "tests" => (vec!["poetry"], vec!["models"]),
         "benches" => (vec!["poetry"], [vec!["models", "bare"], models()].concat()),
         "cli" => (
-            vec!["poetry", "models", "measure", "conformance"],
-            vec!["bare"],
+            vec!["poetry", "models", "bare", "conformance", "measure"],
+            vec![],
         ),
         _ => (vec!["poetry"], vec![]),
     }

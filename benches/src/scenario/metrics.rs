@@ -1,0 +1,62 @@
+//! The metrics that scenarios share, so that a name means the same in all of them.
+
+use crate::results::{Better, Metric};
+
+fn metric(name: &str, title: &str, unit: &str, better: Better) -> Metric {
+    Metric {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        unit: unit.to_owned(),
+        better,
+    }
+}
+
+/// A metric of which lower values are better.
+pub(super) fn lower(name: &str, title: &str, unit: &str) -> Metric {
+    metric(name, title, unit, Better::Lower)
+}
+
+/// A metric of which higher values are better.
+pub(super) fn higher(name: &str, title: &str, unit: &str) -> Metric {
+    metric(name, title, unit, Better::Higher)
+}
+
+/// A metric that describes.
+pub(super) fn describing(name: &str, title: &str, unit: &str) -> Metric {
+    metric(name, title, unit, Better::Neither)
+}
+
+/// The metric that closed loops are about: with both sides saturated, requests per second compare nothing (MEASURING 2).
+pub(super) fn cpu() -> Metric {
+    lower("cpu_us", "CPU per request", "µs")
+}
+
+/// Replies per second.
+pub(super) fn rate() -> Metric {
+    higher("rate", "throughput", "requests/s")
+}
+
+/// The latencies of a load.
+pub(super) fn latencies() -> Vec<Metric> {
+    vec![
+        lower("p50", "latency, p50", "ns"),
+        lower("p90", "latency, p90", "ns"),
+        lower("p99", "latency, p99", "ns"),
+        lower("p999", "latency, p99.9", "ns"),
+        lower("max", "latency, highest", "ns"),
+    ]
+}
+
+/// What serving a load costs besides [`cpu`] (MEASURING 6, 7).
+pub(super) fn costs() -> Vec<Metric> {
+    vec![
+        describing("user_share", "CPU in user space", "%"),
+        lower("waits", "waits per 1,000 requests", ""),
+        lower("preemptions", "preemptions per 1,000 requests", ""),
+        describing("threads", "threads", ""),
+        lower("peak_memory", "peak memory", "B"),
+        lower("first_reply", "first reply after", "ns"),
+        lower("connect_errors", "connections that failed", ""),
+        describing("client_cpu_us", "load generator's CPU per request", "µs"),
+    ]
+}

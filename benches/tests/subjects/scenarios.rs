@@ -1,0 +1,126 @@
+//! Every kind of scenario on small subjects: values where all is right, and the reason of a void row where it is not.
+
+use measure::Subject;
+use measure::pinning::Pinning;
+use measure::scenario::{self, Extent, Reading, Scenario, Setting};
+
+use crate::child::subject;
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    (
+        "scenarios::a_closed_loop_has_costs_and_latencies",
+        closed_loop,
+    ),
+    (
+        "scenarios::another_program_is_told_its_port",
+        another_program,
+    ),
+    (
+        "scenarios::s23_counts_that_differ_from_the_ledger_void_the_row",
+        counts_that_differ,
+    ),
+    ("scenarios::s5_a_server_that_closes_voids_its_row", closes),
+    ("scenarios::an_idle_connection_costs_memory", idle),
+    (
+        "scenarios::a_client_is_timed_relative_to_the_ideal",
+        client_is_timed,
+    ),
+    ("scenarios::s11_a_client_that_fails_voids_its_row", fails),
+    (
+        "scenarios::a_client_with_wrong_output_voids_its_row",
+        prints,
+    ),
+];
+
+fn find(name: &str) -> Box<dyn Scenario> {
+    let mut all = scenario::all().into_iter();
+    let found = all.find(|scenario| scenario.about(Extent::Quick).name == name);
+    found.unwrap()
+}
+
+/// Measures `subject` once at a small point.
+fn measure(name: &str, subject: &Subject, point: f64) -> Result<Reading, String> {
+    let scenario = find(name);
+    assert!(scenario.applies(subject), "{name}");
+    let setting = Setting::new(Extent::Quick, Pinning::apart(), 1, 7).unwrap();
+    let reading = scenario.measure(subject, point, &setting)?;
+    // What a row has is what the scenario declares.
+    let metrics = scenario.metrics();
+    for value in reading.values.keys() {
+        assert!(
+            metrics.iter().any(|metric| metric.name == *value),
+            "{name}: {value}"
+        );
+    }
+    Ok(reading)
+}
+
+fn void(name: &str, role: &str) -> String {
+    measure(name, &subject("subject", role), 3.0).unwrap_err()
+}
+
+fn closed_loop() {
+    let counting = subject("counting", "counting {mode} {stats}");
+    for name in ["transform-keepalive", "transform-oneshot", "pipelined"] {
+        let reading = measure(name, &counting, 4.0).unwrap();
+        assert!(reading.values["rate"] > 0.0 && reading.values["first_reply"] > 0.0);
+        assert_eq!(reading.values["connect_errors"], 0.0);
+        if cfg!(target_os = "linux") {
+            assert!(reading.values["cpu_us"] > 0.0 && reading.values["threads"] >= 2.0);
+        }
+    }
+}
+
+fn another_program() {
+    let other = subject("other", "on-port {port} {mode}");
+    let reading = measure("transform-keepalive", &other, 4.0).unwrap();
+    assert!(reading.values["rate"] > 0.0);
+}
+
+fn counts_that_differ() {
+    for name in ["transform-keepalive", "idle"] {
+        let void = void(name, "counting-wrongly {mode} {stats}");
+        assert!(void.starts_with("requests: the client has"), "{void}");
+    }
+}
+
+fn closes() {
+    let void = void("idle", "one-shot {mode}");
+    assert!(
+        void.starts_with("the server closed the connection"),
+        "{void}"
+    );
+}
+
+fn idle() {
+    let counting = subject("counting", "counting {mode} {stats}");
+    let memory = |point| measure("idle", &counting, point).unwrap().values;
+    let (few, many) = (memory(10.0), memory(60.0));
+    if cfg!(target_os = "linux") {
+        // A thread, and a buffer of 64 KiB of which one request touches a page.
+        assert!(many["own_memory"] > few["own_memory"] + 50.0 * 1_000.0);
+        assert!(many["threads"] >= 60.0);
+    }
+}
+
+fn client_is_timed() {
+    let client = subject("fetches", "fetches {fetch}");
+    let values = measure("slow-poems", &client, 3.0).unwrap().values;
+    // The server is never early.
+    assert!(values["to_ideal"] >= 1.0);
+    assert!(values["command_to_ideal"] > values["to_ideal"]);
+    assert!(values["accepted_ms"] > 0.0);
+}
+
+fn fails() {
+    assert_eq!(
+        void("slow-poems", "fails {fetch}"),
+        "it ended with exit status: 1"
+    );
+}
+
+fn prints() {
+    assert_eq!(void("slow-poems", "shouts {fetch}"), "poem 0 is wrong");
+    let expected = "it printed 0 bytes, not the 1800 of the poems";
+    assert_eq!(void("slow-poems", "is-mute {fetch}"), expected);
+}

@@ -1,0 +1,155 @@
+//! `measure`: what it prints and keeps, what it refuses, interrupts, and other programs as subjects.
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::support::{Folder, Process, quatrain, run};
+
+fn results(folder: &Folder) -> Value {
+    let text = std::fs::read_to_string(folder.path("results.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The rows of the only scenario.
+fn rows(results: &Value) -> &Vec<Value> {
+    assert_eq!(results["scenarios"].as_array().unwrap().len(), 1);
+    results["scenarios"][0]["rows"].as_array().unwrap()
+}
+
+#[test]
+fn a_scenario_prints_a_table_and_keeps_its_rows() {
+    let folder = Folder::with(&[]);
+    let out = folder.as_str();
+    let scenario = ["measure", "--scenario", "slow-poems", "--models", "streams"];
+    let few = ["--rounds", "1", "--seed", "7", "--out", out];
+    let measured = run(&[&scenario[..], &few].concat());
+    assert_eq!(measured.status, Some(0), "{measured:?}");
+    let warning = "Only 1 round: too few for a spread";
+    assert!(measured.stdout.contains(warning), "{}", measured.stdout);
+    assert!(measured.stderr.contains(warning), "{}", measured.stderr);
+    for word in ["slow-poems", "floor", "streams", "seed 7", out] {
+        assert!(
+            measured.stdout.contains(word),
+            "{word}: {}",
+            measured.stdout
+        );
+    }
+    let results = results(&folder);
+    assert_eq!(rows(&results).len(), 3, "the floor, and the model twice");
+    assert_eq!(results["runs"][0]["complete"], true);
+    let command = "quatrain measure --scenario slow-poems --models streams --rounds 1 --seed 7";
+    assert_eq!(results["runs"][0]["command"], command);
+    for file in ["rows/slow-poems.csv", "environment.txt"] {
+        assert!(!std::fs::read(folder.path(file)).unwrap().is_empty());
+    }
+
+    let again = run(&[&scenario[..], &few].concat());
+    assert_eq!((again.status, again.stdout.as_str()), (Some(2), ""));
+    let line = again.only_line();
+    assert!(
+        line.contains("results of another run") && line.contains("--resume"),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_interrupted_run_keeps_its_rows_and_is_resumed() {
+    let folder = Folder::with(&[]);
+    let measure = |rounds, more: &[&'static str]| {
+        let words = [
+            "measure",
+            "--scenario",
+            "slow-poems",
+            "--models",
+            "blocking",
+            "--seed",
+            "3",
+        ];
+        let where_to = ["--rounds", rounds, "--out", folder.as_str()];
+        quatrain([&words[..], &where_to, more].concat())
+    };
+    let mut process = Process::start(measure("500", &[]));
+    process.wait_for("slow-poems");
+    // A row is kept once the folder has results.
+    let deadline = std::time::Instant::now() + super::support::DEADLINE;
+    while !std::path::Path::new(&folder.path("results.json")).exists() {
+        assert!(std::time::Instant::now() < deadline, "no row is kept");
+        std::thread::yield_now();
+    }
+    process.signal(Signal::SIGINT);
+    let ended = process.end();
+    assert_eq!(ended.status, Some(130), "{}", ended.stderr);
+    assert!(ended.stderr.contains("interrupted; ") && ended.stderr.contains("--resume"));
+    let cut = results(&folder);
+    assert_eq!(cut["runs"][0]["complete"], false);
+    let kept = rows(&cut).len();
+    assert!(kept >= 1);
+
+    let resumed = run_command(measure("1", &["--resume"]));
+    assert_eq!(resumed.status, Some(0), "{}", resumed.stderr);
+    let whole = results(&folder);
+    assert_eq!(whole["runs"][0]["complete"], true);
+    assert_eq!(&rows(&whole)[..kept], &rows(&cut)[..]);
+    assert!(rows(&whole).len() >= 4);
+}
+
+fn run_command(command: std::process::Command) -> super::support::Ended {
+    Process::start(command).end()
+}
+
+#[test]
+fn a_subject_that_does_not_serve_is_void_and_visible() {
+    let folder = Folder::with(&[]);
+    let ended = run(&[
+        "measure",
+        "--scenario",
+        "slow-poems",
+        "--models",
+        "streams",
+        "--rounds",
+        "1",
+        "--subject",
+        "mute=true {fetch}",
+        "--out",
+        folder.as_str(),
+    ]);
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    let void = "it printed 0 bytes";
+    assert!(
+        ended
+            .stderr
+            .contains(&format!("void: slow-poems, mute: {void}"))
+    );
+    assert!(ended.stdout.contains(void), "{}", ended.stdout);
+}
+
+#[test]
+fn wrong_usage_names_the_culprit() {
+    for (words, culprit) in [
+        (&["--scenario", "nonsense"][..], "nonsense"),
+        (&["--subject", "nameless"], "write NAME=CMD"),
+        (&["--subject", "a b=x"], "may only contain"),
+        (
+            &["--subject", "floor=x {port}"],
+            "there is a subject floor already",
+        ),
+        (&["--resume", "--out", "/nowhere"], "/nowhere/results.json"),
+    ] {
+        let ended = run(&[&["measure"], words].concat());
+        assert_eq!((ended.status, ended.stdout.as_str()), (Some(2), ""));
+        assert!(ended.only_line().contains(culprit), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_list_says_what_each_scenario_teaches() {
+    let list = run(&["measure", "--list"]);
+    assert_eq!((list.status, list.stderr.as_str()), (Some(0), ""));
+    for name in ["transform-keepalive", "slow-poems", "idle"] {
+        assert!(
+            list.stdout.lines().any(|line| line.starts_with(name)),
+            "{name}"
+        );
+    }
+    assert!(list.stdout.lines().all(|line| line.chars().count() <= 100));
+}
