@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
@@ -12,8 +11,8 @@ use measure::Plan;
 use measure::exchange::POEM_BYTES;
 use poetry::PoemName;
 use poetry::limits::FRAME_BYTES_MAX;
-use poetry::transform::TRANSFORMS;
 
+use super::share::{MixShare, Share};
 use super::values::{self, Address, Seconds, at_least_one, count, some_time};
 
 /// The ports of one address.
@@ -266,54 +265,6 @@ pub(crate) enum Spread {
     Exponential,
 }
 
-/// A share above 0 and at most 1, as users write it: `1%` or `0.01`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Share(pub(crate) f64);
-
-impl FromStr for Share {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (number, unit) = match text.strip_suffix('%') {
-            Some(number) => (number, 0.01),
-            None => (text, 1.0),
-        };
-        match number.parse::<f64>().map(|number| number * unit) {
-            Ok(share) if share > 0.0 && share <= 1.0 => Ok(Self(share)),
-            _ => Err("write a share such as 1% or 0.01".to_owned()),
-        }
-    }
-}
-
-/// A transform, and the share of requests that ask for it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct MixShare {
-    pub(crate) transform: String,
-    pub(crate) share: f64,
-}
-
-impl FromStr for MixShare {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let form = || "write a transform and its share, such as burn=1%".to_owned();
-        let (name, share) = text.split_once('=').ok_or_else(form)?;
-        let Share(share) = share.parse().map_err(|_| form())?;
-        if !TRANSFORMS.iter().any(|transform| transform.name == name) {
-            return Err(format!("there is no transform {name}"));
-        }
-        if share >= 1.0 {
-            return Err(
-                "the share must be below 100%; for all requests use --transform".to_owned(),
-            );
-        }
-        Ok(Self {
-            transform: name.to_owned(),
-            share,
-        })
-    }
-}
-
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= Plan::RATE_MAX => Ok(rate),
@@ -352,29 +303,4 @@ pub(crate) struct FloorArgs {
     /// For `measure`: the parent process, to end with it
     #[arg(long, hide = true, value_name = "PID")]
     pub(crate) end_with_parent: Option<u32>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_are_percent_or_parts_of_one() {
-        let share = |text: &str| text.parse::<Share>().map(|share| share.0).ok();
-        assert_eq!([share("1%"), share("0.01")], [Some(0.01); 2]);
-        assert_eq!(share("100%"), Some(1.0));
-        for text in ["0", "101%", "-1%", "%", "half", "nan", ""] {
-            assert_eq!(share(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_mix_names_a_transform_and_its_share() {
-        let mix = "burn=1%".parse::<MixShare>().unwrap();
-        assert_eq!((mix.transform.as_str(), mix.share), ("burn", 0.01));
-        let error = |text: &str| text.parse::<MixShare>().unwrap_err();
-        assert!(error("burn").contains("such as burn=1%"));
-        assert!(error("sing=1%").contains("no transform sing"));
-        assert!(error("burn=100%").contains("--transform"));
-    }
 }

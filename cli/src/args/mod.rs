@@ -7,6 +7,7 @@ mod fetch;
 mod load;
 mod measure;
 mod serve;
+mod share;
 mod values;
 
 use clap::error::ErrorKind;

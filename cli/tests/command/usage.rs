@@ -6,7 +6,15 @@ use super::support::{LANTERN, Scratch, closed_port, listener, quatrain, run};
 fn the_help_names_the_subcommands_and_gives_examples() {
     let help = run(&["--help"]);
     assert_eq!((help.status, help.stderr.as_str()), (Some(0), ""));
-    for word in ["serve", "fetch", "compare", "measure", "Exit status:"] {
+    for word in [
+        "serve",
+        "fetch",
+        "compare",
+        "measure",
+        "  load",
+        "Examples:",
+        "Exit status:",
+    ] {
         assert!(help.stdout.contains(word), "{word} is missing");
     }
     for hidden in ["  floor", "  bare"] {
