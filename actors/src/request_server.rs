@@ -216,15 +216,11 @@ impl<S: Stream, A: Answers> Connection<S, A> {
             requests += 1;
             match answered {
                 Ok(()) => self.replies.add(),
-                Err(Unanswered::Heavy(heavy)) => {
+                Err(unanswered) => {
+                    let rest = frames.rest();
+                    drop(frames);
                     me.use_turn(requests);
-                    self.phase = Phase::Offloading(Offloading::new(heavy));
-                    return frames.rest();
-                }
-                Err(Unanswered::Refused(refusal)) => {
-                    self.ledger.refused(refusal);
-                    self.phase = Phase::Closing(CloseReason::Refused);
-                    return &[];
+                    return self.leave(unanswered, rest);
                 }
             }
             if !self.service.keep_alive() {
@@ -239,6 +235,22 @@ impl<S: Stream, A: Answers> Connection<S, A> {
             self.begun.get_or_insert(me.now());
         }
         rest
+    }
+
+    /// The request before `rest` is not answered here. Returns the bytes left for the next turn.
+    #[cold]
+    fn leave<'b>(&mut self, unanswered: Unanswered<A::Replies>, rest: &'b [u8]) -> &'b [u8] {
+        match unanswered {
+            Unanswered::Refused(refusal) => {
+                self.ledger.refused(refusal);
+                self.phase = Phase::Closing(CloseReason::Refused);
+                &[]
+            }
+            Unanswered::Heavy(heavy) => {
+                self.phase = Phase::Offloading(Offloading::new(heavy));
+                rest
+            }
+        }
     }
     // ANCHOR_END: answer_requests
 

@@ -252,19 +252,11 @@ where
                 Ok(None) => return 0,
                 Err(error) => Err(Refusal::from(error).into()),
             };
-            match answered {
-                Ok(()) => {}
-                Err(Unanswered::Heavy(heavy)) => {
-                    let rest = frames.rest();
-                    drop(frames);
-                    self.offload(heavy, rest);
-                    return 0;
-                }
-                Err(Unanswered::Refused(refusal)) => {
-                    drop(frames);
-                    self.end_with(Ending::Refused(refusal));
-                    return 0;
-                }
+            if let Err(unanswered) = answered {
+                let rest = frames.rest();
+                drop(frames);
+                self.leave(unanswered, rest);
+                return 0;
             }
         }
         if keep_alive { frames.rest().len() } else { 0 }
@@ -276,6 +268,15 @@ where
         match self.decoder.is_mid_frame() {
             true => self.end_with(Ending::Refused(Refusal::Truncated)),
             false => self.end = Some(None),
+        }
+    }
+
+    /// The request before `rest` is not answered here.
+    #[cold]
+    fn leave(&mut self, unanswered: Unanswered<A::Replies>, rest: &[u8]) {
+        match unanswered {
+            Unanswered::Refused(refusal) => self.end_with(Ending::Refused(refusal)),
+            Unanswered::Heavy(heavy) => self.offload(heavy, rest),
         }
     }
 

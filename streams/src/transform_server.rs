@@ -105,17 +105,9 @@ impl Answering for TransformService {
         frame_bytes_max: usize,
         replies: &mut Made,
     ) -> Result<(), Unanswered<Made>> {
-        let bytes = &mut replies.bytes;
-        match self.answer_or_offload(frame, frame_bytes_max, bytes) {
-            Ok(()) => replies.count += 1,
-            Err(Unanswered::Refused(refusal)) => return Err(Unanswered::Refused(refusal)),
-            Err(Unanswered::Heavy(heavy)) => {
-                return Err(Unanswered::Heavy(Box::new(|| {
-                    let (bytes, count) = (heavy()?, 1);
-                    Ok(Made { bytes, count })
-                })));
-            }
-        }
+        self.answer_or_offload(frame, frame_bytes_max, &mut replies.bytes)
+            .map_err(|unanswered| unanswered.map(|bytes| Made { bytes, count: 1 }))?;
+        replies.count += 1;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 use poetry::{CloseReason, Heavy, Refusal};
 
+use super::partial::Begun;
 use super::{NetstringProtocol, Service, State};
 use crate::deferred::Deferred;
 use crate::failure::{Failure, Panicked};
@@ -28,10 +29,11 @@ impl<S: Service> NetstringProtocol<S> {
     pub(super) fn offload(&mut self, transport: &Transport, heavy: Heavy<S::Replies>) {
         self.guard.on_requests(1);
         transport.pause_producing();
-        self.state = State::Offloading(Box::new(Offloaded {
+        self.state = State::Offloading;
+        self.begun = Some(Box::new(Begun::Offloaded(Offloaded {
             heavy: Some(heavy),
             reply: None,
-        }));
+        })));
         if !transport.is_blocked() {
             self.defer_heavy(transport);
         }
@@ -39,7 +41,7 @@ impl<S: Service> NetstringProtocol<S> {
 
     /// Gives the request to the thread pool. The Deferred fires in the reactor, and wakes this connection.
     pub(super) fn defer_heavy(&mut self, transport: &Transport) {
-        let State::Offloading(offloaded) = &mut self.state else {
+        let Some(Begun::Offloaded(offloaded)) = self.begun.as_deref_mut() else {
             return;
         };
         if let Some(heavy) = offloaded.heavy.take() {
@@ -79,11 +81,14 @@ impl<S: Service> NetstringProtocol<S> {
     // ANCHOR_END: offload
 
     fn take_reply(&mut self) -> Option<Reply<S::Replies>> {
-        let State::Offloading(offloaded) = &mut self.state else {
+        let Some(Begun::Offloaded(offloaded)) = self.begun.as_deref_mut() else {
             return None;
         };
         match offloaded.reply.take()?.take_result() {
-            Ok(reply) => reply.ok(),
+            Ok(reply) => {
+                self.begun = None;
+                reply.ok()
+            }
             Err(unsettled) => {
                 offloaded.reply = Some(unsettled);
                 None
@@ -93,7 +98,7 @@ impl<S: Service> NetstringProtocol<S> {
 
     /// The connection has ended. A request that waits for a thread is dropped; the reply to one that has a thread will be.
     pub(super) fn forget_offloaded(&mut self) {
-        if let State::Offloading(offloaded) = &self.state
+        if let Some(Begun::Offloaded(offloaded)) = self.begun.as_deref()
             && let Some(reply) = &offloaded.reply
         {
             reply.cancel();

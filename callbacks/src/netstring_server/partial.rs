@@ -1,5 +1,5 @@
 //! A request that arrives in pieces: its decoder and its deadline, kept only while it is incomplete; and the timeouts of
-//! the connection (S18).
+//! the connection (S18). A heavy request is kept in the same place, so that an idle connection has room for one of the two.
 
 use std::mem;
 use std::time::Duration;
@@ -7,23 +7,29 @@ use std::time::Duration;
 use poetry::CloseReason;
 use poetry::netstring::Decoder;
 
+use super::offloading::Offloaded;
 use super::{NetstringProtocol, Service};
 use crate::reactor::Transport;
 
 /// A request that has begun and not ended.
-pub(super) struct Partial {
-    decoder: Decoder,
-    /// When it must be complete (S18).
-    due: Duration,
+pub(super) enum Begun<R> {
+    /// It is incomplete.
+    Partial {
+        decoder: Decoder,
+        /// When it must be complete (S18).
+        due: Duration,
+    },
+    /// It is heavy and under way (S25).
+    Offloaded(Offloaded<R>),
 }
 
 impl<S: Service> NetstringProtocol<S> {
     /// Returns the decoder of the request that has begun, with the request's deadline, or a new one.
     #[inline]
     pub(super) fn take_decoder(&mut self) -> (Decoder, Option<Duration>) {
-        match self.partial.take() {
-            Some(partial) => (partial.decoder, Some(partial.due)),
-            None => {
+        match self.begun.take().map(|begun| *begun) {
+            Some(Begun::Partial { decoder, due }) => (decoder, Some(due)),
+            Some(Begun::Offloaded(_)) | None => {
                 let limit = self.guard.state.limits.frame_bytes_max;
                 (Decoder::at(limit, self.position), None)
             }
@@ -60,7 +66,7 @@ impl<S: Service> NetstringProtocol<S> {
             transport.now().saturating_add(deadline)
         });
         let decoder = mem::replace(decoder, Decoder::new(0));
-        self.partial = Some(Box::new(Partial { decoder, due }));
+        self.begun = Some(Box::new(Begun::Partial { decoder, due }));
     }
 
     /// Bounds the wait for what comes next.
@@ -68,8 +74,8 @@ impl<S: Service> NetstringProtocol<S> {
         let limits = &self.guard.state.limits;
         let time = if transport.is_blocked() {
             limits.write_timeout
-        } else if let Some(partial) = &self.partial {
-            partial.due.saturating_sub(transport.now())
+        } else if let Some(Begun::Partial { due, .. }) = self.begun.as_deref() {
+            due.saturating_sub(transport.now())
         } else {
             limits.idle_timeout
         };

@@ -16,6 +16,17 @@ pub enum Unanswered<R = Vec<u8>> {
 /// transform does.
 pub type Heavy<R = Vec<u8>> = Box<dyn FnOnce() -> Result<R, Refusal> + Send>;
 
+impl<R: 'static> Unanswered<R> {
+    /// Returns the same with the reply of a heavy request changed by `change`.
+    #[cold]
+    pub fn map<S>(self, change: impl FnOnce(R) -> S + Send + 'static) -> Unanswered<S> {
+        match self {
+            Self::Refused(refusal) => Unanswered::Refused(refusal),
+            Self::Heavy(heavy) => Unanswered::Heavy(Box::new(|| heavy().map(change))),
+        }
+    }
+}
+
 impl<R> fmt::Debug for Unanswered<R> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
