@@ -123,13 +123,14 @@ impl Server {
 
     fn stop(&mut self, grace: Duration) {
         let started = Instant::now();
-        self.shared.state.store(STOPPING, Ordering::SeqCst);
+        let ignores_grace = self.shared.flaw == Flaw::IgnoresGrace;
+        let state = if ignores_grace { CUT } else { STOPPING };
+        self.shared.state.store(state, Ordering::SeqCst);
         if let Some(acceptor) = self.acceptor.take() {
             drop(acceptor.join());
         }
-        let ignores_grace = self.shared.flaw == Flaw::IgnoresGrace;
         while self.shared.open() > 0 {
-            if ignores_grace || started.elapsed() >= grace {
+            if started.elapsed() >= grace {
                 self.shared.state.store(CUT, Ordering::SeqCst);
             }
             thread::sleep(TICK / 2);
