@@ -117,6 +117,31 @@ impl Bundle {
         })
     }
 
+    /// Keeps merged `results` with all their histograms.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn keep_all(&self, results: &Results, all: &Histograms) -> Result<(), BundleError> {
+        for scenario in &results.scenarios {
+            let log = self.file("histograms", &scenario.name, "hlog");
+            for (tag, histogram) in all.get(&scenario.name).into_iter().flatten() {
+                histograms::append(&log, tag, histogram)?;
+            }
+            let file = self.file("rows", &scenario.name, "csv");
+            replace(&file, |out| rows::write(scenario, out))?;
+        }
+        let runs = results.runs.iter();
+        let text = runs.map(|run| format!("{}\n{}\n{}\n", run.command, run.tool, run.environment));
+        let text: Vec<String> = text.collect();
+        replace(&self.folder.join("environment.txt"), |out| {
+            out.write_all(text.join("\n").as_bytes())
+        })?;
+        replace(&self.folder.join(RESULTS), |out| {
+            serde_json::to_writer_pretty(&mut *out, results)?;
+            out.write_all(b"\n")
+        })
+    }
+
     fn file(&self, folder: &str, scenario: &str, ending: &str) -> PathBuf {
         self.folder
             .join(folder)

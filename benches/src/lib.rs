@@ -21,9 +21,10 @@
 //! | [`environment`] | the environment printed with every figure |
 //! | [`results`] | raw rows of all scenarios, the content of `results.json` |
 //! | [`statistics`] | spreads, intervals, and whether a difference is real |
+//! | [`merge`] | several results as one |
 //! | [`analysis`] | what the rows of a scenario say: ratios, comparisons, the finding in words |
 //! | [`plot`] | the plot of a scenario as SVG |
-//! | [`report`] | tables with footnotes |
+//! | [`report`] | the page, and tables for terminals and Markdown |
 
 pub mod analysis;
 pub mod bundle;
@@ -33,6 +34,7 @@ pub mod floor;
 pub mod instructions;
 pub mod load;
 pub mod memory;
+pub mod merge;
 pub mod pinning;
 pub mod plot;
 pub mod poems;

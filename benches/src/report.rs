@@ -1,5 +1,6 @@
 //! Tables of figures as plain text, with footnotes that say how they were measured.
 
+mod differences;
 pub(crate) mod grid;
 mod page;
 mod scenario;
@@ -7,6 +8,7 @@ mod warnings;
 
 use std::fmt::{self, Write};
 
+pub use differences::differences;
 pub use page::page;
 pub use scenario::{markdown, scenario};
 pub use warnings::warnings;

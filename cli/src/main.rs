@@ -21,6 +21,7 @@ mod parent;
 mod poem_directory;
 mod poem_file;
 mod progress;
+mod report;
 mod resolve;
 mod serve;
 mod signals;
@@ -59,6 +60,7 @@ fn run(cli: Cli, stderr: &LineWriter) -> Ended {
         Command::Check(args) => check::run(&args, stderr),
         Command::Load(args) => load::run(&args, stderr),
         Command::Floor(args) => load::floor(&args),
+        Command::Report(args) => report::run(&args, stderr),
         Command::Measure(args) => measure::run(&args, stderr),
         Command::Bare(args) => bare::run(args),
     }

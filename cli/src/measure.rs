@@ -9,10 +9,11 @@ mod verify;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use measure::analysis::Analysis;
+use measure::bundle;
 use measure::results::Results;
 use measure::runner::{self, Options, ROUNDS_MIN};
 use measure::scenario::{Scenario, Setting};
@@ -53,7 +54,13 @@ pub(crate) fn run(args: &MeasureArgs, stderr: &LineWriter) -> Ended {
     drop(caller);
     let results = results.map_err(|error| failed(&error, &folder))?;
     stderr.finish();
-    let printed = output::text(&tables(&results, &options, &folder));
+    let page = page(&folder);
+    let shown = match &page {
+        Ok(page) => format!("Report: {}\n", page.display()),
+        Err(_) => String::new(),
+    };
+    let printed = output::text(&(tables(&results, &options, &folder) + &shown));
+    page?;
     if let Err(error) = printed {
         return Ok(output::report_failure(&error, stderr));
     }
@@ -122,6 +129,13 @@ fn seed_of(results: &Results) -> Option<u64> {
 /// Returns a seed that differs from run to run.
 fn random_seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
+}
+
+/// Writes the page beside the results, from what the folder keeps.
+fn page(folder: &Path) -> Result<PathBuf, Failure> {
+    let (results, histograms) = bundle::read(folder)
+        .map_err(|error| Failure::trouble(format_args!("cannot write the report: {error}")))?;
+    crate::report::write_page(folder, &results, &histograms)
 }
 
 /// Returns the tables of the scenarios that were measured, the environment, and where the results are.

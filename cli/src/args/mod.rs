@@ -6,6 +6,7 @@ mod compare;
 mod fetch;
 mod load;
 mod measure;
+mod report;
 mod serve;
 mod share;
 mod values;
@@ -24,6 +25,7 @@ pub(crate) use load::{
     LoadTransformArgs, Spread,
 };
 pub(crate) use measure::MeasureArgs;
+pub(crate) use report::ReportArgs;
 pub(crate) use serve::{
     LibraryArgs, PoemArgs, ProxyArgs, ServeArgs, ServeCommand, ServerArgs, TransformArgs,
 };
@@ -97,6 +99,8 @@ pub(crate) enum Command {
     Floor(FloorArgs),
     /// Measure the models in scenarios, and keep the results in a folder
     Measure(MeasureArgs),
+    /// Show results again: tables, one page, one plot, several runs as one, or what has changed
+    Report(ReportArgs),
     /// Serve or fetch with a bare loop, a baseline of the models
     #[command(hide = true)]
     Bare(BareArgs),
@@ -111,7 +115,7 @@ impl Command {
             Self::Load(args) => args.connections(),
             Self::Floor(_) | Self::Bare(_) => CONNECTIONS_MAX,
             Self::Check(_) => CONNECTIONS_OF_CASES,
-            Self::Compare(_) | Self::Measure(_) => 0,
+            Self::Compare(_) | Self::Measure(_) | Self::Report(_) => 0,
         }
     }
 }

@@ -11,6 +11,7 @@ mod load;
 mod measure;
 mod progress;
 mod proxy;
+mod report;
 mod self_connect;
 mod serve;
 mod signals;

@@ -1,0 +1,158 @@
+//! `quatrain report`: shows results again, merges them, and compares them with earlier ones. `benches` has the tables and the page.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use measure::analysis::{self, Analysis};
+use measure::bundle::{self, Bundle, Histograms};
+use measure::merge::merge;
+use measure::plot::{self, Width};
+use measure::report;
+use measure::results::{Results, ScenarioResults};
+
+use crate::args::ReportArgs;
+use crate::failure::{Ended, Failure, Status, cause};
+use crate::line_writer::LineWriter;
+use crate::words::shown;
+use crate::{output, table_layout, terminal};
+
+/// The page in a folder of results.
+const PAGE: &str = "report.html";
+
+/// Shows the results in all folders.
+pub(crate) fn run(args: &ReportArgs, stderr: &LineWriter) -> Ended {
+    let (results, histograms) = read_all(&args.folders)?;
+    let text = if let Some(name) = &args.svg {
+        svg(&results, &histograms, name)?
+    } else if let Some(name) = &args.markdown {
+        report::markdown(&Analysis::of(&results, scenario(&results, name)?))
+    } else if let Some(folder) = &args.baseline {
+        differences(&results, &read_all(std::slice::from_ref(folder))?.0)
+    } else {
+        let folder = folder(args, &results, &histograms)?;
+        let page = write_page(&folder, &results, &histograms)?;
+        format!("{}Report: {}\n", tables(&results), shown(&page))
+    };
+    match output::text(&text) {
+        Ok(()) => Ok(Status::Success),
+        Err(error) => Ok(output::report_failure(&error, stderr)),
+    }
+}
+
+/// Writes the page of `results` into `folder`, and returns its path.
+///
+/// # Errors
+/// It cannot be written (status 1).
+pub(crate) fn write_page(
+    folder: &Path,
+    results: &Results,
+    histograms: &Histograms,
+) -> Result<PathBuf, Failure> {
+    let page = folder.join(PAGE);
+    fs::write(&page, report::page(results, histograms)).map_err(|error| {
+        let (shown, cause) = (shown(&page), cause(&error));
+        Failure::trouble(format_args!(
+            "cannot write {shown}: {cause}; make the folder writable"
+        ))
+    })?;
+    Ok(page)
+}
+
+fn read_all(folders: &[PathBuf]) -> Result<(Results, Histograms), Failure> {
+    let read = |folder: &PathBuf| {
+        bundle::read(folder).map_err(|error| Failure::new(format_args!("cannot read {error}")))
+    };
+    let parts: Vec<(Results, Histograms)> = folders.iter().map(read).collect::<Result<_, _>>()?;
+    merge(parts).map_err(|error| {
+        let folders: Vec<String> = folders.iter().map(|folder| shown(folder)).collect();
+        Failure::new(format_args!("cannot merge {}: {error}", folders.join(", ")))
+    })
+}
+
+/// The folder for the page: that of the results, or a new one for merged results.
+fn folder(
+    args: &ReportArgs,
+    results: &Results,
+    histograms: &Histograms,
+) -> Result<PathBuf, Failure> {
+    let Some(out) = &args.out else {
+        return match &args.folders[..] {
+            [folder] => Ok(folder.clone()),
+            _ => Err(Failure::new(
+                "several folders are merged into a new one: name it by --out",
+            )),
+        };
+    };
+    let bundle = Bundle::create(out).map_err(|error| {
+        Failure::new(format_args!(
+            "cannot merge into {error}; name another folder by --out"
+        ))
+    })?;
+    bundle
+        .keep_all(results, histograms)
+        .map_err(|error| Failure::trouble(format_args!("cannot write {error}")))?;
+    Ok(out.clone())
+}
+
+fn tables(results: &Results) -> String {
+    let mut text = String::new();
+    for scenario in &results.scenarios {
+        let table = report::scenario(&Analysis::of(results, scenario));
+        let table = table_layout::render(&table, terminal::stdout_columns());
+        text += &format!("{}\n\n{}\n", scenario.name, table.trim_end_matches('\n'));
+        text.push('\n');
+    }
+    for warning in report::warnings(results) {
+        text += &format!("Warning: {warning}\n");
+    }
+    text
+}
+
+fn differences(now: &Results, before: &Results) -> String {
+    let differences = analysis::against(now, before);
+    table_layout::render(
+        &report::differences(now, &differences),
+        terminal::stdout_columns(),
+    )
+}
+
+fn svg(results: &Results, histograms: &Histograms, name: &str) -> Result<String, Failure> {
+    let none = plot::Histograms::new();
+    let analysis = Analysis::of(results, scenario(results, name)?);
+    let title = report::figure_title(&analysis);
+    let description = analysis::finding(&analysis).join(" ");
+    let of_scenario = histograms.get(name).unwrap_or(&none);
+    let drawn = plot::plot(
+        &analysis,
+        of_scenario,
+        Width::Wide,
+        "plot",
+        &title,
+        &description,
+    );
+    let drawn = drawn
+        .ok_or_else(|| Failure::new(format_args!("{name} has nothing to draw: it has no rows")))?;
+    Ok(plot::file(&drawn))
+}
+
+fn scenario<'r>(results: &'r Results, name: &str) -> Result<&'r ScenarioResults, Failure> {
+    let found = results
+        .scenarios
+        .iter()
+        .find(|scenario| scenario.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = results
+            .scenarios
+            .iter()
+            .map(|scenario| scenario.name.as_str())
+            .collect();
+        Failure::new(format_args!(
+            "these results have no scenario {name}; they have {}",
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            }
+        ))
+    })
+}
