@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
 
+pub use histograms::append as append_histogram;
+
 use crate::results::{FORMAT, Results};
 
 /// The file of the results.

@@ -8,8 +8,10 @@ mod text;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use measure::Plan;
+use measure::bundle::append_histogram;
 use measure::floor::Floor;
 use measure::load::{self, LoadError, Mark, Report};
 use measure::process::{Usage, usage_of, with_affinity};
@@ -18,6 +20,7 @@ use nix::errno::Errno;
 use crate::args::{FloorArgs, LoadArgs, LoadCommand, LoadOptions};
 use crate::failure::{Ended, Failure, Status, cause, without_number};
 use crate::line_writer::LineWriter;
+use crate::words::shown;
 use crate::{hints, output, parent, serve, signals};
 
 use self::live::Live;
@@ -74,6 +77,14 @@ pub(crate) fn run(args: &LoadArgs, stderr: &LineWriter) -> Ended {
         LoadCommand::Poem(args) => plan::poem(args)?,
         LoadCommand::Idle(args) => return idle::run(args, stderr),
     };
+    if let Some(file) = &load.options.histogram
+        && file.exists()
+    {
+        let file = shown(file);
+        return Err(Failure::new(format_args!(
+            "cannot write --histogram {file}: it exists; name a new file"
+        )));
+    }
     let live = Live::start(&load, stderr)?;
     let result = measure(&load, &live);
     let interrupted = live.end();
@@ -83,6 +94,9 @@ pub(crate) fn run(args: &LoadArgs, stderr: &LineWriter) -> Ended {
         Ok(_) => return Err(failure(&load, &LoadError::NoConnection(refused()))),
         Err(error) => return Err(error),
     };
+    if let Some(file) = &load.options.histogram {
+        keep(file, &load, &loaded.report)?;
+    }
     let text = match load.options.json {
         true => json::render(&load, &loaded),
         false => text::render(&load, &loaded),
@@ -91,6 +105,20 @@ pub(crate) fn run(args: &LoadArgs, stderr: &LineWriter) -> Ended {
         Ok(()) => Ok(interrupted.unwrap_or(Status::Success)),
         Err(error) => Ok(output::report_failure(&error, stderr)),
     }
+}
+
+/// Writes the histograms to `file`, tagged by what was requested.
+fn keep(file: &Path, load: &Load<'_>, report: &Report) -> Result<(), Failure> {
+    let other = load.other.as_ref().zip(report.other_latency.as_ref());
+    for (request, latency) in [(&load.request, &report.latency)].into_iter().chain(other) {
+        // A tag ends at a comma or a space.
+        let tag = request.replace([',', ' ', '\t', '\n', '\r'], "_");
+        append_histogram(file, &tag, latency).map_err(|error| {
+            let error = without_number(&error.to_string());
+            Failure::trouble(format_args!("cannot write --histogram: {error}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// Runs the load, pinned if that is wanted.

@@ -23,11 +23,10 @@ const HEADER: &str = "#[Latencies in nanoseconds; the tag of each interval is th
 ";
 
 /// Appends `histogram` to the log in `file`, which is created if there is none.
-pub(super) fn append(
-    file: &Path,
-    tag: &str,
-    histogram: &Histogram<u64>,
-) -> Result<(), BundleError> {
+///
+/// # Errors
+/// The file cannot be written.
+pub fn append(file: &Path, tag: &str, histogram: &Histogram<u64>) -> Result<(), BundleError> {
     let problem = |problem: &dyn ToString| BundleError::new(file, problem.to_string());
     let is_new = !file.exists();
     let mut line = match is_new {

@@ -158,6 +158,10 @@ pub(crate) struct LoadOptions {
     #[arg(long, value_name = "N")]
     pub(crate) core: Option<usize>,
 
+    /// Write the latencies to this new file, in HdrHistogram's log format
+    #[arg(long, value_name = "FILE")]
+    pub(crate) histogram: Option<PathBuf>,
+
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub(crate) json: bool,

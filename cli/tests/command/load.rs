@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::support::{Ended, LANTERN, Process, Server, closed_port, quatrain, run};
+use super::support::{Ended, LANTERN, Process, Scratch, Server, closed_port, quatrain, run};
 
 /// Runs `load ROLE ADDRESS` with `options`.
 fn load(role: &str, address: &str, options: &[&str]) -> Ended {
@@ -116,6 +116,33 @@ fn idle_connections_are_held_and_have_a_cost() {
     assert_eq!(counts, [10, 20, 40]);
     let text = load("idle", &server.address.to_string(), &options).stdout;
     assert!(text.contains("A connection costs "), "{text}");
+}
+
+#[test]
+fn latencies_are_kept_in_a_new_file() {
+    let server = Server::start(&["transform", "--keep-alive", "--lab"]);
+    let address = server.address.to_string();
+    let old = Scratch::file("histogram", b"yesterday's");
+    let refused = load("transform", &address, &["--histogram", old.as_str()]);
+    assert_eq!(refused.status, Some(2));
+    assert!(
+        refused.only_line().contains("name a new file"),
+        "{refused:?}"
+    );
+    assert_eq!(old.read(), "yesterday's");
+
+    let new = format!("{}.new", old.as_str());
+    let options = ["--requests", "50", "--mix", "burn=20%", "--histogram", &new];
+    let loaded = load("transform", &address, &options);
+    let log = std::fs::read_to_string(&new).unwrap();
+    std::fs::remove_file(&new).unwrap();
+    assert_eq!(loaded.status, Some(0), "{loaded:?}");
+    let tagged = |tag| log.lines().filter(|line| line.starts_with(tag)).count();
+    assert_eq!(
+        (tagged("Tag=cummingsify,"), tagged("Tag=burn,")),
+        (1, 1),
+        "{log}"
+    );
 }
 
 #[test]
