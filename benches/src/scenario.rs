@@ -5,9 +5,12 @@
 mod idle;
 mod instructions;
 mod metrics;
+mod mixed;
+mod poems_served;
 mod served;
 mod slow_poems;
 mod transform;
+mod two_cores;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -148,6 +151,11 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(transform::Loaded::PIPELINED),
         Box::new(idle::Idle),
         Box::new(slow_poems::SlowPoems),
+        Box::new(poems_served::PoemsServed::Fast),
+        Box::new(poems_served::PoemsServed::ProxyHit),
+        Box::new(mixed::Mixed { offload: false }),
+        Box::new(mixed::Mixed { offload: true }),
+        Box::new(two_cores::TwoCores),
         Box::new(instructions::Counted::KEEP_ALIVE),
         Box::new(instructions::Counted::ONE_SHOT),
     ]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use poetry::Counts;
+
 use super::{Reading, Setting};
 use crate::load::{self, Latency, Mark, Plan, Report};
 use crate::process::{Launch, Process, Usage, with_affinity};
-use crate::subject::{Mode, Start, Subject};
+use crate::subject::{Mode, Role, Start, Subject};
 
 /// Starting, connecting and stopping beside what is timed, in seconds; measured.
 pub(super) const AROUND_SECONDS: f64 = 0.15;
@@ -63,9 +65,23 @@ pub(super) fn load(
         .map_err(|error| error.to_string())?;
     let ending = process.stop().map_err(|error| error.to_string())?;
     if let Some(counts) = &ending.counts {
-        report.ledger.check(counts)?;
+        match mode.role() {
+            Role::Transform | Role::Library => report.ledger.check(counts)?,
+            Role::Poem | Role::Proxy => check_poems(&report, counts)?,
+        }
     }
     Ok(Served { report, usage })
+}
+
+/// Checks the connections of a server without requests.
+fn check_poems(report: &Report, counts: &Counts) -> Result<(), String> {
+    counts.check()?;
+    match (report.ledger.connections, counts.accepted) {
+        (client, server) if client == server => Ok(()),
+        (client, server) => Err(format!(
+            "connections: the client has {client}, the server {server}"
+        )),
+    }
 }
 
 impl Served {

@@ -60,11 +60,17 @@ fn void(name: &str, role: &str) -> String {
 }
 
 fn closed_loop() {
-    let counting = subject("counting", "counting {mode} {stats}");
-    for name in ["transform-keepalive", "transform-oneshot", "pipelined"] {
+    let counting = subject("counting", "counting {mode} {threads} {stats}");
+    for name in [
+        "transform-keepalive",
+        "transform-oneshot",
+        "pipelined",
+        "two-cores",
+    ] {
         let reading = measure(name, &counting, 4.0).unwrap();
         assert!(reading.values["rate"] > 0.0 && reading.values["first_reply"] > 0.0);
         assert_eq!(reading.values["connect_errors"], 0.0);
+        assert!(reading.values["p50"] <= reading.values["p99"] && reading.histogram.is_some());
         if cfg!(target_os = "linux") {
             assert!(reading.values["cpu_us"] > 0.0 && reading.values["threads"] >= 2.0);
         }
