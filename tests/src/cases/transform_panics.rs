@@ -9,10 +9,10 @@ use crate::running::RunningServer;
 use crate::wire::request;
 
 cases! { TransformServer:
-    a_panic_ends_only_its_connection [S20] needs [Lab KeepAlive Counters],
-    replies_before_a_panic_are_delivered [S20 S5] needs [Lab KeepAlive Counters],
+    a_panic_ends_only_its_connection [S20] needs [Lab KeepAlive],
+    replies_before_a_panic_are_delivered [S20 S5] needs [Lab KeepAlive],
     a_panic_is_reported_once_with_its_message [S20] needs [Lab Events],
-    a_server_still_answers_after_a_hundred_panics [S20] needs [Lab Counters],
+    a_server_still_answers_after_a_hundred_panics [S20] needs [Lab],
     a_panic_ends_neither_of_two_threads [S20] needs [Lab Threads KeepAlive Counters],
     a_slow_transform_is_answered [S20] needs [Lab],
 }
@@ -35,8 +35,11 @@ fn a_panic_ends_only_its_connection(context: &Context) -> Check {
     other.send(b"ut.ahoy,")?;
     other.expect_reply("AHOY")?;
     expect_still_serves(&server)?;
-    let counts = server.wait_until("a panic", |counts| counts.closed.panic == 1)?;
-    equal("requests failed", &counts.failed, &1)
+    drop(other);
+    server.check_counts(3, |counts| {
+        let actual = (counts.closed.panic, counts.failed);
+        equal("closed by a panic, requests failed", &actual, &(1, 1))
+    })
 }
 
 fn replies_before_a_panic_are_delivered(context: &Context) -> Check {
@@ -51,9 +54,10 @@ fn replies_before_a_panic_are_delivered(context: &Context) -> Check {
     let (bytes, _) = client.receive_to_end()?;
     same_bytes("the replies before the close", &bytes, b"3:ONE,")?;
     drop(client);
-    let counts = server.settled(1)?;
-    let actual = (counts.requests, counts.answered, counts.failed);
-    equal("requests, answered, failed", &actual, &(2, 1, 1))
+    server.check_counts(1, |counts| {
+        let actual = (counts.requests, counts.answered, counts.failed);
+        equal("requests, answered, failed", &actual, &(2, 1, 1))
+    })
 }
 
 fn a_panic_is_reported_once_with_its_message(context: &Context) -> Check {
@@ -90,8 +94,9 @@ fn a_server_still_answers_after_a_hundred_panics(context: &Context) -> Check {
         client.expect_closed()?;
     }
     expect_still_serves(&server)?;
-    let counts = server.settled(101)?;
-    equal("connections closed by a panic", &counts.closed.panic, &100)
+    server.check_counts(101, |counts| {
+        equal("connections closed by a panic", &counts.closed.panic, &100)
+    })
 }
 
 fn a_panic_ends_neither_of_two_threads(context: &Context) -> Check {
