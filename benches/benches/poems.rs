@@ -4,11 +4,12 @@
 //! process, and share its cores: this compares clients but does not measure them (MEASURING 4, 10). Every poem is
 //! compared.
 
+mod common;
+
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
@@ -24,11 +25,7 @@ fn fetch(criterion: &mut Criterion) {
     let poem = poem(POEM_BYTES);
     let address = serve(poem.clone());
     let mut group = criterion.benchmark_group("poems");
-    group
-        .sampling_mode(SamplingMode::Flat)
-        .sample_size(30)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(1_500));
+    group.sampling_mode(SamplingMode::Flat);
     for poems in POEMS {
         let requests = requests(address, poems);
         group.throughput(Throughput::Elements(poems as u64));
@@ -46,7 +43,7 @@ fn fetch(criterion: &mut Criterion) {
 
 /// Serves `poem` to all clients, one after another, until the process ends.
 fn serve(poem: String) -> SocketAddr {
-    let listener: TcpListener = models::listen(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let listener = common::listen();
     let address = listener.local_addr().expect("a bound listener");
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -69,5 +66,9 @@ fn fetch_all(client: &dyn Client, requests: &[FetchRequest], poem: &str) {
     }
 }
 
-criterion_group!(benches, fetch);
+criterion_group! {
+    name = benches;
+    config = common::profile();
+    targets = fetch
+}
 criterion_main!(benches);

@@ -3,29 +3,25 @@
 //! The client is a plain blocking socket. It and the server are in one process, and share its cores: this compares
 //! models but does not measure servers (MEASURING 4, 10). Every reply is compared.
 
+mod common;
+
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
 use measure::Exchange;
-use poetry::event::Unobserved;
-use poetry::{Model, Options, Server, Service, TransformService};
+use poetry::{Model, Server, Service, TransformService};
 
 /// A couplet, a page, a chapter, and nearly the longest frame.
 const POEM_BYTES: [usize; 4] = [60, 600, 6_000, 60_000];
 
 fn round_trip(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("transform");
-    group
-        .sampling_mode(SamplingMode::Flat)
-        .sample_size(30)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(1_500));
+    group.sampling_mode(SamplingMode::Flat);
     for bytes in POEM_BYTES {
         let exchange = Exchange::cummingsify(bytes).expect("a poem that fits a frame");
         group.throughput(Throughput::Bytes(bytes as u64));
@@ -43,16 +39,12 @@ fn round_trip(criterion: &mut Criterion) {
 }
 
 fn serve(model: &dyn Model) -> Box<dyn Server> {
-    let listener = models::listen(([127, 0, 0, 1], 0).into()).expect("a free port");
-    let service = Service::Transform(TransformService {
+    let service = TransformService {
         keep_alive: true,
         lab: None,
         offload: false,
-    });
-    let options = Options::new(models::clock());
-    model
-        .serve(listener, service, &options, Arc::new(Unobserved))
-        .expect("a server")
+    };
+    common::serve(model, Service::Transform(service))
 }
 
 /// One connection, and the exchange it repeats.
@@ -84,5 +76,9 @@ impl<'e> Client<'e> {
     }
 }
 
-criterion_group!(benches, round_trip);
+criterion_group! {
+    name = benches;
+    config = common::profile();
+    targets = round_trip
+}
 criterion_main!(benches);
