@@ -101,11 +101,12 @@ pub fn figure_title(analysis: &Analysis<'_>) -> String {
 /// What the marks of a scenario's plot mean.
 pub fn figure_caption(analysis: &Analysis<'_>) -> &'static str {
     match analysis.scenario.figure {
-        Figure::Bars { .. } => {
-            "Bars are medians, whiskers reach from the lowest to the highest round, dots are rounds."
-        }
-        Figure::Lines { .. } => {
+        // Lines through one point are drawn as bars.
+        Figure::Lines { .. } if analysis.scenario.points().len() > 1 => {
             "Markers are medians; whiskers reach from the lowest to the highest round."
+        }
+        Figure::Lines { .. } | Figure::Bars { .. } => {
+            "Bars are medians, whiskers reach from the lowest to the highest round, dots are rounds."
         }
         Figure::Percentiles { .. } => {
             "Lines are all rounds together; whiskers reach from the lowest to the highest round."

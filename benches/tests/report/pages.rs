@@ -160,6 +160,18 @@ fn results_without_rows_or_histograms_still_make_a_page() {
 }
 
 #[test]
+fn lines_through_one_point_are_bars_and_the_caption_says_so() {
+    let mut results = sample::results();
+    results.scenarios = vec![sample::slow_poems()];
+    results.scenarios[0].rows.retain(|row| row.point == 100.0);
+    let analysis = Analysis::of(&results, &results.scenarios[0]);
+    assert!(report::figure_caption(&analysis).starts_with("Bars are medians"));
+    let page = report::page(&results, &BTreeMap::new());
+    assert!(page.contains("Bars are medians"));
+    assert!(page.contains("<rect "), "no bar is drawn");
+}
+
+#[test]
 fn a_subject_looks_the_same_in_every_plot() {
     let results = sample::results();
     let histograms = sample::histograms();
