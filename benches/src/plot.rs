@@ -1,7 +1,7 @@
 //! The plot of a scenario as SVG, drawn by `plotters`, with colours that the style sheet around it decides.
 //!
 //! Weighed were: `plotters` (MIT, maintained, four small crates for SVG alone; text stays text; colours are attributes, which
-//! [`style`] turns into classes), `kuva` (young, many times the weight, fixed themes), `poloto` (made for CSS, but no bars or
+//! `style` turns into classes), `kuva` (young, many times the weight, fixed themes), `poloto` (made for CSS, but no bars or
 //! spreads, and no release for years), `charts-rs` (fixed themes) and `charming` and `plotlars` (their plots need scripts).
 
 mod bars;
