@@ -2,10 +2,12 @@
 //!
 //! [`all`] lists them in the order of measuring. The [`runner`](crate::runner) repeats them in interleaved rounds.
 
+mod cancel;
 mod idle;
 mod instructions;
 mod metrics;
 mod mixed;
+mod overload;
 mod poems_served;
 mod served;
 mod slow_poems;
@@ -155,6 +157,8 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(poems_served::PoemsServed::ProxyHit),
         Box::new(mixed::Mixed { offload: false }),
         Box::new(mixed::Mixed { offload: true }),
+        Box::new(overload::Overload),
+        Box::new(cancel::Cancel),
         Box::new(two_cores::TwoCores),
         Box::new(instructions::Counted::KEEP_ALIVE),
         Box::new(instructions::Counted::ONE_SHOT),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use poetry::Counts;
 
 use super::{Reading, Setting};
-use crate::load::{self, Latency, Mark, Plan, Report};
+use crate::load::{self, Latency, Ledger, Mark, Plan, Report};
 use crate::process::{Launch, Process, Usage, with_affinity};
 use crate::subject::{Mode, Role, Start, Subject};
 
@@ -49,6 +49,34 @@ pub(super) fn load(
     setting: &Setting,
 ) -> Result<Served, String> {
     let process = start(subject, mode, setting)?;
+    let (report, usage) = carry_out(&process, plan, setting)?;
+    stop(process, mode, &report.ledger)?;
+    Ok(Served { report, usage })
+}
+
+/// As [`load`], but with two loads one after another on one process; the second follows from the rate of the first, and is the one
+/// that is reported.
+pub(super) fn load_twice(
+    subject: &Subject,
+    mode: &Mode,
+    first: Plan,
+    second: impl FnOnce(f64) -> Plan,
+    setting: &Setting,
+) -> Result<Served, String> {
+    let process = start(subject, mode, setting)?;
+    let (before, _) = carry_out(&process, first, setting)?;
+    let (report, usage) = carry_out(&process, second(before.rate()), setting)?;
+    let mut ledger = before.ledger;
+    ledger += report.ledger;
+    stop(process, mode, &ledger)?;
+    Ok(Served { report, usage })
+}
+
+fn carry_out(
+    process: &Process,
+    plan: Plan,
+    setting: &Setting,
+) -> Result<(Report, (Usage, Usage)), String> {
     let plan = Plan {
         address: process.address(),
         ..plan
@@ -63,20 +91,23 @@ pub(super) fn load(
     let report = with_affinity(setting.pinning.client, run)
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;
+    Ok((report, usage))
+}
+
+/// Stops the server, and compares its counts with the client's.
+fn stop(process: Process, mode: &Mode, ledger: &Ledger) -> Result<(), String> {
     let ending = process.stop().map_err(|error| error.to_string())?;
-    if let Some(counts) = &ending.counts {
-        match mode.role() {
-            Role::Transform | Role::Library => report.ledger.check(counts)?,
-            Role::Poem | Role::Proxy => check_poems(&report, counts)?,
-        }
+    match (&ending.counts, mode.role()) {
+        (None, _) => Ok(()),
+        (Some(counts), Role::Transform | Role::Library) => ledger.check(counts),
+        (Some(counts), Role::Poem | Role::Proxy) => check_poems(ledger, counts),
     }
-    Ok(Served { report, usage })
 }
 
 /// Checks the connections of a server without requests.
-fn check_poems(report: &Report, counts: &Counts) -> Result<(), String> {
+fn check_poems(ledger: &Ledger, counts: &Counts) -> Result<(), String> {
     counts.check()?;
-    match (report.ledger.connections, counts.accepted) {
+    match (ledger.connections, counts.accepted) {
         (client, server) if client == server => Ok(()),
         (client, server) => Err(format!(
             "connections: the client has {client}, the server {server}"

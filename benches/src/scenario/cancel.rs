@@ -1,0 +1,102 @@
+//! Poem servers with clients that leave midway.
+
+use poetry::Pace;
+
+use super::transform::{plan, window_in_words, window_seconds};
+use super::{About, Extent, Reading, Scenario, Setting, metrics, served};
+use crate::exchange::{Exchange, poem};
+use crate::load::{Leave, Plan};
+use crate::results::{Axis, Figure, Metric};
+use crate::subject::{Mode, Role, Subject};
+
+/// A share of the clients leaves.
+pub(super) struct Cancel;
+
+/// A poem that fits no socket's buffers at once, so that a server notices who has left.
+const LONG_BYTES: usize = 4 << 20;
+/// What those who leave have read by then.
+const READ_BYTES: usize = 64 << 10;
+
+impl Scenario for Cancel {
+    fn about(&self, extent: Extent) -> About {
+        let window = window_in_words(extent);
+        About {
+            name: "cancel",
+            question: "What do clients cost that leave before they have what they asked for?",
+            lesson: "Whatever was computed or sent for a client that has left is wasted. A server that notices at once wastes little \
+                     more than the buffers that were full.",
+            method: format!(
+                "Closed loop: 16 clients read a poem of 4 MiB, and the share of them that the axis says resets its connection after \
+                 64 KiB. CPU is the server's, user and system, per whole poem, {window}. Every byte of every poem is compared."
+            ),
+            axis: Some(Axis {
+                title: "clients that leave".to_owned(),
+                unit: "%".to_owned(),
+                logarithmic: false,
+            }),
+            quick: false,
+        }
+    }
+
+    fn applies(&self, subject: &Subject) -> bool {
+        subject.plays(Role::Poem)
+    }
+
+    fn verified_as(&self) -> Option<Role> {
+        Some(Role::Poem)
+    }
+
+    fn points(&self, extent: Extent) -> Vec<f64> {
+        match extent {
+            Extent::Quick => vec![0.0, 50.0],
+            Extent::Full => vec![0.0, 25.0, 50.0, 75.0],
+        }
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let first = vec![
+            metrics::lower("cpu_us", "CPU per whole poem", "µs"),
+            metrics::higher("rate", "throughput", "poems/s"),
+            metrics::describing("left", "clients that left", ""),
+        ];
+        [first, metrics::latencies(), metrics::costs()].concat()
+    }
+
+    fn figure(&self) -> Figure {
+        Figure::Lines {
+            metric: "cpu_us".to_owned(),
+            logarithmic: false,
+            ideal: None,
+            slope: None,
+        }
+    }
+
+    fn seconds(&self, _: f64, extent: Extent) -> f64 {
+        window_seconds(extent)
+    }
+
+    fn measure(&self, subject: &Subject, point: f64, setting: &Setting) -> Result<Reading, String> {
+        let (text, file) = (poem(LONG_BYTES), setting.file("long.txt"));
+        std::fs::write(&file, &text).map_err(|error| error.to_string())?;
+        let mode = Mode::Poem {
+            file,
+            pace: Pace::Fast,
+        };
+        let plan = Plan {
+            connections: 16,
+            keep_alive: false,
+            exchange: Exchange::poem(&text),
+            leave: (point > 0.0).then_some(Leave {
+                share: point / 100.0,
+                after: READ_BYTES,
+            }),
+            seed: setting.seed,
+            ..plan(setting.extent)?
+        };
+        let served = served::load(subject, &mode, plan, setting)?;
+        let left = served.report.left as f64;
+        let mut reading = served.reading();
+        reading.add("left", Some(left));
+        Ok(reading)
+    }
+}

@@ -1,0 +1,107 @@
+//! Transform servers in an open loop below and beyond their capacity.
+
+use super::transform::{plan, window_in_words, window_seconds};
+use super::{About, Extent, Reading, Scenario, Setting, metrics, served};
+use crate::load::{Arrival, Gaps, Plan};
+use crate::results::{Axis, Figure, Metric};
+use crate::subject::{Mode, Role, Subject};
+
+/// Offered rates relative to what a closed loop reaches.
+pub(super) struct Overload;
+
+/// Connections of the open loop: beyond capacity all of them are busy, and further requests wait.
+const CONNECTIONS: usize = 256;
+
+impl Scenario for Overload {
+    fn about(&self, extent: Extent) -> About {
+        let window = window_in_words(extent);
+        About {
+            name: "overload",
+            question: "What becomes of latency and goodput when more requests come than can be served?",
+            lesson: "A closed loop hides overload, because its clients wait. In an open loop requests come all the same: below \
+                     capacity latency is short, beyond it every request waits longer than the one before.",
+            method: format!(
+                "First a closed loop over 256 keep-alive connections with a 600-byte poem finds the capacity of this process, then an \
+                 open loop offers the share of it that the axis says, in equal gaps, {window}. Latency counts from the moment when a \
+                 request was due; those that still wait at the end count with their time so far. Every byte of every reply is compared."
+            ),
+            axis: Some(Axis {
+                title: "offered load, times the capacity".to_owned(),
+                unit: String::new(),
+                logarithmic: false,
+            }),
+            quick: false,
+        }
+    }
+
+    fn applies(&self, subject: &Subject) -> bool {
+        subject.plays(Role::Transform)
+    }
+
+    fn verified_as(&self) -> Option<Role> {
+        Some(Role::Transform)
+    }
+
+    fn points(&self, extent: Extent) -> Vec<f64> {
+        match extent {
+            Extent::Quick => vec![0.5, 1.5],
+            Extent::Full => vec![0.5, 0.75, 1.0, 1.5, 2.0],
+        }
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let p99 = metrics::lower("p99", "latency, p99", "ns");
+        let mut others = metrics::latencies();
+        others.retain(|metric| *metric != p99);
+        let first = vec![
+            p99,
+            metrics::higher("goodput", "goodput over offered load", "%"),
+            metrics::rate(),
+            metrics::describing("capacity", "capacity in a closed loop", "requests/s"),
+            metrics::cpu(),
+        ];
+        [first, others, metrics::costs()].concat()
+    }
+
+    fn figure(&self) -> Figure {
+        Figure::Lines {
+            metric: "p99".to_owned(),
+            logarithmic: true,
+            ideal: None,
+            slope: None,
+        }
+    }
+
+    fn seconds(&self, _: f64, extent: Extent) -> f64 {
+        2.0 * window_seconds(extent)
+    }
+
+    fn measure(&self, subject: &Subject, point: f64, setting: &Setting) -> Result<Reading, String> {
+        let mode = Mode::Transform {
+            keep_alive: true,
+            lab: false,
+            offload: false,
+        };
+        let closed = Plan {
+            connections: CONNECTIONS,
+            ..plan(setting.extent)?
+        };
+        let mut capacity = 0.0;
+        let open = |rate: f64| {
+            capacity = rate;
+            Plan {
+                arrival: Arrival::Open {
+                    rate: rate * point,
+                    gaps: Gaps::Equal,
+                },
+                ..closed.clone()
+            }
+        };
+        let served = served::load_twice(subject, &mode, closed.clone(), open, setting)?;
+        let goodput = served.report.rate() * 100.0 / (capacity * point);
+        let mut reading = served.reading();
+        reading.add("capacity", Some(capacity));
+        reading.add("goodput", Some(goodput));
+        Ok(reading)
+    }
+}
