@@ -37,6 +37,8 @@ pub(crate) fn run(args: &MeasureArgs, stderr: &LineWriter) -> Ended {
         };
     }
     let subjects = subjects::all(args)?;
+    let before = args.baseline.as_ref();
+    let before = before.map(crate::report::baseline).transpose()?;
     let interrupted = Arc::new(OnceLock::new());
     let noted = Arc::clone(&interrupted);
     signals::on_interrupt(stderr, move |status| {
@@ -59,7 +61,10 @@ pub(crate) fn run(args: &MeasureArgs, stderr: &LineWriter) -> Ended {
         Ok(page) => format!("Report: {}\n", page.display()),
         Err(_) => String::new(),
     };
-    let printed = output::text(&(tables(&results, &options, &folder) + &shown));
+    let beside = before.map_or_else(String::new, |before| {
+        format!("\n{}\n", crate::report::differences(&results, &before))
+    });
+    let printed = output::text(&(tables(&results, &options, &folder) + &shown + &beside));
     page?;
     if let Err(error) = printed {
         return Ok(output::report_failure(&error, stderr));

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ReportArgs, stderr: &LineWriter) -> Ended {
     } else if let Some(name) = &args.markdown {
         report::markdown(&Analysis::of(&results, scenario(&results, name)?))
     } else if let Some(folder) = &args.baseline {
-        differences(&results, &read_all(std::slice::from_ref(folder))?.0)
+        differences(&results, &baseline(folder)?)
     } else {
         let folder = folder(args, &results, &histograms)?;
         let page = write_page(&folder, &results, &histograms)?;
@@ -108,7 +108,13 @@ fn tables(results: &Results) -> String {
     text
 }
 
-fn differences(now: &Results, before: &Results) -> String {
+/// Returns the results in `folder`, to compare others with.
+pub(crate) fn baseline(folder: &PathBuf) -> Result<Results, Failure> {
+    Ok(read_all(std::slice::from_ref(folder))?.0)
+}
+
+/// Returns the table of what differs from the results `before`, and whether that is real.
+pub(crate) fn differences(now: &Results, before: &Results) -> String {
     let differences = analysis::against(now, before);
     table_layout::render(
         &report::differences(now, &differences),

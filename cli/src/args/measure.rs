@@ -27,6 +27,7 @@ Examples:
   quatrain measure --subject 'old=old/quatrain serve {mode} --model actors {threads} {stats}'
                                                         another build, in the same rounds
   quatrain measure --full --resume                      go on after an interrupt
+  quatrain measure --baseline quatrain-report           which differences from an earlier run are real
 
 Every subject is verified before it is timed, and every byte of every reply is compared: an error or a wrong byte voids its \
 row, visibly. The results are written to a folder after every row: results.json, rows as CSV, histograms, the environment.
@@ -78,6 +79,10 @@ pub(crate) struct MeasureArgs {
     /// Go on with the interrupted run in the folder: measure only the rows that it lacks
     #[arg(long)]
     pub(crate) resume: bool,
+
+    /// Compare with the results in this folder, and say which differences are real
+    #[arg(long, value_name = "DIR")]
+    pub(crate) baseline: Option<PathBuf>,
 
     /// The commit that was built, to note in the results
     #[arg(long, value_name = "ID")]

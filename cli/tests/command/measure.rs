@@ -43,6 +43,18 @@ fn a_scenario_prints_a_table_and_keeps_its_rows() {
         assert!(!std::fs::read(folder.path(file)).unwrap().is_empty());
     }
 
+    let other = Folder::with(&[]);
+    let beside = ["--rounds", "1", "--out", other.as_str(), "--baseline", out];
+    let compared = run(&[&scenario[..], &beside].concat());
+    assert_eq!(compared.status, Some(0), "{compared:?}");
+    let (_, table) = compared.stdout.split_once("report.html\n").unwrap();
+    // One round calls no difference.
+    assert!(
+        table.contains("No difference is real"),
+        "{}",
+        compared.stdout
+    );
+
     let again = run(&[&scenario[..], &few].concat());
     assert_eq!((again.status, again.stdout.as_str()), (Some(2), ""));
     let line = again.only_line();
@@ -134,6 +146,7 @@ fn wrong_usage_names_the_culprit() {
             "there is a subject floor already",
         ),
         (&["--resume", "--out", "/nowhere"], "/nowhere/results.json"),
+        (&["--baseline", "/nowhere"], "/nowhere/results.json"),
     ] {
         let ended = run(&[&["measure"], words].concat());
         assert_eq!((ended.status, ended.stdout.as_str()), (Some(2), ""));
