@@ -166,3 +166,47 @@ fn the_list_says_what_each_scenario_teaches() {
     }
     assert!(list.stdout.lines().all(|line| line.chars().count() <= 100));
 }
+
+#[test]
+fn a_server_in_python_is_measured_and_a_wrong_one_is_void() {
+    const PYTHON: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/peers/transform_server.py"
+    );
+    if std::process::Command::new("python3")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!(
+            "a_server_in_python_is_measured_and_a_wrong_one_is_void is skipped: there is no python3"
+        );
+        return;
+    }
+    let folder = Folder::with(&[]);
+    let right = format!("right=python3 {PYTHON} {{port}} {{mode}}");
+    let wrong = format!("wrong=python3 {PYTHON} {{port}} {{mode}} --wrong");
+    let words = [
+        "measure",
+        "--scenario",
+        "transform-keepalive",
+        "--models",
+        "blocking",
+    ];
+    let subjects = ["--subject", &right, "--subject", &wrong];
+    let few = ["--rounds", "1", "--out", folder.as_str()];
+    let ended = run(&[&words[..], &subjects, &few].concat());
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("void: transform-keepalive, wrong: "),
+        "{}",
+        ended.stderr
+    );
+    let results = results(&folder);
+    let row = |name| {
+        let rows = rows(&results).iter();
+        rows.clone().find(|row| row["subject"] == name).unwrap()
+    };
+    assert!(row("right")["values"]["rate"].as_f64() > Some(0.0));
+    assert!(row("wrong")["void"].is_string() && row("wrong")["values"]["rate"].is_null());
+}
