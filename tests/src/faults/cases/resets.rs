@@ -6,7 +6,7 @@ use crate::WAIT_MAX;
 use crate::connection::Connection;
 use crate::failure::{Check, Failure, equal};
 use crate::fake_servers::{FakeServer, Listener, Serves};
-use crate::faults::{Content, FaultContext, Observed, fault_cases, process};
+use crate::faults::{Content, Daemon, FaultContext, Observed, fault_cases, process};
 
 fault_cases! {
     "resets at any moment":
@@ -38,10 +38,16 @@ fn survives_a_reset_at_every_moment(context: &FaultContext) -> Check<Observed> {
         }
         peer.reset()?;
     }
-    server.serves()?;
-    server.settled()?;
+    serves_after_all_resets(&server)?;
     server.stop()?;
     Ok(Observed::that("served on").and("no connection stayed open"))
+}
+
+/// Expects that a new client is served once the server has noticed every reset.
+fn serves_after_all_resets(server: &Daemon) -> Check {
+    server.settled()?;
+    server.serves()?;
+    server.settled().map(drop)
 }
 
 fn survives_resets_before_it_accepts(context: &FaultContext) -> Check<Observed> {
@@ -70,7 +76,7 @@ fn survives_resets_before_it_accepts(context: &FaultContext) -> Check<Observed> 
         crate::failure::same_bytes("the answer", &received, &answer)?;
     }
     drop(clients);
-    server.settled()?;
+    serves_after_all_resets(&server)?;
     server.stop()?;
     Ok(Observed::that("the clients between them were served").and("no connection stayed open"))
 }
