@@ -86,7 +86,9 @@ impl<'a, 'r> Ranking<'a, 'r> {
         {
             let figure = words::value(*median, &self.metric.unit);
             let by = self.by(last, best);
-            sentences.push(format!("{} comes last with {figure}, {by}.", last.name));
+            let is_last = tied.iter().all(|(other, _)| self.is_worse(last, other));
+            let verb = if is_last { "comes last with" } else { "has" };
+            sentences.push(format!("{} {verb} {figure}, {by}.", last.name));
         }
         sentences.extend(self.other_ties(&behind));
         sentences
@@ -128,6 +130,11 @@ impl<'a, 'r> Ranking<'a, 'r> {
     fn is_real(&self, one: &Entrant, other: &Entrant) -> bool {
         self.compare(one, other)
             .is_some_and(|comparison| comparison.is_real())
+    }
+
+    fn is_worse(&self, one: &Entrant, other: &Entrant) -> bool {
+        self.compare(one, other)
+            .is_some_and(|comparison| comparison.verdict == Verdict::Worse)
     }
 
     /// How much more or less `one` has than `other`, with the interval.

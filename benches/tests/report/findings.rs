@@ -38,6 +38,28 @@ fn subjects_that_cannot_be_told_apart_are_too_close_to_call() {
 }
 
 #[test]
+fn a_subject_comes_last_only_if_it_is_told_apart_from_all_others() {
+    let mut results = with(sample::keep_alive());
+    let rows = &mut results.scenarios[0].rows;
+    rows.retain(|row| matches!(&*row.subject, "callbacks" | "actors" | "streams"));
+    // From far below to far above the others, so that only its median is the highest.
+    for row in rows.iter_mut().filter(|row| row.subject == "streams") {
+        let cost = [2.0, 3.0, 8.0, 30.0, 40.0][row.round];
+        row.values.insert("cpu_us".to_owned(), cost);
+    }
+    let text = found(&results);
+    assert_says(
+        &text,
+        &[
+            "callbacks and streams are too close to call",
+            "actors has 4.2",
+            " 13 % more than callbacks (",
+        ],
+    );
+    assert!(!text.contains("comes last"), "{text}");
+}
+
+#[test]
 fn a_clear_winner_is_named_with_the_next_and_the_last() {
     let mut results = with(sample::keep_alive());
     results.scenarios[0]
