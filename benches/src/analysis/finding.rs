@@ -86,7 +86,8 @@ impl<'a, 'r> Ranking<'a, 'r> {
         {
             let figure = words::value(*median, &self.metric.unit);
             let by = self.by(last, best);
-            let is_last = tied.iter().all(|(other, _)| self.is_worse(last, other));
+            let mut others = self.ranked.iter().filter(|(other, _)| other != last);
+            let is_last = others.all(|(other, _)| self.is_worse(last, other));
             let verb = if is_last { "comes last with" } else { "has" };
             sentences.push(format!("{} {verb} {figure}, {by}.", last.name));
         }

@@ -57,6 +57,18 @@ fn a_subject_comes_last_only_if_it_is_told_apart_from_all_others() {
         ],
     );
     assert!(!text.contains("comes last"), "{text}");
+    // Of two that are behind and too close to call, neither comes last.
+    for row in &mut results.scenarios[0].rows {
+        let cost = match &*row.subject {
+            "streams" => 9.0,
+            "actors" => [8.9, 9.1, 9.0, 8.9, 9.2][row.round],
+            _ => continue,
+        };
+        row.values.insert("cpu_us".to_owned(), cost);
+    }
+    let text = found(&results);
+    assert_says(&text, &["Also too close to call: "]);
+    assert!(!text.contains("comes last"), "{text}");
 }
 
 #[test]
