@@ -1,7 +1,5 @@
 //! Counts by reason: plain data, and how a reading of the counters becomes it.
 
-use std::array;
-
 use serde::{Deserialize, Serialize};
 
 use super::{CloseReason, FetchEnd};
@@ -116,27 +114,16 @@ impl Closed {
 impl Refused {
     /// Reads the number of requests `refused` for each reason, by [`Refusal::index`](crate::Refusal::index).
     pub(super) fn read(refused: impl Fn(usize) -> u64) -> Self {
-        let [
-            no_dot,
-            unknown_transform,
-            not_utf8,
-            transform_failed,
-            reply_too_long,
-            framing,
-            truncated,
-            unknown_poem,
-            bad_poem_name,
-        ] = array::from_fn(refused);
         Self {
-            no_dot,
-            unknown_transform,
-            not_utf8,
-            transform_failed,
-            reply_too_long,
-            framing,
-            truncated,
-            unknown_poem,
-            bad_poem_name,
+            no_dot: refused(0),
+            unknown_transform: refused(1),
+            not_utf8: refused(2),
+            transform_failed: refused(3),
+            reply_too_long: refused(4),
+            framing: refused(5),
+            truncated: refused(6),
+            unknown_poem: refused(7),
+            bad_poem_name: refused(8),
         }
     }
 

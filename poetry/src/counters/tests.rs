@@ -93,6 +93,10 @@ fn counts_each_refusal_under_its_reason() {
     words.sort_unstable();
     reasons.sort_unstable();
     assert_eq!(words, reasons);
+    let numbered = serde_json::to_value(Refused::read(|index| index as u64)).unwrap();
+    for (index, reason) in Refusal::REASONS.iter().enumerate() {
+        assert_eq!(numbered[reason], index, "{reason}");
+    }
 }
 
 #[test]
