@@ -12,8 +12,8 @@ use crate::connection::Connection;
 use crate::ending::Ending;
 use crate::replies::{Outgoing, Replies};
 
-/// Writes `replies`, in one write if the kernel takes them whole. Their requests are in flight, and count as answered one by one, so that only those
-/// whose last byte was not taken can fail (S23).
+/// Writes `replies`, in one write if the kernel takes them whole. Their requests are in flight, and count as answered one by
+/// one, so that only those whose last byte was not taken can fail (S23).
 // Not an `async fn`, which would hold its arguments twice in every idle connection.
 pub(crate) fn deliver<S, R>(
     connection: &Connection<S>,
