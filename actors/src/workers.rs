@@ -83,10 +83,12 @@ pub(crate) fn spec<B: Send + 'static>() -> Spec {
         start: Box::new(move |me| {
             // The last arbiters of the node have no connections.
             let arbiters = me.node().arbiters();
-            let free = (arbiters.saturating_sub(OFFLOADED_MAX)..arbiters).collect();
             let workers = Workers::<B> {
-                free,
-                ..Workers::default()
+                free: (arbiters.saturating_sub(OFFLOADED_MAX)..arbiters).collect(),
+                busy: ById::default(),
+                waiting: VecDeque::new(),
+                next: 0,
+                crashed: 0,
             };
             let workers = me.spawn_link(WORKERS, workers, NoPort);
             me.node().register(WORKERS, &workers);
@@ -115,18 +117,6 @@ struct Worker<B> {
     process: ProcessRef,
     arbiter: usize,
     connection: Pid<Offloaded<B>>,
-}
-
-impl<B> Default for Workers<B> {
-    fn default() -> Self {
-        Self {
-            free: Vec::new(),
-            busy: ById::default(),
-            waiting: VecDeque::new(),
-            next: 0,
-            crashed: 0,
-        }
-    }
 }
 
 impl<B: Send + 'static> Workers<B> {
