@@ -57,6 +57,8 @@ pub enum Need {
     Events,
     /// Its number of threads can be set.
     Threads,
+    /// It computes heavy requests elsewhere than in its connections' threads (S25).
+    Offloading,
     /// A thousand connections at once. Such cases run one after another.
     ManyConnections,
 }
@@ -72,6 +74,7 @@ impl Need {
             Self::KeepAlive => "keep-alive",
             Self::Events => "events",
             Self::Threads => "threads",
+            Self::Offloading => "offloading",
             Self::ManyConnections => "many connections",
         }
     }

@@ -1,13 +1,19 @@
-//! A gate that holds heavy transforms, so that a case decides when they end, and no verdict depends on time.
+//! A gate that holds heavy transforms, so that a case decides when they end, and no verdict depends on time; and a server that has
+//! one.
 
+use std::ops::Deref;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use poetry::Clock;
 use poetry::transform::BURN;
+use poetry::{Clock, Counts};
 
 use crate::WAIT_MAX;
+use crate::connection::Connection;
+use crate::context::Setup;
 use crate::failure::{Check, ensure};
+use crate::running::RunningServer;
+use crate::wire::request;
 
 /// Holds every heavy transform of a server in this process until it is opened or dropped. Clones are the same gate.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +54,11 @@ impl Gate {
         })
     }
 
+    /// Returns how many transforms it holds.
+    pub(crate) fn held(&self) -> usize {
+        self.0.lock().held
+    }
+
     /// Lets every transform pass from now on.
     pub(crate) fn open(&self) {
         self.0.lock().open = true;
@@ -83,5 +94,66 @@ impl Shared {
         state.held -= 1;
         state.time += BURN;
         state.time
+    }
+}
+
+/// A server that offloads, and the gate that holds its heavy transforms.
+pub(crate) struct Gated {
+    // Dropped first, since a server that is dropped waits for what computes.
+    pub(crate) gate: Opens,
+    pub(crate) server: RunningServer,
+}
+
+/// Opens the gate when it is dropped.
+pub(crate) struct Opens(Gate);
+
+impl Deref for Opens {
+    type Target = Gate;
+
+    fn deref(&self) -> &Gate {
+        &self.0
+    }
+}
+
+impl Drop for Opens {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+impl Gated {
+    /// Starts a server with a closed gate.
+    ///
+    /// # Errors
+    /// Those of [`Setup::start`].
+    pub(crate) fn start(setup: Setup) -> Check<Self> {
+        let gate = Gate::default();
+        let server = setup.offloading(&gate).start()?;
+        let gate = Opens(gate);
+        Ok(Self { gate, server })
+    }
+
+    /// Connects a client whose heavy request computes, or waits if the gate holds others.
+    ///
+    /// # Errors
+    /// The gate holds none.
+    pub(crate) fn heavy_client(&self, poem: &str) -> Check<Connection> {
+        let mut client = self.server.connect()?;
+        client.send(&request("burn", poem))?;
+        self.gate.wait_until_held(1)?;
+        Ok(client)
+    }
+
+    /// Connects `count` clients, whose heavy requests for their own numbers are all in flight.
+    ///
+    /// # Errors
+    /// They are not.
+    pub(crate) fn heavy_clients(&self, count: usize) -> Check<Vec<Connection>> {
+        let clients = (0..count).map(|number| self.heavy_client(&number.to_string()));
+        let clients = clients.collect::<Check<Vec<_>>>()?;
+        let all = |counts: &Counts| counts.in_flight == count as u64;
+        self.server
+            .wait_until("every heavy request in flight", all)?;
+        Ok(clients)
     }
 }

@@ -24,7 +24,7 @@ pub use command::Command;
 /// The implementation under test.
 #[derive(Clone)]
 pub enum Subject {
-    /// A model, called through the contract. It has every feature.
+    /// A model, called through the contract. It has every feature, offloading if it says so.
     InProcess(InProcess),
     /// A command. It has the features that its template states.
     Command(Command),
@@ -41,6 +41,8 @@ pub struct InProcess {
     pub listen: fn(SocketAddr) -> io::Result<TcpListener>,
     /// The clock for the times of events.
     pub clock: Clock,
+    /// Whether it computes heavy requests elsewhere than in its connections' threads (S25).
+    pub offloads: bool,
 }
 
 /// The arguments of a server of the subject.
@@ -80,7 +82,7 @@ impl Subject {
     /// Returns whether the subject has a feature.
     pub fn offers(&self, need: Need) -> bool {
         match self {
-            Self::InProcess(_) => true,
+            Self::InProcess(subject) => need != Need::Offloading || subject.offloads,
             Self::Command(command) => command.offers(need),
             Self::Address(server) => server.offers(need),
         }

@@ -59,6 +59,8 @@ fn subject(model: &'static dyn poetry::Model) -> Arc<Subject> {
         model,
         listen: models::listen,
         clock: models::clock(),
+        // There the connection's own thread computes them, so that the limit on threads is the limit.
+        offloads: model.name() != "blocking",
     }))
 }
 

@@ -8,10 +8,9 @@ use poetry::limits::{OFFLOADED_MAX, READ_BUFFER_BYTES};
 
 use crate::case::cases;
 use crate::connection::Connection;
-use crate::context::{Context, Setup};
+use crate::context::Context;
 use crate::failure::{Check, ensure, equal, same_bytes};
-use crate::gate::Gate;
-use crate::running::RunningServer;
+use crate::gate::Gated;
 use crate::wire::{netstring, request};
 
 // A gate needs a server in this process, as events do.
@@ -29,6 +28,8 @@ cases! { TransformServer:
     a_connection_is_not_idle_while_its_request_computes [S25 S18] needs [Lab KeepAlive Limits Counters Events],
     a_heavy_request_in_flight_is_finished_at_a_stop [S25 S21] needs [Lab KeepAlive Signals Counters Events],
     heavy_requests_that_wait_are_finished_at_a_stop [S25 S21] needs [Lab Signals Counters Events],
+    a_bounded_number_of_heavy_requests_computes_at_once [S25] needs [Lab KeepAlive Counters Events Offloading],
+    a_heavy_request_is_cut_when_the_grace_is_over [S25 S21 S23] needs [Lab KeepAlive Signals Counters Events Offloading],
     connections_of_two_threads_get_their_own_replies [S25] needs [Lab KeepAlive Threads Events],
 }
 
@@ -37,43 +38,6 @@ const LONG: Duration = Duration::from_secs(600);
 /// More heavy requests than are computed at once.
 const MANY: usize = 3 * OFFLOADED_MAX;
 
-/// A server and the gate that holds its heavy transforms.
-struct Gated {
-    // Dropped first, since a server that is dropped waits for what computes.
-    gate: Opens,
-    server: RunningServer,
-}
-
-/// Opens the gate when it is dropped.
-struct Opens(Gate);
-
-impl Drop for Opens {
-    fn drop(&mut self) {
-        self.0.open();
-    }
-}
-
-fn gated(setup: Setup) -> Check<Gated> {
-    let gate = Gate::default();
-    let server = setup.offloading(&gate).start()?;
-    let gate = Opens(gate);
-    Ok(Gated { gate, server })
-}
-
-impl Gated {
-    /// Connects a client whose heavy request computes.
-    fn heavy_client(&self, poem: &str) -> Check<Connection> {
-        let mut client = self.server.connect()?;
-        client.send(&request("burn", poem))?;
-        self.gate.0.wait_until_held(1)?;
-        Ok(client)
-    }
-
-    fn open(&self) {
-        self.gate.0.open();
-    }
-}
-
 /// Expects that a client is answered.
 fn expect_light_reply(client: &mut Connection) -> Check {
     client.send(&request("shout", "ahoy"))?;
@@ -81,29 +45,22 @@ fn expect_light_reply(client: &mut Connection) -> Check {
 }
 
 fn a_light_request_is_answered_while_a_heavy_one_computes(context: &Context) -> Check {
-    let gated = gated(context.keep_alive())?;
+    let gated = Gated::start(context.keep_alive())?;
     let mut earlier = gated.server.connect()?;
     expect_light_reply(&mut earlier)?;
     let mut heavy = gated.heavy_client("slow")?;
     expect_light_reply(&mut earlier)?;
     expect_light_reply(&mut gated.server.connect()?)?;
-    gated.open();
+    gated.gate.open();
     heavy.expect_reply("slow")?;
     expect_light_reply(&mut heavy)
 }
 
 fn light_requests_are_answered_however_many_heavy_ones_wait(context: &Context) -> Check {
-    let gated = gated(context.keep_alive())?;
-    let mut clients = Vec::new();
-    for number in 0..MANY {
-        clients.push(gated.heavy_client(&number.to_string())?);
-    }
-    let what = "every heavy request in flight";
-    gated
-        .server
-        .wait_until(what, |counts| counts.in_flight == MANY as u64)?;
+    let gated = Gated::start(context.keep_alive())?;
+    let mut clients = gated.heavy_clients(MANY)?;
     expect_light_reply(&mut gated.server.connect()?)?;
-    gated.open();
+    gated.gate.open();
     for (number, client) in clients.iter_mut().enumerate() {
         client.expect_reply(&number.to_string())?;
     }
@@ -111,7 +68,7 @@ fn light_requests_are_answered_however_many_heavy_ones_wait(context: &Context) -
 }
 
 fn replies_stay_in_order_around_heavy_requests(context: &Context) -> Check {
-    let gated = gated(context.keep_alive())?;
+    let gated = Gated::start(context.keep_alive())?;
     let requests = [
         ("burn", "one", "one"),
         ("shout", "two", "TWO"),
@@ -134,8 +91,8 @@ fn replies_stay_in_order_around_heavy_requests(context: &Context) -> Check {
     let (head, tail) = sent.split_at(context.random().usize(1..sent.len()));
     let mut cut = gated.server.connect()?;
     cut.send(head)?;
-    gated.gate.0.wait_until_held(1)?;
-    gated.open();
+    gated.gate.wait_until_held(1)?;
+    gated.gate.open();
     cut.send(tail)?;
     for client in [&mut whole, &mut cut] {
         same_bytes("the replies", &client.receive(replies.len())?, &replies)?;
@@ -150,12 +107,12 @@ fn nothing_more_is_read_while_a_heavy_request_computes(context: &Context) -> Che
     client.send(&request("burn", "slow"))?;
     let mut sender = client.second_handle()?;
     let sending = std::thread::spawn(move || sender.send(&light));
-    let gated = gated(setup)?;
-    gated.gate.0.wait_until_held(1)?;
+    let gated = Gated::start(setup)?;
+    gated.gate.wait_until_held(1)?;
     gated.server.expect_never("more than one read", |counts| {
         counts.bytes_in > READ_BUFFER_BYTES as u64
     })?;
-    gated.open();
+    gated.gate.open();
     client.expect_reply("slow")?;
     for _ in 0..READ_BUFFER_BYTES / 4 {
         client.expect_reply("AHOY")?;
@@ -165,26 +122,26 @@ fn nothing_more_is_read_while_a_heavy_request_computes(context: &Context) -> Che
 }
 
 fn one_shot_answers_a_heavy_request_and_no_other(context: &Context) -> Check {
-    let gated = gated(context.one_shot())?;
+    let gated = Gated::start(context.one_shot())?;
     let mut client = gated.server.connect()?;
     client.send(&[request("burn", "slow"), request("shout", "late")].concat())?;
-    gated.gate.0.wait_until_held(1)?;
-    gated.open();
+    gated.gate.wait_until_held(1)?;
+    gated.gate.open();
     client.expect_last("the reply", b"4:slow,")
 }
 
 fn a_half_closed_client_gets_the_reply_to_a_heavy_request(context: &Context) -> Check {
-    let gated = gated(context.keep_alive())?;
+    let gated = Gated::start(context.keep_alive())?;
     let mut client = gated.server.connect()?;
     client.send(&[request("burn", "slow"), request("shout", "last")].concat())?;
     client.half_close()?;
-    gated.gate.0.wait_until_held(1)?;
-    gated.open();
+    gated.gate.wait_until_held(1)?;
+    gated.gate.open();
     client.expect_last("the replies", b"4:slow,4:LAST,")
 }
 
 fn a_heavy_request_that_is_refused_ends_its_connection(context: &Context) -> Check {
-    let gated = gated(context.keep_alive())?;
+    let gated = Gated::start(context.keep_alive())?;
     let mut client = gated.server.connect()?;
     let not_utf8 = netstring(b"burn.\xff");
     let requests = [request("shout", "one"), not_utf8, request("shout", "three")];
@@ -198,7 +155,7 @@ fn a_heavy_request_that_is_refused_ends_its_connection(context: &Context) -> Che
 }
 
 fn a_heavy_request_that_panics_ends_only_its_connection(context: &Context) -> Check {
-    let gated = gated(context.keep_alive())?;
+    let gated = Gated::start(context.keep_alive())?;
     let mut other = gated.heavy_client("slow")?;
     let mut client = gated.server.connect()?;
     let requests = [
@@ -207,8 +164,8 @@ fn a_heavy_request_that_panics_ends_only_its_connection(context: &Context) -> Ch
         request("shout", "three"),
     ];
     client.send(&requests.concat())?;
-    gated.gate.0.wait_until_held(2)?;
-    gated.open();
+    gated.gate.wait_until_held(2)?;
+    gated.gate.open();
     client.expect_last("the reply before the panic", b"3:ONE,")?;
     drop(client);
     other.expect_reply("slow")?;
@@ -220,8 +177,8 @@ fn a_heavy_request_that_panics_ends_only_its_connection(context: &Context) -> Ch
 }
 
 fn heavy_requests_are_answered_after_many_panics(context: &Context) -> Check {
-    let gated = gated(context.one_shot())?;
-    gated.open();
+    let gated = Gated::start(context.one_shot())?;
+    gated.gate.open();
     for _ in 0..MANY {
         let mut client = gated.server.connect()?;
         client.send(&request("overheat", "x"))?;
@@ -236,17 +193,12 @@ fn heavy_requests_are_answered_after_many_panics(context: &Context) -> Check {
 }
 
 fn a_client_that_leaves_a_heavy_request_costs_nothing_else(context: &Context) -> Check {
-    let gated = gated(context.keep_alive())?;
-    let mut leaving = Vec::new();
-    for _ in 0..MANY {
-        leaving.push(gated.heavy_client("left behind")?);
-    }
-    let all = |counts: &Counts| counts.in_flight == MANY as u64;
-    gated.server.wait_until("every request in flight", all)?;
+    let gated = Gated::start(context.keep_alive())?;
+    let leaving = gated.heavy_clients(MANY)?;
     leaving.into_iter().try_for_each(Connection::reset)?;
     let mut client = gated.server.connect()?;
     expect_light_reply(&mut client)?;
-    gated.open();
+    gated.gate.open();
     client.send(&request("burn", "slow"))?;
     client.expect_reply("slow")?;
     drop(client);
@@ -263,19 +215,19 @@ fn a_connection_is_not_idle_while_its_request_computes(context: &Context) -> Che
         limits.idle_timeout = SHORT;
         limits.request_deadline = SHORT;
     });
-    let gated = gated(setup)?;
+    let gated = Gated::start(setup)?;
     let mut heavy = gated.heavy_client("slow")?;
     let mut idle = gated.server.connect()?;
     idle.expect_fin()?;
     gated
         .server
         .wait_until("one idle connection", |counts| counts.closed.idle == 1)?;
-    gated.open();
+    gated.gate.open();
     heavy.expect_reply("slow")
 }
 
 fn a_heavy_request_in_flight_is_finished_at_a_stop(context: &Context) -> Check {
-    let gated = gated(context.keep_alive())?;
+    let gated = Gated::start(context.keep_alive())?;
     let mut canary = gated.server.connect()?;
     expect_light_reply(&mut canary)?;
     let mut client = gated.heavy_client("slow")?;
@@ -284,25 +236,20 @@ fn a_heavy_request_in_flight_is_finished_at_a_stop(context: &Context) -> Check {
     // It is idle, so it is closed when the shutdown begins.
     canary.expect_fin()?;
     client.expect_silence()?;
-    gate.0.open();
+    gate.open();
     client.expect_last("the reply", b"4:slow,")?;
     drop((client, canary));
     stopping.finish()?.expect(1, 0)
 }
 
 fn heavy_requests_that_wait_are_finished_at_a_stop(context: &Context) -> Check {
-    let gated = gated(context.one_shot())?;
+    let gated = Gated::start(context.one_shot())?;
     let mut canary = gated.server.connect()?;
-    let mut clients = Vec::new();
-    for number in 0..MANY {
-        clients.push(gated.heavy_client(&number.to_string())?);
-    }
-    let all = |counts: &Counts| counts.in_flight == MANY as u64;
-    gated.server.wait_until("every request in flight", all)?;
+    let mut clients = gated.heavy_clients(MANY)?;
     let Gated { server, gate } = gated;
     let stopping = server.begin_stop(LONG);
     canary.expect_fin()?;
-    gate.0.open();
+    gate.open();
     for (number, client) in clients.iter_mut().enumerate() {
         client.expect_last("the reply", &netstring(number.to_string()))?;
     }
@@ -310,8 +257,41 @@ fn heavy_requests_that_wait_are_finished_at_a_stop(context: &Context) -> Check {
     stopping.finish()?.expect(MANY as u64, 0)
 }
 
+fn a_bounded_number_of_heavy_requests_computes_at_once(context: &Context) -> Check {
+    let gated = Gated::start(context.keep_alive())?;
+    let mut clients = gated.heavy_clients(MANY)?;
+    let gate = &gated.gate;
+    gate.wait_until_held(OFFLOADED_MAX)?;
+    let what = "more heavy requests computed at once";
+    gated
+        .server
+        .expect_never(what, |_| gate.held() > OFFLOADED_MAX)?;
+    gated.gate.open();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.expect_reply(&number.to_string())?;
+    }
+    Ok(())
+}
+
+fn a_heavy_request_is_cut_when_the_grace_is_over(context: &Context) -> Check {
+    let gated = Gated::start(context.keep_alive())?;
+    let mut client = gated.server.connect()?;
+    client.send(&[request("burn", "slow"), request("shout", "late")].concat())?;
+    gated.gate.wait_until_held(1)?;
+    let Gated { server, gate } = gated;
+    let stopping = server.begin_stop(Duration::ZERO);
+    client.expect_reset_without_a_byte()?;
+    // The stop waits for what computes.
+    gate.open();
+    let stopped = stopping.finish()?;
+    stopped.expect(0, 1)?;
+    let counts = stopped.counts()?;
+    let actual = (counts.requests, counts.failed, counts.closed.cut);
+    equal("requests, failed, cut", &actual, &(1, 1, 1))
+}
+
 fn connections_of_two_threads_get_their_own_replies(context: &Context) -> Check {
-    let gated = gated(context.keep_alive().threads(2))?;
+    let gated = Gated::start(context.keep_alive().threads(2))?;
     let mut clients = Vec::new();
     for number in 0..MANY {
         let mut client = gated.server.connect()?;
@@ -322,8 +302,8 @@ fn connections_of_two_threads_get_their_own_replies(context: &Context) -> Check 
         client.send(&requests.concat())?;
         clients.push(client);
     }
-    gated.gate.0.wait_until_held(1)?;
-    gated.open();
+    gated.gate.wait_until_held(1)?;
+    gated.gate.open();
     for (number, client) in clients.iter_mut().enumerate() {
         client.expect_reply(&number.to_string())?;
         client.expect_reply(&format!("AFTER {number}"))?;

@@ -91,7 +91,8 @@ impl Address {
             | Need::Signals
             | Need::Lab
             | Need::Events
-            | Need::Threads => false,
+            | Need::Threads
+            | Need::Offloading => false,
         }
     }
 

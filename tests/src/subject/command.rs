@@ -103,7 +103,7 @@ impl Command {
             Need::Lab | Need::KeepAlive => self.has("{mode}"),
             Need::Threads => self.has("{threads}"),
             Need::ManyConnections => true,
-            Need::Events => false,
+            Need::Events | Need::Offloading => false,
         }
     }
 

@@ -1,5 +1,7 @@
 //! One connection of the fifth model's servers, from its first byte to its lingering close.
 
+mod answering;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -11,9 +13,8 @@ use poetry::event::Scene;
 use poetry::library::Poems;
 use poetry::limits::{READ_BUFFER_BYTES, REQUESTS_PER_TURN_MAX};
 use poetry::netstring::{self, Decoder};
-use poetry::{
-    CloseReason, FramedPoem, Kind, Poem, PoemService, ProxyService, Refusal, Service, panics,
-};
+use poetry::{CloseReason, FramedPoem, Kind, Poem, Refusal, Unanswered, panics};
+use poetry::{PoemService, ProxyService, Service};
 
 use crate::flaw::{Flaw, merged};
 use crate::proxy::{Fetch, Found};
@@ -53,6 +54,8 @@ enum End {
     OneShot,
     Refused(Refusal),
     Panicked(String),
+    /// The grace is over while a heavy request computes or waits (S25).
+    Cut,
 }
 
 impl<'s> Connection<'s> {
@@ -340,17 +343,21 @@ impl<'s> Connection<'s> {
                 }
             };
             counters.requests(1);
-            let answered = panics::contain(|| self.answer_one(frame, &mut batch));
+            let answered = match panics::contain(|| self.answer_one(frame, &mut batch)) {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(Unanswered::Refused(refusal))) => Err(End::Refused(refusal)),
+                Ok(Err(Unanswered::Heavy(heavy))) => self.compute(heavy, &mut batch.replies),
+                Err(message) => Err(End::Panicked(message)),
+            };
             match answered {
-                Ok(Err(Refusal::UnknownTransform { .. }))
+                Err(End::Refused(Refusal::UnknownTransform { .. }))
                     if self.shared.flaw == Flaw::AnswersUnknownTransforms =>
                 {
                     netstring::encode(frame, &mut batch.replies);
                     batch.answered += 1;
                 }
-                Ok(Ok(())) => batch.answered += 1,
-                Ok(Err(refusal)) => batch.end = Some(End::Refused(refusal)),
-                Err(message) => batch.end = Some(End::Panicked(message)),
+                Ok(()) => batch.answered += 1,
+                Err(end) => batch.end = Some(end),
             }
             if batch.end.is_none()
                 && !self.keeps_alive()
@@ -363,53 +370,6 @@ impl<'s> Connection<'s> {
             batch.replies = merged(&batch.replies);
         }
         batch
-    }
-
-    fn answer_one(&self, frame: &[u8], batch: &mut Batch) -> Result<(), Refusal> {
-        /// A reply that is copied.
-        const SHORT: usize = 4_096;
-        let limit = self.shared.limits.frame_bytes_max;
-        let replies = &mut batch.replies;
-        match &self.shared.service {
-            _ if self.shared.flaw == Flaw::RefusesAll => Err(Refusal::NoDot),
-            Service::Library(service) => {
-                let name = self.shared.flaw.name_in(frame);
-                match service.answer(&name, self.reply_bytes_max()) {
-                    Err(Refusal::UnknownPoem { .. } | Refusal::BadPoemName { .. })
-                        if self.shared.flaw == Flaw::AnswersUnknownPoems =>
-                    {
-                        netstring::encode(b"", replies);
-                    }
-                    answered => {
-                        let poem = answered?;
-                        let is_copied =
-                            poem.len() <= SHORT || self.shared.flaw == Flaw::MergesReplies;
-                        match is_copied {
-                            true => replies.extend_from_slice(poem.as_bytes()),
-                            false => batch.poems.push((std::mem::take(replies), poem)),
-                        }
-                    }
-                }
-                Ok(())
-            }
-            Service::Transform(service) => service.answer(frame, limit, replies),
-            Service::Poem(_) | Service::Proxy(_) => Err(Refusal::NoDot),
-        }
-    }
-
-    fn reply_bytes_max(&self) -> usize {
-        match self.shared.flaw {
-            Flaw::IgnoresFrameLimit => usize::MAX,
-            _ => self.shared.limits.frame_bytes_max,
-        }
-    }
-
-    fn keeps_alive(&self) -> bool {
-        match &self.shared.service {
-            Service::Library(service) => service.keep_alive,
-            Service::Transform(service) => service.keep_alive,
-            Service::Poem(_) | Service::Proxy(_) => false,
-        }
     }
 
     /// Sends the replies, and ends the connection if the batch ends it.
@@ -451,6 +411,11 @@ impl<'s> Connection<'s> {
                 self.report(Kind::Panicked(message));
                 written?;
                 self.linger(CloseReason::Panic).map(Some)
+            }
+            Some(End::Cut) => {
+                self.fail(1);
+                self.owes = true;
+                Err(CloseReason::Cut)
             }
             end => {
                 written?;

@@ -113,6 +113,8 @@ pub(crate) enum Flaw {
     CountsEveryCloseAsDone,
     /// Counts no bytes.
     CountsNoBytes,
+    /// Computes any number of heavy requests at once.
+    ComputesWithoutBound,
     /// Counts failed requests as answered.
     CountsFailedAsAnswered,
     /// Reports no event.

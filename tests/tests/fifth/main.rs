@@ -111,6 +111,7 @@ fn subject(model: &'static Fifth) -> Arc<Subject> {
         model,
         listen: models::listen,
         clock: models::clock(),
+        offloads: true,
     }))
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use poetry::Summary;
 use poetry::event::Scene;
-use poetry::limits::ACCEPT_RETRY;
+use poetry::limits::{ACCEPT_RETRY, OFFLOADED_MAX};
 use poetry::{CloseReason, Counters, Counts, Kind, Library, Limits, Reporter, Role, Service};
 
 use crate::connection::Connection;
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     was_reset: AtomicBool,
     state: AtomicU8,
     open: AtomicUsize,
+    /// Heavy requests that compute (S25).
+    computing: AtomicUsize,
     finished: AtomicU64,
     cut: AtomicU64,
     /// For the flaws about turns: whether the backlog has been empty, and how many connections have had their turns in a row.
@@ -63,6 +65,21 @@ impl Shared {
             }
             _ => self.reporter.report(scene, kind),
         }
+    }
+
+    /// Counts a heavy request that begins to compute. Returns `false` if too many do.
+    pub(crate) fn begin_computing(&self) -> bool {
+        let max = match self.flaw {
+            Flaw::ComputesWithoutBound => usize::MAX,
+            _ => OFFLOADED_MAX,
+        };
+        let one_more = |computing| (computing < max).then_some(computing + 1);
+        let (order, begun) = (Ordering::SeqCst, &self.computing);
+        begun.fetch_update(order, order, one_more).is_ok()
+    }
+
+    pub(crate) fn end_computing(&self) {
+        self.computing.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn open(&self) -> usize {
@@ -101,6 +118,7 @@ impl Server {
             was_reset: AtomicBool::new(false),
             state: AtomicU8::new(RUNNING),
             open: AtomicUsize::new(0),
+            computing: AtomicUsize::new(0),
             finished: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             backlog_was_empty: AtomicBool::new(false),
@@ -129,7 +147,7 @@ impl Server {
         if let Some(acceptor) = self.acceptor.take() {
             drop(acceptor.join());
         }
-        while self.shared.open() > 0 {
+        while self.shared.open() > 0 || self.shared.computing.load(Ordering::SeqCst) > 0 {
             if started.elapsed() >= grace {
                 self.shared.state.store(CUT, Ordering::SeqCst);
             }

@@ -515,6 +515,16 @@ pub(super) const CAUGHT_BY: &[CaughtBy] = &[
         ],
     ),
     (
+        Flaw::ComputesWithoutBound,
+        &["transform_server"],
+        &["a_bounded_number_of_heavy_requests_computes_at_once"],
+    ),
+    (
+        Flaw::ClosesOwedWithFin,
+        &["transform_server"],
+        &["a_heavy_request_is_cut_when_the_grace_is_over"],
+    ),
+    (
         Flaw::ReadsWithoutBound,
         &["transform_server"],
         &["nothing_more_is_read_while_a_heavy_request_computes"],
