@@ -61,11 +61,11 @@ impl Failure {
         Self::with_status(Status::Trouble, message)
     }
 
-    /// Creates a failure that ends with `status`.
+    /// Creates a failure that ends with `status`. Its line has no error numbers.
     pub(crate) fn with_status(status: Status, message: impl fmt::Display) -> Self {
         Self {
             status,
-            message: message.to_string(),
+            message: without_number(&message.to_string()),
         }
     }
 
@@ -94,12 +94,14 @@ pub(crate) fn is_short_of_threads(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock && error.raw_os_error().is_some()
 }
 
-/// Removes the error number that Rust appends to the system's words.
+/// Removes the error numbers that Rust appends to the system's words, also in the middle of a sentence.
 pub(crate) fn without_number(text: &str) -> String {
-    match text.rfind(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text.to_owned(),
-    }
+    let parts = text.split(" (os error ").enumerate();
+    let words = parts.map(|(index, part)| match part.split_once(')') {
+        Some((number, rest)) if index > 0 && number.parse::<i32>().is_ok() => rest,
+        _ => part,
+    });
+    words.collect()
 }
 
 #[cfg(test)]
@@ -111,6 +113,11 @@ mod tests {
         let error = io::Error::from_raw_os_error(nix::libc::ENOENT);
         assert_eq!(cause(&error), "No such file or directory");
         assert_eq!(cause(&io::Error::other("mine")), "mine");
+        let failure = Failure::new(format_args!("cannot open x: {error}; make (1) x"));
+        assert_eq!(
+            failure.message,
+            "cannot open x: No such file or directory; make (1) x"
+        );
     }
 
     #[test]

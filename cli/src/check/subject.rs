@@ -1,5 +1,6 @@
 //! The subject that the arguments describe, started once to see that it can be tested.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,10 +28,10 @@ pub(super) fn of(args: &CheckArgs) -> Result<Arc<Subject>, Failure> {
     match check::try_start(&subject, args.program.role()) {
         Ok(()) => Ok(subject),
         Err(failure) if args.address.is_some() => {
-            let hint = "; start the server first, or give its command after --";
-            Err(cannot_check(args, &(failure.to_string() + hint)))
+            let hint = "start the server first, or give its command after --";
+            Err(cannot_check(args, format_args!("{failure}; {hint}")))
         }
-        Err(failure) => Err(cannot_check(args, &failure.to_string())),
+        Err(failure) => Err(cannot_check(args, failure)),
     }
 }
 
@@ -42,22 +43,14 @@ pub(super) fn name(args: &CheckArgs) -> String {
     }
 }
 
-fn cannot_check(args: &CheckArgs, why: &str) -> Failure {
-    // The system appends an error's number in the middle of the sentence.
-    let why = why
-        .split(" (os error ")
-        .map(|part| match part.split_once(')') {
-            Some((number, rest)) if number.parse::<i32>().is_ok() => rest,
-            _ => part,
-        });
-    let (name, why) = (name(args), why.collect::<String>());
-    Failure::new(format_args!("cannot check {name}: {why}"))
+fn cannot_check(args: &CheckArgs, why: impl fmt::Display) -> Failure {
+    Failure::new(format_args!("cannot check {}: {why}", name(args)))
 }
 
 fn command(args: &CheckArgs) -> Result<Subject, Failure> {
     let command = Command::from_words(&name(args), args.command.clone());
     match command.problem(args.program.role()) {
-        Some(problem) => Err(cannot_check(args, &problem)),
+        Some(problem) => Err(cannot_check(args, problem)),
         None => Ok(Subject::Command(command)),
     }
 }
@@ -80,8 +73,8 @@ fn running(args: &CheckArgs, address: &crate::args::Address) -> Result<Subject, 
             "{option} is not about a {program}; leave it out"
         )));
     }
-    let resolved = resolve::first(address, CONNECT_TIMEOUT)
-        .map_err(|cause| cannot_check(args, &cause.to_string()))?;
+    let resolved =
+        resolve::first(address, CONNECT_TIMEOUT).map_err(|cause| cannot_check(args, cause))?;
     let mut server = Address::new(resolved, role);
     if let Some(path) = &args.poem {
         server = server.serving(poem_file::read(path)?);
