@@ -6,6 +6,7 @@ mod live;
 mod plan;
 mod text;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,8 +18,8 @@ use measure::load::{self, LoadError, Mark, Report};
 use measure::process::{Usage, usage_of, with_affinity};
 use nix::errno::Errno;
 
-use crate::args::{FloorArgs, LoadArgs, LoadCommand, LoadOptions};
-use crate::failure::{Ended, Failure, Status, cause, without_number};
+use crate::args::{Address, FloorArgs, LoadArgs, LoadCommand, LoadOptions};
+use crate::failure::{Ended, Failure, Status, cause};
 use crate::line_writer::LineWriter;
 use crate::words::shown;
 use crate::{hints, output, parent, serve, signals};
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &LoadArgs, stderr: &LineWriter) -> Ended {
     let loaded = match result {
         Ok(loaded) if loaded.report.ledger.connections > 0 || interrupted.is_some() => loaded,
         // A fixed number of requests is used up by connections that fail.
-        Ok(_) => return Err(failure(&load, &LoadError::NoConnection(refused()))),
+        Ok(_) => return Err(failed(&load, &LoadError::NoConnection(refused()))),
         Err(error) => return Err(error),
     };
     if let Some(file) = &load.options.histogram {
@@ -113,10 +114,8 @@ fn keep(file: &Path, load: &Load<'_>, report: &Report) -> Result<(), Failure> {
     for (request, latency) in [(&load.request, &report.latency)].into_iter().chain(other) {
         // A tag ends at a comma or a space.
         let tag = request.replace([',', ' ', '\t', '\n', '\r'], "_");
-        append_histogram(file, &tag, latency).map_err(|error| {
-            let error = without_number(&error.to_string());
-            Failure::trouble(format_args!("cannot write --histogram: {error}"))
-        })?;
+        append_histogram(file, &tag, latency)
+            .map_err(|error| Failure::trouble(format_args!("cannot write --histogram: {error}")))?;
     }
     Ok(())
 }
@@ -138,7 +137,7 @@ fn measure(load: &Load<'_>, live: &Live) -> Result<Loaded, Failure> {
         let (core, cause) = (core.unwrap_or_default(), cause(&error));
         Failure::new(format_args!("cannot pin to core {core}: {cause}"))
     })?;
-    let report = report.map_err(|error| failure(load, &error))?;
+    let report = report.map_err(|error| failed(load, &error))?;
     let server = pid.map(|_| ServerCost {
         begin: usage.0,
         end: usage.1,
@@ -147,11 +146,19 @@ fn measure(load: &Load<'_>, live: &Live) -> Result<Loaded, Failure> {
 }
 
 /// Why a load on the server of `load` failed.
-fn failure(load: &Load<'_>, error: &LoadError) -> Failure {
+fn failed(load: &Load<'_>, error: &LoadError) -> Failure {
     let address = &load.options.address;
-    let hint = hints::after_load(address, error, load.role);
+    trouble(address, error, hints::after_load(address, error, load.role))
+}
+
+/// Why the load on `address` cannot begin.
+fn cannot_begin(address: &Address, cause: impl fmt::Display) -> Failure {
+    Failure::new(format_args!("cannot load {address}: {cause}"))
+}
+
+/// Why the load on `address` failed, and what to try.
+fn trouble(address: &Address, error: &LoadError, hint: Option<String>) -> Failure {
     let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-    let error = without_number(&error.to_string());
     Failure::trouble(format_args!("cannot load {address}: {error}{hint}"))
 }
 

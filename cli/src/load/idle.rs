@@ -1,6 +1,5 @@
 //! `quatrain load idle`: holds idle connections, and says what one costs the server.
 
-use std::fmt;
 use std::sync::mpsc;
 
 use measure::Exchange;
@@ -13,12 +12,12 @@ use poetry::limits::CONNECT_TIMEOUT;
 use serde::Serialize;
 
 use crate::args::LoadIdleArgs;
-use crate::failure::{Ended, Failure, Status, without_number};
+use crate::failure::{Ended, Failure, Status};
 use crate::line_writer::LineWriter;
 use crate::words::counted;
 use crate::{hints, output, resolve, signals, table_layout, terminal};
 
-use super::Role;
+use super::{Role, cannot_begin};
 
 /// What was held, and the memory at several counts of connections, if the process is known.
 #[derive(Serialize)]
@@ -45,7 +44,7 @@ pub(super) fn run(args: &LoadIdleArgs, stderr: &LineWriter) -> Ended {
     };
     let printed = output::text(&text);
     let status = interrupted.recv_timeout(args.hold.0).ok();
-    held.release().map_err(|error| failure(args, &error))?;
+    held.release().map_err(|error| failed(args, &error))?;
     match printed {
         Ok(()) => Ok(status.unwrap_or(Status::Success)),
         Err(error) => Ok(output::report_failure(&error, stderr)),
@@ -54,21 +53,19 @@ pub(super) fn run(args: &LoadIdleArgs, stderr: &LineWriter) -> Ended {
 
 /// Opens the connections, and reads the memory on the way.
 fn climb(args: &LoadIdleArgs) -> Result<(Held, Holding), Failure> {
-    let cannot = |cause: &dyn fmt::Display| {
-        Failure::new(format_args!("cannot load {}: {cause}", args.address))
-    };
-    let address = resolve::first(&args.address, CONNECT_TIMEOUT).map_err(|cause| cannot(&cause))?;
-    let exchange = Exchange::cummingsify(measure::exchange::POEM_BYTES);
-    let exchange = exchange.map_err(|cause| cannot(&cause))?;
-    let trouble = |error: &LoadError| failure(args, error);
+    let address = resolve::first(&args.address, CONNECT_TIMEOUT)
+        .map_err(|cause| cannot_begin(&args.address, cause))?;
+    let exchange = Exchange::cummingsify(measure::exchange::POEM_BYTES)
+        .map_err(|cause| cannot_begin(&args.address, cause))?;
     let timeout = measure::Plan::STALL_TIMEOUT;
-    let mut held = hold(address, exchange, 0, timeout).map_err(|error| trouble(&error))?;
+    let mut held = hold(address, exchange, 0, timeout).map_err(|error| failed(args, &error))?;
     let all = args.connections;
     let mut counts = vec![all.div_ceil(4), all.div_ceil(2), all];
     counts.dedup();
     let mut readings = Vec::new();
     for connections in counts {
-        held.grow(connections).map_err(|error| trouble(&error))?;
+        held.grow(connections)
+            .map_err(|error| failed(args, &error))?;
         if let Some(pid) = args.pid {
             let usage = usage_of(pid);
             readings.push(Point {
@@ -129,7 +126,7 @@ fn or_not(figure: Option<String>) -> String {
     figure.unwrap_or_else(|| "not available".to_owned())
 }
 
-fn failure(args: &LoadIdleArgs, error: &LoadError) -> Failure {
+fn failed(args: &LoadIdleArgs, error: &LoadError) -> Failure {
     let role = Role::Transform {
         one_shot: false,
         lab: false,
@@ -142,7 +139,5 @@ fn failure(args: &LoadIdleArgs, error: &LoadError) -> Failure {
         )),
         _ => hints::after_load(&args.address, error, role),
     };
-    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-    let error = without_number(&error.to_string());
-    Failure::trouble(format_args!("cannot load {}: {error}{hint}", args.address))
+    super::trouble(&args.address, error, hint)
 }

@@ -1,6 +1,5 @@
 //! The plan of a load, from its options.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,10 +11,10 @@ use poetry::limits::CONNECT_TIMEOUT;
 use poetry::transform::TRANSFORMS;
 
 use crate::args::{LoadLibraryArgs, LoadOptions, LoadPoemArgs, LoadTransformArgs, Spread};
-use crate::failure::{Failure, without_number};
+use crate::failure::Failure;
 use crate::{hints, poem_file, resolve};
 
-use super::{Load, Role};
+use super::{Load, Role, cannot_begin};
 
 /// The length of a measurement, unless another is asked for.
 const DURATION: Duration = Duration::from_secs(1);
@@ -31,7 +30,7 @@ pub(super) fn transform(args: &LoadTransformArgs) -> Result<Load<'_>, Failure> {
     };
     let exchange = |transform: &str| {
         let exchange = Exchange::transform(transform, &poem);
-        exchange.map_err(|cause| failure(options, &cause))
+        exchange.map_err(|cause| cannot_begin(&options.address, cause))
     };
     let mix = match &args.mix {
         Some(mix) => Some(Mix {
@@ -74,7 +73,7 @@ pub(super) fn library(args: &LoadLibraryArgs) -> Result<Load<'_>, Failure> {
     let address = resolved(options)?;
     let exchange = match &args.file {
         Some(path) => Exchange::library(&args.name, poem_file::read(path)?.as_str())
-            .map_err(|cause| failure(options, &cause))?,
+            .map_err(|cause| cannot_begin(&options.address, cause))?,
         None => learn_library(address, &args.name, options.stall_timeout.0)
             .map_err(|error| not_learned(options, role, &error))?,
     };
@@ -131,7 +130,7 @@ fn plan(
     exchange: Exchange,
     extent: Extent,
 ) -> Result<Plan, Failure> {
-    let default = Plan::new(address).map_err(|error| failure(options, &error))?;
+    let default = Plan::new(address).map_err(|error| cannot_begin(&options.address, error))?;
     let gaps = match options.gaps {
         Spread::Equal => Gaps::Equal,
         Spread::Exponential => Gaps::Exponential,
@@ -164,16 +163,13 @@ fn extent(options: &LoadOptions) -> Extent {
 fn checked(load: Load<'_>) -> Result<Load<'_>, Failure> {
     match load.plan.check() {
         Ok(()) => Ok(load),
-        Err(error) => Err(failure(load.options, &error)),
+        Err(error) => Err(cannot_begin(&load.options.address, error)),
     }
 }
 
 fn resolved(options: &LoadOptions) -> Result<SocketAddr, Failure> {
-    resolve::first(&options.address, CONNECT_TIMEOUT).map_err(|cause| failure(options, &cause))
-}
-
-fn failure(options: &LoadOptions, cause: &dyn fmt::Display) -> Failure {
-    Failure::new(format_args!("cannot load {}: {cause}", options.address))
+    resolve::first(&options.address, CONNECT_TIMEOUT)
+        .map_err(|cause| cannot_begin(&options.address, cause))
 }
 
 /// Why the poem that a server must send could not be fetched.
@@ -184,9 +180,7 @@ fn not_learned(options: &LoadOptions, role: Role, error: &LoadError) -> Failure 
         }
         _ => hints::after_load(&options.address, error, role),
     };
-    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-    let (address, error) = (&options.address, without_number(&error.to_string()));
-    Failure::trouble(format_args!("cannot load {address}: {error}{hint}"))
+    super::trouble(&options.address, error, hint)
 }
 
 /// Whether the transform `name` needs `serve transform --lab`.
