@@ -10,7 +10,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use measure::analysis::Analysis;
 use measure::bundle;
@@ -39,11 +39,7 @@ pub(crate) fn run(args: &MeasureArgs, stderr: &LineWriter) -> Ended {
     let subjects = subjects::all(args)?;
     let before = args.baseline.as_ref();
     let before = before.map(crate::report::baseline).transpose()?;
-    let interrupted = Arc::new(OnceLock::new());
-    let noted = Arc::clone(&interrupted);
-    signals::on_interrupt(stderr, move |status| {
-        let _ = noted.set(status);
-    })?;
+    let interrupted = signals::note_interrupt(stderr)?;
     let (folder, bundle, resumed) = folder::take(args)?;
     let kept_seed = resumed.as_ref().and_then(seed_of);
     let seed = args.seed.or(kept_seed).unwrap_or_else(random_seed);

@@ -4,6 +4,7 @@
 //! Threads that are started later inherit that.
 
 use std::io;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -77,6 +78,17 @@ pub(crate) fn on_interrupt(
     let named = thread::Builder::new().name("signals".to_owned());
     named.spawn(watch).map_err(failure)?;
     unblock()
+}
+
+/// Returns where the status for the first SIGTERM or SIGINT will be noted. The second ends the process immediately.
+pub(crate) fn note_interrupt(stderr: &LineWriter) -> Result<Arc<OnceLock<Status>>, Failure> {
+    let interrupted = Arc::new(OnceLock::new());
+    let noted = Arc::clone(&interrupted);
+    on_interrupt(stderr, move |status| {
+        // There is only one first signal.
+        let _ = noted.set(status);
+    })?;
+    Ok(interrupted)
 }
 
 /// Unblocks the signals that end a command or ask for its counts, in this thread and those it will start.

@@ -24,12 +24,7 @@ pub(crate) fn run(args: &CheckArgs, stderr: &LineWriter) -> Ended {
             Err(error) => output::report_failure(&error, stderr),
         });
     }
-    let interrupted = Arc::new(OnceLock::new());
-    let told = Arc::clone(&interrupted);
-    signals::on_interrupt(stderr, move |status| {
-        // There is only one first signal.
-        let _ = told.set(status);
-    })?;
+    let interrupted = signals::note_interrupt(stderr)?;
     let subject = subject::of(args)?;
     let mut report = Report::new(args.json, args.seed);
     let printed = report_all(&subject, &cases, args, &interrupted, &mut report);

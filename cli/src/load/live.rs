@@ -28,15 +28,7 @@ pub(super) struct Live {
 impl Live {
     /// Starts to watch `load`. From now on Ctrl-C ends it early.
     pub(super) fn start(load: &Load<'_>, stderr: &LineWriter) -> Result<Self, Failure> {
-        let interrupted = Arc::new(OnceLock::new());
-        let first = {
-            let interrupted = Arc::clone(&interrupted);
-            move |status| {
-                // It is called once.
-                let _ = interrupted.set(status);
-            }
-        };
-        signals::on_interrupt(stderr, first)?;
+        let interrupted = signals::note_interrupt(stderr)?;
         Ok(Self {
             line: terminal::stderr_is_animated().then(|| StatusLine::new(stderr)),
             extent: load.plan.extent,
