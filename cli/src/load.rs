@@ -102,10 +102,8 @@ pub(crate) fn run(args: &LoadArgs, stderr: &LineWriter) -> Ended {
         true => json::render(&load, &loaded),
         false => text::render(&load, &loaded),
     };
-    match output::text(&text) {
-        Ok(()) => Ok(interrupted.unwrap_or(Status::Success)),
-        Err(error) => Ok(output::report_failure(&error, stderr)),
-    }
+    let status = interrupted.unwrap_or(Status::Success);
+    Ok(output::last_text(&text, status, stderr))
 }
 
 /// Writes the histograms to `file`, tagged by what was requested.

@@ -31,10 +31,8 @@ use self::caller::Caller;
 /// void and the status is 1.
 pub(crate) fn run(args: &MeasureArgs, stderr: &LineWriter) -> Ended {
     if args.list {
-        return match output::text(&list::scenarios(terminal::stdout_columns())) {
-            Ok(()) => Ok(Status::Success),
-            Err(error) => Ok(output::report_failure(&error, stderr)),
-        };
+        let list = list::scenarios(terminal::stdout_columns());
+        return Ok(output::last_text(&list, Status::Success, stderr));
     }
     let subjects = subjects::all(args)?;
     let before = args.baseline.as_ref();

@@ -28,6 +28,20 @@ pub(crate) fn text(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Prints `last`, the last text, and returns the status to end with: `status`, unless printing fails.
+pub(crate) fn last_text(last: &str, status: Status, stderr: &LineWriter) -> Status {
+    match text(last) {
+        Ok(()) => status,
+        Err(error) => report_failure(&error, stderr),
+    }
+}
+
+/// Formats `object` as a line of JSON.
+pub(crate) fn json_line(object: &impl Serialize) -> String {
+    let line = serde_json::to_string(object).expect("words and numbers are JSON");
+    line + "\n"
+}
+
 fn write_poems<'a>(
     poems: impl Iterator<Item = &'a str>,
     stdout: &mut impl Write,

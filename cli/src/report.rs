@@ -33,10 +33,7 @@ pub(crate) fn run(args: &ReportArgs, stderr: &LineWriter) -> Ended {
         let page = write_page(&folder, &results, &histograms)?;
         format!("{}Report: {}\n", tables(&results), shown(&page))
     };
-    match output::text(&text) {
-        Ok(()) => Ok(Status::Success),
-        Err(error) => Ok(output::report_failure(&error, stderr)),
-    }
+    Ok(output::last_text(&text, Status::Success, stderr))
 }
 
 /// Writes the page of `results` into `folder`, and returns its path.

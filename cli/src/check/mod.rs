@@ -19,10 +19,8 @@ use report::Report;
 pub(crate) fn run(args: &CheckArgs, stderr: &LineWriter) -> Ended {
     let cases = chosen(args)?;
     if args.list {
-        return Ok(match output::text(&report::list(&cases, args.json)) {
-            Ok(()) => Status::Success,
-            Err(error) => output::report_failure(&error, stderr),
-        });
+        let list = report::list(&cases, args.json);
+        return Ok(output::last_text(&list, Status::Success, stderr));
     }
     let interrupted = signals::note_interrupt(stderr)?;
     let subject = subject::of(args)?;

@@ -8,6 +8,7 @@ use conformance::{Case, Verdict};
 use serde::Serialize;
 
 use crate::failure::{Ended, Failure, Status};
+use crate::output::json_line;
 use crate::words::counted;
 
 /// The verdicts so far.
@@ -96,7 +97,7 @@ impl Report {
         };
         let case = &tested.case;
         if self.json {
-            return json(&Line {
+            return json_line(&Line {
                 case: case.name,
                 role: case.role.name(),
                 rules: case.rules,
@@ -118,7 +119,7 @@ impl Report {
     pub(super) fn end(&self, elapsed: Duration) -> String {
         let skipped: usize = self.skipped.values().sum();
         if self.json {
-            return json(&Summary {
+            return json_line(&Summary {
                 passed: self.passed,
                 skipped,
                 failed: self.failed,
@@ -210,7 +211,7 @@ pub(super) fn list(cases: &[Case], as_json: bool) -> String {
     let needs = |case: &Case| -> Vec<&str> { case.needs.iter().map(|need| need.name()).collect() };
     let line = |case: &Case| {
         if as_json {
-            return json(&Listed {
+            return json_line(&Listed {
                 case: case.name,
                 role: case.role.name(),
                 rules: case.rules,
@@ -231,11 +232,6 @@ pub(super) fn list(cases: &[Case], as_json: bool) -> String {
 
 fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1e3
-}
-
-fn json(line: &impl Serialize) -> String {
-    let line = serde_json::to_string(line).expect("words and numbers are JSON");
-    line + "\n"
 }
 
 #[cfg(test)]

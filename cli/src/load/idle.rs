@@ -39,7 +39,7 @@ pub(super) fn run(args: &LoadIdleArgs, stderr: &LineWriter) -> Ended {
     signals::on_interrupt(stderr, first)?;
     let (held, holding) = climb(args)?;
     let text = match args.json {
-        true => serde_json::to_string(&holding).unwrap_or_default() + "\n",
+        true => output::json_line(&holding),
         false => words(&holding),
     };
     let printed = output::text(&text);

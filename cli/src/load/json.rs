@@ -5,12 +5,13 @@ use std::time::Duration;
 use measure::load::{Fairness, Gaps, Latency, Ledger, OpenLoop};
 use serde::Serialize;
 
+use crate::output;
+
 use super::{Load, Loaded, Role};
 
 /// Formats the figures as one line.
 pub(super) fn render(load: &Load<'_>, loaded: &Loaded) -> String {
-    let line = serde_json::to_string(&Object::new(load, loaded)).unwrap_or_default();
-    line + "\n"
+    output::json_line(&Object::new(load, loaded))
 }
 
 #[derive(Serialize)]
