@@ -3,7 +3,7 @@
 use measure::report::Table;
 
 /// Columns of a line of notes where the width is not limited: about as wide as the tables.
-const NOTE_COLUMNS: usize = 100;
+pub(crate) const NOTE_COLUMNS: usize = 100;
 
 /// Writes `table` in at most `columns` if that is possible; `None` means any width.
 pub(crate) fn render(table: &Table, columns: Option<usize>) -> String {
@@ -87,7 +87,7 @@ fn blocks(table: &Table, columns: usize) -> String {
 }
 
 /// Breaks `text` into lines of at most `columns`. A longer word has a line of its own.
-fn wrap(text: &str, columns: usize) -> String {
+pub(crate) fn wrap(text: &str, columns: usize) -> String {
     let mut wrapped = String::new();
     for line in text.lines() {
         let mut length = 0;

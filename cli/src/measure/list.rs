@@ -2,14 +2,14 @@
 
 use measure::scenario::{self, Extent};
 
-/// The width of the text without a terminal.
-const COLUMNS: usize = 100;
+use crate::table_layout::{NOTE_COLUMNS, wrap};
+
 /// Before the text about a scenario.
 const INDENT: &str = "  ";
 
 /// Returns the scenarios, each with its question and what it teaches.
 pub(super) fn scenarios(columns: Option<usize>) -> String {
-    let width = columns.unwrap_or(COLUMNS).min(COLUMNS);
+    let width = columns.map_or(NOTE_COLUMNS, |columns| columns.min(NOTE_COLUMNS));
     let mut text = String::new();
     for scenario in scenario::all() {
         let about = scenario.about(Extent::Full);
@@ -20,24 +20,11 @@ pub(super) fn scenarios(columns: Option<usize>) -> String {
         };
         text += &format!("{}{quick}\n", about.name);
         for sentence in [about.question, about.lesson] {
-            wrap(sentence, width, &mut text);
+            for line in wrap(sentence, width.saturating_sub(INDENT.len())).lines() {
+                text += &format!("{INDENT}{line}\n");
+            }
         }
         text.push('\n');
     }
     text
-}
-
-fn wrap(sentence: &str, width: usize, text: &mut String) {
-    let mut line = String::new();
-    for word in sentence.split_whitespace() {
-        if !line.is_empty() && INDENT.len() + line.len() + 1 + word.len() > width {
-            *text += &format!("{INDENT}{line}\n");
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line += word;
-    }
-    *text += &format!("{INDENT}{line}\n");
 }
