@@ -145,8 +145,7 @@ fn tables(results: &Results, options: &Options, folder: &Path) -> String {
         .iter()
         .filter(|scenario| !scenario.rows.is_empty())
     {
-        let table = report::scenario(&Analysis::of(results, scenario));
-        let table = table_layout::render(&table, terminal::stdout_columns());
+        let table = table_layout::for_stdout(&report::scenario(&Analysis::of(results, scenario)));
         text += &format!("{}\n\n{table}\n\n", scenario.name);
     }
     if let Some(run) = results.runs.last() {

@@ -14,7 +14,7 @@ use crate::args::ReportArgs;
 use crate::failure::{Ended, Failure, Status, cause};
 use crate::line_writer::LineWriter;
 use crate::words::shown;
-use crate::{output, table_layout, terminal};
+use crate::{output, table_layout};
 
 /// The page in a folder of results.
 const PAGE: &str = "report.html";
@@ -94,8 +94,7 @@ fn folder(
 fn tables(results: &Results) -> String {
     let mut text = String::new();
     for scenario in &results.scenarios {
-        let table = report::scenario(&Analysis::of(results, scenario));
-        let table = table_layout::render(&table, terminal::stdout_columns());
+        let table = table_layout::for_stdout(&report::scenario(&Analysis::of(results, scenario)));
         text += &format!("{}\n\n{}\n", scenario.name, table.trim_end_matches('\n'));
         text.push('\n');
     }
@@ -113,10 +112,7 @@ pub(crate) fn baseline(folder: &PathBuf) -> Result<Results, Failure> {
 /// Returns the table of what differs from the results `before`, and whether that is real.
 pub(crate) fn differences(now: &Results, before: &Results) -> String {
     let differences = analysis::against(now, before);
-    table_layout::render(
-        &report::differences(now, &differences),
-        terminal::stdout_columns(),
-    )
+    table_layout::for_stdout(&report::differences(now, &differences))
 }
 
 fn svg(results: &Results, histograms: &Histograms, name: &str) -> Result<String, Failure> {

@@ -2,8 +2,15 @@
 
 use measure::report::Table;
 
+use crate::terminal;
+
 /// Columns of a line of notes where the width is not limited: about as wide as the tables.
 pub(crate) const NOTE_COLUMNS: usize = 100;
+
+/// Writes `table` for stdout: as wide as its terminal, or of any width.
+pub(crate) fn for_stdout(table: &Table) -> String {
+    render(table, terminal::stdout_columns())
+}
 
 /// Writes `table` in at most `columns` if that is possible; `None` means any width.
 pub(crate) fn render(table: &Table, columns: Option<usize>) -> String {

@@ -9,7 +9,7 @@ use measure::report::Table;
 use measure::results::Entrant;
 use measure::statistics::Spread;
 
-use crate::{table_layout, terminal};
+use crate::table_layout;
 
 use super::Compared;
 use super::poems::{POEMS, SlowPoem};
@@ -27,7 +27,7 @@ const HEAD: [&str; 6] = [
 
 /// Formats the table and its notes for stdout.
 pub(super) fn render(compared: &Compared) -> String {
-    table_layout::render(&table(compared), terminal::stdout_columns())
+    table_layout::for_stdout(&table(compared))
 }
 
 fn table(compared: &Compared) -> Table {

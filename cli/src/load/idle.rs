@@ -15,7 +15,7 @@ use crate::args::LoadIdleArgs;
 use crate::failure::{Ended, Failure, Status};
 use crate::line_writer::LineWriter;
 use crate::words::counted;
-use crate::{hints, output, resolve, signals, table_layout, terminal};
+use crate::{hints, output, resolve, signals, table_layout};
 
 use super::{Role, cannot_begin};
 
@@ -119,7 +119,7 @@ fn words(holding: &Holding) -> String {
         slope(holding.kernel_bytes_each)
     )];
     text.push('\n');
-    text + &table_layout::render(&table, terminal::stdout_columns())
+    text + &table_layout::for_stdout(&table)
 }
 
 fn or_not(figure: Option<String>) -> String {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use measure::analysis::words::{thousands, value};
+use measure::analysis::words::{number, thousands, value};
 use measure::load::{Gaps, Latency};
 use measure::report::Table;
 
+use crate::table_layout;
 use crate::words::counted;
-use crate::{table_layout, terminal};
 
 use super::{Load, Loaded, Role, ServerCost};
 
@@ -34,7 +34,7 @@ pub(super) fn render(load: &Load<'_>, loaded: &Loaded) -> String {
         Some(in_all(load, loaded)),
     ];
     table.notes = notes.into_iter().flatten().collect();
-    let table = table_layout::render(&table, terminal::stdout_columns());
+    let table = table_layout::for_stdout(&table);
     format!("{}\n\n{table}", headline(load, loaded))
 }
 
@@ -63,7 +63,7 @@ fn headline(load: &Load<'_>, loaded: &Loaded) -> String {
         true => "interrupted during the warm-up".to_owned(),
         false => format!(
             "{} per second: {replies} in {elapsed}",
-            per_second(report.rate())
+            number(report.rate())
         ),
     };
     if report.left > 0 {
@@ -131,7 +131,7 @@ fn open_loop(loaded: &Loaded) -> Option<String> {
     };
     Some(format!(
         "{} per second were due at {gaps} gaps: {} in the window, {} sent, {} still waiting at its end.{late}",
-        per_second(open.rate),
+        number(open.rate),
         thousands(open.due as f64),
         thousands(open.sent as f64),
         thousands(open.waiting as f64),
@@ -221,9 +221,4 @@ impl ServerCost {
 
 fn seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())
-}
-
-/// Formats a rate, a low one with decimals.
-fn per_second(rate: f64) -> String {
-    measure::analysis::words::number(rate)
 }
