@@ -2,15 +2,11 @@
 
 use std::path::Path;
 
+use measure::analysis::words::numbered;
+
 /// Writes a count with its noun: `1 poem`, `2 poems`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
-    let plural = match (count, noun.strip_suffix('y')) {
-        (1, _) => return format!("{count} {noun}"),
-        (_, Some(stem)) => format!("{stem}ies"),
-        (_, None) if noun.ends_with("ch") => format!("{noun}es"),
-        (_, None) => format!("{noun}s"),
-    };
-    format!("{count} {plural}")
+    format!("{count} {}", numbered(noun, count))
 }
 
 /// Writes a path on one line: control characters, also those that move a terminal's cursor, are escaped.

@@ -108,10 +108,23 @@ pub fn list<T: AsRef<str>>(names: &[T]) -> String {
     }
 }
 
-/// Formats a count with its noun: `1 round`, `5 rounds`.
+/// Formats a count with its noun: `1 round`, `5 rounds`, `1,000 replies`.
 pub fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", thousands(count as f64))
+    format!(
+        "{} {}",
+        thousands(count as f64),
+        numbered(noun, count as u64)
+    )
+}
+
+/// Returns `noun` as it follows `count`: `reply` or `replies`.
+pub fn numbered(noun: &str, count: u64) -> String {
+    match (count, noun.strip_suffix('y')) {
+        (1, _) => noun.to_owned(),
+        (_, Some(stem)) => format!("{stem}ies"),
+        (_, None) if noun.ends_with("ch") => format!("{noun}es"),
+        (_, None) => format!("{noun}s"),
+    }
 }
 
 #[cfg(test)]
@@ -160,5 +173,6 @@ mod tests {
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
         assert_eq!(counted(1, "round"), "1 round");
         assert_eq!(counted(1_000, "round"), "1,000 rounds");
+        assert_eq!(counted(2_000, "reply"), "2,000 replies");
     }
 }

@@ -6,7 +6,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::grid::{self, Cell, Grid, GridRow};
 use super::warnings::warnings;
-use crate::analysis::{Analysis, finding, words};
+use crate::analysis::words::{self, counted};
+use crate::analysis::{Analysis, finding};
 use crate::plot::{self, Histograms, Width};
 use crate::results::{Entrant, Kind, Results, Run};
 
@@ -46,10 +47,6 @@ pub fn page(results: &Results, histograms: &BTreeMap<String, Histograms>) -> Str
         }
     };
     page.into_string()
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    words::counted(count, noun)
 }
 
 fn summary(results: &Results) -> String {
