@@ -16,9 +16,9 @@ use super::share::{MixShare, Share};
 use super::values::{self, Address, Seconds, at_least_one, count, some_time};
 
 /// The ports of one address.
-pub(super) const CONNECTIONS_MAX: usize = 1 << 16;
+const CONNECTIONS_MAX: usize = 1 << 16;
 /// Deeper than any read buffer of requests.
-pub(super) const DEPTH_MAX: usize = 1 << 10;
+const DEPTH_MAX: usize = 1 << 10;
 /// 127.0.0.1 to 127.0.0.254.
 const SOURCES_MAX: u64 = 254;
 
