@@ -22,7 +22,7 @@ use measure::{Pinning, Subject, report};
 use crate::args::MeasureArgs;
 use crate::failure::{Ended, Failure, Status, cause};
 use crate::line_writer::LineWriter;
-use crate::words::counted;
+use crate::words::{counted, shown};
 use crate::{output, signals, table_layout, terminal};
 
 use self::caller::Caller;
@@ -51,14 +51,14 @@ pub(crate) fn run(args: &MeasureArgs, stderr: &LineWriter) -> Ended {
     let results = results.map_err(|error| failed(&error, &folder))?;
     stderr.finish();
     let page = page(&folder);
-    let shown = match &page {
-        Ok(page) => format!("Report: {}\n", page.display()),
+    let where_it_is = match &page {
+        Ok(page) => format!("Report: {}\n", shown(page)),
         Err(_) => String::new(),
     };
     let beside = before.map_or_else(String::new, |before| {
         format!("\n{}\n", crate::report::differences(&results, &before))
     });
-    let printed = output::text(&(tables(&results, &options, &folder) + &shown + &beside));
+    let printed = output::text(&(tables(&results, &options, &folder) + &where_it_is + &beside));
     page?;
     if let Err(error) = printed {
         return Ok(output::report_failure(&error, stderr));
@@ -152,7 +152,7 @@ fn tables(results: &Results, options: &Options, folder: &Path) -> String {
         text += &format!("{}\n", run.environment);
     }
     text.extend(few_rounds(options.rounds).map(|warning| warning + "\n"));
-    text + &format!("Results: {}\n", folder.display())
+    text + &format!("Results: {}\n", shown(folder))
 }
 
 fn verdict(results: &Results) -> Status {
@@ -165,12 +165,12 @@ fn verdict(results: &Results) -> Status {
 
 fn after_interrupt(args: &MeasureArgs, folder: &Path, status: Status) -> Failure {
     let out = match &args.out {
-        Some(out) => format!(" --out {}", out.display()),
+        Some(out) => format!(" --out {}", shown(out)),
         None => String::new(),
     };
     let message = format!(
         "interrupted; {} keeps the rows up to here: repeat the command with --resume{out} to go on",
-        folder.display()
+        shown(folder)
     );
     Failure::with_status(status, message)
 }
@@ -178,9 +178,9 @@ fn after_interrupt(args: &MeasureArgs, folder: &Path, status: Status) -> Failure
 fn failed(error: &std::io::Error, folder: &Path) -> Failure {
     match error.kind() {
         ErrorKind::InvalidInput => {
-            let shown = folder.display();
+            let folder = shown(folder);
             failure(&format!(
-                "{error}; repeat its options, or name another folder than {shown}"
+                "{error}; repeat its options, or name another folder than {folder}"
             ))
         }
         _ => Failure::trouble(format_args!("cannot keep the results: {}", cause(error))),
