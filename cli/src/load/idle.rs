@@ -111,15 +111,25 @@ fn words(holding: &Holding) -> String {
         ]
     };
     table.rows = holding.readings.iter().map(row).collect();
-    let slope = |bytes: Option<f64>| or_not(bytes.map(|bytes| value(bytes, "B")));
     table.notes = vec![format!(
-        "A connection costs {} of the server's own memory. In the kernel it costs {}, both ends together: that is of the \
-             whole machine, and means something only if it is quiet.",
-        slope(holding.own_bytes_each),
-        slope(holding.kernel_bytes_each)
+        "{} {}",
+        slope("of the server's own memory", holding.own_bytes_each, "."),
+        slope(
+            "in the kernel",
+            holding.kernel_bytes_each,
+            ", both ends together: that is of the whole machine, and means something only if it is quiet."
+        )
     )];
     text.push('\n');
     text + &table_layout::for_stdout(&table)
+}
+
+/// Says what a connection costs of the memory that is somewhere.
+fn slope(of: &str, bytes: Option<f64>, and: &str) -> String {
+    match bytes {
+        Some(bytes) => format!("A connection costs {} {of}{and}", value(bytes, "B")),
+        None => format!("What a connection costs {of} is not available."),
+    }
 }
 
 fn or_not(figure: Option<String>) -> String {
@@ -140,4 +150,34 @@ fn failed(args: &LoadIdleArgs, error: &LoadError) -> Failure {
         _ => hints::after_load(&args.address, error, role),
     };
     super::trouble(&args.address, error, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_that_the_system_does_not_tell_is_said_to_be_not_available() {
+        let holding = Holding {
+            address: "127.0.0.1:7".to_owned(),
+            held: 100,
+            readings: [25, 100]
+                .map(|connections| Point {
+                    connections,
+                    own: None,
+                    kernel: Some(1_000 * connections as u64),
+                    threads: None,
+                })
+                .to_vec(),
+            own_bytes_each: None,
+            kernel_bytes_each: Some(1_000.0),
+        };
+        let text = words(&holding).replace('\n', " ");
+        for words in [
+            "What a connection costs of the server's own memory is not available.",
+            "A connection costs 1,000 B in the kernel, both ends together:",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
 }
