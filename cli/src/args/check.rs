@@ -16,8 +16,8 @@ Examples:
   quatrain check poem 10001 --poem poems/lantern.txt
   quatrain check transform --list
 
-CMD is started for each case, without a shell. These words in it are replaced, and a case that needs a
-missing one is skipped:
+CMD is started for each case, without a shell. These words in it are replaced, and a case that needs a missing one \
+is skipped:
   {port}     a free port of 127.0.0.1; without it the command takes one itself and first prints
              'Serving … on HOST:PORT with …'
   {mode}     what to serve:
@@ -26,7 +26,7 @@ missing one is skipped:
                library DIR [--keep-alive], which reads DIR again on SIGHUP
                proxy HOST:PORT [--cache-ttl S]
   {poem}     FILE, for a poem server without {mode}
-  {limits}   where a case needs other limits: --idle-timeout S and so on, as 'quatrain serve' has them
+  {limits}   the limits that a case needs: --idle-timeout S and so on, as 'quatrain serve' has them
   {threads}  --threads N
   {stats}    --stats FILE: on SIGUSR1 and at its end the command appends its counts, a line of JSON
   {grace}    --grace S: on SIGTERM the command stops

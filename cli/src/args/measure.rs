@@ -27,7 +27,7 @@ Examples:
   quatrain measure --subject 'old=old/quatrain serve {mode} --model actors {threads} {stats}'
                                                         another build, in the same rounds
   quatrain measure --full --resume                      go on after an interrupt
-  quatrain measure --baseline quatrain-report           which differences from an earlier run are real
+  quatrain measure --baseline quatrain-report           which differences from before are real
 
 Every subject is verified before it is timed, and every byte of every reply is compared: an error or a wrong byte voids its \
 row, visibly. The results are written to a folder after every row: results.json, rows as CSV, histograms, the environment.

@@ -66,9 +66,12 @@ Examples:
 
 Exit status: 0 success, 1 something failed or was cut, 2 it could not start, 130 interrupted by Ctrl-C.";
 
+/// The most columns of the help.
+const WIDTH_MAX: usize = 100;
+
 /// A poetry client and four servers, each written with callbacks, actors, streams and threads.
 #[derive(Parser)]
-#[command(name = "quatrain", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "quatrain", version, max_term_width = WIDTH_MAX, after_help = EXAMPLES)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -193,6 +196,19 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_helps_columns_fit_the_width_and_are_not_wrapped() {
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            let help = command.get_after_help().map(ToString::to_string);
+            for line in help.iter().flat_map(|help| help.lines()) {
+                let is_prose = !line.starts_with(' ');
+                assert!(is_prose || line.chars().count() <= WIDTH_MAX, "{line}");
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
     }
 
     #[test]
