@@ -60,6 +60,21 @@ fn a_server_in_python_passes_the_smoke_cases() {
 }
 
 #[test]
+fn the_readme_counts_every_case_of_the_server_in_python() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let counts = readme
+        .lines()
+        .find(|line| line.contains(" passed, 0 failed, "))
+        .expect("the README shows a check");
+    // The time and the seed are no whole words of digits.
+    let numbers = counts.split_whitespace().map(str::parse::<usize>);
+    let counted: usize = numbers.flatten().sum();
+    let listed = run(&["check", "transform", "--list"]).stdout;
+    assert_eq!(counted, listed.lines().count(), "{counts}");
+}
+
+#[test]
 fn a_wrong_server_in_python_fails_with_the_rule_that_it_breaks() {
     if !has_python("a_wrong_server_in_python_fails_with_the_rule_that_it_breaks") {
         return;
