@@ -5,22 +5,13 @@ use poetry::{CloseReason, Heavy, Refusal};
 
 use super::partial::Begun;
 use super::{NetstringProtocol, Service, State};
-use crate::deferred::Deferred;
 use crate::failure::{Failure, Panicked};
 use crate::protocol::Producer;
 use crate::reactor::Transport;
 use crate::threads::defer_to_thread_pool;
 
-/// A heavy request under way.
-pub(super) struct Offloaded<R> {
-    /// The request, until the kernel has taken the replies to those before it.
-    heavy: Option<Heavy<R>>,
-    /// Its reply, once a thread has been asked for it.
-    reply: Option<Deferred<Reply<R>>>,
-}
-
 /// The reply or the refusal, unless the transform has panicked or there is no thread.
-type Reply<R> = Result<Result<R, Refusal>, Failure>;
+pub(super) type Reply<R> = Result<Result<R, Refusal>, Failure>;
 
 impl<S: Service> NetstringProtocol<S> {
     // ANCHOR: offload
@@ -30,10 +21,7 @@ impl<S: Service> NetstringProtocol<S> {
         self.guard.on_requests(1);
         transport.pause_producing();
         self.state = State::Offloading;
-        self.begun = Some(Box::new(Begun::Offloaded(Offloaded {
-            heavy: Some(heavy),
-            reply: None,
-        })));
+        self.begun = Some(Box::new(Begun::Heavy(heavy)));
         if !transport.is_blocked() {
             self.defer_heavy(transport);
         }
@@ -41,17 +29,16 @@ impl<S: Service> NetstringProtocol<S> {
 
     /// Gives the request to the thread pool. The Deferred fires in the reactor, and wakes this connection.
     pub(super) fn defer_heavy(&mut self, transport: &Transport) {
-        let Some(Begun::Offloaded(offloaded)) = self.begun.as_deref_mut() else {
-            return;
-        };
-        if let Some(heavy) = offloaded.heavy.take() {
+        let waits = (self.begun).take_if(|begun| matches!(**begun, Begun::Heavy(_)));
+        if let Some(Begun::Heavy(heavy)) = waits.map(|begun| *begun) {
             transport.set_timeout(None);
             let (reactor, waiting) = (transport.reactor(), transport.clone());
             let reply = defer_to_thread_pool(&reactor, &self.guard.state.pool, heavy);
-            offloaded.reply = Some(reply.add_both(move |reply| {
+            let reply = reply.add_both(move |reply| {
                 waiting.wake();
                 Ok(reply)
-            }));
+            });
+            self.begun = Some(Box::new(Begun::Offloaded(reply)));
         }
     }
 
@@ -81,26 +68,19 @@ impl<S: Service> NetstringProtocol<S> {
     // ANCHOR_END: offload
 
     fn take_reply(&mut self) -> Option<Reply<S::Replies>> {
-        let Some(Begun::Offloaded(offloaded)) = self.begun.as_deref_mut() else {
-            return None;
+        let came = |begun: &mut Box<_>| match &**begun {
+            Begun::Offloaded(reply) => reply.is_settled(),
+            Begun::Partial { .. } | Begun::Heavy(_) => false,
         };
-        match offloaded.reply.take()?.take_result() {
-            Ok(reply) => {
-                self.begun = None;
-                reply.ok()
-            }
-            Err(unsettled) => {
-                offloaded.reply = Some(unsettled);
-                None
-            }
+        match *self.begun.take_if(came)? {
+            Begun::Offloaded(reply) => reply.take_result().ok()?.ok(),
+            Begun::Partial { .. } | Begun::Heavy(_) => None,
         }
     }
 
     /// The connection has ended. A request that waits for a thread is dropped; the reply to one that has a thread will be.
     pub(super) fn forget_offloaded(&mut self) {
-        if let Some(Begun::Offloaded(offloaded)) = self.begun.as_deref()
-            && let Some(reply) = &offloaded.reply
-        {
+        if let Some(Begun::Offloaded(reply)) = self.begun.as_deref() {
             reply.cancel();
         }
     }

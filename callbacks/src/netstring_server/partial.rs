@@ -4,11 +4,12 @@
 use std::mem;
 use std::time::Duration;
 
-use poetry::CloseReason;
 use poetry::netstring::Decoder;
+use poetry::{CloseReason, Heavy};
 
-use super::offloading::Offloaded;
+use super::offloading::Reply;
 use super::{NetstringProtocol, Service};
+use crate::deferred::Deferred;
 use crate::reactor::Transport;
 
 /// A request that has begun and not ended.
@@ -19,8 +20,10 @@ pub(super) enum Begun<R> {
         /// When it must be complete (S18).
         due: Duration,
     },
-    /// It is heavy and under way (S25).
-    Offloaded(Offloaded<R>),
+    /// It is heavy, and waits until the kernel has taken the replies to those before it (S25).
+    Heavy(Heavy<R>),
+    /// It is heavy, and a thread has been asked for its reply (S25).
+    Offloaded(Deferred<Reply<R>>),
 }
 
 impl<S: Service> NetstringProtocol<S> {
@@ -29,7 +32,7 @@ impl<S: Service> NetstringProtocol<S> {
     pub(super) fn take_decoder(&mut self) -> (Decoder, Option<Duration>) {
         match self.begun.take().map(|begun| *begun) {
             Some(Begun::Partial { decoder, due }) => (decoder, Some(due)),
-            Some(Begun::Offloaded(_)) | None => {
+            Some(Begun::Heavy(_) | Begun::Offloaded(_)) | None => {
                 let limit = self.guard.state.limits.frame_bytes_max;
                 (Decoder::at(limit, self.position), None)
             }
