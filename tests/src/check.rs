@@ -1,5 +1,6 @@
 //! Runs cases against one subject, several at once, and hands over each verdict as it comes.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -73,11 +74,13 @@ pub fn run(
 /// The first case that failed and why, or why the subject could not be started or tested.
 pub fn verify(subject: &Arc<Subject>, role: Role, seed: u64) -> Result<(), String> {
     try_start(subject, role).map_err(|failure| failure.to_string())?;
-    let (mut passed, mut problem, mut skipped) = (0, None, String::new());
+    let (mut passed, mut problem, mut skipped) = (0, None, BTreeSet::new());
     run(subject, &smoke_cases(role), seed, |tested| {
         match tested.verdict {
             Verdict::Passed => passed += 1,
-            Verdict::Skipped(why) => skipped = why,
+            Verdict::Skipped(why) => {
+                skipped.insert(why);
+            }
             Verdict::Failed(why) if problem.is_none() => {
                 problem = Some(format!("{} failed: {why}", tested.case.path()));
             }
@@ -89,8 +92,9 @@ pub fn verify(subject: &Arc<Subject>, role: Role, seed: u64) -> Result<(), Strin
         Some(problem) => Err(problem),
         None if passed == 0 => {
             let (role, name) = (role.name(), subject.name());
+            let reasons = Vec::from_iter(skipped).join(", ");
             Err(format!(
-                "no smoke case of {role} applies to {name}: {skipped}"
+                "no smoke case of {role} applies to {name}: {reasons}"
             ))
         }
         None => Ok(()),
