@@ -57,12 +57,20 @@ impl Held {
         self.streams.len()
     }
 
+    /// Checks that all connections are still open and idle.
+    ///
+    /// # Errors
+    /// The server had closed a connection, or sent more bytes.
+    pub fn check(&self) -> Result<(), LoadError> {
+        self.streams.iter().try_for_each(is_idle)
+    }
+
     /// Closes all connections, and waits until the server has closed them too.
     ///
     /// # Errors
     /// The server had closed a connection before, sent more bytes, or did not close.
     pub fn release(self) -> Result<Ledger, LoadError> {
-        self.streams.iter().try_for_each(is_idle)?;
+        self.check()?;
         for stream in &self.streams {
             stream.shutdown(Shutdown::Write).map_err(LoadError::Lost)?;
         }

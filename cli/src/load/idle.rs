@@ -76,6 +76,8 @@ fn climb(args: &LoadIdleArgs) -> Result<(Held, Holding), Failure> {
             });
         }
     }
+    // A server without --keep-alive has closed them by now: then there are no figures.
+    held.check().map_err(|error| failed(args, &error))?;
     let holding = Holding {
         address: args.address.to_string(),
         held: held.connections(),

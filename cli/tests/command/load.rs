@@ -119,6 +119,16 @@ fn idle_connections_are_held_and_have_a_cost() {
 }
 
 #[test]
+fn connections_that_the_server_has_closed_are_not_idle() {
+    let server = Server::start(&["transform"]);
+    let address = server.address.to_string();
+    let closed = load("idle", &address, &["--connections", "100"]);
+    assert_eq!((closed.status, closed.stdout.as_str()), (Some(1), ""));
+    let words = "was it started with --keep-alive";
+    assert!(closed.only_line().contains(words), "{closed:?}");
+}
+
+#[test]
 fn latencies_are_kept_in_a_new_file() {
     let server = Server::start(&["transform", "--keep-alive", "--lab"]);
     let address = server.address.to_string();
