@@ -1,28 +1,12 @@
 //! `check`, on the command itself, on servers that run already, and on a server in Python.
 
-use std::process::Command;
-
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::support::{LANTERN, Process, Server, closed_port, quatrain, run};
+use super::support::{LANTERN, PYTHON, Process, Server, closed_port, has_python, quatrain, run};
 
 const POEMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../poems");
-const PYTHON: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/peers/transform_server.py"
-);
 const QUATRAIN: &str = env!("CARGO_BIN_EXE_quatrain");
-
-/// Returns whether there is a Python that can run the server; says that the test is skipped if not.
-fn has_python(test: &str) -> bool {
-    let version = Command::new("python3").arg("--version").output();
-    let found = version.is_ok_and(|output| output.status.success());
-    if !found {
-        eprintln!("{test} is skipped: there is no python3");
-    }
-    found
-}
 
 /// Returns the lines of JSON, the last of which has the counts.
 fn lines(stdout: &str) -> (Vec<Value>, Value) {

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::support::{Folder, Process, quatrain, run};
+use super::support::{Folder, PYTHON, Process, has_python, quatrain, run};
 
 fn results(folder: &Folder) -> Value {
     let text = std::fs::read_to_string(folder.path("results.json")).unwrap();
@@ -169,18 +169,7 @@ fn the_list_says_what_each_scenario_teaches() {
 
 #[test]
 fn a_server_in_python_is_measured_and_a_wrong_one_is_void() {
-    const PYTHON: &str = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/peers/transform_server.py"
-    );
-    if std::process::Command::new("python3")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        eprintln!(
-            "a_server_in_python_is_measured_and_a_wrong_one_is_void is skipped: there is no python3"
-        );
+    if !has_python("a_server_in_python_is_measured_and_a_wrong_one_is_void") {
         return;
     }
     let folder = Folder::with(&[]);

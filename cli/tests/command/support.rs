@@ -16,6 +16,12 @@ use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use poetry::Counts;
 
+/// A transform server in Python.
+pub(crate) const PYTHON: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/peers/transform_server.py"
+);
+
 /// How long a wait may take; every test needs far less.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -66,6 +72,16 @@ impl Ended {
         );
         line
     }
+}
+
+/// Returns whether there is a Python that can run [`PYTHON`]; says that the test is skipped if not.
+pub(crate) fn has_python(test: &str) -> bool {
+    let version = Command::new("python3").arg("--version").output();
+    let found = version.is_ok_and(|output| output.status.success());
+    if !found {
+        eprintln!("{test} is skipped: there is no python3");
+    }
+    found
 }
 
 /// Returns the last line of counts in `text`, which must add up.
