@@ -102,16 +102,16 @@ fn port(peer: &str) -> &str {
 
 /// Returns what to try after a load on `address`, a server of `role`, failed.
 pub(crate) fn after_load(address: &Address, error: &LoadError, role: Role) -> Option<String> {
-    let (what, options, one_shot) = match role {
-        Role::Transform { one_shot, lab } => {
-            ("transform", if lab { " --lab" } else { "" }, one_shot)
-        }
+    let (what, argument, one_shot) = match role {
+        Role::Transform { one_shot, .. } => ("transform", "", one_shot),
         Role::Library { one_shot } => ("library", " DIR", one_shot),
         Role::Poem => ("poem", " FILE", true),
     };
+    let is_lab = matches!(role, Role::Transform { lab: true, .. });
+    let lab = if is_lab { " --lab" } else { "" };
     let keep_alive = if one_shot { "" } else { " --keep-alive" };
     let start = format!(
-        "quatrain serve {what}{options}{keep_alive} --port {}",
+        "quatrain serve {what}{argument}{lab}{keep_alive} --port {}",
         address.port
     );
     match error {
@@ -125,15 +125,15 @@ pub(crate) fn after_load(address: &Address, error: &LoadError, role: Role) -> Op
             Some(format!("is it a {what} server? to start one: {start}"))
         }
         LoadError::ClosedEarly { .. } | LoadError::Lost(_) if !one_shot => {
-            let options = match role {
-                Role::Transform { lab: true, .. } => "--keep-alive and --lab",
-                _ => "--keep-alive",
+            let options = match is_lab {
+                true => "--keep-alive and --lab",
+                false => "--keep-alive",
             };
             Some(format!(
                 "was it started with {options}? without --keep-alive, add --one-shot; to start one: {start}"
             ))
         }
-        LoadError::ClosedEarly { .. } if options == " --lab" => {
+        LoadError::ClosedEarly { .. } if is_lab => {
             Some(format!("was it started with --lab? to start one: {start}"))
         }
         _ => None,
