@@ -7,7 +7,6 @@ mod subjects;
 mod verify;
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use measure::runner::{self, Options, ROUNDS_MIN};
 use measure::scenario::{Scenario, Setting};
 use measure::{Pinning, Subject, report};
 
-use crate::args::MeasureArgs;
+use crate::args::{MeasureArgs, random_seed};
 use crate::failure::{Ended, Failure, Status, cause};
 use crate::line_writer::LineWriter;
 use crate::words::{counted, shown};
@@ -123,11 +122,6 @@ fn few_rounds(rounds: usize) -> Option<String> {
 
 fn seed_of(results: &Results) -> Option<u64> {
     Some(results.runs.last()?.environment.seed)
-}
-
-/// Returns a seed that differs from run to run.
-fn random_seed() -> u64 {
-    RandomState::new().hash_one(std::process::id())
 }
 
 /// Writes the page beside the results, from what the folder keeps.

@@ -29,7 +29,7 @@ pub(crate) use report::ReportArgs;
 pub(crate) use serve::{
     LibraryArgs, PoemArgs, ProxyArgs, ServeArgs, ServeCommand, ServerArgs, TransformArgs,
 };
-pub(crate) use values::Address;
+pub(crate) use values::{Address, random_seed};
 
 use crate::closed_stdout;
 use crate::failure::{Failure, Status};

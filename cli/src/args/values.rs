@@ -50,6 +50,12 @@ impl fmt::Display for Seconds {
     }
 }
 
+/// Returns a seed that differs from run to run, short enough that people can type it again.
+pub(crate) fn random_seed() -> u64 {
+    const SEEDS: u64 = 1_000_000;
+    fastrand::u64(..SEEDS)
+}
+
 /// Parses a time longer than 0.
 pub(crate) fn some_time(text: &str) -> Result<Seconds, String> {
     match text.parse()? {

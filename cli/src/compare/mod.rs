@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 use measure::process::{Ending, Launch, Process};
 use poetry::{Cancel, Counts, Model};
 
-use crate::args::CompareArgs;
+use crate::args::{CompareArgs, random_seed};
 use crate::failure::{Ended, Failure, Status, cause};
 use crate::line_writer::LineWriter;
 use crate::output;
@@ -29,9 +29,6 @@ use self::busy::{Instantly, Others};
 use self::poems::Fetched;
 use self::rounds::Rounds;
 use self::scratch::Scratch;
-
-/// Random seeds are below this, so that people can type them again.
-const SEEDS: u64 = 1_000_000;
 
 /// Why a model has no row.
 type Flaw = String;
@@ -67,7 +64,7 @@ pub(crate) fn run(args: &CompareArgs, stderr: &LineWriter) -> Ended {
             Err(flaw) => flaws.push((model.name(), flaw)),
         }
     }
-    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..SEEDS));
+    let seed = args.seed.unwrap_or_else(random_seed);
     let mut rounds = rounds::measure(&setup, &right, (args.rounds, seed), &status);
     drop(status);
     if let Some(&interrupted) = setup.interrupted.get() {
