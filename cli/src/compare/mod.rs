@@ -12,7 +12,7 @@ mod throughput;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use measure::process::{Ending, Launch, Process};
@@ -24,6 +24,7 @@ use crate::line_writer::LineWriter;
 use crate::output;
 use crate::signals;
 use crate::status_line::StatusLine;
+use crate::words::shown;
 
 use self::busy::{Instantly, Others};
 use self::poems::Fetched;
@@ -183,10 +184,6 @@ impl Setup {
         written.map_err(|error| format!("cannot write {}: {}", shown(&path), cause(&error)))?;
         Ok(path)
     }
-}
-
-fn shown(path: &Path) -> impl Display {
-    path.display()
 }
 
 /// Stops a server that has nothing left to do, and returns its counts.
