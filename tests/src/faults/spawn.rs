@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::io::{PipeReader, Read, Write};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 
 use crate::failure::{Check, During, Failure};
@@ -110,26 +108,6 @@ fn fill(mut pipe: impl Write + std::os::fd::AsFd) -> Check {
     let capacity = fcntl(&pipe, FcntlArg::F_GETPIPE_SZ).during("reading a pipe's capacity")?;
     let bytes = vec![b'x'; usize::try_from(capacity).during("reading a pipe's capacity")?];
     pipe.write_all(&bytes).during("filling a pipe")
-}
-
-/// Returns a free port that no socket is given without asking for it, so that a server can be restarted on it.
-///
-/// # Errors
-/// All of them are taken.
-pub fn free_port() -> Check<u16> {
-    /// Below the range from which Linux, and other systems after it, takes the ports of clients.
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let own = (std::process::id() % u32::from(COUNT)) as u16;
-    for _ in 0..COUNT {
-        let serial = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
-        let port = FIRST + (own.wrapping_mul(37) % COUNT + serial) % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(Failure::Needs("a free port".to_owned()))
 }
 
 #[cfg(test)]

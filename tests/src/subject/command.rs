@@ -261,11 +261,11 @@ pub(crate) fn limits(role: EventRole, limits: &Limits) -> Check<Vec<String>> {
         .collect())
 }
 
-/// The kernel gives clients ports above these, so none of them takes the port of a command that is about to bind it.
+/// The kernel gives clients ports above these, so none of them takes the port of a command that is about to bind it, once or again.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
 /// Returns a port on which nothing listens. No two calls of a process return the same one soon.
-fn free_port() -> Check<u16> {
+pub(crate) fn free_port() -> Check<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let count = u32::from(PORTS.end - PORTS.start);
     // Processes that run at the same time begin far apart.

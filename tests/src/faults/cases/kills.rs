@@ -3,8 +3,8 @@
 use nix::sys::signal::Signal;
 
 use crate::failure::Check;
-use crate::faults::spawn::free_port;
 use crate::faults::{Content, FaultContext, Observed, fault_cases};
+use crate::subject::command::free_port;
 
 fault_cases! {
     "SIGKILL":

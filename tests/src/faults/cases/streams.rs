@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
 use crate::failure::{Check, During, ensure};
-use crate::faults::spawn::free_port;
 use crate::faults::{Content, FaultContext, Observed, Output, fault_cases};
+use crate::subject::command::free_port;
 use crate::subject::process::Folder;
 
 fault_cases! {
