@@ -9,7 +9,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::WAIT_MAX;
 use crate::failure::{Check, During, Failure, ensure, os_result, shown};
-use crate::kernel_sockets::fin_is_under_way;
+use crate::kernel_sockets;
 
 mod expects;
 
@@ -137,7 +137,7 @@ impl Connection {
         let (local, peer) = (self.local()?, self.peer()?);
         self.half_close()?;
         let deadline = Instant::now() + WAIT_MAX;
-        while fin_is_under_way(local, peer) {
+        while kernel_sockets::is_under_way(local, peer) == Some(true) {
             if Instant::now() > deadline {
                 return Err(Failure::broken(
                     "the peer's kernel does not acknowledge FIN",

@@ -9,6 +9,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
 use crate::failure::{Check, During, Failure, ensure};
+use crate::kernel_sockets;
 use crate::subject::process::POLL_INTERVAL;
 
 /// The unit of processor time in `/proc`.
@@ -80,21 +81,17 @@ pub fn wait_until_stopped(id: u32, patience: Duration) -> Check {
     })
 }
 
-/// Waits until the process at `address` has read everything that has arrived on its connection to `peer`, both on IPv4.
+/// Waits until the process at `address` has read everything that `peer` has sent to it, both on IPv4.
 ///
 /// # Errors
 /// It has not in time, or the system is not Linux.
 pub fn wait_until_read(address: SocketAddr, peer: SocketAddr, patience: Duration) -> Check {
-    const NOTHING: &str = "00000000";
-    let (own, other) = (port_in_hex(address), port_in_hex(peer));
+    // First that all has arrived: until then nothing is unread either.
+    wait(patience, "the kernel does not deliver", || {
+        on_linux(kernel_sockets::is_under_way(peer, address)).map(|is_under_way| !is_under_way)
+    })?;
     wait(patience, "the process does not read", || {
-        let waits = |line: &str| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            // The queues are `SENT:RECEIVED`, in bytes.
-            matches!(fields.as_slice(), [_, local, remote, _, queues, ..]
-                if local.ends_with(&own) && remote.ends_with(&other) && !queues.ends_with(NOTHING))
-        };
-        Ok(!tcp_sockets()?.lines().any(waits))
+        on_linux(kernel_sockets::has_unread(address, peer)).map(|has_unread| !has_unread)
     })
 }
 
@@ -103,26 +100,13 @@ pub fn wait_until_read(address: SocketAddr, peer: SocketAddr, patience: Duration
 /// # Errors
 /// One still does, or the system is not Linux.
 pub fn wait_until_deaf(address: SocketAddr, patience: Duration) -> Check {
-    const LISTEN: &str = "0A";
-    let port = port_in_hex(address);
     wait(patience, "the server still listens", || {
-        let listens = |line: &str| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            matches!(fields.as_slice(), [_, local, _, LISTEN, ..] if local.ends_with(&port))
-        };
-        Ok(!tcp_sockets()?.lines().any(listens))
+        on_linux(kernel_sockets::listens(address)).map(|listens| !listens)
     })
 }
 
-/// Returns the end of a socket's address as the system writes it.
-fn port_in_hex(address: SocketAddr) -> String {
-    format!(":{:04X}", address.port())
-}
-
-/// Returns a line for each TCP socket on IPv4 of this thread, which may be in a network namespace of its own.
-fn tcp_sockets() -> Check<String> {
-    let sockets = fs::read_to_string("/proc/thread-self/net/tcp");
-    sockets.during("reading about sockets")
+fn on_linux<T>(seen: Option<T>) -> Check<T> {
+    seen.ok_or_else(|| Failure::Needs("Linux".to_owned()))
 }
 
 fn wait(patience: Duration, otherwise: &str, is_so: impl Fn() -> Check<bool>) -> Check {

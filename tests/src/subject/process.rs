@@ -77,7 +77,7 @@ impl Process {
         let accepts = || TcpStream::connect(address).is_ok();
         let deadline = Instant::now() + WAIT_MAX;
         let mut pause = POLL_INTERVAL;
-        while !kernel_sockets::listens(port).unwrap_or_else(accepts) {
+        while !kernel_sockets::listens(address).unwrap_or_else(accepts) {
             if self.status()?.is_some() {
                 return Err(self.ended_early());
             }
