@@ -1,9 +1,9 @@
-//! A gate that holds heavy transforms, so that a case decides when they end, and no verdict depends on time; and a server that has
-//! one.
+//! A gate that holds threads until a case opens it, so that no verdict depends on time: those of fake servers, and those that
+//! compute heavy transforms of a server in this process. And such a server with its gate.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use poetry::transform::BURN;
 use poetry::{Clock, Counts};
@@ -15,7 +15,7 @@ use crate::failure::{Check, ensure};
 use crate::running::RunningServer;
 use crate::wire::request;
 
-/// Holds every heavy transform of a server in this process until it is opened or dropped. Clones are the same gate.
+/// Holds every thread that passes until it is opened. Clones are the same gate.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gate(Arc<Shared>);
 
@@ -29,37 +29,43 @@ struct Shared {
 struct State {
     open: bool,
     held: usize,
-    time: Duration,
 }
 
 impl Gate {
+    /// Waits until it is open, but no longer than [`WAIT_MAX`]: a case that has failed may leave its gate closed.
+    pub(crate) fn pass(&self) {
+        self.0.lock().held += 1;
+        self.0.changed.notify_all();
+        self.0.wait_while(|state| !state.open).held -= 1;
+    }
+
     /// Returns a clock that a heavy transform waits for while the gate is closed. Afterwards it shows each time that the transform
     /// has computed for long enough.
     pub(crate) fn clock(&self) -> Clock {
-        let shared = Arc::clone(&self.0);
-        Clock::new(move || shared.pass())
-    }
-
-    /// Waits until the gate holds `transforms` or more.
-    ///
-    /// # Errors
-    /// It does not within [`WAIT_MAX`].
-    pub(crate) fn wait_until_held(&self, transforms: usize) -> Check {
-        let state = self.0.wait_while(|state| state.held < transforms);
-        ensure(state.held >= transforms, || {
-            format!(
-                "expected {transforms} heavy transforms under way, got {}",
-                state.held
-            )
+        let (gate, passed) = (self.clone(), AtomicU32::new(0));
+        Clock::new(move || {
+            gate.pass();
+            BURN * passed.fetch_add(1, Ordering::SeqCst)
         })
     }
 
-    /// Returns how many transforms it holds.
+    /// Waits until it holds `threads` or more.
+    ///
+    /// # Errors
+    /// It does not within [`WAIT_MAX`].
+    pub(crate) fn wait_until_held(&self, threads: usize) -> Check {
+        let held = self.0.wait_while(|state| state.held < threads).held;
+        ensure(held >= threads, || {
+            format!("expected {threads} threads at the gate, got {held}")
+        })
+    }
+
+    /// Returns how many threads it holds.
     pub(crate) fn held(&self) -> usize {
         self.0.lock().held
     }
 
-    /// Lets every transform pass from now on.
+    /// Lets every thread pass from now on.
     pub(crate) fn open(&self) {
         self.0.lock().open = true;
         self.0.changed.notify_all();
@@ -73,27 +79,10 @@ impl Shared {
 
     /// Waits for at most [`WAIT_MAX`].
     fn wait_while(&self, waits: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let deadline = Instant::now() + WAIT_MAX;
-        let mut state = self.lock();
-        while waits(&state) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state
-    }
-
-    fn pass(&self) -> Duration {
-        self.lock().held += 1;
-        self.changed.notify_all();
-        // A case that has failed may leave its gate closed.
-        let mut state = self.wait_while(|state| !state.open);
-        state.held -= 1;
-        state.time += BURN;
-        state.time
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), WAIT_MAX, |state| waits(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

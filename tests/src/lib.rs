@@ -11,7 +11,7 @@
 //! | [`check`] | running cases against one subject; the short check before a measurement |
 //! | [`subject`] | the implementation under test: a model in this process, a command, or a running server |
 //! | [`context`], [`running`], [`fetching`] | the subject's servers and clients, as a case uses them |
-//! | `gate` | holding heavy transforms until a case lets them pass |
+//! | `gate` | holding heavy transforms, and fake servers, until a case lets them pass |
 //! | [`exchanges`] | requests that mean the same to a transform server and to a library server |
 //! | [`connection`], [`wire`] | a raw socket and the wire format, without the subject's encoder and decoder |
 //! | `kernel_sockets` | what the kernel says about sockets (Linux) |

@@ -1,6 +1,5 @@
 //! Descriptors exhausted: fewer than connections (S17), or than fetches (S15).
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use crate::failure::{Check, ensure, equal};
 use crate::fake_servers::{Behaviour, FakeServer, Serves};
 use crate::faults::guest::Guest;
 use crate::faults::{Content, FaultContext, Observed, fault_cases, process};
+use crate::gate::Gate;
 
 fault_cases! {
     "descriptors exhausted":
@@ -90,41 +90,27 @@ fn wait_until_exhausted(id: u32, descriptors: u64, patience: Duration) -> Check 
     Ok(())
 }
 
-/// Serves a poem to all connections once the case says so.
+/// Serves a poem to all connections once the case opens the gate.
 #[derive(Debug)]
 struct ServesTogether {
-    poem: &'static str,
-    begun: Mutex<bool>,
-    begin: Condvar,
+    poem: Serves,
+    gate: Gate,
 }
 
-impl ServesTogether {
-    fn begin(&self) {
-        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.begin.notify_all();
-    }
-}
-
-impl Behaviour for Arc<ServesTogether> {
+impl Behaviour for ServesTogether {
     fn serve(&self, connection: Connection) -> Check {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        // A case that fails before it says so does not hold this thread for ever.
-        let waited = self
-            .begin
-            .wait_timeout_while(begun, WAIT_MAX, |begun| !*begun);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-        Serves(self.poem.into()).serve(connection)
+        self.gate.pass();
+        self.poem.serve(connection)
     }
 }
 
 fn waits_for_its_own_descriptors(context: &FaultContext) -> Check<Observed> {
     const FETCHES: usize = 100;
-    let poems = Arc::new(ServesTogether {
-        poem: "A poem of a busy server.\n",
-        begun: Mutex::new(false),
-        begin: Condvar::new(),
-    });
-    let server = FakeServer::start(Arc::clone(&poems))?;
+    let gate = Gate::default();
+    let server = FakeServer::start(ServesTogether {
+        poem: Serves("A poem of a busy server.\n".into()),
+        gate: gate.clone(),
+    })?;
     let mut fetch = context.fetch().json().descriptors(CLIENT_DESCRIPTORS);
     for _ in 0..FETCHES {
         fetch = fetch.from(server.address());
@@ -132,7 +118,7 @@ fn waits_for_its_own_descriptors(context: &FaultContext) -> Check<Observed> {
     let fetching = fetch.start()?;
     // No poem ends before the client has run out: one that is quick would never need more than it has.
     wait_until_exhausted(fetching.id(), CLIENT_DESCRIPTORS, WAIT_MAX)?;
-    poems.begin();
+    gate.open();
     let fetched = fetching.end()?;
     let arrived = fetched.statuses()?;
     let lost = arrived.iter().find(|status| *status != "arrived");

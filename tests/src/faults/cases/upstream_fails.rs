@@ -1,14 +1,14 @@
 //! Upstreams that fail a proxy: the waiting clients are reset, nothing is cached, and the next client starts a new fetch (S9).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::WAIT_MAX;
 use crate::connection::{Connection, End};
 use crate::failure::{Check, During, Failure, ensure, equal, same_bytes};
 use crate::fake_servers::{Behaviour, FakeServer, Refuses};
 use crate::faults::{Content, Daemon, FaultContext, Observed, fault_cases};
+use crate::gate::Gate;
 use crate::wire::text;
 
 fault_cases! {
@@ -58,25 +58,6 @@ impl Behaviour for Arc<Upstream> {
         }
         self.all_wait.pass();
         (self.fault)(fetch)
-    }
-}
-
-/// Keeps threads waiting until it is opened.
-#[derive(Default)]
-struct Gate(Mutex<bool>, Condvar);
-
-impl Gate {
-    fn open(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.1.notify_all();
-    }
-
-    fn pass(&self) {
-        let is_open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(
-            self.1
-                .wait_timeout_while(is_open, WAIT_MAX, |is_open| !*is_open),
-        );
     }
 }
 
