@@ -9,7 +9,7 @@ mod last_words;
 pub mod process;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use poetry::{Client, Clock, Limits, Model, Options, Service};
@@ -140,6 +140,10 @@ impl Subject {
         }
         if lab {
             self.require(Need::Lab)?;
+        }
+        let is_told_where = matches!(self, Self::InProcess(_));
+        if !is_told_where && config.address.ip() != Ipv4Addr::LOCALHOST {
+            return Err(Failure::Needs("another address".to_owned()));
         }
         match self {
             Self::InProcess(subject) => subject.serve(config),

@@ -98,15 +98,12 @@ impl Address {
 
     /// Returns its address if the server is what `config` describes.
     pub(crate) fn serve(&self, config: &ServerConfig) -> Check<(SocketAddr, Server)> {
-        if config.address.ip() != std::net::Ipv4Addr::LOCALHOST {
-            return Err(Failure::Needs("another address".to_owned()));
-        }
         match &config.service {
             Service::Poem(service) if service.pace != Pace::Fast => needs("another pace"),
             Service::Poem(service) => self.serves_poem(&service.poem),
-            Service::Transform(service) => self.keeps_alive_as(service.keep_alive),
+            Service::Transform(service) => self.answers_as_many(service.keep_alive),
             Service::Library(service) => {
-                self.keeps_alive_as(service.keep_alive)?;
+                self.answers_as_many(service.keep_alive)?;
                 self.serves_library(&service.library, config.whole_library)
             }
             Service::Proxy(service) if service.ttl.is_some() => needs("another time to live"),
@@ -141,11 +138,11 @@ impl Address {
         }
     }
 
-    fn keeps_alive_as(&self, keep_alive: bool) -> Check {
-        match self.keep_alive == keep_alive {
-            true => Ok(()),
-            false if keep_alive => needs(Need::KeepAlive.name()),
-            false => needs("one request per connection"),
+    /// A server that keeps no connection alive lacks a feature, so it is not asked.
+    fn answers_as_many(&self, keep_alive: bool) -> Check {
+        match self.keep_alive && !keep_alive {
+            true => needs("one request per connection"),
+            false => Ok(()),
         }
     }
 }
