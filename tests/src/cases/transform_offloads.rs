@@ -92,6 +92,11 @@ fn replies_stay_in_order_around_heavy_requests(context: &Context) -> Check {
     let mut cut = gated.server.connect()?;
     cut.send(head)?;
     gated.gate.wait_until_held(1)?;
+    expect_light_reply(&mut gated.server.connect()?)?;
+    let held = gated.gate.held();
+    ensure(held <= 2, || {
+        format!("expected a heavy request of each connection under way, got {held}")
+    })?;
     gated.gate.open();
     cut.send(tail)?;
     for client in [&mut whole, &mut cut] {

@@ -262,6 +262,11 @@ impl<'s> Connection<'s> {
                     self.check_reload()?;
                     self.await_turn();
                     let batch = self.answer(&mut decoder, read);
+                    if flaw == Flaw::CountsComputingAsIdle && since.elapsed() >= limits.idle_timeout
+                    {
+                        self.fail(batch.answered);
+                        return Err(CloseReason::Idle);
+                    }
                     if flaw == Flaw::SpendsOnAnnouncements && decoder.is_mid_frame() {
                         self.hoard = vec![1; 1 << 20];
                     }

@@ -123,6 +123,8 @@ pub(crate) enum Flaw {
     ReportsAsPoemServer,
     /// Does not close a silent connection.
     IgnoresIdleTimeout,
+    /// Closes a connection as idle whose request computes for as long.
+    CountsComputingAsIdle,
     /// Does not close a connection whose request does not end.
     IgnoresRequestDeadline,
     /// Does not close a connection that takes no byte.

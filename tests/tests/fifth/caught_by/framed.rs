@@ -565,7 +565,7 @@ pub(super) const CAUGHT_BY: &[CaughtBy] = &[
         ],
     ),
     (
-        Flaw::CutsTheEnd,
+        Flaw::CountsComputingAsIdle,
         &["transform_server"],
         &["a_connection_is_not_idle_while_its_request_computes"],
     ),
