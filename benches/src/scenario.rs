@@ -30,8 +30,10 @@ pub trait Scenario {
     /// What it is about, in words; the method is that of `extent`.
     fn about(&self, extent: Extent) -> About;
 
-    /// Whether `subject` can take part.
-    fn applies(&self, subject: &Subject) -> bool;
+    /// Whether `subject` can take part: if it plays the role it is verified in, unless the scenario needs more or something else.
+    fn applies(&self, subject: &Subject) -> bool {
+        self.verified_as().is_some_and(|role| subject.plays(role))
+    }
 
     /// The role that a subject must have been verified in before it is measured; `None` if everything that it does is checked
     /// while it is measured.

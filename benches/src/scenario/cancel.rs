@@ -38,10 +38,6 @@ impl Scenario for Cancel {
         }
     }
 
-    fn applies(&self, subject: &Subject) -> bool {
-        subject.plays(Role::Poem)
-    }
-
     fn verified_as(&self) -> Option<Role> {
         Some(Role::Poem)
     }

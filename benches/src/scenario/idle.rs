@@ -36,10 +36,6 @@ impl Scenario for Idle {
         }
     }
 
-    fn applies(&self, subject: &Subject) -> bool {
-        subject.plays(Role::Transform)
-    }
-
     fn verified_as(&self) -> Option<Role> {
         Some(Role::Transform)
     }

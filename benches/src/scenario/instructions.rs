@@ -50,10 +50,6 @@ impl Scenario for Counted {
         }
     }
 
-    fn applies(&self, subject: &Subject) -> bool {
-        subject.plays(Role::Transform)
-    }
-
     fn verified_as(&self) -> Option<Role> {
         Some(Role::Transform)
     }

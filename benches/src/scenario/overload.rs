@@ -34,10 +34,6 @@ impl Scenario for Overload {
         }
     }
 
-    fn applies(&self, subject: &Subject) -> bool {
-        subject.plays(Role::Transform)
-    }
-
     fn verified_as(&self) -> Option<Role> {
         Some(Role::Transform)
     }

@@ -50,10 +50,6 @@ impl Scenario for PoemsServed {
         }
     }
 
-    fn applies(&self, subject: &Subject) -> bool {
-        self.verified_as().is_some_and(|role| subject.plays(role))
-    }
-
     fn verified_as(&self) -> Option<Role> {
         Some(match self {
             Self::Fast => Role::Poem,

@@ -112,10 +112,6 @@ impl Scenario for Loaded {
         }
     }
 
-    fn applies(&self, subject: &Subject) -> bool {
-        subject.plays(Role::Transform)
-    }
-
     fn verified_as(&self) -> Option<Role> {
         Some(Role::Transform)
     }

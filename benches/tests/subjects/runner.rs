@@ -68,10 +68,6 @@ impl Scenario for Length {
         }
     }
 
-    fn applies(&self, subject: &Subject) -> bool {
-        subject.plays(Role::Transform)
-    }
-
     fn verified_as(&self) -> Option<Role> {
         Some(Role::Transform)
     }
