@@ -154,11 +154,7 @@ mod tests {
         }
     }
 
-    const KEEP_ALIVE: Mode = Mode::Transform {
-        keep_alive: true,
-        lab: false,
-        offload: false,
-    };
+    const KEEP_ALIVE: Mode = Mode::transform(true);
 
     #[test]
     fn the_placeholders_are_filled_in() {

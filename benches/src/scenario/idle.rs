@@ -70,11 +70,7 @@ impl Scenario for Idle {
     }
 
     fn measure(&self, subject: &Subject, point: f64, setting: &Setting) -> Result<Reading, String> {
-        let mode = Mode::Transform {
-            keep_alive: true,
-            lab: false,
-            offload: false,
-        };
+        let mode = Mode::transform(true);
         let process = served::start(subject, &mode, setting)?;
         let exchange = Exchange::cummingsify(POEM_BYTES)?;
         let kernel_before = kernel_memory();

@@ -89,11 +89,7 @@ impl Scenario for Counted {
     }
 
     fn measure(&self, subject: &Subject, point: f64, setting: &Setting) -> Result<Reading, String> {
-        let mode = Mode::Transform {
-            keep_alive: self.keep_alive,
-            lab: false,
-            offload: false,
-        };
+        let mode = Mode::transform(self.keep_alive);
         let launch = served::launch(subject, &mode, setting)?;
         let plan = Plan {
             keep_alive: self.keep_alive,

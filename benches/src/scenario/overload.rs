@@ -73,11 +73,7 @@ impl Scenario for Overload {
     }
 
     fn measure(&self, subject: &Subject, point: f64, setting: &Setting) -> Result<Reading, String> {
-        let mode = Mode::Transform {
-            keep_alive: true,
-            lab: false,
-            offload: false,
-        };
+        let mode = Mode::transform(true);
         let closed = Plan {
             connections: CONNECTIONS,
             ..plan(setting.extent)?

@@ -145,11 +145,7 @@ impl Scenario for Loaded {
     }
 
     fn measure(&self, subject: &Subject, point: f64, setting: &Setting) -> Result<Reading, String> {
-        let mode = Mode::Transform {
-            keep_alive: self.keep_alive,
-            lab: false,
-            offload: false,
-        };
+        let mode = Mode::transform(self.keep_alive);
         let (connections, depth) = match self.varies_depth {
             true => (CONNECTIONS, point as usize),
             false => (point as usize, 1),

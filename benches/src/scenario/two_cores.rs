@@ -61,11 +61,7 @@ impl Scenario for TwoCores {
     }
 
     fn measure(&self, subject: &Subject, point: f64, setting: &Setting) -> Result<Reading, String> {
-        let mode = Mode::Transform {
-            keep_alive: true,
-            lab: false,
-            offload: false,
-        };
+        let mode = Mode::transform(true);
         let unpinned = Setting::new(setting.extent, Pinning::NONE, point as usize, setting.seed)
             .map_err(|error| error.to_string())?;
         Ok(served::load(subject, &mode, plan(setting.extent)?, &unpinned)?.reading())

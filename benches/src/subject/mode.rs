@@ -70,6 +70,15 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Returns the mode of transforms that all servers have, without those of the laboratory.
+    pub const fn transform(keep_alive: bool) -> Self {
+        Self::Transform {
+            keep_alive,
+            lab: false,
+            offload: false,
+        }
+    }
+
     /// Returns the role of a server in this mode.
     pub fn role(&self) -> Role {
         match self {

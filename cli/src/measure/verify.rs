@@ -36,11 +36,7 @@ fn smoke(subject: &Subject, role: Role, seed: u64) -> Result<(), String> {
 
 /// Runs the script of requests and expected replies against it.
 fn script(subject: &Subject, keep_alive: bool) -> Result<(), String> {
-    let mode = Mode::Transform {
-        keep_alive,
-        lab: false,
-        offload: false,
-    };
+    let mode = Mode::transform(keep_alive);
     let start = Start {
         core: None,
         threads: 1,
