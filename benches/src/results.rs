@@ -175,6 +175,44 @@ pub struct Row {
     pub void: Option<String>,
 }
 
+impl Axis {
+    /// Returns an axis on which equal distances are equal differences.
+    pub fn linear(title: &str, unit: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            unit: unit.to_owned(),
+            logarithmic: false,
+        }
+    }
+
+    /// Returns an axis on which equal distances are equal factors.
+    pub fn logarithmic(title: &str, unit: &str) -> Self {
+        Self {
+            logarithmic: true,
+            ..Self::linear(title, unit)
+        }
+    }
+}
+
+impl Figure {
+    /// Returns bars of `metric`.
+    pub fn bars(metric: &str) -> Self {
+        Self::Bars {
+            metric: metric.to_owned(),
+        }
+    }
+
+    /// Returns lines of `metric` at linear heights, without an ideal and a slope.
+    pub fn lines(metric: &str) -> Self {
+        Self::Lines {
+            metric: metric.to_owned(),
+            logarithmic: false,
+            ideal: None,
+            slope: None,
+        }
+    }
+}
+
 impl ScenarioResults {
     /// Returns the points that were measured, ascending.
     pub fn points(&self) -> Vec<f64> {
@@ -240,9 +278,7 @@ mod tests {
             command: String::new(),
             axis: None,
             metrics: Vec::new(),
-            figure: Figure::Bars {
-                metric: "cpu_us".to_owned(),
-            },
+            figure: Figure::bars("cpu_us"),
             rows,
         }
     }

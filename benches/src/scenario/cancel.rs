@@ -29,11 +29,7 @@ impl Scenario for Cancel {
                 "Closed loop: 16 clients read a poem of 4 MiB, and the share of them that the axis says resets its connection after \
                  64 KiB. CPU is the server's, user and system, per whole poem, {window}. Every byte of every poem is compared."
             ),
-            axis: Some(Axis {
-                title: "clients that leave".to_owned(),
-                unit: "%".to_owned(),
-                logarithmic: false,
-            }),
+            axis: Some(Axis::linear("clients that leave", "%")),
             quick: false,
         }
     }
@@ -59,12 +55,7 @@ impl Scenario for Cancel {
     }
 
     fn figure(&self) -> Figure {
-        Figure::Lines {
-            metric: "cpu_us".to_owned(),
-            logarithmic: false,
-            ideal: None,
-            slope: None,
-        }
+        Figure::lines("cpu_us")
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {

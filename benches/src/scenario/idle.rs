@@ -27,11 +27,7 @@ impl Scenario for Idle {
                      memory (RssAnon) with all of them open, and memory per connection the slope of it, which excludes the server \
                      itself. The kernel's is that of the whole machine, both ends of every connection included."
                 .to_owned(),
-            axis: Some(Axis {
-                title: "idle connections".to_owned(),
-                unit: String::new(),
-                logarithmic: false,
-            }),
+            axis: Some(Axis::linear("idle connections", "")),
             quick: true,
         }
     }

@@ -32,11 +32,7 @@ impl Scenario for Counted {
                 lesson: "The kernel's part of a request is about the same for all. What is left is the model's own bookkeeping, \
                          counted without noise.",
                 method,
-                axis: Some(Axis {
-                    title: "requests in flight on each connection".to_owned(),
-                    unit: String::new(),
-                    logarithmic: false,
-                }),
+                axis: Some(Axis::linear("requests in flight on each connection", "")),
                 quick: false,
             },
             false => About {
@@ -70,9 +66,7 @@ impl Scenario for Counted {
     }
 
     fn figure(&self) -> Figure {
-        Figure::Bars {
-            metric: "instructions".to_owned(),
-        }
+        Figure::bars("instructions")
     }
 
     fn rounds_max(&self) -> Option<usize> {

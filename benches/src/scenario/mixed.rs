@@ -72,9 +72,7 @@ impl Scenario for Mixed {
     }
 
     fn figure(&self) -> Figure {
-        Figure::Bars {
-            metric: "p99".to_owned(),
-        }
+        Figure::bars("p99")
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {

@@ -25,11 +25,7 @@ impl Scenario for Overload {
                  open loop offers the share of it that the axis says, in equal gaps, {window}. Latency counts from the moment when a \
                  request was due; those that still wait at the end count with their time so far. Every byte of every reply is compared."
             ),
-            axis: Some(Axis {
-                title: "offered load, times the capacity".to_owned(),
-                unit: String::new(),
-                logarithmic: false,
-            }),
+            axis: Some(Axis::linear("offered load, times the capacity", "")),
             quick: false,
         }
     }

@@ -67,9 +67,7 @@ impl Scenario for PoemsServed {
     }
 
     fn figure(&self) -> Figure {
-        Figure::Bars {
-            metric: "cpu_us".to_owned(),
-        }
+        Figure::bars("cpu_us")
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {

@@ -49,11 +49,7 @@ impl Scenario for SlowPoems {
                  and sends 600 bytes in six pieces; one poem takes {ideal} s, the ideal. Timed from the first connection to the \
                  end of the command, its output included, every byte of which is compared."
             ),
-            axis: Some(Axis {
-                title: "poems at once".to_owned(),
-                unit: String::new(),
-                logarithmic: true,
-            }),
+            axis: Some(Axis::logarithmic("poems at once", "")),
             quick: true,
         }
     }

@@ -102,11 +102,10 @@ impl Scenario for Loaded {
                     "Closed loop: 64 keep-alive connections, each with as many requests of a 600-byte poem in flight as the \
                      axis says. CPU is the server's, user and system, per reply, {window}. Every byte of every reply is compared."
                 ),
-                axis: Some(Axis {
-                    title: "requests in flight on each connection".to_owned(),
-                    unit: String::new(),
-                    logarithmic: true,
-                }),
+                axis: Some(Axis::logarithmic(
+                    "requests in flight on each connection",
+                    "",
+                )),
                 quick: false,
             },
         }
@@ -132,12 +131,7 @@ impl Scenario for Loaded {
     }
 
     fn figure(&self) -> Figure {
-        Figure::Lines {
-            metric: "cpu_us".to_owned(),
-            logarithmic: false,
-            ideal: None,
-            slope: None,
-        }
+        Figure::lines("cpu_us")
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {
@@ -161,9 +155,5 @@ impl Scenario for Loaded {
 }
 
 fn connections() -> Axis {
-    Axis {
-        title: "connections".to_owned(),
-        unit: String::new(),
-        logarithmic: true,
-    }
+    Axis::logarithmic("connections", "")
 }

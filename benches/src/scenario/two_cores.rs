@@ -21,11 +21,7 @@ impl Scenario for TwoCores {
                 "Closed loop: 64 keep-alive connections, a request of a 600-byte poem in flight on each, neither side pinned, {window}. \
                  The axis is the option --threads. Every byte of every reply is compared."
             ),
-            axis: Some(Axis {
-                title: "threads".to_owned(),
-                unit: String::new(),
-                logarithmic: false,
-            }),
+            axis: Some(Axis::linear("threads", "")),
             quick: false,
         }
     }
@@ -48,12 +44,7 @@ impl Scenario for TwoCores {
     }
 
     fn figure(&self) -> Figure {
-        Figure::Lines {
-            metric: "rate".to_owned(),
-            logarithmic: false,
-            ideal: None,
-            slope: None,
-        }
+        Figure::lines("rate")
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {

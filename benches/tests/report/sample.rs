@@ -154,9 +154,7 @@ pub(crate) fn void(scenario: &mut ScenarioResults, subject: &str, point: f64, re
 
 /// Bars, one point.
 pub(crate) fn keep_alive() -> ScenarioResults {
-    let figure = Figure::Bars {
-        metric: "cpu_us".to_owned(),
-    };
+    let figure = Figure::bars("cpu_us");
     let mut scenario = scenario("transform-keepalive", None, cost_metrics(), figure);
     fill(&mut scenario, &[0.0], |cost, _| {
         vec![

@@ -59,11 +59,7 @@ impl Scenario for Length {
             question: "How long is the name?",
             lesson: "Names differ.",
             method: "Counted.".to_owned(),
-            axis: Some(Axis {
-                title: "factor".to_owned(),
-                unit: String::new(),
-                logarithmic: false,
-            }),
+            axis: Some(Axis::linear("factor", "")),
             quick: true,
         }
     }
@@ -86,9 +82,7 @@ impl Scenario for Length {
     }
 
     fn figure(&self) -> Figure {
-        Figure::Bars {
-            metric: "length".to_owned(),
-        }
+        Figure::bars("length")
     }
 
     fn seconds(&self, _: f64, _: Extent) -> f64 {

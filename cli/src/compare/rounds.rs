@@ -174,9 +174,7 @@ fn empty(entrants: &[Takes]) -> Results {
                 metric(CPU, "CPU per request", "µs", Better::Lower),
                 metric(RATE, "rate", "requests/s", Better::Higher),
             ],
-            figure: Figure::Bars {
-                metric: CPU.to_owned(),
-            },
+            figure: Figure::bars(CPU),
             rows: Vec::new(),
         }],
     }
