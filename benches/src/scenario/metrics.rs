@@ -36,15 +36,27 @@ pub(super) fn rate() -> Metric {
     higher("rate", "throughput", "requests/s")
 }
 
+/// The metric that open loops are about.
+pub(super) fn p99() -> Metric {
+    lower("p99", "latency, p99", "ns")
+}
+
 /// The latencies of a load.
 pub(super) fn latencies() -> Vec<Metric> {
     vec![
         lower("p50", "latency, p50", "ns"),
         lower("p90", "latency, p90", "ns"),
-        lower("p99", "latency, p99", "ns"),
+        p99(),
         lower("p999", "latency, p99.9", "ns"),
         lower("max", "latency, highest", "ns"),
     ]
+}
+
+/// The latencies of a load besides [`p99`].
+pub(super) fn other_latencies() -> Vec<Metric> {
+    let mut latencies = latencies();
+    latencies.retain(|metric| *metric != p99());
+    latencies
 }
 
 /// What serving a load costs besides [`cpu`] (MEASURING 6, 7).

@@ -64,11 +64,8 @@ impl Scenario for Mixed {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        let p99 = metrics::lower("p99", "latency, p99", "ns");
-        let mut others = metrics::latencies();
-        others.retain(|metric| *metric != p99);
-        let first = vec![p99, metrics::cpu(), metrics::rate()];
-        [first, others, metrics::costs()].concat()
+        let first = vec![metrics::p99(), metrics::cpu(), metrics::rate()];
+        [first, metrics::other_latencies(), metrics::costs()].concat()
     }
 
     fn figure(&self) -> Figure {

@@ -42,17 +42,14 @@ impl Scenario for Overload {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        let p99 = metrics::lower("p99", "latency, p99", "ns");
-        let mut others = metrics::latencies();
-        others.retain(|metric| *metric != p99);
         let first = vec![
-            p99,
+            metrics::p99(),
             metrics::higher("goodput", "goodput over offered load", "%"),
             metrics::rate(),
             metrics::describing("capacity", "capacity in a closed loop", "requests/s"),
             metrics::cpu(),
         ];
-        [first, others, metrics::costs()].concat()
+        [first, metrics::other_latencies(), metrics::costs()].concat()
     }
 
     fn figure(&self) -> Figure {
