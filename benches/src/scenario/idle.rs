@@ -83,10 +83,7 @@ impl Scenario for Idle {
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
         let ledger = held.release().map_err(|error| error.to_string())?;
-        let ending = process.stop().map_err(|error| error.to_string())?;
-        if let Some(counts) = ending.counts {
-            ledger.check(&counts)?;
-        }
+        served::stop(process, &mode, &ledger)?;
         let per_connection = |(before, after): (u64, u64)| (after as f64 - before as f64) / point;
         let mut reading = Reading::default();
         reading.add("own_memory", usage.own_memory.map(|bytes| bytes as f64));

@@ -95,7 +95,7 @@ fn carry_out(
 }
 
 /// Stops the server, and compares its counts with the client's.
-fn stop(process: Process, mode: &Mode, ledger: &Ledger) -> Result<(), String> {
+pub(super) fn stop(process: Process, mode: &Mode, ledger: &Ledger) -> Result<(), String> {
     let ending = process.stop().map_err(|error| error.to_string())?;
     match (&ending.counts, mode.role()) {
         (None, _) => Ok(()),
