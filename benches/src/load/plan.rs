@@ -156,10 +156,10 @@ impl Plan {
     /// # Errors
     /// [`LoadError::Plan`], with the reason.
     pub fn check(&self) -> Result<(), LoadError> {
-        let problem = self.problem_of_connections().or_else(|| {
-            self.problem_of_requests()
-                .or_else(|| self.problem_of_options())
-        });
+        let problem = self
+            .problem_of_connections()
+            .or_else(|| self.problem_of_requests())
+            .or_else(|| self.problem_of_options());
         match problem {
             Some(problem) => Err(LoadError::Plan(problem.to_owned())),
             None => Ok(()),
@@ -183,16 +183,11 @@ impl Plan {
     }
 
     fn problem_of_requests(&self) -> Option<&'static str> {
-        let exchanges = || {
-            [&self.exchange]
-                .into_iter()
-                .chain(self.mix.as_ref().map(|mix| &mix.exchange))
-        };
         if self.extent == Extent::Requests(0) {
             Some("the number of requests is at least 1")
-        } else if exchanges().any(|exchange| exchange.reply.is_empty()) {
+        } else if self.exchanges().any(|exchange| exchange.reply.is_empty()) {
             Some("a reply may not be empty")
-        } else if self.keep_alive && exchanges().any(|exchange| exchange.request.is_empty()) {
+        } else if self.keep_alive && self.exchanges().any(|exchange| exchange.request.is_empty()) {
             Some("without a request, the reply ends with FIN: such connections are one-shot")
         } else {
             None
@@ -201,10 +196,7 @@ impl Plan {
 
     fn problem_of_options(&self) -> Option<&'static str> {
         let (mix, leave) = (&self.mix, &self.leave);
-        let reply = self.exchange.reply.len();
-        let shortest = mix
-            .as_ref()
-            .map_or(reply, |mix| mix.exchange.reply.len().min(reply));
+        let replies = || self.exchanges().map(|exchange| exchange.reply.len());
         match self.arrival {
             Arrival::Open { rate, .. } if !(rate > 0.0 && rate <= Self::RATE_MAX) => {
                 Some("the rate is above 0 and at most 10,000,000 requests per second")
@@ -219,14 +211,21 @@ impl Plan {
                 Some("the share of those that leave is above 0 and at most 1")
             }
             _ if leave.is_some() && self.keep_alive => Some("only one-shot clients leave"),
-            _ if leave.is_some_and(|leave| leave.after >= shortest) => {
+            _ if leave.is_some_and(|leave| replies().any(|reply| leave.after >= reply)) => {
                 Some("clients can only leave before the end of the reply")
             }
             _ => None,
         }
     }
 
-    fn can_choose_sources(&self) -> bool {
+    /// The exchange, and the mix's other one.
+    pub(super) fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
+        let other = self.mix.as_ref().map(|mix| &mix.exchange);
+        [&self.exchange].into_iter().chain(other)
+    }
+
+    /// Whether connections can come from any address of 127.0.0.0/8.
+    pub(super) fn can_choose_sources(&self) -> bool {
         let loopback = matches!(self.address.ip(), IpAddr::V4(ip) if ip.is_loopback());
         loopback && cfg!(target_os = "linux")
     }

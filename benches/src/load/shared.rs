@@ -54,10 +54,7 @@ impl Wire {
 
 impl Shared {
     pub(super) fn new(plan: &Plan) -> Result<Self, LoadError> {
-        let exchanges = [&plan.exchange]
-            .into_iter()
-            .chain(plan.mix.as_ref().map(|mix| &mix.exchange));
-        let wires = exchanges.map(|exchange| Wire {
+        let wires = plan.exchanges().map(|exchange| Wire {
             requests: exchange.request.repeat(plan.depth + 1),
             request_len: exchange.request.len(),
             replies: exchange.reply.repeat(plan.depth + 1),

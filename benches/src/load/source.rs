@@ -39,12 +39,10 @@ impl Source {
     /// Creates a source of connections for `plan`. Where addresses rotate only before their ports run out, the first is random,
     /// so that successive runs do not collide with each other's TIME_WAIT.
     pub(super) fn new(plan: &Plan) -> Self {
-        let loopback = matches!(plan.address.ip(), IpAddr::V4(ip) if ip.is_loopback());
-        let may_rotate = loopback && cfg!(target_os = "linux");
         let many = !plan.keep_alive || plan.connections as u64 > CONNECTIONS_PER_ADDRESS;
         let (rotation, made) = match plan.sources {
             Sources::Auto => (
-                (may_rotate && many).then_some(BEFORE_PORTS_RUN_OUT),
+                (many && plan.can_choose_sources()).then_some(BEFORE_PORTS_RUN_OUT),
                 fastrand::u64(..ADDRESSES) * CONNECTIONS_PER_ADDRESS,
             ),
             Sources::Each(addresses) => {
