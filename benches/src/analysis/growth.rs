@@ -53,15 +53,8 @@ fn factors<'r>(
 }
 
 fn span(first: f64, last: f64, axis: &Axis) -> String {
-    let first = match axis.unit.as_str() {
-        "" => words::number(first),
-        unit => words::value(first, unit),
-    };
-    let last = match axis.unit.as_str() {
-        "" => on_axis(last, axis),
-        unit => words::value(last, unit),
-    };
-    format!("From {first} to {last}")
+    let first = words::value(first, &axis.unit);
+    format!("From {first} to {}", on_axis(last, axis))
 }
 
 /// `grows 2.30 times`, `falls to 45 %`, `stays level`.

@@ -6,6 +6,7 @@ use plotters::style::text_anchor::HPos;
 use plotters::style::{Color, ShapeStyle};
 
 use super::frame::{fitted, width_of, write};
+use super::lines::titled;
 use super::looks::Look;
 use super::style::Class;
 use super::ticks::Scale;
@@ -122,10 +123,7 @@ impl Layout {
             let label = words::value(tick, short(&metric.unit));
             write(area, &label, (x, bottom + 12), Class::Muted, HPos::Center)?;
         }
-        let title = match metric.unit.as_str() {
-            "" | "B" | "ns" => metric.title.clone(),
-            unit => format!("{}, {unit}", metric.title),
-        };
+        let title = titled(&metric.title, &metric.unit);
         let middle = (self.names + self.right) / 2;
         write(
             area,

@@ -136,6 +136,7 @@ pub(super) fn y_scale(
     }
 }
 
+/// Returns the title of an axis, with its unit unless ticks have it.
 pub(super) fn titled(title: &str, unit: &str) -> String {
     match unit {
         "" | "B" | "ns" => title.to_owned(),
