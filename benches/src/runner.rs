@@ -116,14 +116,15 @@ pub fn run(
     for task in &schedule.tasks {
         let entrant = &entrants[task.entrant];
         let (scenario, _) = &options.scenarios[task.scenario];
-        if let Some(role) = scenario.verified_as() {
-            verified
+        let flaw = scenario.verified_as().and_then(|role| {
+            let verdict = verified
                 .entry((entrant.subject.name.as_str(), role))
                 .or_insert_with(|| {
                     caller.show(&Progress::Verifying(&entrant.subject, role));
                     caller.verify(&entrant.subject, role)
                 });
-        }
+            verdict.clone().err()
+        });
         if caller.is_interrupted() {
             return Ok(results);
         }
@@ -134,12 +135,6 @@ pub fn run(
             point: task.point,
             of: (schedule.kept + clock.done, schedule.all),
             left: clock.left(),
-        });
-        let role = scenario.verified_as();
-        let flaw = role.and_then(|role| {
-            verified[&(entrant.subject.name.as_str(), role)]
-                .clone()
-                .err()
         });
         let measured = match flaw {
             None => scenario.measure(&entrant.subject, task.point, &options.setting),
