@@ -22,7 +22,7 @@ use hdrhistogram::Histogram;
 
 pub use histograms::append as append_histogram;
 
-use crate::results::{FORMAT, Results};
+use crate::results::{FORMAT, Results, ScenarioResults};
 
 /// The file of the results.
 pub const RESULTS: &str = "results.json";
@@ -105,18 +105,9 @@ impl Bundle {
             if let (Some(histogram), Some(tag)) = (histogram, tag) {
                 histograms::append(&file, tag, histogram)?;
             }
-            let file = self.file("rows", &scenario.name, "csv");
-            replace(&file, |out| rows::write(scenario, out))?;
+            self.replace_rows(scenario)?;
         }
-        if let Some(run) = results.runs.last() {
-            let file = self.folder.join("environment.txt");
-            let text = format!("{}\n{}\n{}\n", run.command, run.tool, run.environment);
-            replace(&file, |out| out.write_all(text.as_bytes()))?;
-        }
-        replace(&self.folder.join(RESULTS), |out| {
-            serde_json::to_writer_pretty(&mut *out, results)?;
-            out.write_all(b"\n")
-        })
+        self.replace_results(results)
     }
 
     /// Keeps merged `results` with all their histograms.
@@ -129,9 +120,18 @@ impl Bundle {
             for (tag, histogram) in all.get(&scenario.name).into_iter().flatten() {
                 histograms::append(&log, tag, histogram)?;
             }
-            let file = self.file("rows", &scenario.name, "csv");
-            replace(&file, |out| rows::write(scenario, out))?;
+            self.replace_rows(scenario)?;
         }
+        self.replace_results(results)
+    }
+
+    fn replace_rows(&self, scenario: &ScenarioResults) -> Result<(), BundleError> {
+        let file = self.file("rows", &scenario.name, "csv");
+        replace(&file, |out| rows::write(scenario, out))
+    }
+
+    /// Replaces the environments and the results, and these last.
+    fn replace_results(&self, results: &Results) -> Result<(), BundleError> {
         let runs = results.runs.iter();
         let text = runs.map(|run| format!("{}\n{}\n{}\n", run.command, run.tool, run.environment));
         let text: Vec<String> = text.collect();
