@@ -10,4 +10,4 @@ mod sample;
 
 pub use bootstrap::Interval;
 pub use compare::{Comparison, ROUNDS_MIN, Verdict, compare, noise};
-pub use sample::{Round, Sample, Spread, median};
+pub use sample::{Round, Sample, Spread};

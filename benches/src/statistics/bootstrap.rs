@@ -33,11 +33,6 @@ pub(super) fn median(values: &[f64]) -> Option<Interval> {
     interval(&[&logs], |resampled| middle(&mut resampled[0]))
 }
 
-/// Returns the interval of the median of `ratios`, one for each round, all positive and at least two.
-pub(super) fn paired(ratios: &[f64]) -> Option<Interval> {
-    median(ratios)
-}
-
 /// Returns the interval of the median of `one` divided by the median of `other`, which were measured apart.
 pub(super) fn apart(one: &[f64], other: &[f64]) -> Option<Interval> {
     let (one, other) = (logarithms(one)?, logarithms(other)?);

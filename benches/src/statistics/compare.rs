@@ -66,7 +66,7 @@ pub fn compare(
         (true, true) => {
             let ratios = ones.iter().zip(&others).map(|(one, other)| one / other);
             let mut ratios: Vec<f64> = ratios.collect();
-            (median(&mut ratios), bootstrap::paired(&ratios))
+            (median(&mut ratios), bootstrap::median(&ratios))
         }
         (true, false) => (
             Some(spread_one.median / spread_other.median),

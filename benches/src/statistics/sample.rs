@@ -2,12 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use super::bootstrap::{self, Interval};
-
 /// Several measurements of one figure.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     /// The lowest.
     pub low: f64,
@@ -31,7 +27,7 @@ impl Spread {
 }
 
 /// Sorts `values`, and returns the middle one, or the mean of the two in the middle.
-pub fn median(values: &mut [f64]) -> Option<f64> {
+pub(super) fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() % 2 {
@@ -87,12 +83,6 @@ impl Sample {
     /// Returns the lowest, the median and the highest value, or `None` if there are none.
     pub fn spread(&self) -> Option<Spread> {
         Spread::of(self.by_round.values().copied())
-    }
-
-    /// Returns the interval that covers the true median in about 95 of 100 measurements. It is none with fewer than two rounds,
-    /// or if a value is not positive.
-    pub fn interval(&self) -> Option<Interval> {
-        bootstrap::median(&self.values())
     }
 
     /// Returns the pairs of values of the rounds that both have.
