@@ -3,10 +3,10 @@
 use std::ops::AddAssign;
 
 use poetry::Counts;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// All traffic from the first connect to the last close.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Ledger {
     /// Connections made.
     pub connections: u64,

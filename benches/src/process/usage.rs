@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
 
 pub(super) use system::cpu;
 pub use system::{available_cores, kernel_memory, with_affinity};
 
 /// The cost of a process up to one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Processor time of all threads, including ended ones, exact to the nanosecond.
     pub cpu: Option<Duration>,
