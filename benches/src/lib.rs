@@ -8,7 +8,6 @@
 //! | [`exchange`] | a request and the only correct reply |
 //! | [`floor`] | the least a server can cost |
 //! | [`load`] | the load generator, and the client's ledger |
-//! | [`memory`] | a reading of a server's memory |
 //! | [`subject`] | a subject of measurement: a name, a kind and commands |
 //! | [`pinning`] | the cores of server and client |
 //! | [`process`] | servers as child processes: started, pinned, sampled, stopped |
@@ -33,7 +32,6 @@ pub mod exchange;
 pub mod floor;
 pub mod instructions;
 pub mod load;
-pub mod memory;
 pub mod merge;
 pub mod pinning;
 pub mod plot;

@@ -5,7 +5,6 @@ use std::sync::mpsc;
 use measure::Exchange;
 use measure::analysis::words::{thousands, value};
 use measure::load::{Held, LoadError, hold};
-use measure::memory::Point;
 use measure::process::{kernel_memory, usage_of};
 use measure::report::Table;
 use poetry::limits::CONNECT_TIMEOUT;
@@ -24,9 +23,22 @@ use super::{Role, cannot_begin};
 struct Holding {
     address: String,
     held: usize,
-    readings: Vec<Point>,
+    readings: Vec<Reading>,
     own_bytes_each: Option<f64>,
     kernel_bytes_each: Option<f64>,
+}
+
+/// Memory at one count of connections, in bytes (MEASURING 7).
+#[derive(Clone, Copy, Serialize)]
+struct Reading {
+    /// Idle connections, each of which has made a request.
+    connections: usize,
+    /// The server's own memory (`RssAnon`).
+    own: Option<u64>,
+    /// The kernel's memory, on the whole machine.
+    kernel: Option<u64>,
+    /// The server's threads.
+    threads: Option<u64>,
 }
 
 /// Holds connections for the time wanted, and prints what they cost.
@@ -68,7 +80,7 @@ fn climb(args: &LoadIdleArgs) -> Result<(Held, Holding), Failure> {
             .map_err(|error| failed(args, &error))?;
         if let Some(pid) = args.pid {
             let usage = usage_of(pid);
-            readings.push(Point {
+            readings.push(Reading {
                 connections,
                 own: usage.own_memory,
                 kernel: kernel_memory(),
@@ -89,7 +101,7 @@ fn climb(args: &LoadIdleArgs) -> Result<(Held, Holding), Failure> {
 }
 
 /// Returns the bytes of a connection, from the first reading to the last.
-fn each(readings: &[Point], of: impl Fn(&Point) -> Option<u64>) -> Option<f64> {
+fn each(readings: &[Reading], of: impl Fn(&Reading) -> Option<u64>) -> Option<f64> {
     let (first, last) = (readings.first()?, readings.last()?);
     let connections = last.connections.checked_sub(first.connections)?;
     let bytes = of(last)? as f64 - of(first)? as f64;
@@ -104,7 +116,7 @@ fn words(holding: &Holding) -> String {
     }
     let mut table = Table::new(&["connections", "memory", "kernel's memory", "threads"]);
     let bytes = |bytes: Option<u64>| or_not(bytes.map(|bytes| value(bytes as f64, "B")));
-    let row = |reading: &Point| {
+    let row = |reading: &Reading| {
         vec![
             thousands(reading.connections as f64),
             bytes(reading.own),
@@ -164,7 +176,7 @@ mod tests {
             address: "127.0.0.1:7".to_owned(),
             held: 100,
             readings: [25, 100]
-                .map(|connections| Point {
+                .map(|connections| Reading {
                     connections,
                     own: None,
                     kernel: Some(1_000 * connections as u64),
