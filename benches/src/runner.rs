@@ -19,16 +19,13 @@ use crate::subject::{Role, Subject};
 
 use schedule::{Schedule, Task};
 
-/// The least number of rounds with a spread: the median of three is neither the best nor the worst.
-pub const ROUNDS_MIN: usize = 3;
-
 /// What is measured, and how.
 pub struct Options {
     /// The subjects. The first model among them takes part twice.
     pub subjects: Vec<Subject>,
     /// The scenarios, each with the command that measures it again.
     pub scenarios: Vec<(Box<dyn Scenario>, String)>,
-    /// Measurements of each subject at each point; fewer than [`ROUNDS_MIN`] have no spread.
+    /// Measurements of each subject at each point; fewer than [`ROUNDS_MIN`](crate::statistics::ROUNDS_MIN) have no spread.
     pub rounds: usize,
     /// Where and how much is measured.
     pub setting: Setting,

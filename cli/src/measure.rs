@@ -14,8 +14,9 @@ use std::sync::Arc;
 use measure::analysis::Analysis;
 use measure::bundle;
 use measure::results::Results;
-use measure::runner::{self, Options, ROUNDS_MIN};
+use measure::runner::{self, Options};
 use measure::scenario::{Scenario, Setting};
+use measure::statistics::ROUNDS_MIN;
 use measure::{Pinning, Subject, report};
 
 use crate::args::{MeasureArgs, random_seed};

@@ -4,7 +4,8 @@ use super::bootstrap::{self, Interval};
 use super::sample::{Sample, Spread, median};
 use crate::results::Better;
 
-/// With fewer rounds nothing is called: two values are apart by chance too often.
+/// The least number of rounds with a spread: the median of three is neither the best nor the worst. With fewer nothing is called:
+/// two values are apart by chance too often.
 pub const ROUNDS_MIN: usize = 3;
 /// With this many rounds of either, ranges that do not overlap are no chance: it is 1 in 35.
 const ROUNDS_APART: usize = 4;

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use measure::Subject;
 use measure::results::Kind;
 use measure::scenario::{self, Extent, Scenario};
-use measure::{Subject, runner};
+use measure::statistics::ROUNDS_MIN;
 use poetry::Model;
 use poetry::limits;
 
@@ -126,7 +127,7 @@ impl MeasureArgs {
     pub(crate) fn rounds(&self) -> usize {
         let default = match self.full {
             true => 5,
-            false => runner::ROUNDS_MIN,
+            false => ROUNDS_MIN,
         };
         self.rounds.unwrap_or(default)
     }
