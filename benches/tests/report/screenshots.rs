@@ -38,10 +38,9 @@ fn browser() -> Option<Command> {
     Some(command)
 }
 
-/// Writes the page, with `style` and a `script` added.
-fn write(name: &str, script: &str) -> PathBuf {
+/// Writes the page.
+fn write(name: &str) -> PathBuf {
     let page = report::page(&sample::results(), &sample::histograms());
-    let page = page.replace("</body>", &format!("{script}</body>"));
     let path = Path::new(FOLDER).join(name);
     fs::write(&path, page).unwrap();
     path
@@ -51,7 +50,7 @@ fn write(name: &str, script: &str) -> PathBuf {
 fn is_no_wider_than_a_phone_and_shows_one_plot_for_each_scenario() {
     let Some(mut browser) = browser() else { return };
     // A phone's width is that of a frame, since a window of Chromium has a least width of its own.
-    let inner = write("report-inner.html", "");
+    let inner = write("report-inner.html");
     let frame = format!(
         "<!doctype html><iframe id=f width=390 height=2000 src=\"{}\"></iframe><script>
          f.onload = () => {{
@@ -94,7 +93,7 @@ fn is_no_wider_than_a_phone_and_shows_one_plot_for_each_scenario() {
 #[test]
 #[ignore = "takes pictures for people to look at"]
 fn takes_pictures_in_light_in_dark_and_on_a_phone() {
-    let page = write("report.html", "");
+    let page = write("report.html");
     let phone = Path::new(FOLDER).join("report-phone.html");
     fs::write(&phone, "<!doctype html><body style=margin:0><iframe width=390 height=6000 frameborder=0 src=report.html>").unwrap();
     for (name, page, size, dark) in [
