@@ -53,16 +53,11 @@ fn summary(results: &Results) -> String {
     let subjects = counted(results.subjects.len(), "subject");
     let dates = results.runs.iter().map(|run| run.environment.date.as_str());
     let dates: Vec<&str> = dates.collect();
-    let tools: Vec<&str> = results
-        .runs
-        .iter()
-        .map(|run| run.tool.as_str())
-        .take(1)
-        .collect();
+    let tool = results.runs.first().map(|run| run.tool.as_str());
     format!(
         "{subjects} in {}, measured with {} on {}. Medians with their spread; what cannot be told apart is called so.",
         counted(results.runs.len(), "run"),
-        tools.first().copied().unwrap_or("an unknown tool"),
+        tool.unwrap_or("an unknown tool"),
         words::list(&dates)
     )
 }
