@@ -104,10 +104,7 @@ impl<'r> Analysis<'r> {
         let (Some(metric), [first, .., last]) = (self.figure_metric(), &points[..]) else {
             return Sample::default();
         };
-        if points
-            .iter()
-            .any(|&point| self.scenario.void(subject, point).is_some())
-        {
+        if !self.voids(subject).is_empty() {
             return Sample::default();
         }
         let (low, high) = (
@@ -195,17 +192,11 @@ impl<'r> Analysis<'r> {
         of.relative_to(&base).spread()
     }
 
-    /// Returns the subjects that are void at a point, each with the point and the reason.
-    pub fn voids(&self) -> Vec<(&'r str, f64, &'r str)> {
-        let points = self.scenario.points();
-        let scenario = self.scenario;
-        let of = |entrant: &'r Entrant| {
-            let void = move |&point: &f64| {
-                Some((&*entrant.name, point, scenario.void(&entrant.name, point)?))
-            };
-            points.iter().filter_map(void).collect::<Vec<_>>()
-        };
-        self.subjects().into_iter().flat_map(of).collect()
+    /// Returns the points that `subject` is void at, each with the reason.
+    pub fn voids(&self, subject: &str) -> Vec<(f64, &'r str)> {
+        let void = |point: f64| Some((point, self.scenario.void(subject, point)?));
+        let points = self.scenario.points().into_iter();
+        points.filter_map(void).collect()
     }
 
     /// Returns the most rounds that a subject has at a point, of all runs together.

@@ -239,7 +239,7 @@ impl ScenarioResults {
     }
 
     /// Returns the reason of the first void row of `subject` at `point`.
-    pub fn void<'r>(&'r self, subject: &'r str, point: f64) -> Option<&'r str> {
+    pub fn void<'r>(&'r self, subject: &str, point: f64) -> Option<&'r str> {
         self.rows_of(subject, point)
             .find_map(|row| row.void.as_deref())
     }

@@ -285,16 +285,16 @@ fn bare_loops(analysis: &Analysis<'_>, metric: &Metric, place: Place) -> Option<
 fn voids(analysis: &Analysis<'_>) -> Vec<String> {
     let mut sentences = Vec::new();
     for subject in analysis.subjects() {
-        let voids = analysis.voids().into_iter();
-        let voids: Vec<_> = voids.filter(|(name, ..)| *name == subject.name).collect();
-        let Some((name, _, reason)) = voids.first() else {
+        let name = &subject.name;
+        let voids = analysis.voids(name);
+        let Some((_, reason)) = voids.first() else {
             continue;
         };
         let places = match &analysis.scenario.axis {
             Some(axis) if voids.len() < analysis.scenario.points().len() => {
                 let points: Vec<String> = voids
                     .iter()
-                    .map(|(_, point, _)| words::number(*point))
+                    .map(|(point, _)| words::number(*point))
                     .collect();
                 format!(" at {} {}", list(&points), lower_first(&axis.title))
             }

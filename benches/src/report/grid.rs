@@ -104,12 +104,9 @@ pub(crate) fn by_point(analysis: &Analysis<'_>) -> Option<Grid> {
         if has_floor {
             cells.push(Cell::of(analysis.to_floor(subject, main, place), ""));
         }
-        let void = points
-            .iter()
-            .map(|&point| analysis.scenario.void(&subject.name, point));
-        let voids: Option<Vec<&str>> = void.collect();
-        let cells = match voids.as_deref() {
-            Some([reason, ..]) => Err((*reason).to_owned()),
+        let voids = analysis.voids(&subject.name);
+        let cells = match voids.first() {
+            Some((_, reason)) if voids.len() == points.len() => Err((*reason).to_owned()),
             _ => Ok(cells),
         };
         GridRow {

@@ -37,11 +37,7 @@ pub fn warnings(results: &Results) -> Vec<String> {
     for analysis in analyses {
         let name = analysis.scenario.name.as_str();
         for subject in analysis.subjects() {
-            if analysis
-                .voids()
-                .iter()
-                .any(|(void, ..)| *void == subject.name)
-            {
+            if !analysis.voids(&subject.name).is_empty() {
                 void.push(format!("{} in {name}", subject.name));
             }
         }
