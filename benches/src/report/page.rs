@@ -11,14 +11,17 @@ use crate::analysis::{Analysis, finding};
 use crate::plot::{self, Histograms, Width};
 use crate::results::{Entrant, Kind, Results, Run};
 
+/// A scenario with its finding, the sentences of which are computed once: they are shown in several places.
+type Analysed<'r> = (Analysis<'r>, Vec<String>);
+
 /// Renders `results` as a page. `histograms` are those of each scenario, by its name.
 pub fn page(results: &Results, histograms: &BTreeMap<String, Histograms>) -> String {
     let none = Histograms::new();
-    let analyses: Vec<Analysis<'_>> = results
-        .scenarios
-        .iter()
-        .map(|scenario| Analysis::of(results, scenario))
-        .collect();
+    let analysed = |scenario| {
+        let analysis = Analysis::of(results, scenario);
+        (analysis, finding(&analysis))
+    };
+    let analyses: Vec<Analysed<'_>> = results.scenarios.iter().map(analysed).collect();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -37,8 +40,8 @@ pub fn page(results: &Results, histograms: &BTreeMap<String, Histograms>) -> Str
                 }
                 (contents(&analyses))
                 main id="scenarios" {
-                    @for (index, analysis) in analyses.iter().enumerate() {
-                        (scenario(analysis, histograms.get(&analysis.scenario.name).unwrap_or(&none), index))
+                    @for (index, (analysis, sentences)) in analyses.iter().enumerate() {
+                        (scenario(analysis, sentences, histograms.get(&analysis.scenario.name).unwrap_or(&none), index))
                     }
                 }
                 (subjects(results))
@@ -74,15 +77,15 @@ fn shown_warnings(results: &Results) -> Markup {
     }
 }
 
-fn contents(analyses: &[Analysis<'_>]) -> Markup {
+fn contents(analyses: &[Analysed<'_>]) -> Markup {
     html! {
         nav aria-labelledby="contents" {
             h2 id="contents" { "Contents" }
             ol.contents {
-                @for analysis in analyses {
+                @for (analysis, sentences) in analyses {
                     li {
                         a href={ "#" (anchor(&analysis.scenario.name)) } { (analysis.scenario.name) }
-                        @if let Some(first) = finding(analysis).first() { span { (first) } }
+                        @if let Some(first) = sentences.first() { span { (first) } }
                     }
                 }
                 li { a href="#subjects" { "Subjects" } " and their commands" }
@@ -98,16 +101,20 @@ fn anchor(name: &str) -> String {
     format!("scenario-{}", name.chars().map(safe).collect::<String>())
 }
 
-fn scenario(analysis: &Analysis<'_>, histograms: &Histograms, index: usize) -> Markup {
+fn scenario(
+    analysis: &Analysis<'_>,
+    sentences: &[String],
+    histograms: &Histograms,
+    index: usize,
+) -> Markup {
     let scenario = analysis.scenario;
-    let sentences = finding(analysis);
     let anchor = anchor(&scenario.name);
     html! {
         section aria-labelledby=(anchor) {
             h2 id=(anchor) { (scenario.name) }
             p.question { (scenario.question) }
-            div.finding { @for sentence in &sentences { p { (sentence) } } }
-            (figure(analysis, histograms, index, &sentences))
+            div.finding { @for sentence in sentences { p { (sentence) } } }
+            (figure(analysis, histograms, index, sentences))
             (tables(analysis))
             @if let Some(noise) = super::scenario::noise(analysis) { p.muted { (noise) } }
             h3 { "What it teaches" }
