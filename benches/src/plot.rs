@@ -104,24 +104,21 @@ pub fn swatch(results: &Results, subject: &Entrant) -> String {
 }
 
 /// What is drawn.
-enum Kind {
-    Bars(String),
-    Lines(lines::Plan),
-    Percentiles(percentiles::Plan),
+enum Kind<'r> {
+    Bars(&'r str),
+    Lines(lines::Plan<'r>),
+    Percentiles(percentiles::Plan<'r>),
 }
 
-impl Kind {
-    fn of(analysis: &Analysis<'_>, histograms: &Histograms) -> Option<Self> {
+impl<'r> Kind<'r> {
+    fn of(analysis: &Analysis<'r>, histograms: &'r Histograms) -> Option<Self> {
         let metric = analysis.figure_metric()?;
         let several = analysis.scenario.points().len() > 1;
         match &analysis.scenario.figure {
             Figure::Lines {
-                metric,
-                logarithmic,
-                ideal,
-                ..
+                logarithmic, ideal, ..
             } if several => Some(Self::Lines(lines::Plan {
-                metric: metric.clone(),
+                metric,
                 logarithmic: *logarithmic,
                 ideal: ideal.map(|ideal| ideal as f64),
             })),
@@ -131,10 +128,10 @@ impl Kind {
                     return None;
                 };
                 let curves = percentiles::Plan::of(analysis, histograms, point);
-                let or_bars = || Self::Bars(metric.to_owned());
+                let or_bars = || Self::Bars(metric);
                 Some(curves.map_or_else(or_bars, Self::Percentiles))
             }
-            _ => Some(Self::Bars(metric.to_owned())),
+            _ => Some(Self::Bars(metric)),
         }
     }
 

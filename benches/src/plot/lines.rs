@@ -24,9 +24,9 @@ const CAP: i32 = 4;
 const LINEAR_FACTOR_MAX: f64 = 75.0;
 
 /// What is drawn.
-pub(super) struct Plan {
+pub(super) struct Plan<'r> {
     /// The height of the lines.
-    pub(super) metric: String,
+    pub(super) metric: &'r str,
     /// Whether equal heights are equal factors.
     pub(super) logarithmic: bool,
     /// A value that cannot be passed.
@@ -58,8 +58,13 @@ pub(super) struct Chart<'r> {
 }
 
 /// Draws the lines.
-pub(super) fn draw(analysis: &Analysis<'_>, plan: &Plan, area: &Area<'_>, width: Width) -> Drawn {
-    let Some(metric) = analysis.scenario.metric(&plan.metric) else {
+pub(super) fn draw(
+    analysis: &Analysis<'_>,
+    plan: &Plan<'_>,
+    area: &Area<'_>,
+    width: Width,
+) -> Drawn {
+    let Some(metric) = analysis.scenario.metric(plan.metric) else {
         return Err("the metric of the figure is not one of the scenario".into());
     };
     let points = analysis.scenario.points();

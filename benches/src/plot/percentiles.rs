@@ -7,6 +7,7 @@ use super::looks::Look;
 use super::ticks::Scale;
 use super::{Area, Drawn, Histograms, Width};
 use crate::analysis::Analysis;
+use crate::results::Entrant;
 use crate::statistics::Spread;
 
 /// The percentiles that have a tick. Beyond the last, single requests decide.
@@ -23,27 +24,28 @@ const STEPS: usize = 12;
 /// A percentile counts if so many values are beyond it.
 const BEYOND: f64 = 10.0;
 
-/// The curves to draw, all of which have histograms.
-pub(super) struct Plan {
-    curves: Vec<(usize, Vec<Histogram<u64>>)>,
+/// The curves to draw: subjects, all of which have histograms.
+pub(super) struct Plan<'r> {
+    curves: Vec<(&'r Entrant, Vec<&'r Histogram<u64>>)>,
 }
 
-impl Plan {
+impl<'r> Plan<'r> {
     /// Collects the histograms of each subject at `point`, or returns `None` if none has any.
-    pub(super) fn of(analysis: &Analysis<'_>, histograms: &Histograms, point: f64) -> Option<Self> {
+    pub(super) fn of(
+        analysis: &Analysis<'r>,
+        histograms: &'r Histograms,
+        point: f64,
+    ) -> Option<Self> {
         let mut curves = Vec::new();
-        for (index, subject) in analysis.subjects().into_iter().enumerate() {
+        for subject in analysis.subjects() {
             if analysis.scenario.void(&subject.name, point).is_some() {
                 continue;
             }
             let rows = analysis.scenario.rows_of(&subject.name, point);
             let tags = rows.filter_map(|row| row.histogram.as_ref());
-            let of_rounds: Vec<Histogram<u64>> = tags
-                .filter_map(|tag| histograms.get(tag))
-                .cloned()
-                .collect();
+            let of_rounds: Vec<_> = tags.filter_map(|tag| histograms.get(tag)).collect();
             if of_rounds.iter().any(|histogram| !histogram.is_empty()) {
-                curves.push((index, of_rounds));
+                curves.push((subject, of_rounds));
             }
         }
         (!curves.is_empty()).then_some(Self { curves })
@@ -51,8 +53,12 @@ impl Plan {
 }
 
 /// Draws the curves.
-pub(super) fn draw(analysis: &Analysis<'_>, plan: &Plan, area: &Area<'_>, width: Width) -> Drawn {
-    let subjects = analysis.subjects();
+pub(super) fn draw(
+    analysis: &Analysis<'_>,
+    plan: &Plan<'_>,
+    area: &Area<'_>,
+    width: Width,
+) -> Drawn {
     let fewest = plan
         .curves
         .iter()
@@ -60,19 +66,16 @@ pub(super) fn draw(analysis: &Analysis<'_>, plan: &Plan, area: &Area<'_>, width:
         .min()
         .unwrap_or(1);
     let last = (1.0 - BEYOND / fewest as f64).clamp(0.9, 0.9999);
-    let mut curves = Vec::new();
-    for (index, rounds) in &plan.curves {
-        let Some(subject) = subjects.get(*index) else {
-            continue;
-        };
+    let curves = plan.curves.iter().map(|(subject, rounds)| {
         let (points, marked) = curve(rounds, last);
-        curves.push(Curve {
+        Curve {
             name: &subject.name,
             look: Look::of(analysis.results, subject),
             points,
             marked,
-        });
-    }
+        }
+    });
+    let curves: Vec<Curve<'_>> = curves.collect();
     let named: Vec<&(f64, &str)> = NAMED.iter().filter(|(share, _)| *share <= last).collect();
     let chart = Chart {
         x: Scale {
@@ -93,11 +96,11 @@ pub(super) fn draw(analysis: &Analysis<'_>, plan: &Plan, area: &Area<'_>, width:
 }
 
 /// The curve of all rounds together, and which of its points are named percentiles.
-fn curve(rounds: &[Histogram<u64>], last: f64) -> (Vec<(f64, Spread)>, Vec<bool>) {
-    let mut all = Histogram::<u64>::clone(&rounds[0]);
+fn curve(rounds: &[&Histogram<u64>], last: f64) -> (Vec<(f64, Spread)>, Vec<bool>) {
+    let mut all = Histogram::<u64>::clone(rounds[0]);
     for round in &rounds[1..] {
         // Histograms of one scenario have the same bounds, so that a value that does not fit is not to be expected.
-        let _ = all.add(round);
+        let _ = all.add(*round);
     }
     let named = NAMED.iter().map(|(share, _)| (nines(*share), true));
     let steps =
@@ -112,7 +115,7 @@ fn curve(rounds: &[Histogram<u64>], last: f64) -> (Vec<(f64, Spread)>, Vec<bool>
         let at = |histogram: &Histogram<u64>| {
             histogram.value_at_quantile(1.0 - 10f64.powf(-place)).max(1) as f64
         };
-        let filled = rounds.iter().filter(|round| !round.is_empty());
+        let filled = rounds.iter().copied().filter(|round| !round.is_empty());
         let spread = Spread::of(filled.map(at));
         let median = at(&all);
         let (low, high) = spread.map_or((median, median), |spread| (spread.low, spread.high));
@@ -125,8 +128,8 @@ fn curve(rounds: &[Histogram<u64>], last: f64) -> (Vec<(f64, Spread)>, Vec<bool>
     (places.iter().map(point).collect(), marked)
 }
 
-fn total(rounds: &[Histogram<u64>]) -> u64 {
-    rounds.iter().map(Histogram::len).sum()
+fn total(rounds: &[&Histogram<u64>]) -> u64 {
+    rounds.iter().map(|round| round.len()).sum()
 }
 
 /// Returns how many nines a share has: 0.99 has two.
