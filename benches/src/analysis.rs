@@ -216,3 +216,69 @@ pub(crate) fn nearest(points: &[f64], wanted: f64) -> Option<f64> {
     let nearer = |one: &&f64, other: &&f64| distance(one).total_cmp(&distance(other));
     points.iter().min_by(nearer).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::{Better, FORMAT, Row};
+
+    fn row(round: usize, point: f64, cpu: Option<f64>) -> Row {
+        Row {
+            run: 0,
+            round,
+            subject: "streams".to_owned(),
+            point,
+            values: cpu
+                .map(|cpu| ("cpu_us".to_owned(), cpu))
+                .into_iter()
+                .collect(),
+            histogram: None,
+            void: cpu.is_none().then(|| "a wrong byte".to_owned()),
+        }
+    }
+
+    fn results(rows: Vec<Row>) -> Results {
+        let scenario = ScenarioResults {
+            name: "transform-keepalive".to_owned(),
+            question: String::new(),
+            lesson: String::new(),
+            method: String::new(),
+            command: String::new(),
+            axis: None,
+            metrics: vec![Metric {
+                name: "cpu_us".to_owned(),
+                title: String::new(),
+                unit: String::new(),
+                better: Better::Lower,
+            }],
+            figure: Figure::bars("cpu_us"),
+            rows,
+        };
+        Results {
+            format: FORMAT,
+            runs: Vec::new(),
+            subjects: Vec::new(),
+            scenarios: vec![scenario],
+        }
+    }
+
+    #[test]
+    fn one_void_row_voids_the_values_of_its_subject_and_point() {
+        let rows = vec![
+            row(0, 64.0, Some(4.0)),
+            row(1, 64.0, None),
+            row(0, 1.0, Some(5.0)),
+        ];
+        let results = results(rows);
+        let scenario = &results.scenarios[0];
+        let values = |point| {
+            let analysis = Analysis::of(&results, scenario);
+            let sample = analysis.sample("streams", &scenario.metrics[0], Place::Point(point));
+            sample.values()
+        };
+        assert_eq!(scenario.points(), [1.0, 64.0]);
+        assert_eq!(values(1.0), [5.0]);
+        assert!(values(64.0).is_empty());
+        assert_eq!(scenario.void("streams", 64.0), Some("a wrong byte"));
+    }
+}

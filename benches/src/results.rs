@@ -228,16 +228,6 @@ impl ScenarioResults {
         self.rows.iter().filter(of)
     }
 
-    /// Returns the values of `metric` for `subject` at `point`, one for each round. They are none if any of the rows is void: a
-    /// server that was wrong once is not compared.
-    pub fn values(&self, subject: &str, point: f64, metric: &str) -> Vec<f64> {
-        if self.void(subject, point).is_some() {
-            return Vec::new();
-        }
-        let values = |row: &Row| row.values.get(metric).copied();
-        self.rows_of(subject, point).filter_map(values).collect()
-    }
-
     /// Returns the reason of the first void row of `subject` at `point`.
     pub fn void<'r>(&'r self, subject: &str, point: f64) -> Option<&'r str> {
         self.rows_of(subject, point)
@@ -253,49 +243,6 @@ impl ScenarioResults {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(round: usize, point: f64, cpu: Option<f64>) -> Row {
-        Row {
-            run: 0,
-            round,
-            subject: "streams".to_owned(),
-            point,
-            values: cpu
-                .map(|cpu| ("cpu_us".to_owned(), cpu))
-                .into_iter()
-                .collect(),
-            histogram: None,
-            void: cpu.is_none().then(|| "a wrong byte".to_owned()),
-        }
-    }
-
-    fn results(rows: Vec<Row>) -> ScenarioResults {
-        ScenarioResults {
-            name: "transform-keepalive".to_owned(),
-            question: String::new(),
-            lesson: String::new(),
-            method: String::new(),
-            command: String::new(),
-            axis: None,
-            metrics: Vec::new(),
-            figure: Figure::bars("cpu_us"),
-            rows,
-        }
-    }
-
-    #[test]
-    fn one_void_row_voids_the_values_of_its_subject_and_point() {
-        let rows = vec![
-            row(0, 64.0, Some(4.0)),
-            row(1, 64.0, None),
-            row(0, 1.0, Some(5.0)),
-        ];
-        let results = results(rows);
-        assert_eq!(results.points(), [1.0, 64.0]);
-        assert_eq!(results.values("streams", 1.0, "cpu_us"), [5.0]);
-        assert!(results.values("streams", 64.0, "cpu_us").is_empty());
-        assert_eq!(results.void("streams", 64.0), Some("a wrong byte"));
-    }
 
     #[test]
     fn figures_are_tagged_by_their_kind() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use hdrhistogram::Histogram;
+use measure::analysis::{Analysis, Place};
 use measure::bundle::{self, Bundle};
 use measure::pinning::Pinning;
 use measure::results::{Axis, Better, Figure, Kind, Metric, Results};
@@ -247,8 +248,13 @@ fn void_rows() {
     let (results, _, progress) = run(&["right", "wrong"], 1);
     let scenario = &results.scenarios[0];
     assert_eq!(scenario.void("wrong", 1.0), Some("a wrong byte, \"x\""));
-    assert!(scenario.values("wrong", 1.0, "length").is_empty());
-    assert_eq!(scenario.values("right", 2.0, "length"), [10.0; 3]);
+    let values = |name, point| {
+        let analysis = Analysis::of(&results, scenario);
+        let sample = analysis.sample(name, &scenario.metrics[0], Place::Point(point));
+        sample.values()
+    };
+    assert!(values("wrong", 1.0).is_empty());
+    assert_eq!(values("right", 2.0), [10.0; 3]);
     assert_eq!(
         progress.iter().filter(|line| *line == "void wrong").count(),
         6
