@@ -87,6 +87,20 @@ fn dependencies_point_in_one_direction() {
 }
 
 #[test]
+fn in_benches_only_the_primitives_name_a_model() {
+    let names_a_model = |line: &str| {
+        let names = |model: &str| line.contains(&format!("{model}::"));
+        models().into_iter().any(names)
+    };
+    let files = sources_below("benches");
+    let naming = files
+        .iter()
+        .filter(|file| file.statements().any(|(_, line)| names_a_model(line)));
+    let paths: Vec<_> = naming.map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["benches/benches/primitives.rs"]);
+}
+
+#[test]
 fn every_dependency_is_used() {
     for member in members() {
         let (manifest, files) = (manifest(&member), sources_below(&member));
