@@ -28,24 +28,17 @@ pub struct Template {
 impl FromStr for Template {
     type Err = String;
 
-    /// Splits at spaces.
+    /// Splits at spaces. There must be a word.
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::from_words(text.split_whitespace().map(str::to_owned).collect())
-    }
-}
-
-impl Template {
-    /// Creates a template from words, any of which may contain spaces.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn from_words(words: Vec<String>) -> Result<Self, String> {
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
         match words.is_empty() {
             true => Err("the command is empty".to_owned()),
             false => Ok(Self { words }),
         }
     }
+}
 
+impl Template {
     /// Whether `word` is one of the words.
     pub fn has(&self, word: &str) -> bool {
         self.words.iter().any(|own| own == word)
@@ -125,15 +118,11 @@ fn this_program() -> String {
 impl fmt::Display for Template {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.words.iter().filter(|word| *word != "{parent}");
-        for (index, word) in shown.enumerate() {
-            let space = if index == 0 { "" } else { " " };
-            match word.as_str() {
-                "{quatrain}" => write!(out, "{space}quatrain")?,
-                word if word.contains(char::is_whitespace) => write!(out, "{space}'{word}'")?,
-                word => write!(out, "{space}{word}")?,
-            }
-        }
-        Ok(())
+        let shown = shown.map(|word| match word.as_str() {
+            "{quatrain}" => "quatrain",
+            word => word,
+        });
+        out.write_str(&shown.collect::<Vec<_>>().join(" "))
     }
 }
 
