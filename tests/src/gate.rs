@@ -2,7 +2,6 @@
 //! compute heavy transforms of a server in this process. And such a server with its gate.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use poetry::transform::BURN;
@@ -29,24 +28,26 @@ struct Shared {
 struct State {
     open: bool,
     held: usize,
+    passed: u32,
 }
 
 impl Gate {
-    /// Waits until it is open, but no longer than [`WAIT_MAX`]: a case that has failed may leave its gate closed.
-    pub(crate) fn pass(&self) {
+    /// Waits until it is open, but no longer than [`WAIT_MAX`]: a case that has failed may leave its gate closed. Returns how many
+    /// have passed.
+    pub(crate) fn pass(&self) -> u32 {
         self.0.lock().held += 1;
         self.0.changed.notify_all();
-        self.0.wait_while(|state| !state.open).held -= 1;
+        let mut state = self.0.wait_while(|state| !state.open);
+        state.held -= 1;
+        state.passed += 1;
+        state.passed
     }
 
     /// Returns a clock that a heavy transform waits for while the gate is closed. Afterwards it shows each time that the transform
     /// has computed for long enough.
     pub(crate) fn clock(&self) -> Clock {
-        let (gate, passed) = (self.clone(), AtomicU32::new(0));
-        Clock::new(move || {
-            gate.pass();
-            BURN * passed.fetch_add(1, Ordering::SeqCst)
-        })
+        let gate = self.clone();
+        Clock::new(move || BURN * gate.pass())
     }
 
     /// Waits until it holds `threads` or more.
@@ -63,6 +64,11 @@ impl Gate {
     /// Returns how many threads it holds.
     pub(crate) fn held(&self) -> usize {
         self.0.lock().held
+    }
+
+    /// Returns how many transforms have begun, once all of them have ended: each looks at the clock when it begins and when it ends.
+    pub(crate) fn transforms_begun(&self) -> usize {
+        self.0.lock().passed as usize / 2
     }
 
     /// Lets every thread pass from now on.

@@ -28,8 +28,9 @@ cases! { TransformServer:
     a_connection_is_not_idle_while_its_request_computes [S25 S18] needs [Lab KeepAlive Limits Counters Events],
     a_heavy_request_in_flight_is_finished_at_a_stop [S25 S21] needs [Lab KeepAlive Signals Counters Events],
     heavy_requests_that_wait_are_finished_at_a_stop [S25 S21] needs [Lab Signals Counters Events],
-    a_bounded_number_of_heavy_requests_computes_at_once [S25] needs [Lab KeepAlive Counters Events Offloading],
+    a_bounded_number_of_heavy_requests_computes_at_once [S25] needs [Lab KeepAlive Threads Counters Events Offloading],
     a_heavy_request_is_cut_when_the_grace_is_over [S25 S21 S23] needs [Lab KeepAlive Signals Counters Events Offloading],
+    heavy_requests_that_wait_are_not_begun_once_cut [S25 S21] needs [Lab KeepAlive Signals Counters Events Offloading],
     connections_of_two_threads_get_their_own_replies [S25] needs [Lab KeepAlive Threads Events],
 }
 
@@ -262,7 +263,7 @@ fn heavy_requests_that_wait_are_finished_at_a_stop(context: &Context) -> Check {
 }
 
 fn a_bounded_number_of_heavy_requests_computes_at_once(context: &Context) -> Check {
-    let gated = Gated::start(context.keep_alive())?;
+    let gated = Gated::start(context.keep_alive().threads(2))?;
     let mut clients = gated.heavy_clients(MANY)?;
     let gate = &gated.gate;
     gate.wait_until_held(OFFLOADED_MAX)?;
@@ -292,6 +293,20 @@ fn a_heavy_request_is_cut_when_the_grace_is_over(context: &Context) -> Check {
     let counts = stopped.counts()?;
     let actual = (counts.requests, counts.failed, counts.closed.cut);
     equal("requests, failed, cut", &actual, &(1, 1, 1))
+}
+
+fn heavy_requests_that_wait_are_not_begun_once_cut(context: &Context) -> Check {
+    let gated = Gated::start(context.keep_alive())?;
+    let mut clients = gated.heavy_clients(MANY)?;
+    gated.gate.wait_until_held(OFFLOADED_MAX)?;
+    let Gated { server, gate } = gated;
+    let stopping = server.begin_stop(Duration::ZERO);
+    for client in &mut clients {
+        client.expect_reset_without_a_byte()?;
+    }
+    gate.open();
+    stopping.finish()?.expect(0, MANY as u64)?;
+    equal("transforms begun", &gate.transforms_begun(), &OFFLOADED_MAX)
 }
 
 fn connections_of_two_threads_get_their_own_replies(context: &Context) -> Check {

@@ -517,7 +517,10 @@ pub(super) const CAUGHT_BY: &[CaughtBy] = &[
     (
         Flaw::ComputesWithoutBound,
         &["transform_server"],
-        &["a_bounded_number_of_heavy_requests_computes_at_once"],
+        &[
+            "a_bounded_number_of_heavy_requests_computes_at_once",
+            "heavy_requests_that_wait_are_not_begun_once_cut",
+        ],
     ),
     (
         Flaw::ClosesOwedWithFin,
