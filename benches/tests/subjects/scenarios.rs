@@ -1,4 +1,5 @@
-//! Every kind of scenario on small subjects: values where all is right, and the reason of a void row where it is not.
+//! Closed loops, idle connections and clients on small subjects: values where all is right, and the reason of a void row where it
+//! is not. The tests of the command run the other scenarios, on its own servers.
 
 use measure::Subject;
 use measure::pinning::Pinning;

@@ -64,6 +64,46 @@ fn a_scenario_prints_a_table_and_keeps_its_rows() {
     );
 }
 
+/// The scenarios that need real servers, each with its main metric.
+const ON_REAL_SERVERS: [(&str, &str); 6] = [
+    ("fast-poems", "cpu_us"),
+    ("proxy-hit", "cpu_us"),
+    ("mixed", "p99"),
+    ("mixed-offload", "p99"),
+    ("overload", "p99"),
+    ("cancel", "cpu_us"),
+];
+
+#[test]
+fn every_scenario_on_real_servers_has_its_main_metric_in_every_row() {
+    let folder = Folder::with(&[]);
+    let mut words = vec!["measure", "--models", "streams", "--rounds", "1"];
+    words.extend(["--seed", "7", "--out", folder.as_str(), "--scenario"]);
+    words.extend(ON_REAL_SERVERS.map(|(scenario, _)| scenario));
+    let measured = run(&words);
+    assert_eq!(measured.status, Some(0), "{measured:?}");
+    let results = results(&folder);
+    for (name, metric) in ON_REAL_SERVERS {
+        let mut scenarios = results["scenarios"].as_array().unwrap().iter();
+        let scenario = scenarios.find(|scenario| scenario["name"] == name).unwrap();
+        assert_eq!(scenario["metrics"][0]["name"], metric, "{name}");
+        let rows = scenario["rows"].as_array().unwrap();
+        assert!(rows.len() >= 2, "{name}: the model twice");
+        for row in rows {
+            assert!(row["void"].is_null(), "{name}: {row}");
+            // Only Linux tells what a process costs.
+            if metric != "cpu_us" || cfg!(target_os = "linux") {
+                assert!(row["values"][metric].as_f64() > Some(0.0), "{name}: {row}");
+            }
+        }
+        if name == "cancel" {
+            let leave = |row: &Value| row["point"].as_f64() > Some(0.0);
+            let left = |row: &Value| row["values"]["left"].as_f64() > Some(0.0);
+            assert!(rows.iter().all(|row| leave(row) == left(row)), "{rows:?}");
+        }
+    }
+}
+
 #[test]
 fn an_interrupted_run_keeps_its_rows_and_is_resumed() {
     let folder = Folder::with(&[]);
