@@ -28,6 +28,7 @@ pub(crate) fn serve(listener: std::net::TcpListener, service: Service) -> io::Re
         connections: HashMap::new(),
         chunks: BinaryHeap::new(),
         last: LISTENER,
+        buffer: vec![0; 16 << 10],
     };
     let mut events = Events::with_capacity(1_024);
     loop {
@@ -54,6 +55,8 @@ struct Server {
     /// When each slow poem's next chunk is due, and its number.
     chunks: BinaryHeap<Reverse<(Instant, Token, usize)>>,
     last: Token,
+    /// Every read goes into it.
+    buffer: Vec<u8>,
 }
 
 struct Connection {
@@ -172,7 +175,7 @@ impl Server {
         let Some(connection) = self.connections.get_mut(&token) else {
             return;
         };
-        match connection.advance(&self.service) {
+        match connection.advance(&self.service, &mut self.buffer) {
             Ok(false) => {}
             Ok(true) => self.end(token),
             Err(error) => {
@@ -212,16 +215,15 @@ impl Server {
 
 impl Connection {
     /// Returns whether the work is done.
-    fn advance(&mut self, service: &Service) -> io::Result<bool> {
-        self.read(service)?;
+    fn advance(&mut self, service: &Service, buffer: &mut [u8]) -> io::Result<bool> {
+        self.read(service, buffer)?;
         self.write()?;
         Ok(self.closing && self.replies.is_empty())
     }
 
-    fn read(&mut self, service: &Service) -> io::Result<()> {
-        let mut buffer = [0; 16 << 10];
+    fn read(&mut self, service: &Service, buffer: &mut [u8]) -> io::Result<()> {
         while !self.closing && !matches!(self.task, Task::Send) {
-            let read = match self.stream.read(&mut buffer) {
+            let read = match self.stream.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 read => read?,
             };
