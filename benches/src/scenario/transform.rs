@@ -33,11 +33,11 @@ impl Loaded {
     };
 }
 
-/// The warm-up and the timed window of a closed loop.
+/// The warm-up and the timed window of a load. Five rounds tell more of a machine's noise than one long window.
 pub(super) fn window(extent: Extent) -> (Duration, Duration) {
     match extent {
         Extent::Quick => (Duration::from_millis(100), Duration::from_millis(400)),
-        Extent::Full => (Duration::from_millis(500), Duration::from_secs(2)),
+        Extent::Full => (Duration::from_millis(300), Duration::from_secs(1)),
     }
 }
 
