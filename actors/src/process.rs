@@ -1,12 +1,13 @@
 //! Processes: isolated state, a bounded mailbox, one message at a time, and an exit that other processes can observe
 //! (O1–O4, O7). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
 //!
-//! Each file uses only this trait and the files after it in this list: `test_clock`, `start`, `spawn`, `actor`, `me`,
-//! `control`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `by_id`, `name`.
+//! Each file uses only this trait and the files after it in this list: `test_clock`, `start`, `spawn`, `task`, `actor`,
+//! `context`, `me`, `control`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `by_id`, `name`.
 
 mod actor;
 mod by_id;
 mod call;
+mod context;
 mod control;
 mod local;
 mod me;
@@ -17,6 +18,7 @@ mod process_ref;
 mod rounds;
 mod spawn;
 mod start;
+mod task;
 mod test_clock;
 
 pub(crate) use by_id::ById;

@@ -1,29 +1,26 @@
-//! A process as actix runs it: an actor that handles its mail and, in one future of its context, its port and its
-//! deadline. Every handler of the behaviour is called from here, with panics contained.
+//! A process as an actix actor: it handles its mail and, in its turns, its port and its deadline. Every handler of the
+//! behaviour is called from here, with panics contained.
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
 use actix::dev::channel::{AddressReceiver, channel};
-use actix::{Actor, ActorContext, ActorFuture, Addr, AsyncContext, Context, Handler, Message};
+use actix::{Actor, ActorContext, Addr, Handler, Message};
 use poetry::limits::REQUESTS_PER_TURN_MAX;
 use poetry::panics::contain;
 
+use super::context::ProcessContext;
 use super::control::{Control, Wait};
 use super::local::Local;
 use super::me::Me;
 use super::name::Name;
 use super::pid::{Mail, Mailbox, Pid};
 use super::process_ref::{AnyMailbox, Record, Signal};
-use super::{MAILBOX_CAPACITY, Next, Process, Received};
+use super::{Next, Process, Received};
 use crate::monitor::Reason;
 use crate::port::Port;
 
-/// Messages and signals a process handles before it gives way to the others of its arbiter. Senders in other threads could
-/// refill its mailbox for ever.
-const MAIL_PER_TURN: u32 = 2 * MAILBOX_CAPACITY as u32;
 /// Events of its port a process handles in one turn.
 const EVENTS_PER_TURN: usize = 8;
 
@@ -72,20 +69,6 @@ pub(super) fn mailbox<P: Process>(name: Name) -> (Pid<P::Message>, Inbox<P>) {
     (Pid(Arc::new(mailbox)), inbox)
 }
 
-/// Runs a process in this arbiter.
-pub(super) fn launch<P: Process>(
-    local: Rc<Local>,
-    (pid, inbox): (Pid<P::Message>, Inbox<P>),
-    (state, port): (P, P::Port),
-) {
-    let actor = ProcessActor {
-        life: Some(Life { state, port }),
-        control: Control::new(pid, local),
-    };
-    // `Context::run` would create an address only to drop it.
-    actix::spawn(Context::with_receiver(inbox).into_future(actor));
-}
-
 /// One process.
 pub(super) struct ProcessActor<P: Process> {
     /// `None` once the process has ended.
@@ -99,6 +82,13 @@ struct Life<P: Process> {
 }
 
 impl<P: Process> ProcessActor<P> {
+    pub(super) fn new(pid: Pid<P::Message>, local: Rc<Local>, (state, port): (P, P::Port)) -> Self {
+        Self {
+            life: Some(Life { state, port }),
+            control: Control::new(pid, local),
+        }
+    }
+
     /// Runs one handler of the behaviour.
     #[inline]
     fn run(&mut self, handler: impl FnOnce(&mut P, &mut P::Port, &mut Control<P>) -> Next) {
@@ -203,7 +193,7 @@ impl<P: Process> ProcessActor<P> {
 
     /// One turn: if the process is free to receive, its deadline first, then its port.
     #[inline]
-    fn turn(&mut self, turn: &mut task::Context<'_>) {
+    pub(super) fn turn(&mut self, context: &mut ProcessContext, turn: &mut task::Context<'_>) {
         if self.resume(turn)
             && self
                 .control
@@ -215,11 +205,11 @@ impl<P: Process> ProcessActor<P> {
         if self.control.has_turn() {
             self.receive_from_port(turn);
         }
-        if self.life.is_some() {
-            self.control.arm(turn);
-        }
         self.control.now = None;
-        self.control.mail_handled = 0;
+        match self.life {
+            Some(_) => self.control.arm(turn),
+            None => context.stop(),
+        }
     }
 
     #[cold]
@@ -254,15 +244,14 @@ impl<P: Process> ProcessActor<P> {
 }
 
 impl<P: Process> Actor for ProcessActor<P> {
-    type Context = Context<Self>;
+    type Context = ProcessContext;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
+    fn started(&mut self, _: &mut ProcessContext) {
         self.run(|state, port, control| state.started(&mut Me { port, control }));
-        ctx.spawn(Turns);
     }
 
-    /// actix calls this also when the arbiter stops while the process is alive.
-    fn stopped(&mut self, _: &mut Self::Context) {
+    /// Called also when the arbiter stops while the process is alive.
+    fn stopped(&mut self, _: &mut ProcessContext) {
         self.end(Reason::Killed);
     }
 }
@@ -273,7 +262,7 @@ impl<P: Process> Unpin for ProcessActor<P> {}
 impl<P: Process> Handler<Mail<P::Message>> for ProcessActor<P> {
     type Result = ();
 
-    fn handle(&mut self, mail: Mail<P::Message>, ctx: &mut Self::Context) {
+    fn handle(&mut self, mail: Mail<P::Message>, context: &mut ProcessContext) {
         match mail {
             Mail::Signal(Signal::Kill) => self.end(Reason::Killed),
             Mail::Signal(Signal::Exit(exit)) if !self.control.traps_exits => {
@@ -284,55 +273,8 @@ impl<P: Process> Handler<Mail<P::Message>> for ProcessActor<P> {
             mail if self.control.waits() => self.control.wait_state_mut().later.push_back(mail),
             mail => self.receive_mail(mail),
         }
-        self.control.mail_handled += 1;
         if self.life.is_none() {
-            ctx.stop();
-        } else if self.control.mail_handled >= MAIL_PER_TURN {
-            self.control.mail_handled = 0;
-            ctx.wait(GiveWay { gave: false });
+            context.stop();
         }
-    }
-}
-
-/// Gives way to the other processes of the arbiter once.
-struct GiveWay {
-    gave: bool,
-}
-
-impl<P: Process> ActorFuture<ProcessActor<P>> for GiveWay {
-    type Output = ();
-
-    fn poll(
-        mut self: Pin<&mut Self>,
-        _: &mut ProcessActor<P>,
-        _: &mut Context<ProcessActor<P>>,
-        turn: &mut task::Context<'_>,
-    ) -> Poll<()> {
-        if std::mem::replace(&mut self.gave, true) {
-            return Poll::Ready(());
-        }
-        turn.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
-/// The future in a process's context. It is polled whenever the process is woken, and gives it a turn.
-struct Turns;
-
-impl<P: Process> ActorFuture<ProcessActor<P>> for Turns {
-    type Output = ();
-
-    #[inline]
-    fn poll(
-        self: Pin<&mut Self>,
-        actor: &mut ProcessActor<P>,
-        ctx: &mut Context<ProcessActor<P>>,
-        turn: &mut task::Context<'_>,
-    ) -> Poll<()> {
-        actor.turn(turn);
-        if actor.life.is_none() {
-            ctx.stop();
-        }
-        Poll::Pending
     }
 }

@@ -22,8 +22,6 @@ pub(super) struct Control<P: Process> {
     pub(super) pid: Pid<P::Message>,
     pub(super) local: Rc<Local>,
     pub(super) traps_exits: bool,
-    /// Messages and signals handled since the process last gave way.
-    pub(super) mail_handled: u32,
     /// Requests that may still be answered in this turn (S24).
     pub(super) turn_left: u32,
     /// The round of the next turn, if this one is used up.
@@ -68,7 +66,6 @@ impl<P: Process> Control<P> {
             pid,
             local,
             traps_exits: false,
-            mail_handled: 0,
             turn_left: REQUESTS_PER_TURN_MAX,
             next_turn: None,
             now: None,

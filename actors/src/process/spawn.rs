@@ -6,13 +6,14 @@ use std::sync::mpsc;
 
 use poetry::panics::contain;
 
-use super::actor::{Inbox, launch, mailbox};
+use super::actor::{Inbox, mailbox};
 use super::local::Local;
 use super::me::Me;
 use super::name::Name;
 use super::node::Node;
 use super::pid::Pid;
 use super::process_ref::ProcessRef;
+use super::task::launch;
 use super::{Next, Process, Received};
 use crate::monitor::Reason;
 use crate::port::NoPort;
