@@ -3,6 +3,7 @@
 //! Everything is computed from [`Results`] whenever it is shown. Tables, plots and pages take their figures from here, so they
 //! cannot disagree.
 
+mod bare_loops;
 mod baseline;
 pub(crate) mod finding;
 mod growth;
@@ -11,6 +12,7 @@ pub mod words;
 use crate::results::{Entrant, Figure, Kind, Metric, Results, ScenarioResults};
 use crate::statistics::{self, Comparison, Round, Sample, Spread};
 
+pub use bare_loops::why;
 pub use baseline::{Difference, against};
 pub use finding::finding;
 
@@ -243,6 +245,7 @@ mod tests {
             question: String::new(),
             lesson: String::new(),
             method: String::new(),
+            reason: None,
             command: String::new(),
             axis: None,
             metrics: vec![Metric {
@@ -250,6 +253,7 @@ mod tests {
                 title: String::new(),
                 unit: String::new(),
                 better: Better::Lower,
+                detail: false,
             }],
             figure: Figure::bars("cpu_us"),
             rows,

@@ -9,6 +9,7 @@ mod warnings;
 use std::fmt::{self, Write};
 
 pub use differences::differences;
+pub use grid::Columns;
 pub use page::page;
 pub use scenario::{markdown, scenario};
 pub use warnings::warnings;

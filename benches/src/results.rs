@@ -79,6 +79,9 @@ pub struct ScenarioResults {
     pub lesson: String,
     /// How it was measured: load, warm-up, timed window, sizes; a sentence or two.
     pub method: String,
+    /// Why a model may be behind the bare loop of its kind: what it does that the loop does not. It is none where that explains
+    /// no difference.
+    pub reason: Option<String>,
     /// The command that measures it again.
     pub command: String,
     /// The axis of its points, if it has more than one.
@@ -114,6 +117,9 @@ pub struct Metric {
     pub unit: String,
     /// Which values are better, if either are.
     pub better: Better,
+    /// Whether tables leave it out unless all columns are asked for. Results of earlier programs do not say so.
+    #[serde(default)]
+    pub detail: bool,
 }
 
 /// Which values of a metric are better.

@@ -9,6 +9,7 @@ mod metrics;
 mod mixed;
 mod overload;
 mod poems_served;
+mod reasons;
 mod served;
 mod slow_poems;
 mod transform;
@@ -79,6 +80,8 @@ pub struct About {
     pub lesson: &'static str,
     /// How it is measured: load, sizes, what is timed.
     pub method: String,
+    /// Why a model may be behind the bare loop of its kind: what it does that the loop does not, a sentence or two.
+    pub reason: Option<&'static str>,
     /// The axis of its points, if it has more than one.
     pub axis: Option<Axis>,
     /// Whether the default, quick run has it.
@@ -176,6 +179,7 @@ impl dyn Scenario {
             question: about.question.to_owned(),
             lesson: about.lesson.to_owned(),
             method: about.method,
+            reason: about.reason.map(str::to_owned),
             command,
             axis: about.axis,
             metrics: self.metrics(),
@@ -194,7 +198,8 @@ mod tests {
         let mut names = Vec::new();
         for scenario in all() {
             let about = scenario.about(Extent::Full);
-            for text in [about.question, about.lesson, &about.method] {
+            let reason = about.reason.unwrap_or(".");
+            for text in [about.question, about.lesson, &about.method, reason] {
                 assert!(text.ends_with(['.', '?']), "{}: {text:?}", about.name);
             }
             let metrics = scenario.metrics();

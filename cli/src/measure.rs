@@ -11,19 +11,19 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use measure::analysis::Analysis;
 use measure::bundle;
+use measure::report::Columns;
 use measure::results::Results;
 use measure::runner::{self, Options};
 use measure::scenario::{Scenario, Setting};
 use measure::statistics::ROUNDS_MIN;
-use measure::{Pinning, Subject, report};
+use measure::{Pinning, Subject};
 
 use crate::args::{MeasureArgs, random_seed};
 use crate::failure::{Ended, Failure, Status, cause};
 use crate::line_writer::LineWriter;
 use crate::words::{counted, shown};
-use crate::{output, signals, table_layout, terminal};
+use crate::{output, signals, terminal};
 
 use self::caller::Caller;
 
@@ -52,7 +52,11 @@ pub(crate) fn run(args: &MeasureArgs, stderr: &LineWriter) -> Ended {
     stderr.finish();
     let page = page(&folder);
     let where_it_is = match &page {
-        Ok(page) => format!("Report: {}\n", shown(page)),
+        Ok(page) => format!(
+            "Report: {}\n{}",
+            shown(page),
+            crate::report::more_columns(&folder)
+        ),
         Err(_) => String::new(),
     };
     let beside = before.map_or_else(String::new, |before| {
@@ -140,8 +144,7 @@ fn tables(results: &Results, options: &Options, folder: &Path) -> String {
         .iter()
         .filter(|scenario| !scenario.rows.is_empty())
     {
-        let table = table_layout::for_stdout(&report::scenario(&Analysis::of(results, scenario)));
-        text += &format!("{}\n\n{table}\n\n", scenario.name);
+        text += &crate::report::table(results, scenario, Columns::Main);
     }
     if let Some(run) = results.runs.last() {
         text += &format!("{}\n", run.environment);

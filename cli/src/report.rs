@@ -7,7 +7,7 @@ use measure::analysis::{self, Analysis};
 use measure::bundle::{self, Bundle, Histograms};
 use measure::merge::merge;
 use measure::plot::{self, Width};
-use measure::report;
+use measure::report::{self, Columns};
 use measure::results::{Results, ScenarioResults};
 
 use crate::args::ReportArgs;
@@ -22,16 +22,28 @@ const PAGE: &str = "report.html";
 /// Shows the results in all folders.
 pub(crate) fn run(args: &ReportArgs, stderr: &LineWriter) -> Ended {
     let (results, histograms) = read_all(&args.folders)?;
+    let columns = match args.all_columns {
+        true => Columns::All,
+        false => Columns::Main,
+    };
     let text = if let Some(name) = &args.svg {
         svg(&results, &histograms, name)?
     } else if let Some(name) = &args.markdown {
-        report::markdown(&Analysis::of(&results, scenario(&results, name)?))
+        report::markdown(&Analysis::of(&results, scenario(&results, name)?), columns)
     } else if let Some(folder) = &args.baseline {
         differences(&results, &baseline(folder)?)
     } else {
         let folder = folder(args, &results, &histograms)?;
         let page = write_page(&folder, &results, &histograms)?;
-        format!("{}Report: {}\n", tables(&results), shown(&page))
+        let more = match columns {
+            Columns::Main => more_columns(&folder),
+            Columns::All => String::new(),
+        };
+        format!(
+            "{}Report: {}\n{more}",
+            tables(&results, columns),
+            shown(&page)
+        )
     };
     Ok(output::last_text(&text, Status::Success, stderr))
 }
@@ -91,12 +103,28 @@ fn folder(
     Ok(out.clone())
 }
 
-fn tables(results: &Results) -> String {
+/// Returns the table of a scenario under its name. In a terminal the main columns are cut where they do not fit.
+pub(crate) fn table(results: &Results, scenario: &ScenarioResults, columns: Columns) -> String {
+    let table = report::scenario(&Analysis::of(results, scenario), columns);
+    let table = match columns {
+        Columns::Main => table_layout::first_columns_for_stdout(&table),
+        Columns::All => table_layout::for_stdout(&table),
+    };
+    format!("{}\n\n{}\n\n", scenario.name, table.trim_end_matches('\n'))
+}
+
+/// Returns the line that says where the columns are that tables leave out.
+pub(crate) fn more_columns(folder: &Path) -> String {
+    format!(
+        "All columns: quatrain report {} --all-columns\n",
+        shown(folder)
+    )
+}
+
+fn tables(results: &Results, columns: Columns) -> String {
     let mut text = String::new();
     for scenario in &results.scenarios {
-        let table = table_layout::for_stdout(&report::scenario(&Analysis::of(results, scenario)));
-        text += &format!("{}\n\n{}\n", scenario.name, table.trim_end_matches('\n'));
-        text.push('\n');
+        text += &table(results, scenario, columns);
     }
     for warning in report::warnings(results) {
         text += &format!("Warning: {warning}\n");

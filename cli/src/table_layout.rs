@@ -1,4 +1,5 @@
-//! Tables that fit the terminal: as they are, turned on their side, or as one block for each row.
+//! Tables that fit the terminal: as they are, with titles in several lines and as many columns as fit, turned on their side, or as
+//! one block for each row.
 
 use measure::report::Table;
 
@@ -12,18 +13,85 @@ pub(crate) fn for_stdout(table: &Table) -> String {
     render(table, terminal::stdout_columns())
 }
 
+/// Writes `table` for stdout: in its terminal with as many columns as fit, the first ones, but at least a few.
+pub(crate) fn first_columns_for_stdout(table: &Table) -> String {
+    first_columns(table, terminal::stdout_columns())
+}
+
+/// Fewer columns would say nothing beside the name: a figure, its spread and two ratios.
+const COLUMNS_MIN: usize = 5;
+
+fn first_columns(table: &Table, columns: Option<usize>) -> String {
+    let Some(width) = columns else {
+        return render(table, None);
+    };
+    let mut cut = table.clone();
+    loop {
+        let mut shown = with_low_header(&cut);
+        shown.notes = Vec::new();
+        let text = shown.to_string();
+        if text.lines().all(|line| line.chars().count() <= width) {
+            return text + &wrapped_notes(table, columns);
+        }
+        if cut.header.len() <= COLUMNS_MIN {
+            return render(table, columns);
+        }
+        cut_column(&mut cut);
+    }
+}
+
+/// Removes the last column. The finding has the reason of a row without figures.
+fn cut_column(table: &mut Table) {
+    for row in &mut table.rows {
+        match row.len() == table.header.len() {
+            true => drop(row.pop()),
+            false => row[1..].fill("void".to_owned()),
+        }
+    }
+    table.header.pop();
+}
+
+/// Breaks the titles of columns that are wider than the figures below them.
+fn with_low_header(table: &Table) -> Table {
+    let whole = |row: &&Vec<String>| row.len() == table.header.len();
+    let title = |(column, title): (usize, &String)| {
+        let cells = table.rows.iter().filter(whole).map(|row| &row[column]);
+        let width = |text: &str| text.chars().count();
+        let figures = cells.map(|cell| width(cell)).max().unwrap_or(0);
+        let words = title.split(' ').map(width).max().unwrap_or(0);
+        let broken = wrap(title, figures.max(words));
+        broken.lines().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let titles: Vec<Vec<String>> = table.header.iter().enumerate().map(title).collect();
+    let height = titles.iter().map(Vec::len).max().unwrap_or(0);
+    let line = |index: usize| {
+        let of = |title: &Vec<String>| {
+            let above = height - title.len();
+            index
+                .checked_sub(above)
+                .map_or("", |own| &title[own])
+                .to_owned()
+        };
+        titles.iter().map(of).collect::<Vec<String>>()
+    };
+    let mut lines = (0..height).map(line);
+    Table {
+        header: lines.next().unwrap_or_default(),
+        rows: lines.chain(table.rows.iter().cloned()).collect(),
+        notes: table.notes.clone(),
+    }
+}
+
+fn wrapped_notes(table: &Table, columns: Option<usize>) -> String {
+    let width = columns.map_or(NOTE_COLUMNS, |columns| columns.min(NOTE_COLUMNS));
+    let notes = table.notes.iter();
+    notes
+        .map(|note| format!("\n{}", wrap(note, width)))
+        .collect()
+}
+
 /// Writes `table` in at most `columns` if that is possible; `None` means any width.
 pub(crate) fn render(table: &Table, columns: Option<usize>) -> String {
-    let notes: Vec<String> = table
-        .notes
-        .iter()
-        .map(|note| {
-            wrap(
-                note,
-                columns.map_or(NOTE_COLUMNS, |columns| columns.min(NOTE_COLUMNS)),
-            )
-        })
-        .collect();
     let rows = Table {
         notes: Vec::new(),
         ..table.clone()
@@ -33,7 +101,7 @@ pub(crate) fn render(table: &Table, columns: Option<usize>) -> String {
         columns.is_none_or(|columns| text.lines().all(|line| width(line) <= columns))
     };
     let as_it_is = rows.to_string();
-    let mut rendered = if fits(&as_it_is) {
+    let rendered = if fits(&as_it_is) {
         as_it_is
     } else {
         let sideways = transpose(&rows).map(|table| table.to_string());
@@ -42,11 +110,7 @@ pub(crate) fn render(table: &Table, columns: Option<usize>) -> String {
             None => blocks(&rows, columns.unwrap_or(NOTE_COLUMNS)),
         }
     };
-    for note in notes {
-        rendered += "\n";
-        rendered += &note;
-    }
-    rendered
+    rendered + &wrapped_notes(table, columns)
 }
 
 /// Turns rows into columns. A row without figures cannot be turned.
@@ -159,6 +223,37 @@ mod tests {
         let text = render(&table(), None);
         assert!(text.starts_with("model "), "{text}");
         assert_eq!(text.lines().next().unwrap().matches("  ").count(), 5);
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_left_out_from_the_last() {
+        let width = |text: &str| text.lines().map(|line| line.chars().count()).max();
+        let mut wide = table();
+        wide.header
+            .extend(["far right".to_owned(), "last".to_owned()]);
+        for row in &mut wide.rows {
+            row.extend(["1 µs".to_owned(), "2 µs".to_owned()]);
+        }
+        wide.rows[1] = vec![
+            "actors".to_owned(),
+            "void: a reason of some length".to_owned(),
+        ];
+        let text = first_columns(&wide, Some(60));
+        let titles = "                    one after     peak     far\n\
+                      model      elapsed    another   memory  right  last\n";
+        assert!(text.starts_with(titles), "{text}");
+        let text = first_columns(&wide, Some(48));
+        assert!(width(&text) <= Some(48), "{text}");
+        assert!(text.contains("right") && !text.contains("last"), "{text}");
+        assert!(text.contains("actors     void\n"), "{text}");
+        assert!(text.ends_with("too long for a\nline.\n"), "{text}");
+        // With even fewer every figure is in a block.
+        let text = first_columns(&wide, Some(25));
+        assert!(
+            text.contains("last: 2 µs") && text.contains("  void: a reason"),
+            "{text}"
+        );
+        assert!(first_columns(&wide, None).starts_with("model      elapsed  one after another"));
     }
 
     #[test]

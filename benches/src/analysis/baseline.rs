@@ -25,7 +25,8 @@ pub struct Difference {
     pub comparison: Comparison,
 }
 
-/// Compares `now` with `before`, for every scenario, point and subject that both have, by the scenario's main metric.
+/// Compares `now` with `before`, for every scenario, point and subject that both have, by the scenario's main metric, which must be
+/// the same in both; the others may be more or fewer.
 ///
 /// Machines have good and bad days, so figures are compared relative to the floor of the same round where both have one
 /// (MEASURING 11). The noise is the larger of the two.
@@ -35,7 +36,7 @@ pub fn against(now: &Results, before: &Results) -> Vec<Difference> {
         let earlier = before
             .scenarios
             .iter()
-            .find(|earlier| earlier.name == scenario.name && earlier.metrics == scenario.metrics);
+            .find(|earlier| earlier.name == scenario.name);
         let Some(earlier) = earlier else { continue };
         let pair = Pair {
             now: Analysis::of(now, scenario),
@@ -54,9 +55,13 @@ struct Pair<'r> {
 
 impl Pair<'_> {
     fn differences(&self) -> Vec<Difference> {
-        let Some((metric, place)) = self.now.main() else {
+        let (Some((metric, place)), Some((earlier, _))) = (self.now.main(), self.before.main())
+        else {
             return Vec::new();
         };
+        if metric != earlier {
+            return Vec::new();
+        }
         let places = match place {
             Place::Slope => vec![place],
             Place::Point(_) => self.common_points(),

@@ -1,19 +1,19 @@
 //! The finding of a scenario: a few sentences computed from its rows.
 
 use super::words::{self, list};
-use super::{Analysis, Place, growth};
+use super::{Analysis, Place, bare_loops, growth};
 use crate::results::{Axis, Better, Entrant, Metric};
 use crate::statistics::{Comparison, ROUNDS_MIN, Verdict};
 
 /// Returns what the rows say, in plain sentences: which subject is best and by how much, which are too close to call, how figures
-/// grow along the axis, which bare loops are better than their model, and which subjects are void.
+/// grow along the axis, how each model compares with the bare loop of its kind, and which subjects are void.
 pub fn finding(analysis: &Analysis<'_>) -> Vec<String> {
     let mut sentences = Vec::new();
     if let Some((metric, place)) = analysis.main() {
         let ranking = Ranking::of(analysis, metric, place);
         sentences.extend(ranking.sentences());
         sentences.extend(growth::sentence(analysis));
-        sentences.extend(bare_loops(analysis, metric, place));
+        sentences.extend(bare_loops::sentence(analysis, metric, place));
     }
     sentences.extend(voids(analysis));
     if sentences.is_empty() {
@@ -246,39 +246,6 @@ fn percents(low: f64, high: f64) -> String {
         false => words::percent(value),
     };
     format!("{} to {}", signed(low), signed(high))
-}
-
-/// Bare loops that are better than their model, or that none is.
-fn bare_loops(analysis: &Analysis<'_>, metric: &Metric, place: Place) -> Option<String> {
-    let mut compared = 0;
-    let mut better = Vec::new();
-    for model in analysis.contestants() {
-        let Some(bare) = model.baseline.as_deref() else {
-            continue;
-        };
-        let Some(comparison) = analysis.compare(bare, &model.name, metric, place) else {
-            continue;
-        };
-        compared += 1;
-        if comparison.verdict == Verdict::Better {
-            better.push(format!(
-                "{bare} has {}",
-                difference(&comparison, &model.name)
-            ));
-        }
-    }
-    match (compared, better.len()) {
-        (0, _) => None,
-        (_, 0) => Some("No bare loop is better than its model.".to_owned()),
-        (_, 1) => Some(format!(
-            "A bare loop is better than its model: {}.",
-            better[0]
-        )),
-        _ => Some(format!(
-            "Bare loops are better than their models: {}.",
-            better.join("; ")
-        )),
-    }
 }
 
 /// The void subjects with their reason.

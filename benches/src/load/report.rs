@@ -78,6 +78,14 @@ pub struct Fairness {
     pub median: u64,
 }
 
+impl Fairness {
+    /// Returns the replies to the connection with the fewest, relative to those to the median one, in percent. It is not a number
+    /// if there were none.
+    pub fn percent(self) -> f64 {
+        self.fewest as f64 * 100.0 / self.median as f64
+    }
+}
+
 impl Report {
     /// Replies per second in the window: the goodput.
     pub fn rate(&self) -> f64 {

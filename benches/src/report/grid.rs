@@ -5,6 +5,15 @@ use crate::analysis::{Analysis, Place, words};
 use crate::results::{Entrant, Metric};
 use crate::statistics::Spread;
 
+/// Which metrics a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Columns {
+    /// Those that are no details.
+    Main,
+    /// All.
+    All,
+}
+
 /// A table: a row for each subject, perhaps in groups.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Grid {
@@ -14,6 +23,8 @@ pub(crate) struct Grid {
     pub(crate) corner: String,
     /// The titles of the columns after the first, which has the subjects.
     pub(crate) columns: Vec<String>,
+    /// The column whose spread a terminal shows: that of the slope if there is one, otherwise the last point, or the first metric.
+    pub(crate) with_spread: usize,
     /// The groups, one for each point of the axis; one without a title if there is one point.
     pub(crate) groups: Vec<Group>,
 }
@@ -81,6 +92,7 @@ pub(crate) fn by_point(analysis: &Analysis<'_>) -> Option<Grid> {
     if place == Place::Slope {
         columns.push(header(main));
     }
+    let with_spread = columns.len() - 1;
     let has_floor = analysis.floor().is_some();
     if has_floor {
         columns.push("× floor".to_owned());
@@ -120,15 +132,16 @@ pub(crate) fn by_point(analysis: &Analysis<'_>) -> Option<Grid> {
         caption: format!("{}{suffix} by {title}: medians and spreads", metric.title),
         corner: title,
         columns,
+        with_spread,
         groups: vec![Group { title: None, rows }],
     })
 }
 
-/// Returns the table of all metrics, with a group for each point.
-pub(crate) fn in_full(analysis: &Analysis<'_>) -> Grid {
+/// Returns the table of all metrics, or of those that are no details, with a group for each point.
+pub(crate) fn of_metrics(analysis: &Analysis<'_>, shown: Columns) -> Grid {
     let points = analysis.scenario.points();
     let several = points.len() > 1;
-    let columns = columns(analysis, &points);
+    let columns = columns(analysis, &points, shown);
     let group = |&point: &f64| Group {
         title: several.then(|| point_title(analysis, point)),
         rows: analysis
@@ -138,8 +151,12 @@ pub(crate) fn in_full(analysis: &Analysis<'_>) -> Grid {
             .collect(),
     };
     Grid {
-        caption: "All metrics: medians and spreads".to_owned(),
+        caption: match shown {
+            Columns::Main => "Main metrics: medians and spreads".to_owned(),
+            Columns::All => "All metrics: medians and spreads".to_owned(),
+        },
         corner: String::new(),
+        with_spread: 0,
         groups: points.iter().map(group).collect(),
         columns: columns.iter().map(Column::title).collect(),
     }
@@ -177,9 +194,12 @@ impl Column<'_> {
 }
 
 /// The columns that have any figure.
-fn columns<'r>(analysis: &Analysis<'r>, points: &[f64]) -> Vec<Column<'r>> {
+fn columns<'r>(analysis: &Analysis<'r>, points: &[f64], shown: Columns) -> Vec<Column<'r>> {
     let mut columns = Vec::new();
     for (index, metric) in analysis.scenario.metrics.iter().enumerate() {
+        if metric.detail && shown == Columns::Main {
+            continue;
+        }
         columns.push(Column::Metric(metric));
         if index == 0 {
             columns.push(Column::ToFloor(metric));

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::grid::{self, Cell, Grid, GridRow};
+use super::grid::{self, Cell, Columns, Grid, GridRow};
 use super::warnings::warnings;
 use crate::analysis::words::{self, counted};
-use crate::analysis::{Analysis, finding};
+use crate::analysis::{Analysis, finding, why};
 use crate::plot::{self, Histograms, Width};
 use crate::results::{Entrant, Kind, Results, Run};
 
@@ -114,6 +114,7 @@ fn scenario(
             h2 id=(anchor) { (scenario.name) }
             p.question { (scenario.question) }
             div.finding { @for sentence in sentences { p { (sentence) } } }
+            @if let Some(why) = why(analysis) { p { (why) } }
             (figure(analysis, histograms, index, sentences))
             (tables(analysis))
             @if let Some(noise) = super::scenario::noise(analysis) { p.muted { (noise) } }
@@ -152,16 +153,21 @@ fn figure(
     }
 }
 
-/// The table of the plot, and that of all metrics, which is long if there are several points.
+/// The table of the plot or of the main metrics, and folded that of all metrics, which is wide, and long if there are several
+/// points.
 fn tables(analysis: &Analysis<'_>) -> Markup {
     let name = &analysis.scenario.name;
-    let full = grid::in_full(analysis);
+    let full = grid::of_metrics(analysis, Columns::All);
+    let by_point = grid::by_point(analysis);
+    let several = by_point.is_some();
+    let first = by_point.unwrap_or_else(|| grid::of_metrics(analysis, Columns::Main));
     html! {
-        @if let Some(grid) = grid::by_point(analysis) {
-            (table(&grid, name))
-            details { summary { (full.caption) " at each point" } (table(&full, name)) }
-        } @else {
-            (table(&full, name))
+        (table(&first, name))
+        @if several || first.columns.len() < full.columns.len() {
+            details {
+                summary { (full.caption) @if several { " at each point" } }
+                (table(&full, name))
+            }
         }
     }
 }

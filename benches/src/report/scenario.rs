@@ -2,49 +2,55 @@
 
 use std::fmt::Write;
 
-use super::grid::{self, Cell, Grid};
+use super::grid::{self, Cell, Columns, Grid, GridRow};
 use super::{Table, void_row};
-use crate::analysis::{Analysis, finding, words};
+use crate::analysis::{Analysis, finding, why, words};
 
-/// The table of a scenario for a terminal: the main metric by point if there are several, otherwise all metrics. The notes are the
-/// finding, the noise and the method.
-pub fn scenario(analysis: &Analysis<'_>) -> Table {
-    let grid = main_grid(analysis);
-    let with_spread = with_spread(&grid);
+/// The table of a scenario for a terminal: the main metric by point if there are several, otherwise the metrics that are no
+/// details. With all columns it has every metric at every point. The notes are the finding, the reason, the noise and the method.
+pub fn scenario(analysis: &Analysis<'_>, shown: Columns) -> Table {
+    let grid = grid_of(analysis, shown);
     let mut table = Table::default();
     table.header.push(grid.corner.clone());
     for (column, title) in grid.columns.iter().enumerate() {
         table.header.push(title.clone());
-        if with_spread == Some(column) {
+        if grid.with_spread == column {
             table.header.push("spread".to_owned());
         }
     }
-    for row in grid.groups.into_iter().flat_map(|group| group.rows) {
-        let cells = match row.cells {
-            Ok(cells) => cells,
-            Err(reason) => {
-                table.rows.push(void_row(&row.subject, &reason));
-                continue;
-            }
-        };
-        let mut line = vec![row.subject];
-        for (column, cell) in cells.into_iter().enumerate() {
-            let Cell { median, spread } = cell;
-            let missing = median.is_empty();
-            line.push(if missing { "–".to_owned() } else { median });
-            if with_spread == Some(column) {
-                line.push(spread);
-            }
-        }
-        table.rows.push(line);
+    for group in grid.groups {
+        table.rows.extend(group.title.map(|title| vec![title]));
+        let lines = group
+            .rows
+            .into_iter()
+            .map(|row| line(row, grid.with_spread));
+        table.rows.extend(lines);
     }
     table.notes = notes(analysis);
     table
 }
 
+/// The line of a subject.
+fn line(row: GridRow, with_spread: usize) -> Vec<String> {
+    let cells = match row.cells {
+        Ok(cells) => cells,
+        Err(reason) => return void_row(&row.subject, &reason),
+    };
+    let mut line = vec![row.subject];
+    for (column, cell) in cells.into_iter().enumerate() {
+        let Cell { median, spread } = cell;
+        let missing = median.is_empty();
+        line.push(if missing { "–".to_owned() } else { median });
+        if with_spread == column {
+            line.push(spread);
+        }
+    }
+    line
+}
+
 /// The table of a scenario in Markdown, with spreads in every cell.
-pub fn markdown(analysis: &Analysis<'_>) -> String {
-    let grid = main_grid(analysis);
+pub fn markdown(analysis: &Analysis<'_>, shown: Columns) -> String {
+    let grid = grid_of(analysis, shown);
     let mut text = format!(
         "| {} |{}",
         escaped(&grid.corner),
@@ -53,39 +59,42 @@ pub fn markdown(analysis: &Analysis<'_>) -> String {
     text += "\n|---|";
     text += &"---:|".repeat(grid.columns.len());
     text.push('\n');
-    for row in grid.groups.iter().flat_map(|group| &group.rows) {
-        let cells = match &row.cells {
-            Ok(cells) => joined(cells.iter().map(markdown_cell)),
-            Err(reason) => format!(
-                " void: {} |{}",
-                escaped(reason),
-                " |".repeat(grid.columns.len() - 1)
-            ),
-        };
+    let empty = |columns: usize| " |".repeat(columns);
+    for group in &grid.groups {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "| {} |{cells}", escaped(&row.subject));
+        if let Some(title) = &group.title {
+            let _ = writeln!(
+                text,
+                "| **{}** |{}",
+                escaped(title),
+                empty(grid.columns.len())
+            );
+        }
+        for row in &group.rows {
+            let cells = match &row.cells {
+                Ok(cells) => joined(cells.iter().map(markdown_cell)),
+                Err(reason) => {
+                    let reason = escaped(reason);
+                    format!(" void: {reason} |{}", empty(grid.columns.len() - 1))
+                }
+            };
+            let _ = writeln!(text, "| {} |{cells}", escaped(&row.subject));
+        }
     }
     text
 }
 
-fn main_grid(analysis: &Analysis<'_>) -> Grid {
-    grid::by_point(analysis).unwrap_or_else(|| grid::in_full(analysis))
-}
-
-/// The column whose spread a terminal shows: that of the slope if there is one, otherwise the first of one point, the last of
-/// several.
-fn with_spread(grid: &Grid) -> Option<usize> {
-    let is_ratio = |title: &&String| title.starts_with('×');
-    let figures = grid
-        .columns
-        .iter()
-        .take_while(|title| !is_ratio(title))
-        .count();
-    figures.checked_sub(1)
+fn grid_of(analysis: &Analysis<'_>, shown: Columns) -> Grid {
+    let by_point = match shown {
+        Columns::Main => grid::by_point(analysis),
+        Columns::All => None,
+    };
+    by_point.unwrap_or_else(|| grid::of_metrics(analysis, shown))
 }
 
 fn notes(analysis: &Analysis<'_>) -> Vec<String> {
     let mut notes = vec![finding(analysis).join(" ")];
+    notes.extend(why(analysis));
     notes.extend(noise(analysis));
     notes.push(analysis.scenario.method.clone());
     notes

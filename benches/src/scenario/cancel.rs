@@ -29,6 +29,7 @@ impl Scenario for Cancel {
                 "Closed loop: 16 clients read a poem of 4 MiB, and the share of them that the axis says resets its connection after \
                  64 KiB. CPU is the server's, user and system, per whole poem, {window}. Every byte of every poem is compared."
             ),
+            reason: None,
             axis: Some(Axis::linear("clients that leave", "%")),
             quick: false,
         }

@@ -3,7 +3,7 @@
 //! User space is the server's own anonymous memory. The kernel's share is only known for the whole machine, including both ends
 //! of every connection; it is reported apart, and means something on a quiet machine only.
 
-use super::{About, Extent, Reading, Scenario, Setting, metrics, served};
+use super::{About, Extent, Reading, Scenario, Setting, metrics, reasons, served};
 use crate::exchange::{Exchange, POEM_BYTES};
 use crate::load::{LoadError, Plan, hold};
 use crate::process::{kernel_memory, with_affinity};
@@ -27,6 +27,7 @@ impl Scenario for Idle {
                      memory (RssAnon) with all of them open, and memory per connection the slope of it, which excludes the server \
                      itself. The kernel's is that of the whole machine, both ends of every connection included."
                 .to_owned(),
+            reason: Some(reasons::WAITING),
             axis: Some(Axis::linear("idle connections", "")),
             quick: true,
         }

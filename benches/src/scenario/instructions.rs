@@ -1,7 +1,7 @@
 //! Instructions per request in user space, by callgrind.
 
 use super::transform::plan;
-use super::{About, Extent, Reading, Scenario, Setting, metrics, served};
+use super::{About, Extent, Reading, Scenario, Setting, metrics, reasons, served};
 use crate::instructions::{REQUESTS, count};
 use crate::load::Plan;
 use crate::results::{Axis, Figure, Metric};
@@ -32,6 +32,7 @@ impl Scenario for Counted {
                 lesson: "The kernel's part of a request is about the same for all. What is left is the model's own bookkeeping, \
                          counted without noise.",
                 method,
+                reason: Some(reasons::REQUESTS),
                 axis: Some(Axis::linear("requests in flight on each connection", "")),
                 quick: false,
             },
@@ -40,6 +41,7 @@ impl Scenario for Counted {
                 question: "How many instructions does a connection with one request take in user space?",
                 lesson: "Besides the request, a connection's state is made and dropped, and it is closed so that no byte is lost.",
                 method,
+                reason: Some(reasons::CLOSING),
                 axis: None,
                 quick: false,
             },

@@ -8,6 +8,15 @@ fn metric(name: &str, title: &str, unit: &str, better: Better) -> Metric {
         title: title.to_owned(),
         unit: unit.to_owned(),
         better,
+        detail: false,
+    }
+}
+
+/// The same metric as a detail: tables have it if all columns are asked for.
+fn detail(metric: Metric) -> Metric {
+    Metric {
+        detail: true,
+        ..metric
     }
 }
 
@@ -41,14 +50,20 @@ pub(super) fn p99() -> Metric {
     lower("p99", "latency, p99", "ns")
 }
 
+/// How evenly keep-alive connections were served.
+pub(super) fn fairness() -> Metric {
+    let title = "slowest connection's share of the median connection's replies";
+    detail(higher("fairness", title, "%"))
+}
+
 /// The latencies of a load.
 pub(super) fn latencies() -> Vec<Metric> {
     vec![
         lower("p50", "latency, p50", "ns"),
-        lower("p90", "latency, p90", "ns"),
+        detail(lower("p90", "latency, p90", "ns")),
         p99(),
-        lower("p999", "latency, p99.9", "ns"),
-        lower("max", "latency, highest", "ns"),
+        detail(lower("p999", "latency, p99.9", "ns")),
+        detail(lower("max", "latency, highest", "ns")),
     ]
 }
 
@@ -62,13 +77,17 @@ pub(super) fn other_latencies() -> Vec<Metric> {
 /// What serving a load costs besides [`cpu`] (MEASURING 6, 7).
 pub(super) fn costs() -> Vec<Metric> {
     vec![
-        describing("user_share", "CPU in user space", "%"),
-        lower("waits", "waits per 1,000 requests", ""),
-        lower("preemptions", "preemptions per 1,000 requests", ""),
-        describing("threads", "threads", ""),
+        detail(describing("user_share", "CPU in user space", "%")),
+        detail(lower("waits", "waits per 1,000 requests", "")),
+        detail(lower("preemptions", "preemptions per 1,000 requests", "")),
+        detail(describing("threads", "threads", "")),
         lower("peak_memory", "peak memory", "B"),
-        lower("first_reply", "first reply after", "ns"),
-        lower("connect_errors", "connections that failed", ""),
-        describing("client_cpu_us", "load generator's CPU per request", "µs"),
+        detail(lower("first_reply", "first reply after", "ns")),
+        detail(lower("connect_errors", "connections that failed", "")),
+        detail(describing(
+            "client_cpu_us",
+            "load generator's CPU per request",
+            "µs",
+        )),
     ]
 }

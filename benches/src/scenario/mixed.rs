@@ -32,6 +32,7 @@ impl Scenario for Mixed {
                 lesson: "A loop that computes does nothing else: everyone waits behind the heavy request. Threads do not wait for \
                          each other, as long as there is a core.",
                 method,
+                reason: None,
                 axis: None,
                 quick: false,
             },
@@ -41,6 +42,7 @@ impl Scenario for Mixed {
                 lesson: "With `serve transform --offload` the heavy requests are computed elsewhere: by deferring to a thread, in \
                          worker processes, by `spawn_blocking`. Compare with mixed.",
                 method,
+                reason: None,
                 axis: None,
                 quick: false,
             },

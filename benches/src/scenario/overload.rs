@@ -25,6 +25,7 @@ impl Scenario for Overload {
                  open loop offers the share of it that the axis says, in equal gaps, {window}. Latency counts from the moment when a \
                  request was due; those that still wait at the end count with their time so far. Every byte of every reply is compared."
             ),
+            reason: None,
             axis: Some(Axis::linear("offered load, times the capacity", "")),
             quick: false,
         }

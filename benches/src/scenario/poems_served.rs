@@ -3,7 +3,7 @@
 use poetry::{Pace, Poem};
 
 use super::transform::{plan, window_in_words, window_seconds};
-use super::{About, Extent, Reading, Scenario, Setting, metrics, served};
+use super::{About, Extent, Reading, Scenario, Setting, metrics, reasons, served};
 use crate::exchange::{Exchange, POEM_BYTES, poem};
 use crate::load::Plan;
 use crate::poems::SlowServer;
@@ -36,6 +36,7 @@ impl Scenario for PoemsServed {
                 question: "What does it cost to serve a whole poem at once on a new connection?",
                 lesson: "Nothing is read and one write suffices, so this is what a model adds to accepting and closing.",
                 method: method("The server has the poem in a file."),
+                reason: Some(reasons::CLOSING),
                 axis: None,
                 quick: false,
             },
@@ -44,6 +45,7 @@ impl Scenario for PoemsServed {
                 question: "What does it cost a proxy to serve a poem that it has fetched?",
                 lesson: "A hit should cost what a poem server's poem costs. The difference to fast-poems is the cache.",
                 method: method("The proxy fetches the poem once, in the warm-up."),
+                reason: Some(reasons::CLOSING),
                 axis: None,
                 quick: false,
             },

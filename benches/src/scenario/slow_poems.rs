@@ -49,6 +49,7 @@ impl Scenario for SlowPoems {
                  and sends 600 bytes in six pieces; one poem takes {ideal} s, the ideal. Timed from the first connection to the \
                  end of the command, its output included, every byte of which is compared."
             ),
+            reason: None,
             axis: Some(Axis::logarithmic("poems at once", "")),
             quick: true,
         }

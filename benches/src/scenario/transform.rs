@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::served;
-use super::{About, Extent, Reading, Scenario, Setting, metrics};
-use crate::load::{Extent as LoadExtent, Plan};
+use super::{About, Extent, Reading, Scenario, Setting, metrics, reasons};
+use crate::load::{Extent as LoadExtent, Fairness, Plan};
 use crate::results::{Axis, Figure, Metric};
 use crate::subject::{Mode, Role, Subject};
 
@@ -75,8 +75,11 @@ impl Scenario for Loaded {
                          by what it takes to be told that one of many connections is ready, and to go on with its work.",
                 method: format!(
                     "Closed loop: every connection has one request of a 600-byte poem in flight. CPU is the server's, user and \
-                     system, per reply, {window}. Every byte of every reply is compared."
+                     system, per reply, {window}. Every byte of every reply is compared. The slowest connection's share is the \
+                     replies to the connection with the fewest, relative to those to the median one: 100 % is even. Many \
+                     connections tell it best."
                 ),
+                reason: Some(reasons::REQUESTS),
                 axis: Some(connections()),
                 quick: true,
             },
@@ -90,6 +93,7 @@ impl Scenario for Loaded {
                      connection replaces it. CPU is the server's, user and system, per reply, {window}. Every byte of every \
                      reply is compared."
                 ),
+                reason: Some(reasons::CLOSING),
                 axis: Some(connections()),
                 quick: true,
             },
@@ -102,6 +106,7 @@ impl Scenario for Loaded {
                     "Closed loop: 64 keep-alive connections, each with as many requests of a 600-byte poem in flight as the \
                      axis says. CPU is the server's, user and system, per reply, {window}. Every byte of every reply is compared."
                 ),
+                reason: Some(reasons::REQUESTS),
                 axis: Some(Axis::logarithmic(
                     "requests in flight on each connection",
                     "",
@@ -127,7 +132,11 @@ impl Scenario for Loaded {
 
     fn metrics(&self) -> Vec<Metric> {
         let first = vec![metrics::cpu(), metrics::rate()];
-        [first, metrics::latencies(), metrics::costs()].concat()
+        let fairness = match (self.keep_alive, self.varies_depth) {
+            (true, false) => vec![metrics::fairness()],
+            _ => Vec::new(),
+        };
+        [first, metrics::latencies(), fairness, metrics::costs()].concat()
     }
 
     fn figure(&self) -> Figure {
@@ -150,7 +159,13 @@ impl Scenario for Loaded {
             keep_alive: self.keep_alive,
             ..plan(setting.extent)?
         };
-        Ok(served::load(subject, &mode, plan, setting)?.reading())
+        let served = served::load(subject, &mode, plan, setting)?;
+        let fairness = served.report.fairness;
+        let mut reading = served.reading();
+        if self.keep_alive && !self.varies_depth {
+            reading.add("fairness", fairness.map(Fairness::percent));
+        }
+        Ok(reading)
     }
 }
 

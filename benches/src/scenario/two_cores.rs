@@ -21,6 +21,7 @@ impl Scenario for TwoCores {
                 "Closed loop: 64 keep-alive connections, a request of a 600-byte poem in flight on each, neither side pinned, {window}. \
                  The axis is the option --threads. Every byte of every reply is compared."
             ),
+            reason: None,
             axis: Some(Axis::linear("threads", "")),
             quick: false,
         }

@@ -1,7 +1,7 @@
 //! Findings and tables: what the rows say, in words.
 
 use measure::analysis::{Analysis, finding};
-use measure::report;
+use measure::report::{self, Columns};
 use measure::results::{Results, ScenarioResults};
 
 use crate::sample;
@@ -87,24 +87,94 @@ fn a_clear_winner_is_named_with_the_next_and_the_last() {
 }
 
 #[test]
-fn only_the_bare_loops_that_beat_their_model_are_named() {
-    let text = found(&with(sample::keep_alive()));
+fn every_model_is_compared_with_its_bare_loop_and_the_reason_follows_if_one_is_behind() {
+    let mut results = with(sample::keep_alive());
     assert_says(
-        &text,
+        &found(&results),
         &[
-            "bare mio has 13 % less than callbacks (",
-            "bare thread has ",
+            "Beside the bare loops: callbacks has 15 % more than bare mio (",
+            "; actors has 10 % less than bare actor (",
+            "; streams has 5.",
+            "; blocking has 4.",
         ],
     );
-    assert!(
-        !text.contains("bare actor") && !text.contains("bare task"),
-        "{text}"
+    let why = measure::analysis::why(&Analysis::of(&results, &results.scenarios[0]));
+    let reason = format!("Why callbacks and blocking are behind: {}", sample::REASON);
+    assert_eq!(why.as_deref(), Some(reason.as_str()));
+
+    // The bare threads cost what the model's do, and the loop over mio takes no part.
+    for row in &mut results.scenarios[0].rows {
+        if matches!(&*row.subject, "blocking" | "bare thread") {
+            let noise = [0.1, -0.1, 0.0, 0.1, -0.1][row.round];
+            let sign = if row.subject == "blocking" { 1.0 } else { -1.0 };
+            row.values.insert("cpu_us".to_owned(), 6.0 + sign * noise);
+        }
+    }
+    results.scenarios[0]
+        .rows
+        .retain(|row| row.subject != "bare mio");
+    let text = found(&results);
+    assert_says(
+        &text,
+        &["; blocking and bare thread are too close to call."],
     );
-    let text = found(&with(sample::slow_poems()));
-    assert!(
-        !text.contains("bare actor") && !text.contains("bare task"),
-        "{text}"
+    assert!(!text.contains("callbacks has 15 %"), "{text}");
+    let why = measure::analysis::why(&Analysis::of(&results, &results.scenarios[0]));
+    assert_eq!(why, None, "no model is behind");
+}
+
+#[test]
+fn details_are_columns_only_if_all_are_asked_for() {
+    let mut results = with(sample::keep_alive());
+    for metric in &mut results.scenarios[0].metrics {
+        metric.detail = matches!(&*metric.name, "rate" | "threads");
+    }
+    let analysis = Analysis::of(&results, &results.scenarios[0]);
+    let main = [
+        "",
+        "CPU per request, µs",
+        "spread",
+        "× floor",
+        "× bare loop",
+        "Peak memory",
+    ];
+    assert_eq!(report::scenario(&analysis, Columns::Main).header, main);
+    let all = report::scenario(&analysis, Columns::All).header;
+    assert_eq!(all.len(), main.len() + 2);
+    let titles = |columns| {
+        report::markdown(&analysis, columns)
+            .lines()
+            .next()
+            .map(str::to_owned)
+    };
+    let (main, all) = (
+        titles(Columns::Main).unwrap(),
+        titles(Columns::All).unwrap(),
     );
+    assert!(
+        !main.contains("Threads") && all.contains("Threads"),
+        "{main}\n{all}"
+    );
+    let page = report::page(&results, &sample::histograms());
+    let (shown, folded) = page.split_once("<details><summary>All metrics").unwrap();
+    assert!(!shown.contains(">Threads<") && folded.contains(">Threads<"));
+}
+
+#[test]
+fn all_columns_of_several_points_are_grouped_by_point() {
+    let results = with(sample::connections());
+    let analysis = Analysis::of(&results, &results.scenarios[0]);
+    let table = report::scenario(&analysis, Columns::All);
+    let groups = table.rows.iter().filter(|row| row.len() == 1);
+    let groups: Vec<&str> = groups.map(|row| row[0].as_str()).collect();
+    assert_eq!(
+        groups,
+        ["1 connection", "64 connections", "1,000 connections"]
+    );
+    let text = report::markdown(&analysis, Columns::All);
+    assert_says(&text, &["| **64 connections** | |"]);
+    let columns: Vec<usize> = text.lines().map(|line| line.matches('|').count()).collect();
+    assert!(columns.iter().all(|&count| count == columns[0]), "{text}");
 }
 
 #[test]
@@ -162,7 +232,10 @@ fn too_few_rounds_call_nothing() {
 #[test]
 fn a_table_has_a_line_for_each_subject_with_its_spread_and_ratio() {
     let results = with(sample::connections());
-    let table = report::scenario(&Analysis::of(&results, &results.scenarios[0]));
+    let table = report::scenario(
+        &Analysis::of(&results, &results.scenarios[0]),
+        Columns::Main,
+    );
     assert_eq!(
         table.header,
         ["connections", "1", "64", "1,000", "spread", "× floor"]
@@ -172,14 +245,17 @@ fn a_table_has_a_line_for_each_subject_with_its_spread_and_ratio() {
     assert_eq!(table.rows[1][5], "1.50");
     assert_eq!(table.rows[9][3], "void");
     assert!(
-        table.notes[1].starts_with("Noise: callbacks and callbacks again are the same program")
+        table.notes[2].starts_with("Noise: callbacks and callbacks again are the same program")
     );
 }
 
 #[test]
 fn markdown_escapes_the_names_of_subjects() {
     let results = with(sample::keep_alive());
-    let text = report::markdown(&Analysis::of(&results, &results.scenarios[0]));
+    let text = report::markdown(
+        &Analysis::of(&results, &results.scenarios[0]),
+        Columns::Main,
+    );
     assert_says(
         &text,
         &[
@@ -195,8 +271,10 @@ fn markdown_escapes_the_names_of_subjects() {
 #[test]
 fn a_difference_between_two_runs_counts_only_beyond_the_noise() {
     use measure::analysis::against;
-    let before = with(sample::keep_alive());
-    let mut now = before.clone();
+    let mut before = with(sample::keep_alive());
+    // Only the main metric has to be the same in both.
+    before.scenarios[0].metrics.pop();
+    let mut now = with(sample::keep_alive());
     for row in &mut now.scenarios[0].rows {
         // The machine is a third slower in all, and one subject has changed by itself.
         let own = if row.subject == "streams" { 1.2 } else { 1.0 };
@@ -220,4 +298,6 @@ fn a_difference_between_two_runs_counts_only_beyond_the_noise() {
         .unwrap();
     assert!(streams.to_floor);
     assert!((streams.comparison.ratio.unwrap() - 1.2).abs() < 0.01);
+    now.scenarios[0].metrics[0].unit = "ms".to_owned();
+    assert!(against(&now, &before).is_empty(), "of another unit");
 }

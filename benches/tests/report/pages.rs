@@ -40,13 +40,19 @@ fn shows_every_scenario_with_question_finding_plots_tables_and_command() {
         let (section, _) = section.split_once("</section>").expect("its end");
         let analysis = Analysis::of(&results, scenario);
         let finding = measure::analysis::finding(&analysis).swap_remove(0);
+        let why = measure::analysis::why(&analysis);
+        // In the other scenarios it may be too close to call.
+        assert!(why.is_some() || scenario.name != "transform-keepalive");
         for text in [
             &scenario.question,
             &finding,
             &scenario.lesson,
             &scenario.method,
             &scenario.command,
-        ] {
+        ]
+        .into_iter()
+        .chain(&why)
+        {
             let text = text
                 .replace('<', "&lt;")
                 .replace('"', "&quot;")

@@ -11,9 +11,10 @@ use std::fs;
 use std::path::Path;
 
 use measure::analysis::{Analysis, finding};
+use measure::bundle;
 use measure::plot::{self, Histograms, Width};
+use measure::report::{self, Columns};
 use measure::results::Results;
-use measure::{bundle, report};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const FOLDER: &str = "docs/measured";
@@ -96,7 +97,7 @@ fn section_of(results: &Results) -> (String, String) {
     section += &format!("![{title}]({FOLDER}/{SCENARIO}.svg)\n\n{sentences}\n\n");
     section += &format!(
         "{title}, with the spread over all rounds:\n\n{}\n",
-        report::markdown(&analysis)
+        report::markdown(&analysis, Columns::Main)
     );
     section += &format!(
         "{} The whole run, whose rows are in [`{FOLDER}`]({FOLDER}/results.json):\n\n```\n",

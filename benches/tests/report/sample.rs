@@ -28,6 +28,9 @@ const SUBJECTS: &[Subject] = &[
     Subject("callbacks again", Kind::Model, Some("callbacks"), 1.5),
 ];
 
+/// The reason of every scenario.
+pub(crate) const REASON: &str = "A model keeps promises that a bare loop does not make.";
+
 /// Rounds of every scenario.
 pub(crate) const ROUNDS: usize = 5;
 
@@ -37,6 +40,7 @@ pub(crate) fn metric(name: &str, title: &str, unit: &str, better: Better) -> Met
         title: title.to_owned(),
         unit: unit.to_owned(),
         better,
+        detail: false,
     }
 }
 
@@ -86,6 +90,7 @@ fn scenario(
         question: format!("What does one unit of {name} cost, and whom?"),
         lesson: "A model costs what its waiting costs. What is shared by all models cannot tell them apart.".to_owned(),
         method: "64 connections in a closed loop, 600-byte poems, 1 s after 0.25 s of warm-up, in five rounds.".to_owned(),
+        reason: Some(REASON.to_owned()),
         command: format!("quatrain measure --scenario {name} --seed 7"),
         axis,
         metrics,

@@ -60,6 +60,7 @@ impl Scenario for Length {
             question: "How long is the name?",
             lesson: "Names differ.",
             method: "Counted.".to_owned(),
+            reason: None,
             axis: Some(Axis::linear("factor", "")),
             quick: true,
         }
@@ -79,6 +80,7 @@ impl Scenario for Length {
             title: "length".to_owned(),
             unit: String::new(),
             better: Better::Lower,
+            detail: false,
         }]
     }
 

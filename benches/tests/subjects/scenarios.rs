@@ -71,6 +71,9 @@ fn closed_loop() {
         let reading = measure(name, &counting, 4.0).unwrap();
         assert!(reading.values["rate"] > 0.0 && reading.values["first_reply"] > 0.0);
         assert_eq!(reading.values["connect_errors"], 0.0);
+        let is_fair = |share: &f64| *share > 0.0 && *share <= 100.0;
+        let fairness = reading.values.get("fairness");
+        assert_eq!(fairness.is_some_and(is_fair), name == "transform-keepalive");
         assert!(reading.values["p50"] <= reading.values["p99"] && reading.histogram.is_some());
         if cfg!(target_os = "linux") {
             assert!(reading.values["cpu_us"] > 0.0 && reading.values["threads"] >= 2.0);

@@ -10,6 +10,7 @@ Examples:
   quatrain report monday tuesday --out both          # two runs as one
   quatrain report quatrain-report --svg idle > idle.svg
   quatrain report quatrain-report --markdown idle
+  quatrain report quatrain-report --all-columns      # every metric at every point
   quatrain report now --baseline before              # which differences are real
 
 A folder is what 'quatrain measure' writes. The page needs no network and no scripts.
@@ -33,6 +34,10 @@ pub(crate) struct ReportArgs {
     /// Print the table of this scenario in Markdown, and nothing else
     #[arg(long, value_name = "SCENARIO", conflicts_with_all = ["out", "baseline"])]
     pub(crate) markdown: Option<String>,
+
+    /// Tables with every metric at every point, also those that the first table leaves out
+    #[arg(long, conflicts_with_all = ["svg", "baseline"])]
+    pub(crate) all_columns: bool,
 
     /// Print which differences from the results in this folder are real, and nothing else
     #[arg(long, value_name = "DIR", conflicts_with = "out")]

@@ -158,6 +158,7 @@ fn empty(entrants: &[Takes]) -> Results {
         title: title.to_owned(),
         unit: unit.to_owned(),
         better,
+        detail: false,
     };
     Results {
         format: FORMAT,
@@ -168,6 +169,7 @@ fn empty(entrants: &[Takes]) -> Results {
             question: String::new(),
             lesson: String::new(),
             method: String::new(),
+            reason: None,
             command: String::new(),
             axis: None,
             metrics: vec![
