@@ -9,6 +9,7 @@ mod metrics;
 mod mixed;
 mod overload;
 mod poems_served;
+mod proxy_miss;
 mod reasons;
 mod served;
 mod slow_poems;
@@ -160,6 +161,7 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(slow_poems::SlowPoems),
         Box::new(poems_served::PoemsServed::Fast),
         Box::new(poems_served::PoemsServed::ProxyHit),
+        Box::new(proxy_miss::ProxyMiss),
         Box::new(mixed::Mixed { offload: false }),
         Box::new(mixed::Mixed { offload: true }),
         Box::new(overload::Overload),

@@ -75,6 +75,12 @@ impl Subject {
         server.is_some_and(|(template, _)| template.has("{threads}"))
     }
 
+    /// Whether it is told its port as a server. Waiting until it accepts costs it a connection then.
+    pub fn is_told_its_port(&self) -> bool {
+        let server = self.server.as_ref();
+        server.is_some_and(|(template, _)| template.takes_a_port())
+    }
+
     /// Returns how to start it as a server in `mode`.
     ///
     /// # Errors

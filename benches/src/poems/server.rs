@@ -35,7 +35,7 @@ const SERVED_AT_ONCE: usize = 256;
 pub struct SlowServer {
     address: SocketAddr,
     started: Instant,
-    accepted: Arc<Accepted>,
+    noted: Arc<Noted>,
     stop: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
 }
@@ -58,7 +58,7 @@ impl SlowServer {
         }
         let stop = Arc::new(Waker::new(poll.registry(), STOP)?);
         let started = Instant::now();
-        let accepted = Arc::new(Accepted::default());
+        let noted = Arc::new(Noted::default());
         let server = ServerLoop {
             poll,
             listeners,
@@ -66,7 +66,7 @@ impl SlowServer {
             pace,
             due: VecDeque::new(),
             started,
-            accepted: Arc::clone(&accepted),
+            noted: Arc::clone(&noted),
         };
         // The thread inherits the core.
         let thread = with_affinity(core, || {
@@ -77,7 +77,7 @@ impl SlowServer {
         Ok(Self {
             address,
             started,
-            accepted,
+            noted,
             stop,
             thread: Some(thread),
         })
@@ -90,17 +90,33 @@ impl SlowServer {
 
     /// Returns when the first connection was accepted, and the last so far; if none was, when the server started.
     pub fn accepted(&self) -> (Instant, Instant) {
-        let at =
-            |nanos: &AtomicU64| self.started + Duration::from_nanos(nanos.load(Ordering::Acquire));
-        (at(&self.accepted.first), at(&self.accepted.last))
+        (self.at(&self.noted.first), self.at(&self.noted.last))
+    }
+
+    /// Returns how many connections have been accepted.
+    pub fn connections(&self) -> u64 {
+        self.noted.connections.load(Ordering::Acquire)
+    }
+
+    /// Returns when the last whole poem so far ended; if none did, when the server started.
+    pub fn ended(&self) -> Instant {
+        self.at(&self.noted.ended)
+    }
+
+    fn at(&self, nanos: &AtomicU64) -> Instant {
+        self.started + Duration::from_nanos(nanos.load(Ordering::Acquire))
     }
 }
 
-/// Nanoseconds from the start to the first and last accept; 0 before the first.
+/// What the server's thread notes. Times are nanoseconds from the start; 0 before the first.
 #[derive(Debug, Default)]
-struct Accepted {
+struct Noted {
+    connections: AtomicU64,
+    /// The first and the last accept.
     first: AtomicU64,
     last: AtomicU64,
+    /// The last FIN.
+    ended: AtomicU64,
 }
 
 impl Drop for SlowServer {
@@ -132,7 +148,7 @@ struct ServerLoop {
     /// Ordered by time.
     due: VecDeque<Due>,
     started: Instant,
-    accepted: Arc<Accepted>,
+    noted: Arc<Noted>,
 }
 
 /// A connection, and its next chunk.
@@ -181,7 +197,7 @@ impl ServerLoop {
                         chunk: 0,
                         stream,
                     });
-                    self.note(accepted);
+                    self.note_accept(accepted);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if costs_one_connection(&error) => {}
@@ -190,12 +206,18 @@ impl ServerLoop {
         }
     }
 
-    fn note(&self, accepted: Instant) {
-        let nanos = accepted.saturating_duration_since(self.started).as_nanos();
-        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
-        if self.accepted.last.swap(nanos, Ordering::Release) == 0 {
-            self.accepted.first.store(nanos, Ordering::Release);
+    fn note_accept(&self, accepted: Instant) {
+        let nanos = self.nanos(accepted);
+        if self.noted.last.swap(nanos, Ordering::Release) == 0 {
+            self.noted.first.store(nanos, Ordering::Release);
         }
+        self.noted.connections.fetch_add(1, Ordering::Release);
+    }
+
+    /// Returns the time from the start, at least 1.
+    fn nanos(&self, at: Instant) -> u64 {
+        let nanos = at.saturating_duration_since(self.started).as_nanos();
+        u64::try_from(nanos).unwrap_or(u64::MAX).max(1)
     }
 
     fn serve_due(&mut self, now: Instant) {
@@ -210,6 +232,9 @@ impl ServerLoop {
     fn serve(&mut self, mut due: Due) {
         let poem = self.poem.as_bytes();
         let Some(range) = self.pace.chunk(due.chunk, poem.len()) else {
+            // Noted before FIN is sent, so that whoever has received FIN can read it.
+            let ended = self.nanos(Instant::now());
+            self.noted.ended.store(ended, Ordering::Release);
             return;
         };
         // A chunk fits an empty socket buffer; a client that does not take it is dropped.
@@ -252,6 +277,10 @@ mod tests {
         }
         // Never early, whatever the machine does.
         assert!(start.elapsed() >= pace.duration(12));
+        assert_eq!(server.connections(), 20);
+        let (first, last) = server.accepted();
+        assert!(start <= first && first <= last);
+        assert!(server.ended() >= last + pace.duration(12));
     }
 
     #[test]

@@ -13,7 +13,7 @@ fn metric(name: &str, title: &str, unit: &str, better: Better) -> Metric {
 }
 
 /// The same metric as a detail: tables have it if all columns are asked for.
-fn detail(metric: Metric) -> Metric {
+pub(super) fn detail(metric: Metric) -> Metric {
     Metric {
         detail: true,
         ..metric

@@ -1,6 +1,6 @@
 //! A subject as a server under a load: started, loaded, sampled, stopped, and its counts compared with the client's ledger.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use poetry::Counts;
 
@@ -19,6 +19,8 @@ pub(super) struct Served {
     pub(super) report: Report,
     /// The server's cost at both ends of the timed window.
     pub(super) usage: (Usage, Usage),
+    /// The end of the timed window.
+    pub(super) ended: Instant,
 }
 
 /// Returns how to start `subject` as a server, with the setting's number of threads.
@@ -49,9 +51,9 @@ pub(super) fn load(
     setting: &Setting,
 ) -> Result<Served, String> {
     let process = start(subject, mode, setting)?;
-    let (report, usage) = carry_out(&process, plan, setting)?;
-    stop(process, mode, &report.ledger)?;
-    Ok(Served { report, usage })
+    let served = carry_out(&process, plan, setting)?;
+    stop(process, mode, &served.report.ledger)?;
+    Ok(served)
 }
 
 /// As [`load`], but with two loads one after another on one process; the second follows from the rate of the first, and is the one
@@ -64,34 +66,38 @@ pub(super) fn load_twice(
     setting: &Setting,
 ) -> Result<Served, String> {
     let process = start(subject, mode, setting)?;
-    let (before, _) = carry_out(&process, first, setting)?;
-    let (report, usage) = carry_out(&process, second(before.rate()), setting)?;
+    let before = carry_out(&process, first, setting)?.report;
+    let served = carry_out(&process, second(before.rate()), setting)?;
     let mut ledger = before.ledger;
-    ledger += report.ledger;
+    ledger += served.report.ledger;
     stop(process, mode, &ledger)?;
-    Ok(Served { report, usage })
+    Ok(served)
 }
 
-fn carry_out(
-    process: &Process,
-    plan: Plan,
-    setting: &Setting,
-) -> Result<(Report, (Usage, Usage)), String> {
+fn carry_out(process: &Process, plan: Plan, setting: &Setting) -> Result<Served, String> {
     let plan = Plan {
         address: process.address(),
         ..plan
     };
     let mut usage = (Usage::default(), Usage::default());
+    let mut ended = Instant::now();
     let run = || {
         load::run_marked(&plan, &mut |mark| match mark {
             Mark::Begin { .. } => usage.0 = process.usage(),
-            Mark::End { .. } => usage.1 = process.usage(),
+            Mark::End { .. } => {
+                ended = Instant::now();
+                usage.1 = process.usage();
+            }
         })
     };
     let report = with_affinity(setting.pinning.client, run)
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;
-    Ok((report, usage))
+    Ok(Served {
+        report,
+        usage,
+        ended,
+    })
 }
 
 /// Stops the server, and compares its counts with the client's.

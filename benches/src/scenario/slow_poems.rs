@@ -18,7 +18,8 @@ pub(super) struct SlowPoems;
 /// Bytes of the poem that are served at once; it has six chunks.
 const CHUNK_BYTES: NonZeroUsize = NonZeroUsize::new(POEM_BYTES / 6).unwrap();
 
-fn pace(extent: Extent) -> Pace {
+/// The pace of the slow poems, in which a poem has six chunks.
+pub(super) fn pace(extent: Extent) -> Pace {
     let delay = match extent {
         Extent::Quick => Duration::from_millis(60),
         Extent::Full => Duration::from_millis(200),

@@ -36,6 +36,7 @@ pub(crate) fn main(role: &[&str]) {
         ["counting", mode @ .., "--stats", stats] => counting(stats, keeps_alive(mode), 0),
         ["counting-wrongly", mode @ .., "--stats", stats] => counting(stats, keeps_alive(mode), 1),
         ["one-shot", ..] => floor(listen("floor"), false),
+        ["fetches-for-each", "proxy", upstream, ..] => proxy(upstream),
         ["ends"] => std::process::exit(3),
         ["prints-another-line"] => println!("Hello on this fine day"),
         ["is-silent"] => wait_for_sigterm(),
@@ -92,6 +93,14 @@ fn sigterm() -> SigSet {
 fn wait_for_sigterm() {
     sigterm().thread_block().unwrap();
     sigterm().wait().unwrap();
+}
+
+/// Serves the poem of `upstream`, which it fetches again for each client.
+fn proxy(upstream: &str) {
+    for mut client in listen("threads").incoming().flatten() {
+        let mut upstream = TcpStream::connect(upstream).unwrap();
+        thread::spawn(move || std::io::copy(&mut upstream, &mut client));
+    }
 }
 
 /// Serves with a thread per connection, and writes its counts to the file `stats`, with `extra` invented replies.

@@ -21,6 +21,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         counts_that_differ,
     ),
     ("scenarios::s5_a_server_that_closes_voids_its_row", closes),
+    (
+        "scenarios::a_proxy_that_fetches_more_than_once_voids_its_row",
+        fetches_for_each,
+    ),
     ("scenarios::an_idle_connection_costs_memory", idle),
     (
         "scenarios::a_client_is_timed_relative_to_the_ideal",
@@ -99,6 +103,16 @@ fn closes() {
     assert!(
         void.starts_with("the server closed the connection"),
         "{void}"
+    );
+}
+
+fn fetches_for_each() {
+    let void = void("proxy-miss", "fetches-for-each {mode}");
+    assert_eq!(void, "it fetched the poem 3 times, not once");
+    let told = subject("told", "on-port {port} {mode}");
+    assert!(
+        !find("proxy-miss").applies(&told),
+        "waiting for it costs it a fetch"
     );
 }
 

@@ -65,9 +65,10 @@ fn a_scenario_prints_a_table_and_keeps_its_rows() {
 }
 
 /// The scenarios that need real servers, each with its main metric.
-const ON_REAL_SERVERS: [(&str, &str); 6] = [
+const ON_REAL_SERVERS: [(&str, &str); 7] = [
     ("fast-poems", "cpu_us"),
     ("proxy-hit", "cpu_us"),
+    ("proxy-miss", "cpu_us"),
     ("mixed", "p99"),
     ("mixed-offload", "p99"),
     ("overload", "p99"),
