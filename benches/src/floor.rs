@@ -6,6 +6,7 @@
 //! not take its replies. Do not deploy it.
 
 mod connection;
+mod thread;
 mod wire;
 
 use std::convert::Infallible;
@@ -16,6 +17,8 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use poetry::error::costs_one_connection;
 use slab::Slab;
+
+pub use thread::FloorThread;
 
 use connection::{Connection, Shared, Status};
 
@@ -65,17 +68,24 @@ impl Floor {
     pub fn run(mut self) -> io::Result<Infallible> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            match self.poll.poll(&mut events, None) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-            for event in &events {
-                match event.token() {
-                    LISTENER => self.accept()?,
-                    Token(key) => self.serve(key, event)?,
-                }
+            self.turn(&mut events)?;
+        }
+    }
+
+    /// Waits for events and handles them.
+    #[inline]
+    fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        match self.poll.poll(events, None) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &*events {
+            match event.token() {
+                LISTENER => self.accept()?,
+                Token(key) => self.serve(key, event)?,
             }
         }
+        Ok(())
     }
 
     fn accept(&mut self) -> io::Result<()> {

@@ -18,8 +18,9 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::process::with_affinity;
 
-pub use client::{fetch_bare, fetch_in_bare_threads};
+pub use client::{BareVia, fetch_bare, fetch_in_bare_threads};
 pub use server::SlowServer;
+pub(crate) use server::listen;
 
 /// The times of one command that fetched poems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! [`all`] lists them in the order of measuring. The [`runner`](crate::runner) repeats them in interleaved rounds.
 
 mod cancel;
+mod fan_out;
 mod idle;
 mod instructions;
 mod metrics;
@@ -159,6 +160,7 @@ pub fn all() -> Vec<Box<dyn Scenario>> {
         Box::new(transform::Loaded::PIPELINED),
         Box::new(idle::Idle),
         Box::new(slow_poems::SlowPoems),
+        Box::new(fan_out::FanOut),
         Box::new(poems_served::PoemsServed::Fast),
         Box::new(poems_served::PoemsServed::ProxyHit),
         Box::new(proxy_miss::ProxyMiss),

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 
-use measure::poems;
+use measure::poems::{self, BareVia};
 
 use crate::args::BareArgs;
 use crate::failure::{Ended, Failure, Status, cause};
@@ -17,7 +17,7 @@ pub(crate) fn run(args: BareArgs) -> Ended {
     }
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let done = match &words[..] {
-        [kind, "fetch", addresses @ ..] => fetch(kind, addresses),
+        [kind, "fetch", words @ ..] => fetch(kind, words),
         _ => bare::command::run(args.words).map_err(|error| error.to_string()),
     };
     match done {
@@ -27,9 +27,10 @@ pub(crate) fn run(args: BareArgs) -> Ended {
 }
 
 /// Fetches all poems at once.
-type Fetch = fn(&[SocketAddr], &mut dyn Write) -> io::Result<()>;
+type Fetch = fn(&[SocketAddr], Option<BareVia<'_>>, &mut dyn Write) -> io::Result<()>;
 
-fn fetch(kind: &str, addresses: &[&str]) -> Result<(), String> {
+/// Fetches as `quatrain fetch` does, with the options that `measure` puts before the addresses or none.
+fn fetch(kind: &str, words: &[&str]) -> Result<(), String> {
     let fetch: Fetch = match kind {
         "mio" => poems::fetch_bare,
         "threads" => poems::fetch_in_bare_threads,
@@ -39,11 +40,27 @@ fn fetch(kind: &str, addresses: &[&str]) -> Result<(), String> {
             ));
         }
     };
-    let parse = |address: &&str| {
-        let parsed = address.parse();
-        parsed.map_err(|_| format!("{address} is not an address and port"))
+    let (via, addresses) = match words {
+        [
+            "--transform",
+            transform,
+            "--via",
+            address,
+            "--strict-transform",
+            addresses @ ..,
+        ] => {
+            let address = parse(address)?;
+            (Some(BareVia { transform, address }), addresses)
+        }
+        addresses => (None, addresses),
     };
-    let addresses: Vec<SocketAddr> = addresses.iter().map(parse).collect::<Result<_, _>>()?;
+    let addresses = addresses.iter().map(|address| parse(address));
+    let addresses: Vec<SocketAddr> = addresses.collect::<Result<_, _>>()?;
     let mut stdout = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-    fetch(&addresses, &mut stdout).map_err(|error| cause(&error))
+    fetch(&addresses, via, &mut stdout).map_err(|error| cause(&error))
+}
+
+fn parse(address: &str) -> Result<SocketAddr, String> {
+    let parsed = address.parse();
+    parsed.map_err(|_| format!("{address} is not an address and port"))
 }

@@ -50,7 +50,7 @@ impl SlowServer {
         let poll = Poll::new()?;
         let mut listeners = Vec::new();
         for token in 0..LISTENERS {
-            let mut listener = listen(address)?;
+            let mut listener = TcpListener::from_std(listen(address)?);
             address = listener.local_addr()?;
             poll.registry()
                 .register(&mut listener, Token(token), Interest::READABLE)?;
@@ -130,14 +130,15 @@ impl Drop for SlowServer {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Binds a listener for bursts, which others may share; its sockets do not block.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_port(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    Ok(TcpListener::from_std(socket.into()))
+    Ok(socket.into())
 }
 
 struct ServerLoop {

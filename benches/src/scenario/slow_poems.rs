@@ -72,22 +72,11 @@ impl Scenario for SlowPoems {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        vec![
-            metrics::lower("to_ideal", "elapsed over ideal", "×"),
-            metrics::lower("command_to_ideal", "whole command over ideal", "×"),
-            metrics::lower("cpu_us", "CPU per poem", "µs"),
-            metrics::lower("accepted_ms", "until the last connection", "ms"),
-            metrics::lower("elapsed_ms", "whole command", "ms"),
-        ]
+        measured()
     }
 
     fn figure(&self) -> Figure {
-        Figure::Lines {
-            metric: "to_ideal".to_owned(),
-            logarithmic: false,
-            ideal: Some(1),
-            slope: None,
-        }
+        figure()
     }
 
     fn seconds(&self, point: f64, extent: Extent) -> f64 {
@@ -96,24 +85,64 @@ impl Scenario for SlowPoems {
     }
 
     fn measure(&self, subject: &Subject, point: f64, setting: &Setting) -> Result<Reading, String> {
-        let (poem, pace, poems) = (lines(), pace(setting.extent), point as usize);
-        let server = SlowServer::start(poem.clone(), pace, setting.pinning.server)
-            .map_err(|error| error.to_string())?;
-        let addresses = vec![server.address().to_string(); poems];
-        let command = subject.fetch(&addresses).ok_or("it is no client")?;
-        let expected = (poem.as_bytes(), poems);
-        let times = time(&command, &server, expected, setting.pinning.client)?;
-        let ideal = pace.duration(poem.as_bytes().len()).as_secs_f64();
-        let mut reading = Reading::default();
-        for (name, value) in [
-            ("to_ideal", times.fetching.as_secs_f64() / ideal),
-            ("command_to_ideal", times.elapsed.as_secs_f64() / ideal),
-            ("cpu_us", micros(times.cpu) / point),
-            ("accepted_ms", times.accepted.as_secs_f64() * 1e3),
-            ("elapsed_ms", times.elapsed.as_secs_f64() * 1e3),
-        ] {
-            reading.add(name, Some(value));
-        }
-        Ok(reading)
+        let poem = lines();
+        fetch(
+            subject,
+            (&poem, point as usize),
+            &[],
+            poem.as_bytes(),
+            setting,
+        )
     }
+}
+
+/// What [`fetch`] measures.
+pub(super) fn measured() -> Vec<Metric> {
+    vec![
+        metrics::lower("to_ideal", "elapsed over ideal", "×"),
+        metrics::lower("command_to_ideal", "whole command over ideal", "×"),
+        metrics::lower("cpu_us", "CPU per poem", "µs"),
+        metrics::lower("accepted_ms", "until the last connection", "ms"),
+        metrics::lower("elapsed_ms", "whole command", "ms"),
+    ]
+}
+
+/// How it is drawn.
+pub(super) fn figure() -> Figure {
+    Figure::Lines {
+        metric: "to_ideal".to_owned(),
+        logarithmic: false,
+        ideal: Some(1),
+        slope: None,
+    }
+}
+
+/// Lets the client of `subject` fetch `poem` from one slow server many `times` at once, with `options` before the addresses; it must
+/// print `printed` as often.
+pub(super) fn fetch(
+    subject: &Subject,
+    (poem, times): (&Poem, usize),
+    options: &[String],
+    printed: &[u8],
+    setting: &Setting,
+) -> Result<Reading, String> {
+    let pace = pace(setting.extent);
+    let server = SlowServer::start(poem.clone(), pace, setting.pinning.server)
+        .map_err(|error| error.to_string())?;
+    let addresses = vec![server.address().to_string(); times];
+    let command = subject.fetch(&[options, &addresses].concat());
+    let command = command.ok_or("it is no client")?;
+    let taken = time(&command, &server, (printed, times), setting.pinning.client)?;
+    let ideal = pace.duration(poem.as_bytes().len()).as_secs_f64();
+    let mut reading = Reading::default();
+    for (name, value) in [
+        ("to_ideal", taken.fetching.as_secs_f64() / ideal),
+        ("command_to_ideal", taken.elapsed.as_secs_f64() / ideal),
+        ("cpu_us", micros(taken.cpu) / times as f64),
+        ("accepted_ms", taken.accepted.as_secs_f64() * 1e3),
+        ("elapsed_ms", taken.elapsed.as_secs_f64() * 1e3),
+    ] {
+        reading.add(name, Some(value));
+    }
+    Ok(reading)
 }

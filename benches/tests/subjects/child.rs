@@ -8,6 +8,7 @@ use std::thread;
 
 use measure::Subject;
 use measure::floor::Floor;
+use measure::poems::{BareVia, fetch_bare};
 use measure::process::Launch;
 use nix::sys::signal::{SigSet, Signal};
 use poetry::limits::FRAME_BYTES_MAX;
@@ -42,7 +43,9 @@ pub(crate) fn main(role: &[&str]) {
         ["is-silent"] => wait_for_sigterm(),
         ["ignores-sigterm"] => ignore_sigterm(),
         ["fetches", addresses @ ..] => fetch(addresses, |poem| poem),
+        ["fetches-behind-options", _, _, _, _, _, addresses @ ..] => fetch(addresses, |poem| poem),
         ["shouts", addresses @ ..] => fetch(addresses, |poem| poem.to_uppercase()),
+        ["transforms", options @ ..] => transform(options),
         ["is-mute", ..] => {}
         ["fails", ..] => std::process::exit(1),
         role => panic!("no such role: {role:?}"),
@@ -183,6 +186,30 @@ fn answer(
             return true;
         }
     }
+}
+
+/// Fetches all poems at once, and prints each transformed.
+fn transform(options: &[&str]) {
+    let [
+        "--transform",
+        transform,
+        "--via",
+        via,
+        "--strict-transform",
+        addresses @ ..,
+    ] = options
+    else {
+        panic!("other options: {options:?}");
+    };
+    let addresses: Vec<_> = addresses
+        .iter()
+        .map(|address| address.parse().unwrap())
+        .collect();
+    let via = BareVia {
+        transform,
+        address: via.parse().unwrap(),
+    };
+    fetch_bare(&addresses, Some(via), &mut std::io::stdout()).unwrap();
 }
 
 /// Fetches all poems at once, and prints each after `change`.

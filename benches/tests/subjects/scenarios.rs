@@ -30,6 +30,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         "scenarios::a_client_is_timed_relative_to_the_ideal",
         client_is_timed,
     ),
+    (
+        "scenarios::a_client_that_does_not_transform_voids_its_row",
+        does_not_transform,
+    ),
     ("scenarios::s11_a_client_that_fails_voids_its_row", fails),
     (
         "scenarios::a_client_with_wrong_output_voids_its_row",
@@ -128,12 +132,22 @@ fn idle() {
 }
 
 fn client_is_timed() {
-    let client = subject("fetches", "fetches {fetch}");
-    let values = measure("slow-poems", &client, 3.0).unwrap().values;
-    // The server is never early.
-    assert!(values["to_ideal"] >= 1.0);
-    assert!(values["command_to_ideal"] > values["to_ideal"]);
-    assert!(values["accepted_ms"] > 0.0);
+    for (name, role) in [
+        ("slow-poems", "fetches {fetch}"),
+        ("fan-out", "transforms {fetch}"),
+    ] {
+        let client = subject("client", role);
+        let values = measure(name, &client, 3.0).unwrap().values;
+        // The server is never early.
+        assert!(values["to_ideal"] >= 1.0);
+        assert!(values["command_to_ideal"] > values["to_ideal"]);
+        assert!(values["accepted_ms"] > 0.0);
+    }
+}
+
+fn does_not_transform() {
+    let role = "fetches-behind-options {fetch}";
+    assert_eq!(void("fan-out", role), "poem 0 is wrong");
 }
 
 fn fails() {

@@ -8,7 +8,8 @@ pub(crate) struct BareArgs {
     #[arg(long, hide = true, value_name = "PID")]
     pub(crate) end_with_parent: Option<u32>,
 
-    /// mio, actix, tokio or threads, then as for `quatrain serve`; or `mio fetch ADDR…`, `threads fetch ADDR…`
+    /// mio, actix, tokio or threads, then as for `quatrain serve`; or `mio fetch ADDR…`, `threads fetch ADDR…`, also
+    /// with `--transform NAME --via ADDR --strict-transform` before the addresses
     #[arg(
         value_name = "WORDS",
         required = true,

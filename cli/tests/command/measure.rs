@@ -64,8 +64,9 @@ fn a_scenario_prints_a_table_and_keeps_its_rows() {
     );
 }
 
-/// The scenarios that need real servers, each with its main metric.
-const ON_REAL_SERVERS: [(&str, &str); 7] = [
+/// The scenarios that need real servers or clients, each with its main metric.
+const ON_REAL_SERVERS: [(&str, &str); 8] = [
+    ("fan-out", "to_ideal"),
     ("fast-poems", "cpu_us"),
     ("proxy-hit", "cpu_us"),
     ("proxy-miss", "cpu_us"),
