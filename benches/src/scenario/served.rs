@@ -21,6 +21,8 @@ pub(super) struct Served {
     pub(super) usage: (Usage, Usage),
     /// The end of the timed window.
     pub(super) ended: Instant,
+    /// The server's counts of all that it did, warm-up included, if it writes them.
+    pub(super) counts: Option<Counts>,
 }
 
 /// Returns how to start `subject` as a server, with the setting's number of threads.
@@ -52,8 +54,8 @@ pub(super) fn load(
 ) -> Result<Served, String> {
     let process = start(subject, mode, setting)?;
     let served = carry_out(&process, plan, setting)?;
-    stop(process, mode, &served.report.ledger)?;
-    Ok(served)
+    let counts = stop(process, mode, &served.report.ledger)?;
+    Ok(Served { counts, ..served })
 }
 
 /// As [`load`], but with two loads one after another on one process; the second follows from the rate of the first, and is the one
@@ -70,8 +72,8 @@ pub(super) fn load_twice(
     let served = carry_out(&process, second(before.rate()), setting)?;
     let mut ledger = before.ledger;
     ledger += served.report.ledger;
-    stop(process, mode, &ledger)?;
-    Ok(served)
+    let counts = stop(process, mode, &ledger)?;
+    Ok(Served { counts, ..served })
 }
 
 fn carry_out(process: &Process, plan: Plan, setting: &Setting) -> Result<Served, String> {
@@ -97,17 +99,24 @@ fn carry_out(process: &Process, plan: Plan, setting: &Setting) -> Result<Served,
         report,
         usage,
         ended,
+        counts: None,
     })
 }
 
-/// Stops the server, and compares its counts with the client's.
-pub(super) fn stop(process: Process, mode: &Mode, ledger: &Ledger) -> Result<(), String> {
+/// Stops the server, compares its counts with the client's, and returns them.
+pub(super) fn stop(
+    process: Process,
+    mode: &Mode,
+    ledger: &Ledger,
+) -> Result<Option<Counts>, String> {
     let ending = process.stop().map_err(|error| error.to_string())?;
-    match (&ending.counts, mode.role()) {
-        (None, _) => Ok(()),
-        (Some(counts), Role::Transform | Role::Library) => ledger.check(counts),
-        (Some(counts), Role::Poem | Role::Proxy) => check_poems(ledger, counts),
+    if let Some(counts) = &ending.counts {
+        match mode.role() {
+            Role::Transform | Role::Library => ledger.check(counts)?,
+            Role::Poem | Role::Proxy => check_poems(ledger, counts)?,
+        }
     }
+    Ok(ending.counts)
 }
 
 /// Checks the connections of a server without requests.

@@ -102,6 +102,11 @@ fn every_scenario_on_real_servers_has_its_main_metric_in_every_row() {
             let leave = |row: &Value| row["point"].as_f64() > Some(0.0);
             let left = |row: &Value| row["values"]["left"].as_f64() > Some(0.0);
             assert!(rows.iter().all(|row| leave(row) == left(row)), "{rows:?}");
+            // The bare loop does not count.
+            let counts = |row: &Value| !row["subject"].as_str().unwrap().starts_with("bare");
+            let wasted = |row: &Value| row["values"]["wasted"].as_f64() > Some(0.0);
+            let agree = |row: &Value| wasted(row) == (leave(row) && counts(row));
+            assert!(rows.iter().all(agree), "{rows:?}");
         }
     }
 }
