@@ -14,7 +14,7 @@ use crate::args::ReportArgs;
 use crate::failure::{Ended, Failure, Status, cause};
 use crate::line_writer::LineWriter;
 use crate::words::shown;
-use crate::{output, table_layout};
+use crate::{output, table_layout, terminal};
 
 /// The page in a folder of results.
 const PAGE: &str = "report.html";
@@ -121,13 +121,14 @@ pub(crate) fn more_columns(folder: &Path) -> String {
     )
 }
 
-fn tables(results: &Results, columns: Columns) -> String {
+fn tables(results: &Results, shown: Columns) -> String {
     let mut text = String::new();
     for scenario in &results.scenarios {
-        text += &table(results, scenario, columns);
+        text += &table(results, scenario, shown);
     }
+    let columns = terminal::stdout_columns().unwrap_or(table_layout::NOTE_COLUMNS);
     for warning in report::warnings(results) {
-        text += &format!("Warning: {warning}\n");
+        text += &table_layout::wrap(&format!("Warning: {warning}"), columns);
     }
     text
 }

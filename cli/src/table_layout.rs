@@ -239,8 +239,8 @@ mod tests {
             "void: a reason of some length".to_owned(),
         ];
         let text = first_columns(&wide, Some(60));
-        let titles = "                    one after     peak     far\n\
-                      model      elapsed    another   memory  right  last\n";
+        let titles = "                        one\n                      after     peak    far\n\
+                      model      elapsed  another   memory  right  last\n";
         assert!(text.starts_with(titles), "{text}");
         let text = first_columns(&wide, Some(48));
         assert!(width(&text) <= Some(48), "{text}");
