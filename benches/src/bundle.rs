@@ -19,6 +19,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
+use serde_json::error::Category;
 
 pub use histograms::append as append_histogram;
 
@@ -202,14 +203,33 @@ pub fn read_results(file: &Path) -> Result<Results, BundleError> {
             _ => error.to_string(),
         })
     })?;
-    let versioned: Versioned = serde_json::from_str(&text)
-        .map_err(|error| problem(format!("it does not hold results: {error}")))?;
+    let unreadable = |error: serde_json::Error| problem(in_words(&error));
+    let versioned: Versioned = serde_json::from_str(&text).map_err(unreadable)?;
     match versioned.format {
-        FORMAT => {
-            serde_json::from_str(&text).map_err(|error| problem(format!("it is damaged: {error}")))
-        }
+        FORMAT => serde_json::from_str(&text).map_err(unreadable),
         format => Err(problem(format!(
             "its format is {format}, and this program reads {FORMAT}; use the program that wrote it"
         ))),
+    }
+}
+
+/// Why a file that is not the `results.json` of this program, or only a part of it, cannot be read.
+fn in_words(error: &serde_json::Error) -> String {
+    let line = error.line();
+    match error.classify() {
+        Category::Eof if line <= 1 => {
+            "it is empty or cut in its first line; copy it again, or measure again".to_owned()
+        }
+        Category::Eof => format!("it is cut in line {line}; copy it again, or measure again"),
+        Category::Syntax | Category::Io => {
+            format!("line {line} is no JSON; name a folder that `quatrain measure` wrote")
+        }
+        Category::Data => {
+            let what = error.to_string();
+            let (what, _) = what.rsplit_once(" at line ").unwrap_or((&what, ""));
+            format!(
+                "line {line} is not as `quatrain measure` writes it: {what}; name a folder that it wrote"
+            )
+        }
     }
 }

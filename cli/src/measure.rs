@@ -177,9 +177,7 @@ fn failed(error: &std::io::Error, folder: &Path) -> Failure {
     match error.kind() {
         ErrorKind::InvalidInput => {
             let folder = shown(folder);
-            failure(&format!(
-                "{error}; repeat its options, or name another folder than {folder}"
-            ))
+            failure(&format!("{error}, or name another folder than {folder}"))
         }
         _ => Failure::trouble(format_args!("cannot keep the results: {}", cause(error))),
     }

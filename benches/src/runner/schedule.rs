@@ -97,12 +97,19 @@ fn position(results: &Results, name: &str) -> Option<usize> {
 /// Makes room in `results` for all scenarios of `options`.
 ///
 /// # Errors
-/// The results are of other subjects, or a scenario was measured otherwise: their rows must not be mixed.
+/// The results are merged, of other subjects, or a scenario was measured otherwise: their rows must not be mixed. The text ends
+/// with what to do.
 pub(super) fn fit(
     results: &mut Results,
     options: &Options,
     entrants: &[Entering],
 ) -> Result<(), String> {
+    if results.runs.len() > 1 {
+        return Err(format!(
+            "the results to resume are merged of {} runs, so that new rows would belong to none of them; resume before merging",
+            results.runs.len()
+        ));
+    }
     let same = results.subjects.len() == entrants.len()
         && (results.subjects.iter().zip(entrants)).all(|(kept, entering)| {
             kept.name == entering.name && kept.command == entering.subject.entrant().command
@@ -114,7 +121,7 @@ pub(super) fn fit(
             .map(|kept| kept.name.as_str())
             .collect();
         return Err(format!(
-            "the run to resume is of other subjects: {}",
+            "the run to resume is of other subjects: {}; repeat its options",
             kept.join(", ")
         ));
     }
@@ -126,7 +133,9 @@ pub(super) fn fit(
                 let kept = &results.scenarios[at];
                 if kept.method != new.method || kept.metrics != new.metrics {
                     let name = &new.name;
-                    return Err(format!("the run to resume measured {name} otherwise"));
+                    return Err(format!(
+                        "the run to resume measured {name} otherwise; repeat its options"
+                    ));
                 }
             }
         }

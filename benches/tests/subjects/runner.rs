@@ -309,9 +309,14 @@ fn other_subjects() {
     let folder = Folder::new("others");
     let (options, _) = options(&["floor", "streams"], 5);
     let mut listener = Listener::new(Bundle::create(&folder.0).unwrap(), &folder);
+    let mut merged = kept.clone();
+    merged.runs.extend(kept.runs.clone());
     let error = runner::run(&options, Some(kept), &mut listener).unwrap_err();
-    let expected = "the run to resume is of other subjects: floor, actors, actors again";
+    let expected =
+        "the run to resume is of other subjects: floor, actors, actors again; repeat its options";
     assert_eq!(error.to_string(), expected);
+    let error = runner::run(&options, Some(merged), &mut listener).unwrap_err();
+    assert!(error.to_string().contains("merged of 2 runs"), "{error}");
 }
 
 fn no_subject() {
@@ -371,9 +376,9 @@ fn unreadable() {
     assert!(error().contains("there is no such file"), "{}", error());
     std::fs::create_dir(&folder.0).unwrap();
     for (text, problem) in [
-        ("{", "it does not hold results"),
+        ("{", "it is empty or cut in its first line"),
         ("{\"format\": 99}", "its format is 99"),
-        ("{\"format\": 1}", "it is damaged"),
+        ("{\"format\": 1}", "missing field `runs`"),
     ] {
         std::fs::write(&file, text).unwrap();
         assert!(error().contains(problem), "{}", error());

@@ -148,8 +148,27 @@ fn an_error_names_the_file_and_what_is_wrong_with_it() {
     for (text, words) in [
         (None, "no such file"),
         (Some(newer.to_string()), "its format is 99"),
-        (Some(whole[..whole.len() / 2].to_owned()), "EOF"),
-        (Some("{}".to_owned()), "format"),
+        (
+            Some(whole[..whole.len() / 2].to_owned()),
+            "cut in its first line",
+        ),
+        (
+            Some(format!("{{\n{}", &whole[1..40])),
+            "cut in line 2; copy it again",
+        ),
+        (Some(String::new()), "it is empty or cut"),
+        (
+            Some("<html>".to_owned()),
+            "line 1 is no JSON; name a folder",
+        ),
+        (
+            Some("{\n}".to_owned()),
+            "line 2 is not as `quatrain measure` writes it: missing field `format`; name a folder",
+        ),
+        (
+            Some("{\"format\": 1,\n\"runs\": 3}".to_owned()),
+            "line 2 is not as `quatrain measure` writes it: invalid type: integer `3`",
+        ),
     ] {
         fs::create_dir_all(&folder).unwrap();
         if let Some(text) = text {
