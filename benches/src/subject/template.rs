@@ -14,6 +14,7 @@
 //! `quatrain check` and the conformance suite take the same templates; those that they alone know (`{limits}`, `{grace}`) are
 //! replaced by nothing.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -28,14 +29,58 @@ pub struct Template {
 impl FromStr for Template {
     type Err = String;
 
-    /// Splits at spaces. There must be a word.
+    /// Splits into words as a shell does, with its quotes; nothing else is special to a shell here. There must be a word, and every
+    /// placeholder must be a known one.
     fn from_str(text: &str) -> Result<Self, String> {
-        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-        match words.is_empty() {
-            true => Err("the command is empty".to_owned()),
-            false => Ok(Self { words }),
+        let words = shlex::split(text).ok_or("a quote in the command is not closed")?;
+        if words.is_empty() {
+            return Err("the command is empty".to_owned());
+        }
+        words.iter().try_for_each(|word| check(word))?;
+        Ok(Self { words })
+    }
+}
+
+/// The placeholders of users. All but one must be words of their own.
+const PLACEHOLDERS: [&str; 8] = [
+    "{mode}",
+    "{port}",
+    "{poem}",
+    "{threads}",
+    "{stats}",
+    "{fetch}",
+    "{limits}",
+    "{grace}",
+];
+
+/// Checks the placeholders in `word`.
+fn check(word: &str) -> Result<(), String> {
+    let own = ["{quatrain}", "{parent}"];
+    for placeholder in placeholders(word) {
+        if !PLACEHOLDERS.contains(&placeholder) && !own.contains(&placeholder) {
+            let known = PLACEHOLDERS.join(" ");
+            return Err(format!(
+                "{placeholder} is no placeholder; these are: {known}"
+            ));
+        }
+        if word != placeholder && placeholder != "{port}" {
+            return Err(format!(
+                "{placeholder} must be a word of its own, but is in '{word}'"
+            ));
         }
     }
+    Ok(())
+}
+
+/// Returns the words in braces in `text`, with their braces: lower-case letters and `_`.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    let begins = text.match_indices('{').map(|(begin, _)| &text[begin..]);
+    begins.filter_map(|rest| {
+        let end = rest.find('}')?;
+        let name = &rest[1..end];
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        (!name.is_empty() && name.chars().all(is_name)).then(|| &rest[..=end])
+    })
 }
 
 impl Template {
@@ -119,11 +164,19 @@ impl fmt::Display for Template {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.words.iter().filter(|word| *word != "{parent}");
         let shown = shown.map(|word| match word.as_str() {
-            "{quatrain}" => "quatrain",
-            word => word,
+            "{quatrain}" => "quatrain".into(),
+            word if is_plain(word) => word.into(),
+            // A command line has no NUL, which is all that cannot be quoted.
+            word => shlex::try_quote(word).unwrap_or(word.into()),
         });
-        out.write_str(&shown.collect::<Vec<_>>().join(" "))
+        out.write_str(&shown.collect::<Vec<Cow<'_, str>>>().join(" "))
     }
+}
+
+/// Whether a shell takes `word` as it is, apart from the braces of placeholders.
+fn is_plain(word: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || "{}/.,:=@%+-_".contains(c);
+    !word.is_empty() && word.chars().all(plain)
 }
 
 #[cfg(test)]
@@ -137,6 +190,34 @@ mod tests {
         let words = template.words();
         assert!(words[0].ends_with(|c: char| c != '}') && words[2] == "{mode}");
         assert!(words[3].starts_with("--end-with-parent="));
+    }
+
+    #[test]
+    fn a_template_is_split_as_a_shell_does_and_shown_with_its_quotes() {
+        let text = "sh -c 'exec serve --name=\"two words\"' {port}";
+        let template: Template = text.parse().unwrap();
+        let words = ["sh", "-c", "exec serve --name=\"two words\"", "{port}"];
+        assert_eq!(template.words(), words);
+        assert_eq!(template.to_string(), text);
+        let shown = template.to_string().parse::<Template>().unwrap();
+        assert_eq!(shown, template);
+        let open = "sh -c 'exit".parse::<Template>().unwrap_err();
+        assert!(open.contains("not closed"), "{open}");
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_refused_by_name() {
+        let error = |text: &str| text.parse::<Template>().unwrap_err();
+        let unknown = error("serve --port={prt} {mode}");
+        assert!(unknown.starts_with("{prt} is no placeholder; these are: {mode} {port}"));
+        let part = error("serve --what={mode}");
+        assert_eq!(
+            part,
+            "{mode} must be a word of its own, but is in '--what={mode}'"
+        );
+        for fine in ["serve --port={port}", "serve {} {\"a\":1} ${HOME}", "x }{"] {
+            assert!(fine.parse::<Template>().is_ok(), "{fine}");
+        }
     }
 
     #[test]

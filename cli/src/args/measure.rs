@@ -33,7 +33,7 @@ Examples:
 Every subject is verified before it is timed, and every byte of every reply is compared: an error or a wrong byte voids its \
 row, visibly. The results are written to a folder after every row: results.json, rows as CSV, histograms, the environment.
 
-A command for --subject has placeholders: {mode} stands for what it serves, such as `transform --keep-alive` or `poem FILE \
+A command for --subject is split into words as a shell does, and run without one. It has placeholders: {mode} stands for what it serves, such as `transform --keep-alive` or `poem FILE \
 --fast`; {port} for the port to listen on (without it, the program prints `Serving … on HOST:PORT with …`); {threads}, {stats} and, \
 for a client, {fetch} are explained in MEASURING.md. `quatrain check` takes the same commands.
 Exit status: 0 all was right, 1 a row is void, 2 it could not start, 130 interrupted.";
@@ -166,7 +166,10 @@ impl MeasureArgs {
         for subject in &self.subjects {
             debug_assert_eq!(subject.kind, Kind::External);
             let command = subject.entrant().command;
-            option("subject", format!("'{}={command}'", subject.name));
+            let text = format!("{}={command}", subject.name);
+            // A command line has no NUL, which is all that cannot be quoted.
+            let quoted = shlex::try_quote(&text).map_or_else(|_| text.clone(), Into::into);
+            option("subject", quoted);
         }
         option(
             "rounds",
@@ -208,6 +211,14 @@ mod tests {
                         --rounds 4 --seed 7 --full";
         assert_eq!(command, expected);
         assert_eq!(parsed(&[]).command(1, None), "quatrain measure --seed 1");
+    }
+
+    #[test]
+    fn the_command_line_of_a_run_quotes_what_the_subject_quotes() {
+        let text = "py=sh -c 'exec python3 \"$0\" {port}' s.py";
+        let command = parsed(&["--subject", text]).command(7, None);
+        let words = shlex::split(&command).unwrap();
+        assert_eq!(words[3], text, "{command}");
     }
 
     #[test]

@@ -44,6 +44,15 @@ fn a_server_in_python_passes_the_smoke_cases() {
 }
 
 #[test]
+fn an_unknown_placeholder_is_refused_by_name() {
+    let command = ["--", "python3", PYTHON, "{prt}", "{mode}"];
+    let refused = run(&[&["check", "transform"], &command[..]].concat());
+    assert_eq!((refused.status, refused.stdout.as_str()), (Some(2), ""));
+    let words = "cannot check python3: {prt} is no placeholder; these are: {port} {mode}";
+    assert!(refused.only_line().contains(words), "{refused:?}");
+}
+
+#[test]
 fn the_readme_counts_every_case_of_the_server_in_python() {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();

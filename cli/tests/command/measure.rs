@@ -189,6 +189,11 @@ fn wrong_usage_names_the_culprit() {
         (&["--subject", "nameless"], "write NAME=CMD"),
         (&["--subject", "a b=x"], "may only contain"),
         (
+            &["--subject", "py=s.py {prt} {mode}"],
+            "{prt} is no placeholder; these are: {mode} {port}",
+        ),
+        (&["--subject", "sh=sh -c 'exit"], "a quote"),
+        (
             &["--subject", "floor=x {port}"],
             "there is a subject floor already",
         ),

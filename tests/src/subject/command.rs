@@ -27,6 +27,16 @@ use crate::subject::process::{Folder, GRACE, Process};
 /// Whether waiting until a command listens on a given port costs it no connection, which it would count.
 const WAITS_UNSEEN: bool = cfg!(target_os = "linux");
 
+/// The placeholders that must be words of their own: all but `{port}`.
+const WHOLE_WORDS: [&str; 6] = [
+    "{mode}",
+    "{poem}",
+    "{limits}",
+    "{threads}",
+    "{stats}",
+    "{grace}",
+];
+
 /// A command that serves on 127.0.0.1.
 #[derive(Debug, Clone)]
 pub struct Command {
@@ -52,16 +62,14 @@ impl Command {
 
     /// Returns what is wrong with the template of a command that is to play `role`, in one line.
     pub fn problem(&self, role: Role) -> Option<String> {
-        const WHOLE_WORDS: [&str; 6] = [
-            "{mode}",
-            "{poem}",
-            "{limits}",
-            "{threads}",
-            "{stats}",
-            "{grace}",
-        ];
         if self.words.first().is_none_or(String::is_empty) {
             return Some("it names no program".to_owned());
+        }
+        if let Some(unknown) = self.words.iter().find_map(|word| unknown_placeholder(word)) {
+            let known = WHOLE_WORDS.join(" ");
+            return Some(format!(
+                "{unknown} is no placeholder; these are: {{port}} {known}"
+            ));
         }
         for placeholder in WHOLE_WORDS {
             let holds = |word: &&String| *word != placeholder && word.contains(placeholder);
@@ -145,6 +153,18 @@ impl Command {
         }
         Ok(filled)
     }
+}
+
+/// Returns a word in braces in `text` that is no placeholder: lower-case letters and `_`.
+fn unknown_placeholder(text: &str) -> Option<&str> {
+    let mut begins = text.match_indices('{').map(|(begin, _)| &text[begin..]);
+    begins.find_map(|rest| {
+        let word = &rest[..=rest.find('}')?];
+        let name = &word[1..word.len() - 1];
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let is_word = !name.is_empty() && name.chars().all(is_name);
+        (is_word && word != "{port}" && !WHOLE_WORDS.contains(&word)).then_some(word)
+    })
 }
 
 fn seconds(time: Duration) -> String {
