@@ -1,5 +1,6 @@
 //! `quatrain load` and `quatrain floor`: the load generator and the floor server of `benches`.
 
+mod histogram_file;
 mod idle;
 mod json;
 mod live;
@@ -12,7 +13,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use measure::Plan;
-use measure::bundle::append_histogram;
 use measure::floor::Floor;
 use measure::load::{self, LoadError, Mark, Report};
 use measure::process::{Usage, usage_of, with_affinity};
@@ -21,9 +21,9 @@ use nix::errno::Errno;
 use crate::args::{Address, FloorArgs, LoadArgs, LoadCommand, LoadOptions};
 use crate::failure::{Ended, Failure, Status, cause};
 use crate::line_writer::LineWriter;
-use crate::words::shown;
 use crate::{hints, output, parent, serve, signals};
 
+use self::histogram_file::HistogramFile;
 use self::live::Live;
 
 /// A load on one server.
@@ -72,20 +72,15 @@ struct ServerCost {
 /// Loads a server and prints the figures. A wrong byte is an error: then there are no figures.
 pub(crate) fn run(args: &LoadArgs, stderr: &LineWriter) -> Ended {
     signals::unblock()?;
+    // Planning may fetch a slow poem.
+    let histogram = histogram(&args.command).map(HistogramFile::create);
+    let histogram = histogram.transpose()?;
     let load = match &args.command {
         LoadCommand::Transform(args) => plan::transform(args)?,
         LoadCommand::Library(args) => plan::library(args)?,
         LoadCommand::Poem(args) => plan::poem(args)?,
         LoadCommand::Idle(args) => return idle::run(args, stderr),
     };
-    if let Some(file) = &load.options.histogram
-        && file.exists()
-    {
-        let file = shown(file);
-        return Err(Failure::new(format_args!(
-            "cannot write --histogram {file}: it exists; name a new file"
-        )));
-    }
     let live = Live::start(&load, stderr)?;
     let result = measure(&load, &live);
     let interrupted = live.end();
@@ -95,8 +90,8 @@ pub(crate) fn run(args: &LoadArgs, stderr: &LineWriter) -> Ended {
         Ok(_) => return Err(failed(&load, &LoadError::NoConnection(refused()))),
         Err(error) => return Err(error),
     };
-    if let Some(file) = &load.options.histogram {
-        keep(file, &load, &loaded.report)?;
+    if let Some(file) = histogram {
+        file.keep(&load, &loaded.report)?;
     }
     let text = match load.options.json {
         true => json::render(&load, &loaded),
@@ -106,16 +101,15 @@ pub(crate) fn run(args: &LoadArgs, stderr: &LineWriter) -> Ended {
     Ok(output::last_text(&text, status, stderr))
 }
 
-/// Writes the histograms to `file`, tagged by what was requested.
-fn keep(file: &Path, load: &Load<'_>, report: &Report) -> Result<(), Failure> {
-    let other = load.other.as_ref().zip(report.other_latency.as_ref());
-    for (request, latency) in [(&load.request, &report.latency)].into_iter().chain(other) {
-        // A tag ends at a comma or a space.
-        let tag = request.replace([',', ' ', '\t', '\n', '\r'], "_");
-        append_histogram(file, &tag, latency)
-            .map_err(|error| Failure::trouble(format_args!("cannot write --histogram: {error}")))?;
-    }
-    Ok(())
+/// Returns the file for the histograms of a load, if there is to be one.
+fn histogram(command: &LoadCommand) -> Option<&Path> {
+    let options = match command {
+        LoadCommand::Transform(args) => &args.load,
+        LoadCommand::Library(args) => &args.load,
+        LoadCommand::Poem(args) => &args.load,
+        LoadCommand::Idle(_) => return None,
+    };
+    options.histogram.as_deref()
 }
 
 /// Runs the load, pinned if that is wanted.

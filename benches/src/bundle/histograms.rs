@@ -22,13 +22,13 @@ const HEADER: &str = "#[Latencies in nanoseconds; the tag of each interval is th
 \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"
 ";
 
-/// Appends `histogram` to the log in `file`, which is created if there is none.
+/// Appends `histogram` to the log in `file`, which is begun if there is none or it is empty.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn append(file: &Path, tag: &str, histogram: &Histogram<u64>) -> Result<(), BundleError> {
     let problem = |problem: &dyn ToString| BundleError::new(file, problem.to_string());
-    let is_new = !file.exists();
+    let is_new = fs::metadata(file).map_or(true, |file| file.len() == 0);
     let mut line = match is_new {
         true => HEADER.as_bytes().to_vec(),
         false => Vec::new(),

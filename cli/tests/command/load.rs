@@ -140,6 +140,21 @@ fn latencies_are_kept_in_a_new_file() {
         "{refused:?}"
     );
     assert_eq!(old.read(), "yesterday's");
+    // Nothing listens there: the file is looked at first.
+    let unwritable = load("poem", "127.0.0.1:1", &["--histogram", "/nowhere/h"]);
+    assert_eq!(unwritable.status, Some(2));
+    let line = unwritable.only_line();
+    assert!(
+        line.contains("--histogram /nowhere/h: No such file"),
+        "{line}"
+    );
+    let failing = format!("{}.failing", old.as_str());
+    let failed = load("transform", "127.0.0.1:1", &["--histogram", &failing]);
+    assert_eq!(failed.status, Some(1), "{failed:?}");
+    assert!(
+        !std::path::Path::new(&failing).exists(),
+        "an empty file is left"
+    );
 
     let new = format!("{}.new", old.as_str());
     let options = ["--requests", "50", "--mix", "burn=20%", "--histogram", &new];
