@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::pinning::Pinning;
 use crate::process::raise_descriptor_limit;
 
+/// The share of all cores that other programs may use before there is a warning. Models often differ by less than a tenth, so a
+/// program that takes more than that may turn a comparison round.
+pub const BUSY_SHARE_MAX: f64 = 0.1;
+
 /// The machine, build and time of a measurement. Facts that the system does not provide are `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
@@ -24,7 +28,7 @@ pub struct Environment {
     pub descriptors: Option<u64>,
     /// The limit on a listener's backlog (`somaxconn`).
     pub backlog: Option<u64>,
-    /// The load average of the last minute. If it exceeds the number of cores, every figure is partly noise.
+    /// The load average of the last minute. If it exceeds [`BUSY_SHARE_MAX`] of the cores, every figure is partly noise.
     pub busy: Option<String>,
     /// The compiler that built this.
     pub compiler: Option<String>,

@@ -1,6 +1,7 @@
 //! What a reader should know before trusting figures: busy machines, incomplete runs, void subjects, few rounds.
 
 use crate::analysis::{Analysis, words};
+use crate::environment::BUSY_SHARE_MAX;
 use crate::results::{Results, Run};
 use crate::statistics::ROUNDS_MIN;
 
@@ -61,11 +62,11 @@ pub fn warnings(results: &Results) -> Vec<String> {
     warnings
 }
 
-/// A machine whose load at the start exceeded half its cores.
+/// A machine that other programs used at the start.
 fn busy(run: &Run, run_name: &str) -> Option<String> {
     let load: f64 = run.environment.busy.as_deref()?.parse().ok()?;
     let cores = run.environment.cores?;
-    (load > cores as f64 / 2.0).then(|| {
+    (load > cores as f64 * BUSY_SHARE_MAX).then(|| {
         format!(
             "{run_name} began on a busy machine: load average {load} on {}. Every figure is partly noise.",
             words::counted(cores, "core")

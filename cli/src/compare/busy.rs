@@ -5,11 +5,9 @@ use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use measure::environment::BUSY_SHARE_MAX;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
-
-/// The share of all cores that other programs may use before there is a warning. Two models often differ by less.
-const SHARE_MAX: f64 = 0.1;
 
 /// The machine at one instant. What the system does not tell is `None`.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +58,7 @@ impl Instantly {
     /// Warns if the machine has been busy before anything is measured.
     pub(super) fn warning(&self) -> Option<String> {
         let (load, cores) = (self.load?, self.ticks?.cores);
-        (load > cores * SHARE_MAX).then(|| {
+        (load > cores * BUSY_SHARE_MAX).then(|| {
             format!(
                 "the machine is busy (load average {load:.2} on {cores} cores), so figures will be noisy; wait until other programs \
                  have ended"
@@ -88,7 +86,7 @@ impl Others {
     /// Whether they used so much that the figures are noisy.
     pub(super) fn are_busy(&self) -> bool {
         self.used
-            .is_some_and(|(used, cores)| used > cores * SHARE_MAX)
+            .is_some_and(|(used, cores)| used > cores * BUSY_SHARE_MAX)
     }
 }
 
