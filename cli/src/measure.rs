@@ -104,7 +104,7 @@ fn options(
         scenarios: scenarios.into_iter().map(with_command).collect(),
         rounds: args.rounds(),
         setting,
-        commit: args.commit.clone(),
+        commit: args.commit(),
         command: args.command(seed, None),
         tool: concat!("quatrain ", env!("CARGO_PKG_VERSION")).to_owned(),
     })

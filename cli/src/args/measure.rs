@@ -85,9 +85,9 @@ pub(crate) struct MeasureArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) baseline: Option<PathBuf>,
 
-    /// The commit that was built, to note in the results
+    /// The commit to note in the results [default: the one that this program was built from, if that is known]
     #[arg(long, value_name = "ID")]
-    pub(crate) commit: Option<String>,
+    commit: Option<String>,
 
     /// Print the scenarios, and what each teaches
     #[arg(long)]
@@ -121,6 +121,12 @@ impl MeasureArgs {
             true => Extent::Full,
             false => Extent::Quick,
         }
+    }
+
+    /// Returns the commit to note in the results.
+    pub(crate) fn commit(&self) -> Option<String> {
+        let built = || option_env!("QUATRAIN_COMMIT").map(str::to_owned);
+        self.commit.clone().or_else(built)
     }
 
     /// Returns how often each subject is measured.

@@ -71,7 +71,7 @@ const WIDTH_MAX: usize = 100;
 
 /// A poetry client and four servers, each written with callbacks, actors, streams and threads.
 #[derive(Parser)]
-#[command(name = "quatrain", version, max_term_width = WIDTH_MAX, after_help = EXAMPLES)]
+#[command(name = "quatrain", version = env!("QUATRAIN_VERSION"), max_term_width = WIDTH_MAX, after_help = EXAMPLES)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]

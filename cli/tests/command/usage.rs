@@ -42,12 +42,14 @@ fn the_help_of_a_subcommand_gives_examples_and_defaults() {
 }
 
 #[test]
-fn the_version_is_that_of_the_package() {
+fn the_version_is_that_of_the_package_with_its_commit() {
     let version = run(&["--version"]);
-    assert_eq!(
-        version.stdout,
-        concat!("quatrain ", env!("CARGO_PKG_VERSION"), "\n")
-    );
+    // The tests are built with the same variables as the command.
+    let expected = match option_env!("QUATRAIN_COMMIT") {
+        Some(commit) => format!("quatrain {} ({commit})\n", env!("CARGO_PKG_VERSION")),
+        None => format!("quatrain {}\n", env!("CARGO_PKG_VERSION")),
+    };
+    assert_eq!(version.stdout, expected);
     assert_eq!(version.status, Some(0));
 }
 
