@@ -30,6 +30,8 @@ pub use node::Node;
 pub use pid::{Pid, SendError};
 pub use process_ref::ProcessRef;
 pub use spawn::Arbiter;
+#[cfg(test)]
+pub(crate) use task::bytes as task_bytes;
 pub use test_clock::TestClock;
 
 use crate::monitor::{Down, Exit, Reason};

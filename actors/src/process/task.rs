@@ -38,6 +38,12 @@ struct Running<P: Process> {
     inbox: Inbox<P>,
 }
 
+/// The bytes of a process in its task, besides what tokio adds.
+#[cfg(test)]
+pub(crate) const fn bytes<P: Process>() -> usize {
+    size_of::<Running<P>>()
+}
+
 impl<P: Process> Running<P> {
     #[inline]
     fn start(&mut self) {

@@ -388,3 +388,11 @@ proptest! {
         prop_assert_eq!(it.counts().closed.done, 1);
     }
 }
+
+/// tokio adds 96 bytes and rounds up to a multiple of 128: one byte more would cost every connection 128.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn the_task_of_a_connection_takes_no_more_than_512_bytes() {
+    type Connection = crate::request_server::Connection<crate::net::Socket, TransformService>;
+    assert!(crate::process::task_bytes::<Connection>() <= 512 - 96);
+}
