@@ -7,8 +7,9 @@
 mod client;
 mod server;
 
-use std::io::{self, Read};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,15 +37,46 @@ pub struct Times {
 }
 
 /// Runs `program` with `arguments` on `core`, with the poems of `server`, which no one else fetches. It must print `poem`
-/// `times` times.
+/// `times` times. Its stderr is written to a new file `stderr` if one is given, and discarded otherwise.
 ///
 /// # Errors
-/// The command cannot be started, failed, or printed anything else.
+/// The command cannot be started, failed, or printed anything else; the text ends with the last line of `stderr`.
 pub fn time(
+    command: &(PathBuf, Vec<String>),
+    server: &SlowServer,
+    expected: (&[u8], usize),
+    core: Option<usize>,
+    stderr: Option<&Path>,
+) -> Result<Times, String> {
+    let stderr_to = match stderr.map(File::create).transpose() {
+        Ok(file) => file.map_or_else(Stdio::null, Stdio::from),
+        Err(error) => return Err(error.to_string()),
+    };
+    run(command, server, expected, core, stderr_to).map_err(|why| {
+        let said = stderr.and_then(|file| last_line(file).ok().flatten());
+        said.map_or(why.clone(), |said| format!("{why}: {said}"))
+    })
+}
+
+/// Returns the last line of `file` that is not empty, or the end of it if it is very long.
+fn last_line(file: &Path) -> io::Result<Option<String>> {
+    const BYTES: u64 = 1 << 10;
+    let mut file = File::open(file)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = text.lines().map(str::trim).rev();
+    Ok(lines.find(|line| !line.is_empty()).map(str::to_owned))
+}
+
+fn run(
     (program, arguments): &(PathBuf, Vec<String>),
     server: &SlowServer,
     (poem, times): (&[u8], usize),
     core: Option<usize>,
+    stderr: Stdio,
 ) -> Result<Times, String> {
     let text = |error: io::Error| error.to_string();
     let mut command = Command::new(program);
@@ -52,7 +84,7 @@ pub fn time(
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+        .stderr(stderr);
     let cpu = children_cpu();
     let start = Instant::now();
     let mut child = with_affinity(core, || command.spawn())

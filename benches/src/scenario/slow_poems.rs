@@ -9,7 +9,7 @@ use super::served::micros;
 use super::{About, Extent, Reading, Scenario, Setting, metrics};
 use crate::exchange::{POEM_BYTES, poem};
 use crate::poems::{SlowServer, time};
-use crate::results::{Axis, Figure, Metric};
+use crate::results::{Axis, Figure, Kind, Metric};
 use crate::subject::{Role, Subject};
 
 /// Client commands that fetch many poems of one slow server.
@@ -132,7 +132,10 @@ pub(super) fn fetch(
     let addresses = vec![server.address().to_string(); times];
     let command = subject.fetch(&[options, &addresses].concat());
     let command = command.ok_or("it is no client")?;
-    let taken = time(&command, &server, (printed, times), setting.pinning.client)?;
+    // Our own clients show their progress there.
+    let stderr = (subject.kind == Kind::External).then(|| setting.file("stderr.txt"));
+    let (client, stderr) = (setting.pinning.client, stderr.as_deref());
+    let taken = time(&command, &server, (printed, times), client, stderr)?;
     let ideal = pace.duration(poem.as_bytes().len()).as_secs_f64();
     let mut reading = Reading::default();
     for (name, value) in [

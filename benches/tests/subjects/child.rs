@@ -47,7 +47,10 @@ pub(crate) fn main(role: &[&str]) {
         ["shouts", addresses @ ..] => fetch(addresses, |poem| poem.to_uppercase()),
         ["transforms", options @ ..] => transform(options),
         ["is-mute", ..] => {}
-        ["fails", ..] => std::process::exit(1),
+        ["fails", ..] => {
+            eprintln!("a warning\nthe reason\n");
+            std::process::exit(1)
+        }
         role => panic!("no such role: {role:?}"),
     }
 }

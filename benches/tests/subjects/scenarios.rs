@@ -153,7 +153,7 @@ fn does_not_transform() {
 fn fails() {
     assert_eq!(
         void("slow-poems", "fails {fetch}"),
-        "it ended with exit status: 1"
+        "it ended with exit status: 1: the reason"
     );
 }
 
