@@ -7,6 +7,7 @@
 #[path = "../command/support.rs"]
 mod support;
 
+mod erlang;
 mod haskell;
 mod twisted;
 
@@ -21,7 +22,7 @@ use support::{Ended, LANTERN, Process, Server, closed_port, quatrain};
 const POEMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../poems");
 const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../peers");
 
-const LANGUAGES: &[Language] = &[twisted::LANGUAGE, haskell::LANGUAGE];
+const LANGUAGES: &[Language] = &[twisted::LANGUAGE, erlang::LANGUAGE, haskell::LANGUAGE];
 
 /// The programs in one language, started by `peers/NAME/quatrain-NAME`.
 struct Language {
