@@ -58,11 +58,11 @@ impl<'r> Analysis<'r> {
         contestants
     }
 
-    /// Returns the metric that the finding is about, and where it is taken: the slope of a figure that has one, otherwise the
-    /// first metric at the last point, or at the point of percentiles.
+    /// Returns the metric that the finding is about, and where it is taken: the slope of the first figure if it has one, otherwise
+    /// the first metric at the last point, or at the point of percentiles.
     pub fn main(&self) -> Option<(&'r Metric, Place)> {
         let points = self.scenario.points();
-        match &self.scenario.figure {
+        match self.scenario.figures.first()? {
             Figure::Lines {
                 slope: Some(slope), ..
             } if points.len() > 1 => Some((slope, Place::Slope)),
@@ -103,7 +103,7 @@ impl<'r> Analysis<'r> {
     /// The rise from the first to the last point, per unit of the axis, in each round that has both.
     fn slopes(&self, subject: &str) -> Sample {
         let points = self.scenario.points();
-        let (Some(metric), [first, .., last]) = (self.figure_metric(), &points[..]) else {
+        let (Some(metric), [first, .., last]) = (self.main_drawn(), &points[..]) else {
             return Sample::default();
         };
         if !self.voids(subject).is_empty() {
@@ -117,9 +117,14 @@ impl<'r> Analysis<'r> {
         low.paired_with(&high, slope)
     }
 
-    /// Returns the name of the metric that is drawn.
-    pub fn figure_metric(&self) -> Option<&'r str> {
-        match &self.scenario.figure {
+    /// Returns the name of the metric that the first figure draws.
+    pub fn main_drawn(&self) -> Option<&'r str> {
+        self.drawn(self.scenario.figures.first()?)
+    }
+
+    /// Returns the name of the metric that `figure` draws.
+    pub(crate) fn drawn(&self, figure: &'r Figure) -> Option<&'r str> {
+        match figure {
             Figure::Bars { metric } | Figure::Lines { metric, .. } => Some(metric),
             Figure::Percentiles { .. } => self.scenario.metrics.first().map(|metric| &*metric.name),
         }
@@ -255,7 +260,7 @@ mod tests {
                 better: Better::Lower,
                 detail: false,
             }],
-            figure: Figure::bars("cpu_us"),
+            figures: vec![Figure::bars("cpu_us")],
             rows,
         };
         Results {

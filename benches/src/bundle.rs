@@ -23,7 +23,7 @@ use serde_json::error::Category;
 
 pub use histograms::append as append_histogram;
 
-use crate::results::{FORMAT, Results, ScenarioResults};
+use crate::results::{FORMAT, OLDEST_FORMAT, Results, ScenarioResults};
 
 /// The file of the results.
 pub const RESULTS: &str = "results.json";
@@ -205,12 +205,18 @@ pub fn read_results(file: &Path) -> Result<Results, BundleError> {
     })?;
     let unreadable = |error: serde_json::Error| problem(in_words(&error));
     let versioned: Versioned = serde_json::from_str(&text).map_err(unreadable)?;
-    match versioned.format {
-        FORMAT => serde_json::from_str(&text).map_err(unreadable),
-        format => Err(problem(format!(
-            "its format is {format}, and this program reads {FORMAT}; use the program that wrote it"
-        ))),
+    let format = versioned.format;
+    if !(OLDEST_FORMAT..=FORMAT).contains(&format) {
+        return Err(problem(format!(
+            "its format is {format}, and this program reads {OLDEST_FORMAT} to {FORMAT}; use the program that wrote it"
+        )));
     }
+    let results: Results = serde_json::from_str(&text).map_err(unreadable)?;
+    // Written again, it has the newest format.
+    Ok(Results {
+        format: FORMAT,
+        ..results
+    })
 }
 
 /// Why a file that is not the `results.json` of this program, or only a part of it, cannot be read.

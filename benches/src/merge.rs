@@ -111,8 +111,8 @@ fn add_scenario(
         "list of metrics"
     } else if known.axis != scenario.axis {
         "axis"
-    } else if known.figure != scenario.figure {
-        "figure"
+    } else if known.figures != scenario.figures {
+        "list of figures"
     } else {
         known.rows.extend(scenario.rows);
         return Ok(());

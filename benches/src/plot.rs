@@ -20,7 +20,7 @@ use hdrhistogram::Histogram;
 use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, SVGBackend};
 
-use crate::analysis::{Analysis, Place};
+use crate::analysis::Analysis;
 use crate::results::{Entrant, Figure, Results};
 
 use looks::Look;
@@ -52,17 +52,27 @@ impl Width {
     }
 }
 
-/// Returns the plot as an `<svg>` element without a style of its own, or `None` if there is nothing to draw. Its title and
-/// description for screen readers are `title` and `description`; `id` must be unique in the page.
-pub fn plot(
-    analysis: &Analysis<'_>,
-    histograms: &Histograms,
+/// What a plot says to screen readers.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'t> {
+    /// A word that is unique in the page.
+    pub id: &'t str,
+    /// Its title.
+    pub title: &'t str,
+    /// What it shows, in sentences.
+    pub description: &'t str,
+}
+
+/// Returns `figure`, one of the scenario's, as an `<svg>` element without a style of its own, or `None` if there is nothing to
+/// draw.
+pub fn plot<'r>(
+    analysis: &Analysis<'r>,
+    figure: &'r Figure,
+    histograms: &'r Histograms,
     width: Width,
-    id: &str,
-    title: &str,
-    description: &str,
+    text: &Text<'_>,
 ) -> Option<String> {
-    let kind = Kind::of(analysis, histograms)?;
+    let kind = Kind::of(analysis, figure, histograms)?;
     let (wide, high) = kind.size(analysis, width);
     let mut drawn = String::new();
     {
@@ -72,7 +82,8 @@ pub fn plot(
     }
     let (_, inner) = drawn.split_once('>')?;
     let inner = style::with_classes(inner.trim_end().strip_suffix("</svg>")?);
-    let (title, description) = (style::escaped(title), style::escaped(description));
+    let (title, description) = (style::escaped(text.title), style::escaped(text.description));
+    let id = text.id;
     Some(format!(
         "<svg class=\"plot\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" viewBox=\"0 0 {wide} {high}\" \
          xmlns=\"http://www.w3.org/2000/svg\">\n<title id=\"{id}-title\">{title}</title>\n\
@@ -87,6 +98,15 @@ pub fn file(svg: &str) -> String {
         "{head}>\n<style>\n{STYLE}{}</style>{rest}",
         style::STANDALONE
     )
+}
+
+/// Returns what the curves of latency by percentile at the point nearest to `at` say, or `None` if there are none.
+pub(crate) fn percentiles_in_words(
+    analysis: &Analysis<'_>,
+    histograms: &Histograms,
+    at: u64,
+) -> Option<String> {
+    Some(percentiles::Plan::of(analysis, histograms, at)?.in_words())
 }
 
 /// Returns a sample of a subject's line and marker, for text that names the subject.
@@ -111,10 +131,10 @@ enum Kind<'r> {
 }
 
 impl<'r> Kind<'r> {
-    fn of(analysis: &Analysis<'r>, histograms: &'r Histograms) -> Option<Self> {
-        let metric = analysis.figure_metric()?;
+    fn of(analysis: &Analysis<'r>, figure: &'r Figure, histograms: &'r Histograms) -> Option<Self> {
+        let metric = analysis.drawn(figure)?;
         let several = analysis.scenario.points().len() > 1;
-        match &analysis.scenario.figure {
+        match figure {
             Figure::Lines {
                 logarithmic, ideal, ..
             } if several => Some(Self::Lines(lines::Plan {
@@ -122,14 +142,12 @@ impl<'r> Kind<'r> {
                 logarithmic: *logarithmic,
                 ideal: ideal.map(|ideal| ideal as f64),
             })),
-            Figure::Percentiles { .. } => {
-                let (_, place) = analysis.main()?;
-                let Place::Point(point) = place else {
-                    return None;
-                };
-                let curves = percentiles::Plan::of(analysis, histograms, point);
-                let or_bars = || Self::Bars(metric);
-                Some(curves.map_or_else(or_bars, Self::Percentiles))
+            Figure::Percentiles { at } => {
+                let curves = percentiles::Plan::of(analysis, histograms, *at);
+                // Without histograms the only figure of a scenario draws its metric.
+                let bars = analysis.scenario.figures.len() == 1;
+                let or_bars = || bars.then_some(Self::Bars(metric));
+                curves.map(Self::Percentiles).or_else(or_bars)
             }
             _ => Some(Self::Bars(metric)),
         }

@@ -1,6 +1,7 @@
 //! Tables of figures as plain text, with footnotes that say how they were measured.
 
 mod differences;
+mod figure;
 pub(crate) mod grid;
 mod page;
 mod scenario;
@@ -9,14 +10,11 @@ mod warnings;
 use std::fmt::{self, Write};
 
 pub use differences::differences;
+pub use figure::{caption, description, title};
 pub use grid::Columns;
 pub use page::page;
 pub use scenario::{markdown, scenario};
 pub use warnings::warnings;
-
-use crate::analysis::Analysis;
-use crate::analysis::finding::{lower_first, on_axis};
-use crate::results::Figure;
 
 /// A table: the first column is text, the others are numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,47 +69,6 @@ impl fmt::Display for Table {
             write!(out, "\n{note}")?;
         }
         Ok(())
-    }
-}
-
-/// The title of a scenario's plot.
-pub fn figure_title(analysis: &Analysis<'_>) -> String {
-    let scenario = analysis.scenario;
-    let metric = analysis
-        .figure_metric()
-        .and_then(|name| scenario.metric(name));
-    let title = metric.map_or("", |metric| metric.title.as_str());
-    let axis = scenario
-        .axis
-        .as_ref()
-        .filter(|_| scenario.points().len() > 1);
-    match (&scenario.figure, axis) {
-        (Figure::Percentiles { .. }, Some(axis)) => {
-            let point = analysis.main().map_or(0.0, |(_, place)| match place {
-                crate::analysis::Place::Point(point) => point,
-                crate::analysis::Place::Slope => 0.0,
-            });
-            format!("Latency by percentile at {}", on_axis(point, axis))
-        }
-        (Figure::Percentiles { .. }, None) => "Latency by percentile".to_owned(),
-        (Figure::Lines { .. }, Some(axis)) => format!("{title} by {}", lower_first(&axis.title)),
-        _ => title.to_owned(),
-    }
-}
-
-/// What the marks of a scenario's plot mean.
-pub fn figure_caption(analysis: &Analysis<'_>) -> &'static str {
-    match analysis.scenario.figure {
-        // Lines through one point are drawn as bars.
-        Figure::Lines { .. } if analysis.scenario.points().len() > 1 => {
-            "Markers are medians; whiskers reach from the lowest to the highest round."
-        }
-        Figure::Lines { .. } | Figure::Bars { .. } => {
-            "Bars are medians, whiskers reach from the lowest to the highest round, dots are rounds."
-        }
-        Figure::Percentiles { .. } => {
-            "Lines are all rounds together; whiskers reach from the lowest to the highest round."
-        }
     }
 }
 

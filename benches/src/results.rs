@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::environment::Environment;
 
 /// The version of the format, which changes with every change that an older reader would misunderstand.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+/// The oldest version that can still be read: a scenario had one `figure` instead of `figures`.
+pub(crate) const OLDEST_FORMAT: u32 = 1;
 
 /// The results of one run, or of several merged ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,10 +90,25 @@ pub struct ScenarioResults {
     pub axis: Option<Axis>,
     /// What its rows measure. The first metric is the one that the finding is about.
     pub metrics: Vec<Metric>,
-    /// How it is drawn.
-    pub figure: Figure,
+    /// How it is drawn, in one figure or more; the finding is about the first.
+    #[serde(alias = "figure", deserialize_with = "one_or_more")]
+    pub figures: Vec<Figure>,
     /// The raw rows, in the order of measuring.
     pub rows: Vec<Row>,
+}
+
+/// Reads the figures of a scenario, or the one `figure` of the oldest format.
+fn one_or_more<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<Figure>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore {
+        One(Figure),
+        More(Vec<Figure>),
+    }
+    Ok(match OneOrMore::deserialize(source)? {
+        OneOrMore::One(figure) => vec![figure],
+        OneOrMore::More(figures) => figures,
+    })
 }
 
 /// The axis of a scenario's points, such as the number of connections.

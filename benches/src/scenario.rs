@@ -48,8 +48,8 @@ pub trait Scenario {
     /// What its rows measure. The first is the one that the finding is about.
     fn metrics(&self) -> Vec<Metric>;
 
-    /// How it is drawn.
-    fn figure(&self) -> Figure;
+    /// How it is drawn; the finding is about the first.
+    fn figures(&self) -> Vec<Figure>;
 
     /// The rounds that suffice, if they are fewer than for the others: a count that does not vary.
     fn rounds_max(&self) -> Option<usize> {
@@ -187,7 +187,7 @@ impl dyn Scenario {
             command,
             axis: about.axis,
             metrics: self.metrics(),
-            figure: self.figure(),
+            figures: self.figures(),
             rows: Vec::new(),
         }
     }
@@ -207,19 +207,23 @@ mod tests {
                 assert!(text.ends_with(['.', '?']), "{}: {text:?}", about.name);
             }
             let metrics = scenario.metrics();
-            let drawn = match scenario.figure() {
-                Figure::Bars { metric } | Figure::Lines { metric, .. } => metric,
-                Figure::Percentiles { at } => {
-                    let full = scenario.points(Extent::Full);
-                    assert!(full.contains(&(at as f64)), "{}", about.name);
-                    metrics[0].name.clone()
-                }
-            };
-            assert!(
-                metrics.iter().any(|metric| metric.name == drawn),
-                "{}",
-                about.name
-            );
+            let figures = scenario.figures();
+            assert!(!figures.is_empty(), "{}", about.name);
+            for figure in figures {
+                let drawn = match figure {
+                    Figure::Bars { metric } | Figure::Lines { metric, .. } => metric,
+                    Figure::Percentiles { at } => {
+                        let full = scenario.points(Extent::Full);
+                        assert!(full.contains(&(at as f64)), "{}", about.name);
+                        metrics[0].name.clone()
+                    }
+                };
+                assert!(
+                    metrics.iter().any(|metric| metric.name == drawn),
+                    "{}",
+                    about.name
+                );
+            }
             names.push(about.name);
         }
         let mut unique = names.clone();

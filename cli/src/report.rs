@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use measure::analysis::words::counted;
 use measure::analysis::{self, Analysis};
 use measure::bundle::{self, Bundle, Histograms};
 use measure::merge::merge;
-use measure::plot::{self, Width};
+use measure::plot::{self, Text, Width};
 use measure::report::{self, Columns};
 use measure::results::{Results, ScenarioResults};
 
@@ -144,22 +145,32 @@ pub(crate) fn differences(now: &Results, before: &Results) -> String {
     table_layout::for_stdout(&report::differences(now, &differences))
 }
 
-fn svg(results: &Results, histograms: &Histograms, name: &str) -> Result<String, Failure> {
+/// Returns the plot that `wanted` names, `SCENARIO` or `SCENARIO:N`.
+fn svg(results: &Results, histograms: &Histograms, wanted: &str) -> Result<String, Failure> {
+    let (name, number) = match wanted.rsplit_once(':') {
+        Some((name, number)) => (name, number.parse().unwrap_or(0)),
+        None => (wanted, 1),
+    };
+    let scenario = scenario(results, name)?;
+    let figure = usize::checked_sub(number, 1).and_then(|index| scenario.figures.get(index));
+    let figure = figure.ok_or_else(|| {
+        let number = counted(scenario.figures.len(), "plot");
+        Failure::new(format_args!("{name} has {number}: there is no {wanted}"))
+    })?;
     let none = plot::Histograms::new();
-    let analysis = Analysis::of(results, scenario(results, name)?);
-    let title = report::figure_title(&analysis);
-    let description = analysis::finding(&analysis).join(" ");
     let of_scenario = histograms.get(name).unwrap_or(&none);
-    let drawn = plot::plot(
-        &analysis,
-        of_scenario,
-        Width::Wide,
-        "plot",
-        &title,
-        &description,
-    );
-    let drawn = drawn
-        .ok_or_else(|| Failure::new(format_args!("{name} has nothing to draw: it has no rows")))?;
+    let analysis = Analysis::of(results, scenario);
+    let finding = analysis::finding(&analysis);
+    let text = Text {
+        id: "plot",
+        title: &report::title(&analysis, figure),
+        description: &report::description(&analysis, figure, of_scenario, &finding),
+    };
+    let drawn = plot::plot(&analysis, figure, of_scenario, Width::Wide, &text);
+    let drawn = drawn.ok_or_else(|| {
+        let without = "it has no rows, or no latencies by percentile";
+        Failure::new(format_args!("{wanted} has nothing to draw: {without}"))
+    })?;
     Ok(plot::file(&drawn))
 }
 

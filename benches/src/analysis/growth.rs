@@ -17,7 +17,7 @@ pub(super) fn sentence(analysis: &Analysis<'_>) -> Option<String> {
     let (axis, [first, .., last]) = (analysis.scenario.axis.as_ref()?, &points[..]) else {
         return None;
     };
-    let name = analysis.figure_metric()?;
+    let name = analysis.main_drawn()?;
     let metric = analysis.scenario.metric(name)?;
     let mut factors = factors(analysis, metric, *first, *last);
     factors.sort_by(|one, other| one.1.total_cmp(&other.1));

@@ -6,7 +6,7 @@ use super::lines::{Chart, Curve, y_scale};
 use super::looks::Look;
 use super::ticks::Scale;
 use super::{Area, Drawn, Histograms, Width};
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, nearest, words};
 use crate::results::Entrant;
 use crate::statistics::Spread;
 
@@ -30,12 +30,9 @@ pub(super) struct Plan<'r> {
 }
 
 impl<'r> Plan<'r> {
-    /// Collects the histograms of each subject at `point`, or returns `None` if none has any.
-    pub(super) fn of(
-        analysis: &Analysis<'r>,
-        histograms: &'r Histograms,
-        point: f64,
-    ) -> Option<Self> {
+    /// Collects the histograms of each subject at the point nearest to `at`, or returns `None` if none has any.
+    pub(super) fn of(analysis: &Analysis<'r>, histograms: &'r Histograms, at: u64) -> Option<Self> {
+        let point = nearest(&analysis.scenario.points(), at as f64)?;
         let mut curves = Vec::new();
         for subject in analysis.subjects() {
             if analysis.scenario.void(&subject.name, point).is_some() {
@@ -49,6 +46,22 @@ impl<'r> Plan<'r> {
             }
         }
         (!curves.is_empty()).then_some(Self { curves })
+    }
+
+    /// Returns a sentence for each curve.
+    pub(super) fn in_words(&self) -> String {
+        let sentence = |(subject, rounds): &(&Entrant, Vec<&Histogram<u64>>)| {
+            let all = together(rounds);
+            let within = |share| words::value(all.value_at_quantile(share) as f64, "ns");
+            let name = &subject.name;
+            format!(
+                "{name} answers half of the requests within {}, and 99 % within {}.",
+                within(0.5),
+                within(0.99)
+            )
+        };
+        let sentences: Vec<String> = self.curves.iter().map(sentence).collect();
+        sentences.join(" ")
     }
 }
 
@@ -97,11 +110,7 @@ pub(super) fn draw(
 
 /// The curve of all rounds together, and which of its points are named percentiles.
 fn curve(rounds: &[&Histogram<u64>], last: f64) -> (Vec<(f64, Spread)>, Vec<bool>) {
-    let mut all = Histogram::<u64>::clone(rounds[0]);
-    for round in &rounds[1..] {
-        // Histograms of one scenario have the same bounds, so that a value that does not fit is not to be expected.
-        let _ = all.add(*round);
-    }
+    let all = together(rounds);
     let named = NAMED.iter().map(|(share, _)| (nines(*share), true));
     let steps =
         (0..=(nines(last) * STEPS as f64) as usize).map(|step| (step as f64 / STEPS as f64, false));
@@ -126,6 +135,16 @@ fn curve(rounds: &[&Histogram<u64>], last: f64) -> (Vec<(f64, Spread)>, Vec<bool
         .map(|(place, named)| *named && *place > 0.0)
         .collect();
     (places.iter().map(point).collect(), marked)
+}
+
+/// All rounds, of which there is one at least.
+fn together(rounds: &[&Histogram<u64>]) -> Histogram<u64> {
+    let mut all = Histogram::<u64>::clone(rounds[0]);
+    for round in &rounds[1..] {
+        // Histograms of one scenario have the same bounds, so that a value that does not fit is not to be expected.
+        let _ = all.add(*round);
+    }
+    all
 }
 
 fn total(rounds: &[&Histogram<u64>]) -> u64 {

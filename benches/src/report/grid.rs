@@ -78,7 +78,7 @@ impl Cell {
 pub(crate) fn by_point(analysis: &Analysis<'_>) -> Option<Grid> {
     let points = analysis.scenario.points();
     let (main, place) = analysis.main()?;
-    let metric = analysis.scenario.metric(analysis.figure_metric()?)?;
+    let metric = analysis.scenario.metric(analysis.main_drawn()?)?;
     if points.len() < 2 {
         return None;
     }

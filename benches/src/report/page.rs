@@ -8,8 +8,8 @@ use super::grid::{self, Cell, Columns, Grid, GridRow};
 use super::warnings::warnings;
 use crate::analysis::words::{self, counted};
 use crate::analysis::{Analysis, finding, why};
-use crate::plot::{self, Histograms, Width};
-use crate::results::{Entrant, Kind, Results, Run};
+use crate::plot::{self, Histograms, Text, Width};
+use crate::results::{Entrant, Figure, Kind, Results, Run};
 
 /// A scenario with its finding, the sentences of which are computed once: they are shown in several places.
 type Analysed<'r> = (Analysis<'r>, Vec<String>);
@@ -115,7 +115,9 @@ fn scenario(
             p.question { (scenario.question) }
             div.finding { @for sentence in sentences { p { (sentence) } } }
             @if let Some(why) = why(analysis) { p { (why) } }
-            (figure(analysis, histograms, index, sentences))
+            @for (number, drawn) in scenario.figures.iter().enumerate() {
+                (figure(analysis, drawn, histograms, &format!("plot-{index}-{number}"), sentences))
+            }
             (tables(analysis))
             @if let Some(noise) = super::scenario::noise(analysis) { p.muted { (noise) } }
             h3 { "What it teaches" }
@@ -128,18 +130,24 @@ fn scenario(
     }
 }
 
-/// The plot, for a desk and for a phone; a browser shows one of them.
-fn figure(
-    analysis: &Analysis<'_>,
-    histograms: &Histograms,
-    index: usize,
+/// A plot, for a desk and for a phone; a browser shows one of them.
+fn figure<'r>(
+    analysis: &Analysis<'r>,
+    figure: &'r Figure,
+    histograms: &'r Histograms,
+    id: &str,
     sentences: &[String],
 ) -> Markup {
-    let title = super::figure_title(analysis);
-    let description = sentences.join(" ");
+    let title = super::title(analysis, figure);
+    let description = super::description(analysis, figure, histograms, sentences);
     let drawn = |width, class: &str| {
-        let id = format!("plot-{index}-{class}");
-        let svg = plot::plot(analysis, histograms, width, &id, &title, &description)?;
+        let id = format!("{id}-{class}");
+        let text = Text {
+            id: &id,
+            title: &title,
+            description: &description,
+        };
+        let svg = plot::plot(analysis, figure, histograms, width, &text)?;
         Some(svg.replacen("class=\"plot\"", &format!("class=\"plot {class}\""), 1))
     };
     html! {
@@ -147,7 +155,7 @@ fn figure(
             figure {
                 (PreEscaped(wide))
                 (PreEscaped(narrow))
-                figcaption { (title) ". " (super::figure_caption(analysis)) }
+                figcaption { (title) ". " (super::caption(analysis, figure)) }
             }
         }
     }

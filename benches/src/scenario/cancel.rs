@@ -61,8 +61,8 @@ impl Scenario for Cancel {
         [first, metrics::latencies(), metrics::costs()].concat()
     }
 
-    fn figure(&self) -> Figure {
-        Figure::lines("cpu_us")
+    fn figures(&self) -> Vec<Figure> {
+        vec![Figure::lines("cpu_us")]
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {

@@ -53,8 +53,8 @@ impl Scenario for FanOut {
         measured()
     }
 
-    fn figure(&self) -> Figure {
-        figure()
+    fn figures(&self) -> Vec<Figure> {
+        vec![figure()]
     }
 
     fn seconds(&self, point: f64, extent: Extent) -> f64 {

@@ -52,14 +52,14 @@ impl Scenario for Idle {
         ]
     }
 
-    fn figure(&self) -> Figure {
+    fn figures(&self) -> Vec<Figure> {
         let slope = metrics::lower("per_connection", "memory per idle connection", "B");
-        Figure::Lines {
+        vec![Figure::Lines {
             metric: "own_memory".to_owned(),
             logarithmic: false,
             ideal: None,
             slope: Some(slope),
-        }
+        }]
     }
 
     fn seconds(&self, point: f64, _: Extent) -> f64 {

@@ -67,8 +67,8 @@ impl Scenario for Counted {
         )]
     }
 
-    fn figure(&self) -> Figure {
-        Figure::bars("instructions")
+    fn figures(&self) -> Vec<Figure> {
+        vec![Figure::bars("instructions")]
     }
 
     fn rounds_max(&self) -> Option<usize> {

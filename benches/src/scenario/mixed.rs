@@ -70,8 +70,8 @@ impl Scenario for Mixed {
         [first, metrics::other_latencies(), metrics::costs()].concat()
     }
 
-    fn figure(&self) -> Figure {
-        Figure::bars("p99")
+    fn figures(&self) -> Vec<Figure> {
+        vec![Figure::bars("p99"), Figure::Percentiles { at: 0 }]
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {

@@ -26,7 +26,7 @@ impl Scenario for Overload {
                  request was due; those that still wait at the end count with their time so far. Every byte of every reply is compared."
             ),
             reason: None,
-            axis: Some(Axis::linear("offered load, times the capacity", "")),
+            axis: Some(Axis::linear("offered load", "% of the capacity")),
             quick: false,
         }
     }
@@ -37,8 +37,8 @@ impl Scenario for Overload {
 
     fn points(&self, extent: Extent) -> Vec<f64> {
         match extent {
-            Extent::Quick => vec![0.5, 1.5],
-            Extent::Full => vec![0.5, 0.75, 1.0, 1.5, 2.0],
+            Extent::Quick => vec![50.0, 150.0],
+            Extent::Full => vec![50.0, 75.0, 100.0, 150.0, 200.0],
         }
     }
 
@@ -53,13 +53,17 @@ impl Scenario for Overload {
         [first, metrics::other_latencies(), metrics::costs()].concat()
     }
 
-    fn figure(&self) -> Figure {
-        Figure::Lines {
-            metric: "p99".to_owned(),
-            logarithmic: true,
-            ideal: None,
-            slope: None,
-        }
+    fn figures(&self) -> Vec<Figure> {
+        vec![
+            Figure::Lines {
+                metric: "p99".to_owned(),
+                logarithmic: true,
+                ideal: None,
+                slope: None,
+            },
+            // Beyond it, how well the capacity was found decides.
+            Figure::Percentiles { at: 75 },
+        ]
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {
@@ -72,19 +76,19 @@ impl Scenario for Overload {
             connections: CONNECTIONS,
             ..plan(setting.extent)?
         };
-        let mut capacity = 0.0;
+        let (share, mut capacity) = (point / 100.0, 0.0);
         let open = |rate: f64| {
             capacity = rate;
             Plan {
                 arrival: Arrival::Open {
-                    rate: rate * point,
+                    rate: rate * share,
                     gaps: Gaps::Equal,
                 },
                 ..closed.clone()
             }
         };
         let served = served::load_twice(subject, &mode, closed.clone(), open, setting)?;
-        let goodput = served.report.rate() * 100.0 / (capacity * point);
+        let goodput = served.report.rate() * 100.0 / (capacity * share);
         let mut reading = served.reading();
         reading.add("capacity", Some(capacity));
         reading.add("goodput", Some(goodput));

@@ -68,8 +68,8 @@ impl Scenario for PoemsServed {
         [first, metrics::latencies(), metrics::costs()].concat()
     }
 
-    fn figure(&self) -> Figure {
-        Figure::bars("cpu_us")
+    fn figures(&self) -> Vec<Figure> {
+        vec![Figure::bars("cpu_us")]
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {

@@ -73,8 +73,8 @@ impl Scenario for ProxyMiss {
         ]
     }
 
-    fn figure(&self) -> Figure {
-        Figure::lines("cpu_us")
+    fn figures(&self) -> Vec<Figure> {
+        vec![Figure::lines("cpu_us")]
     }
 
     fn seconds(&self, point: f64, extent: Extent) -> f64 {

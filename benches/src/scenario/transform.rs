@@ -139,8 +139,14 @@ impl Scenario for Loaded {
         [first, metrics::latencies(), fairness, metrics::costs()].concat()
     }
 
-    fn figure(&self) -> Figure {
-        Figure::lines("cpu_us")
+    fn figures(&self) -> Vec<Figure> {
+        let mut figures = vec![Figure::lines("cpu_us")];
+        if self.keep_alive && !self.varies_depth {
+            figures.push(Figure::Percentiles {
+                at: CONNECTIONS as u64,
+            });
+        }
+        figures
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {

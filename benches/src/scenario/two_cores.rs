@@ -44,8 +44,8 @@ impl Scenario for TwoCores {
         [first, metrics::latencies(), metrics::costs()].concat()
     }
 
-    fn figure(&self) -> Figure {
-        Figure::lines("rate")
+    fn figures(&self) -> Vec<Figure> {
+        vec![Figure::lines("rate")]
     }
 
     fn seconds(&self, _: f64, extent: Extent) -> f64 {

@@ -55,6 +55,13 @@ fn what_was_measured_differently_is_not_merged() {
         "transform-connections was measured differently: its method differs; merge runs of the same options"
     );
     let mut other = sample::results();
+    other.scenarios[3].figures.pop();
+    let error = merge([with(sample::results()), with(other)]).unwrap_err();
+    assert!(
+        error.to_string().contains("its list of figures differs"),
+        "{error}"
+    );
+    let mut other = sample::results();
     other.subjects[1].kind = Kind::External;
     let error = merge([with(sample::results()), with(other)]).unwrap_err();
     assert!(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use measure::analysis::Analysis;
-use measure::plot::{self, Histograms, Width};
+use measure::plot::{self, Histograms, Text, Width};
 use measure::report;
 
 use crate::sample;
@@ -64,13 +64,13 @@ fn shows_every_scenario_with_question_finding_plots_tables_and_command() {
         }
         assert_eq!(
             section.matches("<svg class=\"plot wide\"").count(),
-            1,
+            scenario.figures.len(),
             "{}",
             scenario.name
         );
         assert_eq!(
             section.matches("<svg class=\"plot narrow\"").count(),
-            1,
+            scenario.figures.len(),
             "{}",
             scenario.name
         );
@@ -171,7 +171,10 @@ fn lines_through_one_point_are_bars_and_the_caption_says_so() {
     results.scenarios = vec![sample::slow_poems()];
     results.scenarios[0].rows.retain(|row| row.point == 100.0);
     let analysis = Analysis::of(&results, &results.scenarios[0]);
-    assert!(report::figure_caption(&analysis).starts_with("Bars are medians"));
+    assert!(
+        report::caption(&analysis, &results.scenarios[0].figures[0])
+            .starts_with("Bars are medians")
+    );
     let page = report::page(&results, &BTreeMap::new());
     assert!(page.contains("Bars are medians"));
     assert!(page.contains("<rect "), "no bar is drawn");
@@ -187,21 +190,42 @@ fn a_subject_looks_the_same_in_every_plot() {
     for scenario in &results.scenarios {
         let of = histograms.get(&scenario.name).unwrap_or(&none);
         let analysis = Analysis::of(&results, scenario);
-        let svg = plot::plot(&analysis, of, Width::Wide, "p", "title", "description").unwrap();
-        assert!(
-            svg.contains("class=\"f1\""),
-            "{} draws no callbacks",
-            scenario.name
-        );
-        assert!(
-            svg.contains("class=\"s1 d1\""),
-            "{} draws no bare mio",
-            scenario.name
-        );
-        assert!(!svg.contains("#F1") && !svg.contains("#F2") && !svg.contains("#F3"));
-        let file = plot::file(&svg);
-        assert!(file.contains("prefers-color-scheme: dark") && file.ends_with("</svg>\n"));
+        for figure in &scenario.figures {
+            let text = Text {
+                id: "p",
+                title: "title",
+                description: "description",
+            };
+            let svg = plot::plot(&analysis, figure, of, Width::Wide, &text).unwrap();
+            for (class, name) in [("f1", "callbacks"), ("s1 d1", "bare mio")] {
+                assert!(
+                    svg.contains(&format!("class=\"{class}\"")),
+                    "{} draws no {name}",
+                    scenario.name
+                );
+            }
+            assert!(!svg.contains("#F1") && !svg.contains("#F2") && !svg.contains("#F3"));
+            let file = plot::file(&svg);
+            assert!(file.contains("prefers-color-scheme: dark") && file.ends_with("</svg>\n"));
+        }
     }
+}
+
+#[test]
+fn percentiles_are_drawn_beside_lines_and_read_out() {
+    let (mut results, histograms) = (sample::results(), sample::histograms());
+    results.scenarios = vec![sample::overload()];
+    let page = report::page(&results, &histograms);
+    assert!(page.contains("Latency by percentile at 100,000 requests/s"));
+    let words = "callbacks answers half of the requests within ";
+    assert_eq!(page.matches(words).count(), 2, "for a desk and for a phone");
+    // Without histograms only the lines are drawn.
+    let without = report::page(&results, &BTreeMap::new());
+    assert_eq!(without.matches("<svg class=\"plot wide\"").count(), 1);
+    // Bars stand for percentiles that are the only figure.
+    results.scenarios[0].figures.remove(0);
+    let without = report::page(&results, &BTreeMap::new());
+    assert_eq!(without.matches("<svg class=\"plot wide\"").count(), 1);
 }
 
 /// Web Content Accessibility Guidelines 1.4.3 and 1.4.11: text 4.5, graphics 3.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use measure::analysis::{Analysis, finding};
 use measure::bundle;
-use measure::plot::{self, Histograms, Width};
+use measure::plot::{self, Histograms, Text, Width};
 use measure::report::{self, Columns};
 use measure::results::Results;
 
@@ -81,17 +81,17 @@ fn section_of(results: &Results) -> (String, String) {
         .find(|scenario| scenario.name == SCENARIO);
     let scenario = scenario.expect("the bundle has the scenario of the README");
     let analysis = Analysis::of(results, scenario);
-    let title = report::figure_title(&analysis);
+    let figure = &scenario.figures[0];
+    let title = report::title(&analysis, figure);
     let sentences = finding(&analysis).join(" ");
-    // The scenario of the README draws rows, not histograms.
-    let svg = plot::plot(
-        &analysis,
-        &Histograms::new(),
-        Width::Wide,
-        "plot",
-        &title,
-        &sentences,
-    );
+    // The first figure of the README's scenario draws rows, not histograms.
+    let histograms = Histograms::new();
+    let text = Text {
+        id: "plot",
+        title: &title,
+        description: &sentences,
+    };
+    let svg = plot::plot(&analysis, figure, &histograms, Width::Wide, &text);
     let picture = plot::file(&svg.expect("the scenario has rows"));
     let mut section = format!("## Measured\n\n{}\n\n", scenario.question);
     section += &format!("![{title}]({FOLDER}/{SCENARIO}.svg)\n\n{sentences}\n\n");

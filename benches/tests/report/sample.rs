@@ -83,7 +83,7 @@ fn scenario(
     name: &str,
     axis: Option<Axis>,
     metrics: Vec<Metric>,
-    figure: Figure,
+    figures: Vec<Figure>,
 ) -> ScenarioResults {
     ScenarioResults {
         name: name.to_owned(),
@@ -94,7 +94,7 @@ fn scenario(
         command: format!("quatrain measure --scenario {name} --seed 7"),
         axis,
         metrics,
-        figure,
+        figures,
         rows: Vec::new(),
     }
 }
@@ -160,7 +160,7 @@ pub(crate) fn void(scenario: &mut ScenarioResults, subject: &str, point: f64, re
 /// Bars, one point.
 pub(crate) fn keep_alive() -> ScenarioResults {
     let figure = Figure::bars("cpu_us");
-    let mut scenario = scenario("transform-keepalive", None, cost_metrics(), figure);
+    let mut scenario = scenario("transform-keepalive", None, cost_metrics(), vec![figure]);
     fill(&mut scenario, &[0.0], |cost, _| {
         vec![
             ("cpu_us", 2.5 * cost),
@@ -181,7 +181,7 @@ pub(crate) fn connections() -> ScenarioResults {
         slope: None,
     };
     let axis = axis("Connections", "", true);
-    let mut scenario = scenario("transform-connections", axis, cost_metrics(), figure);
+    let mut scenario = scenario("transform-connections", axis, cost_metrics(), vec![figure]);
     fill(&mut scenario, &[1.0, 64.0, 1_000.0], |cost, point| {
         let cpu = 2.5 * cost * (1.0 + 3.0 / point.sqrt());
         vec![("cpu_us", cpu), ("rate", 1e6 / cpu), ("threads", 2.0)]
@@ -208,7 +208,12 @@ pub(crate) fn idle() -> ScenarioResults {
         metric("memory", "Memory", "B", Better::Lower),
         metric("kernel", "Kernel memory", "B", Better::Neither),
     ];
-    let mut scenario = scenario("idle", axis("Idle connections", "", false), metrics, figure);
+    let mut scenario = scenario(
+        "idle",
+        axis("Idle connections", "", false),
+        metrics,
+        vec![figure],
+    );
     fill(
         &mut scenario,
         &[1_000.0, 5_000.0, 10_000.0],
@@ -222,7 +227,7 @@ pub(crate) fn idle() -> ScenarioResults {
     scenario
 }
 
-/// Percentiles.
+/// Lines, and percentiles at one point.
 pub(crate) fn overload() -> ScenarioResults {
     let metrics = vec![
         metric("p99", "p99 latency", "ns", Better::Lower),
@@ -233,7 +238,15 @@ pub(crate) fn overload() -> ScenarioResults {
         "overload",
         axis,
         metrics,
-        Figure::Percentiles { at: 100_000 },
+        vec![
+            Figure::Lines {
+                metric: "p99".to_owned(),
+                logarithmic: true,
+                ideal: None,
+                slope: None,
+            },
+            Figure::Percentiles { at: 100_000 },
+        ],
     );
     fill(
         &mut scenario,
@@ -269,7 +282,7 @@ pub(crate) fn slow_poems() -> ScenarioResults {
         "slow-poems",
         axis("Poems at once", "", true),
         metrics,
-        figure,
+        vec![figure],
     );
     fill(
         &mut scenario,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use measure::report;
+use measure::results::ScenarioResults;
 
 use crate::sample;
 
@@ -47,7 +48,7 @@ fn write(name: &str) -> PathBuf {
 }
 
 #[test]
-fn is_no_wider_than_a_phone_and_shows_one_plot_for_each_scenario() {
+fn is_no_wider_than_a_phone_and_shows_each_figure_once() {
     let Some(mut browser) = browser() else { return };
     // A phone's width is that of a frame, since a window of Chromium has a least width of its own.
     let inner = write("report-inner.html");
@@ -84,8 +85,9 @@ fn is_no_wider_than_a_phone_and_shows_one_plot_for_each_scenario() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    let scenarios = sample::results().scenarios.len();
-    let expected = format!("{{\"wide\":390,\"shown\":{scenarios},\"cut\":[]}}");
+    let figures = |scenario: &ScenarioResults| scenario.figures.len();
+    let figures: usize = sample::results().scenarios.iter().map(figures).sum();
+    let expected = format!("{{\"wide\":390,\"shown\":{figures},\"cut\":[]}}");
     assert!(text.contains(&expected), "not {expected}, but: {text}");
 }
 

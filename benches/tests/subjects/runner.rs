@@ -84,8 +84,8 @@ impl Scenario for Length {
         }]
     }
 
-    fn figure(&self) -> Figure {
-        Figure::bars("length")
+    fn figures(&self) -> Vec<Figure> {
+        vec![Figure::bars("length")]
     }
 
     fn seconds(&self, _: f64, _: Extent) -> f64 {

@@ -9,6 +9,7 @@ Examples:
   quatrain report quatrain-report                    # tables here, and quatrain-report/report.html
   quatrain report monday tuesday --out both          # two runs as one
   quatrain report quatrain-report --svg idle > idle.svg
+  quatrain report quatrain-report --svg mixed:2      # its percentiles
   quatrain report quatrain-report --markdown idle
   quatrain report quatrain-report --all-columns      # every metric at every point
   quatrain report now --baseline before              # which differences are real
@@ -27,8 +28,8 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 
-    /// Print the plot of this scenario as SVG, and nothing else
-    #[arg(long, value_name = "SCENARIO", conflicts_with_all = ["out", "markdown", "baseline"])]
+    /// Print the plot of this scenario as SVG, and nothing else; its N-th one by SCENARIO:N
+    #[arg(long, value_name = "SCENARIO[:N]", conflicts_with_all = ["out", "markdown", "baseline"])]
     pub(crate) svg: Option<String>,
 
     /// Print the table of this scenario in Markdown, and nothing else

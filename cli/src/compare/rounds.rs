@@ -176,7 +176,7 @@ fn empty(entrants: &[Takes]) -> Results {
                 metric(CPU, "CPU per request", "µs", Better::Lower),
                 metric(RATE, "rate", "requests/s", Better::Higher),
             ],
-            figure: Figure::bars(CPU),
+            figures: vec![Figure::bars(CPU)],
             rows: Vec::new(),
         }],
     }

@@ -21,7 +21,7 @@ fn results(actors: f64) -> Value {
         }
     }
     json!({
-        "format": 1,
+        "format": 2,
         "runs": [{
             "command": "quatrain measure", "tool": "quatrain 0.1.0", "complete": true,
             "environment": {
@@ -35,7 +35,7 @@ fn results(actors: f64) -> Value {
             "name": "transform-keepalive", "question": "What does a request cost?", "lesson": "It depends.",
             "method": "64 connections.", "command": "quatrain measure --scenario transform-keepalive", "axis": null,
             "metrics": [{"name": "cpu_us", "title": "CPU per request", "unit": "µs", "better": "lower"}],
-            "figure": {"kind": "bars", "metric": "cpu_us"}, "rows": rows,
+            "figures": [{"kind": "bars", "metric": "cpu_us"}], "rows": rows,
         }],
     })
 }
@@ -69,6 +69,25 @@ fn results_become_tables_and_a_page_beside_them() {
 }
 
 #[test]
+fn the_oldest_format_is_read_and_merged_into_the_newest() {
+    let scratch = Folder::with(&[]);
+    let mut old = results(4.5);
+    old["format"] = json!(1);
+    let scenario = old["scenarios"][0].as_object_mut().unwrap();
+    let figures = scenario.remove("figures").unwrap();
+    scenario.insert("figure".to_owned(), figures[0].clone());
+    let old = write(scratch.path("old"), &old);
+    let new = write(scratch.path("new"), &results(4.5));
+    let out = scratch.path("both");
+    let merged = run(&["report", &old, &new, "--out", &out]);
+    assert_eq!((merged.status, merged.stderr.as_str()), (Some(0), ""));
+    let text = fs::read_to_string(format!("{out}/results.json")).unwrap();
+    let merged: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(merged["format"], 2);
+    assert_eq!(merged["scenarios"][0]["figures"], figures);
+}
+
+#[test]
 fn a_plot_and_a_table_of_one_scenario_are_printed_alone() {
     let scratch = Folder::with(&[]);
     let folder = scratch.path("results");
@@ -84,6 +103,17 @@ fn a_plot_and_a_table_of_one_scenario_are_printed_alone() {
         "{table}"
     );
     assert!(!Path::new(&folder).join("report.html").exists());
+    let first = run(&["report", &folder, "--svg", "transform-keepalive:1"]);
+    assert_eq!(first.stdout, svg);
+    for number in ["0", "2", "x"] {
+        let wanted = format!("transform-keepalive:{number}");
+        let beyond = run(&["report", &folder, "--svg", &wanted]);
+        let line = format!("quatrain: transform-keepalive has 1 plot: there is no {wanted}");
+        assert_eq!(
+            (beyond.status, beyond.only_line()),
+            (Some(2), line.as_str())
+        );
+    }
     let unknown = run(&["report", &folder, "--svg", "idle"]);
     assert_eq!(unknown.status, Some(2));
     assert_eq!(
