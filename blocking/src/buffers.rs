@@ -80,6 +80,18 @@ impl<'b> ReadBuffer<'b> {
         }
     }
 
+    /// After a read of `length` bytes that filled the small buffer, moves them to a large one and returns the space after them,
+    /// since more is likely to have arrived. Returns `None` after any other read.
+    #[inline]
+    pub(crate) fn space_after(&mut self, length: usize) -> Option<&mut [u8]> {
+        if length < self.small.len() || self.large.is_some() {
+            return None;
+        }
+        let large = self.large.insert(self.buffers.take());
+        large[..length].copy_from_slice(&self.small);
+        Some(&mut large[length..])
+    }
+
     /// Grows if a read of `length` bytes filled the buffer, since more is then likely to follow; shrinks if not.
     #[inline]
     pub(crate) fn adapt(&mut self, length: usize) {

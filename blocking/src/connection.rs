@@ -206,7 +206,7 @@ fn discard<W: Wire>(wire: &mut Timed<W>, buffer: &mut ReadBuffer<'_>, ledger: &L
     buffer.grow();
     let mut left = DISCARD_MAX;
     while left > 0 {
-        match wire.read(buffer.space(), Duration::ZERO) {
+        match wire.try_read(buffer.space()) {
             Ok(length) if length > 0 => {
                 ledger.read(length);
                 left = left.saturating_sub(length);

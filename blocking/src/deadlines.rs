@@ -42,6 +42,12 @@ pub(crate) trait Wire: Read + Write {
     /// As [`try_write`](Self::try_write).
     fn try_write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Reads what has arrived, without waiting. Returns 0 at the peer's FIN.
+    ///
+    /// # Errors
+    /// Returns the system's error; `WouldBlock` if nothing has arrived.
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
     /// Sends FIN after what has been written.
     ///
     /// # Errors
@@ -177,6 +183,19 @@ impl<W: Wire> Timed<W> {
         }
         loop {
             match self.wire.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return Ok(read?),
+            }
+        }
+    }
+
+    /// Reads what has arrived, without waiting. Returns 0 at the peer's FIN.
+    ///
+    /// # Errors
+    /// Fails with [`Stop::TimedOut`] if nothing has arrived, or as the broken connection does.
+    pub(crate) fn try_read(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
+        loop {
+            match self.wire.try_read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 read => return Ok(read?),
             }

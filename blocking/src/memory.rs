@@ -201,14 +201,9 @@ pub(crate) fn serve<S: ServeConnection>(
     (reason, counts)
 }
 
-impl Read for Peer {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let until = self.now() + self.0.read_timeout.get();
-        let is_due = |call: &mut (Duration, Call)| call.0 <= until;
-        let call = self.0.call.borrow_mut().take_if(is_due);
-        if let Some((_, call)) = call {
-            call();
-        }
+impl Peer {
+    /// Reads what the peer sends until this time.
+    fn read_until(&self, until: Duration, buffer: &mut [u8]) -> io::Result<usize> {
         let to_read = |act: &Act| !matches!(act, Act::Takes(_) | Act::TakesUnannounced(_));
         match self.next_act(until, to_read) {
             Some(Act::Sends(bytes)) => {
@@ -221,7 +216,9 @@ impl Read for Peer {
                 Ok(length)
             }
             Some(Act::Resets) => Err(ErrorKind::ConnectionReset.into()),
-            Some(Act::ShutdownBegins) if self.state().begin_shutdown() => self.read(buffer),
+            Some(Act::ShutdownBegins) if self.state().begin_shutdown() => {
+                self.read_until(until, buffer)
+            }
             Some(Act::GraceIsOver) => {
                 self.state().cut();
                 Ok(0)
@@ -229,6 +226,18 @@ impl Read for Peer {
             Some(_) => Ok(0),
             None => Err(ErrorKind::WouldBlock.into()),
         }
+    }
+}
+
+impl Read for Peer {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let until = self.now() + self.0.read_timeout.get();
+        let is_due = |call: &mut (Duration, Call)| call.0 <= until;
+        let call = self.0.call.borrow_mut().take_if(is_due);
+        if let Some((_, call)) = call {
+            call();
+        }
+        self.read_until(until, buffer)
     }
 }
 
@@ -290,6 +299,10 @@ impl Wire for Peer {
     fn try_write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
         self.try_write(&pieces.concat())
+    }
+
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_until(self.now(), buffer)
     }
 
     fn finish(&mut self) -> io::Result<()> {

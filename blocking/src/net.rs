@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::RecvFlags;
 use socket2::{Domain, SockRef, Type};
 
 use crate::deadlines::{SHORTEST, Wire};
@@ -87,6 +88,11 @@ impl Wire for Socket {
 
     fn try_write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         SockRef::from(&*self.0).send_vectored_with_flags(pieces, AT_ONCE)
+    }
+
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (read, _) = rustix::net::recv(&*self.0, buffer, RecvFlags::DONTWAIT)?;
+        Ok(read)
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use poetry::netstring::Decoder;
 use poetry::{CloseReason, Refusal};
 
+use crate::buffers::ReadBuffer;
 use crate::connection::Connection;
-use crate::deadlines::Wire;
+use crate::deadlines::{Stop, Timed, Wire};
 use crate::ledger::Ledger;
 use crate::yielding::Yielding;
 
@@ -64,6 +65,7 @@ impl Requests {
         } else {
             buffer.shrink();
             let read = wire.read(buffer.space(), limits.idle_timeout);
+            let read = read.and_then(|length| read_on(wire, buffer, length));
             (read, CloseReason::Idle)
         };
         match read {
@@ -96,6 +98,27 @@ impl Requests {
         }
         refuse_framing(Refusal::Truncated, &mut connection.ledger);
         connection.linger(CloseReason::Refused)
+    }
+}
+
+/// After a read of `length` bytes, reads on without waiting if they filled the small buffer: requests that were sent at once
+/// are then answered with one write. Returns the length of both reads.
+///
+/// # Errors
+/// Fails if the connection broke, and with it every reply that was owed.
+#[inline]
+fn read_on<W: Wire>(
+    wire: &mut Timed<W>,
+    buffer: &mut ReadBuffer<'_>,
+    length: usize,
+) -> Result<usize, Stop> {
+    let Some(space) = buffer.space_after(length) else {
+        return Ok(length);
+    };
+    match wire.try_read(space) {
+        Ok(more) => Ok(length + more),
+        Err(Stop::TimedOut) => Ok(length),
+        Err(lost) => Err(lost),
     }
 }
 

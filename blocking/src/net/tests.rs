@@ -28,6 +28,22 @@ fn t2_a_hang_up_wakes_a_blocked_read() {
 }
 
 #[test]
+fn a_read_that_does_not_wait_returns_what_has_arrived() {
+    let listener = listener();
+    let mut near = connect(listener.address(), Duration::from_secs(10)).unwrap();
+    let (mut far, _) = listener.accept().unwrap();
+    let nothing = near.try_read(&mut [0; 8]).unwrap_err();
+    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    far.write_all(b"ab").unwrap();
+    assert_eq!(near.read(&mut [0]).unwrap(), 1); // Waits until both have arrived.
+    let mut rest = [0; 8];
+    assert_eq!((near.try_read(&mut rest).unwrap(), rest[0]), (1, b'b'));
+    far.finish().unwrap();
+    assert_eq!(near.read(&mut [0]).unwrap(), 0);
+    assert_eq!(near.try_read(&mut rest).unwrap(), 0);
+}
+
+#[test]
 fn a_hang_up_handle_does_not_keep_a_socket_open() {
     let listener = listener();
     let near = connect(listener.address(), Duration::from_secs(10)).unwrap();

@@ -1,6 +1,7 @@
 //! Deadlines, lingering, shutdown and counts, in memory and on virtual time.
 
 use super::*;
+use crate::buffers::SMALL_BYTES;
 use crate::memory::Act::*;
 use crate::memory::{Happened, Peer, ms, sends, serve};
 use poetry::{Counts, Limits};
@@ -177,4 +178,42 @@ fn a_long_request_is_read_with_a_whole_read_buffer() {
     let peer = Peer::new([(0, sends(&request)), (0, Finishes)]);
     assert_eq!(keep_alive(&peer).1.answered, 1);
     assert_eq!(peer.received(), format!("90000:{},", poem.to_lowercase()));
+}
+
+/// Returns how many writes the peer took.
+fn writes(peer: &Peer) -> usize {
+    let happened = peer.happened();
+    let wrote = |happened: &&Happened| matches!(happened, Happened::Wrote(..));
+    happened.iter().filter(wrote).count()
+}
+
+#[test]
+fn requests_sent_at_once_are_answered_with_one_write_though_a_small_buffer_does_not_hold_them() {
+    let request = sends(&SHOUT.repeat(1_000));
+    let peer = Peer::new([(0, request), (5, sends(SHOUT)), (9, Finishes)]);
+    let (reason, counts) = keep_alive(&peer);
+    assert_eq!((reason, counts.answered), (CloseReason::Done, 1_001));
+    assert_eq!(counts.bytes_in, 1_001 * SHOUT.len() as u64);
+    assert_eq!((writes(&peer), peer.timeouts_set()), (2, 1));
+}
+
+#[test]
+fn requests_that_just_fill_the_small_buffer_are_answered_at_once() {
+    let mut request = Vec::new();
+    let poem = "a".repeat(SMALL_BYTES - "1274:shout.,".len());
+    poetry::request::encode("shout", &poem, &mut request);
+    assert_eq!(request.len(), SMALL_BYTES);
+    let peer = Peer::new([(3, sends(&request)), (900, Finishes)]);
+    assert_eq!(keep_alive(&peer).1.answered, 1);
+    assert!(matches!(&peer.happened()[0], Happened::Wrote(at, _) if *at == ms(3)));
+}
+
+#[test]
+fn a_reset_behind_requests_that_fill_the_small_buffer_is_a_reset() {
+    let mut requests = SHOUT.repeat(SMALL_BYTES);
+    requests.truncate(SMALL_BYTES);
+    let peer = Peer::new([(0, sends(&requests)), (0, Resets)]);
+    let (reason, counts) = keep_alive(&peer);
+    assert_eq!((reason, counts.refused.truncated), (CloseReason::Reset, 0));
+    assert_eq!((counts.answered, counts.in_flight), (0, 0));
 }
