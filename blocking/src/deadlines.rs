@@ -65,9 +65,6 @@ pub(crate) trait Wire: Read + Write {
 
     /// Waits without reading; may return early.
     fn pause(&mut self, at_most: Duration);
-
-    /// Yields the core to other threads that are ready.
-    fn yield_now(&mut self);
 }
 
 /// Why a blocking call failed.

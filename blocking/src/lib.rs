@@ -30,7 +30,7 @@
 //! | `deadlines` | deadlines over calls that only have timeouts |
 //! | `fetching`, `context`, `sockets`, `descriptors` | many fetches in scoped threads; the bounds and the cancel of each |
 //! | `net`, `listener`, `memory` | the real socket and clock, and where connections come from; the first two in memory, for tests |
-//! | `pace`, `permits`, `yielding` | tuning, one call each: how fast threads are spawned, how many, and when they yield |
+//! | `pace`, `permits` | tuning, one call each: how fast threads are spawned, and how many |
 //!
 //! **What threads give**: code that reads from top to bottom, with `?` for errors, and pre-emption. A request that
 //! computes for ten milliseconds delays no other connection while a core is free, and no code has to yield for that: where the
@@ -74,7 +74,6 @@ mod sockets;
 mod transform_client;
 mod transform_server;
 mod workers;
-mod yielding;
 
 use std::io;
 use std::net::TcpListener;

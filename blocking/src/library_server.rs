@@ -74,10 +74,8 @@ impl Session<'_> {
                 Ok(length) => 0..length,
                 Err(reason) => return reason,
             };
-            let mut replied = false;
             while !unanswered.is_empty() {
                 let then = self.find(&mut unanswered, connection);
-                replied |= !self.replies.is_empty();
                 let all_answered = unanswered.is_empty() && !self.requests.decoder.is_mid_frame();
                 let idle = matches!(then, Then::Continue) && all_answered;
                 let stays_open = match self.write(idle, connection) {
@@ -89,9 +87,6 @@ impl Session<'_> {
                     Then::Continue if !stays_open => return connection.linger(CloseReason::Done),
                     Then::Continue => {}
                 }
-            }
-            if replied {
-                self.requests.yield_before_read(connection);
             }
         }
     }

@@ -71,8 +71,6 @@ struct Shared {
     read_timeout: Cell<Duration>,
     write_timeout: Cell<Duration>,
     timeouts_set: Cell<u32>,
-    yields: Cell<u32>,
-    yield_takes: Cell<Duration>,
     state: OnceCell<Arc<ShutdownState>>,
     call: RefCell<Option<(Duration, Call)>>,
 }
@@ -96,20 +94,9 @@ impl Peer {
         self
     }
 
-    /// Makes every yield of the core last for `takes`.
-    pub(crate) fn with_yields_that_take(self, takes: Duration) -> Self {
-        self.0.yield_takes.set(takes);
-        self
-    }
-
     /// Calls `call` once a read has waited beyond this time, in milliseconds.
     pub(crate) fn calls_at(&self, at: u64, call: impl FnOnce() + 'static) {
         *self.0.call.borrow_mut() = Some((ms(at), Box::new(call)));
-    }
-
-    /// Returns how often the core was yielded.
-    pub(crate) fn yields(&self) -> u32 {
-        self.0.yields.get()
     }
 
     /// Returns all bytes that the peer took.
@@ -321,10 +308,5 @@ impl Wire for Peer {
 
     fn pause(&mut self, at_most: Duration) {
         self.0.now.set(self.now() + at_most);
-    }
-
-    fn yield_now(&mut self) {
-        self.0.yields.set(self.yields() + 1);
-        self.0.now.set(self.now() + self.0.yield_takes.get());
     }
 }

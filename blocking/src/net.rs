@@ -112,10 +112,6 @@ impl Wire for Socket {
     fn pause(&mut self, at_most: Duration) {
         park(at_most);
     }
-
-    fn yield_now(&mut self) {
-        thread::yield_now();
-    }
 }
 
 /// A client's socket before it is connected.

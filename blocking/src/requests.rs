@@ -11,7 +11,6 @@ use crate::buffers::ReadBuffer;
 use crate::connection::Connection;
 use crate::deadlines::{Stop, Timed, Wire};
 use crate::ledger::Ledger;
-use crate::yielding::Yielding;
 
 /// The requests of one connection.
 #[derive(Debug)]
@@ -20,7 +19,6 @@ pub(crate) struct Requests {
     pub(crate) decoder: Decoder,
     /// When a request that has begun must be complete (S18).
     deadline: Duration,
-    yielding: Yielding,
 }
 
 /// What happens after the replies are written.
@@ -37,7 +35,6 @@ impl Requests {
         Self {
             decoder: Decoder::new(frame_bytes_max),
             deadline: Duration::ZERO,
-            yielding: Yielding::default(),
         }
     }
 
@@ -83,12 +80,6 @@ impl Requests {
     pub(crate) fn start_deadline<W: Wire>(&mut self, connection: &Connection<'_, W>) {
         let now = connection.wire.now();
         self.deadline = now.saturating_add(connection.limits.request_deadline);
-    }
-
-    /// Yields the core once before the next read, since replies have been written: the next request may be on its way.
-    #[inline]
-    pub(crate) fn yield_before_read<W: Wire>(&mut self, connection: &mut Connection<'_, W>) {
-        self.yielding.before_read(&mut connection.wire);
     }
 
     /// The peer has finished sending: after a whole request, or in the middle of one.

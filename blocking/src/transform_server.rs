@@ -98,7 +98,6 @@ impl Session<'_> {
             match then {
                 Then::Close(reason) => return connection.linger(reason),
                 Then::Continue if !stays_open => return connection.linger(CloseReason::Done),
-                Then::Continue if count > 0 => self.requests.yield_before_read(connection),
                 Then::Continue => {}
             }
         }
