@@ -15,6 +15,7 @@ from proxy import Proxy
 from serving import serve
 from transform_server import TransformServer
 
+OFFLOADED_MAX = 4  # Heavy requests that compute at once.
 VERSION = f"quatrain-twisted with Twisted {twisted.__version__} on Python {sys.version.split()[0]}"
 
 
@@ -61,7 +62,7 @@ def parser():
     poem.add_argument("--fast", action="store_true", help="send it at once")
     transform = server(roles, "transform", "transform poems", make_transform_server)
     transform.add_argument("--lab", action="store_true", help="also offer crash, burn and overheat")
-    transform.add_argument("--offload", action="store_true", help="ignored: nothing is offloaded")
+    transform.add_argument("--offload", action="store_true", help="compute burn and overheat in threads")
     library = server(roles, "library", "serve the poems of a directory by name", make_library)
     library.add_argument("library", metavar="DIR")
     for requests in (transform, library):
@@ -98,7 +99,8 @@ def make_poem_server(reactor, options):
 
 
 def make_transform_server(reactor, options):
-    return TransformServer(options.keep_alive, options.lab, options)
+    reactor.suggestThreadPoolSize(OFFLOADED_MAX)
+    return TransformServer(options.keep_alive, options.lab, options.offload, options)
 
 
 def make_library(reactor, options):

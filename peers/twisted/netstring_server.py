@@ -3,6 +3,8 @@
 Beside callbacks/src/netstring_server.rs. A subclass of `NetstringServer` answers one request.
 """
 
+from twisted.internet.defer import CancelledError, Deferred
+
 from connection import Connection
 from netstring import Decoder, FramingError
 from serving import Server
@@ -15,6 +17,7 @@ class Refused(Exception):
 
 
 class NetstringConnection(Connection):
+    heavy = None  # The Deferred of a request that is to compute in a thread.
     has_begun = False  # Whether a part of a request has arrived, and its deadline runs.
 
     def begin(self):
@@ -28,38 +31,63 @@ class NetstringConnection(Connection):
     async def answer_requests(self):
         """While a byte of a reply is unsent, nothing more is read (S5). Between two turns the reactor serves others (S24)."""
         self.transport.pauseProducing()
-        while replies := self.take_turn():
+        while (replies := self.take_turn()) or self.heavy:
             self.has_begun = False
-            await self.send(b"".join(replies))
-            self.answered(len(replies))
+            if not replies:
+                replies = await self.heavy_reply()
+            if replies:
+                await self.send(b"".join(replies))
+                self.answered(len(replies))
         if self.reason:
             self.finish(self.reason)
         else:
             self.wait_for_requests()
 
     def take_turn(self):
-        """Answers requests that have arrived, until one ends the connection."""
+        """Answers requests that have arrived, until one ends the connection or computes in a thread."""
         replies = []
-        while not self.reason and len(replies) < REQUESTS_PER_TURN_MAX:
+        while not (self.reason or self.heavy) and len(replies) < REQUESTS_PER_TURN_MAX:
             try:
                 request = self.decoder.next()
                 if request is None:
                     break
                 self.count_request()
-                replies.append(self.factory.answer(request))
+                reply = self.factory.answer(request)
+                if isinstance(reply, Deferred):
+                    self.heavy = reply
+                else:
+                    replies.append(reply)
                 if not self.factory.keep_alive:
                     self.reason = "done"
-            except FramingError as error:
-                self.count_request()
-                self.refuse("framing", str(error))
-            except Refused as refusal:
-                self.refuse(*refusal.args)
-            except Exception:  # A mistake in a handler costs this connection only (S20).
-                self.log.failure("A handler failed: {log_failure.value}")
-                self.in_flight -= 1
-                self.factory.counts.failed += 1
-                self.reason = "panic"
+            except Exception as error:
+                self.fail(error)
         return replies
+
+    async def heavy_reply(self):
+        """Waits for a request that computes in a thread (S25); no timeout runs meanwhile."""
+        self.setTimeout(None)
+        heavy, self.heavy = self.heavy, None
+        try:
+            return [await heavy]
+        except CancelledError:  # The connection is lost. The thread computes on; its result is dropped.
+            raise
+        except Exception as error:
+            self.fail(error)
+            return []
+
+    def fail(self, error):
+        """The request gets no reply, and none after it does. What was answered before is delivered."""
+        self.reason = None
+        if isinstance(error, FramingError):
+            self.count_request()
+            self.refuse("framing", str(error))
+        elif isinstance(error, Refused):
+            self.refuse(*error.args)
+        else:  # A mistake in a handler costs this connection only (S20).
+            self.log.error("A handler failed: {error}", error=error)
+            self.in_flight -= 1
+            self.factory.counts.failed += 1
+            self.reason = "panic"
 
     def count_request(self):
         self.in_flight += 1
@@ -92,7 +120,7 @@ class NetstringConnection(Connection):
         return "deadline" if self.has_begun else "idle"
 
     def is_idle(self):
-        return not (self.is_sending or self.is_lingering or self.decoder.has_partial())
+        return not (self.in_flight or self.is_lingering or self.decoder.has_partial())
 
 
 class NetstringServer(Server):
@@ -101,5 +129,5 @@ class NetstringServer(Server):
         self.keep_alive = keep_alive
 
     def answer(self, request):
-        """Returns the whole reply, a netstring, or raises Refused."""
+        """Returns the whole reply, a netstring, or a Deferred of it; or raises Refused."""
         raise NotImplementedError

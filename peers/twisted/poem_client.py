@@ -3,15 +3,16 @@
 Beside callbacks/src/poem_client.rs and fetching.rs.
 """
 
+import signal
 import sys
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ConnectError, ConnectionDone, DNSLookupError
 from twisted.internet.protocol import Protocol
 from twisted.protocols.policies import TimeoutMixin
 
-from transform_client import transform
+from transform_client import TransformFailed, transform
 
 CONNECT_SECONDS, IDLE_SECONDS, POEM_BYTES_MAX = 10, 60, 64 << 20
 
@@ -87,7 +88,7 @@ async def fetch_one(reactor, task, address, name, via):
         return poem
     try:
         return await transform(reactor, *via, name, poem)
-    except Exception as error:
+    except TransformFailed as error:
         report(f"Task {task}: keeps the poem as it is: {show(via)}: {error}")
         return poem
 
@@ -98,13 +99,19 @@ async def fetch(reactor, options):
         Deferred.fromCoroutine(fetch_one(reactor, task, address, options.transform, options.via))
         for task, address in enumerate(options.addresses, 1)
     ]
-    results = await DeferredList(fetches, consumeErrors=True)
+    fetched = DeferredList(fetches, consumeErrors=True)
+    # Ctrl-C cancels what is under way; the poems that have arrived are printed.
+    reactor.callWhenRunning(signal.signal, signal.SIGINT, lambda *_: reactor.callFromThread(fetched.cancel))
+    results = await fetched
     for address, (arrived, result) in zip(options.addresses, results):
         if arrived:
             sys.stdout.buffer.write(result.encode())
         else:
-            report(f"{show(address)}: {result.getErrorMessage()}")
+            why = "cancelled" if result.check(CancelledError) else result.getErrorMessage()
+            report(f"{show(address)}: {why}")
     sys.stdout.flush()
+    if any(not arrived and result.check(CancelledError) for arrived, result in results):
+        raise SystemExit(128 + signal.SIGINT)
     raise SystemExit(0 if all(arrived for arrived, _ in results) else 1)
 
 

@@ -1,9 +1,8 @@
 """The caching proxy (S9): one fetch for all clients that wait, and then the poem from memory. Beside callbacks/src/proxy.rs."""
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost
+from twisted.internet.defer import Deferred, TimeoutError
 
-from poem_client import FetchFailed, get_poetry
+from poem_client import FetchFailed, get_poetry, show
 from poem_server import PoemConnection
 from serving import Server
 
@@ -39,7 +38,7 @@ class Cache:
         if not self.waiting:
             self.counts["cancelled"] += 1
             fetch, self.under_way = self.under_way, None
-            fetch.addErrback(lambda _: None).cancel()
+            fetch.cancel()
 
     def arrived(self, poem):
         self.counts["cached"] += 1
@@ -99,7 +98,11 @@ class Proxy(Server):
             if not poem:
                 raise FetchFailed("the poem is empty")
             return poem.encode()
-        except (FetchFailed, TimeoutError) as error:
-            why = f"cannot fetch the poem of {self.upstream[0]}:{self.upstream[1]}: {error or 'timed out'}"
-            self.log.warn("{why}", why=why)
-            raise FetchFailed(why) from error
+        except TimeoutError as error:
+            raise self.fetch_failed("timed out") from error
+        except FetchFailed as error:
+            raise self.fetch_failed(error) from error
+
+    def fetch_failed(self, why):
+        self.log.warn("cannot fetch the poem of {upstream}: {why}", upstream=show(self.upstream), why=why)
+        return FetchFailed(why)

@@ -133,7 +133,8 @@ async def run(reactor, server, what, options):
     on_signal(signal.SIGTERM, stop)
     on_signal(signal.SIGINT, stop)
     on_signal(signal.SIGUSR1, lambda: write_counts(server, options.stats))
-    on_signal(signal.SIGHUP, getattr(server, "reload", stop))
+    if hasattr(server, "reload"):
+        on_signal(signal.SIGHUP, server.reload)
     host = server.port.getHost()
     print(f"Serving {what} on {host.host}:{host.port} with twisted", flush=True)
 

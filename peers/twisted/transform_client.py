@@ -1,8 +1,8 @@
 """The transform client (S13): sends a poem to a transform server, and receives its transform. Beside callbacks/src/transform_client.rs."""
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectError, ConnectionDone, DNSLookupError
 from twisted.protocols.basic import NetstringReceiver
 
 CONNECT_SECONDS, REPLY_SECONDS = 10, 60
@@ -50,5 +50,12 @@ async def transform(reactor, host, port, name, poem):
     if len(request) > NetstringReceiver.MAX_LENGTH:
         raise TransformFailed("the poem is too long for a request")
     endpoint = HostnameEndpoint(reactor, host, port, timeout=CONNECT_SECONDS)
-    protocol = await connectProtocol(endpoint, TransformProtocol(request))
-    return (await protocol.reply.addTimeout(REPLY_SECONDS, reactor)).decode()
+    try:
+        protocol = await connectProtocol(endpoint, TransformProtocol(request))
+        return (await protocol.reply.addTimeout(REPLY_SECONDS, reactor)).decode()
+    except (ConnectError, DNSLookupError) as error:
+        raise TransformFailed(f"connection failed: {error}") from error
+    except TimeoutError as error:
+        raise TransformFailed(f"timed out: no reply came within {REPLY_SECONDS} s") from error
+    except UnicodeDecodeError as error:
+        raise TransformFailed("garbled: the reply is not UTF-8") from error

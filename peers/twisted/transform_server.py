@@ -2,6 +2,8 @@
 
 import time
 
+from twisted.internet.threads import deferToThread
+
 from netstring import encode
 from netstring_server import NetstringServer, Refused
 
@@ -36,10 +38,14 @@ TRANSFORMS = {b"cummingsify": str.lower, b"shout": str.upper, b"reverse": revers
 LAB = {b"crash": crash, b"burn": burn, b"overheat": overheat}
 
 
+HEAVY = {burn, overheat}
+
+
 class TransformServer(NetstringServer):
-    def __init__(self, keep_alive, lab, limits):
+    def __init__(self, keep_alive, lab, offload, limits):
         super().__init__(keep_alive, limits)
         self.transforms = TRANSFORMS | (LAB if lab else {})
+        self.offloaded = HEAVY if offload else set()
 
     def answer(self, request):
         name, dot, poem = request.partition(b".")
@@ -52,7 +58,12 @@ class TransformServer(NetstringServer):
             poem = poem.decode()
         except UnicodeDecodeError:
             raise Refused("not_utf8", "the poem is not UTF-8")
-        reply = transform(poem).encode()
+        if transform in self.offloaded:  # In the reactor's pool of threads; the reactor fires the Deferred.
+            return deferToThread(transform, poem).addCallback(self.reply)
+        return self.reply(transform(poem))
+
+    def reply(self, poem):
+        reply = poem.encode()
         if len(reply) > self.limits.frame_bytes_max:
             raise Refused("reply_too_long", "the reply is too long")
         return encode(reply)
