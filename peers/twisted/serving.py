@@ -128,7 +128,8 @@ async def run(reactor, server, what, options):
     try:
         server.port = await endpoint.listen(server)
     except CannotListenError as error:
-        print(f"quatrain-twisted: cannot listen on {options.iface}:{options.port}: {error.socketError}", file=sys.stderr)
+        why = error.socketError.strerror
+        print(f"quatrain-twisted: cannot listen on {options.iface}:{options.port}: {why}", file=sys.stderr)
         raise SystemExit(2)
     on_signal(signal.SIGTERM, stop)
     on_signal(signal.SIGINT, stop)

@@ -43,7 +43,10 @@ struct PeerServer {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    /// Most cases mostly wait.
+    const THREADS: usize = 4;
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(THREADS));
     let trials = LANGUAGES.iter().flat_map(trials).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
