@@ -4,7 +4,12 @@ use super::{Language, PeerServer};
 
 pub(super) const LANGUAGE: Language = Language {
     name: "haskell",
-    servers: &[server("poem"), server("transform"), server("library")],
+    servers: &[
+        server("poem"),
+        server("transform"),
+        server("library"),
+        server("proxy"),
+    ],
     has_client: true,
 };
 

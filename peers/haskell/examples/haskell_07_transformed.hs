@@ -4,6 +4,7 @@ import Common
 import Control.Concurrent
 import Control.Exception (throwIO)
 import qualified Data.ByteString as B
+import Options (ClientOptions (..))
 import TransformClient (transform)
 
 main :: IO ()
@@ -13,7 +14,8 @@ main = do
   poems <- mapM (inThread . transformed via) (init asked)
   mapM_ (\poem -> readMVar poem >>= either throwIO B.putStr) poems
   where
-    transformed via peer = connected peer >>= B.hGetContents >>= transform via "cummingsify"
+    transformed via peer = connected peer >>= B.hGetContents >>= transform limits via "cummingsify"
+    limits = ClientOptions {connectTimeout = 10, silenceMax = 60, totalDeadline = Nothing, poemBytesMax = 1000000}
     inThread work = do
       result <- newEmptyMVar
       result <$ forkFinally work (putMVar result)

@@ -3,6 +3,7 @@ module Connection
   ( Connection (..)
   , Server (..)
   , Cut (..)
+  , Without (..)
   , Next (..)
   , reasonOf
   , receive
@@ -64,11 +65,20 @@ data TookNothing = TookNothing deriving (Show)
 
 instance Exception TookNothing
 
+-- | Ends a connection that is owed a poem, with a reset (S9).
+newtype Without = Without End
+
+instance Show Without where
+  show _ = "a connection ended without a poem"
+
+instance Exception Without
+
 -- | Why a connection ends whose thread was ended by an exception.
 reasonOf :: SomeException -> End
 reasonOf problem
   | Just Cut <- fromException problem = WasCut
   | Just TookNothing <- fromException problem = WriteTimeout
+  | Just (Without why) <- fromException problem = why
   | Just lost <- fromException problem = const Reset (lost :: IOException)
   | otherwise = Panic
 

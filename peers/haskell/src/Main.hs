@@ -16,6 +16,7 @@ import Options
 import Peer (parsePeer)
 import PoemClient (fetch)
 import PoemServer (servePoem)
+import Proxy (serveProxy)
 import Shared (shownError)
 import System.Environment (getArgs)
 import System.Exit (ExitCode (..), exitWith)
@@ -58,14 +59,18 @@ run say arguments = case arguments of
     (options, words') <- parse (framed <> common) rest
     directory <- single "DIR" words'
     serveLibrary options directory say
+  "serve" : "proxy" : rest -> do
+    (options, words') <- parse ("cache-ttl" : fetched <> common) rest
+    upstream <- single "ADDR" words' >>= address
+    serveProxy options upstream say
   "fetch" : rest -> do
-    (options, words') <- parse ["transform", "via"] rest
+    (options, words') <- parse ("transform" : "via" : fetched) rest
     peers <- mapM address words'
     when (null peers) $ usageError "give the address of a poem, [host:]port"
     asked <- mapM address (via options)
     case (asked, transformName options) of
-      (Just server', Just name) -> fetch say (Just (server', name)) peers
-      (Nothing, Nothing) -> fetch say Nothing peers
+      (Just server', Just name) -> fetch (client options) say (Just (server', name)) peers
+      (Nothing, Nothing) -> fetch (client options) say Nothing peers
       _ -> usageError "--transform and --via need each other"
   ["--version"] -> do
     let compiler = compilerName <> " " <> showVersion fullCompilerVersion
@@ -75,6 +80,7 @@ run say arguments = case arguments of
   where
     common = ["iface", "port", "threads", "connections-max", "write-timeout", "grace", "stats"]
     framed = ["keep-alive", "idle-timeout", "deadline", "frame-bytes-max"]
+    fetched = ["connect-timeout", "idle-timeout", "deadline", "poem-bytes-max"]
     single what words' = case words' of
       [word] -> pure word
       _ -> usageError ("give one " <> what)
@@ -87,9 +93,11 @@ usage =
     [ "quatrain-haskell serve poem FILE [--num-bytes N --delay S | --fast]"
     , "quatrain-haskell serve transform [--keep-alive] [--lab]"
     , "quatrain-haskell serve library DIR [--keep-alive]"
+    , "quatrain-haskell serve proxy ADDR [--cache-ttl S]"
     , "quatrain-haskell fetch ADDR... [--transform NAME --via ADDR]"
     , ""
     , "Servers: --iface ADDRESS --port N --threads N --connections-max N --write-timeout S --grace S --stats FILE"
+    , "Fetches, also a proxy's: --connect-timeout S --idle-timeout S --deadline S --poem-bytes-max N"
     , "Requests: --idle-timeout S --deadline S --frame-bytes-max N"
     , "The words mean what they mean to quatrain; see quatrain serve --help."
     ]

@@ -1,5 +1,5 @@
 -- | The words of the command line, which are those of @quatrain@.
-module Options (Options (..), ServerOptions (..), parse, usageError) where
+module Options (Options (..), ClientOptions (..), ServerOptions (..), parse, usageError) where
 
 import Data.Foldable (foldl')
 import System.Console.GetOpt
@@ -16,6 +16,16 @@ data Options = Options
   , withLab :: Bool
   , transformName :: Maybe String
   , via :: Maybe String
+  , cacheTtl :: Maybe Double
+  , client :: ClientOptions
+  }
+
+-- | The limits of a fetch (S15), by a client or by a proxy.
+data ClientOptions = ClientOptions
+  { connectTimeout :: Double
+  , silenceMax :: Double
+  , totalDeadline :: Maybe Double
+  , poemBytesMax :: Int
   }
 
 -- | What all servers share.
@@ -34,7 +44,9 @@ data ServerOptions = ServerOptions
   }
 
 defaults :: Options
-defaults = Options (ServerOptions "127.0.0.1" 0 1 10000 30 10 False 60 30 99999 Nothing) 10 0.7 False False Nothing Nothing
+defaults = Options ofServers 10 0.7 False False Nothing Nothing Nothing (ClientOptions 10 60 Nothing 67108864)
+  where
+    ofServers = ServerOptions "127.0.0.1" 0 1 10000 30 10 False 60 30 99999 Nothing
 
 type Change = Options -> Either String Options
 
@@ -63,12 +75,17 @@ options =
   , switch "keep-alive" $ inServer (\s -> s {keepAlive = True})
   , time "write-timeout" $ \t -> inServer (\s -> s {writeTimeout = t})
   , time "grace" $ \t -> inServer (\s -> s {grace = t})
-  , time "idle-timeout" $ \t -> inServer (\s -> s {idleTimeout = t})
-  , time "deadline" $ \t -> inServer (\s -> s {deadline = t})
+  , -- These two are about requests in a server, and about fetches in a client or proxy.
+    time "idle-timeout" $ \t -> inClient (\c -> c {silenceMax = t}) . inServer (\s -> s {idleTimeout = t})
+  , time "deadline" $ \t -> inClient (\c -> c {totalDeadline = Just t}) . inServer (\s -> s {deadline = t})
+  , time "connect-timeout" $ \t -> inClient (\c -> c {connectTimeout = t})
+  , number "poem-bytes-max" "N" positive $ \n -> inClient (\c -> c {poemBytesMax = n})
+  , time "cache-ttl" $ \t o -> o {cacheTtl = Just t}
   ]
   where
     positive n = n > 0 && n <= 1000000000
     inServer change o = o {server = change (server o)}
+    inClient change o = o {client = change (client o)}
     ofServer change = Right . inServer change
     switch name change = Option [] [name] (NoArg (Right . change)) ""
     text name kind change = Option [] [name] (ReqArg change kind) ""

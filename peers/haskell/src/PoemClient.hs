@@ -9,19 +9,19 @@ import Data.ByteString (ByteString)
 import qualified Data.ByteString as B
 import Data.Either (rights)
 import Data.Foldable (for_)
-import Data.Text.Encoding (decodeUtf8')
 import Data.Traversable (for)
+import Options (ClientOptions)
 import Peer
 import System.Exit (ExitCode (..))
 import System.IO (hFlush, stdout)
 import TransformClient (transform)
 
 -- | Fetches and prints the poems, in the order of the peers. The status is 0 if all have arrived.
-fetch :: (String -> IO ()) -> Maybe (Peer, String) -> [Peer] -> IO ExitCode
-fetch say via peers = do
+fetch :: ClientOptions -> (String -> IO ()) -> Maybe (Peer, String) -> [Peer] -> IO ExitCode
+fetch limits say via peers = do
   fetches <- for (zip [1 ..] peers) $ \(task, peer) -> do
     outcome <- newEmptyMVar
-    thread <- forkFinally (getPoem say via task peer) (putMVar outcome)
+    thread <- forkFinally (getPoem limits say via task peer) (putMVar outcome)
     pure (thread, outcome)
   -- An 'MVar' is where a thread leaves its result. All fetches go on while this thread waits for one of them. Ctrl-C is an
   -- exception that the runtime throws to this thread, which cancels those that have not ended.
@@ -37,10 +37,10 @@ fetch say via peers = do
     _ | length poems < length peers -> ExitFailure 1
     _ -> ExitSuccess
 
--- | Fetches a poem and says how that goes. This thread may be killed anywhere: 'withPeer' then closes the socket.
-getPoem :: (String -> IO ()) -> Maybe (Peer, String) -> Int -> Peer -> IO ByteString
-getPoem say via task peer = do
-  poem <- getPoetry got peer `onFailure` \failure -> tell (" failed: " <> show peer <> ": " <> failure)
+-- | Fetches a poem and says how that goes. This thread may be killed anywhere: 'withAddress' then closes the socket.
+getPoem :: ClientOptions -> (String -> IO ()) -> Maybe (Peer, String) -> Int -> Peer -> IO ByteString
+getPoem limits say via task peer = do
+  poem <- getPoetry limits got (resolved peer) `onFailure` \failure -> tell (" failed: " <> show peer <> ": " <> failure)
   tell " finished"
   maybe (pure poem) (transformed poem) via
   where
@@ -48,13 +48,5 @@ getPoem say via task peer = do
     tell words' = say ("Task " <> show task <> words')
     action `onFailure` report = action `catch` \failure -> report (show (failure :: Failure)) >> throwIO failure
     -- The original is kept if the transform fails.
-    transformed poem (server, name) = transform server name poem `catch` \failure ->
+    transformed poem (server, name) = transform limits server name poem `catch` \failure ->
       poem <$ tell (": not transformed, the original is kept: " <> show server <> ": " <> show (failure :: Failure))
-
--- | The whole poem of a peer; @progress@ is told the bytes of each read.
-getPoetry :: (Int -> IO ()) -> Peer -> IO ByteString
-getPoetry progress peer = withPeer peer $ \socket -> do
-  chunks <- bounded (64 * 1024 * 1024) <$> contents socket -- Nothing has been read so far.
-  for_ chunks (progress . B.length) -- Each step forces a cell of the list, and so reads once.
-  let poem = B.concat chunks
-  either (const (throwIO NotUtf8)) (const (pure poem)) (decodeUtf8' poem)

@@ -1,5 +1,5 @@
 -- | The poem server (S1): each connection is sent the poem, at once or slowly, and then FIN.
-module PoemServer (servePoem) where
+module PoemServer (servePoem, quickly) where
 
 import Connection
 import Control.Concurrent (threadDelay)

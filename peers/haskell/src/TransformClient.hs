@@ -11,19 +11,20 @@ import qualified Data.Text as T
 import Data.Text.Encoding (decodeUtf8', encodeUtf8)
 import Netstring (Netstring (..), framed, netstring)
 import qualified Network.Socket.ByteString.Lazy as Lazy
+import Options (ClientOptions (..))
 import Peer
 import Shared (shownError, timed)
 
 -- | The poem as the server at @peer@ transforms it; fails with a 'Failure'.
-transform :: Peer -> String -> ByteString -> IO ByteString
-transform peer name poem = do
+transform :: ClientOptions -> Peer -> String -> ByteString -> IO ByteString
+transform limits peer name poem = do
   when (B.length request > limit) $ throwIO (TooLong limit)
-  withPeer peer $ \socket -> do
-    sent <- timed 60 (Lazy.sendAll socket (Builder.toLazyByteString (framed request)))
+  withAddress limits (resolved peer) $ \socket -> do
+    sent <- timed (silenceMax limits) (Lazy.sendAll socket (Builder.toLazyByteString (framed request)))
       `catch` (throwIO . ConnectionLost . shownError)
-    when (sent == Nothing) $ throwIO TimedOut
+    when (sent == Nothing) $ throwIO (TimedOut "no data within the idle timeout")
     -- Strict from here: the reply must have been read when the socket closes.
-    reply <- evaluate . decoded =<< contents socket
+    reply <- evaluate . decoded =<< contents limits socket
     either (const (throwIO NotUtf8)) (const (pure reply)) (decodeUtf8' reply)
   where
     request = encodeUtf8 (T.pack (name <> ".")) <> poem
