@@ -67,7 +67,8 @@ take(Name, File, Read, Old, Poems) ->
         {false, _, _, _} -> skip(File, "its name is not that of a poem; rename it", Poems);
         {_, #{Name := _}, _, _} -> skip(File, "another file has this name; rename one of them", Poems);
         {_, _, {ok, Poem}, _} -> Poems#{Name => {File, Poem}};
-        {_, _, {error, Why}, #{Name := Held = {File, _}}} -> skip(File, [Why, "; its earlier poem is still served"], Poems#{Name => Held});
+        {_, _, {error, Why}, #{Name := Held = {File, _}}} ->
+            skip(File, [Why, "; its earlier poem is still served"], Poems#{Name => Held});
         {_, _, {error, Why}, _} -> skip(File, Why, Poems)
     end.
 

@@ -2,6 +2,8 @@
 -module(quatrain_erlang).
 -export([main/0]).
 
+-define(PENDING_MS, 20).
+
 main() ->
     %% What is logged goes to stderr as one line, at most ten a second; the rest is dropped (S22).
     ok = logger:remove_handler(default),
@@ -90,12 +92,21 @@ obey(Listener, Stats) ->
     receive
         {signal, sigterm} -> stop(Listener, Stats);
         {signal, sigusr1} ->
+            whereis(library_server) =:= undefined orelse reload_before_counting(),
             write_counts(Stats, some),
             obey(Listener, Stats);
         {signal, sighup} ->
             whereis(library_server) =:= undefined orelse library_server:reload(),
             obey(Listener, Stats);
         {'EXIT', _Tree, _Reason} -> cannot("the server has crashed too often", []) - 1
+    end.
+
+%% On a busy machine two signals may be pending together, and the kernel then has the later one handled first. The other one
+%% follows at once, and nothing announces that none does.
+reload_before_counting() ->
+    receive
+        {signal, sighup} -> library_server:reload()
+    after ?PENDING_MS -> ok
     end.
 
 %% Stops in another process, so that a second signal is received meanwhile.
