@@ -10,10 +10,9 @@ use std::task::{Context, Poll, ready};
 use futures::{Stream, stream};
 use poetry::netstring::Decoder;
 use poetry::{Heavy, Refusal, Unanswered, panics};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffer;
-use crate::connection::Connection;
+use crate::connection::{ByteStream, Connection, Wait};
 use crate::ending::Ending;
 use crate::offloading::Offloaded;
 use crate::replies::Replies;
@@ -52,23 +51,23 @@ pub(crate) fn answers<'c, S, A>(
     service: &'c A,
 ) -> impl Stream<Item = Answered<A>> + Unpin
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: ByteStream,
     A: Answering,
 {
     let shared = connection.shared();
-    let mut answers = Answers {
+    // Boxed, as MEASURING explains: the task of an idle connection is a size smaller without it.
+    let mut answers = Box::new(Answers {
         connection,
         service,
         decoder: Decoder::new(shared.limits.frame_bytes_max),
         turn: Turn::new(&shared.turns),
         unanswered: None,
         end: None,
-        wait: Wait::None,
-    };
+    });
     stream::poll_fn(move |cx| answers.poll_next(cx))
 }
 
-struct Answers<'c, S, A: Answering> {
+struct Answers<'c, S: ByteStream, A: Answering> {
     connection: &'c Connection<S>,
     service: &'c A,
     decoder: Decoder,
@@ -76,7 +75,6 @@ struct Answers<'c, S, A: Answering> {
     unanswered: Option<Box<Rest<A::Replies>>>,
     /// Set once no more requests will be answered, with the error to end with.
     end: Option<Option<Box<Ending>>>,
-    wait: Wait,
 }
 
 /// What is left of a read to later turns. Nothing more is read meanwhile.
@@ -103,17 +101,9 @@ impl<R> Rest<R> {
     }
 }
 
-/// What the connection's deadline is set for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    None,
-    NextRequest,
-    RestOfRequest,
-}
-
 impl<S, A> Answers<'_, S, A>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: ByteStream,
     A: Answering,
 {
     // Forced: MEASURING says what that saves.
@@ -138,7 +128,7 @@ where
             if replies.count() > 0 {
                 self.connection.begin(replies.count());
                 self.turn.count(replies.count());
-                self.wait = Wait::None;
+                self.connection.waits_no_more();
                 return Poll::Ready(Some(Ok(replies)));
             }
             buffer::give_spare(replies);
@@ -208,7 +198,7 @@ where
         };
         self.unanswered = self.unanswered.take().and_then(Rest::without_offloaded);
         self.turn.count(1);
-        self.wait = Wait::None;
+        self.connection.waits_no_more();
         match reply {
             Ok(Ok(replies)) => return Poll::Ready(Some(Ok(Box::new(replies)))),
             Ok(Err(refusal)) => self.end_with(Ending::Refused(refusal)),
@@ -296,24 +286,16 @@ where
     /// (S21).
     #[inline]
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Box<Ending>> {
-        let limits = &self.connection.shared().limits;
         let mid_frame = self.decoder.is_mid_frame();
         self.connection.set_busy(mid_frame);
         if self.connection.sees_stop() && !mid_frame {
             return Poll::Ready(Box::new(Ending::Stopped));
         }
-        let (wait, timeout, late) = match mid_frame {
-            true => (
-                Wait::RestOfRequest,
-                limits.request_deadline,
-                Ending::Deadline,
-            ),
-            false => (Wait::NextRequest, limits.idle_timeout, Ending::Idle),
+        let (wait, late) = match mid_frame {
+            true => (Wait::RestOfRequest, Ending::Deadline),
+            false => (Wait::NextRequest, Ending::Idle),
         };
-        let renewed = (self.wait != wait).then_some(timeout);
-        self.wait = wait;
-        self.connection
-            .poll_due(renewed, cx)
-            .map(|()| Box::new(late))
+        let polled = self.connection.poll_late(wait, cx);
+        polled.map(|()| Box::new(late))
     }
 }

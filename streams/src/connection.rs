@@ -4,23 +4,24 @@
 //! task. Dropping a connection closes its socket and counts it as closed.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use poetry::event::{Interest, Scene};
 use poetry::{CloseReason, Kind, panics};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::deadlines::{Deadline, after};
+use crate::deadlines::{Deadline, micros};
 use crate::ending::Ending;
-use crate::net::{Accepted, Socket};
+use crate::net::Accepted;
 use crate::shared::Shared;
+
+mod metered;
 
 /// The state of a connection when the server began to stop (S21).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,43 +42,68 @@ enum Activity {
     Lingering,
 }
 
+/// What a connection's deadline is set for (S18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// For nothing, or for a time that [`Connection::poll_at`] has set.
+    Nothing,
+    NextRequest,
+    RestOfRequest,
+    /// The peer takes no byte.
+    Room,
+    /// The lingering close.
+    Fin,
+}
+
+/// A server's socket, or what a test has in its place.
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin {
+    /// The address of this end.
+    fn local_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// Has it close with a reset instead of FIN when it is dropped.
+    fn reset_on_close(&self) {}
+}
+
+/// What is known of a connection when it arrives. Few events ask for it, so an idle connection has only a pointer to it.
+#[derive(Debug, Default)]
+pub(crate) struct Arrival {
+    /// Connections that were accepted before.
+    pub(crate) number: u64,
+    pub(crate) peer: Option<SocketAddr>,
+    /// Returned when the connection is dropped (S16).
+    pub(crate) _permit: Option<OwnedSemaphorePermit>,
+}
+
 /// One accepted connection.
 #[derive(Debug)]
-pub(crate) struct Connection<S> {
+pub(crate) struct Connection<S: ByteStream> {
     socket: RefCell<S>,
     shared: Rc<Shared>,
-    /// The place of its events, if an observer wants any.
-    scene: Option<Box<Scene>>,
-    deadline: RefCell<Deadline>,
+    deadline: Deadline,
     in_flight: Cell<u32>,
+    wait: Cell<Wait>,
     activity: Cell<Activity>,
     at_stop: Cell<ShutdownState>,
     reason: Cell<Option<CloseReason>>,
-    /// Has the socket closed with a reset instead of FIN.
-    reset: fn(&S),
-    _permit: Option<OwnedSemaphorePermit>,
+    /// Behind the socket, which is closed before the permit is returned.
+    arrival: Box<Arrival>,
 }
 
-impl<S> Connection<S> {
-    /// Counts `socket` as accepted. The permit is returned when the connection is dropped (S16).
-    pub(crate) fn new(
-        socket: S,
-        shared: &Rc<Shared>,
-        scene: impl FnOnce(&S) -> Scene,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        let observed = shared.reporter.wants(Interest::ALL);
+impl<S: ByteStream> Connection<S> {
+    /// Counts an accepted socket.
+    pub(crate) fn new(accepted: Accepted<S>, shared: &Rc<Shared>) -> Self {
         let connection = Self {
-            scene: observed.then(|| Box::new(scene(&socket))),
-            socket: RefCell::new(socket),
+            socket: RefCell::new(accepted.socket),
             shared: Rc::clone(shared),
-            deadline: RefCell::new(Deadline::new(Rc::clone(&shared.deadlines))),
+            deadline: Deadline::default(),
             in_flight: Cell::new(0),
+            wait: Cell::new(Wait::Nothing),
             activity: Cell::new(Activity::Idle),
             at_stop: Cell::new(ShutdownState::Serving),
             reason: Cell::new(None),
-            reset: |_| (),
-            _permit: permit,
+            arrival: accepted.arrival,
         };
         shared.counters.accepted();
         connection.report(Interest::ACCEPTED, || Kind::Accepted);
@@ -109,10 +135,22 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Counts and reports the request that caused `ending`, if one did: one that was offloaded is in flight already. Returns the
-    /// reason to close the connection for.
-    pub(crate) fn account(&self, ending: Ending) -> CloseReason {
-        let reason = ending.reason();
+    /// Counts and reports the request that `ended` the connection, if one did. Returns whether the connection lingers (S7), and the
+    /// reason to close it for.
+    pub(crate) fn account_end(&self, ended: Result<(), Box<Ending>>) -> (bool, CloseReason) {
+        match ended {
+            Ok(()) => (true, CloseReason::Done),
+            Err(ending) => {
+                let (lingers, reason) = (ending.lingers(), ending.reason());
+                self.account(*ending);
+                (lingers, reason)
+            }
+        }
+    }
+
+    /// A request that was offloaded is in flight already.
+    #[cold]
+    fn account(&self, ending: Ending) {
         let counters = &self.shared.counters;
         match ending {
             Ending::Refused(refusal) => {
@@ -127,7 +165,6 @@ impl<S> Connection<S> {
             }
             _ => {}
         }
-        reason
     }
 
     fn end_request(&self) {
@@ -191,24 +228,42 @@ impl<S> Connection<S> {
         self.at_stop.get() == ShutdownState::InFlight
     }
 
-    /// Ready once the connection's one deadline has passed. If `renewed` is set, the deadline first moves to that time
-    /// from now.
+    /// Ready once the peer is late with what the connection waits for (S18). The time counts from the first call that names `wait`.
     // Forced: MEASURING says what that saves.
     #[inline(always)]
-    pub(crate) fn poll_due(&self, renewed: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
-        let mut deadline = self.deadline.borrow_mut();
-        if let Some(delay) = renewed {
-            deadline.set(after(now, delay));
+    pub(crate) fn poll_late(&self, wait: Wait, cx: &mut Context<'_>) -> Poll<()> {
+        let deadlines = &self.shared.deadlines;
+        let now = deadlines.now();
+        if self.wait.replace(wait) != wait {
+            self.deadline.set(now + micros(self.patience(wait)));
         }
-        deadline.poll_passed(now, cx)
+        self.deadline.poll_passed(now, deadlines, cx)
+    }
+
+    /// How long the connection waits.
+    fn patience(&self, wait: Wait) -> Duration {
+        let limits = &self.shared.limits;
+        match wait {
+            Wait::Nothing => Duration::ZERO,
+            Wait::NextRequest => limits.idle_timeout,
+            Wait::RestOfRequest => limits.request_deadline,
+            Wait::Room => limits.write_timeout,
+            Wait::Fin => limits.linger_timeout,
+        }
+    }
+
+    /// The peer has sent or taken what the connection waited for. The next wait counts from its own beginning.
+    #[inline]
+    pub(crate) fn waits_no_more(&self) {
+        self.wait.set(Wait::Nothing);
     }
 
     /// Ready at `at`.
     pub(crate) fn poll_at(&self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let mut deadline = self.deadline.borrow_mut();
-        deadline.set(at);
-        deadline.poll_passed(Instant::now(), cx)
+        self.waits_no_more();
+        let deadlines = &self.shared.deadlines;
+        self.deadline.set(deadlines.time(at));
+        self.deadline.poll_passed(deadlines.now(), deadlines, cx)
     }
 
     #[inline]
@@ -227,35 +282,21 @@ impl<S> Connection<S> {
 
     #[cold]
     fn observe(&self, kind: Kind) {
-        if let Some(scene) = &self.scene {
-            self.shared.reporter.report(**scene, kind);
-        }
-    }
-}
-
-impl Connection<Socket> {
-    /// Takes over an accepted socket.
-    pub(crate) fn accept(accepted: Accepted<Socket>, shared: &Rc<Shared>) -> Self {
-        let scene = |socket: &Socket| {
-            let (local, peer) = socket.ends();
-            Scene {
-                worker: shared.worker,
-                task: accepted.number,
-                parent: None,
-                local,
-                peer,
-            }
+        let scene = Scene {
+            worker: self.shared.worker,
+            task: self.arrival.number,
+            parent: None,
+            local: self.socket.borrow().local_address(),
+            peer: self.arrival.peer,
         };
-        let permit = Some(accepted.permit);
-        let mut connection = Self::new(accepted.socket, shared, scene, permit);
-        connection.reset = Socket::reset_on_close;
-        connection
+        self.shared.reporter.report(scene, kind);
     }
 }
 
 /// A connection is cancelled by dropping it, so it is counted as closed here, exactly once.
-impl<S> Drop for Connection<S> {
+impl<S: ByteStream> Drop for Connection<S> {
     fn drop(&mut self) {
+        self.deadline.clear(&self.shared.deadlines);
         self.sees_stop();
         let reason = match self.reason.get() {
             Some(reason) => reason,
@@ -264,7 +305,7 @@ impl<S> Drop for Connection<S> {
             None => CloseReason::Done,
         };
         if self.owes(reason) {
-            (self.reset)(self.socket.get_mut());
+            self.socket.get_mut().reset_on_close();
         }
         let counters = &self.shared.counters;
         counters.failed(self.in_flight.get().into());
@@ -281,59 +322,5 @@ impl<S> Drop for Connection<S> {
         }
         // A second panic while an observer's panic unwinds would end the program.
         let _ = panics::contain(|| self.report(Interest::CLOSED, || Kind::Closed(reason)));
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for &Connection<S> {
-    // Forced: MEASURING says what that saves.
-    #[inline(always)]
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let mut socket = self.socket.borrow_mut();
-        ready!(Pin::new(&mut *socket).poll_read(cx, buffer))?;
-        let bytes = (buffer.filled().len() - before) as u64;
-        if bytes > 0 {
-            self.shared.counters.read(bytes);
-            self.report(Interest::READ, || Kind::Read { bytes });
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for &Connection<S> {
-    // Forced: MEASURING says what that saves.
-    #[inline(always)]
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut socket = self.socket.borrow_mut();
-        let bytes = ready!(Pin::new(&mut *socket).poll_write(cx, bytes))?;
-        self.wrote(bytes as u64);
-        Poll::Ready(Ok(bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut socket = self.socket.borrow_mut();
-        let bytes = ready!(Pin::new(&mut *socket).poll_write_vectored(cx, slices))?;
-        self.wrote(bytes as u64);
-        Poll::Ready(Ok(bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.socket.borrow_mut()).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.socket.borrow_mut()).poll_shutdown(cx)
     }
 }

@@ -7,9 +7,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::future::{Future, poll_fn};
+use std::num::NonZeroU64;
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -51,18 +52,51 @@ pub(crate) fn until<T>(
 }
 
 /// The deadlines of one worker, soonest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Deadlines {
+    /// When the worker started; times count from here.
+    origin: Instant,
     queue: RefCell<BTreeMap<Key, Waker>>,
     last_ticket: Cell<u64>,
     /// The time that the timer is set to.
-    armed: Cell<Option<Instant>>,
+    armed: Cell<Option<Micros>>,
     /// Wakes the task that runs the timer.
     timer: RefCell<Option<Waker>>,
 }
 
-/// The time, and a number that distinguishes entries of the same time.
-type Key = (Instant, u64);
+/// Microseconds since the origin of the queue.
+pub(crate) type Micros = u64;
+
+/// `delay` in microseconds, at most [`FAR`].
+#[inline]
+pub(crate) fn micros(delay: Duration) -> Micros {
+    whole_micros(delay.min(FAR))
+}
+
+/// The same without a bound. (`as_micros` computes in 128 bits, on the path of every request.)
+#[inline]
+fn whole_micros(duration: Duration) -> Micros {
+    duration.as_secs() * 1_000_000 + u64::from(duration.subsec_micros())
+}
+
+/// A time and, in the lowest bits, a number that distinguishes entries of the same time. One word instead of a key of three halves
+/// the memory of an entry. Never 0.
+type Key = NonZeroU64;
+
+/// The bits of a ticket. The others hold 35 years.
+const TICKET_BITS: u32 = 14;
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            origin: Instant::now(),
+            queue: RefCell::default(),
+            last_ticket: Cell::new(0),
+            armed: Cell::new(None),
+            timer: RefCell::default(),
+        }
+    }
+}
 
 impl Deadlines {
     /// Wakes tasks when they are due, for ever. One task of the worker runs this.
@@ -72,14 +106,14 @@ impl Deadlines {
             loop {
                 self.wake_due();
                 self.armed.set(self.soonest());
+                self.timer.replace(Some(cx.waker().clone()));
                 let Some(soonest) = self.armed.get() else {
-                    self.timer.replace(Some(cx.waker().clone()));
                     return Poll::Pending;
                 };
+                let soonest = self.origin + Duration::from_micros(soonest);
                 if sleep.deadline() != soonest {
                     sleep.as_mut().reset(soonest);
                 }
-                self.timer.replace(Some(cx.waker().clone()));
                 ready!(sleep.as_mut().poll(cx));
             }
         })
@@ -91,28 +125,59 @@ impl Deadlines {
         self.queue.borrow().values().for_each(Waker::wake_by_ref);
     }
 
-    fn soonest(&self) -> Option<Instant> {
-        self.queue.borrow().keys().next().map(|&(at, _)| at)
+    /// The time now, in whole microseconds.
+    #[inline]
+    pub(crate) fn now(&self) -> Micros {
+        self.time(Instant::now())
+    }
+
+    /// The time of `at`.
+    #[inline]
+    pub(crate) fn time(&self, at: Instant) -> Micros {
+        whole_micros(at.duration_since(self.origin))
+    }
+
+    fn soonest(&self) -> Option<Micros> {
+        self.queue.borrow().keys().next().copied().map(time_of)
     }
 
     fn wake_due(&self) {
-        let now = Instant::now();
+        let now = self.now();
         let mut queue = self.queue.borrow_mut();
-        while let Some(first) = queue.first_entry().filter(|first| first.key().0 <= now) {
+        while let Some(first) = queue
+            .first_entry()
+            .filter(|first| time_of(*first.key()) <= now)
+        {
             first.remove().wake();
         }
     }
 
-    fn insert(&self, at: Instant, waker: Waker) -> Key {
-        let ticket = self.last_ticket.get() + 1;
-        self.last_ticket.set(ticket);
-        self.queue.borrow_mut().insert((at, ticket), waker);
+    fn insert(&self, at: Micros, waker: Waker) -> Key {
+        let key = self.insert_unique(at, waker);
         if self.armed.get().is_none_or(|armed| at < armed)
             && let Some(timer) = self.timer.borrow_mut().take()
         {
             timer.wake();
         }
-        (at, ticket)
+        key
+    }
+
+    /// Inserts under the next ticket that is free at this time; there is one, except among thousands in one microsecond, of
+    /// which the last are due in the next.
+    fn insert_unique(&self, at: Micros, waker: Waker) -> Key {
+        let ticket = self.last_ticket.get() + 1;
+        self.last_ticket.set(ticket);
+        let mut key = key_of(at, ticket);
+        let mut queue = self.queue.borrow_mut();
+        loop {
+            match queue.entry(key) {
+                Entry::Vacant(free) => {
+                    free.insert(waker);
+                    return key;
+                }
+                Entry::Occupied(_) => key = key.saturating_add(1),
+            }
+        }
     }
 
     fn remove(&self, key: Key) {
@@ -120,57 +185,63 @@ impl Deadlines {
     }
 }
 
-/// One deadline, which its owner may move. One task polls it.
-#[derive(Debug)]
+fn key_of(at: Micros, ticket: u64) -> Key {
+    let ticket = ticket % (1 << TICKET_BITS);
+    NonZeroU64::new(at << TICKET_BITS | ticket).unwrap_or(NonZeroU64::MIN)
+}
+
+#[inline]
+fn time_of(key: Key) -> Micros {
+    key.get() >> TICKET_BITS
+}
+
+/// One deadline, which its owner may move, always in the same queue. One task polls it. Its owner [clears](Self::clear) it before it
+/// drops it: a deadline has no room for its queue.
+#[derive(Debug, Default)]
 pub(crate) struct Deadline {
-    deadlines: Rc<Deadlines>,
-    at: Instant,
-    queued: Option<Key>,
+    at: Cell<Micros>,
+    queued: Cell<Option<Key>>,
 }
 
 impl Deadline {
-    /// A deadline that is due at once until it is set.
-    pub(crate) fn new(deadlines: Rc<Deadlines>) -> Self {
-        Self {
-            deadlines,
-            at: Instant::now(),
-            queued: None,
-        }
-    }
-
     /// Moves the deadline.
     #[inline]
-    pub(crate) fn set(&mut self, at: Instant) {
-        self.at = at;
+    pub(crate) fn set(&self, at: Micros) {
+        self.at.set(at);
     }
 
-    /// Ready once the deadline has passed; the task is woken then.
+    /// Ready once the deadline has passed; the task is woken then. At first it is due at once.
     // Forced: MEASURING says what that saves.
     #[inline(always)]
-    pub(crate) fn poll_passed(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        if now >= self.at {
+    pub(crate) fn poll_passed(
+        &self,
+        now: Micros,
+        queue: &Deadlines,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let at = self.at.get();
+        if now >= at {
             return Poll::Ready(());
         }
-        match self.queued {
+        match self.queued.get().map(time_of) {
             // The task is woken in time and polls again.
-            Some((queued, _)) if queued <= self.at && queued > now => {}
-            _ => self.queue(cx),
+            Some(queued) if queued <= at && queued > now => {}
+            _ => self.queue(queue, cx),
         }
         Poll::Pending
     }
 
-    fn queue(&mut self, cx: &mut Context<'_>) {
-        let waker = cx.waker().clone();
-        if let Some(stale) = self.queued.replace(self.deadlines.insert(self.at, waker)) {
-            self.deadlines.remove(stale);
-        }
+    fn queue(&self, queue: &Deadlines, cx: &mut Context<'_>) {
+        self.clear(queue);
+        let key = queue.insert(self.at.get(), cx.waker().clone());
+        self.queued.set(Some(key));
     }
-}
 
-impl Drop for Deadline {
-    fn drop(&mut self) {
-        if let Some(queued) = self.queued {
-            self.deadlines.remove(queued);
+    /// Takes the deadline out of the queue.
+    #[inline]
+    pub(crate) fn clear(&self, queue: &Deadlines) {
+        if let Some(queued) = self.queued.take() {
+            queue.remove(queued);
         }
     }
 }

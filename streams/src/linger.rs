@@ -2,38 +2,35 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 
 use crate::buffer;
-use crate::connection::Connection;
+use crate::connection::{ByteStream, Connection, Wait};
 
 // ANCHOR: linger
 /// Shuts down the write side, then drains input until the peer's FIN, for a bounded time and number of bytes.
 /// Afterwards the connection may be dropped, however the draining ended.
-pub(crate) async fn linger<S>(mut connection: &Connection<S>)
+// Not an `async fn`: what it holds would enlarge every idle connection.
+pub(crate) fn linger<S>(mut connection: &Connection<S>) -> impl Future<Output = ()>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: ByteStream,
 {
-    let limits = &connection.shared().limits;
     connection.set_lingering();
-    if poll_fn(|cx| Pin::new(&mut connection).poll_shutdown(cx))
-        .await
-        .is_err()
-    {
-        return;
-    }
-    let mut timeout = Some(limits.linger_timeout);
-    let mut bytes_left = limits.linger_bytes_max;
-    poll_fn(|cx| {
+    let mut bytes_left = connection.shared().limits.linger_bytes_max;
+    let mut sends = true;
+    poll_fn(move |cx| {
+        if sends && ready!(Pin::new(&mut connection).poll_shutdown(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        sends = false;
         connection.sees_stop();
         match poll_drain(connection, &mut bytes_left, cx) {
             Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => connection.poll_due(timeout.take(), cx),
+            Poll::Pending => connection.poll_late(Wait::Fin, cx),
         }
     })
-    .await;
 }
 // ANCHOR_END: linger
 
@@ -44,7 +41,7 @@ fn poll_drain<S>(
     cx: &mut Context<'_>,
 ) -> Poll<()>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: ByteStream,
 {
     loop {
         match buffer::poll_discard(&mut connection, cx) {

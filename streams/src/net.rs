@@ -17,18 +17,18 @@ use poetry::{FetchFailure, Kind, Peer, Reporter, panics};
 use socket2::{Domain, SockRef, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use crate::connection::{Arrival, ByteStream};
 use crate::descriptors::Descriptors;
 use crate::yielding::Yielding;
 
-/// An accepted connection, with its permit.
+/// An accepted connection.
 #[derive(Debug)]
 pub(crate) struct Accepted<S> {
     pub(crate) socket: S,
-    pub(crate) number: u64,
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) arrival: Box<Arrival>,
 }
 
 impl<S> Accepted<S> {
@@ -39,8 +39,7 @@ impl<S> Accepted<S> {
     ) -> io::Result<Accepted<T>> {
         Ok(Accepted {
             socket: convert(self.socket)?,
-            number: self.number,
-            permit: self.permit,
+            arrival: self.arrival,
         })
     }
 }
@@ -60,7 +59,7 @@ pub(crate) fn connections(
     let accepts = stream::unfold((listener, permits), async |(listener, permits)| {
         let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
         let accepted = listener.accept().await;
-        let accepted = accepted.map(|(socket, _)| (socket, permit));
+        let accepted = accepted.map(|(socket, peer)| (socket, peer, permit));
         Some((accepted, (listener, permits)))
     });
     let accepted = accepts.filter_map(move |accepted| {
@@ -75,13 +74,15 @@ pub(crate) fn connections(
             }
         }
     });
-    Ok(
-        (accepted.enumerate()).map(|(number, (socket, permit))| Accepted {
-            socket: Socket::new(socket),
+    let arrivals = accepted.enumerate();
+    Ok(arrivals.map(|(number, (socket, peer, permit))| Accepted {
+        socket: Socket::new(socket),
+        arrival: Box::new(Arrival {
             number: number as u64,
-            permit,
+            peer: Some(peer),
+            _permit: Some(permit),
         }),
-    )
+    }))
 }
 
 /// Pauses, so that the loop is not busy, unless the error concerns only the connection that would have been accepted.
@@ -121,11 +122,6 @@ impl Socket {
         (self.stream.local_addr().ok(), self.stream.peer_addr().ok())
     }
 
-    /// Has the kernel close it with a reset when it is dropped.
-    pub(crate) fn reset_on_close(&self) {
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-    }
-
     /// Waits until the kernel announces room. Linux does so only when a third of the send buffer is free, but a peer
     /// that takes a few bytes now and then is alive (S18). So a call while this waits tries to write before room is
     /// announced.
@@ -145,6 +141,16 @@ impl Socket {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             written => Poll::Ready(written),
         }
+    }
+}
+
+impl ByteStream for Socket {
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
+    }
+
+    fn reset_on_close(&self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -13,12 +13,11 @@ use futures::future::{self, select};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use poetry::event::Unobserved;
 use poetry::{Clock, CloseReason, Observer, Options, Pace, Poem, PoemService, Service};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::Instant;
 
 use crate::buffer;
-use crate::connection::Connection;
+use crate::connection::{ByteStream, Connection};
 use crate::deadlines::after;
 use crate::ending::Ending;
 use crate::linger::linger;
@@ -55,7 +54,7 @@ pub(crate) async fn write_poems<S>(
     connections: impl Stream<Item = Connection<S>>,
     service: PoemService,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: ByteStream + 'static,
 {
     let service = Rc::new(service);
     connections
@@ -70,7 +69,7 @@ pub(crate) async fn write_poems<S>(
 /// Writes the poem to `connection`, and sets why it closes. The caller drops it, which closes it.
 pub(crate) async fn write_poem<S>(connection: &Connection<S>, service: &PoemService)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: ByteStream,
 {
     connection.set_busy(true);
     connection.begin(1);
@@ -81,7 +80,7 @@ where
 /// request of the connection has been counted.
 pub(crate) async fn write_begun<S>(connection: &Connection<S>, poem: &Poem, pace: Pace)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: ByteStream,
 {
     let poem = poem.as_bytes();
     let broken = discard_input(connection);
@@ -105,7 +104,7 @@ where
 // ANCHOR_END: serve_poem
 
 /// The byte ranges of a poem's chunks, each when it is due. The stream ends when FIN is due.
-fn paced<S>(
+fn paced<S: ByteStream>(
     connection: &Connection<S>,
     pace: Pace,
     length: usize,
@@ -134,7 +133,7 @@ const DISCARDS_PER_POLL: u32 = 4;
 /// breaks.
 async fn discard_input<S>(connection: &Connection<S>) -> Result<(), Box<Ending>>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: ByteStream,
 {
     end_of_input(connection).await?;
     future::pending().await
@@ -146,7 +145,7 @@ where
 /// Fails if the connection breaks before that.
 pub(crate) async fn end_of_input<S>(mut connection: &Connection<S>) -> Result<(), Box<Ending>>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: ByteStream,
 {
     loop {
         for _ in 0..DISCARDS_PER_POLL {

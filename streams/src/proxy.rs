@@ -17,10 +17,9 @@ use poetry::{
     Clock, CloseReason, FetchFailure, FetchRequest, Observer, Options, Pace, Poem, ProxyService,
     Role, Service, panics,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 
-use crate::connection::Connection;
+use crate::connection::{ByteStream, Connection};
 use crate::fetch::{Call, Fetch};
 use crate::poem_server::{end_of_input, write_begun};
 use crate::shared::Shared;
@@ -61,7 +60,7 @@ pub(crate) async fn relay_poems<S>(
     connections: impl Stream<Item = Connection<S>>,
     cache: Arc<Cache>,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: ByteStream + 'static,
 {
     connections
         .for_each(|connection| {
@@ -85,7 +84,7 @@ pub(crate) async fn relay_poem<S, F>(
     cache: &Arc<Cache>,
     upstream: impl FnOnce(UnderWay) -> F,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: ByteStream,
     F: Future<Output = Option<Poem>> + 'static,
 {
     connection.set_busy(true);

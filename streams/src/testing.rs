@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use poetry::event::{Interest, Scene};
+use poetry::event::Interest;
 use poetry::limits::OFFLOADED_MAX;
 use poetry::{Clock, Counters, Counts, Event, Kind, Limits, Observer, Reporter, Role};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
@@ -16,9 +16,13 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 
 use crate::answers::Answering;
-use crate::connection::Connection;
+use crate::connection::{Arrival, ByteStream, Connection};
+use crate::net::Accepted;
 use crate::shared::Shared;
 use crate::transform_server::answer_requests;
+
+impl ByteStream for DuplexStream {}
+impl ByteStream for NeverAnnounces {}
 
 /// Runs `test` on virtual time, which jumps to the next deadline whenever every task waits.
 pub(crate) fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
@@ -81,19 +85,25 @@ impl TestWorker {
     /// A connection over a pipe that holds `bytes` in each direction, and the other end.
     pub(crate) fn connect(&self, bytes: usize) -> (Connection<DuplexStream>, DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(bytes);
-        let connection = Connection::new(ours, &self.shared, |_| Scene::default(), None);
-        (connection, theirs)
+        (self.accept(ours, 0), theirs)
     }
 
-    /// The same, but the connection is not woken when the pipe has room again.
+    /// Connection `number`.
+    pub(crate) fn accept<S: ByteStream>(&self, socket: S, number: u64) -> Connection<S> {
+        let arrival = Box::new(Arrival {
+            number,
+            ..Arrival::default()
+        });
+        Connection::new(Accepted { socket, arrival }, &self.shared)
+    }
+
+    /// The same as [`connect`](Self::connect), but the connection is not woken when the pipe has room again.
     pub(crate) fn connect_unannounced(
         &self,
         bytes: usize,
     ) -> (Connection<NeverAnnounces>, DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(bytes);
-        let ours = NeverAnnounces(ours);
-        let connection = Connection::new(ours, &self.shared, |_| Scene::default(), None);
-        (connection, theirs)
+        (self.accept(NeverAnnounces(ours), 0), theirs)
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -111,14 +121,14 @@ pub(crate) fn serve<S, A, T>(
     peer: impl AsyncFnOnce(DuplexStream) -> T,
 ) -> (T, Counts)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: ByteStream + 'static,
     A: Answering + 'static,
 {
     on_virtual_time(async {
         let worker = TestWorker::new(limits);
         let (connection, other_end) = connect(&worker);
         // A task of its own, so that a wake of the peer does not poll it.
-        let served = spawn_local(async move { answer_requests(&connection, &service).await });
+        let served = spawn_local(answer_requests(connection, Rc::new(service)));
         let (served, result) = futures::join!(served, peer(other_end));
         served.unwrap();
         (result, worker.counts())

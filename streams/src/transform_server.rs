@@ -11,12 +11,11 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use poetry::event::Unobserved;
-use poetry::{Clock, CloseReason, Observer, Options, Service, TransformService, Unanswered};
-use tokio::io::{AsyncRead, AsyncWrite};
+use poetry::{Clock, Observer, Options, Service, TransformService, Unanswered};
 use tokio::task::spawn_local;
 
 use crate::answers::{Answering, answers};
-use crate::connection::Connection;
+use crate::connection::{ByteStream, Connection};
 use crate::linger::linger;
 use crate::replies::Made;
 use crate::workers::RunningServer;
@@ -54,40 +53,45 @@ pub(crate) async fn answer_connections<S, A>(
     connections: impl Stream<Item = Connection<S>>,
     service: A,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: ByteStream + 'static,
     A: Answering + 'static,
 {
     let service = Rc::new(service);
     connections
         .for_each(|connection| {
-            let service = Rc::clone(&service);
-            spawn_local(async move { answer_requests(&connection, &*service).await });
+            spawn_local(answer_requests(connection, Rc::clone(&service)));
             future::ready(())
         })
         .await;
 }
 
 // ANCHOR: answer_requests
-/// Answers the requests of `connection` in order, and sets why it closes. The caller drops it, which closes it.
-pub(crate) async fn answer_requests<S, A>(connection: &Connection<S>, service: &A)
+/// Answers the requests of `connection` in order, and closes it.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` would hold its arguments twice in every idle connection"
+)]
+pub(crate) fn answer_requests<S, A>(
+    connection: Connection<S>,
+    service: Rc<A>,
+) -> impl Future<Output = ()>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: ByteStream,
     A: Answering,
 {
-    let items_max = if service.keep_alive() { usize::MAX } else { 1 };
-    let ended = answers(connection, service)
-        .take(items_max)
-        .try_for_each(|replies| deliver(connection, replies))
-        .await;
+    async move {
+        let items_max = if service.keep_alive() { usize::MAX } else { 1 };
+        let ended = answers(&connection, &*service)
+            .take(items_max)
+            .try_for_each(|replies| deliver(&connection, replies))
+            .await;
 
-    let (lingers, reason) = match ended {
-        Ok(()) => (true, CloseReason::Done),
-        Err(ending) => (ending.lingers(), connection.account(*ending)),
-    };
-    if lingers {
-        linger(connection).await;
+        let (lingers, reason) = connection.account_end(ended);
+        if lingers {
+            linger(&connection).await;
+        }
+        connection.set_close_reason(reason);
     }
-    connection.set_close_reason(reason);
 }
 // ANCHOR_END: answer_requests
 

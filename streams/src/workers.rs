@@ -283,7 +283,7 @@ impl Worker {
         let connections = accepted
             .filter_map(|accepted| {
                 // A panic of the observer costs only the connection that the event was about.
-                let connection = panics::contain(|| Connection::accept(accepted, shared));
+                let connection = panics::contain(|| Connection::new(accepted, shared));
                 future::ready(connection.ok())
             })
             .take_until(self.grace());

@@ -1,5 +1,6 @@
 //! The queue of deadlines, on virtual time.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::task::spawn_local;
@@ -17,17 +18,21 @@ fn deadlines() -> Rc<Deadlines> {
 }
 
 /// Polls once; the deadline has not passed.
-async fn poll_once(deadline: &mut Deadline) {
+async fn poll_once(deadline: &Deadline, deadlines: &Deadlines) {
     poll_fn(|cx| {
-        assert!(deadline.poll_passed(Instant::now(), cx).is_pending());
+        assert!(
+            deadline
+                .poll_passed(deadlines.now(), deadlines, cx)
+                .is_pending()
+        );
         Poll::Ready(())
     })
     .await;
 }
 
-async fn passed(deadline: &mut Deadline) -> u64 {
+async fn passed(deadline: &Deadline, deadlines: &Deadlines) -> u64 {
     let began = Instant::now();
-    poll_fn(|cx| deadline.poll_passed(Instant::now(), cx)).await;
+    poll_fn(|cx| deadline.poll_passed(deadlines.now(), deadlines, cx)).await;
     began.elapsed().as_secs()
 }
 
@@ -36,11 +41,11 @@ fn s22_deadlines_pass_in_order_and_never_early() {
     on_virtual_time(async {
         let deadlines = deadlines();
         let now = Instant::now();
-        let mut later = Deadline::new(Rc::clone(&deadlines));
-        let mut sooner = Deadline::new(Rc::clone(&deadlines));
-        later.set(now + 9 * SECOND);
-        sooner.set(now + 4 * SECOND);
-        let both = futures::join!(passed(&mut later), passed(&mut sooner));
+        let later = Deadline::default();
+        let sooner = Deadline::default();
+        later.set(deadlines.time(now + 9 * SECOND));
+        sooner.set(deadlines.time(now + 4 * SECOND));
+        let both = futures::join!(passed(&later, &deadlines), passed(&sooner, &deadlines));
         assert_eq!(both, (9, 4));
     });
 }
@@ -50,11 +55,11 @@ fn a_deadline_that_is_moved_back_passes_at_its_new_time() {
     on_virtual_time(async {
         let deadlines = deadlines();
         let began = Instant::now();
-        let mut deadline = Deadline::new(Rc::clone(&deadlines));
-        deadline.set(began + SECOND);
-        poll_once(&mut deadline).await;
-        deadline.set(began + 5 * SECOND);
-        assert_eq!(passed(&mut deadline).await, 5);
+        let deadline = Deadline::default();
+        deadline.set(deadlines.time(began + SECOND));
+        poll_once(&deadline, &deadlines).await;
+        deadline.set(deadlines.time(began + 5 * SECOND));
+        assert_eq!(passed(&deadline, &deadlines).await, 5);
     });
 }
 
@@ -63,29 +68,52 @@ fn a_deadline_that_is_moved_forward_passes_at_its_new_time() {
     on_virtual_time(async {
         let deadlines = deadlines();
         let began = Instant::now();
-        let mut deadline = Deadline::new(Rc::clone(&deadlines));
-        deadline.set(began + 60 * SECOND);
-        poll_once(&mut deadline).await;
+        let deadline = Deadline::default();
+        deadline.set(deadlines.time(began + 60 * SECOND));
+        poll_once(&deadline, &deadlines).await;
         tokio::time::sleep(SECOND).await;
-        deadline.set(began + 3 * SECOND);
-        assert_eq!(passed(&mut deadline).await, 2);
+        deadline.set(deadlines.time(began + 3 * SECOND));
+        assert_eq!(passed(&deadline, &deadlines).await, 2);
     });
 }
 
 #[test]
-fn a_deadline_that_is_dropped_leaves_the_queue() {
+fn a_deadline_that_is_cleared_leaves_the_queue() {
     on_virtual_time(async {
         let deadlines = deadlines();
-        let mut deadline = Deadline::new(Rc::clone(&deadlines));
-        deadline.set(Instant::now() + SECOND);
-        poll_once(&mut deadline).await;
+        let deadline = Deadline::default();
+        deadline.set(deadlines.time(Instant::now() + SECOND));
+        poll_once(&deadline, &deadlines).await;
         assert_eq!(deadlines.queue.borrow().len(), 1);
-        drop(deadline);
+        deadline.clear(&deadlines);
         assert_eq!(deadlines.queue.borrow().len(), 0);
     });
 }
 
 #[test]
+fn more_deadlines_of_one_time_than_there_are_tickets_all_pass_soon() {
+    on_virtual_time(async {
+        let deadlines = deadlines();
+        let due = Instant::now() + SECOND;
+        let all: Vec<Deadline> = (0..(1 << TICKET_BITS) + 9)
+            .map(|_| Deadline::default())
+            .collect();
+        for deadline in &all {
+            deadline.set(deadlines.time(due));
+            poll_once(deadline, &deadlines).await;
+        }
+        assert_eq!(deadlines.queue.borrow().len(), all.len());
+        for deadline in &all {
+            passed(deadline, &deadlines).await;
+        }
+        assert!(due.elapsed() <= Duration::from_millis(1));
+    });
+}
+
+#[test]
 fn the_longest_delay_does_not_overflow() {
-    assert!(after(Instant::now(), Duration::MAX) > Instant::now());
+    let far = after(Instant::now(), Duration::MAX);
+    assert!(far > Instant::now());
+    let at = Deadlines::default().time(far);
+    assert_eq!(time_of(key_of(at, u64::MAX)), at);
 }

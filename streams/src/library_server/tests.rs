@@ -1,6 +1,7 @@
 //! The library server over pipes in memory, on virtual time: only what differs from the transform server, whose pipeline it
 //! is.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use poetry::library::{FramedPoem, Library, Poems};
@@ -96,7 +97,7 @@ fn s8_a_refusal_comes_after_the_poems_before_it_and_ends_the_connection() {
             let worker = TestWorker::new(limits());
             let (connection, other_end) = worker.connect(64);
             let service = service(&long, true);
-            let served = spawn_local(async move { answer_requests(&connection, &service).await });
+            let served = spawn_local(answer_requests(connection, Rc::new(service)));
             assert_eq!(ask(other_end, &sent).await, b"5:Stars,5:Stars,");
             served.await.unwrap();
             let counts = worker.counts();
@@ -155,7 +156,7 @@ fn s5_nothing_is_read_while_a_poem_waits() {
         let (connection, peer) = worker.connect(16);
         let poems = library(&[("a", "longer than the pipe is")]);
         let service = service(&poems, true);
-        let served = spawn_local(async move { answer_requests(&connection, &service).await });
+        let served = spawn_local(answer_requests(connection, Rc::new(service)));
         let (_reader, mut writer) = tokio::io::split(peer);
         let sender = spawn_local(async move { while writer.write_all(b"1:a,").await.is_ok() {} });
         sleep(Duration::from_secs(1)).await;

@@ -31,7 +31,7 @@ fn serve_over<S, T>(
     peer: impl AsyncFnOnce(DuplexStream) -> T,
 ) -> (T, Counts)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: ByteStream + 'static,
 {
     let poem = Poem::from(text);
     let service = PoemService { poem, pace };

@@ -91,7 +91,7 @@ fn l5_nothing_is_read_while_a_reply_waits() {
     on_virtual_time(async {
         let worker = TestWorker::new(limits());
         let (connection, mut peer) = worker.connect(16);
-        let served = spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
+        let served = spawn_local(answer_requests(connection, Rc::new(KEEP_ALIVE)));
         // Requests for two reads. The pipe has no room for all replies to the first.
         let requests = b"9:shout.abc,".repeat(20);
         let sender = spawn_local(async move {
@@ -259,7 +259,7 @@ fn s20_a_panic_costs_its_connection_and_is_reported_once() {
         };
         let worker = TestWorker::new(limits());
         let (connection, peer) = worker.connect(1024);
-        let served = async move { answer_requests(&connection, &service).await };
+        let served = answer_requests(connection, Rc::new(service));
         let send = send_and_read_all(peer, b"7:shout.a,7:crash.x,7:shout.b,", true);
         let ((), reply) = futures::join!(served, send);
         assert_eq!(reply, b"1:A,");
@@ -281,7 +281,7 @@ fn s21_a_stop_closes_idle_connections_at_once_and_lets_a_request_finish() {
         let (idle, mut idle_peer) = worker.connect(1024);
         let (busy, mut busy_peer) = worker.connect(1024);
         for connection in [idle, busy] {
-            spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
+            spawn_local(answer_requests(connection, Rc::new(KEEP_ALIVE)));
         }
         idle_peer.write_all(b"7:shout.a,").await.unwrap();
         idle_peer.read_exact(&mut [0; 4]).await.unwrap();
@@ -306,7 +306,7 @@ fn s24_a_connection_that_always_has_more_lets_others_have_their_turn() {
         let (greedy, peer) = worker.connect(1 << 16);
         let (modest, mut modest_peer) = worker.connect(1 << 16);
         for connection in [greedy, modest] {
-            spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
+            spawn_local(answer_requests(connection, Rc::new(KEEP_ALIVE)));
         }
         let (mut replies, mut requests) = tokio::io::split(peer);
         let send = spawn_local(async move {
@@ -338,7 +338,7 @@ fn requests(count: usize) -> Vec<u8> {
 /// Serves a connection until its first turn has left a rest. Returns the task that serves it and its peer.
 async fn with_a_rest(worker: &TestWorker) -> (JoinHandle<()>, DuplexStream) {
     let (connection, mut peer) = worker.connect(1 << 16);
-    let served = spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
+    let served = spawn_local(answer_requests(connection, Rc::new(KEEP_ALIVE)));
     peer.write_all(&requests(200)).await.unwrap();
     while worker.counts().answered == 0 {
         yield_now().await;
@@ -402,7 +402,7 @@ fn s24_s18_a_peer_that_takes_no_reply_is_closed_with_its_rest() {
     on_virtual_time(async {
         let worker = TestWorker::new(limits());
         let (connection, mut peer) = worker.connect(1000);
-        let served = spawn_local(async move { answer_requests(&connection, &KEEP_ALIVE).await });
+        let served = spawn_local(answer_requests(connection, Rc::new(KEEP_ALIVE)));
         // 1,200 bytes of replies: the last turns find no room.
         let sent = peer.write_all(&requests(300)).await;
         assert!(sent.is_ok());

@@ -6,14 +6,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::stream;
-use poetry::event::Scene;
 use poetry::{Kind, Limits, TransformService};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::*;
-use crate::connection::Connection;
+use crate::connection::ByteStream;
 use crate::testing::{TestWorker, on_virtual_time};
 use crate::transform_server::answer_connections;
 
@@ -27,6 +26,8 @@ const KEEP_ALIVE: TransformService = TransformService {
 /// What a peer's socket has at each read: so many requests, or nothing yet. It takes every reply, and finishes at last.
 #[derive(Clone)]
 struct Scripted(VecDeque<usize>);
+
+impl ByteStream for Scripted {}
 
 impl AsyncRead for Scripted {
     fn poll_read(
@@ -69,13 +70,8 @@ impl AsyncWrite for Scripted {
 fn serve(peers: &[Scripted]) -> Vec<(usize, u64)> {
     on_virtual_time(async {
         let worker = TestWorker::new(Limits::default());
-        let connections = peers.iter().zip(0..).map(|(peer, task)| {
-            let scene = Scene {
-                task,
-                ..Scene::default()
-            };
-            Connection::new(peer.clone(), &worker.shared, |_| scene, None)
-        });
+        let connections = peers.iter().zip(0..);
+        let connections = connections.map(|(peer, number)| worker.accept(peer.clone(), number));
         answer_connections(stream::iter(connections), KEEP_ALIVE).await;
         // Time moves only when no connection has anything left to do.
         sleep(Duration::from_secs(1)).await;

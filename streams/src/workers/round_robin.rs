@@ -28,7 +28,7 @@ pub(crate) fn keep_every_nth(
 ) -> impl Stream<Item = Accepted<Socket>> {
     let workers = others.len() as u64 + 1;
     accepted.filter_map(move |accepted| {
-        let other = (accepted.number % workers).checked_sub(1);
+        let other = (accepted.arrival.number % workers).checked_sub(1);
         let other = other.map(|other| others[other as usize].clone());
         async move {
             let Some(other) = other else {
