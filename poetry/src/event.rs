@@ -43,7 +43,7 @@ impl fmt::Debug for Clock {
 }
 
 /// Which program an event belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Serves one poem (S1).
@@ -137,6 +137,30 @@ pub enum Kind {
     AcceptFailed(String),
     /// A server cannot start a thread that it needs, so connections wait (T1).
     ShortOfThreads(String),
+    /// The worker runs the task, up to its next [`Waiting`](Self::Waiting) or its end.
+    Running,
+    /// The task waits and the worker does not run it: the worker runs other tasks, or sleeps.
+    Waiting(Wait),
+}
+
+/// What a task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// The kernel to establish its connection.
+    Connect,
+    /// Bytes from the peer.
+    Read,
+    /// The kernel to take bytes for the peer.
+    Write,
+    /// The time of the next piece of a slow poem (S1).
+    Pace,
+    /// Its next turn; the worker runs others meanwhile (S24).
+    Turn,
+    /// Room below a limit: a connection, a fetch or a thread that ends.
+    Permit,
+    /// Another task: the transform of a fetch, the fetch of a proxy, a heavy request that is computed elsewhere (S25).
+    Task,
 }
 
 impl Kind {
@@ -156,6 +180,7 @@ impl Kind {
             Self::Closed(_) => Interest::CLOSED,
             Self::AcceptFailed(_) => Interest::ACCEPT_FAILED,
             Self::ShortOfThreads(_) => Interest::SHORT_OF_THREADS,
+            Self::Running | Self::Waiting(_) => Interest::TURNS,
         }
     }
 }
@@ -167,8 +192,8 @@ pub struct Interest(u16);
 impl Interest {
     /// No kind.
     pub const NONE: Self = Self(0);
-    /// Every kind.
-    pub const ALL: Self = Self(u16::MAX);
+    /// Every kind but [`TURNS`](Self::TURNS), which say nothing about the outside world.
+    pub const ALL: Self = Self(Self::TURNS.0 - 1);
     /// [`Kind::Connecting`].
     pub const CONNECTING: Self = Self(1);
     /// [`Kind::Connected`].
@@ -195,6 +220,9 @@ impl Interest {
     pub const ACCEPT_FAILED: Self = Self(1 << 11);
     /// [`Kind::ShortOfThreads`].
     pub const SHORT_OF_THREADS: Self = Self(1 << 12);
+    /// [`Kind::Running`] and [`Kind::Waiting`].
+    /// Only timelines need them.
+    pub const TURNS: Self = Self(1 << 13);
     /// The kinds that a server logs. None of them is on the hot path.
     pub const TROUBLE: Self = Self(
         Self::REFUSED.0

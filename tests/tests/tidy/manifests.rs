@@ -53,10 +53,17 @@ fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     match member {
         "poetry" => (vec![], vec![]),
         "models" => ([vec!["poetry"], models()].concat(), vec![]),
-        "tests" => (vec!["poetry"], vec!["models"]),
+        "tests" | "timeline" => (vec!["poetry"], vec!["models"]),
         "benches" => (vec!["poetry"], [vec!["models", "bare"], models()].concat()),
         "cli" => (
-            vec!["poetry", "models", "bare", "conformance", "measure"],
+            vec![
+                "poetry",
+                "models",
+                "bare",
+                "conformance",
+                "measure",
+                "timeline",
+            ],
             vec![],
         ),
         _ => (vec!["poetry"], vec![]),
