@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::protocol::{Address, Factory, Protocol};
 use crate::reactor::{Reactor, Transport};
 use crate::task::{Task, connection_failed, is_connection_failed, no_address};
+use crate::watched::watched_fetch;
 
 /// Builds the protocol of a connection, which fires the trigger.
 pub(crate) trait Build: Fn(Trigger<Poem>) -> Box<dyn Protocol> + Clone + 'static {}
@@ -75,6 +76,7 @@ fn connect(
     let timeout = task.limits.connect_timeout;
     let factory = Rc::new(ClientFactory {
         build,
+        task: Rc::clone(task),
         trigger: Cell::new(None),
     });
     let transport = match reactor.begin_tcp(address, timeout, Rc::clone(&factory) as _) {
@@ -116,12 +118,14 @@ pub(crate) fn hang_up(transport: &Transport) {
 /// Builds the protocol once the connection is established, or fails if it never is.
 struct ClientFactory<B> {
     build: B,
+    task: Rc<Task>,
     trigger: Cell<Option<Trigger<Poem>>>,
 }
 
 impl<B: Build> Factory for ClientFactory<B> {
     fn build_protocol(&self, _: &Address) -> Option<Box<dyn Protocol>> {
-        self.trigger.take().map(&self.build)
+        let protocol = self.trigger.take().map(&self.build)?;
+        Some(watched_fetch(protocol, &self.task))
     }
 
     fn connection_failed(&self, _: SocketAddr, error: io::Error) {

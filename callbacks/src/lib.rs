@@ -88,6 +88,7 @@ mod threads;
 mod timers;
 mod transform_client;
 mod transform_server;
+mod watched;
 
 pub use deferred::coroutine::{Awaited, coroutine};
 pub use deferred::list::{AllFailed, DeferredList, FirstError, gather_results, race};

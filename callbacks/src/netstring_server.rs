@@ -14,6 +14,7 @@ use crate::linger::Linger;
 use crate::protocol::{Address, Factory, Lost, Producer, Protocol, Side};
 use crate::reactor::Transport;
 use crate::server_state::ServerState;
+use crate::watched::watched_factory;
 
 mod offloading;
 mod partial;
@@ -44,11 +45,12 @@ pub(crate) trait Service: 'static {
 /// Returns the factory of a server's protocols.
 pub(crate) fn netstring_factory(service: impl Service, state: &Rc<ServerState>) -> Rc<dyn Factory> {
     // The protocols share the inner `Rc`.
-    Rc::new(Rc::new(NetstringFactory {
+    let factory = Rc::new(NetstringFactory {
         service,
         state: Rc::clone(state),
         replies: RefCell::default(),
-    }))
+    });
+    watched_factory(Rc::new(factory), state)
 }
 
 /// Builds the protocol of each connection, and owns what they share.

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 
+use poetry::event::Wait;
 use poetry::{CloseReason, Kind, PoemService, Role};
 
 use crate::connection_guard::{ConnectionGuard, reason_of};
@@ -14,6 +15,7 @@ use crate::linger::Linger;
 use crate::protocol::{Address, Factory, Lost, Protocol, Side};
 use crate::reactor::{Port, Reactor, Transport};
 use crate::server_state::ServerState;
+use crate::watched::watched_factory;
 
 /// Serves a poem on `listener` in this reactor, with the default limits.
 ///
@@ -44,8 +46,11 @@ pub fn serve_poem_with(
 
 /// Returns the factory of the server's protocols, to serve connections that another port has accepted.
 pub fn poem_factory(service: PoemService, state: &Rc<ServerState>) -> Rc<dyn Factory> {
-    let (service, state) = (Rc::new(service), Rc::clone(state));
-    Rc::new(PoemFactory { service, state })
+    let factory = PoemFactory {
+        service: Rc::new(service),
+        state: Rc::clone(state),
+    };
+    watched_factory(Rc::new(factory), state)
 }
 
 /// Builds the protocol of each connection.
@@ -131,6 +136,7 @@ impl PoemProtocol {
         let waits = due > elapsed;
         if waits {
             transport.set_timeout(Some(due - elapsed));
+            self.guard.state.note_wait(Wait::Pace);
         }
         waits
     }

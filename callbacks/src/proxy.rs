@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use poetry::event::Wait;
 use poetry::{CloseReason, Kind, Pace, Poem, PoemService, ProxyService, Role};
 
 use self::cache::{Cache, Place};
@@ -15,6 +16,7 @@ use crate::poem_server::PoemProtocol;
 use crate::protocol::{Address, Factory, Lost, Protocol, Side};
 use crate::reactor::{Port, Reactor, Transport};
 use crate::server_state::ServerState;
+use crate::watched::watched_factory;
 
 mod cache;
 mod upstream;
@@ -93,8 +95,7 @@ pub(crate) fn fetching_factory(
     shared: &Arc<Shared>,
 ) -> Rc<dyn Factory> {
     let cache = upstream::fetching_cache(reactor, service, state, shared);
-    let state = Rc::clone(state);
-    Rc::new(ProxyFactory { cache, state })
+    factory_of(cache, state)
 }
 
 /// Returns the factory of a reactor that has the poem fetched by the first one.
@@ -105,8 +106,15 @@ pub(crate) fn asking_factory(
     shared: &Arc<Shared>,
 ) -> Rc<dyn Factory> {
     let cache = upstream::asking_cache(reactor, service, state, shared);
-    let state = Rc::clone(state);
-    Rc::new(ProxyFactory { cache, state })
+    factory_of(cache, state)
+}
+
+fn factory_of(cache: Rc<Cache>, state: &Rc<ServerState>) -> Rc<dyn Factory> {
+    let factory = ProxyFactory {
+        cache,
+        state: Rc::clone(state),
+    };
+    watched_factory(Rc::new(factory), state)
 }
 
 /// Builds the protocol of each client.
@@ -192,7 +200,10 @@ impl Protocol for ProxyProtocol {
         match place.and_then(Place::take_result) {
             Some(Ok(poem)) => self.poem_arrived(transport, poem),
             Some(Err(_)) => self.fetch_failed(transport),
-            None => {}
+            None => self
+                .waiting
+                .iter()
+                .for_each(|it| it.guard.state.note_wait(Wait::Task)),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poetry::error::Timeout;
-use poetry::event::{Interest, Scene, Unobserved};
+use poetry::event::{Interest, Scene, Unobserved, Wait};
 use poetry::{FetchFailure, Kind, Limits, Poem, Reporter, Role};
 
 use crate::deferred::Deferred;
@@ -131,6 +131,7 @@ impl Task {
             ..self.scene.get()
         });
         self.report(Kind::Connecting);
+        self.report(Kind::Waiting(Wait::Connect));
     }
 
     /// Asks the system for the local address only if an observer wants the event.
@@ -148,6 +149,10 @@ impl Task {
         let bytes = bytes as u64;
         self.received.set(self.received.get() + bytes);
         self.report(Kind::Read { bytes });
+    }
+
+    pub(crate) fn wants(&self, interest: Interest) -> bool {
+        self.reporter.wants(interest)
     }
 
     pub(crate) fn report(&self, kind: Kind) {
