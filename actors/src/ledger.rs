@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use poetry::event::{Interest, Scene};
+use poetry::event::{Interest, Scene, Wait};
 use poetry::panics::contain;
 use poetry::{CloseReason, Counters, Kind, Limits, Refusal, Reporter};
+
+use crate::process::Turn;
 
 /// What the connections of one arbiter share.
 #[derive(Debug)]
@@ -118,6 +120,17 @@ impl Ledger {
     pub(crate) fn closed(&self, reason: CloseReason) {
         self.counters().closed(reason);
         self.report(Kind::Closed(reason));
+    }
+
+    /// Reports a turn of the connection's process, which waits for `wait` after it.
+    #[inline]
+    pub(crate) fn trace(&self, turn: Turn, wait: impl FnOnce() -> Wait) {
+        if self.wants(Interest::TURNS) {
+            self.report(match turn {
+                Turn::In => Kind::Running,
+                Turn::Out => Kind::Waiting(wait()),
+            });
+        }
     }
 
     fn counters(&self) -> &Counters {

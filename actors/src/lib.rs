@@ -79,7 +79,7 @@ pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason};
 pub use port::{NoPort, Port};
 pub use process::{
     Answer, Arbiter, CallError, MAILBOX_CAPACITY, Me, Name, Next, Node, Pid, Process, ProcessRef,
-    Received, Reply, SendError, TestClock,
+    Received, Reply, SendError, TestClock, Turn,
 };
 // Supervisors.
 pub use supervisor::{

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poetry::event::Unobserved;
+use poetry::event::{Unobserved, Wait};
 use poetry::{CloseReason, Observer, Options, PoemService, Role};
 
 use crate::ledger::Ledger;
@@ -16,7 +16,7 @@ use crate::linger::Linger;
 use crate::listener::{self, Protocol, RunningServer};
 use crate::monitor::Reason;
 use crate::port::{Stream, Tcp, TcpEvent};
-use crate::process::{Me, Next, Process, Received};
+use crate::process::{Me, Next, Process, Received, Turn};
 
 /// Serves a poem on `listener` until the server is shut down or dropped: in one thread, with the default limits.
 ///
@@ -110,6 +110,10 @@ impl<S: Stream> Process for Connection<S> {
         }
     }
 
+    fn trace(&self, turn: Turn, _: u32) {
+        self.recital.trace(turn);
+    }
+
     fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {
         self.recital.end(reason, me.port);
     }
@@ -154,6 +158,15 @@ impl Recital {
             answered: false,
             peer_finished: false,
         }
+    }
+
+    /// Reports a turn of the process that sends it.
+    pub(crate) fn trace(&self, turn: Turn) {
+        self.ledger.trace(turn, || match self.phase {
+            _ if self.blocked => Wait::Write,
+            Phase::Sending => Wait::Pace,
+            Phase::Lingering(_) | Phase::Ended(_) => Wait::Read,
+        });
     }
 
     /// Sends the first chunk.

@@ -109,6 +109,13 @@ pub trait Process: Sized + 'static {
     /// Handles one message, event or signal. A panic here is a crash: nothing is received after it.
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next;
 
+    /// Called before and after each handler, for timelines; not after one that returns [`Next::Exit`]. `worker` is the index
+    /// of the arbiter. Erlang has this as a trace: `erlang:trace(Pid, true, [running])`.
+    #[inline]
+    fn trace(&self, turn: Turn, worker: u32) {
+        let _ = (turn, worker);
+    }
+
     /// Called once, last, however the process ends. Afterwards its state and port are dropped, then the processes that
     /// are linked to it or monitor it are notified.
     ///
@@ -117,6 +124,15 @@ pub trait Process: Sized + 'static {
     fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {
         let _ = (reason, me);
     }
+}
+
+/// The beginning or the end of a handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The process runs: `in`, in Erlang.
+    In,
+    /// It waits for what it will receive next: `out`.
+    Out,
 }
 
 /// What a process does after a handler returns.

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use poetry::event::Unobserved;
+use poetry::event::{Unobserved, Wait};
 use poetry::{CloseReason, Observer, Options, Pace, Poem, PoemService, ProxyService, Role};
 
 use crate::ledger::{ConnectionContext, Ledger};
@@ -18,7 +18,7 @@ use crate::monitor::{MonitorId, Reason};
 use crate::net::Socket;
 use crate::poem_server::Recital;
 use crate::port::{Stream, Tcp, TcpEvent};
-use crate::process::{Me, Next, Process, ProcessRef, Received};
+use crate::process::{Me, Next, Process, ProcessRef, Received, Turn};
 use crate::supervisor::Spec;
 use cache::CACHE;
 
@@ -184,6 +184,13 @@ impl<S: Stream> Process for Connection<S> {
             // The poem is in flight, also if it is still fetched (S21); only a kill cuts it.
             (Received::Exit(exit), _) if exit.reason == Reason::Shutdown => Next::Receive,
             (Received::Exit(_), _) => Next::Exit(Reason::Killed),
+        }
+    }
+
+    fn trace(&self, turn: Turn, _: u32) {
+        match &self.phase {
+            Phase::Reciting(recital) => recital.trace(turn),
+            _ => self.ledger.trace(turn, || Wait::Task),
         }
     }
 

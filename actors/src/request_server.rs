@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use poetry::event::Wait;
 use poetry::limits::OFFLOADED_MAX;
 use poetry::netstring::Decoder;
 use poetry::{CloseReason, Refusal, Unanswered};
@@ -19,7 +20,7 @@ use crate::linger::Linger;
 use crate::listener::Protocol;
 use crate::monitor::Reason;
 use crate::port::{Kept, Stream, Tcp, TcpEvent};
-use crate::process::{Me, Next, Process, Received};
+use crate::process::{Me, Next, Process, Received, Turn};
 use crate::replies::{Batch, Replies};
 use crate::supervisor::Spec;
 use crate::workers::{self, Offloaded, Offloading};
@@ -140,6 +141,15 @@ impl<S: Stream, A: Answers> Process for Connection<S, A> {
             Received::Down(_) => self.offloaded(Err(workers::GONE.to_owned()), me),
             Received::Message(Offloaded(answer)) => self.offloaded(answer, me),
         }
+    }
+
+    #[inline]
+    fn trace(&self, turn: Turn, _: u32) {
+        self.ledger.trace(turn, || match self.phase {
+            Phase::Offloading(_) => Wait::Task,
+            _ if !self.replies.is_empty() => Wait::Write,
+            _ => Wait::Read,
+        });
     }
 
     fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {

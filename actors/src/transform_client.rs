@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poetry::error::{Timeout, decode_poem};
-use poetry::event::{Interest, Scene};
+use poetry::event::{Interest, Scene, Wait};
 use poetry::{FetchFailure, Kind, Peer, Reporter, Role, request};
 
 use crate::dial::{Connect, Dial, DialEvent};
@@ -16,7 +16,7 @@ use crate::messages::ToPoet;
 use crate::monitor::Reason;
 use crate::poem_client::FetchSettings;
 use crate::port::TcpEvent;
-use crate::process::{Me, Name, Next, Pid, Process, Received};
+use crate::process::{Me, Name, Next, Pid, Process, Received, Turn};
 
 /// The work of one transformer.
 pub(crate) struct Job {
@@ -65,6 +65,26 @@ where
     me.spawn_link(name, transformer, Dial::default())
 }
 // ANCHOR_END: transform
+
+/// Reports a turn of a client's process in `scene`, which waits for `wait` after it.
+pub(crate) fn trace(
+    reporter: &Reporter,
+    scene: Scene,
+    turn: Turn,
+    worker: u32,
+    wait: impl FnOnce() -> Wait,
+) {
+    if reporter.wants(Interest::TURNS) {
+        let scene = Scene { worker, ..scene };
+        reporter.report(
+            scene,
+            match turn {
+                Turn::In => Kind::Running,
+                Turn::Out => Kind::Waiting(wait()),
+            },
+        );
+    }
+}
 
 struct Transformer<S> {
     job: Job,
@@ -225,6 +245,14 @@ impl<S: Connect> Process for Transformer<S> {
             | Received::Down(_) => Next::Receive,
             Received::Message(never) => match never {},
         }
+    }
+
+    fn trace(&self, turn: Turn, worker: u32) {
+        let wait = || match self.scene.local {
+            None => Wait::Connect,
+            Some(_) => Wait::Read,
+        };
+        trace(&self.reporter, self.scene, turn, worker, wait);
     }
 
     /// Reports a crash. A cancel is reported by the poet, for both (S14).

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poetry::error::{Timeout, decode_poem};
-use poetry::event::{Interest, Scene};
+use poetry::event::{Interest, Scene, Wait};
 use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Outcome, netstring};
 
 use super::FetchSettings;
@@ -16,8 +16,8 @@ use crate::exchange::Exchange;
 use crate::messages::{Fetched, ToPoet};
 use crate::monitor::{Exit, ProcessId, Reason};
 use crate::port::TcpEvent;
-use crate::process::{Me, Next, Pid, Process, Received};
-use crate::transform_client::{Job, transform};
+use crate::process::{Me, Next, Pid, Process, Received, Turn};
+use crate::transform_client::{Job, trace, transform};
 
 pub(super) struct Poet<S, M> {
     settings: Arc<FetchSettings>,
@@ -333,5 +333,14 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Process for Poet<S, M> {
             Received::Timeout => self.time_out(me),
             Received::Exit(exit) => self.exit(&exit, me),
         }
+    }
+
+    fn trace(&self, turn: Turn, worker: u32) {
+        let wait = || match (self.transformer, self.scene.local) {
+            (Some(_), _) => Wait::Task,
+            (None, None) => Wait::Connect,
+            (None, Some(_)) => Wait::Read,
+        };
+        trace(&self.settings.reporter, self.scene, turn, worker, wait);
     }
 }

@@ -17,7 +17,7 @@ use super::me::Me;
 use super::name::Name;
 use super::pid::{Mail, Mailbox, Pid};
 use super::process_ref::{AnyMailbox, Record, Signal};
-use super::{Next, Process, Received};
+use super::{Next, Process, Received, Turn};
 use crate::monitor::Reason;
 use crate::port::Port;
 
@@ -94,7 +94,16 @@ impl<P: Process> ProcessActor<P> {
     fn run(&mut self, handler: impl FnOnce(&mut P, &mut P::Port, &mut Control<P>) -> Next) {
         let Some(life) = &mut self.life else { return };
         let control = &mut self.control;
-        match contain(|| handler(&mut life.state, &mut life.port, control)) {
+        let worker = control.local.worker;
+        let handled = contain(|| {
+            life.state.trace(Turn::In, worker);
+            let next = handler(&mut life.state, &mut life.port, control);
+            if next == Next::Receive {
+                life.state.trace(Turn::Out, worker);
+            }
+            next
+        });
+        match handled {
             Ok(Next::Receive) => {}
             Ok(Next::Exit(reason)) => self.end_with(reason),
             Err(message) => self.crash(message),
