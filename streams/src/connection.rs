@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use poetry::event::{Interest, Scene};
+use poetry::event::{self, Interest, Scene};
 use poetry::{CloseReason, Kind, panics};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,6 +20,7 @@ use crate::deadlines::{Deadline, micros};
 use crate::ending::Ending;
 use crate::net::Accepted;
 use crate::shared::Shared;
+use crate::watched::{Turns, note};
 
 mod metered;
 
@@ -237,6 +238,9 @@ impl<S: ByteStream> Connection<S> {
         if self.wait.replace(wait) != wait {
             self.deadline.set(now + micros(self.patience(wait)));
         }
+        if wait == Wait::Room {
+            note(event::Wait::Write);
+        }
         self.deadline.poll_passed(now, deadlines, cx)
     }
 
@@ -263,6 +267,7 @@ impl<S: ByteStream> Connection<S> {
         self.waits_no_more();
         let deadlines = &self.shared.deadlines;
         self.deadline.set(deadlines.time(at));
+        note(event::Wait::Pace);
         self.deadline.poll_passed(deadlines.now(), deadlines, cx)
     }
 
@@ -282,14 +287,26 @@ impl<S: ByteStream> Connection<S> {
 
     #[cold]
     fn observe(&self, kind: Kind) {
-        let scene = Scene {
+        self.shared.reporter.report(self.scene(), kind);
+    }
+
+    fn scene(&self) -> Scene {
+        Scene {
             worker: self.shared.worker,
             task: self.arrival.number,
             parent: None,
             local: self.socket.borrow().local_address(),
             peer: self.arrival.peer,
-        };
-        self.shared.reporter.report(scene, kind);
+        }
+    }
+
+    /// Where its turns are reported, if the observer wants them.
+    pub(crate) fn turns(&self) -> Option<Turns> {
+        let reporter = &self.shared.reporter;
+        reporter.wants(Interest::TURNS).then(|| Turns {
+            reporter: reporter.clone(),
+            scene: self.scene(),
+        })
     }
 }
 

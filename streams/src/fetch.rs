@@ -19,6 +19,7 @@ use crate::library_client::ask;
 use crate::net::{self, Dialled};
 use crate::poem_client::chunks_of;
 use crate::transform_client::fall_back;
+use crate::watched::watched_fetch;
 
 // ANCHOR: fetch_all
 /// All fetches, `at_once` of them under way, as a stream of outcomes in the order in which they end.
@@ -52,7 +53,8 @@ impl Fetch<'_> {
     async fn outcome(self, registration: AbortRegistration) -> (u64, Outcome) {
         let began = self.reporter.clock().now();
         let call = Call::new(self.reporter, self.descriptors, self.scene(None));
-        let fetched = Abortable::new(self.fetch_and_transform(&call), registration).await;
+        let fetching = watched_fetch(&call, self.fetch_and_transform(&call));
+        let fetched = Abortable::new(fetching, registration).await;
         let (poem, transform_failure) = fetched.unwrap_or_else(|_| {
             call.report_end(Err(&FetchFailure::Cancelled));
             (Err(FetchFailure::Cancelled), None)
@@ -183,6 +185,16 @@ impl<'f> Call<'f> {
             self.report(Kind::Connected);
         }
         Ok(socket)
+    }
+
+    /// Whether the observer wants turns.
+    pub(crate) fn wants_turns(&self) -> bool {
+        self.reporter.wants(Interest::TURNS)
+    }
+
+    /// Whether a connection is established, as far as an observer knows.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.scene.get().local.is_some()
     }
 
     /// Reports an event.

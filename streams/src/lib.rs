@@ -111,6 +111,7 @@ mod testing;
 mod transform_client;
 mod transform_server;
 mod turns;
+mod watched;
 mod workers;
 mod writing;
 mod yielding;

@@ -5,9 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use poetry::event::Wait;
 use poetry::{Heavy, Refusal, panics};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+
+use crate::watched::note;
 
 /// A heavy request under way.
 pub(crate) struct Offloaded<R>(Pin<Box<dyn Future<Output = Reply<R>>>>);
@@ -35,6 +38,10 @@ impl<R: Send + 'static> Offloaded<R> {
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply<R>> {
-        self.0.as_mut().poll(cx)
+        let polled = self.0.as_mut().poll(cx);
+        if polled.is_pending() {
+            note(Wait::Task);
+        }
+        polled
     }
 }

@@ -13,7 +13,7 @@ use futures::future::{self, select};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use poetry::event::Unobserved;
 use poetry::{Clock, CloseReason, Observer, Options, Pace, Poem, PoemService, Service};
-use tokio::task::{spawn_local, yield_now};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::buffer;
@@ -21,6 +21,7 @@ use crate::connection::{ByteStream, Connection};
 use crate::deadlines::after;
 use crate::ending::Ending;
 use crate::linger::linger;
+use crate::watched::spawn_connection;
 use crate::workers::RunningServer;
 use crate::writing::write_all;
 
@@ -60,7 +61,10 @@ pub(crate) async fn write_poems<S>(
     connections
         .for_each(|connection| {
             let service = Rc::clone(&service);
-            spawn_local(async move { write_poem(&connection, &service).await });
+            let turns = connection.turns();
+            spawn_connection(turns, async move {
+                write_poem(&connection, &service).await;
+            });
             future::ready(())
         })
         .await;

@@ -4,6 +4,7 @@
 //! shared future, which is cancelled when its last clone is dropped. `proxy/cache.rs` holds it weakly.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::rc::Rc;
@@ -11,18 +12,18 @@ use std::sync::Arc;
 use std::{io, mem, thread};
 
 use futures::future::{self, Either, select};
-use futures::{Stream, StreamExt};
-use poetry::event::Unobserved;
+use futures::{FutureExt, Stream, StreamExt};
+use poetry::event::{Unobserved, Wait};
 use poetry::{
     Clock, CloseReason, FetchFailure, FetchRequest, Observer, Options, Pace, Poem, ProxyService,
     Role, Service, panics,
 };
-use tokio::task::spawn_local;
 
 use crate::connection::{ByteStream, Connection};
 use crate::fetch::{Call, Fetch};
 use crate::poem_server::{end_of_input, write_begun};
 use crate::shared::Shared;
+use crate::watched::{note, spawn_connection, watched_fetch};
 use crate::workers::RunningServer;
 pub(crate) use cache::{Cache, UnderWay};
 
@@ -65,7 +66,7 @@ pub(crate) async fn relay_poems<S>(
     connections
         .for_each(|connection| {
             let cache = Arc::clone(&cache);
-            spawn_local(async move {
+            spawn_connection(connection.turns(), async move {
                 let upstream =
                     |under_way| fetch_from_upstream(Rc::clone(connection.shared()), under_way);
                 relay_poem(&connection, &cache, upstream).await;
@@ -91,7 +92,15 @@ pub(crate) async fn relay_poem<S, F>(
     let poem = cache.poem(&connection.shared().counters, upstream);
     // Counted now that the client waits, so that the counts tell how many clients share a fetch.
     connection.begin(1);
-    let poem = match select(poem, pin!(end_of_input(connection))).await {
+    let mut poem = poem;
+    let waiting = poll_fn(|cx| {
+        let polled = poem.poll_unpin(cx);
+        if polled.is_pending() {
+            note(Wait::Task);
+        }
+        polled
+    });
+    let poem = match select(waiting, pin!(end_of_input(connection))).await {
         Either::Left((poem, _)) => poem,
         Either::Right((Ok(()), _)) => Err(CloseReason::Left),
         Either::Right((Err(broken), _)) => Err(broken.reason()),
@@ -119,7 +128,8 @@ async fn fetch_from_upstream(shared: Rc<Shared>, under_way: UnderWay) -> Option<
     };
     let call = Call::new(&reporter, fetch.descriptors, fetch.scene(None));
     let unreported = Unreported(&call);
-    let poem = fetch.poem(&call).await.and_then(ProxyService::accept);
+    let poem = watched_fetch(&call, fetch.poem(&call)).await;
+    let poem = poem.and_then(ProxyService::accept);
     under_way.settle(poem.as_ref().ok());
     unreported.report(poem.as_ref().map(Poem::as_str));
     poem.ok()

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use poetry::event::Unobserved;
 use poetry::{Clock, Observer, Options, Service, TransformService, Unanswered};
-use tokio::task::spawn_local;
 
 use crate::answers::{Answering, answers};
 use crate::connection::{ByteStream, Connection};
 use crate::linger::linger;
 use crate::replies::Made;
+use crate::watched::spawn_connection;
 use crate::workers::RunningServer;
 use crate::writing::deliver;
 
@@ -59,7 +59,8 @@ pub(crate) async fn answer_connections<S, A>(
     let service = Rc::new(service);
     connections
         .for_each(|connection| {
-            spawn_local(answer_requests(connection, Rc::clone(&service)));
+            let turns = connection.turns();
+            spawn_connection(turns, answer_requests(connection, Rc::clone(&service)));
             future::ready(())
         })
         .await;

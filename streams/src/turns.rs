@@ -10,8 +10,11 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use poetry::event::Wait;
 use poetry::limits::REQUESTS_PER_TURN_MAX;
 use tokio::task::yield_now;
+
+use crate::watched::note;
 
 /// Reads that one turn answers. The second read mostly finds nothing, so that a connection with one request at a time
 /// waits for input after it, and not for a turn that it does not need.
@@ -138,6 +141,14 @@ impl Turn {
 
     #[cold]
     fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.poll_called(cx);
+        if polled.is_pending() {
+            note(Wait::Turn);
+        }
+        polled
+    }
+
+    fn poll_called(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.end();
         if self.place == NOWHERE {
             self.place = self.turns.enter(cx.waker().clone());

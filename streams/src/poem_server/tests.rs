@@ -7,6 +7,8 @@ use poetry::{Counts, Limits, Poem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::sleep;
 
+use tokio::task::spawn_local;
+
 use super::*;
 use crate::testing::{TestWorker, on_virtual_time};
 

@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 
+use tokio::task::spawn_local;
+
 use super::*;
 use crate::testing::{TestWorker, on_virtual_time};
 

@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep};
 
+use tokio::task::spawn_local;
+
 use super::*;
 use crate::testing::{self, TestWorker, on_virtual_time, send_and_read_all};
 
