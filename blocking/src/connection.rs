@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use poetry::event::Wait;
 use poetry::{CloseReason, Limits};
 
 use crate::buffers::ReadBuffer;
@@ -109,8 +110,11 @@ impl<W: Wire> Connection<'_, W> {
             ..
         } = self;
         let mut counted = 0;
+        let mut waited = false;
         let written = write(wire, self.write_timeout, &mut |wire, taken| {
             state.mark_busy();
+            waited = true;
+            ledger.waits(Wait::Write);
             ledger.wrote(taken - counted);
             counted = taken;
             if discards_input {
@@ -122,6 +126,9 @@ impl<W: Wire> Connection<'_, W> {
             Ok(()) => length,
             Err(CutShort { taken, .. }) => *taken,
         };
+        if waited {
+            self.ledger.runs();
+        }
         self.ledger.wrote(taken - counted);
         written
             .map_err(|CutShort { stop, .. }| (taken, self.close_reason(&stop, CloseReason::Write)))
@@ -143,6 +150,7 @@ impl<W: Wire> Connection<'_, W> {
         let deadline = self.wire.now().saturating_add(self.limits.linger_timeout);
         let mut left = self.limits.linger_bytes_max;
         self.linger_while(reason, |connection| {
+            connection.ledger.waits(Wait::Read);
             while left > 0 && !connection.state.is_cut() {
                 match (connection.wire).read_until(connection.buffer.space(), deadline) {
                     Ok(length) if length > 0 => {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use poetry::error::{Timeout, is_short_of_descriptors};
-use poetry::event::{Interest, Scene};
+use poetry::event::{Interest, Scene, Wait};
 use poetry::{Cancel, FetchFailure, Kind, Limits, Peer, Reporter, Role};
 
 use crate::buffers::Buffers;
@@ -117,7 +117,16 @@ impl<'a> Context<'a> {
     /// Hands the fetch to the thread numbered `worker`.
     pub(crate) fn in_thread(mut self, worker: u32) -> Self {
         self.scene.worker = worker;
+        self.report(Kind::Running);
         self
+    }
+
+    /// Makes a call in which the thread sleeps until `wait` ends.
+    fn sleeping<T>(&self, wait: Wait, call: impl FnOnce() -> T) -> T {
+        self.report(Kind::Waiting(wait));
+        let result = call();
+        self.report(Kind::Running);
+        result
     }
 
     /// Begins to connect to the first address of `peer` without waiting. If beginning fails, [`connect`](Self::connect)
@@ -218,10 +227,14 @@ impl<'a> Context<'a> {
     ) -> Result<usize, FetchFailure> {
         let idle = self.limits.idle_timeout;
         let (read, timeout) = match self.total_deadline {
-            Some(deadline) if deadline.saturating_sub(wire.now()) <= idle => {
-                (wire.read_until(buffer, deadline), Timeout::Total)
-            }
-            _ => (wire.read(buffer, idle), Timeout::Idle),
+            Some(deadline) if deadline.saturating_sub(wire.now()) <= idle => (
+                self.sleeping(Wait::Read, || wire.read_until(buffer, deadline)),
+                Timeout::Total,
+            ),
+            _ => (
+                self.sleeping(Wait::Read, || wire.read(buffer, idle)),
+                Timeout::Idle,
+            ),
         };
         match read {
             // After a cancel hung up, 0 does not mean FIN. No cancel hangs up on a connection that drains.

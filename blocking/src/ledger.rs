@@ -1,7 +1,7 @@
 //! The counts (S23) and events of one connection. Each method counts something that has happened, and reports it to the
 //! observer.
 
-use poetry::event::{Interest, Scene};
+use poetry::event::{Interest, Scene, Wait};
 use poetry::{CloseReason, Counters, Kind, Refusal, Reporter};
 
 /// Counts and reports the events of one connection.
@@ -35,6 +35,7 @@ impl<'a> Ledger<'a> {
     /// A thread has begun to serve the connection.
     pub(crate) fn accepted(&self) {
         self.reporter.report(self.scene, Kind::Accepted);
+        self.runs();
     }
 
     /// Bytes were read.
@@ -111,6 +112,18 @@ impl<'a> Ledger<'a> {
     }
 
     /// Builds a frequent event only if the observer wants it.
+    /// The thread is about to sleep in a call, until the connection can go on.
+    #[inline]
+    pub(crate) fn waits(&self, wait: Wait) {
+        self.report_if_wanted(Interest::TURNS, || Kind::Waiting(wait));
+    }
+
+    /// The call has returned: the thread runs the connection again.
+    #[inline]
+    pub(crate) fn runs(&self) {
+        self.report_if_wanted(Interest::TURNS, || Kind::Running);
+    }
+
     #[inline]
     fn report_if_wanted(&self, interest: Interest, kind: impl FnOnce() -> Kind) {
         if self.reporter.wants(interest) {

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poetry::event::Unobserved;
+use poetry::event::{Unobserved, Wait};
 use poetry::{CloseReason, Observer, Options, Pace, Poem, PoemService, Reporter, Role};
 
 use crate::connection::Connection;
@@ -95,6 +95,7 @@ fn wait_until<W: Wire>(
     client_sends: &mut bool,
     connection: &mut Connection<'_, W>,
 ) -> Result<(), CloseReason> {
+    connection.ledger.waits(Wait::Pace);
     if *client_sends && connection.discard_until(due)? {
         *client_sends = false;
     }
@@ -104,6 +105,7 @@ fn wait_until<W: Wire>(
             return Err(CloseReason::Cut);
         }
         if left.is_zero() {
+            connection.ledger.runs();
             return Ok(());
         }
         connection.wire.wire().pause(left);

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use poetry::event::Wait;
 use poetry::netstring::Decoder;
 use poetry::{CloseReason, Refusal};
 
@@ -53,8 +54,10 @@ impl Requests {
             buffer,
             state,
             limits,
+            ledger,
             ..
         } = connection;
+        ledger.waits(Wait::Read);
         let (read, on_timeout) = if self.decoder.is_mid_frame() {
             buffer.grow();
             let read = wire.read_until(buffer.space(), self.deadline);
@@ -65,6 +68,7 @@ impl Requests {
             let read = read.and_then(|length| read_on(wire, buffer, length));
             (read, CloseReason::Idle)
         };
+        ledger.runs();
         match read {
             Ok(0) if state.is_cut() => Err(CloseReason::Cut),
             Ok(0) => Ok(0),

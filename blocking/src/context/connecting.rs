@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use poetry::error::{Timeout, is_short_of_descriptors};
+use poetry::event::Wait;
 use poetry::{FetchFailure, Kind};
 
 use super::{Begun, Connected, Context, Shared};
@@ -55,7 +56,7 @@ impl<'a> Context<'a> {
             }
             _ => (connect_deadline, FetchFailure::connect_timed_out()),
         };
-        match connecting.wait(deadline) {
+        match self.sleeping(Wait::Connect, || connecting.wait(deadline)) {
             Ok(socket) => Ok((socket, held)),
             Err(error) if error.kind() == ErrorKind::TimedOut => Err(on_timeout),
             Err(error) => Err(FetchFailure::connection_failed(&error)),
@@ -93,7 +94,10 @@ impl<'a> Context<'a> {
                 without_any: self.limits.connect_timeout,
                 deadline: self.total_deadline,
             });
-            match descriptors.wait(ended, patience, || !self.is_cancelled()) {
+            let waited = self.sleeping(Wait::Permit, || {
+                descriptors.wait(ended, patience, || !self.is_cancelled())
+            });
+            match waited {
                 Waited::TryAgain => {}
                 Waited::Unwanted => return Err(FetchFailure::Cancelled),
                 Waited::InVain => return Err(FetchFailure::connection_failed(&error)),

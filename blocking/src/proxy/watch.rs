@@ -9,6 +9,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use poetry::event::Wait;
 use poetry::{CloseReason, panics};
 
 use super::seat::{Outcome, Seat};
@@ -91,7 +92,10 @@ pub(crate) fn wait_watched<W: Wire>(
                 .inspect_err(|_| seat.reading_fails())?;
         // Dropped before the scope waits for the thread, also if this one panics.
         let end = EndOfReading { seat, hang_up };
-        let reason = send(&seat.wait(), seat, connection);
+        connection.ledger.waits(Wait::Task);
+        let outcome = seat.wait();
+        connection.ledger.runs();
+        let reason = send(&outcome, seat, connection);
         drop(end);
         match spawned.join() {
             Ok(Ok(())) => Ok(reason),
