@@ -15,6 +15,7 @@ use crate::failure::{Ended, Failure, Status, cause_at_start};
 use crate::line_writer::LineWriter;
 use crate::output;
 use crate::progress::Progress;
+use crate::recording::Recording;
 use crate::resolve;
 use crate::signals;
 
@@ -43,6 +44,7 @@ pub(crate) fn run(args: FetchArgs, stderr: &LineWriter) -> Ended {
         let (name, cause) = (model.name(), cause_at_start(&error));
         Failure::new(format_args!("cannot fetch with {name}: {cause}"))
     })?;
+    let recording = Recording::start(args.record.as_deref(), &options.clock)?;
     let progress = Progress::start(&args, &tasks, stderr);
     let batches = Batches {
         client: &*client,
@@ -50,12 +52,13 @@ pub(crate) fn run(args: FetchArgs, stderr: &LineWriter) -> Ended {
         fetches_max,
         lookup: resolve::system(),
         wait: args.connect_timeout.0,
-        observer: progress.observer(),
+        observer: recording.beside(progress.observer()),
         cancel: &cancel,
     };
     let outcomes = batches.fetch(&tasks);
     interrupt.fetched.store(true, Ordering::Release);
     let elapsed = start.elapsed();
+    recording.finish();
     let outcomes = settle(outcomes, args.strict_transform);
     progress.end(&tasks, &outcomes);
     // On a terminal the progress comes before the poems.

@@ -21,15 +21,18 @@ mod parent;
 mod poem_directory;
 mod poem_file;
 mod progress;
+mod recording;
 mod report;
 mod resolve;
 mod serve;
+mod show;
 mod signals;
 mod stats;
 mod status_line;
 mod table_layout;
 mod terminal;
 mod throttle;
+mod timeline;
 mod words;
 
 use std::process::ExitCode;
@@ -61,6 +64,8 @@ fn run(cli: Cli, stderr: &LineWriter) -> Ended {
         Command::Load(args) => load::run(&args, stderr),
         Command::Floor(args) => load::floor(&args),
         Command::Report(args) => report::run(&args, stderr),
+        Command::Show(args) => show::run(&args, stderr),
+        Command::Timeline(args) => timeline::run(&args, stderr),
         Command::Measure(args) => measure::run(&args, stderr),
         Command::Bare(args) => bare::run(args),
     }

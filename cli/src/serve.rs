@@ -25,6 +25,7 @@ use crate::log::ServerLog;
 use crate::parent;
 use crate::poem_directory::{PoemDirectory, Reloads};
 use crate::poem_file;
+use crate::recording::Recording;
 use crate::resolve;
 use crate::signals::{self, Request, Requests};
 use crate::stats::Stats;
@@ -50,9 +51,11 @@ pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
     let reloads = offer.directory.map(Reloads::start).transpose()?;
     let stats = Stats::open(args.stats.as_deref(), stderr)?;
     let listener = listen(&args)?;
+    let recording = Recording::start(args.record.as_deref(), &options.clock)?;
     let log = Arc::new(ServerLog::new(&offer.service));
+    let observer = recording.beside(log.clone());
     let server = model
-        .serve(listener, offer.service, &options, log.clone())
+        .serve(listener, offer.service, &options, observer)
         .map_err(|error| {
             let (name, cause) = (model.name(), cause_at_start(&error));
             let fewer = match is_short_of_threads(&error) && options.threads.get() > 1 {
@@ -64,6 +67,7 @@ pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
     limits_in_force::report(&options.limits);
     let stdout = announce(&offer.name, server.address(), model.name());
     let status = obey(server, requests, reloads.as_ref(), &args, stats, stderr);
+    recording.finish();
     stdout.finish();
     log.finish();
     Ok(status)

@@ -52,7 +52,7 @@ reverse(Poem) ->
 
 lines(Poem) -> binary:split(Poem, <<"\n">>, [global]).
 
-%% Computes for 10 ms. The scheduler lets other connections run meanwhile, so there is nothing to offload (S25).
+%% Computes for 10 ms. It delays no other connection: the scheduler lets them run meanwhile (S25 without an option).
 burn() -> burn_until(connection:now_us() + 10_000).
 
 burn_until(End) ->

@@ -20,30 +20,13 @@ VERSION = f"quatrain-twisted with Twisted {twisted.__version__} on Python {sys.v
 
 
 def seconds(text):
-    time = float(text[:-2]) / 1000 if text.endswith("ms") else float(text.removesuffix("s"))
-    if not 0 <= time < float("inf"):
-        raise ValueError
-    return time
-
-
-def positive(text):
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-def port(text):
-    number = int(text)
-    if not 0 <= number < 1 << 16:
-        raise ValueError
-    return number
+    return float(text.removesuffix("s")) if not text.endswith("ms") else float(text[:-2]) / 1000
 
 
 def address(text):
     """Returns host and port of `[host:]port`."""
-    host, _, number = text.rpartition(":")
-    return host.strip("[]") or "127.0.0.1", port(number)
+    host, _, port = text.rpartition(":")
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def poem_file(path):
@@ -74,7 +57,7 @@ def parser():
     roles = commands.add_parser("serve", help="serve until a signal stops it").add_subparsers(required=True, metavar="ROLE")
     poem = server(roles, "poem", "serve a poem, slowly", make_poem_server)
     poem.add_argument("poem", type=poem_file, metavar="FILE")
-    poem.add_argument("--num-bytes", type=positive, default=10, metavar="N", help="bytes sent at a time [10]")
+    poem.add_argument("--num-bytes", type=int, default=10, metavar="N", help="bytes sent at a time [10]")
     poem.add_argument("--delay", type=seconds, default=0.7, metavar="S", help="time between sends [0.7]")
     poem.add_argument("--fast", action="store_true", help="send it at once")
     transform = server(roles, "transform", "transform poems", make_transform_server)
@@ -84,7 +67,7 @@ def parser():
     library.add_argument("library", metavar="DIR")
     for requests in (transform, library):
         requests.add_argument("--keep-alive", action="store_true", help="answer any number of requests")
-        requests.add_argument("--frame-bytes-max", type=positive, default=99_999, metavar="N")
+        requests.add_argument("--frame-bytes-max", type=int, default=99_999, metavar="N")
         requests.add_argument("--idle-timeout", type=seconds, default=60, metavar="S")
         requests.add_argument("--deadline", type=seconds, default=30, metavar="S")
     proxy = server(roles, "proxy", "serve the poem of another server, fetched once", make_proxy)
@@ -93,15 +76,15 @@ def parser():
     proxy.add_argument("--connect-timeout", type=seconds, default=10, metavar="S")
     proxy.add_argument("--idle-timeout", type=seconds, default=60, metavar="S")
     proxy.add_argument("--deadline", type=seconds, metavar="S")
-    proxy.add_argument("--poem-bytes-max", type=positive, default=64 << 20, metavar="N")
+    proxy.add_argument("--poem-bytes-max", type=int, default=64 << 20, metavar="N")
     return program
 
 
 def server(roles, name, what, make):
     role = roles.add_parser(name, help=what)
     role.add_argument("--iface", default="127.0.0.1", metavar="ADDRESS", help="an IPv4 address [127.0.0.1]")
-    role.add_argument("--port", type=port, default=0, help="0 takes a free one")
-    role.add_argument("--connections-max", type=positive, default=10_000, metavar="N")
+    role.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    role.add_argument("--connections-max", type=int, default=10_000, metavar="N")
     role.add_argument("--write-timeout", type=seconds, default=30, metavar="S")
     role.add_argument("--grace", type=seconds, default=10, metavar="S", help="for what is in flight at the end [10]")
     role.add_argument("--stats", metavar="FILE", help="where to append counts on SIGUSR1 and at the end")
@@ -141,10 +124,7 @@ def run_fetch(options):
 def log(event):
     """Twisted logs much; a line of plain words for warnings and errors is enough here."""
     if event["log_level"] >= LogLevel.warn:
-        words = [formatEvent(event).partition("\n")[0]]
-        if failure := event.get("log_failure"):
-            words.append(f"{failure.type.__name__}: {failure.getErrorMessage()}")
-        print(*words, sep=": ", file=sys.stderr)
+        print(formatEvent(event), file=sys.stderr)
 
 
 def main():

@@ -39,7 +39,7 @@ class Connection(Protocol, TimeoutMixin):
 
     def work_failed(self, failure):
         if not failure.check(CancelledError, ConnectionLost):
-            self.log.failure("A handler failed", failure)
+            self.log.failure("A handler failed: {log_failure.value}", failure)
             self.finish("panic")
 
     async def send(self, data):

@@ -1,6 +1,7 @@
 //! The options of `quatrain fetch`.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use poetry::limits::{self, Limits};
@@ -88,6 +89,10 @@ pub(crate) struct FetchArgs {
     /// each read), bar, or none (failures only)
     #[arg(long, value_name = "HOW", value_enum, hide_possible_values = true, default_value_t = Progress::Auto)]
     pub(crate) progress: Progress,
+
+    /// Record every event in this file, for `quatrain timeline`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 
     /// Print a JSON object for each poem: task, address, name, status, bytes, elapsed_ms, poem or error
     #[arg(long)]

@@ -9,6 +9,8 @@ mod measure;
 mod report;
 mod serve;
 mod share;
+mod show;
+mod timeline;
 mod values;
 
 use clap::error::ErrorKind;
@@ -29,6 +31,8 @@ pub(crate) use report::ReportArgs;
 pub(crate) use serve::{
     LibraryArgs, PoemArgs, ProxyArgs, ServeArgs, ServeCommand, ServerArgs, TransformArgs,
 };
+pub(crate) use show::ShowArgs;
+pub(crate) use timeline::TimelineArgs;
 pub(crate) use values::{Address, random_seed};
 
 use crate::closed_stdout;
@@ -104,6 +108,10 @@ pub(crate) enum Command {
     Measure(MeasureArgs),
     /// Show results again: tables, one page, one plot, several runs as one, or what has changed
     Report(ReportArgs),
+    /// Show three slow poems and a busy server with each model: which thread ran which task when
+    Show(ShowArgs),
+    /// Draw which thread ran which task when, from records of `serve` and `fetch`
+    Timeline(TimelineArgs),
     /// Serve or fetch with a bare loop, a baseline of the models
     #[command(hide = true)]
     Bare(BareArgs),
@@ -118,7 +126,11 @@ impl Command {
             Self::Load(args) => args.connections(),
             Self::Floor(_) | Self::Bare(_) => CONNECTIONS_MAX,
             Self::Check(_) => CONNECTIONS_OF_CASES,
-            Self::Compare(_) | Self::Measure(_) | Self::Report(_) => 0,
+            Self::Compare(_)
+            | Self::Measure(_)
+            | Self::Report(_)
+            | Self::Show(_)
+            | Self::Timeline(_) => 0,
         }
     }
 }

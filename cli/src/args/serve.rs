@@ -313,6 +313,10 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
 
+    /// Record every event in this file, for `quatrain timeline`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
     /// For `compare`: the parent process, to end with it
     #[arg(long, hide = true, value_name = "PID")]
     pub(crate) end_with_parent: Option<u32>,

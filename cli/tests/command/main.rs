@@ -18,5 +18,6 @@ mod signals;
 mod stats;
 mod support;
 mod terminal;
+mod timeline;
 mod transform;
 mod usage;

@@ -1,0 +1,101 @@
+//! `quatrain timeline`: sheets, traces and sequence diagrams of records. The library `timeline` draws them.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::Path;
+
+use timeline::{Record, RecordError, Sheet, page, perfetto, sequence, svg};
+
+use crate::args::TimelineArgs;
+use crate::failure::{Ended, Failure, Status, cause};
+use crate::line_writer::LineWriter;
+use crate::output;
+use crate::words::shown;
+
+/// Draws the records.
+pub(crate) fn run(args: &TimelineArgs, stderr: &LineWriter) -> Ended {
+    let form = Form::of(&args.out)?;
+    let records: Vec<Record> = args
+        .files
+        .iter()
+        .map(|file| read(file))
+        .collect::<Result<_, _>>()?;
+    if records.iter().all(|record| record.events.is_empty()) {
+        return Err(Failure::new("nothing to draw: the records have no events"));
+    }
+    if args.sequence {
+        return Ok(output::last_text(
+            &sequence::diagram(&records),
+            Status::Success,
+            stderr,
+        ));
+    }
+    let drawn = form.draw(&records);
+    write(&args.out, &drawn)?;
+    let line = format!("Timeline: {}\n", shown(&args.out));
+    Ok(output::last_text(&line, Status::Success, stderr))
+}
+
+/// Writes a file that was drawn.
+pub(crate) fn write(path: &Path, drawn: &str) -> Result<(), Failure> {
+    fs::write(path, drawn).map_err(|error| {
+        let (path, cause) = (shown(path), cause(&error));
+        Failure::trouble(format_args!(
+            "cannot write {path}: {cause}; name another file by --out"
+        ))
+    })
+}
+
+fn read(path: &Path) -> Result<Record, Failure> {
+    let read = File::open(path).map_err(RecordError::from);
+    let record = read.and_then(|file| Record::read(BufReader::new(file)));
+    record.map_err(|error| {
+        let path = shown(path);
+        Failure::new(format_args!(
+            "cannot read {path}: {error}; name a file that --record wrote"
+        ))
+    })
+}
+
+/// What is written, by the name of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Page,
+    Drawing,
+    Trace,
+    Sequence,
+}
+
+impl Form {
+    fn of(path: &Path) -> Result<Self, Failure> {
+        match path.extension().and_then(OsStr::to_str) {
+            Some("html") => Ok(Self::Page),
+            Some("svg") => Ok(Self::Drawing),
+            Some("json") => Ok(Self::Trace),
+            Some("mmd") => Ok(Self::Sequence),
+            _ => Err(Failure::new(format_args!(
+                "cannot tell from {} what to write; name a file that ends in .html, .svg, .json or .mmd",
+                shown(path)
+            ))),
+        }
+    }
+
+    fn draw(self, records: &[Record]) -> String {
+        let sheet = || Sheet::of(records);
+        match self {
+            Self::Page => page(&sheet(), &title(records)),
+            Self::Drawing => svg::svg(&sheet(), &title(records)),
+            Self::Trace => perfetto::trace(&sheet()),
+            Self::Sequence => sequence::diagram(records),
+        }
+    }
+}
+
+fn title(records: &[Record]) -> String {
+    let programs: Vec<&str> = records
+        .iter()
+        .map(|record| record.header.program.as_str())
+        .collect();
+    format!("Timeline of {}", programs.join(", "))
+}

@@ -1,0 +1,141 @@
+//! `--record`, `quatrain timeline` and `quatrain show`: records that become sheets, and errors that name the file.
+
+use std::fs;
+
+use super::support::{Folder, LANTERN, MODELS, Server, run};
+
+/// The records of a server and of a client that fetched from it.
+fn records(folder: &Folder, model: &str) -> [String; 2] {
+    let [client, server] = ["client.jsonl", "server.jsonl"].map(|name| folder.path(name));
+    let serving = Server::start(&[
+        "poem",
+        LANTERN,
+        "--delay",
+        "1ms",
+        "--num-bytes",
+        "100",
+        "--model",
+        model,
+        "--record",
+        &server,
+    ]);
+    let address = serving.address.to_string();
+    let fetched = run(&[
+        "fetch", &address, &address, "--model", model, "--record", &client,
+    ]);
+    assert_eq!(fetched.status, Some(0), "{fetched:?}");
+    assert_eq!(serving.stop().status, Some(0));
+    [client, server]
+}
+
+#[test]
+fn records_of_a_server_and_a_client_become_one_sheet() {
+    for model in MODELS {
+        let folder = Folder::with(&[]);
+        let [client, server] = records(&folder, model);
+        let out = folder.path("both.html");
+        let drawn = run(&["timeline", &client, &server, "-o", &out]);
+        assert_eq!((drawn.status, drawn.stderr.as_str()), (Some(0), ""));
+        assert_eq!(drawn.stdout, format!("Timeline: {out}\n"));
+        let page = fs::read_to_string(&out).unwrap();
+        for words in [
+            "poem client",
+            "poem server",
+            "poem 1",
+            "connection 1",
+            model,
+        ] {
+            assert!(page.contains(words), "{model}: no {words}");
+        }
+        assert!(!page.contains("<script"));
+    }
+}
+
+#[test]
+fn the_name_of_the_file_decides_what_is_written() {
+    let folder = Folder::with(&[]);
+    let [client, server] = records(&folder, "callbacks");
+    for (name, begin) in [
+        ("a.svg", "<?xml"),
+        ("a.json", "{\"displayTimeUnit\""),
+        ("a.mmd", "sequenceDiagram\n"),
+    ] {
+        let out = folder.path(name);
+        assert_eq!(run(&["timeline", &client, "-o", &out]).status, Some(0));
+        assert!(
+            fs::read_to_string(&out).unwrap().starts_with(begin),
+            "{name}"
+        );
+    }
+    let drawn = run(&["timeline", &client, &server, "--sequence"]);
+    assert!(
+        drawn.stdout.contains("participant p0 as poem 0"),
+        "{drawn:?}"
+    );
+    assert!(drawn.stdout.contains("p0->>p1: connects"), "{drawn:?}");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_or_drawn_is_named() {
+    let folder = Folder::with(&[("poem.jsonl", b"A poem.\n"), ("empty.jsonl", b"")]);
+    for (name, words) in [
+        ("poem.jsonl", "line 1 is not the header of a record"),
+        ("empty.jsonl", "it is empty"),
+        ("none.jsonl", "No such file or directory"),
+    ] {
+        let failed = run(&["timeline", &folder.path(name)]);
+        assert_eq!(failed.status, Some(2));
+        assert!(failed.only_line().contains(words), "{failed:?}");
+        assert!(failed.only_line().contains(name), "{failed:?}");
+    }
+    let [client, _] = records(&folder, "blocking");
+    let failed = run(&["timeline", &client, "-o", "sheet.txt"]);
+    assert!(
+        failed
+            .only_line()
+            .contains("ends in .html, .svg, .json or .mmd"),
+        "{failed:?}"
+    );
+    let failed = run(&["timeline", &client, "-o", &folder.path("none/sheet.svg")]);
+    assert_eq!(failed.status, Some(1));
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_wrong_usage() {
+    let failed = run(&["fetch", "127.0.0.1:1", "--record", "/nowhere/record.jsonl"]);
+    assert_eq!(failed.status, Some(2));
+    assert!(
+        failed
+            .only_line()
+            .contains("cannot write --record /nowhere/record.jsonl"),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn show_draws_every_model_in_every_scene() {
+    let folder = Folder::with(&[]);
+    let out = folder.path("show.html");
+    let shown = run(&["show", "-o", &out]);
+    assert_eq!((shown.status, shown.stderr.as_str()), (Some(0), ""));
+    assert_eq!(shown.stdout, format!("Timeline: {out}\n"));
+    let page = fs::read_to_string(&out).unwrap();
+    for model in MODELS {
+        let name = format!("{model} · ");
+        // Four scenes, each with a drawing and a table.
+        assert_eq!(page.matches(&name).count(), 8, "{model}");
+    }
+    assert!(!page.contains("not recorded"), "a model reports no turns");
+}
+
+#[test]
+fn show_takes_the_models_that_are_asked_for() {
+    let folder = Folder::with(&[]);
+    let out = folder.path("show.html");
+    assert_eq!(
+        run(&["show", "--models", "blocking", "-o", &out]).status,
+        Some(0)
+    );
+    let page = fs::read_to_string(&out).unwrap();
+    assert!(page.contains("blocking · ") && !page.contains("callbacks · "));
+}
