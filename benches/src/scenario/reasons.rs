@@ -1,4 +1,5 @@
-//! Why a model may be behind the bare loop of its kind: what it does that the loop does not. Each is what strace shows.
+//! Why a model may be behind the bare loop of its kind: what it does that the loop does not. The system calls are what strace
+//! shows; the rest is what the code does.
 
 /// Connections that the server closes first.
 pub(super) const CLOSING: &str = "A bare loop closes a connection as soon as it has sent the reply, which loses the reply if the \
@@ -7,7 +8,8 @@ pub(super) const CLOSING: &str = "A bare loop closes a connection as soon as it 
 
 /// Requests on connections that stay open.
 pub(super) const REQUESTS: &str = "A model counts requests and bytes, holds deadlines and bounds a connection's turn (S24). A bare \
-     loop does none of that.";
+     loop does none of that. With a thread for each connection, a request also means that a thread sleeps and is woken, which \
+     costs a bare thread half as much again as the floor.";
 
 /// Connections that wait.
 pub(super) const WAITING: &str = "A model's connection has deadlines, counters and a place within the limit on connections. A bare \
