@@ -23,6 +23,7 @@ use crate::workers;
 use crate::{NAME, default_options};
 
 // ANCHOR: get_poetry
+// ANCHOR: one_poem
 /// Fetches one poem, within the default limits: connects, reads until FIN, and returns the text.
 ///
 /// # Errors
@@ -31,6 +32,7 @@ pub fn get_poetry(peer: impl Into<Peer>) -> Result<Poem, FetchError> {
     let (options, cancel) = (default_options(), Cancel::new());
     get_poetry_with(peer, &options, Arc::new(Unobserved), &cancel)
 }
+// ANCHOR_END: one_poem
 
 /// As [`get_poetry`], within the limits of `options`, with its events reported to `observer`. Cancelling `cancel`, or its
 /// task 0, ends the fetch.

@@ -30,6 +30,7 @@ impl Protocol for PoetryProtocol {
     }
 }
 
+// ANCHOR: get_poetry
 struct PoetryFactory {
     callback: RefCell<Option<Callback>>,
     errback: RefCell<Option<Errback>>,
@@ -58,6 +59,7 @@ fn get_poetry(reactor: &Reactor, address: SocketAddr, callback: Callback, errbac
     };
     let _transport = reactor.connect_tcp(address, Duration::from_secs(10), Rc::new(factory));
 }
+// ANCHOR_END: get_poetry
 
 /// The number of poems that have neither arrived nor failed.
 struct Missing {

@@ -21,6 +21,7 @@ class FetchFailed(Exception):
     """A fetch failed; says why in words."""
 
 
+# ANCHOR: protocol
 class PoemProtocol(Protocol, TimeoutMixin):
     """Collects a poem until the server ends it; then `poem` fires, with its bytes or a failure."""
 
@@ -55,6 +56,7 @@ class PoemProtocol(Protocol, TimeoutMixin):
             self.poem.errback(self.failure or FetchFailed("connection lost"))
         else:
             self.poem.callback(b"".join(self.chunks))
+# ANCHOR_END: protocol
 
 
 async def get_poetry(

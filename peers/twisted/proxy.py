@@ -7,6 +7,7 @@ from poem_server import PoemConnection
 from serving import Server
 
 
+# ANCHOR: share_fetch
 class Cache:
     """The poem, or the clients that wait for it: a Deferred for each."""
 
@@ -56,6 +57,7 @@ class Cache:
     def end_of_fetch(self):
         waiting, self.waiting, self.under_way = self.waiting, [], None
         return waiting
+# ANCHOR_END: share_fetch
 
 
 class ProxyConnection(PoemConnection):

@@ -89,6 +89,7 @@ impl<S: Connect> Cache<S> {
     }
 
     // ANCHOR: share_fetch
+    // ANCHOR: ask_for_poem
     /// A client asks for the poem. It receives it at once, or waits for the fetch under way; the first one to wait starts it.
     fn get(&mut self, client: Pid<ToClient>, me: &mut Me<'_, Self>) {
         if let State::Cached(poem, arrived) = &self.state
@@ -129,6 +130,7 @@ impl<S: Connect> Cache<S> {
             waiting,
         }
     }
+    // ANCHOR_END: ask_for_poem
 
     /// The poet has sent its message.
     fn fetched(&mut self, fetched: Fetched, me: &mut Me<'_, Self>) {

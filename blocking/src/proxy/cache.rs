@@ -86,6 +86,7 @@ impl Cache {
     }
 
     // ANCHOR: share_fetch
+    // ANCHOR: find_seat
     /// Finds the poem for one client. Without a fresh one, the client joins the fetch; the first to miss makes it wanted.
     pub(crate) fn find(&self, now: Duration) -> Found<'_> {
         let mut state = self.state();
@@ -115,6 +116,7 @@ impl Cache {
             seat,
         })
     }
+    // ANCHOR_END: find_seat
 
     /// Waits until clients want a fetch that is not under way. Returns `None` once the server stops.
     pub(crate) fn next_wanted(&self) -> Option<Wanted> {

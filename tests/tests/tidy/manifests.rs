@@ -66,6 +66,7 @@ fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
             ],
             vec![],
         ),
+        "book/solutions" => (vec![], [vec!["poetry", "models"], models()].concat()),
         _ => (vec!["poetry"], vec![]),
     }
 }

@@ -14,7 +14,8 @@ const IN_STEP: &[(&str, Option<&str>)] = &[
     ("proxy.rs", Some("serve_proxy")),
 ];
 
-/// The anchors of the passages that documents refer to.
+/// The anchors that every model has. A model may have more, of passages that only it has; the book's tests check that each
+/// anchor that a chapter includes exists.
 const ANCHORS: &[&str] = &[
     "serve_poem",
     "get_poetry",
@@ -61,8 +62,6 @@ fn has_entry(file: &File, name: &str) -> bool {
 
 #[test]
 fn every_model_has_each_anchor_once() {
-    let mut expected: Vec<String> = ANCHORS.iter().map(|&name| name.to_owned()).collect();
-    expected.sort();
     for model in models() {
         let mut found: Vec<String> = Vec::new();
         for file in sources_of(model) {
@@ -76,7 +75,14 @@ fn every_model_has_each_anchor_once() {
             }
         }
         found.sort();
-        assert_eq!(found, expected, "the anchors of {model}");
+        for &name in ANCHORS {
+            assert!(
+                found.iter().any(|found| found == name),
+                "{model} has no anchor {name}"
+            );
+        }
+        let twice = found.windows(2).find(|two| two[0] == two[1]);
+        assert_eq!(twice, None, "an anchor of {model} is there twice");
     }
 }
 

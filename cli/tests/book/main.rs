@@ -1,0 +1,42 @@
+//! The book: every link, passage and figure exists, and every lab does what its chapter says.
+
+mod chapters;
+mod labs;
+mod links;
+mod passages;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// The repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// Returns what is wrong.
+type Check = fn(&[chapters::Chapter]) -> Vec<String>;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let chapters = chapters::all();
+    let mut trials = Vec::new();
+    let checks: [(&str, Check); 4] = [
+        ("the_summary_has_every_chapter", links::missing_in_summary),
+        ("every_link_leads_somewhere", links::dead),
+        ("every_passage_exists_and_is_short", passages::wrong),
+        ("every_exercise_names_its_test", passages::missing_solutions),
+    ];
+    for (name, check) in checks {
+        let chapters = chapters.clone();
+        trials.push(Trial::test(name, move || found_none(&check(&chapters))));
+    }
+    for lab in chapters.iter().flat_map(labs::of) {
+        let name = lab.name.clone();
+        trials.push(Trial::test(name, move || labs::run(&lab)));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn found_none(wrong: &[String]) -> Result<(), Failed> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(wrong.join("\n").into())
+}
