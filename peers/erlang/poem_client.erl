@@ -10,6 +10,7 @@ fetch_all(Tasks, Options = #{deadline := Deadline}) ->
     Outcomes = collect(Poets, Until, #{}),
     [map_get(Number, Outcomes) || {Number, _, _} <- Tasks].
 
+%% ANCHOR: get_poetry
 %% Starts a poet, and monitors it from its beginning on. Its result is the reason of its exit; a crash is one too. So there is
 %% one message for each poet, whatever happens to it.
 get_poetry(Task, Options) ->
@@ -28,6 +29,7 @@ collect(Poets, Until, Outcomes) ->
         [exit(Poet, kill) || {Poet, _} <- maps:keys(Poets)],
         collect(Poets, infinity, Outcomes)
     end.
+%% ANCHOR_END: get_poetry
 
 outcome(killed) -> {failed, "timed out: the deadline is over"};
 outcome({poem, Poem}) -> {poem, Poem};

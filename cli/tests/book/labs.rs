@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -20,21 +21,8 @@ use super::chapters::Chapter;
 /// How long a lab may take; most take a second or two.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What every script begins with: `serve NAME ARGUMENTS…` starts a server, waits until it serves, and sets `$NAME` to its
-/// address and `$NAME_PID` to its process. A server ends with the script's process group.
-const PRELUDE: &str = r#"
-serve() {
-    name=$1
-    shift
-    mkfifo "$name.serving"
-    quatrain serve "$@" --port 0 >"$name.serving" &
-    eval "${name}_PID=$!"
-    if ! read -r line <"$name.serving"; then echo "$name does not serve"; exit 1; fi
-    echo "$line"
-    line=${line% with *}
-    eval "$name=${line##* }"
-}
-"#;
+/// What every script begins with: the function `serve`. Its servers end with the script's process group.
+const PRELUDE: &str = include_str!("serve.sh");
 
 /// One lab.
 pub(crate) struct Lab {
@@ -124,7 +112,10 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn create(name: &str) -> Result<Self, Failed> {
-        let name = format!("lab-{}-{}", std::process::id(), name.replace("::", "-"));
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = name.replace("::", "-");
+        let name = format!("lab-{}-{next}-{name}", std::process::id());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir(&path)?;
         let folder = Self(path);

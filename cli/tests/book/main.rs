@@ -1,6 +1,8 @@
 //! The book: every link, passage and figure exists, and every lab does what its chapter says.
 
 mod chapters;
+mod figures;
+mod flawed;
 mod labs;
 mod links;
 mod passages;
@@ -17,15 +19,23 @@ fn main() {
     let arguments = Arguments::from_args();
     let chapters = chapters::all();
     let mut trials = Vec::new();
-    let checks: [(&str, Check); 4] = [
+    let checks: [(&str, Check); 5] = [
         ("the_summary_has_every_chapter", links::missing_in_summary),
         ("every_link_leads_somewhere", links::dead),
+        ("every_figure_is_drawn_and_shown", figures::unused),
         ("every_passage_exists_and_is_short", passages::wrong),
         ("every_exercise_names_its_test", passages::missing_solutions),
     ];
     for (name, check) in checks {
         let chapters = chapters.clone();
         trials.push(Trial::test(name, move || found_none(&check(&chapters))));
+    }
+    for (name, test) in flawed::TESTS {
+        trials.push(Trial::test(name, test));
+    }
+    for figure in figures::all() {
+        let name = format!("figures::{}", figure.name);
+        trials.push(Trial::test(name, move || figures::compare(&figure)));
     }
     for lab in chapters.iter().flat_map(labs::of) {
         let name = lab.name.clone();

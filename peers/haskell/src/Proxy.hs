@@ -44,6 +44,7 @@ serveProxy options upstream say = do
     discarding connection (quickly poem connection)
     linger connection Done
 
+-- ANCHOR: share_fetch
 -- | Joins the fetch under way, or begins one, unless there is a poem. Returns how to wait for the poem and how to leave. It
 -- is called with exceptions masked, by @bracket@, so that whoever has joined leaves.
 joinFetch
@@ -83,7 +84,9 @@ joinFetch cache ttl total failed fetch = do
           note total [(Fetched (either (const FetchFailed) (const Cached) result), 1)]
           False <$ putTMVar (outcome begun) (either (const Nothing) Just result)
       unless isCancelled $ either (failed . show) (const (pure ())) (result :: Either SomeException ByteString)
+-- ANCHOR_END: share_fetch
 
+-- ANCHOR: leave
 -- | A client leaves. The last one that leaves a fetch under way cancels it, and returns when its connection is closed.
 leaveFetch :: TVar Cache -> Counts -> Fetch -> IO ()
 leaveFetch cache total fetch = do
@@ -94,6 +97,7 @@ leaveFetch cache total fetch = do
     let isLast = left == 0 && underWay
     isLast <$ when isLast (writeTVar cache NoPoem >> note total [(Fetched Cancelled, 1)])
   when cancelled $ atomically (readTMVar (thread fetch)) >>= killThread
+-- ANCHOR_END: leave
 
 -- | Waits for the poem, while a second thread discards what the client sends and notices that it leaves. A client that gets
 -- no poem is reset.
