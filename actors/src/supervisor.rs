@@ -157,7 +157,7 @@ impl Supervisor {
         });
     }
 
-    fn exited(&mut self, exit: Exit, me: &Me<'_, Self>) {
+    fn exited(&mut self, exit: Exit, me: &mut Me<'_, Self>) {
         let child = self.children.iter_mut().find(|child| child.is(exit.from));
         let Some(child) = child else {
             match exit.from {
@@ -176,10 +176,7 @@ impl Supervisor {
         child.process = None;
         let key = child.key;
         match &mut self.stopping {
-            Some(stopping) if stopping.current == Some(key) => {
-                stopping.current = None;
-                self.remove_if_temporary(key);
-            }
+            Some(stopping) if stopping.is_stopping(key) => self.stopped(me),
             // It was about to be stopped.
             Some(stopping) if stopping.left.contains(&key) => self.remove_if_temporary(key),
             _ => self.events.push_back(Event::Ended(key, exit.reason)),
@@ -247,7 +244,15 @@ impl Process for Supervisor {
             Received::Message(request) => self.requests.push_back(request),
             Received::Exit(exit) => self.exited(exit, me),
             Received::Timeout => self.time_out(me),
-            Received::Down(_) => {}
+            Received::Down(down) => {
+                if self
+                    .stopping
+                    .as_ref()
+                    .is_some_and(|stopping| stopping.waits_for(&down))
+                {
+                    self.stopped(me);
+                }
+            }
             Received::Port(never) => match never {},
         }
         self.step(me)

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Supervisor;
 use super::child::{Child, Key, Restart, Shutdown};
-use crate::monitor::Reason;
-use crate::process::{Me, Next, Reply};
+use crate::monitor::{Down, MonitorId, Reason};
+use crate::process::{Me, Next, ProcessRef, Reply};
 
 /// How long a killed child may take to end. A child that stays in one handler for longer cannot be stopped; the supervisor
 /// abandons it and counts it in the tree.
@@ -25,11 +25,46 @@ pub(super) struct Stopping {
     /// The children left to stop, the last first.
     pub(super) left: Vec<Key>,
     /// The child that is being stopped.
-    pub(super) current: Option<Key>,
+    pub(super) current: Option<Current>,
     pub(super) then: Then,
 }
 
 /// The next step once all of them are stopped.
+/// The child that was told to stop. Its end is known by a monitor, as in OTP, since a child can take its link away.
+pub(super) struct Current {
+    pub(super) key: Key,
+    process: ProcessRef,
+    monitor: MonitorId,
+}
+
+impl Stopping {
+    /// Returns whether the child of `key` has been told to stop and has not ended.
+    pub(super) fn is_stopping(&self, key: Key) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|current| current.key == key)
+    }
+
+    /// Returns whether `down` is the end of the child that has been told to stop.
+    pub(super) fn waits_for(&self, down: &Down) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|current| current.is(down))
+    }
+}
+
+impl Current {
+    /// Returns whether `down` tells of its end.
+    pub(super) fn is(&self, down: &Down) -> bool {
+        self.monitor == down.monitor
+    }
+
+    /// The child has ended, or is not waited for any more.
+    pub(super) fn forget(self, me: &mut Me<'_, Supervisor>) {
+        me.demonitor(self.monitor, &self.process);
+    }
+}
+
 pub(super) enum Then {
     /// Start these, in this order.
     Start(Vec<Key>),
@@ -71,12 +106,14 @@ impl Supervisor {
     /// Starts to stop one child, as its spec says.
     fn stop(&mut self, key: Key, me: &mut Me<'_, Self>) {
         let Some(child) = self.child(key) else { return };
-        let Some(process) = &child.process else {
+        let Some(process) = child.process.clone() else {
             child.start_failed = false;
             self.remove_if_temporary(key);
             return;
         };
-        match child.spec.shutdown {
+        let shutdown = child.spec.shutdown;
+        let monitor = me.monitor(&process);
+        match shutdown {
             Shutdown::Kill => {
                 process.kill();
                 me.after(KILL_TIMEOUT);
@@ -91,7 +128,24 @@ impl Supervisor {
             }
         }
         if let Some(stopping) = &mut self.stopping {
-            stopping.current = Some(key);
+            stopping.current = Some(Current {
+                key,
+                process,
+                monitor,
+            });
+        }
+    }
+
+    /// The child that is being stopped has ended.
+    pub(super) fn stopped(&mut self, me: &mut Me<'_, Self>) {
+        let stopping = self.stopping.as_mut();
+        if let Some(current) = stopping.and_then(|stopping| stopping.current.take()) {
+            let key = current.key;
+            current.forget(me);
+            if let Some(child) = self.child(key) {
+                child.process = None;
+            }
+            self.remove_if_temporary(key);
         }
     }
 
@@ -136,7 +190,11 @@ impl Supervisor {
     /// The child that is being stopped takes too long: it is killed, and then abandoned.
     pub(super) fn time_out(&mut self, me: &mut Me<'_, Self>) {
         me.forever();
-        let Some(key) = self.stopping.as_ref().and_then(|stopping| stopping.current) else {
+        let current = self
+            .stopping
+            .as_ref()
+            .and_then(|stopping| stopping.current.as_ref());
+        let Some(key) = current.map(|current| current.key) else {
             return;
         };
         let killed = self.child(key).is_some_and(Child::kill);
@@ -146,8 +204,9 @@ impl Supervisor {
             if let Some(process) = self.child(key).and_then(Child::abandon) {
                 me.unlink(&process);
             }
-            if let Some(stopping) = &mut self.stopping {
-                stopping.current = None;
+            let stopping = self.stopping.as_mut();
+            if let Some(current) = stopping.and_then(|stopping| stopping.current.take()) {
+                current.forget(me);
             }
         }
     }

@@ -6,13 +6,14 @@ mod histories;
 mod otp;
 mod supervised;
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use actors::{
-    Intensity, KILL_TIMEOUT, Me, Name, Next, NoPort, Node, Process, Reason, Received, Restart,
-    Shutdown, Spec, Strategy, Supervisor, ToSupervisor,
+    Intensity, KILL_TIMEOUT, Me, Name, Next, NoPort, Node, Process, ProcessRef, Reason, Received,
+    Restart, Shutdown, Spec, Strategy, Supervisor, ToSupervisor,
 };
 
 use common::{Seen, TestNode, all};
@@ -109,6 +110,55 @@ fn o5_too_many_restarts_stop_the_supervisor_and_its_parent_decides() {
     // In the end the parent has restarted too often as well.
     crash();
     crash();
+    assert!(!root.process().is_alive());
+}
+
+/// Takes the link with its supervisor away.
+struct Unlinks(ProcessRef);
+
+impl Process for Unlinks {
+    type Message = Infallible;
+    type Port = NoPort;
+
+    fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+        me.unlink(&self.0);
+        Next::Receive
+    }
+
+    fn receive(&mut self, _: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+        Next::Receive
+    }
+}
+
+#[test]
+fn o5_a_child_that_has_unlinked_itself_cannot_make_its_supervisor_wait_for_ever() {
+    let test = TestNode::new();
+    let child = Arc::new(Mutex::new(None));
+    let known = Arc::clone(&child);
+    let spec = Spec {
+        name: Name::new("unlinks"),
+        restart: Restart::Permanent,
+        shutdown: Shutdown::Infinity,
+        start: Box::new(move |me| {
+            let unlinks = Unlinks(me.process());
+            let pid = me.spawn_link(Name::new("unlinks"), unlinks, NoPort);
+            *known.lock().unwrap() = Some(pid.process());
+            Ok(pid.process().into())
+        }),
+    };
+    let root = test.node.arbiter(0).spawn(Name::new("root"), move || {
+        let children = vec![spec];
+        Ok((
+            Supervisor::new(Strategy::OneForOne, Intensity::default(), children),
+            NoPort,
+        ))
+    });
+    test.clock.settle();
+    let child = child.lock().unwrap().clone().unwrap();
+    assert!(child.is_alive());
+    root.process().exit(Reason::Shutdown);
+    test.clock.settle();
+    assert!(!child.is_alive());
     assert!(!root.process().is_alive());
 }
 
