@@ -16,6 +16,7 @@ mod line_writer;
 mod load;
 mod log;
 mod measure;
+mod observe;
 mod output;
 mod parent;
 mod poem_directory;

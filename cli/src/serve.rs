@@ -22,6 +22,7 @@ use crate::failure::{
 use crate::limits_in_force;
 use crate::line_writer::{LineWriter, Sink, would_block};
 use crate::log::ServerLog;
+use crate::observe::Observation;
 use crate::parent;
 use crate::poem_directory::{PoemDirectory, Reloads};
 use crate::poem_file;
@@ -53,7 +54,8 @@ pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
     let listener = listen(&args)?;
     let recording = Recording::start(args.record.as_deref(), &options.clock)?;
     let log = Arc::new(ServerLog::new(&offer.service));
-    let observer = recording.beside(log.clone());
+    let observation = Observation::prepare(args.observe, model.name(), &options.clock, stderr);
+    let observer = observation.beside(recording.beside(log.clone()));
     let server = model
         .serve(listener, offer.service, &options, observer)
         .map_err(|error| {
@@ -66,7 +68,10 @@ pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
         })?;
     limits_in_force::report(&options.limits);
     let stdout = announce(&offer.name, server.address(), model.name());
-    let status = obey(server, requests, reloads.as_ref(), &args, stats, stderr);
+    observation.while_running(&*server, || {
+        obey(&*server, &mut requests, reloads.as_ref(), &stats, stderr);
+    });
+    let status = stop(server, requests, &args, stats, stderr);
     recording.finish();
     stdout.finish();
     log.finish();
@@ -222,15 +227,14 @@ impl Sink for Announcement {
     }
 }
 
-/// Does what signals request until one requests a stop, then stops the server.
+/// Does what signals request until one requests a stop.
 fn obey(
-    server: Box<dyn Server>,
-    mut requests: Requests,
+    server: &dyn Server,
+    requests: &mut Requests,
     reloads: Option<&Reloads>,
-    args: &ServerArgs,
-    stats: Stats,
+    stats: &Stats,
     stderr: &LineWriter,
-) -> Status {
+) {
     loop {
         match requests.next() {
             Request::Stop => break,
@@ -243,6 +247,16 @@ fn obey(
             }
         }
     }
+}
+
+/// Stops the server.
+fn stop(
+    server: Box<dyn Server>,
+    requests: Requests,
+    args: &ServerArgs,
+    stats: Stats,
+    stderr: &LineWriter,
+) -> Status {
     info!(
         "stopping: requests and poems in flight have {} s to finish",
         args.grace

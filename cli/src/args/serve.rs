@@ -313,6 +313,10 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
 
+    /// Show on stderr, while it runs, what every connection waits for; with actors also the supervision tree
+    #[arg(long)]
+    pub(crate) observe: bool,
+
     /// Record every event in this file, for `quatrain timeline`
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,

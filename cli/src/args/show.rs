@@ -9,7 +9,7 @@ use super::values;
 
 const DETAILS: &str = "\
 Examples:
-  quatrain show                                   a sheet in quatrain-show.html; open it in a browser
+  quatrain show                                   a sheet in quatrain-show.html, for a browser
   quatrain show --open                            and open it
   quatrain show --models callbacks,blocking       two of them
 

@@ -10,7 +10,7 @@ Examples:
   quatrain fetch 10001 10001 --model streams --record client.jsonl
   quatrain timeline client.jsonl server.jsonl -o both.html    one sheet, on one axis of time
   quatrain timeline client.jsonl -o client.svg                a drawing
-  quatrain timeline client.jsonl -o trace.json                for chrome://tracing and ui.perfetto.dev
+  quatrain timeline client.jsonl -o trace.json                for Perfetto and chrome://tracing
   quatrain timeline client.jsonl server.jsonl --sequence      a sequence diagram, for Mermaid
 
 A lane is a thread, and a row is a task: blocks are work, lines are waits. A server can be recorded while it runs; its record \

@@ -9,6 +9,7 @@ mod interrupt;
 mod library;
 mod load;
 mod measure;
+mod observe;
 mod progress;
 mod proxy;
 mod report;
