@@ -10,11 +10,11 @@
 use std::fs;
 use std::path::Path;
 
-use measure::analysis::{Analysis, finding};
+use measure::analysis::{Analysis, Place, finding, words};
 use measure::bundle;
 use measure::plot::{self, Histograms, Text, Width};
 use measure::report::{self, Columns};
-use measure::results::Results;
+use measure::results::{Entrant, Results, ScenarioResults};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const FOLDER: &str = "docs/measured";
@@ -64,13 +64,110 @@ fn the_section_has_the_picture_the_finding_the_table_and_the_environment() {
     for words in [
         "](docs/measured/transform-keepalive.svg)",
         "callbacks and streams are too close to call",
-        "| callbacks | 3.74 (3.71–3.78) | 1.50",
+        "| callbacks | – | 1,010 B (997–1,025 B) | 1.17 (1.16–1.18) |",
+        "are the same program; they differ by",
         "quatrain measure --full --seed 7",
         "neither side pinned; seed 7",
     ] {
         assert!(section.contains(words), "no {words} in {section}");
     }
     assert!(picture.starts_with("<svg ") && picture.contains("<style>"));
+}
+
+/// A column of the main table: a scenario, where on its axis, and its title.
+struct Column {
+    scenario: &'static str,
+    place: Place,
+    /// Whether figures are relative to the floor.
+    to_floor: bool,
+    title: &'static str,
+}
+
+/// The columns of the main table; those that the results lack are left out.
+const COLUMNS: [Column; 6] = [
+    Column {
+        scenario: "transform-keepalive",
+        place: Place::Point(64.0),
+        to_floor: true,
+        title: "CPU ÷ floor, keep-alive, 64 connections",
+    },
+    Column {
+        scenario: "pipelined",
+        place: Place::Point(16.0),
+        to_floor: true,
+        title: "CPU ÷ floor, 16 pipelined",
+    },
+    Column {
+        scenario: "transform-oneshot",
+        place: Place::Point(64.0),
+        to_floor: true,
+        title: "CPU ÷ floor, one-shot",
+    },
+    Column {
+        scenario: "idle",
+        place: Place::Slope,
+        to_floor: false,
+        title: "memory of an idle connection",
+    },
+    Column {
+        scenario: "slow-poems",
+        place: Place::Point(10_000.0),
+        to_floor: false,
+        title: "10,000 slow poems ÷ ideal",
+    },
+    Column {
+        scenario: "mixed",
+        place: Place::Point(0.0),
+        to_floor: false,
+        title: "p99 beside 1 % that compute 10 ms",
+    },
+];
+
+/// Returns the main table: every subject in the scenarios of [`COLUMNS`], medians with their spread.
+fn summary(results: &Results) -> String {
+    let analysis = |column: &Column| {
+        let named = |scenario: &&ScenarioResults| scenario.name == column.scenario;
+        let scenario = results.scenarios.iter().find(named)?;
+        Some(Analysis::of(results, scenario))
+    };
+    let columns: Vec<(&Column, Analysis<'_>)> = COLUMNS
+        .iter()
+        .filter_map(|column| Some((column, analysis(column)?)))
+        .collect();
+    let mut text = "| |".to_owned();
+    text.extend(
+        columns
+            .iter()
+            .map(|(column, _)| format!(" {} |", column.title)),
+    );
+    text += &format!("\n|---|{}\n", "---:|".repeat(columns.len()));
+    for subject in &results.subjects {
+        let cells = columns
+            .iter()
+            .map(|(column, analysis)| cell(column, analysis, subject));
+        text += &format!("| {} |{}\n", subject.name, cells.collect::<String>());
+    }
+    text
+}
+
+fn cell(column: &Column, analysis: &Analysis<'_>, subject: &Entrant) -> String {
+    let shown = || {
+        let (metric, _) = analysis.main()?;
+        let (spread, unit) = match column.to_floor {
+            true => (analysis.to_floor(subject, metric, column.place)?, ""),
+            false => (
+                analysis.spread(&subject.name, metric, column.place)?,
+                &*metric.unit,
+            ),
+        };
+        let unit = if unit == "×" { "" } else { unit };
+        let median = words::value(spread.median, unit);
+        Some(format!(
+            " {median} ({}) |",
+            words::range(spread.low, spread.high, unit)
+        ))
+    };
+    shown().unwrap_or_else(|| " – |".to_owned())
 }
 
 /// Returns the section of the README, and the picture.
@@ -93,16 +190,18 @@ fn section_of(results: &Results) -> (String, String) {
     };
     let svg = plot::plot(&analysis, figure, &histograms, Width::Wide, &text);
     let picture = plot::file(&svg.expect("the scenario has rows"));
-    let mut section = format!("## Measured\n\n{}\n\n", scenario.question);
-    section += &format!("![{title}]({FOLDER}/{SCENARIO}.svg)\n\n{sentences}\n\n");
-    section += &format!(
-        "{title}, with the spread over all rounds:\n\n{}\n",
-        report::markdown(&analysis, Columns::Main)
+    let mut section = format!(
+        "## Measured\n\n{}\n{}\n\n",
+        summary(results),
+        scenario.question
     );
-    section += &format!(
-        "{} The whole run, whose rows are in [`{FOLDER}`]({FOLDER}/results.json):\n\n```\n",
-        scenario.method
-    );
+    section += &format!("![{title}]({FOLDER}/{SCENARIO}.svg)\n\n");
+    // The finding, the reason, the noise and the method.
+    for note in report::scenario(&analysis, Columns::Main).notes {
+        section += &format!("{note}\n\n");
+    }
+    section +=
+        &format!("The whole run, whose rows are in [`{FOLDER}`]({FOLDER}/results.json):\n\n```\n");
     for run in &results.runs {
         section += &format!("{}\n{}\n", run.command, run.environment);
     }
