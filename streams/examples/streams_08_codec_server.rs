@@ -1,4 +1,4 @@
-//! Step 8: a transform server in combinators alone, with a codec for netstrings.
+//! Step 8: a transform server in combinators alone, with a codec for netstrings (`common/codec.rs`).
 //!
 //! It answers the same requests as [`streams::serve_transforms`], which does without a codec. A codec has a read and a
 //! write buffer for each connection, also for an idle one, and copies each frame; MEASURING has the cost. The crate's
@@ -18,12 +18,13 @@ use std::process::ExitCode;
 
 use futures::StreamExt;
 use poetry::limits::{FRAME_BYTES_MAX, IDLE_TIMEOUT, LINGER_BYTES_MAX, LINGER_TIMEOUT};
-use poetry::{Peer, Refusal, TransformService, netstring};
+use poetry::{Peer, TransformService};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, copy, sink};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use tokio_util::bytes::{Buf, BytesMut};
-use tokio_util::codec::{Decoder, Encoder, Framed};
+use tokio_util::codec::Framed;
+
+use common::codec::Netstrings;
 
 // The server: requests in, replies out.
 
@@ -66,45 +67,6 @@ async fn serve(listener: TcpListener, service: TransformService) -> io::Result<(
         socket.set_nodelay(true)?;
         // A connection that fails concerns only its client.
         tokio::spawn(answer_requests(socket, service.clone()));
-    }
-}
-
-/// Requests as netstrings; replies are netstrings already.
-struct Netstrings(netstring::Decoder);
-
-impl Default for Netstrings {
-    fn default() -> Self {
-        Self(netstring::Decoder::new(FRAME_BYTES_MAX))
-    }
-}
-
-impl Decoder for Netstrings {
-    type Item = Vec<u8>;
-    type Error = io::Error;
-
-    fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Vec<u8>>> {
-        let mut frames = self.0.feed(bytes);
-        let frame = frames.next().map_err(io::Error::other)?.map(<[u8]>::to_vec);
-        let consumed = bytes.len() - frames.rest().len();
-        drop(frames);
-        bytes.advance(consumed);
-        Ok(frame)
-    }
-
-    fn decode_eof(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Vec<u8>>> {
-        match self.decode(bytes)? {
-            None if self.0.is_mid_frame() => Err(io::Error::other(Refusal::Truncated)),
-            frame => Ok(frame),
-        }
-    }
-}
-
-impl Encoder<Vec<u8>> for Netstrings {
-    type Error = io::Error;
-
-    fn encode(&mut self, reply: Vec<u8>, bytes: &mut BytesMut) -> io::Result<()> {
-        bytes.extend_from_slice(&reply);
-        Ok(())
     }
 }
 

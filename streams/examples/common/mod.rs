@@ -1,6 +1,8 @@
 //! Shared by the steps: their arguments, the servers that a step starts without arguments, and their exit status.
 #![allow(dead_code)] // Each step uses a part of it.
 
+pub(crate) mod codec;
+
 use std::error::Error;
 use std::io;
 use std::net::TcpListener;
