@@ -1,5 +1,5 @@
-//! Step 1, the client of the tutorial's Part 1: one poem after another. It takes as long as all poems together: 1.5 s for
-//! the three that the example serves itself.
+//! Step 1, the same client with the model's `get_poetry`: one poem after another. It takes as long as all poems together:
+//! 1.5 s for the three that the example serves itself.
 //!
 //! `cargo run -p quatrain-blocking --example blocking_01_one_after_another`, or with ports: `… -- 10001 10002`
 

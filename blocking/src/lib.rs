@@ -42,8 +42,8 @@
 //! has two threads: one waits on a condition variable, the other in `recv`, so that it notices when the client leaves.
 //!
 //! The functions that end in `_with` take limits, an observer of events, and (the clients) a [`Cancel`]; [`PoemClient`]
-//! has an example of all three. The `examples/` are six steps from the tutorial's first client to [`PoemClient`], and two more
-//! to a library and a proxy. They run without arguments, such as `cargo run -p quatrain-blocking --example
+//! has an example of all three. The `examples/` are seven steps from the tutorial's first client to [`PoemClient`], and three
+//! servers (README.md lists them). They run without arguments, such as `cargo run -p quatrain-blocking --example
 //! blocking_01_one_after_another`. Numbers such as S5 and T1 name rules in SEMANTICS.md.
 
 mod buffers;

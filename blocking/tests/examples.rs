@@ -1,7 +1,10 @@
-//! The steps of the examples: each of the first six fetches the same poems from its arguments, in a call and as a process;
+//! The steps of the examples: each of the first seven fetches the same poems from its arguments, in a call and as a process;
 //! each starts its own servers without arguments.
 #![allow(clippy::duplicate_mod)] // Every step includes what the steps share.
 
+#[path = "../examples/blocking_00_by_hand.rs"]
+#[allow(dead_code)]
+mod step_0;
 #[path = "../examples/blocking_01_one_after_another.rs"]
 #[allow(dead_code)] // its `main`
 mod step_1;
@@ -22,11 +25,11 @@ mod step_5;
 mod step_6;
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use blocking::{RunningServer, serve_poem};
@@ -102,11 +105,15 @@ fn fetches_at_once(get_all: GetAll) {
 
 /// Runs the example's program, which `cargo test` builds beside this test's directory.
 fn run(name: &str, arguments: &[String]) -> Output {
-    let test = std::env::current_exe().unwrap();
-    let deps = test.parent().unwrap();
-    let program: PathBuf = deps.parent().unwrap().join("examples").join(name);
+    let program = program(name);
     let run = Command::new(&program).args(arguments).output();
     run.unwrap_or_else(|error| panic!("{}: {error} (build the examples)", program.display()))
+}
+
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let deps = test.parent().unwrap();
+    deps.parent().unwrap().join("examples").join(name)
 }
 
 fn runs_without_arguments(name: &str) {
@@ -140,6 +147,11 @@ fn exits_with_2_on_a_bad_argument(name: &str) {
     let message = String::from_utf8(run.stderr).unwrap();
     assert!(message.contains("70000"), "{message}");
     assert!(run.stdout.is_empty());
+}
+
+#[test]
+fn step_0_by_hand() {
+    check_step("blocking_00_by_hand", step_0::get_all);
 }
 
 #[test]
@@ -226,4 +238,34 @@ fn step_8_a_proxy() {
     assert_eq!(server.counters().accepted, 1);
     let dead = run("blocking_08_proxy", &[unused_address().to_string()]);
     assert_eq!(dead.status.code(), Some(1), "{dead:?}");
+}
+
+#[test]
+fn step_9_a_slow_server() {
+    let own = run("blocking_09_slow_server", &[]);
+    assert!(own.status.success(), "{own:?}");
+    let printed = String::from_utf8(own.stdout).unwrap();
+    assert_eq!(
+        printed.matches("one came late.\nafter ").count(),
+        2,
+        "{printed}"
+    );
+
+    let mut command = Command::new(program("blocking_09_slow_server"));
+    let mut serving = command.arg("0").stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(serving.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    let address: SocketAddr = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    let poems = [(); 2].map(|()| blocking::get_poetry(address));
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    for poem in poems {
+        assert_eq!(
+            poem.unwrap().as_str(),
+            "Nine boats came home\nand one came late.\n"
+        );
+    }
+    let bad = run("blocking_09_slow_server", &["70000".to_owned()]);
+    assert_eq!(bad.status.code(), Some(2), "{bad:?}");
 }
