@@ -26,12 +26,21 @@ mod actors_07_library;
 #[allow(dead_code)]
 #[path = "../examples/actors_08_proxy.rs"]
 mod actors_08_proxy;
+#[allow(dead_code)]
+#[path = "../examples/actors_09_poem_process.rs"]
+mod actors_09_poem_process;
+#[allow(dead_code)]
+#[path = "../examples/actors_10_parent.rs"]
+mod actors_10_parent;
+#[allow(dead_code)]
+#[path = "../examples/actors_11_monitors.rs"]
+mod actors_11_monitors;
 #[path = "../examples/start/mod.rs"]
 mod start;
 
 use std::net::TcpListener;
 
-use actors::serve_poem;
+use actors::{RunningServer, serve_poem};
 use poetry::{Pace, PoemService, Server};
 
 use start::{addresses, no_arguments, outcome};
@@ -98,12 +107,7 @@ fn s12_step_6_a_poet_sends_its_parent_one_poem() {
 
 #[test]
 fn s10_step_6_fetches_from_the_ports_it_is_given() {
-    let service = PoemService {
-        poem: "Stars fall.".into(),
-        pace: Pace::Fast,
-    };
-    let server = serve_poem(TcpListener::bind("127.0.0.1:0").unwrap(), service).unwrap();
-    let port = server.address().port().to_string();
+    let (_server, port) = stars();
     let printed = outcome(&[port.clone(), port], addresses, actors_06_poet::run);
     assert_eq!(printed, prints("Stars fall.\nStars fall."));
 }
@@ -122,6 +126,48 @@ fn s9_step_8_readers_share_one_fetch() {
     assert_eq!(status, 0);
     assert_eq!(lines[..4], ["Ahoy.", "Ahoy.", "Ahoy.", "1 fetch"]);
     assert!(shown.contains("├─ cache (a poem of 5 bytes, 0 restarts, mailbox 0/64)"));
+}
+
+fn stars() -> (RunningServer, String) {
+    let service = PoemService {
+        poem: "Stars fall.".into(),
+        pace: Pace::Fast,
+    };
+    let server = serve_poem(TcpListener::bind("127.0.0.1:0").unwrap(), service).unwrap();
+    let port = server.address().port().to_string();
+    (server, port)
+}
+
+#[test]
+fn s12_step_9_a_poem_is_a_process_with_a_socket() {
+    let printed = outcome(&[], addresses, actors_09_poem_process::run);
+    assert_eq!(printed, prints("The lamp is out,"));
+    let (_server, port) = stars();
+    let printed = outcome(&[port], addresses, actors_09_poem_process::run);
+    assert_eq!(printed, prints("Stars fall."));
+    let (status, message) = outcome(&["1".to_owned()], addresses, actors_09_poem_process::run);
+    assert_eq!((status, message.contains("refused")), (1, true));
+}
+
+#[test]
+fn s12_step_10_the_parent_receives_a_message_from_each() {
+    let printed = outcome(&[], addresses, actors_10_parent::run);
+    let shown = "0: The lamp is out,\n1: no poem: connection refused\n2: the harbour is not.";
+    assert_eq!(printed, prints(shown));
+    let (_server, port) = stars();
+    let printed = outcome(&[port.clone(), port], addresses, actors_10_parent::run);
+    assert_eq!(printed, prints("0: Stars fall.\n1: Stars fall."));
+}
+
+#[test]
+fn o2_step_11_the_parent_receives_the_end_of_each() {
+    let printed = outcome(&[], addresses, actors_11_monitors::run);
+    let shown =
+        "0: The lamp is out,\n1: no poem: crash: connection refused\n2: the harbour is not.";
+    assert_eq!(printed, prints(shown));
+    let (_server, port) = stars();
+    let printed = outcome(&[port.clone(), port], addresses, actors_11_monitors::run);
+    assert_eq!(printed, prints("0: Stars fall.\n1: Stars fall."));
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! Starts an example: parses its arguments, prints its result, and sets the exit status to 0, to 1 if it failed, or to 2
 //! if the arguments are wrong.
-// Each example uses one of the two parsers.
+// Each example uses a part of it.
 #![allow(dead_code)]
 
-use std::io;
-use std::process::ExitCode;
+pub(crate) mod socket;
 
-use poetry::Peer;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::mpsc;
+
+use actors::{Pace, Peer, PoemService, RunningServer, Server, serve_poem};
 
 /// Runs an example with the arguments of this process.
 pub(crate) fn start<T>(
@@ -48,4 +53,27 @@ pub(crate) fn no_arguments(args: &[String]) -> Result<(), String> {
 /// Accepts any number of addresses, `[host:]port`.
 pub(crate) fn addresses(args: &[String]) -> Result<Vec<Peer>, String> {
     args.iter().map(|arg| arg.parse()).collect()
+}
+
+/// Returns the peers; or, if there are none, two poem servers that it starts, and an address between them that refuses
+/// connections.
+pub(crate) fn poem_servers(mut peers: Vec<Peer>) -> io::Result<(Vec<Peer>, Vec<RunningServer>)> {
+    let mut servers = Vec::new();
+    if peers.is_empty() {
+        let listener = || TcpListener::bind("127.0.0.1:0");
+        for poem in ["The lamp is out,", "the harbour is not."] {
+            let (poem, pace) = (poem.into(), Pace::Fast);
+            servers.push(serve_poem(listener()?, PoemService { poem, pace })?);
+        }
+        peers.extend(servers.iter().map(|server| server.address().into()));
+        peers.insert(1, listener()?.local_addr()?.into());
+    }
+    Ok((peers, servers))
+}
+
+/// Waits for the poems of all tasks, and returns them in the order of the tasks.
+pub(crate) fn in_order(finished: mpsc::Receiver<(usize, String)>) -> String {
+    let poems: BTreeMap<usize, String> = finished.into_iter().collect();
+    let lines = poems.iter().map(|(task, poem)| format!("{task}: {poem}"));
+    lines.collect::<Vec<_>>().join("\n")
 }
