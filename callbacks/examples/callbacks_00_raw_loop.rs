@@ -1,8 +1,9 @@
-//! Parts 2 and 4, without a reactor: the loop by hand. Wait until a socket is readable, read what has arrived, repeat. In
-//! the next steps the reactor owns this loop, and the program keeps only what happens inside it.
+//! Part 2, without a reactor: the loop by hand. Wait until one of the sockets is readable, read what has arrived there,
+//! repeat. One thread reads all poems at once, because it never waits for one of them.
 
 mod common;
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 
 use callbacks::Failure;
@@ -10,43 +11,52 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 struct PoetrySocket {
+    task: usize,
     stream: TcpStream,
     poem: Vec<u8>,
 }
 
 impl PoetrySocket {
-    /// Reads until the socket is empty; returns whether the poem is complete.
-    fn do_read(&mut self) -> std::io::Result<bool> {
+    /// Reads until the socket is empty; returns whether the poem has ended, which is then printed.
+    fn do_read(&mut self) -> bool {
         let mut bytes = [0; 1_024];
         loop {
             match self.stream.read(&mut bytes) {
-                Ok(0) => return Ok(true),
+                Ok(0) => break print!("{}", String::from_utf8_lossy(&self.poem)),
                 Ok(count) => self.poem.extend_from_slice(&bytes[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => break println!("Task {}: {}", self.task, error.kind()),
             }
         }
+        true
     }
 }
 
 fn main() -> Result<(), Failure> {
-    let server = common::poem_server()?;
+    let servers = common::poem_servers()?;
     let mut poll = Poll::new()?;
-    let mut socket = PoetrySocket {
-        stream: TcpStream::connect(server.address())?,
-        poem: Vec::new(),
-    };
-    poll.registry()
-        .register(&mut socket.stream, Token(0), Interest::READABLE)?;
+    let mut sockets = HashMap::new();
+    for (task, address) in servers.addresses().into_iter().enumerate() {
+        let mut socket = PoetrySocket {
+            task,
+            stream: TcpStream::connect(address)?,
+            poem: Vec::new(),
+        };
+        poll.registry()
+            .register(&mut socket.stream, Token(task), Interest::READABLE)?;
+        sockets.insert(Token(task), socket);
+    }
     let mut events = Events::with_capacity(8);
-    let mut complete = false;
-    while !complete {
+    while !sockets.is_empty() {
         poll.poll(&mut events, None)?;
-        for _event in &events {
-            complete = socket.do_read()?;
+        for event in &events {
+            if let Some(socket) = sockets.get_mut(&event.token())
+                && socket.do_read()
+            {
+                sockets.remove(&event.token()); // Closes it.
+            }
         }
     }
-    print!("{}", String::from_utf8_lossy(&socket.poem));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Parts 4 and 5: a factory builds one protocol for each connection, and the reactor calls it when something happens.
+//! Part 5, client 2: a factory builds one protocol for each connection, and the reactor calls it when something happens.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Part 6: the caller passes two functions, one for the poem and one for the error. This is an asynchronous interface; but
-//! nothing makes sure that exactly one of the two is called, once.
+//! Part 6, client 3.1: the caller passes two functions, one for the poem and one for the error. This is an asynchronous
+//! interface; but nothing makes sure that exactly one of the two is called, once.
 
 mod common;
 

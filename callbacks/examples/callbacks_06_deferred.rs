@@ -1,5 +1,5 @@
-//! Parts 7 to 9: a Deferred promises that one of the two functions is called, once; and a function can return it. From here
-//! on the steps use the crate's own `get_poetry`.
+//! Parts 7 and 8: the same with the crate's own `get_poetry`, which the steps use from here on. The two functions are added
+//! to the Deferred that it returns.
 
 mod common;
 

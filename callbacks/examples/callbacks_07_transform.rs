@@ -1,4 +1,4 @@
-//! Parts 10 and 13: a callback returns a Deferred, and the chain waits for it. A failed transform keeps the poem.
+//! Part 13, client 6: a callback returns a Deferred, and the chain waits for it. A failed transform keeps the poem.
 
 mod common;
 

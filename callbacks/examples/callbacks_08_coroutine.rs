@@ -1,4 +1,4 @@
-//! Part 17: the program of the step before as a coroutine, with each wait where it is read.
+//! Part 17, client 7: the program of the step before as a coroutine, with each wait where it is read.
 
 mod common;
 

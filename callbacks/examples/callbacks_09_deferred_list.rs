@@ -1,4 +1,4 @@
-//! Part 18: many Deferreds as one. The results come in the order of the members; each is a poem or a failure.
+//! Part 18, client 8: many Deferreds as one. The results come in the order of the members; each is a poem or a failure.
 
 mod common;
 

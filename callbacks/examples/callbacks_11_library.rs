@@ -1,4 +1,4 @@
-//! Part 14: a server of poems by name, each in a netstring. Its owner may replace the poems while they are served.
+//! Not in the tutorial: a server of poems by name, each in a netstring. Its owner may replace the poems while they are served.
 
 mod common;
 

@@ -24,9 +24,8 @@
 //! ```
 //!
 //! A function that would block returns a [`Deferred`] instead. Mistakes that Twisted finds at run time (firing twice, using
-//! the reactor from another thread) do not compile. `examples/` has the tutorial's steps, in the order of their numbers; its
-//! servers (Parts 11, 12 and 14) are the files `…_server.rs` and `proxy.rs`. Section 4 of SEMANTICS.md lists where our
-//! Deferreds deviate from Twisted's.
+//! the reactor from another thread) do not compile. `examples/` has the tutorial's steps by hand, also its servers and proxies;
+//! README.md lists them. Section 4 of SEMANTICS.md lists where our Deferreds deviate from Twisted's.
 //!
 //! | file | contents | rules |
 //! |---|---|---|

@@ -1,9 +1,10 @@
 //! The tutorial's ladder: each step runs as a program, without arguments and with them, and prints what it should.
 
 use std::env::consts::EXE_SUFFIX;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Once};
 
 use callbacks::{Callbacks, Pace, Poem, PoemService, TransformService};
@@ -27,13 +28,61 @@ fn run_with(step: &str, arguments: &[String]) -> String {
 }
 
 fn output(step: &str, arguments: &[String]) -> Output {
+    let mut command = program(step);
+    command.args(arguments).output().expect("the step runs")
+}
+
+fn program(step: &str) -> Command {
     static BUILT: Once = Once::new();
     BUILT.call_once(build);
-    let program = target()
-        .join("examples")
-        .join(format!("callbacks_{step}{EXE_SUFFIX}"));
-    let mut command = Command::new(program);
-    command.args(arguments).output().expect("the step runs")
+    let examples = target().join("examples");
+    Command::new(examples.join(format!("callbacks_{step}{EXE_SUFFIX}")))
+}
+
+/// A step that serves, until this is dropped.
+struct Serving {
+    step: Child,
+    port: u16,
+}
+
+impl Serving {
+    /// Starts a step on a port that the system chooses.
+    fn start(step: &str) -> Self {
+        let mut command = program(step);
+        command.arg("0").stdout(Stdio::piped());
+        let mut step = command.spawn().expect("the step runs");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(step.stdout.take().expect("a pipe"));
+        stdout.read_line(&mut line).expect("a line");
+        let port = line.trim().rsplit(':').next().map(str::parse);
+        let port = port.expect("an address").expect("a port");
+        Self { step, port }
+    }
+
+    /// Sends the pieces of a request one after another, and returns all that comes back.
+    fn ask(&self, pieces: &[&str]) -> String {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
+        for piece in pieces {
+            socket.write_all(piece.as_bytes()).expect("sent");
+        }
+        socket.shutdown(Shutdown::Write).expect("FIN is sent");
+        let mut reply = String::new();
+        socket.read_to_string(&mut reply).expect("UTF-8");
+        reply
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.step.kill();
+        let _ = self.step.wait();
+    }
+}
+
+/// An address where no server listens.
+fn refusing_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port().to_string()
 }
 
 /// Serves until it is dropped; also returns the port, as users write it.
@@ -83,8 +132,12 @@ fn target() -> PathBuf {
 const POEM: &str = "THIS IS JUST A POEM\nOF TWO LINES\n";
 
 #[test]
-fn step_00_a_loop_by_hand_collects_the_poem() {
-    assert_eq!(run("00_raw_loop"), POEM);
+fn steps_00_and_00b_a_loop_by_hand_collects_all_poems() {
+    for step in ["00_raw_loop", "00b_readers"] {
+        let printed = run(step);
+        assert_eq!(printed.matches(POEM).count(), 2, "{step}: {printed}");
+        assert!(printed.contains("Task 1: connection refused\n"), "{step}");
+    }
 }
 
 #[test]
@@ -114,6 +167,12 @@ fn step_04_the_protocol_collects_the_poem() {
 }
 
 #[test]
+fn step_04b_nothing_is_called_for_the_poem_that_is_missing() {
+    let printed = run("04b_callback");
+    assert_eq!(printed, [POEM, POEM, "2 of 3 poems arrived\n"].concat());
+}
+
+#[test]
 fn step_05_either_callback_or_errback_is_called_for_each_poem() {
     let printed = run("05_callback_errback");
     assert!(
@@ -123,8 +182,35 @@ fn step_05_either_callback_or_errback_is_called_for_each_poem() {
 }
 
 #[test]
+fn step_05b_the_trigger_fires_either_side() {
+    let printed = run("05b_own_deferred");
+    assert_eq!(printed.matches(POEM).count(), 2, "{printed}");
+    assert!(
+        printed.contains("Poem download failed: connection refused\n"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn step_06_the_deferred_fires_with_the_poem() {
     assert_eq!(run("06_deferred"), POEM);
+}
+
+#[test]
+fn step_06b_a_failure_in_the_chain_loses_the_poem() {
+    let printed = run("06b_chain");
+    assert_eq!(printed.matches(&POEM.to_lowercase()).count(), 1);
+    assert!(printed.contains("No poem: the engine made gibberish of it\n"));
+    assert!(printed.contains("No poem: connection failed"), "{printed}");
+}
+
+#[test]
+fn step_06c_an_errback_takes_one_kind_of_failure_and_keeps_the_poem() {
+    let printed = run("06c_errors");
+    assert_eq!(printed.matches(&POEM.to_lowercase()).count(), 1);
+    assert_eq!(printed.matches(POEM).count(), 1);
+    assert_eq!(printed.matches("No poem: ").count(), 1, "{printed}");
+    assert!(printed.contains("No poem: connection failed"), "{printed}");
 }
 
 #[test]
@@ -164,23 +250,95 @@ fn step_12_the_clients_of_a_proxy_share_a_fetch_and_may_leave() {
 }
 
 #[test]
+fn steps_13_and_14_serve_a_poem() {
+    for step in ["13_fast_server", "14_slow_server"] {
+        let printed = run(step);
+        let (first, poem) = printed.split_once('\n').expect("two lines");
+        assert!(first.starts_with("Serving on 127.0.0.1:"), "{printed}");
+        assert_eq!(poem, POEM, "{step}");
+        let serving = Serving::start(step);
+        for _ in 0..2 {
+            let port = serving.port.to_string();
+            assert_eq!(run_with("06_deferred", &[port]), POEM, "{step}");
+        }
+    }
+}
+
+#[test]
+fn step_15_answers_requests_and_closes_on_bad_ones() {
+    let printed = run("15_transform_server");
+    assert!(printed.ends_with(&format!("\n{}", POEM.to_lowercase())));
+    let serving = Serving::start("15_transform_server");
+    assert_eq!(serving.ask(&["10:shout.ahoy,"]), "4:AHOY,");
+    assert_eq!(serving.ask(&["1", "6:cummings", "ify.AHOY,"]), "4:ahoy,");
+    for bad in ["", "ahoy", "4:ahoy,", "9:sing.ahoy,", "10:shout.ah"] {
+        assert_eq!(serving.ask(&[bad]), "", "{bad}");
+    }
+}
+
+#[test]
+fn step_16_fires_a_deferred_of_its_own() {
+    assert_eq!(run("16_transform_client"), POEM.to_lowercase());
+    let (_poem_server, poem) = serve_poem("ANOTHER POEM\n");
+    let refused = run_with("16_transform_client", &[poem.clone(), refusing_port()]);
+    assert!(refused.starts_with("No poem: "), "{refused}");
+    // A poem server is none of transforms: what it sends is no netstring.
+    let nonsense = run_with("16_transform_client", &[poem.clone(), poem]);
+    assert!(nonsense.starts_with("No poem: byte 0: "), "{nonsense}");
+}
+
+#[test]
+fn steps_17_to_19_fetch_less_and_less() {
+    let steps = [
+        ("17_proxy_each_time", 4),
+        ("18_proxy_cached", 3),
+        ("19_proxy_one_fetch", 1),
+    ];
+    for (step, fetches) in steps {
+        let printed = run(step);
+        assert_eq!(printed, format!("{POEM}Fetches for 4 clients: {fetches}\n"));
+    }
+    let failed = run_with("19_proxy_one_fetch", &[refusing_port()]);
+    assert!(failed.starts_with("No poem: "), "{failed}");
+    assert!(failed.ends_with("Fetches for 4 clients: 2\n"), "{failed}");
+}
+
+#[test]
 fn the_steps_fetch_from_the_ports_they_are_given() {
     let (_poem_server, poem) = serve_poem("ANOTHER POEM\n");
     let one = [poem.clone()];
     for step in [
         "00_raw_loop",
+        "00b_readers",
         "04_protocol",
         "05_callback_errback",
+        "05b_own_deferred",
         "06_deferred",
     ] {
         assert_eq!(run_with(step, &one), "ANOTHER POEM\n", "{step}");
+    }
+    let arrived = run_with("04b_callback", &one);
+    assert_eq!(arrived, "ANOTHER POEM\n1 of 1 poems arrived\n");
+    for step in ["06b_chain", "06c_errors"] {
+        assert_eq!(run_with(step, &one), "another poem\n", "{step}");
+    }
+    for step in [
+        "17_proxy_each_time",
+        "18_proxy_cached",
+        "19_proxy_one_fetch",
+    ] {
+        let printed = run_with(step, &one);
+        assert!(
+            printed.starts_with("ANOTHER POEM\nFetches for 4 clients: "),
+            "{step}"
+        );
     }
     let localhost = format!("localhost:{poem}");
     let two = run_with("09_deferred_list", &[poem.clone(), localhost]);
     assert_eq!(two, "Task 0: 13 bytes\nTask 1: 13 bytes\n");
     let (_transform_server, transforms) = serve(Service::Transform(TransformService::default()));
     let both = [poem.clone(), transforms];
-    for step in ["07_transform", "08_coroutine"] {
+    for step in ["07_transform", "08_coroutine", "16_transform_client"] {
         assert_eq!(run_with(step, &both), "another poem\n", "{step}");
     }
     assert!(run_with("10_cancel", &one).starts_with("The poem: cancelled\n"));
@@ -189,13 +347,15 @@ fn the_steps_fetch_from_the_ports_they_are_given() {
 
 #[test]
 fn bad_arguments_end_a_step_with_status_2_and_a_message() {
-    let bad: [(&str, &[&str]); 6] = [
+    let bad: [(&str, &[&str]); 8] = [
         ("00_raw_loop", &["no-port"]),
         ("01_hello", &["10001"]),
         ("04_protocol", &["0"]),
         ("06_deferred", &["10001", "10002"]),
         ("07_transform", &["10001"]),
         ("09_deferred_list", &["10001", "70000"]),
+        ("13_fast_server", &["no-port"]),
+        ("14_slow_server", &["10001", "10002"]),
     ];
     for (step, arguments) in bad {
         let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();

@@ -3,11 +3,11 @@
 
 use std::env;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process;
 use std::sync::Arc;
 
-use callbacks::{Callbacks, Pace, Peer, Poem, PoemService, TransformService};
+use callbacks::{Callbacks, Deferred, Pace, Peer, Poem, PoemService, Reactor, TransformService};
 use poetry::event::Unobserved;
 use poetry::{Clock, Model, Options, Server, Service};
 
@@ -64,6 +64,40 @@ pub(crate) fn poem_servers() -> io::Result<Peers> {
     } else {
         Ok(only(named))
     }
+}
+
+/// Returns the listener of a step that serves, and whether the step is to ask itself and end: without an argument it is.
+pub(crate) fn listener() -> io::Result<(TcpListener, bool)> {
+    let mut arguments = env::args();
+    let program = arguments.next().unwrap_or_default();
+    let texts: Vec<String> = arguments.collect();
+    let port = match &texts[..] {
+        [] => Some(0),
+        [port] => port.parse().ok(),
+        _ => None,
+    };
+    let Some(port) = port else {
+        eprintln!(
+            "error: not a port: {}\nusage: {program} [PORT]",
+            texts.join(" ")
+        );
+        process::exit(2)
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    println!("Serving on {}", listener.local_addr()?);
+    Ok((listener, texts.is_empty()))
+}
+
+/// Prints the poem, or why there is none, and stops the reactor.
+pub(crate) fn show_and_stop(reactor: &Reactor, poem: Deferred<Poem>) {
+    let context = reactor.clone();
+    let _shown = poem.add_both(move |poem| {
+        match poem {
+            Ok(poem) => print!("{poem}"),
+            Err(failure) => println!("No poem: {failure}"),
+        }
+        Ok(context.stop()?)
+    });
 }
 
 /// Ends the program if it was given arguments.

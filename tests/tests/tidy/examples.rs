@@ -1,11 +1,17 @@
 //! Checks the models' ladders of examples: names, length, the table in the model's README, and a test that runs each step.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use crate::tree::{File, ROOT, models, sources_below};
 
 /// The maximum of lines in one step: it is read as a whole, beside its neighbour.
 const LINES_MAX: usize = 120;
+/// The parts of the tutorial that have programs. Parts 15, 16 and 22 are about tests, daemons and what to read next.
+const PARTS: [u8; 18] = [
+    2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18, 19, 20, 21,
+];
+
 /// Returns a model's examples. A folder holds code that several of them share.
 fn examples(model: &str) -> Vec<File> {
     let folder = format!("{model}/examples/");
@@ -76,6 +82,24 @@ fn the_readme_of_a_model_lists_its_examples() {
             "{model}/README.md has other rows"
         );
     }
+}
+
+#[test]
+fn every_part_of_the_tutorial_with_programs_is_a_step() {
+    let mut parts = BTreeSet::new();
+    for row in models().into_iter().flat_map(rows) {
+        let first = row.split('|').nth(1).unwrap_or_default();
+        parts.extend(
+            first
+                .split(',')
+                .filter_map(|part| part.trim().parse::<u8>().ok()),
+        );
+    }
+    let missing: Vec<u8> = PARTS
+        .into_iter()
+        .filter(|part| !parts.contains(part))
+        .collect();
+    assert!(missing.is_empty(), "parts without a step: {missing:?}");
 }
 
 #[test]

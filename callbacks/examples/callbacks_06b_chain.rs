@@ -1,0 +1,60 @@
+//! Parts 9 and 10, client 5: a chain. Each callback takes what the one before it returned. A failure goes past the callbacks
+//! to the next errback: a poem is lost if its transform fails, although it has arrived.
+
+mod common;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use callbacks::{Failure, Poem, Reactor, get_poetry};
+
+#[derive(Debug, thiserror::Error)]
+#[error("the engine made gibberish of it")]
+struct Gibberish;
+
+/// Transforms a poem, but makes gibberish of every second one.
+#[derive(Default)]
+struct Engine {
+    uses: Cell<usize>,
+}
+
+impl Engine {
+    fn cummingsify(&self, poem: &Poem) -> Result<Poem, Gibberish> {
+        let uses = self.uses.replace(self.uses.get() + 1);
+        match uses % 2 {
+            0 => Ok(poem.as_str().to_lowercase().into()),
+            _ => Err(Gibberish),
+        }
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    let servers = common::poem_servers()?;
+    let reactor = Reactor::open()?;
+    let engine = Rc::new(Engine::default());
+    let missing = Rc::new(Cell::new(servers.all.len()));
+    for peer in servers.all.iter().cloned() {
+        let (context, engine, missing) = (reactor.clone(), Rc::clone(&engine), Rc::clone(&missing));
+        let _shown = get_poetry(&reactor, peer)
+            .add_callback(move |poem| Ok(engine.cummingsify(&poem)?))
+            .add_callbacks(
+                |poem| {
+                    print!("{poem}");
+                    Ok(())
+                },
+                |failure| {
+                    println!("No poem: {failure}");
+                    Ok(())
+                },
+            )
+            .add_both(move |_| {
+                missing.set(missing.get() - 1);
+                if missing.get() == 0 {
+                    context.stop()?;
+                }
+                Ok(())
+            });
+    }
+    reactor.run()?;
+    Ok(())
+}
