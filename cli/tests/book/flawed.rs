@@ -109,6 +109,6 @@ fn other_output() -> Result<(), Failed> {
 }
 
 fn no_server() -> Result<(), Failed> {
-    let why = failing("serve POEM poem poems/none.txt\necho served\n#> ^served")?;
+    let why = failing("serve POEM poem poems/none.txt\n#> ^Serving")?;
     expect(&[why], &["POEM does not serve"])
 }

@@ -6,7 +6,7 @@ serve() {
     mkfifo "$name.serving"
     quatrain serve "$@" --port 0 >"$name.serving" &
     eval "${name}_PID=$!"
-    if ! read -r line <"$name.serving"; then echo "$name does not serve"; exit 1; fi
+    read -r line <"$name.serving" || line="$name does not serve"
     rm "$name.serving"
     echo "$line"
     line=${line% with *}
