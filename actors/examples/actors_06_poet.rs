@@ -21,6 +21,7 @@ struct Reader {
     poems: mpsc::Sender<Result<String, String>>,
 }
 
+// ANCHOR: reader
 impl Process for Reader {
     type Message = Fetched;
     type Port = NoPort;
@@ -45,6 +46,7 @@ impl Process for Reader {
         }
     }
 }
+// ANCHOR_END: reader
 
 fn main() -> ExitCode {
     start::start("actors_06_poet [[HOST:]PORT ...]", start::addresses, run)

@@ -110,6 +110,7 @@ impl<S: Connect> Dial<S> {
 impl<S: Connect> Port for Dial<S> {
     type Event<'a> = DialEvent<'a>;
 
+    // ANCHOR: dial_poll
     fn poll<'b>(&mut self, turn: &mut Context<'_>, buffer: &'b mut [u8]) -> Poll<DialEvent<'b>> {
         let Some((address, trying)) = &mut self.trying else {
             return match self.try_next() {
@@ -132,4 +133,5 @@ impl<S: Connect> Port for Dial<S> {
             },
         })
     }
+    // ANCHOR_END: dial_poll
 }

@@ -75,6 +75,7 @@ impl Released {
 }
 
 impl Connect for Socket {
+    // ANCHOR: connect
     async fn connect(address: SocketAddr) -> io::Result<Self> {
         let domain = Domain::for_address(address);
         let socket = socket2::Socket::new(domain, Type::STREAM, None)?;
@@ -92,6 +93,7 @@ impl Connect for Socket {
             _ => Ok(Self(stream)),
         }
     }
+    // ANCHOR_END: connect
 
     fn local(&self) -> Option<SocketAddr> {
         self.0.local_addr().ok()

@@ -258,6 +258,7 @@ impl<S: Stream> Tcp<S> {
 impl<S: Stream> Port for Tcp<S> {
     type Event<'a> = TcpEvent<'a>;
 
+    // ANCHOR: port_poll
     #[inline(always)] // Called in every turn of a connection.
     fn poll<'b>(&mut self, turn: &mut Context<'_>, buffer: &'b mut [u8]) -> Poll<TcpEvent<'b>> {
         let Some(stream) = &mut self.stream else {
@@ -279,6 +280,7 @@ impl<S: Stream> Port for Tcp<S> {
         let read = ready!(stream.poll_read(turn, buffer));
         Poll::Ready(self.on_read(read, buffer))
     }
+    // ANCHOR_END: port_poll
 }
 
 /// A source of connections: a listening socket, or a test's.

@@ -199,6 +199,7 @@ impl<S: Stream, A: Answers> Connection<S, A> {
     }
 
     // ANCHOR: answer_requests
+    // ANCHOR: one_turn
     /// Answers the complete requests in `bytes`: as many as this turn permits (S24), in one-shot only the first, and none
     /// after one that is refused. Returns the bytes left for the next turn.
     #[inline]
@@ -246,6 +247,7 @@ impl<S: Stream, A: Answers> Connection<S, A> {
         }
         rest
     }
+    // ANCHOR_END: one_turn
 
     /// The request before `rest` is not answered here. Returns the bytes left for the next turn.
     #[cold]

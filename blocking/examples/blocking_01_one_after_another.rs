@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     common::run(get_all)
 }
 
+// ANCHOR: get_all
 /// Fetches all poems, in the order of the peers.
 pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
     peers
@@ -22,3 +23,4 @@ pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
         .map(|peer| Ok(get_poetry(peer.clone())?))
         .collect()
 }
+// ANCHOR_END: get_all

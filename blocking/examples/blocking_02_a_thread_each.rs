@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     common::run(get_all)
 }
 
+// ANCHOR: get_all
 /// Fetches all poems, in the order of the peers.
 pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
     let fetch = |peer: &Peer| {
@@ -25,6 +26,7 @@ pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
     let threads: Vec<_> = peers.iter().map(fetch).collect();
     threads.into_iter().map(join).collect()
 }
+// ANCHOR_END: get_all
 
 /// Returns the thread's result. A panic is an error like any other.
 fn join(thread: JoinHandle<Fetched>) -> Fetched {

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
 /// The stack of a thread; the default is two megabytes.
 const STACK_BYTES: usize = 128 << 10;
 
+// ANCHOR: join_threads
 /// Fetches all poems, in the order of the peers.
 pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
     thread::scope(|scope| {
@@ -31,6 +32,7 @@ pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
         threads.into_iter().map(join).collect()
     })
 }
+// ANCHOR_END: join_threads
 
 /// Returns the thread's result. A panic is an error like any other, and so is a thread that could not be spawned.
 fn join(thread: io::Result<ScopedJoinHandle<'_, Fetched>>) -> Fetched {

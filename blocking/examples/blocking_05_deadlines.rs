@@ -50,6 +50,7 @@ pub(crate) fn get_all(peers: &[Peer]) -> Vec<Fetched> {
     poems.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
+// ANCHOR: read_until_deadline
 /// Fetches one poem: all bytes until the server closes, or an error at the deadline.
 fn get_poetry(address: SocketAddr) -> io::Result<Poem> {
     let deadline = Instant::now() + POEM_DEADLINE;
@@ -71,3 +72,4 @@ fn get_poetry(address: SocketAddr) -> io::Result<Poem> {
         }
     }
 }
+// ANCHOR_END: read_until_deadline

@@ -236,6 +236,7 @@ impl<'a> Context<'a> {
                 Timeout::Idle,
             ),
         };
+        // ANCHOR: read_or_cancelled
         match read {
             // After a cancel hung up, 0 does not mean FIN. No cancel hangs up on a connection that drains.
             Ok(0) if !self.drains && self.is_cancelled() => Err(FetchFailure::Cancelled),
@@ -245,6 +246,7 @@ impl<'a> Context<'a> {
             }
             Err(stop) => Err(self.failure(&stop, timeout)),
         }
+        // ANCHOR_END: read_or_cancelled
     }
 
     /// Writes all of `bytes`, unless the peer takes none for the idle timeout or the total deadline passes.

@@ -167,6 +167,7 @@ impl<W: Wire> Timed<W> {
         &mut self.wire
     }
 
+    // ANCHOR: timed_read
     /// Reads, and waits for up to `timeout`. Returns 0 at the peer's FIN. Reads no clock.
     ///
     /// # Errors
@@ -185,6 +186,7 @@ impl<W: Wire> Timed<W> {
             }
         }
     }
+    // ANCHOR_END: timed_read
 
     /// Reads what has arrived, without waiting. Returns 0 at the peer's FIN.
     ///

@@ -17,6 +17,7 @@ pub(crate) struct ReplyRules {
     pub(crate) not_a_netstring: fn(FramingError) -> FetchFailure,
 }
 
+// ANCHOR: exchange
 /// Connects to `peer`, sends `request`, and reads one reply.
 ///
 /// # Errors
@@ -38,6 +39,7 @@ pub(crate) fn exchange(
     };
     reply.and_then(decode_poem)
 }
+// ANCHOR_END: exchange
 
 /// Reads one netstring. Bytes after it are ignored.
 pub(crate) fn read_reply<W: Wire>(

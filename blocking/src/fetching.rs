@@ -138,6 +138,7 @@ impl<'a> Call<'a> {
 }
 
 impl Begun<'_> {
+    // ANCHOR: fetch_and_keep
     /// Fetches one poem in the thread numbered `worker`, and has it transformed if the request asks for it.
     fn fetch(self, request: &FetchRequest, worker: u32, clock: &Clock) -> Outcome {
         let mut context = self.context.in_thread(worker);
@@ -159,6 +160,7 @@ impl Begun<'_> {
             elapsed: clock.now().saturating_sub(self.at),
         }
     }
+    // ANCHOR_END: fetch_and_keep
 }
 
 #[cfg(test)]

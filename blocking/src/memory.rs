@@ -122,6 +122,7 @@ impl Peer {
         self.0.timeouts_set.get()
     }
 
+    // ANCHOR: next_act
     /// Takes the next wanted act that is due by `until`, and moves the clock to it, or to `until` if there is none.
     fn next_act(&self, until: Duration, wanted: impl Fn(&Act) -> bool) -> Option<Act> {
         let mut script = self.0.script.borrow_mut();
@@ -142,6 +143,7 @@ impl Peer {
         self.0.now.set(self.now().max(at));
         Some(act)
     }
+    // ANCHOR_END: next_act
 
     fn state(&self) -> &ShutdownState {
         self.0.state.get().expect("the peer is being served")

@@ -111,6 +111,7 @@ fn get(
     .map_err(|failure| FetchError::new(&request.peer, failure))
 }
 
+// ANCHOR: fetch_poem
 /// Connects and reads until FIN; or, if the request has a name, sends it and reads one netstring.
 pub(crate) fn fetch_poem(
     request: &FetchRequest,
@@ -132,7 +133,9 @@ pub(crate) fn fetch_poem(
         }
     }
 }
+// ANCHOR_END: fetch_poem
 
+// ANCHOR: read_poem
 /// Reads until FIN, which is the end of a poem (S1), and appends each piece to those before it.
 pub(crate) fn read_poem<W: Wire>(
     wire: &mut Timed<W>,
@@ -157,6 +160,7 @@ pub(crate) fn read_poem<W: Wire>(
         }
     }
 }
+// ANCHOR_END: read_poem
 // ANCHOR_END: get_poetry
 
 /// Runs one exchange with one server in the calling thread, and reports its result. The events' task is `task`; to `cancel`

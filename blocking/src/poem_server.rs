@@ -66,6 +66,7 @@ pub(crate) fn send_poem<W: Wire>(
     }
 }
 
+// ANCHOR: send_due
 /// Writes every chunk of the poem when it is due, and then waits until FIN is due.
 fn write_poem<W: Wire>(
     poem: &Poem,
@@ -87,6 +88,7 @@ fn write_poem<W: Wire>(
     let fin_due = accepted.saturating_add(pace.duration(text.len()));
     wait_until(fin_due, &mut client_sends, connection)
 }
+// ANCHOR_END: send_due
 // ANCHOR_END: serve_poem
 
 /// Waits until `due`, discarding what the client sends. A client that has finished sending still gets its poem.

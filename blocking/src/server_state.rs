@@ -25,6 +25,7 @@ use crate::workers::{Jobs, Next};
 /// cache line, and few enough to be added up at any time.
 const COUNTERS: usize = 16;
 
+// ANCHOR: serve_connection
 /// A service, as a server's threads see it: how one connection is served, from its first byte to its last.
 pub(crate) trait ServeConnection: Send + Sync + 'static {
     /// Whether a connection has something in flight from the moment it is accepted.
@@ -41,6 +42,7 @@ pub(crate) trait ServeConnection: Send + Sync + 'static {
     /// Ends what it does besides serving connections, all of which have closed. Blocks until then.
     fn end(&self) {}
 }
+// ANCHOR_END: serve_connection
 
 /// A service of real sockets, whatever it serves.
 trait ServeSocket: Send + Sync {
@@ -156,6 +158,7 @@ impl ServerState {
             write_timeout: self.write_timeout,
             lingers: false,
         };
+        // ANCHOR: contain_panics
         let served = panics::contain(|| {
             connection.ledger.accepted();
             let reason = self.service.serve(&mut connection);
@@ -167,6 +170,7 @@ impl ServerState {
             let _ = panics::contain(|| connection.ledger.connection_panicked(message));
             connection.prepare_close(CloseReason::Panic);
         }
+        // ANCHOR_END: contain_panics
         drop(connection);
         self.open.remove(&entry);
     }

@@ -25,6 +25,7 @@ impl Sockets {
         Self((0..requests).map(|_| Mutex::default()).collect())
     }
 
+    // ANCHOR: cancel
     /// Hangs up on the connections of `target`. A cancel of all fetches spares connections without a thread: the threads
     /// that run take them over, read without waiting, and keep a poem that has arrived whole.
     pub(crate) fn cancel(&self, target: Target) {
@@ -43,6 +44,7 @@ impl Sockets {
             }
         }
     }
+    // ANCHOR_END: cancel
 
     /// Registers the connection of request `index`.
     pub(crate) fn register(&self, index: usize, holder: Holder) {

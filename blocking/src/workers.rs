@@ -152,6 +152,7 @@ impl<J: Jobs> Workers<J> {
 }
 
 impl<J: Jobs> Inner<J> {
+    // ANCHOR: thread_loop
     /// The loop of a thread, until it ends.
     fn work(self: &Arc<Self>, worker: u32) {
         loop {
@@ -172,6 +173,7 @@ impl<J: Jobs> Inner<J> {
             }
         }
     }
+    // ANCHOR_END: thread_loop
 
     /// The calling thread has a job. Spawns a thread if none is left waiting for the next one.
     fn ensure_one_waits(self: &Arc<Self>) {

@@ -17,6 +17,7 @@ struct PoetrySocket {
 }
 
 impl PoetrySocket {
+    // ANCHOR: do_read
     /// Reads until the socket is empty; returns whether the poem has ended, which is then printed.
     fn do_read(&mut self) -> bool {
         let mut bytes = [0; 1_024];
@@ -31,10 +32,12 @@ impl PoetrySocket {
         }
         true
     }
+    // ANCHOR_END: do_read
 }
 
 fn main() -> Result<(), Failure> {
     let servers = common::poem_servers()?;
+    // ANCHOR: raw_loop
     let mut poll = Poll::new()?;
     let mut sockets = HashMap::new();
     for (task, address) in servers.addresses().into_iter().enumerate() {
@@ -58,5 +61,6 @@ fn main() -> Result<(), Failure> {
             }
         }
     }
+    // ANCHOR_END: raw_loop
     Ok(())
 }

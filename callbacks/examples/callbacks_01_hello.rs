@@ -6,6 +6,7 @@ use callbacks::{Failure, Reactor};
 
 fn main() -> Result<(), Failure> {
     common::no_arguments();
+    // ANCHOR: hello
     let reactor = Reactor::open()?;
     let context = reactor.clone();
     reactor.call_when_running(move || {
@@ -15,6 +16,7 @@ fn main() -> Result<(), Failure> {
     });
     println!("Starting the reactor.");
     reactor.run()?;
+    // ANCHOR_END: hello
     println!("Reactor stopped.");
     Ok(())
 }

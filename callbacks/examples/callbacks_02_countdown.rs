@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use callbacks::{Failure, Reactor};
 
+// ANCHOR: countdown
 fn count(reactor: Reactor, left: u32) {
     if left == 0 {
         let _ = reactor.stop();
@@ -15,6 +16,7 @@ fn count(reactor: Reactor, left: u32) {
     let next = reactor.clone();
     reactor.call_later(Duration::from_millis(10), move || count(next, left - 1));
 }
+// ANCHOR_END: countdown
 
 fn main() -> Result<(), Failure> {
     common::no_arguments();

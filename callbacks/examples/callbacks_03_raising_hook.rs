@@ -9,6 +9,7 @@ use callbacks::{Failure, Reactor, log};
 fn main() -> Result<(), Failure> {
     common::no_arguments();
     poetry::panics::silence_contained();
+    // ANCHOR: raising_hook
     log::set_hook(|trouble| println!("Logged: {trouble}"));
     let reactor = Reactor::open()?;
     let context = reactor.clone();
@@ -19,5 +20,6 @@ fn main() -> Result<(), Failure> {
     });
     println!("Starting the reactor.");
     reactor.run()?;
+    // ANCHOR_END: raising_hook
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use callbacks::{Address, Factory, Failure, Lost, Protocol, Reactor, Transport};
 
+// ANCHOR: protocol
 #[derive(Default)]
 struct PoetryProtocol {
     poem: Vec<u8>,
@@ -39,6 +40,7 @@ impl Factory for PoetryFactory {
         let _ = self.reactor.stop();
     }
 }
+// ANCHOR_END: protocol
 
 fn main() -> Result<(), Failure> {
     let server = common::poem_server()?;

@@ -9,6 +9,7 @@ fn main() -> Result<(), Failure> {
     let server = common::poem_server()?;
     let reactor = Reactor::open()?;
     let context = reactor.clone();
+    // ANCHOR: show_poem
     let _shown = get_poetry(&reactor, server.address())
         .add_callbacks(
             |poem| {
@@ -21,6 +22,7 @@ fn main() -> Result<(), Failure> {
             },
         )
         .add_both(move |_| Ok(context.stop()?));
+    // ANCHOR_END: show_poem
     reactor.run()?;
     Ok(())
 }

@@ -12,6 +12,7 @@ fn main() -> Result<(), Failure> {
     };
     let reactor = Reactor::open()?;
     let (context, transforming) = (reactor.clone(), reactor.clone());
+    // ANCHOR: show_transformed
     let _shown = get_poetry(&reactor, servers.address())
         .add_callback(move |poem| transform_or_keep(&transforming, &via, poem))
         .add_callback(|(poem, _)| {
@@ -23,6 +24,7 @@ fn main() -> Result<(), Failure> {
             Ok(())
         })
         .add_both(move |_| Ok(context.stop()?));
+    // ANCHOR_END: show_transformed
     reactor.run()?;
     Ok(())
 }

@@ -4,12 +4,14 @@ mod common;
 
 use callbacks::{Failure, Peer, Reactor, Via, coroutine, get_poetry, transform_or_keep};
 
+// ANCHOR: show_in_order
 async fn show(reactor: &Reactor, peer: Peer, via: &Via) -> Result<(), Failure> {
     let poem = get_poetry(reactor, peer).await?;
     let (poem, _) = transform_or_keep(reactor, via, poem).await?;
     print!("{poem}");
     Ok(())
 }
+// ANCHOR_END: show_in_order
 
 fn main() -> Result<(), Failure> {
     let servers = common::poem_and_transform_servers()?;

@@ -13,6 +13,7 @@ fn main() -> Result<(), Failure> {
         .iter()
         .map(|peer| get_poetry(&reactor, peer.clone()))
         .collect();
+    // ANCHOR: count_poems
     let _all = DeferredList::new(poems).all().add_callback(move |results| {
         for (task, result) in results.iter().enumerate() {
             match result {
@@ -22,6 +23,7 @@ fn main() -> Result<(), Failure> {
         }
         Ok(context.stop()?)
     });
+    // ANCHOR_END: count_poems
     reactor.run()?;
     Ok(())
 }

@@ -231,6 +231,7 @@ impl<T: 'static> Deferred<T> {
     /// clock.advance(Duration::from_secs(1));
     /// assert!(poem.take_result().unwrap().unwrap_err().is::<TimedOut>());
     /// ```
+    // ANCHOR: timeout
     pub fn timeout(self, time: Duration, clock: &Clock) -> Self {
         let expired = Rc::new(Cell::new(false));
         let (chain, expires) = (Rc::downgrade(&self.chain), Rc::clone(&expired));
@@ -249,6 +250,7 @@ impl<T: 'static> Deferred<T> {
             }
         })
     }
+    // ANCHOR_END: timeout
 
     /// Cancels the Deferred: see [`with_canceller`](Self::with_canceller). Does nothing if it has fired, unless it waits for
     /// an inner Deferred: then that one is cancelled (D6).

@@ -34,6 +34,7 @@ pub(crate) fn dial(
     }
 }
 
+// ANCHOR: dial_in_order
 fn dial_in_order(
     reactor: &Reactor,
     addresses: &[SocketAddr],
@@ -54,6 +55,7 @@ fn dial_in_order(
         }
     })
 }
+// ANCHOR_END: dial_in_order
 
 /// Connects to `address`.
 pub(crate) fn dial_address(
@@ -90,12 +92,14 @@ fn connect(
         }
         Err(error) => return Deferred::fail(connection_failed(&error)),
     };
+    // ANCHOR: canceller
     let (trigger, poem) = Deferred::with_canceller(move || {
         transport.iter().for_each(hang_up);
         None
     });
     factory.trigger.set(Some(trigger));
     poem
+    // ANCHOR_END: canceller
 }
 
 /// The failure of a connection for which no descriptor became free.
@@ -115,6 +119,7 @@ pub(crate) fn hang_up(transport: &Transport) {
     }
 }
 
+// ANCHOR: client_factory
 /// Builds the protocol once the connection is established, or fails if it never is.
 struct ClientFactory<B> {
     build: B,
@@ -134,3 +139,4 @@ impl<B: Build> Factory for ClientFactory<B> {
         }
     }
 }
+// ANCHOR_END: client_factory

@@ -117,6 +117,7 @@ enum Next {
 
 // ANCHOR: answer_requests
 impl<S: Service> NetstringProtocol<S> {
+    // ANCHOR: one_read
     /// Answers the requests that `data` completes, at most a turn's (S24), with one write. A panic in the service ends this
     /// connection only (S20).
     fn answer_requests(&mut self, transport: &Transport, data: &[u8]) {
@@ -151,6 +152,7 @@ impl<S: Service> NetstringProtocol<S> {
             }
         }
     }
+    // ANCHOR_END: one_read
 
     /// Counts the requests and sends their replies.
     #[inline]
@@ -174,6 +176,7 @@ impl<S: Service> NetstringProtocol<S> {
     }
 }
 
+// ANCHOR: one_turn
 impl<S: Service> NetstringFactory<S> {
     /// Answers the requests in `frames` into `replies`. An `Err` is the request after them: refused (S4) or heavy (S25).
     fn answer(
@@ -196,6 +199,7 @@ impl<S: Service> NetstringFactory<S> {
         Ok(Next::Read)
     }
 }
+// ANCHOR_END: one_turn
 // ANCHOR_END: answer_requests
 
 impl<S: Service> NetstringProtocol<S> {

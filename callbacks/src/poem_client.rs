@@ -119,12 +119,14 @@ impl PoetryProtocol {
     }
 }
 
+// ANCHOR: poem_protocol
 impl Protocol for PoetryProtocol {
     fn connection_made(&mut self, transport: &Transport) {
         self.task.on_connected(transport);
         transport.set_timeout(Some(self.task.limits.idle_timeout));
     }
 
+    // ANCHOR: piece_arrives
     fn data_received(&mut self, transport: &Transport, data: &[u8]) {
         self.task.on_bytes_read(data.len());
         transport.set_timeout(Some(self.task.limits.idle_timeout));
@@ -135,6 +137,7 @@ impl Protocol for PoetryProtocol {
         }
         self.poem.extend_from_slice(data);
     }
+    // ANCHOR_END: piece_arrives
 
     /// FIN is the end of the poem (S1).
     fn read_connection_lost(&mut self, transport: &Transport) {
@@ -161,3 +164,4 @@ impl Protocol for PoetryProtocol {
         }
     }
 }
+// ANCHOR_END: poem_protocol

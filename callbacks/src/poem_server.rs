@@ -59,6 +59,7 @@ struct PoemFactory {
     state: Rc<ServerState>,
 }
 
+// ANCHOR: poem_factory
 impl Factory for PoemFactory {
     fn build_protocol(&self, address: &Address) -> Option<Box<dyn Protocol>> {
         let Side::Accepted { serial } = address.side else {
@@ -69,6 +70,7 @@ impl Factory for PoemFactory {
         Some(Box::new(PoemProtocol::new(Rc::clone(&self.service), guard)))
     }
 }
+// ANCHOR_END: poem_factory
 
 /// Serves the poem to one peer, whose request `guard` counts.
 pub(crate) struct PoemProtocol {
@@ -105,6 +107,7 @@ impl PoemProtocol {
         self.produce(transport);
     }
 
+    // ANCHOR: send_due
     /// Writes the chunks that are due, until the kernel takes no more or the next chunk is not due yet.
     fn produce(&mut self, transport: &Transport) {
         let PoemService { poem, pace } = &*self.service;
@@ -140,6 +143,7 @@ impl PoemProtocol {
         }
         waits
     }
+    // ANCHOR_END: send_due
 
     fn finish(&mut self, transport: &Transport) {
         self.linger = Some(Linger::begin(transport, &self.guard.state.limits));

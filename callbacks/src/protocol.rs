@@ -112,6 +112,7 @@ pub enum Lost {
     Broken(io::Error),
 }
 
+// ANCHOR: factory_trait
 /// Builds a protocol for each connection.
 pub trait Factory {
     /// Returns a protocol for the connection at `address`, or `None` to close it at once.
@@ -122,6 +123,7 @@ pub trait Factory {
         let _ = (peer, error);
     }
 }
+// ANCHOR_END: factory_trait
 
 /// A connection's peer, and which end initiated it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

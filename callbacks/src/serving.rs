@@ -267,6 +267,7 @@ impl Drop for Ending {
     }
 }
 
+// ANCHOR: shut_down
 impl ServerState {
     /// Shuts the server's connections down (S21): idle ones close at once, those with something in flight get `grace`, and
     /// then the rest are cut. Fires when all have ended. Stop the port first.
@@ -282,6 +283,7 @@ impl ServerState {
         })
     }
 }
+// ANCHOR_END: shut_down
 // ANCHOR_END: shutdown
 
 /// A running server of this model, behind the contract.

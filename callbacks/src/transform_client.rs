@@ -75,6 +75,7 @@ pub fn transform_or_keep(reactor: &Reactor, via: &Via, poem: Poem) -> Deferred<T
     transform_or_keep_with(reactor, via, poem, &task)
 }
 
+// ANCHOR: keep_original
 /// As [`transform_or_keep`], with the limits and the observer of the task that fetched the poem. The failure is reported
 /// as an event.
 pub fn transform_or_keep_with(
@@ -96,8 +97,10 @@ pub fn transform_or_keep_with(
         },
     )
 }
+// ANCHOR_END: keep_original
 // ANCHOR_END: fallback
 
+// ANCHOR: in_coroutine
 /// [`transform_with`] as a coroutine (Part 17): the same program, with each wait where it is read.
 pub fn transform_in_coroutine(
     reactor: &Reactor,
@@ -120,6 +123,7 @@ pub fn transform_in_coroutine(
     });
     task.bound(reactor, transformed)
 }
+// ANCHOR_END: in_coroutine
 
 fn exchange(via: &Via, poem: &Poem, task: &Task) -> Result<Rc<Exchange>, FetchFailure> {
     let limit = task.limits.frame_bytes_max;

@@ -56,6 +56,7 @@ impl Setup {
     }
 }
 
+// ANCHOR: chunks_on_time
 #[test]
 fn s1_chunks_arrive_on_time_and_fin_one_delay_after_the_last() {
     let setup = Setup::new(Limits::default());
@@ -85,6 +86,7 @@ fn s1_chunks_arrive_on_time_and_fin_one_delay_after_the_last() {
         (1, 1)
     );
 }
+// ANCHOR_END: chunks_on_time
 
 #[test]
 fn s1_lateness_does_not_accumulate() {

@@ -103,6 +103,7 @@ impl ServerLog {
 }
 
 impl Observer for ServerLog {
+    // ANCHOR: interest
     fn interest(&self) -> Interest {
         if enabled!(Level::TRACE) {
             Interest::ALL
@@ -112,6 +113,7 @@ impl Observer for ServerLog {
             Interest::TROUBLE
         }
     }
+    // ANCHOR_END: interest
 
     fn observe(&self, event: &Event) {
         let peer = PeerName(event.scene.peer);

@@ -227,6 +227,7 @@ impl Sink for Announcement {
     }
 }
 
+// ANCHOR: obey
 /// Does what signals request until one requests a stop.
 fn obey(
     server: &dyn Server,
@@ -274,6 +275,7 @@ fn stop(
     info!("stopped: {} finished", summary.finished);
     Status::Success
 }
+// ANCHOR_END: obey
 
 /// Watches for a second signal during the shutdown. The server's counts are not available then, so `counts` are those
 /// from the start of the shutdown, and its open connections count as cut (S21).

@@ -33,6 +33,7 @@ use poetry::limits::LISTEN_BACKLOG;
 use poetry::{Clock, Model};
 use socket2::{Domain, Protocol, Socket, Type};
 
+// ANCHOR: all
 /// Every model, in the order of the tutorial.
 pub const ALL: &[&dyn Model] = &[
     &callbacks::Callbacks,
@@ -40,6 +41,7 @@ pub const ALL: &[&dyn Model] = &[
     &streams::Streams,
     &blocking::Blocking::NEW,
 ];
+// ANCHOR_END: all
 
 /// Returns the model called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Model> {

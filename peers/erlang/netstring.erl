@@ -7,6 +7,7 @@
 
 -type framing_error() :: {error, framing}.
 
+%% ANCHOR: decode
 %% Returns the first frame and the bytes behind it, or `more` if it has not come whole. An error is found at the first byte
 %% that cannot belong to a netstring.
 -spec decode(binary(), pos_integer()) -> {ok, binary(), binary()} | more | framing_error().
@@ -30,6 +31,7 @@ payload(Length, Bytes) ->
         <<_:Length/binary, _, _/binary>> -> {error, framing};
         _ -> more
     end.
+%% ANCHOR_END: decode
 
 %% Returns a list of the parts: `gen_tcp:send` writes them with one system call, so the payload is not copied.
 -spec encode(iodata()) -> iodata().

@@ -31,11 +31,13 @@ collect(Poets, Until, Outcomes) ->
     end.
 %% ANCHOR_END: get_poetry
 
+%% ANCHOR: outcome
 outcome(killed) -> {failed, "timed out: the deadline is over"};
 outcome({poem, Poem}) -> {poem, Poem};
 outcome({original, Poem, Why}) -> {original, Poem, Why};
 outcome({failed, Why}) -> {failed, Why};
 outcome(Crash) -> {failed, io_lib:format("connection lost: the poet crashed: ~0p", [Crash])}.
+%% ANCHOR_END: outcome
 
 report({Number, _, _}, {poem, _}) -> tell("Task ~b finished", [Number]);
 report({Number, Address, _}, {failed, Why}) ->
@@ -47,6 +49,7 @@ report({Number, _, _}, {original, _, Why}) ->
 %% Writes a line about the progress. Here and in `fetch`, what cannot be written is dropped.
 tell(Format, Arguments) -> io:format(standard_error, Format ++ "~n", Arguments).
 
+%% ANCHOR: what_a_poet_does
 %% What a poet does. It waits in each call, since it has nothing else to do, and whatever goes wrong ends it by `fail`, however
 %% deep it is.
 fetch(Task = {_, Address, Name}, Options) ->
@@ -59,7 +62,9 @@ fetch(Task = {_, Address, Name}, Options) ->
     unicode:characters_to_binary(Poem) =:= Poem orelse fail("not UTF-8"),
     Name =:= none orelse got(Task, Poem),
     transform(Poem, Options).
+%% ANCHOR_END: what_a_poet_does
 
+%% ANCHOR: fallback
 %% Has the poem transformed, or keeps the original (S13).
 transform(Poem, #{transform := none}) -> {poem, Poem};
 transform(Poem, Options = #{transform := Name, via := Via}) ->
@@ -68,7 +73,9 @@ transform(Poem, Options = #{transform := Name, via := Via}) ->
     catch
         exit:{failed, Why} -> {original, Poem, [address:format(Via), ": ", Why]}
     end.
+%% ANCHOR_END: fallback
 
+%% ANCHOR: connect
 connect({Host, Port}, #{connect_timeout := TimeoutUs, idle_timeout := IdleUs}) ->
     Family = case is_tuple(Host) andalso tuple_size(Host) =:= 8 of true -> [inet6]; false -> [] end,
     Options = [binary, {active, false}, {nodelay, true}, {buffer, 65_536}, {show_econnreset, true},
@@ -80,7 +87,9 @@ connect({Host, Port}, #{connect_timeout := TimeoutUs, idle_timeout := IdleUs}) -
             Socket;
         {error, Reason} -> fail(["connection failed: ", words(Reason)])
     end.
+%% ANCHOR_END: connect
 
+%% ANCHOR: receive_all
 %% Reads to the end of the poem (S1).
 receive_all(Socket, Task, Options = #{poem_bytes_max := Max}, Poem) ->
     case receive_some(Socket, Options) of
@@ -90,6 +99,7 @@ receive_all(Socket, Task, Options = #{poem_bytes_max := Max}, Poem) ->
             got(Task, Bytes),
             receive_all(Socket, Task, Options, <<Poem/binary, Bytes/binary>>)
     end.
+%% ANCHOR_END: receive_all
 
 receive_some(Socket, #{idle_timeout := IdleUs}) ->
     case gen_tcp:recv(Socket, 0, IdleUs div 1_000) of
@@ -99,8 +109,10 @@ receive_some(Socket, #{idle_timeout := IdleUs}) ->
         {error, Reason} -> fail(["connection lost: ", words(Reason)])
     end.
 
+%% ANCHOR: fail
 -spec fail(iodata()) -> no_return().
 fail(Why) -> exit({failed, Why}).
+%% ANCHOR_END: fail
 
 got({Number, Address, Name}, Bytes) ->
     What = case Name of none -> "poetry"; _ -> Name end,

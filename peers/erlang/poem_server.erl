@@ -11,6 +11,7 @@ serve(Socket, #{poem := Poem, pace := Pace}) ->
         {slow, NumBytes, DelayUs} -> serve_poem(Socket, Poem, NumBytes, DelayUs, connection:now_us())
     end.
 
+%% ANCHOR: serve_poem
 %% Sends a chunk whenever one is due, and FIN after the last. The due times are counted from the accept, so that lateness does
 %% not accumulate. There is no case for the supervisor's request to stop: a poem in flight is finished (S21).
 serve_poem(Socket, <<>>, _NumBytes, _DelayUs, Due) ->
@@ -27,6 +28,7 @@ serve_poem(Socket, Poem, NumBytes, DelayUs, Due) ->
         end;
         reset -> failed(reset)
     end.
+%% ANCHOR_END: serve_poem
 
 %% Waits until a chunk is due. What the client sends is discarded, and its FIN does not end the poem.
 wait(Socket, Due) ->

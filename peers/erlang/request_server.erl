@@ -72,6 +72,7 @@ begin_request(<<>>, State) -> State#state{begun = none};
 begin_request(_, State = #state{begun = none}) -> State#state{begun = connection:now_us()};
 begin_request(_, State) -> State.
 
+%% ANCHOR: answer
 %% An Erlang program would let this process crash. But the replies before the crash are owed (S20), so it ends a little later.
 answer(Request, Max, #state{config = Config = #{callback := Module}}) ->
     ledger:add(requests, 1),
@@ -84,6 +85,7 @@ answer(Request, Max, #state{config = Config = #{callback := Module}}) ->
     catch
         _:Reason -> {crashed, Reason}
     end.
+%% ANCHOR_END: answer
 
 deliver(_Replies, 0, _State) -> ok;
 deliver(Replies, Count, #state{socket = Socket}) ->

@@ -37,6 +37,7 @@ stop(Listener) ->
     ok = supervisor:terminate_child(?MODULE, connections),
     census:wait_for_the_last().
 
+%% ANCHOR: tree
 %% If a child crashes, it and those behind it are started again.
 init({server, Listener, Config = #{connections_max := Max, callback := Module}}) ->
     Library = [child(library_server, [Config], 5_000) || Module =:= library_server],
@@ -55,6 +56,7 @@ init({connections, Config = #{protocol := Protocol, grace := GraceUs}}) ->
         shutdown => GraceUs div 1_000
     },
     {ok, {#{strategy => simple_one_for_one}, [Child]}}.
+%% ANCHOR_END: tree
 
 child(Module, Arguments, Shutdown) ->
     #{id => Module, start => {Module, start_link, Arguments}, shutdown => Shutdown}.

@@ -3,6 +3,7 @@
 -behaviour(gen_event).
 -export([install/0, init/1, handle_event/2, handle_call/2]).
 
+%% ANCHOR: install
 %% From now on the calling process receives `{signal, Signal}`. The runtime's own handler stops at SIGTERM, without a grace.
 install() ->
     [ok = os:set_signal(Signal, handle) || Signal <- [sigterm, sighup, sigusr1]],
@@ -13,5 +14,6 @@ init({Receiver, _OfTheFormerHandler}) -> {ok, Receiver}.
 handle_event(Signal, Receiver) ->
     Receiver ! {signal, Signal},
     {ok, Receiver}.
+%% ANCHOR_END: install
 
 handle_call(_, Receiver) -> {ok, ok, Receiver}.

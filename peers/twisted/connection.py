@@ -33,6 +33,7 @@ class Connection(Protocol, TimeoutMixin):
         self.transport.setTcpNoDelay(True)
         self.factory.connected(self)  # Calls `begin`, at once or when there is room.
 
+    # ANCHOR: work_on
     def work_on(self, coroutine):
         """Runs `coroutine`; it ends with the connection, and an error in it costs this connection only (S20)."""
         self.work = Deferred.fromCoroutine(coroutine).addErrback(self.work_failed)
@@ -41,6 +42,7 @@ class Connection(Protocol, TimeoutMixin):
         if not failure.check(CancelledError, ConnectionLost):
             self.log.failure("A handler failed: {log_failure.value}", failure)
             self.finish("panic")
+    # ANCHOR_END: work_on
 
     async def send(self, data):
         """Returns when the kernel has taken all of `data`. A peer that takes nothing for the write timeout is reset (S18)."""

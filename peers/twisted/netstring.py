@@ -10,6 +10,7 @@ class FramingError(Exception):
     """The bytes are not a netstring, or a longer one than allowed."""
 
 
+# ANCHOR: decoder
 class Decoder:
     """Takes bytes as they come, and returns the netstrings in them. An announced length allocates nothing."""
 
@@ -46,6 +47,7 @@ class Decoder:
         payload = bytes(self._buffer[begin:end])
         del self._buffer[: end + 1]  # Moves nothing: a bytearray remembers where it begins.
         return payload
+# ANCHOR_END: decoder
 
 
 def encode(payload):

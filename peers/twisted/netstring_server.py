@@ -43,6 +43,7 @@ class NetstringConnection(Connection):
         else:
             self.wait_for_requests()
 
+    # ANCHOR: take_turn
     def take_turn(self):
         """Answers requests that have arrived, until one ends the connection or computes in a thread."""
         replies = []
@@ -62,6 +63,7 @@ class NetstringConnection(Connection):
             except Exception as error:
                 self.fail(error)
         return replies
+    # ANCHOR_END: take_turn
 
     async def heavy_reply(self):
         """Waits for a request that computes in a thread (S25); no timeout runs meanwhile."""

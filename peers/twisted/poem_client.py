@@ -59,6 +59,7 @@ class PoemProtocol(Protocol, TimeoutMixin):
 # ANCHOR_END: protocol
 
 
+# ANCHOR: get_poetry
 async def get_poetry(
     reactor, host, port, connect_seconds=CONNECT_SECONDS, idle_seconds=IDLE_SECONDS, bytes_max=POEM_BYTES_MAX
 ):
@@ -72,16 +73,20 @@ async def get_poetry(
         return (await protocol.poem).decode()
     except UnicodeDecodeError as error:
         raise FetchFailed(f"the poem is not UTF-8 at byte {error.start}") from error
+# ANCHOR_END: get_poetry
 
 
+# ANCHOR: with_callbacks
 def get_poetry_with_callbacks(reactor, host, port):
     """The same as `get_poetry` in the manner of Parts 7 to 9: the wait is where a callback is added."""
     endpoint = HostnameEndpoint(reactor, host, port, timeout=CONNECT_SECONDS)
     connected = connectProtocol(endpoint, PoemProtocol(IDLE_SECONDS, POEM_BYTES_MAX))
     connected.addCallback(lambda protocol: protocol.poem)  # Returns a Deferred: the chain waits for it.
     return connected.addCallback(lambda poem: poem.decode())
+# ANCHOR_END: with_callbacks
 
 
+# ANCHOR: fetch_one
 async def fetch_one(reactor, task, address, name, via):
     """Fetches one poem, and has it transformed; if that fails, keeps the original (S13)."""
     poem = await get_poetry(reactor, *address)
@@ -93,8 +98,10 @@ async def fetch_one(reactor, task, address, name, via):
     except TransformFailed as error:
         report(f"Task {task}: keeps the poem as it is: {show(via)}: {error}")
         return poem
+# ANCHOR_END: fetch_one
 
 
+# ANCHOR: fetch_all
 async def fetch(reactor, options):
     """Fetches all poems, prints those that arrived in the order of the arguments, and ends the program with its status."""
     fetches = [
@@ -105,6 +112,7 @@ async def fetch(reactor, options):
     # Ctrl-C cancels what is under way; the poems that have arrived are printed.
     reactor.callWhenRunning(signal.signal, signal.SIGINT, lambda *_: reactor.callFromThread(fetched.cancel))
     results = await fetched
+# ANCHOR_END: fetch_all
     for address, (arrived, result) in zip(options.addresses, results):
         if arrived:
             sys.stdout.buffer.write(result.encode())

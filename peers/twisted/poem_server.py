@@ -27,6 +27,7 @@ class PoemConnection(Connection):
         self.answered(1)
         self.finish("done")
 
+    # ANCHOR: send_slowly
     async def send_slowly(self, poem, num_bytes, delay):
         """Chunk k is due k × delay after the beginning, and FIN after one delay more."""
         sent = 0
@@ -45,6 +46,7 @@ class PoemConnection(Connection):
         finally:  # Also when the connection is lost, and this is cancelled.
             if loop.running:
                 loop.stop()
+    # ANCHOR_END: send_slowly
 
     def received(self, data):
         pass  # What a client sends is discarded.

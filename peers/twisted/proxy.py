@@ -60,6 +60,7 @@ class Cache:
 # ANCHOR_END: share_fetch
 
 
+# ANCHOR: waiting_client
 class ProxyConnection(PoemConnection):
     is_waiting = False
 
@@ -78,6 +79,7 @@ class ProxyConnection(PoemConnection):
         if self.is_waiting:
             self.reset("left")
             self.work.cancel()
+# ANCHOR_END: waiting_client
 
 
 class Proxy(Server):

@@ -22,6 +22,7 @@ CLOSED = "done refused reset idle deadline write cut panic left upstream".split(
 FETCHES = "begun cached failed cancelled under_way".split()
 
 
+# ANCHOR: factory
 class Server(Factory):
     """Builds a `protocol` for each connection, and knows those that are open."""
 
@@ -50,6 +51,7 @@ class Server(Factory):
         if len(self.connections) == self.limits.connections_max:
             self.port.pauseProducing()  # Further connections wait in the kernel.
         connection.begin()
+    # ANCHOR_END: factory
 
     def lost(self, connection):
         if connection not in self.connections:
@@ -67,6 +69,7 @@ class Server(Factory):
         else:
             self.port.resumeProducing()
 
+    # ANCHOR: stop
     async def stop(self, reactor, grace):
         """Accepts no more, lets what is in flight finish, and cuts what is not finished within `grace` seconds."""
         self.is_stopping = True
@@ -80,6 +83,7 @@ class Server(Factory):
         await self.empty
         if late.active():
             late.cancel()
+    # ANCHOR_END: stop
 
     def log_refusal(self, connection, why):
         """Writes at most ten lines a second (S22)."""

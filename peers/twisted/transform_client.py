@@ -12,6 +12,7 @@ class TransformFailed(Exception):
     """No transform came; says why in words."""
 
 
+# ANCHOR: transform_protocol
 class TransformProtocol(NetstringReceiver):
     """Sends one request; `reply` fires with the reply. `NetstringReceiver` checks the frame, and closes if it is wrong."""
 
@@ -42,8 +43,10 @@ class TransformProtocol(NetstringReceiver):
         if not reason.check(ConnectionDone):
             return "connection lost"
         return "cut short: closed in mid-reply" if self.has_data else "refused: closed without a reply"
+# ANCHOR_END: transform_protocol
 
 
+# ANCHOR: transform
 async def transform(reactor, host, port, name, poem):
     """Returns the transform of `poem` by the server at `host` and `port`."""
     request = f"{name}.{poem}".encode()
@@ -59,3 +62,4 @@ async def transform(reactor, host, port, name, poem):
         raise TransformFailed(f"timed out: no reply came within {REPLY_SECONDS} s") from error
     except UnicodeDecodeError as error:
         raise TransformFailed("garbled: the reply is not UTF-8") from error
+# ANCHOR_END: transform

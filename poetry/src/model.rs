@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::peer::Peer;
 use crate::service::Service;
 
+// ANCHOR: model
 /// A concurrency model: one way to write the same servers and clients.
 pub trait Model: Send + Sync {
     /// Returns the name that selects the model, such as `callbacks`.
@@ -44,7 +45,9 @@ pub trait Model: Send + Sync {
     /// Fails if the system refuses a resource that the client needs to start.
     fn client(&self, options: &Options) -> io::Result<Box<dyn Client>>;
 }
+// ANCHOR_END: model
 
+// ANCHOR: server
 /// A running server. Dropping it shuts it down without grace.
 pub trait Server: Send + Sync {
     /// Returns the address it listens on.
@@ -63,6 +66,7 @@ pub trait Server: Send + Sync {
     /// thread of the server (S21). Blocks until then.
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary;
 }
+// ANCHOR_END: server
 
 /// A client that several threads can use, any number of times.
 pub trait Client: Send + Sync {

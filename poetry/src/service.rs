@@ -63,6 +63,7 @@ pub struct TransformService {
 }
 
 impl TransformService {
+    // ANCHOR: answer
     /// Answers the request in `frame`: appends the reply, a netstring with a payload of at most `frame_bytes_max` bytes,
     /// to `replies`.
     ///
@@ -81,6 +82,7 @@ impl TransformService {
         let request = Request::parse(frame, self.lab.is_some())?;
         self.apply(request, frame_bytes_max, replies)
     }
+    // ANCHOR_END: answer
 
     /// As [`answer`](Self::answer), but leaves a heavy request to the caller if the service offloads them (S25).
     ///

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use futures::{StreamExt, TryStreamExt};
 
+// ANCHOR: title
 fn main() -> ExitCode {
     common::with_a_poem(async |peer| {
         let mut lines = streams::lines(streams::poem(peer)).take(1);
@@ -20,3 +21,4 @@ fn main() -> ExitCode {
         Ok(())
     })
 }
+// ANCHOR_END: title

@@ -14,6 +14,7 @@ use futures::TryStreamExt;
 use streams::joins::one_after_another;
 use streams::{lines, poem};
 
+// ANCHOR: one_after_another
 fn main() -> ExitCode {
     common::with_poems(async |peers| {
         let poems = peers.into_iter().map(|peer| lines(poem(peer)));
@@ -24,3 +25,4 @@ fn main() -> ExitCode {
         Ok(())
     })
 }
+// ANCHOR_END: one_after_another

@@ -208,6 +208,7 @@ where
     }
     // ANCHOR_END: offload
 
+    // ANCHOR: contain_panics
     /// Answers the requests in `bytes` that this turn allows. Returns the replies and the number of bytes left.
     #[inline]
     fn answer(&mut self, bytes: &[u8]) -> (Box<A::Replies>, usize) {
@@ -225,7 +226,9 @@ where
             }
         }
     }
+    // ANCHOR_END: contain_panics
 
+    // ANCHOR: one_turn
     #[inline]
     fn answer_frames(&mut self, bytes: &[u8], replies: &mut A::Replies) -> usize {
         let limit = self.connection.shared().limits.frame_bytes_max;
@@ -251,6 +254,7 @@ where
         }
         if keep_alive { frames.rest().len() } else { 0 }
     }
+    // ANCHOR_END: one_turn
 
     /// The peer has finished sending.
     #[cold]

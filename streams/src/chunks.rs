@@ -52,6 +52,7 @@ pub struct EndsWithError<St> {
     stream: Option<St>,
 }
 
+// ANCHOR: ends_with_error
 impl<St, T, E> Stream for EndsWithError<St>
 where
     St: Stream<Item = Result<T, E>> + Unpin,
@@ -69,6 +70,7 @@ where
         Poll::Ready(item)
     }
 }
+// ANCHOR_END: ends_with_error
 
 /// Fails when an item does not come within `timeout` of the first poll for it.
 pub fn idle_timeout<T>(
@@ -152,6 +154,7 @@ pub fn take_bytes<E>(
     })
 }
 
+// ANCHOR: at_most
 /// Fails as soon as the chunks are together longer than `limit` bytes.
 pub fn at_most(
     stream: impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin,
@@ -169,6 +172,7 @@ pub fn at_most(
         Ok(chunk)
     }))
 }
+// ANCHOR_END: at_most
 
 #[cfg(test)]
 mod tests;

@@ -48,6 +48,7 @@ pub(crate) struct Fetch<'f> {
 }
 
 impl Fetch<'_> {
+    // ANCHOR: abortable
     /// Connects, fetches and transforms until it ends, its total deadline passes or it is cancelled. Returns the task and
     /// its outcome.
     async fn outcome(self, registration: AbortRegistration) -> (u64, Outcome) {
@@ -67,7 +68,9 @@ impl Fetch<'_> {
         };
         (self.task, outcome)
     }
+    // ANCHOR_END: abortable
 
+    // ANCHOR: fetch_and_transform
     async fn fetch_and_transform(
         &self,
         call: &Call<'_>,
@@ -84,6 +87,7 @@ impl Fetch<'_> {
             (poem, _) => (poem, None),
         }
     }
+    // ANCHOR_END: fetch_and_transform
 
     /// The poem, within its total deadline. Does not report the end.
     pub(crate) fn poem(

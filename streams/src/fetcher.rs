@@ -39,12 +39,14 @@ impl poetry::Client for Fetcher {
     ) -> Vec<Outcome> {
         let clock = self.options.clock.clone();
         let reporter = Reporter::new(crate::NAME, Role::PoemClient, clock, observer);
+        // ANCHOR: abort_handles
         let (handles, registrations): (Vec<_>, Vec<_>) =
             requests.iter().map(|_| AbortHandle::new_pair()).unzip();
         let _subscription = cancel.subscribe(move |target| match target {
             Target::All => handles.iter().for_each(AbortHandle::abort),
             Target::Task(task) => handles.get(task).into_iter().for_each(AbortHandle::abort),
         });
+        // ANCHOR_END: abort_handles
         let threads = self.options.threads.get().min(self.at_once());
         let mut outcomes = match self.take_runtimes(threads.min(requests.len()).max(1)) {
             Ok(runtimes) => {

@@ -65,6 +65,7 @@ where
     unbudgeted(stream::select_all(poems))
 }
 
+// ANCHOR: in_order
 /// Whole poems in the order given, at most `at_once` of them under way or waiting. A poem that has arrived waits for
 /// those before it. `at_once` must not be 0: the stream would stay pending for ever.
 pub fn in_order<Fut>(
@@ -76,7 +77,9 @@ where
 {
     unbudgeted(stream::iter(poems).buffered(at_once))
 }
+// ANCHOR_END: in_order
 
+// ANCHOR: as_they_end
 /// Whole poems in the order in which they end, at most `at_once` of them under way. `at_once` must not be 0: the stream
 /// would stay pending for ever.
 pub fn as_they_end<Fut>(
@@ -88,6 +91,7 @@ where
 {
     unbudgeted(stream::iter(poems).buffer_unordered(at_once))
 }
+// ANCHOR_END: as_they_end
 
 /// Polls `joined` outside the budget of the task.
 ///

@@ -77,6 +77,7 @@ impl<St> Lines<St> {
     }
 }
 
+// ANCHOR: poll_line
 impl<St> Stream for Lines<St>
 where
     St: Stream<Item = Result<Vec<u8>, FetchFailure>> + Unpin,
@@ -105,6 +106,7 @@ where
         }
     }
 }
+// ANCHOR_END: poll_line
 
 #[cfg(test)]
 mod tests {

@@ -278,6 +278,7 @@ pub(crate) fn open(address: SocketAddr) -> io::Result<Unconnected> {
     Ok(socket)
 }
 
+// ANCHOR: dial_socket
 async fn dial(
     socket: Unconnected,
     address: SocketAddr,
@@ -298,6 +299,7 @@ async fn dial(
     }
     Ok(socket)
 }
+// ANCHOR_END: dial_socket
 
 /// Whether a connect that does not block goes on: EINPROGRESS, or WouldBlock where that is the error.
 fn goes_on(error: &io::Error) -> bool {

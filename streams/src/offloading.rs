@@ -19,6 +19,7 @@ pub(crate) struct Offloaded<R>(Pin<Box<dyn Future<Output = Reply<R>>>>);
 type Reply<R> = Result<Result<R, Refusal>, String>;
 
 impl<R: Send + 'static> Offloaded<R> {
+    // ANCHOR: offloaded
     /// The answer to `heavy`. It waits for one of the server's `permits`, in order, and so for a thread.
     pub(crate) fn new(heavy: Heavy<R>, permits: Arc<Semaphore>) -> Self {
         Self(Box::pin(async move {
@@ -36,6 +37,7 @@ impl<R: Send + 'static> Offloaded<R> {
             }
         }))
     }
+    // ANCHOR_END: offloaded
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply<R>> {
         let polled = self.0.as_mut().poll(cx);

@@ -39,6 +39,7 @@ pub fn poem(
 
 /// [`poem`] with `limits` for the time to connect, the silence between two chunks, and the length and duration of the
 /// whole (S15). The total deadline counts from the first poll, so a slow reader uses it up.
+// ANCHOR: lazy_poem
 pub fn poem_with(
     peer: impl Into<Peer>,
     limits: Limits,
@@ -51,6 +52,7 @@ pub fn poem_with(
         .try_flatten();
     chunks::total_deadline(Box::pin(chunks), total)
 }
+// ANCHOR_END: lazy_poem
 
 /// The chunks of `source`, bounded in silence and in length.
 pub(crate) fn chunks_of<R>(
@@ -88,6 +90,7 @@ pub async fn get_poetry_with(peer: impl Into<Peer>, limits: Limits) -> Result<Po
         .map_err(|failure| FetchError::new(&peer, failure))
 }
 
+// ANCHOR: by_hand
 /// [`get_poetry_with`] without combinators, to show how they work: each `await` is a place where the fetch waits
 /// and may be dropped.
 ///
@@ -112,8 +115,10 @@ pub async fn get_poetry_by_hand(
     })
     .await
 }
+// ANCHOR_END: by_hand
 // ANCHOR_END: get_poetry
 
+// ANCHOR: read_chunk
 /// Reads once, within `idle_timeout`; `None` at the end.
 async fn read_chunk<R>(
     source: &mut R,
@@ -129,3 +134,4 @@ where
         .map_err(|error| FetchFailure::connection_lost(&error))?;
     Ok((!chunk.is_empty()).then_some(chunk))
 }
+// ANCHOR_END: read_chunk

@@ -49,6 +49,7 @@ pub fn serve_poem_with(
     RunningServer::start(listener, Service::Poem(service), options, observer)
 }
 
+// ANCHOR: task_for_each
 /// Writes the poem to every connection, each in a task of its own, until the stream ends. Connections that are open then
 /// go on.
 pub(crate) async fn write_poems<S>(
@@ -69,6 +70,7 @@ pub(crate) async fn write_poems<S>(
         })
         .await;
 }
+// ANCHOR_END: task_for_each
 
 /// Writes the poem to `connection`, and sets why it closes. The caller drops it, which closes it.
 pub(crate) async fn write_poem<S>(connection: &Connection<S>, service: &PoemService)
@@ -80,6 +82,7 @@ where
     write_begun(connection, &service.poem, service.pace).await;
 }
 
+// ANCHOR: send_due
 /// Writes each chunk of the poem when it is due, discards input meanwhile, and sets why the connection closes. The one
 /// request of the connection has been counted.
 pub(crate) async fn write_begun<S>(connection: &Connection<S>, poem: &Poem, pace: Pace)
@@ -105,6 +108,7 @@ where
         Err(ending) => connection.set_close_reason(ending.reason()),
     }
 }
+// ANCHOR_END: send_due
 // ANCHOR_END: serve_poem
 
 /// The byte ranges of a poem's chunks, each when it is due. The stream ends when FIN is due.

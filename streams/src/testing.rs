@@ -24,6 +24,7 @@ use crate::transform_server::answer_requests;
 impl ByteStream for DuplexStream {}
 impl ByteStream for NeverAnnounces {}
 
+// ANCHOR: on_virtual_time
 /// Runs `test` on virtual time, which jumps to the next deadline whenever every task waits.
 pub(crate) fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
     let mut builder = Builder::new_current_thread();
@@ -31,6 +32,7 @@ pub(crate) fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
     let runtime = builder.build_local(LocalOptions::default()).unwrap();
     runtime.block_on(test)
 }
+// ANCHOR_END: on_virtual_time
 
 /// Keeps every event.
 #[derive(Default)]

@@ -215,6 +215,7 @@ struct Worker {
 }
 
 impl Worker {
+    // ANCHOR: thread_of_runtime
     /// Starts the thread and waits until it has its runtime.
     fn start(self, source: Source) -> io::Result<JoinHandle<()>> {
         let (ready, started) = std_mpsc::channel();
@@ -228,6 +229,7 @@ impl Worker {
         let panicked = |_| Err(io::Error::other("a worker did not start"));
         started.recv().unwrap_or_else(panicked).map(|()| thread)
     }
+    // ANCHOR_END: thread_of_runtime
 
     fn runtime(&self) -> io::Result<LocalRuntime> {
         Builder::new_current_thread()

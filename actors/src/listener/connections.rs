@@ -68,6 +68,7 @@ impl<P: Protocol> Connections<P> {
         }
     }
 
+    // ANCHOR: connection_process
     fn serve(
         &mut self,
         socket: Handed,
@@ -91,6 +92,7 @@ impl<P: Protocol> Connections<P> {
         }
         self.grant_room(me);
     }
+    // ANCHOR_END: connection_process
 
     /// Grants the acceptor room for more connections, several at a time.
     fn grant_room(&mut self, me: &mut Me<'_, Self>) {
@@ -112,6 +114,7 @@ impl<P: Protocol> Connections<P> {
         }
     }
 
+    // ANCHOR: connection_ends
     fn exited(&mut self, exit: &Exit, me: &mut Me<'_, Self>) -> Next {
         let ended = exit.from.and_then(|from| self.open.remove(&from));
         let Some(connection) = ended else {
@@ -137,6 +140,7 @@ impl<P: Protocol> Connections<P> {
         self.grant_room(me);
         Next::Receive
     }
+    // ANCHOR_END: connection_ends
 
     /// Keeps the process that took over the socket of a connection that crashed, in the crashed one's place.
     fn adopt(&mut self, heir: ProcessRef) {

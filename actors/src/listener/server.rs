@@ -76,6 +76,7 @@ pub(crate) fn serve<P: Protocol>(
         counters: (0..threads.get()).map(|_| Arc::default()).collect(),
     };
     let counters = plan.counters.clone();
+    // ANCHOR: tree
     let mut children: Vec<Spec> = (0..threads.get())
         .map(|index| plan.connections(index))
         .collect();
@@ -87,6 +88,7 @@ pub(crate) fn serve<P: Protocol>(
         let supervisor = Supervisor::new(Strategy::RestForOne, Intensity::default(), children);
         Ok((supervisor, NoPort))
     });
+    // ANCHOR_END: tree
     Ok(RunningServer {
         node,
         address,
@@ -187,6 +189,7 @@ impl RunningServer {
 
     /// Stops the acceptor, then drains every connection supervisor, then stops the node (S21). Every supervisor is told
     /// first: a client can see that the acceptor has stopped, and end its connection before the drain begins.
+    // ANCHOR: stop_in_order
     fn stop(&self, grace: Duration) -> Drained {
         for connections in self.connections() {
             self.node.send(&connections, ToConnections::Stopping);
@@ -208,6 +211,7 @@ impl RunningServer {
         self.node.stop();
         drained
     }
+    // ANCHOR_END: stop_in_order
 }
 
 impl Server for RunningServer {

@@ -85,6 +85,7 @@ impl<S: Connect> Fetcher<S> {
     }
     // ANCHOR_END: fetch_all
 
+    // ANCHOR: keep_outcome
     /// Keeps the first outcome of a request.
     fn keep(&mut self, task: usize, outcome: Outcome) {
         let kept = &mut self.outcomes[task];
@@ -93,7 +94,9 @@ impl<S: Connect> Fetcher<S> {
             self.left -= 1;
         }
     }
+    // ANCHOR_END: keep_outcome
 
+    // ANCHOR: cancel
     /// Asks poets to exit, which then report the cancel themselves (S14), and cancels requests that have not begun.
     fn cancel(&mut self, target: Target) {
         let is_target = |task: usize| target == Target::All || target == Target::Task(task);
@@ -104,6 +107,7 @@ impl<S: Connect> Fetcher<S> {
             self.cancel_before_start(task);
         }
     }
+    // ANCHOR_END: cancel
 
     fn cancel_before_start(&mut self, task: usize) {
         if self.outcomes[task].is_none() {

@@ -120,6 +120,7 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
         self.wait(me)
     }
 
+    // ANCHOR: poet_reads
     fn read(&mut self, bytes: &[u8], me: &mut Me<'_, Self>) -> Next {
         let count = bytes.len() as u64;
         self.bytes += count;
@@ -139,6 +140,7 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
         self.poem.extend_from_slice(bytes);
         self.wait(me)
     }
+    // ANCHOR_END: poet_reads
 
     /// FIN arrived. It ends a poem, but not a reply.
     fn peer_finished(&mut self, me: &mut Me<'_, Self>) -> Next {
@@ -154,6 +156,7 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
         }
     }
 
+    // ANCHOR: then_transform
     /// The poem is complete: starts a linked transformer for it, or reports it.
     fn arrived(&mut self, poem: Vec<u8>, me: &mut Me<'_, Self>) -> Next {
         me.port.close();
@@ -181,6 +184,7 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
         me.forever();
         Next::Receive
     }
+    // ANCHOR_END: then_transform
 
     // ANCHOR: fallback
     /// The transformer has answered. If the transform failed, the original poem is kept (S13).
@@ -229,6 +233,8 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
         self.fail(FetchFailure::connection_lost(error), me)
     }
 
+    // ANCHOR: poet_exit
+    // ANCHOR: poet_exits
     fn exit(&mut self, exit: &Exit, me: &mut Me<'_, Self>) -> Next {
         match exit.from {
             // A cancel. Not a normal exit, so that a linked transformer exits too.
@@ -246,11 +252,14 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
             Some(_) => Next::Exit(Reason::Shutdown),
         }
     }
+    // ANCHOR_END: poet_exits
+    // ANCHOR_END: poet_exit
 
     fn fail(&mut self, failure: FetchFailure, me: &mut Me<'_, Self>) -> Next {
         self.report_and_exit(Err(failure), None, me)
     }
 
+    // ANCHOR: poet_reports
     /// Sends the one message to the parent.
     fn report_and_exit(
         &mut self,
@@ -276,12 +285,15 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
         me.send(&self.parent, M::from(fetched));
         Next::Exit(Reason::Normal)
     }
+    // ANCHOR_END: poet_reports
 
+    // ANCHOR: poet_waits
     /// Waits for the next byte within the idle timeout.
     fn wait(&self, me: &mut Me<'_, Self>) -> Next {
         self.set_timeout(Some(self.settings.limits.idle_timeout), me);
         Next::Receive
     }
+    // ANCHOR_END: poet_waits
 
     /// Sets the timeout to the total deadline, or to `idle` from now if that is earlier.
     fn set_timeout(&self, idle: Option<Duration>, me: &mut Me<'_, Self>) {
@@ -319,6 +331,7 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Process for Poet<S, M> {
         self.dial(me)
     }
 
+    // ANCHOR: poet_receives
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
             Received::Port(DialEvent::Dialling(address)) => self.dialling(address),
@@ -334,6 +347,7 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Process for Poet<S, M> {
             Received::Exit(exit) => self.exit(&exit, me),
         }
     }
+    // ANCHOR_END: poet_receives
 
     fn trace(&self, turn: Turn, worker: u32) {
         let wait = || match (self.transformer, self.scene.local) {

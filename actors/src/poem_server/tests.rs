@@ -21,6 +21,7 @@ fn connected(pace: Pace, window: usize) -> Connected {
     Connected::new(Poems(service), Limits::default(), window)
 }
 
+// ANCHOR: chunks_on_time
 #[test]
 fn s1_chunk_k_comes_k_delays_after_the_accept_and_fin_one_after_the_last() {
     let it = connected(SLOW, usize::MAX);
@@ -35,6 +36,7 @@ fn s1_chunk_k_comes_k_delays_after_the_accept_and_fin_one_after_the_last() {
         it.clock.advance(SECOND);
     }
 }
+// ANCHOR_END: chunks_on_time
 
 #[test]
 fn s1_lateness_does_not_accumulate() {

@@ -89,6 +89,7 @@ impl<P: Process> ProcessActor<P> {
         }
     }
 
+    // ANCHOR: contain_crash
     /// Runs one handler of the behaviour.
     #[inline]
     fn run(&mut self, handler: impl FnOnce(&mut P, &mut P::Port, &mut Control<P>) -> Next) {
@@ -109,6 +110,7 @@ impl<P: Process> ProcessActor<P> {
             Err(message) => self.crash(message),
         }
     }
+    // ANCHOR_END: contain_crash
 
     #[inline]
     fn receive(&mut self, received: Received<'_, P>) {

@@ -12,6 +12,7 @@ use super::node::Node;
 use super::pid::Pid;
 use crate::net;
 
+// ANCHOR: reply
 /// The address of the reply to a call, carried by the request. If it is dropped unused, the call fails at once with
 /// [`CallError::NoProcess`].
 #[derive(Debug)]
@@ -23,6 +24,7 @@ impl<R> Reply<R> {
         let _ = self.0.send(answer);
     }
 }
+// ANCHOR_END: reply
 
 /// Why a call has no reply (O7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,7 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
+// ANCHOR: await_reply
 /// Sends the message that `ask` builds and waits for the reply, for at most `wait` in all.
 pub(super) async fn call<M: 'static, R: 'static>(
     to: &Pid<M>,
@@ -61,6 +64,7 @@ pub(super) async fn call<M: 'static, R: 'static>(
         None => Err(CallError::Timeout),
     }
 }
+// ANCHOR_END: await_reply
 
 /// Messages from outside the node.
 impl Node {

@@ -145,6 +145,7 @@ impl<P: Process> Me<'_, P> {
     /// node.stop();
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    // ANCHOR: call_and_resume
     pub fn call<M: Send + 'static, R: 'static>(
         &mut self,
         to: &Pid<M>,
@@ -155,6 +156,7 @@ impl<P: Process> Me<'_, P> {
         let to = to.clone();
         self.wait(async move { call::call(&to, timeout, ask).await }, then);
     }
+    // ANCHOR_END: call_and_resume
 
     /// Receives nothing until `future` is ready, then calls `then` with its output.
     pub fn wait<F: Future + 'static>(

@@ -68,6 +68,7 @@ impl<P: Process> Running<P> {
     }
 }
 
+// ANCHOR: process_loop
 impl<P: Process> Future for Running<P> {
     type Output = ();
 
@@ -90,6 +91,7 @@ impl<P: Process> Future for Running<P> {
         Poll::Pending
     }
 }
+// ANCHOR_END: process_loop
 
 /// The arbiter stops while the process is alive.
 impl<P: Process> Drop for Running<P> {

@@ -29,6 +29,7 @@ impl Node {
 }
 
 impl TestClock {
+    // ANCHOR: advance
     /// Moves the time forward by `wait`, stopping at every deadline on the way, and lets the processes run until they are
     /// idle. Blocks until then; a process must not call it.
     pub fn advance(&self, wait: Duration) {
@@ -48,6 +49,7 @@ impl TestClock {
         });
         let _ = idle.recv();
     }
+    // ANCHOR_END: advance
 
     /// Lets the processes run until they are idle, without moving the time.
     pub fn settle(&self) {

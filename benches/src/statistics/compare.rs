@@ -74,6 +74,7 @@ pub fn compare(
             bootstrap::apart(&ones, &others),
         ),
     };
+    // ANCHOR: is_real
     let rounds = ones.len().min(others.len());
     let real = rounds >= ROUNDS_MIN
         && match (ratio, interval) {
@@ -82,6 +83,7 @@ pub fn compare(
             }
             _ => rounds >= ROUNDS_APART && are_apart(spread_one, spread_other),
         };
+    // ANCHOR_END: is_real
     let verdict = match (real, better) {
         (false, _) => Verdict::TooClose,
         (true, Better::Neither) => Verdict::Differs,

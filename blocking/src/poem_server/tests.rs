@@ -17,6 +17,7 @@ const PACE: Pace = Pace::Slow {
     delay: ms(100),
 };
 
+// ANCHOR: chunks_on_time
 #[test]
 fn s1_chunk_k_is_written_k_delays_after_the_accept_and_fin_one_delay_after_the_last() {
     let peer = Peer::new([(330, Finishes)]);
@@ -31,6 +32,7 @@ fn s1_chunk_k_is_written_k_delays_after_the_accept_and_fin_one_delay_after_the_l
         (1, 1, 5)
     );
 }
+// ANCHOR_END: chunks_on_time
 
 #[test]
 fn s1_what_the_client_sends_is_discarded_and_its_fin_does_not_end_the_poem() {

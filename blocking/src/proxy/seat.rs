@@ -47,6 +47,7 @@ impl Default for Seat {
 }
 
 impl Seat {
+    // ANCHOR: seat
     /// Sets the outcome, unless there is one, and wakes the thread that waits for it.
     pub(crate) fn tell(&self, outcome: Outcome) {
         self.state().outcome.get_or_insert(outcome);
@@ -63,6 +64,7 @@ impl Seat {
             state = (self.changed.wait(state)).unwrap_or_else(PoisonError::into_inner);
         }
     }
+    // ANCHOR_END: seat
 
     /// Returns the outcome if there is one.
     pub(crate) fn outcome(&self) -> Option<Outcome> {

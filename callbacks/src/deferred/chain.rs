@@ -185,6 +185,7 @@ impl Chain {
         true
     }
 
+    // ANCHOR: cancel
     /// Cancels the innermost chain that this one waits for (D6).
     pub(super) fn cancel(self: &Rc<Self>) {
         let mut target = Rc::clone(self);
@@ -197,6 +198,7 @@ impl Chain {
             }
         }
     }
+    // ANCHOR_END: cancel
 
     fn next_to_cancel(&self) -> Target {
         let mut state = self.state.borrow_mut();
@@ -247,6 +249,7 @@ impl Chain {
         Some((step, state.result.take()?))
     }
 
+    // ANCHOR: accept_outcome
     /// Accepts the outcome of a step.
     fn accept(self: &Rc<Self>, next: Next) {
         self.state.borrow_mut().running = false;
@@ -266,6 +269,7 @@ impl Chain {
         };
         self.state.borrow_mut().result = Some(result);
     }
+    // ANCHOR_END: accept_outcome
 
     fn resume(&self, result: Settled) {
         let mut state = self.state.borrow_mut();
@@ -318,6 +322,7 @@ enum Target {
     None,
 }
 
+// ANCHOR: run_steps
 /// Runs the steps of `chain` as far as they can go, and those of the chains that wait for it.
 fn run(mut chain: Rc<Chain>) {
     while let Some((step, result)) = chain.next_step() {
@@ -334,3 +339,4 @@ fn run(mut chain: Rc<Chain>) {
         }
     }
 }
+// ANCHOR_END: run_steps

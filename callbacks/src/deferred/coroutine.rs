@@ -85,6 +85,7 @@ trait Resume {
 }
 
 impl<T: 'static, F: Future<Output = Result<T, Failure>> + 'static> Resume for Routine<T, F> {
+    // ANCHOR: step_of_routine
     fn step(self: Rc<Self>) {
         let Some(mut block) = self.block.take() else {
             return;
@@ -103,6 +104,7 @@ impl<T: 'static, F: Future<Output = Result<T, Failure>> + 'static> Resume for Ro
             trigger.fire(result);
         }
     }
+    // ANCHOR_END: step_of_routine
 
     fn awaits(&self, chain: Weak<Chain>) -> bool {
         self.awaited.replace(chain);
@@ -224,6 +226,7 @@ impl<T: 'static> Future for Awaited<T> {
     }
 }
 
+// ANCHOR: wait_for
 /// Resumes the current routine when `chain` has a result.
 fn wait_for(chain: &Rc<Chain>) -> Result<Rc<Cell<Option<Settled>>>, WaitsForItself> {
     let routine = CURRENT.with_borrow(Clone::clone);
@@ -245,6 +248,7 @@ fn wait_for(chain: &Rc<Chain>) -> Result<Rc<Cell<Option<Settled>>>, WaitsForItse
     }
     Ok(slot)
 }
+// ANCHOR_END: wait_for
 
 impl<T> fmt::Debug for Awaited<T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,6 +26,7 @@ pub struct Trigger<T> {
     pub(super) types: PhantomData<fn(T)>,
 }
 
+// ANCHOR: trigger
 impl<T: 'static> Trigger<T> {
     /// Fires with `value` and runs the callbacks.
     pub fn callback(self, value: T) {
@@ -47,6 +48,7 @@ impl<T: 'static> Trigger<T> {
         self.chain.is_cancelled()
     }
 }
+// ANCHOR_END: trigger
 
 impl<T> Trigger<T> {
     /// Drops the trigger without failing its Deferred, which then never fires, as in Twisted.
@@ -56,6 +58,7 @@ impl<T> Trigger<T> {
     }
 }
 
+// ANCHOR: abandon
 impl<T> Drop for Trigger<T> {
     fn drop(&mut self) {
         if !self.chain.is_fired() {
@@ -63,6 +66,7 @@ impl<T> Drop for Trigger<T> {
         }
     }
 }
+// ANCHOR_END: abandon
 
 /// Cancels or pauses a [`Deferred`](crate::Deferred) that has been handed on.
 #[derive(Clone)]

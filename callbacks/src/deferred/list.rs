@@ -64,6 +64,7 @@ impl<T: 'static> DeferredList<T> {
         self
     }
 
+    // ANCHOR: all_results
     /// Fires with every result, in index order, once all have come; at once if there are no members. It fails only if it is
     /// cancelled, which cancels every member (D10); it then always ends, even if members do not.
     pub fn all(self) -> Deferred<Vec<Result<T, Failure>>> {
@@ -86,6 +87,7 @@ impl<T: 'static> DeferredList<T> {
         }
         whole
     }
+    // ANCHOR_END: all_results
 
     /// Fires with the first value and its index (Twisted's `fireOnOneCallback`). Without members it never fires. It fails
     /// with [`AllFailed`] when all members have failed. (Twisted then fires with the list of the failures.)
@@ -185,6 +187,7 @@ pub fn gather_results<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<Vec<T>>
 /// assert_eq!(winner.take_result().unwrap().unwrap(), (1, "fast"));
 /// assert!(slow.is_cancelled());
 /// ```
+// ANCHOR: race
 pub fn race<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<(usize, T)> {
     let losers: Rc<[WeakControl]> = members.iter().map(Deferred::weak_control).collect();
     let (trigger, winner) = cancelling_all(&members);
@@ -215,6 +218,7 @@ pub fn race<T: 'static>(members: Vec<Deferred<T>>) -> Deferred<(usize, T)> {
     }
     winner
 }
+// ANCHOR_END: race
 
 /// Every member of a [`race`], or of [`DeferredList::fire_on_one_callback`], failed.
 #[derive(Debug)]
@@ -320,6 +324,7 @@ impl<R, G> Gathering<R, G> {
         std::mem::take(results).into_iter().flatten().collect()
     }
 
+    // ANCHOR: add_result
     /// Adds a result. Returns all results if it was the last one.
     fn add(&self, index: usize, result: R) -> Option<Vec<R>> {
         let (results, missing) = &mut *self.results.borrow_mut();
@@ -327,6 +332,7 @@ impl<R, G> Gathering<R, G> {
         *missing -= 1;
         (*missing == 0).then(|| std::mem::take(results).into_iter().flatten().collect())
     }
+    // ANCHOR_END: add_result
 }
 
 impl<R, G> Drop for Gathering<R, G> {

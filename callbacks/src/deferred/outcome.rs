@@ -32,6 +32,7 @@ pub trait Outcome {
     fn into_next(self) -> Next;
 }
 
+// ANCHOR: outcome
 impl<T: 'static> Outcome for Result<T, Failure> {
     type Value = T;
 
@@ -47,6 +48,7 @@ impl<T: 'static> Outcome for Deferred<T> {
         Next::Wait(self.chain)
     }
 }
+// ANCHOR_END: outcome
 
 /// As [`Deferred::succeed`].
 impl<T: 'static> From<T> for Deferred<T> {

@@ -49,6 +49,7 @@ fn in_turn<T>(waiting: &'static LocalKey<RefCell<Option<Vec<T>>>>, first: T, han
     }
 }
 
+// ANCHOR: unhandled
 /// Reports a failure that no errback has taken (D8), and drops what the chain owns in constant stack (D9).
 impl Drop for Chain {
     fn drop(&mut self) {
@@ -62,6 +63,7 @@ impl Drop for Chain {
         drop_in_turn(state);
     }
 }
+// ANCHOR_END: unhandled
 
 thread_local! {
     /// States that are still to be dropped, while an outer call is dropping others.

@@ -47,6 +47,7 @@ impl Fetches {
         })
     }
 
+    // ANCHOR: then_transform
     /// Fetches one poem and, if requested, its transform. Fails only if the fetch was cancelled before it began.
     pub(super) fn fetch(self: Rc<Self>, place: usize) -> Deferred<Outcome> {
         let (index, request) = &self.share.requests[place];
@@ -75,6 +76,7 @@ impl Fetches {
             }
         }
     }
+    // ANCHOR_END: then_transform
 
     fn task(&self, index: usize) -> Rc<Task> {
         let Share {
@@ -155,6 +157,7 @@ impl Fetches {
         self.missing.get() == 0
     }
 
+    // ANCHOR: cancel_fetches
     /// Returns a function that passes a cancel from any thread on to these fetches.
     pub(super) fn canceller(self: &Rc<Self>) -> impl Fn(Target) + Send + Sync + 'static {
         let fetches = Rc::clone(self);
@@ -164,6 +167,7 @@ impl Fetches {
             let _ = inlet.send(target);
         }
     }
+    // ANCHOR_END: cancel_fetches
 
     fn cancel(&self, target: Target) {
         let controls: Vec<Control> = {

@@ -28,6 +28,7 @@ impl<S: Service> NetstringProtocol<S> {
         }
     }
 
+    // ANCHOR: defer_heavy
     /// Gives the request to the thread pool. The Deferred fires in the reactor, and wakes this connection.
     pub(super) fn defer_heavy(&mut self, transport: &Transport) {
         let waits = (self.begun).take_if(|begun| matches!(**begun, Begun::Heavy(_)));
@@ -43,6 +44,7 @@ impl<S: Service> NetstringProtocol<S> {
             self.begun = Some(Box::new(Begun::Offloaded(reply)));
         }
     }
+    // ANCHOR_END: defer_heavy
 
     /// The reply has come: sends it and reads on.
     pub(super) fn send_offloaded(&mut self, transport: &Transport) {

@@ -95,6 +95,7 @@ impl Core {
         })
     }
 
+    // ANCHOR: loop_turn
     /// One turn of the loop: wait, for at most `wait_max` if that is given, then call everything that is ready or due.
     pub(super) fn turn(self: &Rc<Self>, buffers: &mut Buffers, wait_max: Option<Duration>) {
         buffers.ready.clear();
@@ -116,6 +117,7 @@ impl Core {
             self.wind_up();
         }
     }
+    // ANCHOR_END: loop_turn
 
     /// Begins a round with the connections that wait for one, if by then every ready connection has had a turn since the
     /// last round (S24). If a poll was full, the kernel may not have reported every ready socket yet. It reports all of them
@@ -202,6 +204,7 @@ impl Core {
         self.current.set(outer);
     }
 
+    // ANCHOR: contain_panics
     /// Runs `calls` until it returns without a panic; each panic drops the current connection (R4).
     fn contained(&self, mut calls: impl FnMut()) {
         while let Err(message) = panics::contain(&mut calls) {
@@ -213,6 +216,7 @@ impl Core {
             }
         }
     }
+    // ANCHOR_END: contain_panics
 
     fn call_ready(self: &Rc<Self>, buffers: &mut Buffers) {
         while let Some(&ready) = buffers.ready.get(buffers.next) {

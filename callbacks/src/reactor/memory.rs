@@ -98,6 +98,7 @@ impl MemoryReactor {
         self.core().turn(buffers, Some(Duration::ZERO));
     }
 
+    // ANCHOR: memory_turns
     /// Runs turns until nothing is left to do at this time, or the reactor stops. A program that keeps calling itself
     /// without delay never settles.
     pub fn settle(&self) {
@@ -119,6 +120,7 @@ impl MemoryReactor {
         self.pass(by);
         self.settle();
     }
+    // ANCHOR_END: memory_turns
 
     /// From now on at most `sockets` connections that were dialled can be open or being made: others are refused a descriptor.
     pub fn limit_sockets(&self, sockets: usize) {

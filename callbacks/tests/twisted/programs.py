@@ -164,6 +164,7 @@ class Program:
             at = self.waits[at]
         return False
 
+    # ANCHOR: fire
     def fire(self, _, given):
         of, result = given
         if of >= self.base or self.fired[of]:
@@ -176,6 +177,7 @@ class Program:
                 self.controls[of].errback(Numbered(result["Err"]))
         except AlreadyCalledError:
             self.deviations.add("dropped-fire")
+    # ANCHOR_END: fire
 
     def cancel(self, _, of):
         if of >= len(self.controls):

@@ -16,6 +16,8 @@ main = do
   where
     transformed via peer = connected peer >>= B.hGetContents >>= transform limits via "cummingsify"
     limits = ClientOptions {connectTimeout = 10, silenceMax = 60, totalDeadline = Nothing, poemBytesMax = 1000000}
+    -- ANCHOR: in_thread
     inThread work = do
       result <- newEmptyMVar
       result <$ forkFinally work (putMVar result)
+    -- ANCHOR_END: in_thread

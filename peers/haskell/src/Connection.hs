@@ -106,6 +106,7 @@ readNow connection = do
 -- | What comes first on a connection that is between two requests.
 data Next = Bytes ByteString | Idle | Stopped
 
+-- ANCHOR: next_request
 -- | Waits for bytes, the stop of the server and the idle timeout at once. STM composes waits that were not made for each
 -- other: 'threadWaitReadSTM' turns "the socket is readable" into a transaction, like any variable.
 nextRequest :: Connection -> IO Next
@@ -120,6 +121,7 @@ nextRequest connection = do
   where
     server = shared connection
     register = withFdSocket (wire connection) (threadWaitReadSTM . fromIntegral)
+-- ANCHOR_END: next_request
 
 -- | Sends everything. The peer may take no byte for the write timeout at most; each byte that it takes starts that anew.
 send :: Connection -> Builder.Builder -> IO ()

@@ -17,6 +17,7 @@ data Netstring
   | -- | The first byte that cannot belong to a netstring.
     Wrong String
 
+-- ANCHOR: netstring
 -- | Decodes a netstring of at most @limit@ bytes from its first bytes.
 netstring :: Int -> ByteString -> Netstring
 netstring limit = size (0 :: Int) 0
@@ -43,6 +44,7 @@ netstring limit = size (0 :: Int) 0
       Nothing -> More (comma whole)
       Just (44, rest) -> Frame whole rest
       Just _ -> Wrong "no comma behind the payload"
+-- ANCHOR_END: netstring
 
 -- | The bytes of a netstring. A long payload is not copied.
 framed :: ByteString -> Builder.Builder

@@ -97,6 +97,7 @@ getPoetry limits progress addresses = do
   where
     inTime = maybe (fmap Just) timed (totalDeadline limits)
 
+-- ANCHOR: contents
 -- | What the peer sends, until its FIN, as a lazy list: each cell is one read, which happens when the list is forced so far.
 -- This is what @hGetContents@ does, with what it lacks: a peer that stays silent for too long is a failure. As there, a
 -- failure comes out of whatever pure code forces the cell.
@@ -117,3 +118,4 @@ bounded limit = go limit
       | B.length chunk > left = throw (TooLong limit)
       | otherwise = chunk : go (left - B.length chunk) chunks
     go _ [] = []
+-- ANCHOR_END: contents

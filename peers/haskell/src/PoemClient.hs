@@ -19,6 +19,7 @@ import TransformClient (transform)
 -- | Fetches and prints the poems, in the order of the peers. The status is 0 if all have arrived.
 fetch :: ClientOptions -> (String -> IO ()) -> Maybe (Peer, String) -> [Peer] -> IO ExitCode
 fetch limits say via peers = do
+  -- ANCHOR: fetch_all
   fetches <- for (zip [1 ..] peers) $ \(task, peer) -> do
     outcome <- newEmptyMVar
     thread <- forkFinally (getPoem limits say via task peer) (putMVar outcome)
@@ -29,6 +30,7 @@ fetch limits say via peers = do
     UserInterrupt -> True <$ for_ fetches (killThread . fst)
     other -> throwIO other
   poems <- rights <$> mapM (readMVar . snd) fetches
+  -- ANCHOR_END: fetch_all
   mapM_ B.putStr poems
   hFlush stdout
   say ("Got " <> show (length poems) <> " of " <> show (length peers) <> " poems")
@@ -37,6 +39,7 @@ fetch limits say via peers = do
     _ | length poems < length peers -> ExitFailure 1
     _ -> ExitSuccess
 
+-- ANCHOR: get_poem
 -- | Fetches a poem and says how that goes. This thread may be killed anywhere: 'withAddress' then closes the socket.
 getPoem :: ClientOptions -> (String -> IO ()) -> Maybe (Peer, String) -> Int -> Peer -> IO ByteString
 getPoem limits say via task peer = do
@@ -50,3 +53,4 @@ getPoem limits say via task peer = do
     -- The original is kept if the transform fails.
     transformed poem (server, name) = transform limits server name poem `catch` \failure ->
       poem <$ tell (": not transformed, the original is kept: " <> show server <> ": " <> show (failure :: Failure))
+-- ANCHOR_END: get_poem

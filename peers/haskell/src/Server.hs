@@ -97,6 +97,7 @@ end connection outcome = do
     writeTVar (open server) $! Set.delete me connections
     note (counts server) [(Closed ended, 1), (Failed, owed')]
 
+-- ANCHOR: stop
 -- | Gives the connections the grace, and cuts those that are left. A second signal ends the program at once.
 stop :: Server -> TVar Int -> IO ExitCode
 stop server signals = do
@@ -112,6 +113,7 @@ stop server signals = do
       for_ left (`throwTo` Cut)
       atomically none
       pure (status (not (Set.null left)))
+-- ANCHOR_END: stop
 
 -- | Raises the soft limit on descriptors to the hard one (S17).
 raiseDescriptorLimit :: IO ()

@@ -29,6 +29,7 @@ pub enum Flaw {
     NotAComma(u8),
 }
 
+// ANCHOR: decoder_state
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Reading a length: its value so far and its number of digits.
@@ -42,6 +43,7 @@ enum State {
     /// The caller has closed the decoder; nothing more is read.
     Closed,
 }
+// ANCHOR_END: decoder_state
 
 const START: State = State::Length {
     value: 0,

@@ -59,6 +59,7 @@ fn s1_a_fast_poem_arrives_at_once_and_ends_with_fin() {
     assert_eq!((counts.answered, counts.closed.done), (1, 1));
 }
 
+// ANCHOR: chunks_on_time
 #[test]
 fn s1_each_chunk_arrives_when_it_is_due_and_fin_one_delay_after_the_last() {
     let (received, _) = serve("ten bytes!", SLOW, 1024, async |mut socket| {
@@ -82,6 +83,7 @@ fn s1_each_chunk_arrives_when_it_is_due_and_fin_one_delay_after_the_last() {
     ];
     assert_eq!(received, expected);
 }
+// ANCHOR_END: chunks_on_time
 
 #[test]
 fn s1_input_and_a_fin_of_the_client_do_not_end_the_poem() {

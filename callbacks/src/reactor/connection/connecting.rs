@@ -72,6 +72,7 @@ impl Transport {
         }
     }
 
+    // ANCHOR: connected
     fn connected(&self) {
         self.advance_to(Phase::Open);
         self.0.watches_room.set(true);
@@ -100,4 +101,5 @@ impl Transport {
             factory.connection_failed(peer, error);
         }
     }
+    // ANCHOR_END: connected
 }

@@ -16,6 +16,7 @@ impl Transport {
         }
     }
 
+    // ANCHOR: read_socket
     /// Reads once and calls the protocol. A full buffer means that there may be more, for the next turn; a short read has
     /// emptied the socket, and the kernel announces the next byte, or FIN.
     pub(super) fn read(&self, buffer: &mut [u8]) {
@@ -53,6 +54,7 @@ impl Transport {
             }
         }
     }
+    // ANCHOR_END: read_socket
 
     #[inline]
     fn may_read(&self) -> bool {
