@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::io;
 use std::marker::PhantomData;
 
+use poetry::event::Wait;
 use poetry::{CloseReason, Limits};
 
 use crate::ledger::Ledger;
 use crate::monitor::Reason;
 use crate::port::{Stream, Tcp, TcpEvent};
-use crate::process::{Me, Name, Next, Process, Received};
+use crate::process::{Me, Name, Next, Process, Received, Turn};
 use crate::replies::{Batch, Replies};
 
 /// A lingering close under way.
@@ -158,6 +159,13 @@ impl<S: Stream, B: Batch> Process for LastReplies<S, B> {
             ) => Next::Receive,
             (Received::Message(never), _) => match never {},
         }
+    }
+
+    fn trace(&self, turn: Turn, _: u32) {
+        self.ledger.trace(turn, || match self.replies.is_empty() {
+            true => Wait::Read,
+            false => Wait::Write,
+        });
     }
 
     fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {

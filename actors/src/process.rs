@@ -109,7 +109,8 @@ pub trait Process: Sized + 'static {
     /// Handles one message, event or signal. A panic here is a crash: nothing is received after it.
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next;
 
-    /// Called before and after each handler, for timelines; not after one that returns [`Next::Exit`]. `worker` is the index
+    /// Called before and after each handler, for timelines; not after one that returns [`Next::Exit`] or
+    /// panics. `worker` is the index
     /// of the arbiter. Erlang has this as a trace: `erlang:trace(Pid, true, [running])`.
     #[inline]
     fn trace(&self, turn: Turn, worker: u32) {

@@ -159,9 +159,11 @@ impl<P: Protocol> Connections<P> {
         };
         let Self { max, crashed, .. } = self;
         let open = self.open.len();
+        let mut first: Vec<&ProcessRef> = self.open.values().collect();
+        first.sort_unstable_by_key(|connection| connection.name());
         Children {
             about: format!("connection supervisor, {open} of at most {max}, {crashed} crashed"),
-            children: self.open.values().take(NAMED_MAX).map(child).collect(),
+            children: first.into_iter().take(NAMED_MAX).map(child).collect(),
             more: open.saturating_sub(NAMED_MAX),
         }
     }
