@@ -167,10 +167,10 @@ fn replace(
     written().map_err(|error| BundleError::new(file, error))
 }
 
-/// Reads the results and histograms in `folder`.
+/// Reads the results and histograms in `folder`. Logs of histograms may be missing, since they are most of a bundle's bytes.
 ///
 /// # Errors
-/// A file is missing, cut or of another format.
+/// The results are missing, or a file is cut or of another format.
 pub fn read(folder: &Path) -> Result<(Results, Histograms), BundleError> {
     let results = read_results(&folder.join(RESULTS))?;
     let mut all = Histograms::new();
@@ -178,7 +178,9 @@ pub fn read(folder: &Path) -> Result<(Results, Histograms), BundleError> {
         if scenario.rows.iter().any(|row| row.histogram.is_some()) {
             let file = folder.join("histograms").join(&scenario.name);
             let file = file.with_added_extension("hlog");
-            all.insert(scenario.name.clone(), histograms::read(&file)?);
+            if file.exists() {
+                all.insert(scenario.name.clone(), histograms::read(&file)?);
+            }
         }
     }
     Ok((results, all))

@@ -11,6 +11,14 @@ pub enum MergeError {
     /// There are none.
     #[error("there are no results to merge")]
     Nothing,
+    /// One run is in two parts: its rounds would count twice.
+    #[error("two of them hold the same run, of {date} with seed {seed}; name each once")]
+    Twice {
+        /// When it began.
+        date: String,
+        /// Its seed.
+        seed: u64,
+    },
     /// One name is two subjects.
     #[error("{subject} is not the same subject in all of them: its {what} differs; rename one")]
     Subject {
@@ -42,6 +50,12 @@ pub fn merge(
     let (mut all, mut histograms) = parts.next().ok_or(MergeError::Nothing)?;
     for (results, with) in parts {
         let first_run = all.runs.len();
+        if let Some(twice) = results.runs.iter().find(|run| all.runs.contains(run)) {
+            return Err(MergeError::Twice {
+                date: twice.environment.date.clone(),
+                seed: twice.environment.seed,
+            });
+        }
         all.runs.extend(results.runs);
         for subject in results.subjects {
             add_subject(&mut all.subjects, subject)?;

@@ -41,12 +41,30 @@ pub(crate) fn run(args: &ReportArgs, stderr: &LineWriter) -> Ended {
             Columns::All => String::new(),
         };
         format!(
-            "{}Report: {}\n{more}",
+            "{}{}Report: {}\n{more}",
             tables(&results, columns),
+            missing(&results, &histograms),
             shown(&page)
         )
     };
     Ok(output::last_text(&text, Status::Success, stderr))
+}
+
+/// Names the scenarios whose histograms are not in the folder.
+fn missing(results: &Results, histograms: &Histograms) -> String {
+    let lacks = |scenario: &&ScenarioResults| {
+        let recorded = scenario.rows.iter().any(|row| row.histogram.is_some());
+        recorded && !histograms.contains_key(&scenario.name)
+    };
+    let lack = results.scenarios.iter().filter(lacks);
+    let names: Vec<&str> = lack.map(|scenario| scenario.name.as_str()).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            "Warning: no histograms are in the folder, so that percentiles are not drawn: {}.\n",
+            names.join(", ")
+        ),
+    }
 }
 
 /// Writes the page of `results` into `folder`, and returns its path.

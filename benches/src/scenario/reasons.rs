@@ -8,8 +8,7 @@ pub(super) const CLOSING: &str = "A bare loop closes a connection as soon as it 
 
 /// Requests on connections that stay open.
 pub(super) const REQUESTS: &str = "A model counts requests and bytes, holds deadlines and bounds a connection's turn (S24). A bare \
-     loop does none of that. With a thread for each connection, a request also means that a thread sleeps and is woken, which \
-     costs a bare thread half as much again as the floor.";
+     loop does none of that.";
 
 /// Connections that wait.
 pub(super) const WAITING: &str = "A model's connection has deadlines, counters and a place within the limit on connections. A bare \

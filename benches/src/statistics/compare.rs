@@ -104,10 +104,11 @@ pub fn compare(
     })
 }
 
-/// Returns the noise: the difference of the medians of one subject measured as two, relative to the smaller.
+/// Returns the noise: the median of the ratios, round by round, of one subject measured as two, as a difference relative to the
+/// smaller.
 pub fn noise(one: &Sample, again: &Sample) -> Option<f64> {
-    let (one, again) = (one.spread()?.median, again.spread()?.median);
-    (one > 0.0 && again > 0.0).then(|| difference(one / again))
+    let ratio = one.relative_to(again).spread()?.median;
+    (ratio > 0.0 && ratio.is_finite()).then(|| difference(ratio))
 }
 
 /// Returns the difference that `ratio` says, relative to the smaller value.

@@ -1,6 +1,6 @@
 //! The README's figures are those of the bundle in `docs/measured`, of which the repository keeps `results.json` and the picture.
 //!
-//! A full run and these figures again:
+//! A full run and these figures again (further rounds of a scenario may be merged by `quatrain report A B --out C`):
 //!
 //! ```sh
 //! rm -rf docs/measured && cargo run --release -- measure --full --out docs/measured &&
@@ -190,18 +190,22 @@ fn section_of(results: &Results) -> (String, String) {
     };
     let svg = plot::plot(&analysis, figure, &histograms, Width::Wide, &text);
     let picture = plot::file(&svg.expect("the scenario has rows"));
-    let mut section = format!(
-        "## Measured\n\n{}\n{}\n\n",
-        summary(results),
-        scenario.question
-    );
+    let mut section = "## Measured\n\nMedians, with the lowest and the highest round. ÷ floor: relative to the floor of the same \
+                       round; a figure below 1 is noise or, one-shot, the price of closing so that no byte is lost (S7), which \
+                       bare loops do not pay.\n\n"
+        .to_owned();
+    section += &summary(results);
+    section.push('\n');
+    for warning in report::warnings(results) {
+        section += &format!("Note: {warning}\n\n");
+    }
+    section += &format!("{}\n\n", scenario.question);
     section += &format!("![{title}]({FOLDER}/{SCENARIO}.svg)\n\n");
     // The finding, the reason, the noise and the method.
     for note in report::scenario(&analysis, Columns::Main).notes {
         section += &format!("{note}\n\n");
     }
-    section +=
-        &format!("The whole run, whose rows are in [`{FOLDER}`]({FOLDER}/results.json):\n\n```\n");
+    section += &format!("All rows are in [`{FOLDER}`]({FOLDER}/results.json):\n\n```\n");
     for run in &results.runs {
         section += &format!("{}\n{}\n", run.command, run.environment);
     }

@@ -40,7 +40,7 @@ pub(super) fn in_turn(models: &[&'static dyn Model]) -> Result<Scene, Failure> {
     let record = |&model: &&'static dyn Model| fetch(model, 1);
     Ok(Scene {
         title: "The same poems one after another",
-        words: "The same with `fetch --sequential`, as the first client of the tutorial does it: the waits no longer overlap, \
+        words: "The same with the option --sequential of fetch, as the first client of the tutorial does it: the waits no longer overlap, \
                 and the whole takes as long as the three together. No model is faster here than another."
             .to_owned(),
         records: models.iter().map(record).collect::<Result<_, _>>()?,

@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
 use super::support::{Folder, run};
+
+/// Every run has a seed of its own.
+static SEED: AtomicU64 = AtomicU64::new(7);
 
 /// Results of one scenario with two models and the floor, in four rounds; actors take `actors` µs.
 fn results(actors: f64) -> Value {
@@ -27,7 +31,7 @@ fn results(actors: f64) -> Value {
             "environment": {
                 "processor": "A processor", "cores": 2, "kernel": "linux", "governor": null, "descriptors": 1024,
                 "backlog": 4096, "busy": "0.10", "compiler": null, "profile": "release, opt-level 3", "commit": null,
-                "date": "2026-11-23 01:30:00 UTC", "pinning": {"server": 0, "client": 1}, "seed": 7,
+                "date": "2026-11-23 01:30:00 UTC", "pinning": {"server": 0, "client": 1}, "seed": SEED.fetch_add(1, Ordering::Relaxed),
             },
         }],
         "subjects": [subject("floor", "floor"), subject("callbacks", "model"), subject("actors", "model")],
