@@ -137,7 +137,8 @@ impl<S> Tcp<S> {
         self.stream.as_ref()
     }
 
-    /// Sets whether the port reads: `{active, true}` or `{active, false}`. Unread bytes wait in the kernel.
+    /// Sets whether the port reads. Active is Erlang's `{active, once}`, renewed after each handler, so bytes never pile up in
+    /// a mailbox. Inactive is `{active, false}`, and there is no `recv`: unread bytes wait in the kernel.
     pub(crate) fn set_active(&mut self, active: bool) {
         self.active = active;
     }

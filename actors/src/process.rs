@@ -66,15 +66,21 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// | `gen_server:send_request(Pid, Question)`, `gen_server:wait_response(Id, 5000)` | from outside [`Node::ask`], then [`Answer::wait`] | O7 |
 /// | `receive … after 5000 -> …` | [`Me::after`], then [`Received::Timeout`] | |
 /// | `monitor(process, Pid)`, `{'DOWN', Ref, process, Pid, Reason}` | [`Me::monitor`], [`Received::Down`] | O2 |
+/// | `spawn_monitor(…)` | [`Me::spawn`], then [`Me::monitor`] in the same handler, which nothing can interrupt; across arbiters the reason may be [`NoProcess`](Reason::NoProcess) | O2 |
 /// | `spawn_link`, `process_flag(trap_exit, true)`, `{'EXIT', Pid, Reason}` | [`Me::spawn_link`], [`Me::trap_exits`], [`Received::Exit`] | O3 |
 /// | `exit(Reason)`, `exit(Pid, shutdown)`, `exit(Pid, kill)` | [`Next::Exit`], [`ProcessRef::exit`], [`ProcessRef::kill`] | O4 |
 /// | `terminate(Reason, State)` | [`Process::terminate`] | O4 |
 /// | `gen_tcp:controlling_process(Socket, Heir)` in `terminate` | [`Me::hand_over`] | S20 |
 /// | 4,000 reductions, then another process runs | [`Me::use_turn`] | S24 |
 /// | `register(poem, Pid)`, `whereis(poem)` | [`Node::register`], [`Node::whereis`] | |
+/// | `process_info(Pid, message_queue_len)`, `process_info(self(), links)` | [`ProcessRef::mailbox`], [`Me::links`]; not its memory, its reductions or its stack | |
+/// | `{active, once}` | the [`Port`], which is asked for its next event after each handler | |
+/// | `erlang:trace(Pid, true, [running])` | [`Process::trace`], written into the process, not switched on from outside | |
 /// | `#{id => poem, start => …, restart => permanent, shutdown => 5000}` | [`Spec`](crate::Spec) | O5 |
 /// | `#{strategy => rest_for_one, intensity => 1, period => 5}` | [`Strategy`](crate::Strategy), [`Intensity`](crate::Intensity) | O5 |
+/// | `simple_one_for_one` | none; [`ToSupervisor::Start`](crate::ToSupervisor::Start), or a process that traps exits and calls [`Me::spawn_link`], as `listener/connections.rs` | O5 |
 /// | `supervisor:which_children(Sup)` | [`ToSupervisor::WhichChildren`](crate::ToSupervisor::WhichChildren), drawn by [`draw_tree`](crate::draw_tree) | O6 |
+/// | `observer` | `quatrain serve --observe`; SIGUSR1; in a program of your own [`draw_tree`](crate::draw_tree) | |
 ///
 /// # Differences from Erlang
 ///
@@ -87,7 +93,8 @@ pub const MAILBOX_CAPACITY: usize = 64;
 ///   name the caller of [`ProcessRef::exit`].
 /// - Nothing is pre-empted. A handler that computes for 10 ms delays its arbiter by 10 ms, and a kill takes effect
 ///   between two handlers. A supervisor abandons a child that cannot be stopped and lists it in the tree.
-/// - [`Process::terminate`] also runs after a kill, so that the counters stay exact (S23).
+/// - [`Process::terminate`] also runs after a kill, and after an exit that is not trapped, so that the counters stay exact
+///   (S23).
 /// - A start is complete when the process has a pid. A supervisor does not wait for [`Process::started`]; a failure there
 ///   is an ordinary exit. A supervisor that must stop during a restart starts no further children.
 pub trait Process: Sized + 'static {

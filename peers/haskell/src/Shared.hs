@@ -23,7 +23,9 @@ ignored action = void (try action :: IO (Either IOException ()))
 shownError :: IOException -> String
 shownError = ioe_description
 
+-- ANCHOR: timed
 -- | 'timeout' in seconds. It throws an asynchronous exception to the thread that runs the action, which works for any action
 -- that waits, and needs nothing of it.
 timed :: Double -> IO a -> IO (Maybe a)
 timed seconds = timeout (round (seconds * 1000000))
+-- ANCHOR_END: timed
