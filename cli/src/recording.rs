@@ -1,15 +1,25 @@
 //! `--record FILE` of `serve` and `fetch`: every event as a line of JSON, for `quatrain timeline`.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use poetry::{Clock, Observer};
 use timeline::{Header, Recorder, Tee};
 use tracing::{error, info, warn};
 
 use crate::failure::{Failure, cause, cause_at_start};
+use crate::line_writer::would_block;
+use crate::stats::set_blocking;
 use crate::words::{counted, shown};
+
+/// How long the end waits for a reader that does not read; others take a thousandth of that.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A recorder and its file; nothing without the option.
 pub(crate) struct Recording(Option<(Recorder, PathBuf)>);
@@ -26,7 +36,15 @@ impl Recording {
                 "cannot write --record {path}: {cause}; name a file that can be written"
             ))
         };
-        let file = File::create(path).map_err(|error| unusable(cause(&error)))?;
+        let file = open(path).map_err(|error| match error.raw_os_error() {
+            Some(number) if number == Errno::ENXIO as i32 => {
+                unusable("no process reads it, so start its reader first".to_owned())
+            }
+            _ => unusable(cause(&error)),
+        })?;
+        if would_block(&file) {
+            return Err(unusable("its reader does not read".to_owned()));
+        }
         let header = Header::new(command_line()).with_clock_at(clock.now());
         let recorder = Recorder::start(file, &header);
         let recorder = recorder.map_err(|error| unusable(cause_at_start(&error)))?;
@@ -47,15 +65,25 @@ impl Recording {
             return;
         };
         let path = shown(&path);
-        match recorder.finish() {
+        match recorder.finish(PATIENCE) {
             Ok(written) if written.dropped > 0 => warn!(
                 "{path} lacks {}: they came faster than they could be written, or there were too many",
                 counted(written.dropped, "event")
             ),
             Ok(written) => info!("recorded {} in {path}", counted(written.events, "event")),
-            Err(error) => error!("cannot write {path}: {}", cause(&error)),
+            Err(error) => error!("{path} is not complete: {}", cause(&error)),
         }
     }
+}
+
+/// Opens a file without waiting for the reader of a FIFO; writes to it block, in the thread of the recorder.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut options = File::options();
+    options.create(true).write(true).truncate(true);
+    let file = options.custom_flags(flags.bits()).open(path)?;
+    set_blocking(&file)?;
+    Ok(file)
 }
 
 /// Returns the command line as a person would type it.

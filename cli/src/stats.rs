@@ -91,7 +91,8 @@ impl StatsFile {
     }
 }
 
-fn set_blocking(file: &File) -> io::Result<()> {
+/// Lets writes to `file` block.
+pub(crate) fn set_blocking(file: &File) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
     fcntl(file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
     Ok(())

@@ -2,9 +2,10 @@
 
 use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::time::Duration;
 
 use poetry::event::{Event, Interest, Observer};
 
@@ -19,7 +20,8 @@ pub const EVENTS_MAX: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct Recorder {
     queue: Arc<Queue>,
-    writer: JoinHandle<io::Result<u64>>,
+    /// Receives how the writing thread ended.
+    ended: Receiver<io::Result<u64>>,
 }
 
 /// What a recorder wrote.
@@ -51,14 +53,19 @@ impl Recorder {
         let (sender, receiver) = sync_channel(QUEUED_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&dropped);
-        let writer = thread::Builder::new()
+        let (end, ended) = sync_channel(1);
+        let write = move || {
+            // The recorder may have given up.
+            let _ = end.send(write(out, &receiver, &counted));
+        };
+        thread::Builder::new()
             .name("record".to_owned())
-            .spawn(move || write(out, &receiver, &counted))?;
+            .spawn(write)?;
         let queue = Arc::new(Queue {
             sender: Mutex::new(Some(sender)),
             dropped,
         });
-        Ok(Self { queue, writer })
+        Ok(Self { queue, ended })
     }
 
     /// Returns the observer that records.
@@ -66,16 +73,23 @@ impl Recorder {
         self.queue.clone()
     }
 
-    /// Writes what was observed so far, and ends. Later events are not recorded.
+    /// Writes what was observed so far, and ends. Later events are not recorded. Waits at most for `patience`: the reader of a FIFO
+    /// may have stopped reading.
     ///
     /// # Errors
-    /// An event or the end could not be written.
-    pub fn finish(self) -> io::Result<Written> {
+    /// An event or the end could not be written, or not in time.
+    pub fn finish(self, patience: Duration) -> io::Result<Written> {
         // The thread ends when there is no sender any more.
         drop(lock(&self.queue.sender).take());
-        let joined = self.writer.join();
-        let events = joined
-            .unwrap_or_else(|_| Err(io::Error::other("the thread that writes it has panicked")))?;
+        let events = match self.ended.recv_timeout(patience) {
+            Ok(written) => written?,
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(io::Error::other("its reader did not keep up"));
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the thread that writes it has panicked"));
+            }
+        };
         let dropped = self.queue.dropped.load(Ordering::Relaxed);
         Ok(Written { events, dropped })
     }
@@ -242,6 +256,9 @@ mod tests {
         }
     }
 
+    /// Far more than any test needs.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
     fn reporter(observer: Arc<dyn Observer>) -> Reporter {
         Reporter::new("actors", Role::Proxy, Clock::stopped(), observer)
     }
@@ -253,7 +270,7 @@ mod tests {
         let reporter = reporter(recorder.observer());
         reporter.report(Scene::default(), Kind::Accepted);
         reporter.report(Scene::default(), Kind::Read { bytes: 5 });
-        let written = recorder.finish().unwrap();
+        let written = recorder.finish(PATIENCE).unwrap();
         assert_eq!((written.events, written.dropped), (2, 0));
         reporter.report(Scene::default(), Kind::Running);
         let record = Record::read(&**lock(&file.0)).unwrap();
@@ -276,12 +293,24 @@ mod tests {
             reporter.report(Scene::default(), Kind::Running);
         }
         drop(release);
-        let written = recorder.finish().unwrap();
+        let written = recorder.finish(PATIENCE).unwrap();
         assert!(written.dropped > 0);
         assert_eq!(written.events + written.dropped, events);
         let record = Record::read(&**lock(&file.0)).unwrap();
         assert_eq!(record.events.len() as u64, written.events);
         assert_eq!(record.dropped, Some(written.dropped));
+    }
+
+    #[test]
+    fn a_file_that_takes_nothing_does_not_keep_its_program() {
+        let (release, released) = channel();
+        release.send(()).unwrap(); // The header.
+        let stuck = Stuck(released, File::default());
+        let recorder = Recorder::start(stuck, &Header::new("a test")).unwrap();
+        reporter(recorder.observer()).report(Scene::default(), Kind::Running);
+        let error = recorder.finish(Duration::from_millis(10)).unwrap_err();
+        assert_eq!(error.to_string(), "its reader did not keep up");
+        drop(release);
     }
 
     #[test]

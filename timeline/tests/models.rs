@@ -279,7 +279,7 @@ fn every_line_of_a_record_is_as_the_schema_says() {
         ask(server.address(), &["no.such"], b"");
         server.shutdown(Duration::from_secs(1));
         fetch_three(*model, recorder.observer());
-        let written = recorder.finish().unwrap();
+        let written = recorder.finish(Duration::from_secs(30)).unwrap();
         assert!(written.events > 15 && written.dropped == 0, "{written:?}");
         let text = String::from_utf8(file.0.lock().unwrap().clone()).unwrap();
         for line in text.lines() {

@@ -20,7 +20,7 @@ const ROUNDS_MAX: usize = 1_000;
 const EXAMPLES: &str = "\
 Examples:
   quatrain measure                                      a first look: four scenarios, short windows
-  quatrain measure --full                               every scenario, for figures to publish (40 min)
+  quatrain measure --full                               every scenario, to publish: 40 minutes
   quatrain measure --list                               the scenarios, and what each teaches
   quatrain measure --scenario idle --full --rounds 9    one of them, thoroughly
   quatrain measure --subject 'py=python3 server.py --port {port} {mode}'

@@ -1,8 +1,9 @@
 //! `--record`, `quatrain timeline` and `quatrain show`: records that become sheets, and errors that name the file.
 
 use std::fs;
+use std::io::Read;
 
-use super::support::{Folder, LANTERN, MODELS, Server, run};
+use super::support::{Folder, LANTERN, MODELS, Server, netstring, run};
 
 /// The records of a server and of a client that fetched from it.
 fn records(folder: &Folder, model: &str) -> [String; 2] {
@@ -138,4 +139,35 @@ fn show_takes_the_models_that_are_asked_for() {
     );
     let page = fs::read_to_string(&out).unwrap();
     assert!(page.contains("blocking · ") && !page.contains("callbacks · "));
+}
+
+#[test]
+fn s22_a_record_that_nobody_reads_holds_up_neither_the_start_nor_the_end() {
+    let folder = Folder::with(&[]);
+    let fifo = folder.path("fifo");
+    nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let failed = run(&["fetch", "127.0.0.1:1", "--record", &fifo]);
+    assert_eq!(failed.status, Some(2));
+    assert!(
+        failed.only_line().contains("start its reader first"),
+        "{failed:?}"
+    );
+    // A reader that never reads: opened for both, so that opening does not wait.
+    let _reader = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&fifo)
+        .unwrap();
+    let server = Server::start(&["transform", "--keep-alive", "--record", &fifo]);
+    for _ in 0..400 {
+        let mut stream = server.ask(&netstring("shout.x"));
+        stream.read_exact(&mut [0; 4]).unwrap();
+    }
+    let ended = server.stop();
+    assert_eq!(ended.status, Some(0));
+    assert!(
+        ended.stderr.contains("its reader did not keep up"),
+        "{}",
+        ended.stderr
+    );
 }
