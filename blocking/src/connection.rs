@@ -113,13 +113,15 @@ impl<W: Wire> Connection<'_, W> {
         let mut waited = false;
         let written = write(wire, self.write_timeout, &mut |wire, taken| {
             state.mark_busy();
-            waited = true;
-            ledger.waits(Wait::Write);
+            if std::mem::replace(&mut waited, true) {
+                ledger.runs();
+            }
             ledger.wrote(taken - counted);
             counted = taken;
             if discards_input {
                 discard(wire, buffer, ledger);
             }
+            ledger.waits(Wait::Write);
             !state.is_cut()
         });
         let taken = match &written {
@@ -161,6 +163,7 @@ impl<W: Wire> Connection<'_, W> {
                     _ => break,
                 }
             }
+            connection.ledger.runs();
         })
     }
     // ANCHOR_END: linger

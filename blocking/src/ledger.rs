@@ -111,7 +111,6 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Builds a frequent event only if the observer wants it.
     /// The thread is about to sleep in a call, until the connection can go on.
     #[inline]
     pub(crate) fn waits(&self, wait: Wait) {
@@ -124,6 +123,7 @@ impl<'a> Ledger<'a> {
         self.report_if_wanted(Interest::TURNS, || Kind::Running);
     }
 
+    /// Builds a frequent event only if the observer wants it.
     #[inline]
     fn report_if_wanted(&self, interest: Interest, kind: impl FnOnce() -> Kind) {
         if self.reporter.wants(interest) {
