@@ -6,6 +6,8 @@
 #[path = "../command/support.rs"]
 mod support;
 
+mod haskell;
+
 use std::fs;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -21,16 +23,19 @@ const LANGUAGES: &[Language] = &[
         name: "twisted",
         servers: &["poem", "transform", "library", "proxy"],
         placeholders: &["{mode}", "{limits}", "{stats}", "{grace}"],
+        steps: &[],
     },
     Language {
         name: "erlang",
         servers: &["poem", "transform", "library"],
         placeholders: &["{mode}", "{limits}", "{threads}", "{stats}", "{grace}"],
+        steps: &[],
     },
     Language {
         name: "haskell",
         servers: &["poem", "transform", "library", "proxy"],
         placeholders: &["{mode}", "{limits}", "{threads}", "{stats}", "{grace}"],
+        steps: haskell::STEPS,
     },
 ];
 
@@ -41,6 +46,8 @@ struct Language {
     servers: &'static [&'static str],
     /// The placeholders that `serve` takes.
     placeholders: &'static [&'static str],
+    /// The tests of the steps of its ladder, by name.
+    steps: &'static [(&'static str, fn())],
 }
 
 fn main() -> ExitCode {
@@ -67,7 +74,9 @@ fn trials(language: &'static Language) -> Vec<Trial> {
     ];
     let others = others.map(|(name, test)| trial(language, name, move || test(language)));
     let servers = language.servers.iter().copied().map(server);
-    servers.chain(others).collect()
+    let steps = language.steps.iter();
+    let steps = steps.map(|&(name, test)| trial(language, name, test));
+    servers.chain(others).chain(steps).collect()
 }
 
 /// Returns a test of its own name for `language`, skipped where the language is not set up.
