@@ -1,9 +1,12 @@
-//! What the solutions share: a poem server that a test plays step by step, and a wait for what a counter will say.
+//! What the solutions share: a poem server that a test plays step by step, a wait for what a counter will say, and a runtime
+//! for what is async.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
 
 /// How long a wait may take; every solution needs far less.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -63,6 +66,12 @@ impl PlayedServer {
     }
 }
 
+/// Waits for the end of a connection whose peer sends no more. Returns whether it has ended: by FIN, or by a reset if the peer
+/// had not read everything.
+pub fn has_ended(connection: &mut impl Read) -> bool {
+    matches!(connection.read(&mut [0]), Ok(0) | Err(_))
+}
+
 /// Waits until `is_so`, which other threads make true.
 ///
 /// # Panics
@@ -73,4 +82,12 @@ pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
         assert!(begun.elapsed() < DEADLINE, "waited in vain until {what}");
         thread::yield_now();
     }
+}
+
+/// Creates a runtime of one thread.
+///
+/// # Errors
+/// Fails if the system refuses what it needs.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }

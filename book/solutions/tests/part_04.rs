@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
@@ -108,13 +108,8 @@ fn one_loop_fetches_three_poems() {
 #[test]
 fn a_refused_and_a_silent_server_cost_their_own_poems() {
     let silent = PlayedServer::open().unwrap(); // The kernel connects; nobody accepts.
-    let refusing = TcpListener::bind("127.0.0.1:0").unwrap();
-    let good = PlayedServer::open().unwrap();
-    let addresses = [
-        silent.address().unwrap(),
-        refusing.local_addr().unwrap(),
-        good.address().unwrap(),
-    ];
+    let [refusing, good] = [(); 2].map(|()| PlayedServer::open().unwrap());
+    let addresses = [&silent, &refusing, &good].map(|server| server.address().unwrap());
     drop(refusing);
     let serving = thread::spawn(move || good.serve("Ahoy"));
     let ended = fetch_all(&addresses, Duration::from_millis(300)).unwrap();

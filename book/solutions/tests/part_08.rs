@@ -11,12 +11,7 @@ use actors::{Fetched, Me, Next, NoPort, Node, Outcome, Process, Reason, Received
 use callbacks::{Deferred, Failure, FetchFailure, MemoryReactor, Peer, Poem, Reactor, Trigger};
 use futures::future::{Either, select};
 use futures::{StreamExt, TryStreamExt};
-use solutions::PlayedServer;
-use tokio::runtime::{Builder, Runtime};
-
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
+use solutions::{PlayedServer, runtime};
 
 fn first_line(poem: &str) -> String {
     poem.lines().next().unwrap_or_default().to_owned()
@@ -79,7 +74,7 @@ fn the_title_comes_back_in_each_model() {
 
     // The one title that does not need the whole poem.
     let mut title = streams::lines(streams::poem(peer.clone())).take(1);
-    let title = runtime().block_on(title.try_next()).unwrap();
+    let title = runtime().unwrap().block_on(title.try_next()).unwrap();
     assert_eq!(title.as_deref(), Some("Ahoy"));
 
     let poem = blocking::get_poetry(peer).unwrap();
@@ -117,7 +112,7 @@ fn letting_go_is_not_cancelling() {
     // A future is cancelled by dropping it.
     let server = PlayedServer::open().unwrap();
     let address = server.address().unwrap();
-    let mut client = runtime().block_on(async {
+    let mut client = runtime().unwrap().block_on(async {
         let fetch = pin!(streams::get_poetry(address));
         let accepted = tokio::task::spawn_blocking(move || server.accept());
         let first = select(fetch, accepted).await;

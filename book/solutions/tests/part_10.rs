@@ -8,7 +8,7 @@ use callbacks::{Deferred, Failure};
 use futures::TryStreamExt;
 use poetry::event::Unobserved;
 use poetry::{Cancel, FetchFailure, FetchRequest, Options, Pace, PoemService, Service, Via};
-use solutions::PlayedServer;
+use solutions::{PlayedServer, runtime};
 use streams::joins::as_they_end;
 use streams::{FetchError, Peer, Poem, TransformService};
 
@@ -101,11 +101,7 @@ fn a_poem_is_transformed_before_the_next_has_arrived() {
         let peer = Peer::from(server.address().unwrap());
         shouted(peer, via.clone())
     });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    runtime().unwrap().block_on(async {
         let mut poems = as_they_end(poems, 2);
         let serving = thread::spawn(move || early.serve("Ahoy"));
         let first = poems.try_next().await.unwrap().unwrap();

@@ -12,7 +12,7 @@ use futures::future::{self, Either};
 use futures::{StreamExt, stream};
 use poetry::event::Unobserved;
 use poetry::{Options, Pace, PoemService, Service};
-use solutions::wait_until;
+use solutions::{runtime, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -118,11 +118,7 @@ async fn serve(listener: TcpListener, at_once: usize, poem: &str, most: &Cell<us
 
 #[test]
 fn at_most_two_are_served_at_once() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    runtime().unwrap().block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let most = Cell::new(0);

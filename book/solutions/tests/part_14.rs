@@ -13,7 +13,7 @@ use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared, WeakShared};
 use poetry::event::Unobserved;
 use poetry::{Options, ProxyService, Service};
-use solutions::{PlayedServer, wait_until};
+use solutions::{PlayedServer, runtime, wait_until};
 use streams::{FetchError, Poem};
 
 #[test]
@@ -157,11 +157,7 @@ fn each_name_is_fetched_once() {
         under_way: RefCell::default(),
     };
     drop(server); // What is fetched from it fails.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    runtime().unwrap().block_on(async {
         let (one, same, other) =
             futures::join!(poems.get("star"), poems.get("star"), poems.get("sea"));
         assert_eq!((&one, &one), (&same, &other));

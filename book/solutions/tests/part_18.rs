@@ -1,8 +1,7 @@
 //! Part 18: many results as one.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::mem;
-use std::net::TcpStream;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -10,7 +9,7 @@ use actors::{FetchRequest, FetchSettings, Fetched, Me, Next, NoPort, Node, Proce
 use actors::{Peer, Received};
 use callbacks::{Control, Deferred, FirstError, MemoryReactor, gather_results, get_poetry};
 use futures::{StreamExt, TryStreamExt};
-use solutions::PlayedServer;
+use solutions::{PlayedServer, has_ended, runtime};
 use streams::FetchFailure;
 use streams::joins::in_order;
 
@@ -51,11 +50,6 @@ async fn titles(peers: Vec<Peer>) -> Vec<Result<Option<String>, FetchFailure>> {
     in_order(titles, 100).collect().await
 }
 
-/// Returns whether the client has closed the connection, now or soon.
-fn is_closed_by_peer(mut stream: TcpStream) -> bool {
-    matches!(stream.read(&mut [0]), Ok(0) | Err(_))
-}
-
 #[test]
 fn titles_in_order_and_no_more() {
     let servers = [(); 3].map(|()| PlayedServer::open().unwrap());
@@ -70,17 +64,15 @@ fn titles_in_order_and_no_more() {
             client
         })
     });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let titles = runtime.block_on(titles(peers.map(Peer::from).into()));
+    let titles = runtime()
+        .unwrap()
+        .block_on(titles(peers.map(Peer::from).into()));
     assert_eq!(titles[0], Ok(Some("Lantern".to_owned())));
     let failure = titles[1].as_ref().unwrap_err();
     assert!(matches!(failure, FetchFailure::ConnectionFailed { .. }));
     assert_eq!(titles[2], Ok(Some("Stairs".to_owned())));
-    let connections = serving.join().unwrap();
-    assert!(connections.into_iter().all(is_closed_by_peer));
+    let mut connections = serving.join().unwrap();
+    assert!(connections.iter_mut().all(has_ended));
 }
 
 /// Fetches from all peers, and reports the first poems.
@@ -130,12 +122,12 @@ fn two_of_three_are_enough() {
         reports,
     };
     node.spawn("content", content);
-    let hangs = servers[1].accept().unwrap();
+    let mut hangs = servers[1].accept().unwrap();
     servers[2].serve("Stairs").unwrap();
     servers[0].serve("Lantern").unwrap();
     let mut poems = reported.recv().unwrap();
     poems.sort_unstable();
     assert_eq!(poems, [(0, "Lantern".to_owned()), (2, "Stairs".to_owned())]);
-    assert!(is_closed_by_peer(hangs));
+    assert!(has_ended(&mut hangs));
     node.stop();
 }

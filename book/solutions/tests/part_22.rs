@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use poetry::event::Unobserved;
 use poetry::{Cancel, Client, FetchRequest, Limits, Options, Pace, Peer, PoemService, Service};
-use solutions::PlayedServer;
+use solutions::{PlayedServer, runtime};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
-use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 
 /// Fetches one poem, or returns why there is none.
@@ -59,8 +58,7 @@ fn one_deadline_ends_the_wait_in_each_model() {
 
 #[test]
 fn a_blocking_call_leaves_the_loop_free() {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    runtime().unwrap().block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer: Peer = listener.local_addr().unwrap().into();
         let fetched = spawn_blocking(move || blocking::get_poetry(peer));
