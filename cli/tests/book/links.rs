@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::ROOT;
 use super::chapters::Chapter;
+use super::passages::included;
 
 /// Returns the chapters that the summary does not list.
 pub(crate) fn missing_in_summary(chapters: &[Chapter]) -> Vec<String> {
@@ -73,10 +74,7 @@ fn targets(line: &str) -> impl Iterator<Item = &str> {
 fn headings(chapter: &Chapter) -> Vec<String> {
     let mut text = String::new();
     for (_, line) in chapter.prose() {
-        match line
-            .strip_prefix("{{#include ")
-            .and_then(|rest| rest.strip_suffix("}}"))
-        {
+        match included(line) {
             Some(path) => {
                 let path = Path::new(ROOT).join("book/src").join(path);
                 text += &fs::read_to_string(path).expect("an included page");

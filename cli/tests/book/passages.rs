@@ -25,8 +25,8 @@ pub(crate) fn wrong(chapters: &[Chapter]) -> Vec<String> {
     wrong
 }
 
-/// Returns the path and the anchor in a line that includes a passage.
-fn included(line: &str) -> Option<&str> {
+/// Returns the path, and the anchor if there is one, in a line that includes a file.
+pub(crate) fn included(line: &str) -> Option<&str> {
     line.trim().strip_prefix("{{#include ")?.strip_suffix("}}")
 }
 
