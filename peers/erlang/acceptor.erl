@@ -8,7 +8,7 @@ start_link(Listener) -> {ok, proc_lib:spawn_link(?MODULE, init, [Listener])}.
 
 init(Listener) -> loop(Listener, true).
 
-%% `HadRoom` is false while the system has no free descriptor, so that an outage is reported once.
+%% `HadDescriptors` is false while the system has no free descriptor, so that an outage is reported once.
 loop(Listener, HadDescriptors) ->
     ok = census:wait_for_room(),
     case gen_tcp:accept(Listener) of
