@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use poetry::event::Wait;
 use poetry::limits::REQUESTS_PER_TURN_MAX;
 use poetry::netstring::Frames;
 use poetry::{CloseReason, Kind, Refusal, Unanswered, panics};
@@ -343,7 +344,13 @@ impl<S: Service> Protocol for NetstringProtocol<S> {
 
     fn connection_lost(&mut self, transport: &Transport, lost: Lost) {
         self.forget_offloaded();
-        let reason = self.close_reason(&lost);
-        self.guard.on_closed(transport, reason);
+        self.guard.on_closed(transport, self.close_reason(&lost));
+    }
+
+    fn waits_for(&self, transport: &Transport) -> Wait {
+        match self.state {
+            State::Offloading if !transport.is_blocked() => Wait::Task,
+            _ => transport.waits_for(),
+        }
     }
 }

@@ -139,7 +139,6 @@ impl PoemProtocol {
         let waits = due > elapsed;
         if waits {
             transport.set_timeout(Some(due - elapsed));
-            self.guard.state.note_wait(Wait::Pace);
         }
         waits
     }
@@ -208,5 +207,12 @@ impl Protocol for PoemProtocol {
             lost => self.reason.unwrap_or_else(|| reason_of(&lost)),
         };
         self.guard.on_closed(transport, reason);
+    }
+
+    fn waits_for(&self, transport: &Transport) -> Wait {
+        match self.linger {
+            None if !transport.is_blocked() => Wait::Pace,
+            _ => transport.waits_for(),
+        }
     }
 }

@@ -4,6 +4,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use poetry::event::Wait;
+
 use crate::reactor::Transport;
 
 /// One end of one connection: its methods say what to do when something happens on it (R9).
@@ -98,6 +100,11 @@ pub trait Protocol {
     /// The connection is closed. This is the last call; the protocol is dropped after it.
     fn connection_lost(&mut self, transport: &Transport, reason: Lost) {
         let _ = (transport, reason);
+    }
+
+    /// Returns what the connection waits for between two calls, for timelines. By default that is what its transport waits for.
+    fn waits_for(&self, transport: &Transport) -> Wait {
+        transport.waits_for()
     }
 }
 

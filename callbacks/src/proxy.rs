@@ -200,10 +200,7 @@ impl Protocol for ProxyProtocol {
         match place.and_then(Place::take_result) {
             Some(Ok(poem)) => self.poem_arrived(transport, poem),
             Some(Err(_)) => self.fetch_failed(transport),
-            None => self
-                .waiting
-                .iter()
-                .for_each(|it| it.guard.state.note_wait(Wait::Task)),
+            None => {}
         }
     }
 
@@ -251,6 +248,13 @@ impl Protocol for ProxyProtocol {
             waiting.guard.on_closed(transport, reason);
         } else if let Some(sending) = &mut self.sending {
             sending.connection_lost(transport, lost);
+        }
+    }
+
+    fn waits_for(&self, transport: &Transport) -> Wait {
+        match &self.sending {
+            None => Wait::Task,
+            Some(sending) => sending.waits_for(transport),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use poetry::event::{Scene, Unobserved, Wait};
+use poetry::event::{Scene, Unobserved};
 use poetry::limits::OFFLOADED_MAX;
 use poetry::{Counters, Counts, Limits, Reporter, Role};
 
@@ -42,8 +42,6 @@ pub struct ServerState {
     worker: u32,
     /// Where the server listens, once it does.
     local: Cell<Option<SocketAddr>>,
-    /// What the connection whose turn it is waits for next, where its transport cannot tell.
-    wait: Cell<Option<Wait>>,
     shutdown: Shutdown,
 }
 
@@ -82,7 +80,6 @@ impl ServerState {
             pool,
             worker,
             local: Cell::default(),
-            wait: Cell::default(),
             shutdown: Shutdown::default(),
         })
     }
@@ -145,16 +142,6 @@ impl ServerState {
         {
             all_ended.callback(());
         }
-    }
-
-    /// Notes what the connection whose turn it is waits for next: not for bytes or room, which its transport knows.
-    pub(crate) fn note_wait(&self, wait: Wait) {
-        self.wait.set(Some(wait));
-    }
-
-    /// Returns what was noted in this turn.
-    pub(crate) fn noted_wait(&self) -> Option<Wait> {
-        self.wait.take()
     }
 
     pub(crate) fn listens_at(&self, local: SocketAddr) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use poetry::Kind;
-use poetry::event::{Interest, Scene, Wait};
+use poetry::event::{Interest, Scene};
 
 use crate::protocol::{Address, Factory, Lost, Protocol, Side};
 use crate::reactor::Transport;
@@ -83,27 +83,13 @@ impl Whose {
             Self::Fetch(task) => task.report(kind),
         }
     }
-
-    /// What the task waits for after a call: what the protocol has noted, or what its transport is waiting for.
-    fn waits_for(&self, transport: &Transport) -> Wait {
-        let noted = match self {
-            Self::Connection { state, .. } => state.noted_wait(),
-            Self::Fetch(_) => None,
-        };
-        match noted {
-            Some(wait) => wait,
-            None if transport.is_blocked() => Wait::Write,
-            None if transport.keeps_bytes() => Wait::Turn,
-            None => Wait::Read,
-        }
-    }
 }
 
 impl Watched {
     fn turn(&mut self, transport: &Transport, call: impl FnOnce(&mut dyn Protocol)) {
         self.whose.report(transport, Kind::Running);
         call(&mut *self.protocol);
-        let wait = self.whose.waits_for(transport);
+        let wait = self.protocol.waits_for(transport);
         self.whose.report(transport, Kind::Waiting(wait));
     }
 }

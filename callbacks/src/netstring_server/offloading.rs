@@ -1,7 +1,6 @@
 //! A heavy request (S25): a thread of the pool answers it, while the reactor serves other connections. Its own connection
 //! reads nothing meanwhile, so that its replies stay in order.
 
-use poetry::event::Wait;
 use poetry::{CloseReason, Heavy, Refusal};
 
 use super::partial::Begun;
@@ -34,7 +33,6 @@ impl<S: Service> NetstringProtocol<S> {
         let waits = (self.begun).take_if(|begun| matches!(**begun, Begun::Heavy(_)));
         if let Some(Begun::Heavy(heavy)) = waits.map(|begun| *begun) {
             transport.set_timeout(None);
-            self.guard.state.note_wait(Wait::Task);
             let (reactor, waiting) = (transport.reactor(), transport.clone());
             let reply = defer_to_thread_pool(&reactor, &self.guard.state.pool, heavy);
             let reply = reply.add_both(move |reply| {

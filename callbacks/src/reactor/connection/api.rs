@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use poetry::event::Wait;
+
 use super::{Input, PeerAddress, Phase, Transport};
 use crate::protocol::Producer;
 use crate::reactor::Reactor;
@@ -85,6 +87,17 @@ impl Transport {
     #[inline]
     pub fn keeps_bytes(&self) -> bool {
         self.0.keeps_bytes.get()
+    }
+
+    /// Returns what this end waits for: room, its next turn, or bytes from the peer.
+    pub fn waits_for(&self) -> Wait {
+        if self.is_blocked() {
+            Wait::Write
+        } else if self.keeps_bytes() {
+            Wait::Turn
+        } else {
+            Wait::Read
+        }
     }
 
     /// Returns the reactor's time at the start of this turn.
