@@ -66,6 +66,8 @@ pub struct Task {
     /// When the poem and its transform must have arrived, on the reactor's clock.
     deadline: Option<Duration>,
     received: Cell<u64>,
+    /// Whether the fetch or the transform has its result. Its connection may be closed later.
+    ended: Cell<bool>,
 }
 
 impl Task {
@@ -93,6 +95,7 @@ impl Task {
             }),
             deadline: limits.total_deadline.map(|total| now.saturating_add(total)),
             received: Cell::new(0),
+            ended: Cell::new(false),
         })
     }
 
@@ -116,6 +119,7 @@ impl Task {
             }),
             deadline: self.deadline,
             received: Cell::new(0),
+            ended: Cell::new(false),
         })
     }
 
@@ -159,6 +163,13 @@ impl Task {
         self.reporter.report(self.scene.get(), kind);
     }
 
+    /// Reports that the task runs or waits, which it does until it has its result.
+    pub(crate) fn report_turn(&self, turn: Kind) {
+        if !self.ended.get() {
+            self.report(turn);
+        }
+    }
+
     /// Bounds `fetch` by the deadline, reports its poem, and turns its failures into those of S11.
     pub(crate) fn bound(
         self: &Rc<Self>,
@@ -171,14 +182,13 @@ impl Task {
             None => fetch,
         };
         let task = Rc::clone(self);
-        fetch.add_callbacks(
-            move |poem| {
-                let bytes = poem.as_bytes().len() as u64;
-                task.report(Kind::Finished { bytes });
-                Ok(poem)
-            },
-            |failure| Err(fetch_failure(failure).into()),
-        )
+        fetch.add_both(move |result| {
+            task.ended.set(true);
+            let poem = result.map_err(fetch_failure)?;
+            let bytes = poem.as_bytes().len() as u64;
+            task.report(Kind::Finished { bytes });
+            Ok(poem)
+        })
     }
 }
 

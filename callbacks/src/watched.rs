@@ -80,7 +80,7 @@ impl Whose {
                 };
                 state.reporter.report(scene, kind);
             }
-            Self::Fetch(task) => task.report(kind),
+            Self::Fetch(task) => task.report_turn(kind),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use callbacks::{
-    Limits, MemoryReactor, Pace, Peer, PoemService, ProxyService, ServerState, TransformService,
-    poem_factory, proxy_factory, transform_factory,
+    Limits, MemoryReactor, Pace, Peer, PoemService, ProxyService, ServerState, Task,
+    TransformService, get_poetry_with, poem_factory, proxy_factory, transform_factory,
 };
 use poetry::event::{Interest, Wait};
 use poetry::{Clock, Event, Kind, Observer, Reporter, Role};
@@ -97,7 +97,7 @@ fn a_connection_waits_for_its_turn_between_two_of_them() {
 }
 
 #[test]
-fn a_client_of_a_proxy_waits_for_the_fetch_also_after_bytes_from_it() {
+fn a_client_of_a_proxy_waits_for_the_fetch_which_reports_no_turn_after_its_end() {
     let (reactor, turns) = (MemoryReactor::new(), Arc::new(Turns::default()));
     let service = ProxyService {
         upstream: "127.0.0.1:1".parse::<Peer>().unwrap(),
@@ -114,4 +114,29 @@ fn a_client_of_a_proxy_waits_for_the_fetch_also_after_bytes_from_it() {
     reactor.settle();
     let waits = turns.waits();
     assert_eq!(waits.iter().filter(|&&wait| wait == Wait::Task).count(), 1);
+    // The last client leaves, which cancels the fetch.
+    peer.finish();
+    reactor.settle();
+    assert!(upstream.is_closed() && peer.is_closed());
+    assert_eq!(turns.take().len(), 3, "the client's last two calls");
+}
+
+#[test]
+fn a_cancelled_fetch_reports_no_turn_after_its_end() {
+    let (reactor, turns) = (MemoryReactor::new(), Arc::new(Turns::default()));
+    let task = Task::new(
+        &reactor,
+        Limits::default(),
+        &turns.reporter(Role::PoemClient),
+    );
+    let poem = get_poetry_with(&reactor, "127.0.0.1:1".parse::<Peer>().unwrap(), &task);
+    let server = reactor.dialled().remove(0);
+    server.accept();
+    server.send(b"Ah");
+    reactor.settle();
+    assert_eq!(turns.take().last(), Some(&Some(Wait::Read)));
+    poem.cancel();
+    reactor.settle();
+    assert!(server.is_closed());
+    assert_eq!(turns.take(), []);
 }
