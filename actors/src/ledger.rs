@@ -126,10 +126,7 @@ impl Ledger {
     #[inline]
     pub(crate) fn trace(&self, turn: Turn, wait: impl FnOnce() -> Wait) {
         if self.wants(Interest::TURNS) {
-            self.report(match turn {
-                Turn::In => Kind::Running,
-                Turn::Out => Kind::Waiting(wait()),
-            });
+            self.report(turn.kind(wait));
         }
     }
 

@@ -41,8 +41,9 @@
 //! actix provides the actors, the mailboxes' queues, the dispatch of messages, and the threads (arbiters). This crate adds
 //! bounded mailboxes (actix's `do_send` ignores the bound), signals, links, monitors, exit reasons, calls with timeouts,
 //! ports that lend bytes, one timer queue for each thread (`run_later` makes a timer for each actor), and a small context
-//! (actix's own has room for futures in every idle actor). It also has supervisors of its own. actix's supervisor calls `restarting` on the *same* value after `stop`,
-//! and a panic drops the actor and its supervisor together; Erlang starts a child with a new state, also after a crash.
+//! (actix's own has room for futures in every idle actor). It also has supervisors of its own. actix's supervisor calls
+//! `restarting` on the *same* value after `stop`, and a panic drops the actor and its supervisor together; Erlang starts a
+//! child with a new state, also after a crash.
 //!
 //! Read `process.rs` first, then `transform_server.rs`, `request_server.rs`, `listener.rs` and `proxy.rs`. The examples
 //! `actors_01_process` to `actors_11_monitors` grow from one process to supervised servers and clients by hand (README.md lists

@@ -34,6 +34,9 @@ pub use spawn::Arbiter;
 pub(crate) use task::bytes as task_bytes;
 pub use test_clock::TestClock;
 
+use poetry::Kind;
+use poetry::event::Wait;
+
 use crate::monitor::{Down, Exit, Reason};
 use crate::port::Port;
 
@@ -116,9 +119,8 @@ pub trait Process: Sized + 'static {
     /// Handles one message, event or signal. A panic here is a crash: nothing is received after it.
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next;
 
-    /// Called before and after each handler, for timelines; not after one that returns [`Next::Exit`] or
-    /// panics. `worker` is the index
-    /// of the arbiter. Erlang has this as a trace: `erlang:trace(Pid, true, [running])`.
+    /// Called before and after each handler, for timelines; not after one that returns [`Next::Exit`] or panics. `worker` is
+    /// the index of the arbiter. Erlang has this as a trace: `erlang:trace(Pid, true, [running])`.
     #[inline]
     fn trace(&self, turn: Turn, worker: u32) {
         let _ = (turn, worker);
@@ -141,6 +143,16 @@ pub enum Turn {
     In,
     /// It waits for what it will receive next: `out`.
     Out,
+}
+
+impl Turn {
+    /// Returns what is reported of it, if the process waits for `wait` after it.
+    pub(crate) fn kind(self, wait: impl FnOnce() -> Wait) -> Kind {
+        match self {
+            Self::In => Kind::Running,
+            Self::Out => Kind::Waiting(wait()),
+        }
+    }
 }
 
 /// What a process does after a handler returns.

@@ -75,14 +75,7 @@ pub(crate) fn trace(
     wait: impl FnOnce() -> Wait,
 ) {
     if reporter.wants(Interest::TURNS) {
-        let scene = Scene { worker, ..scene };
-        reporter.report(
-            scene,
-            match turn {
-                Turn::In => Kind::Running,
-                Turn::Out => Kind::Waiting(wait()),
-            },
-        );
+        reporter.report(Scene { worker, ..scene }, turn.kind(wait));
     }
 }
 

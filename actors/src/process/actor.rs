@@ -99,7 +99,7 @@ impl<P: Process> ProcessActor<P> {
         let handled = contain(|| {
             life.state.trace(Turn::In, worker);
             let next = handler(&mut life.state, &mut life.port, control);
-            if next == Next::Receive {
+            if matches!(next, Next::Receive) {
                 life.state.trace(Turn::Out, worker);
             }
             next
