@@ -157,7 +157,7 @@ impl Supervisor {
         });
     }
 
-    fn exited(&mut self, exit: Exit, me: &mut Me<'_, Self>) {
+    fn exited(&mut self, exit: Exit, me: &Me<'_, Self>) {
         let child = self.children.iter_mut().find(|child| child.is(exit.from));
         let Some(child) = child else {
             match exit.from {
@@ -173,13 +173,16 @@ impl Supervisor {
             }
             return;
         };
-        child.process = None;
         let key = child.key;
-        match &mut self.stopping {
-            Some(stopping) if stopping.is_stopping(key) => self.stopped(me),
-            // It was about to be stopped.
-            Some(stopping) if stopping.left.contains(&key) => self.remove_if_temporary(key),
-            _ => self.events.push_back(Event::Ended(key, exit.reason)),
+        let stopping = self.stopping.as_ref();
+        if stopping.is_some_and(|stopping| stopping.is_stopping(key)) {
+            return; // Its monitor tells of it, too.
+        }
+        child.process = None;
+        if stopping.is_some_and(|stopping| stopping.left.contains(&key)) {
+            self.remove_if_temporary(key); // It was about to be stopped.
+        } else {
+            self.events.push_back(Event::Ended(key, exit.reason));
         }
     }
 
@@ -244,15 +247,7 @@ impl Process for Supervisor {
             Received::Message(request) => self.requests.push_back(request),
             Received::Exit(exit) => self.exited(exit, me),
             Received::Timeout => self.time_out(me),
-            Received::Down(down) => {
-                if self
-                    .stopping
-                    .as_ref()
-                    .is_some_and(|stopping| stopping.waits_for(&down))
-                {
-                    self.stopped(me);
-                }
-            }
+            Received::Down(down) => self.stopped(&down),
             Received::Port(never) => match never {},
         }
         self.step(me)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Supervisor;
 use super::child::{Child, Key, Restart, Shutdown};
 use crate::monitor::{Down, MonitorId, Reason};
-use crate::process::{Me, Next, ProcessRef, Reply};
+use crate::process::{Me, Next, Reply};
 
 /// How long a killed child may take to end. A child that stays in one handler for longer cannot be stopped; the supervisor
 /// abandons it and counts it in the tree.
@@ -29,42 +29,21 @@ pub(super) struct Stopping {
     pub(super) then: Then,
 }
 
-/// The next step once all of them are stopped.
 /// The child that was told to stop. Its end is known by a monitor, as in OTP, since a child can take its link away.
+#[derive(Clone, Copy)]
 pub(super) struct Current {
-    pub(super) key: Key,
-    process: ProcessRef,
+    key: Key,
     monitor: MonitorId,
 }
 
 impl Stopping {
     /// Returns whether the child of `key` has been told to stop and has not ended.
     pub(super) fn is_stopping(&self, key: Key) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|current| current.key == key)
-    }
-
-    /// Returns whether `down` is the end of the child that has been told to stop.
-    pub(super) fn waits_for(&self, down: &Down) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|current| current.is(down))
+        self.current.is_some_and(|current| current.key == key)
     }
 }
 
-impl Current {
-    /// Returns whether `down` tells of its end.
-    pub(super) fn is(&self, down: &Down) -> bool {
-        self.monitor == down.monitor
-    }
-
-    /// The child has ended, or is not waited for any more.
-    pub(super) fn forget(self, me: &mut Me<'_, Supervisor>) {
-        me.demonitor(self.monitor, &self.process);
-    }
-}
-
+/// The next step once all of them are stopped.
 pub(super) enum Then {
     /// Start these, in this order.
     Start(Vec<Key>),
@@ -106,14 +85,13 @@ impl Supervisor {
     /// Starts to stop one child, as its spec says.
     fn stop(&mut self, key: Key, me: &mut Me<'_, Self>) {
         let Some(child) = self.child(key) else { return };
-        let Some(process) = child.process.clone() else {
+        let Some(process) = &child.process else {
             child.start_failed = false;
             self.remove_if_temporary(key);
             return;
         };
-        let shutdown = child.spec.shutdown;
-        let monitor = me.monitor(&process);
-        match shutdown {
+        let monitor = me.monitor(process);
+        match child.spec.shutdown {
             Shutdown::Kill => {
                 process.kill();
                 me.after(KILL_TIMEOUT);
@@ -128,25 +106,23 @@ impl Supervisor {
             }
         }
         if let Some(stopping) = &mut self.stopping {
-            stopping.current = Some(Current {
-                key,
-                process,
-                monitor,
-            });
+            stopping.current = Some(Current { key, monitor });
         }
     }
 
     /// The child that is being stopped has ended.
-    pub(super) fn stopped(&mut self, me: &mut Me<'_, Self>) {
-        let stopping = self.stopping.as_mut();
-        if let Some(current) = stopping.and_then(|stopping| stopping.current.take()) {
-            let key = current.key;
-            current.forget(me);
-            if let Some(child) = self.child(key) {
-                child.process = None;
-            }
-            self.remove_if_temporary(key);
+    pub(super) fn stopped(&mut self, down: &Down) {
+        let Some(stopping) = &mut self.stopping else {
+            return;
+        };
+        let current = stopping.current.take_if(|it| it.monitor == down.monitor);
+        let Some(Current { key, .. }) = current else {
+            return;
+        };
+        if let Some(child) = self.child(key) {
+            child.process = None;
         }
+        self.remove_if_temporary(key);
     }
 
     /// All children that had to stop have stopped. Returns the reason to exit for, if the supervisor exits.
@@ -190,11 +166,8 @@ impl Supervisor {
     /// The child that is being stopped takes too long: it is killed, and then abandoned.
     pub(super) fn time_out(&mut self, me: &mut Me<'_, Self>) {
         me.forever();
-        let current = self
-            .stopping
-            .as_ref()
-            .and_then(|stopping| stopping.current.as_ref());
-        let Some(key) = current.map(|current| current.key) else {
+        let current = self.stopping.as_ref().and_then(|it| it.current);
+        let Some(Current { key, monitor }) = current else {
             return;
         };
         let killed = self.child(key).is_some_and(Child::kill);
@@ -203,10 +176,10 @@ impl Supervisor {
         } else {
             if let Some(process) = self.child(key).and_then(Child::abandon) {
                 me.unlink(&process);
+                me.demonitor(monitor, &process);
             }
-            let stopping = self.stopping.as_mut();
-            if let Some(current) = stopping.and_then(|stopping| stopping.current.take()) {
-                current.forget(me);
+            if let Some(stopping) = &mut self.stopping {
+                stopping.current = None;
             }
         }
     }
