@@ -12,7 +12,7 @@ use poetry::netstring::Decoder;
 use poetry::{Heavy, Refusal, Unanswered, panics};
 
 use crate::buffer;
-use crate::connection::{ByteStream, Connection, Wait};
+use crate::connection::{ByteStream, Connection, Expected};
 use crate::ending::Ending;
 use crate::offloading::Offloaded;
 use crate::replies::Replies;
@@ -295,11 +295,11 @@ where
         if self.connection.sees_stop() && !mid_frame {
             return Poll::Ready(Box::new(Ending::Stopped));
         }
-        let (wait, late) = match mid_frame {
-            true => (Wait::RestOfRequest, Ending::Deadline),
-            false => (Wait::NextRequest, Ending::Idle),
+        let (expected, late) = match mid_frame {
+            true => (Expected::RestOfRequest, Ending::Deadline),
+            false => (Expected::NextRequest, Ending::Idle),
         };
-        let polled = self.connection.poll_late(wait, cx);
+        let polled = self.connection.poll_late(expected, cx);
         polled.map(|()| Box::new(late))
     }
 }

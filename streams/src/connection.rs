@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use poetry::event::{self, Interest, Scene};
+use poetry::event::{Interest, Scene, Wait};
 use poetry::{CloseReason, Kind, panics};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,7 +20,7 @@ use crate::deadlines::{Deadline, micros};
 use crate::ending::Ending;
 use crate::net::Accepted;
 use crate::shared::Shared;
-use crate::watched::{Turns, note};
+use crate::watched::{Watcher, noted};
 
 mod metered;
 
@@ -43,16 +43,16 @@ enum Activity {
     Lingering,
 }
 
-/// What a connection's deadline is set for (S18).
+/// What a connection expects of its peer in time, which is what its deadline is set for (S18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// For nothing, or for a time that [`Connection::poll_at`] has set.
+pub(crate) enum Expected {
+    /// Nothing: there is no deadline, or one that [`Connection::poll_at`] has set.
     Nothing,
     NextRequest,
     RestOfRequest,
-    /// The peer takes no byte.
+    /// That it takes a byte.
     Room,
-    /// The lingering close.
+    /// The end of the lingering close.
     Fin,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Connection<S: ByteStream> {
     shared: Rc<Shared>,
     deadline: Deadline,
     in_flight: Cell<u32>,
-    wait: Cell<Wait>,
+    expected: Cell<Expected>,
     activity: Cell<Activity>,
     at_stop: Cell<ShutdownState>,
     reason: Cell<Option<CloseReason>>,
@@ -100,7 +100,7 @@ impl<S: ByteStream> Connection<S> {
             shared: Rc::clone(shared),
             deadline: Deadline::default(),
             in_flight: Cell::new(0),
-            wait: Cell::new(Wait::Nothing),
+            expected: Cell::new(Expected::Nothing),
             activity: Cell::new(Activity::Idle),
             at_stop: Cell::new(ShutdownState::Serving),
             reason: Cell::new(None),
@@ -229,37 +229,34 @@ impl<S: ByteStream> Connection<S> {
         self.at_stop.get() == ShutdownState::InFlight
     }
 
-    /// Ready once the peer is late with what the connection waits for (S18). The time counts from the first call that names `wait`.
+    /// Ready once the peer is late with what is `expected` of it (S18). The time counts from the first call that expects it.
     // Forced: MEASURING says what that saves.
     #[inline(always)]
-    pub(crate) fn poll_late(&self, wait: Wait, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_late(&self, expected: Expected, cx: &mut Context<'_>) -> Poll<()> {
         let deadlines = &self.shared.deadlines;
         let now = deadlines.now();
-        if self.wait.replace(wait) != wait {
-            self.deadline.set(now + micros(self.patience(wait)));
-        }
-        if wait == Wait::Room {
-            note(event::Wait::Write);
+        if self.expected.replace(expected) != expected {
+            self.deadline.set(now + micros(self.patience(expected)));
         }
         self.deadline.poll_passed(now, deadlines, cx)
     }
 
-    /// How long the connection waits.
-    fn patience(&self, wait: Wait) -> Duration {
+    /// How long the connection waits for what is expected.
+    fn patience(&self, expected: Expected) -> Duration {
         let limits = &self.shared.limits;
-        match wait {
-            Wait::Nothing => Duration::ZERO,
-            Wait::NextRequest => limits.idle_timeout,
-            Wait::RestOfRequest => limits.request_deadline,
-            Wait::Room => limits.write_timeout,
-            Wait::Fin => limits.linger_timeout,
+        match expected {
+            Expected::Nothing => Duration::ZERO,
+            Expected::NextRequest => limits.idle_timeout,
+            Expected::RestOfRequest => limits.request_deadline,
+            Expected::Room => limits.write_timeout,
+            Expected::Fin => limits.linger_timeout,
         }
     }
 
-    /// The peer has sent or taken what the connection waited for. The next wait counts from its own beginning.
+    /// The peer has sent or taken what was expected. The next wait counts from its own beginning.
     #[inline]
     pub(crate) fn waits_no_more(&self) {
-        self.wait.set(Wait::Nothing);
+        self.expected.set(Expected::Nothing);
     }
 
     /// Ready at `at`.
@@ -267,8 +264,8 @@ impl<S: ByteStream> Connection<S> {
         self.waits_no_more();
         let deadlines = &self.shared.deadlines;
         self.deadline.set(deadlines.time(at));
-        note(event::Wait::Pace);
-        self.deadline.poll_passed(deadlines.now(), deadlines, cx)
+        let polled = self.deadline.poll_passed(deadlines.now(), deadlines, cx);
+        noted(polled, Wait::Pace)
     }
 
     #[inline]
@@ -301,9 +298,9 @@ impl<S: ByteStream> Connection<S> {
     }
 
     /// Where its turns are reported, if the observer wants them.
-    pub(crate) fn turns(&self) -> Option<Turns> {
+    pub(crate) fn watcher(&self) -> Option<Watcher> {
         let reporter = &self.shared.reporter;
-        reporter.wants(Interest::TURNS).then(|| Turns {
+        reporter.wants(Interest::TURNS).then(|| Watcher {
             reporter: reporter.clone(),
             scene: self.scene(),
         })

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 use crate::buffer;
-use crate::connection::{ByteStream, Connection, Wait};
+use crate::connection::{ByteStream, Connection, Expected};
 
 // ANCHOR: linger
 /// Shuts down the write side, then drains input until the peer's FIN, for a bounded time and number of bytes.
@@ -28,7 +28,7 @@ where
         connection.sees_stop();
         match poll_drain(connection, &mut bytes_left, cx) {
             Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => connection.poll_late(Wait::Fin, cx),
+            Poll::Pending => connection.poll_late(Expected::Fin, cx),
         }
     })
 }

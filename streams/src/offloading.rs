@@ -10,7 +10,7 @@ use poetry::{Heavy, Refusal, panics};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use crate::watched::note;
+use crate::watched::noted;
 
 /// A heavy request under way.
 pub(crate) struct Offloaded<R>(Pin<Box<dyn Future<Output = Reply<R>>>>);
@@ -40,10 +40,6 @@ impl<R: Send + 'static> Offloaded<R> {
     // ANCHOR_END: offloaded
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply<R>> {
-        let polled = self.0.as_mut().poll(cx);
-        if polled.is_pending() {
-            note(Wait::Task);
-        }
-        polled
+        noted(self.0.as_mut().poll(cx), Wait::Task)
     }
 }

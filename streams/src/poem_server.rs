@@ -62,8 +62,8 @@ pub(crate) async fn write_poems<S>(
     connections
         .for_each(|connection| {
             let service = Rc::clone(&service);
-            let turns = connection.turns();
-            spawn_connection(turns, async move {
+            let watcher = connection.watcher();
+            spawn_connection(watcher, async move {
                 write_poem(&connection, &service).await;
             });
             future::ready(())

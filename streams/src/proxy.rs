@@ -23,7 +23,7 @@ use crate::connection::{ByteStream, Connection};
 use crate::fetch::{Call, Fetch};
 use crate::poem_server::{end_of_input, write_begun};
 use crate::shared::Shared;
-use crate::watched::{note, spawn_connection, watched_fetch};
+use crate::watched::{noted, spawn_connection, watched_fetch};
 use crate::workers::RunningServer;
 pub(crate) use cache::{Cache, UnderWay};
 
@@ -66,7 +66,7 @@ pub(crate) async fn relay_poems<S>(
     connections
         .for_each(|connection| {
             let cache = Arc::clone(&cache);
-            spawn_connection(connection.turns(), async move {
+            spawn_connection(connection.watcher(), async move {
                 let upstream =
                     |under_way| fetch_from_upstream(Rc::clone(connection.shared()), under_way);
                 relay_poem(&connection, &cache, upstream).await;
@@ -89,17 +89,10 @@ pub(crate) async fn relay_poem<S, F>(
     F: Future<Output = Option<Poem>> + 'static,
 {
     connection.set_busy(true);
-    let poem = cache.poem(&connection.shared().counters, upstream);
+    let mut poem = cache.poem(&connection.shared().counters, upstream);
     // Counted now that the client waits, so that the counts tell how many clients share a fetch.
     connection.begin(1);
-    let mut poem = poem;
-    let waiting = poll_fn(|cx| {
-        let polled = poem.poll_unpin(cx);
-        if polled.is_pending() {
-            note(Wait::Task);
-        }
-        polled
-    });
+    let waiting = poll_fn(|cx| noted(poem.poll_unpin(cx), Wait::Task));
     let poem = match select(waiting, pin!(end_of_input(connection))).await {
         Either::Left((poem, _)) => poem,
         Either::Right((Ok(()), _)) => Err(CloseReason::Left),

@@ -59,8 +59,8 @@ pub(crate) async fn answer_connections<S, A>(
     let service = Rc::new(service);
     connections
         .for_each(|connection| {
-            let turns = connection.turns();
-            spawn_connection(turns, answer_requests(connection, Rc::clone(&service)));
+            let watcher = connection.watcher();
+            spawn_connection(watcher, answer_requests(connection, Rc::clone(&service)));
             future::ready(())
         })
         .await;

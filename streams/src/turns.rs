@@ -14,7 +14,7 @@ use poetry::event::Wait;
 use poetry::limits::REQUESTS_PER_TURN_MAX;
 use tokio::task::yield_now;
 
-use crate::watched::note;
+use crate::watched::noted;
 
 /// Reads that one turn answers. The second read mostly finds nothing, so that a connection with one request at a time
 /// waits for input after it, and not for a turn that it does not need.
@@ -141,11 +141,7 @@ impl Turn {
 
     #[cold]
     fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let polled = self.poll_called(cx);
-        if polled.is_pending() {
-            note(Wait::Turn);
-        }
-        polled
+        noted(self.poll_called(cx), Wait::Turn)
     }
 
     fn poll_called(&mut self, cx: &mut Context<'_>) -> Poll<()> {

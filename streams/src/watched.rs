@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 
 use futures::FutureExt;
 use poetry::event::{Scene, Wait};
@@ -17,23 +18,26 @@ thread_local! {
     static NOTED: Cell<Option<Wait>> = const { Cell::new(None) };
 }
 
-/// Notes what the task that is being polled waits for, just before it is pending.
-pub(crate) fn note(wait: Wait) {
-    NOTED.set(Some(wait));
+/// Returns `polled`. If it is pending, notes that the task that is being polled waits for `wait`.
+pub(crate) fn noted<T>(polled: Poll<T>, wait: Wait) -> Poll<T> {
+    if polled.is_pending() {
+        NOTED.set(Some(wait));
+    }
+    polled
 }
 
 /// Where the turns of a connection are reported.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct Watcher {
     pub(crate) reporter: Reporter,
     pub(crate) scene: Scene,
 }
 
-/// Spawns the task of a connection. `turns` are those that an observer wants.
-pub(crate) fn spawn_connection(turns: Option<Turns>, task: impl Future<Output = ()> + 'static) {
-    match turns {
+/// Spawns the task of a connection. If an observer wants its turns, there is a `watcher`.
+pub(crate) fn spawn_connection(watcher: Option<Watcher>, task: impl Future<Output = ()> + 'static) {
+    match watcher {
         None => drop(spawn_local(task)),
-        Some(Turns { reporter, scene }) => {
+        Some(Watcher { reporter, scene }) => {
             let report = move |kind| reporter.report(scene, kind);
             drop(spawn_local(watched(task, report, || Wait::Read)));
         }

@@ -2,12 +2,15 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+
+use poetry::event::Wait;
 
 use crate::buffer;
-use crate::connection::{ByteStream, Connection, Wait};
+use crate::connection::{ByteStream, Connection, Expected};
 use crate::ending::Ending;
 use crate::replies::{Outgoing, Replies};
+use crate::watched::noted;
 
 /// Writes `replies`, in one write if the kernel takes them whole. Their requests are in flight, and count as answered one by
 /// one, so that only those whose last byte was not taken can fail (S23).
@@ -90,6 +93,6 @@ fn poll_timeout<S: ByteStream>(
     cx: &mut Context<'_>,
 ) -> Poll<Box<Ending>> {
     connection.sees_stop();
-    ready!(connection.poll_late(Wait::Room, cx));
-    Poll::Ready(Box::new(Ending::Write))
+    let late = noted(connection.poll_late(Expected::Room, cx), Wait::Write);
+    late.map(|()| Box::new(Ending::Write))
 }
