@@ -79,8 +79,8 @@ fn whole_micros(duration: Duration) -> Micros {
     duration.as_secs() * 1_000_000 + u64::from(duration.subsec_micros())
 }
 
-/// A time and, in the lowest bits, a number that distinguishes entries of the same time. One word instead of a key of three halves
-/// the memory of an entry. Never 0.
+/// A time and, in the lowest bits, a number that distinguishes entries of the same time: one word, where both would be three
+/// (MEASURING has the sizes). Never 0.
 type Key = NonZeroU64;
 
 /// The bits of a ticket. The others hold 35 years.

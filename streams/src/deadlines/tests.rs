@@ -3,10 +3,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use poetry::{Limits, TransformService};
+use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_local;
 
 use super::*;
-use crate::testing::on_virtual_time;
+use crate::testing::{TestWorker, on_virtual_time};
+use crate::transform_server::answer_requests;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -87,6 +90,23 @@ fn a_deadline_that_is_cleared_leaves_the_queue() {
         assert_eq!(deadlines.queue.borrow().len(), 1);
         deadline.clear(&deadlines);
         assert_eq!(deadlines.queue.borrow().len(), 0);
+    });
+}
+
+#[test]
+fn a_connection_that_ends_leaves_the_queue() {
+    on_virtual_time(async {
+        let worker = TestWorker::new(Limits::default());
+        let (connection, mut peer) = worker.connect(64);
+        let service = Rc::new(TransformService::default());
+        let served = spawn_local(answer_requests(connection, service));
+        peer.write_all(b"7:sho").await.unwrap();
+        tokio::time::sleep(SECOND).await;
+        let queue = &worker.shared.deadlines.queue;
+        assert_eq!(queue.borrow().len(), 1);
+        drop(peer);
+        served.await.unwrap();
+        assert_eq!(queue.borrow().len(), 0);
     });
 }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use poetry::{Counts, Limits, Poem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::time::sleep;
-
 use tokio::task::spawn_local;
+use tokio::time::sleep;
 
 use super::*;
 use crate::testing::{TestWorker, on_virtual_time};

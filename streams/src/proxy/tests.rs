@@ -7,10 +7,8 @@ use std::time::Duration;
 use poetry::{Counts, Kind, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::sleep;
-
-use tokio::task::spawn_local;
 
 use super::*;
 use crate::testing::{TestWorker, on_virtual_time};

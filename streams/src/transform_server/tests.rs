@@ -7,10 +7,8 @@ use std::time::Duration;
 use poetry::panics::silence_contained;
 use poetry::{Clock, Counts, Kind, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::{Instant, sleep};
-
-use tokio::task::spawn_local;
 
 use super::*;
 use crate::testing::{self, TestWorker, on_virtual_time, send_and_read_all};
@@ -455,4 +453,17 @@ fn s24_s21_a_rest_is_cut_when_the_grace_ends() {
         assert_eq!(worker.counts().closed.cut, 1);
         assert_eq!(worker.shared.stop.cut.load(Ordering::Relaxed), 1);
     });
+}
+
+/// tokio adds 104 bytes and rounds up to a multiple of 128: one byte more would cost every connection 128.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn the_task_of_a_connection_takes_no_more_than_256_bytes() {
+    fn bytes<C, A, F: Future>(_: impl FnOnce(C, A) -> F) -> usize {
+        size_of::<F>()
+    }
+    let task = answer_requests::<crate::net::Socket, TransformService>;
+    // In a debug build mio keeps a word more in each socket.
+    let debug = if cfg!(debug_assertions) { 8 } else { 0 };
+    assert!(bytes(task) <= 256 - 104 + debug);
 }
