@@ -226,16 +226,12 @@ impl<'a> Context<'a> {
         buffer: &mut [u8],
     ) -> Result<usize, FetchFailure> {
         let idle = self.limits.idle_timeout;
-        let (read, timeout) = match self.total_deadline {
-            Some(deadline) if deadline.saturating_sub(wire.now()) <= idle => (
-                self.sleeping(Wait::Read, || wire.read_until(buffer, deadline)),
-                Timeout::Total,
-            ),
-            _ => (
-                self.sleeping(Wait::Read, || wire.read(buffer, idle)),
-                Timeout::Idle,
-            ),
-        };
+        let (read, timeout) = self.sleeping(Wait::Read, || match self.total_deadline {
+            Some(deadline) if deadline.saturating_sub(wire.now()) <= idle => {
+                (wire.read_until(buffer, deadline), Timeout::Total)
+            }
+            _ => (wire.read(buffer, idle), Timeout::Idle),
+        });
         // ANCHOR: read_or_cancelled
         match read {
             // After a cancel hung up, 0 does not mean FIN. No cancel hangs up on a connection that drains.
