@@ -45,12 +45,7 @@ impl ConnectionGuard {
 
     #[cold]
     fn report_event(&self, transport: &Transport, kind: Kind) {
-        let mut scene = self.state.scene();
-        if self.state.listens_everywhere() {
-            scene.local = transport.host().or(scene.local);
-        }
-        scene.task = self.task;
-        scene.peer = Some(transport.peer());
+        let scene = self.state.scene_of(self.task, transport);
         self.state.reporter.report(scene, kind);
     }
 

@@ -12,6 +12,7 @@ use poetry::{Counters, Counts, Limits, Reporter, Role};
 
 use crate::connection_limit::ConnectionLimit;
 use crate::deferred::{Deferred, Trigger};
+use crate::reactor::Transport;
 use crate::threads::ThreadPool;
 
 /// The state that all protocols of a server share in one reactor.
@@ -148,18 +149,27 @@ impl ServerState {
         self.local.set(Some(local));
     }
 
-    /// Whether the server listens on every local address, so that connections differ in theirs.
-    pub(crate) fn listens_everywhere(&self) -> bool {
-        self.local
-            .get()
-            .is_none_or(|local| local.ip().is_unspecified())
-    }
-
     pub(crate) fn scene(&self) -> Scene {
         Scene {
             worker: self.worker,
             local: self.local.get(),
             ..Scene::default()
+        }
+    }
+
+    /// Returns the place of the events of connection `task`. Its own address is asked for only if it can be another than the
+    /// server's.
+    pub(crate) fn scene_of(&self, task: u64, transport: &Transport) -> Scene {
+        let scene = self.scene();
+        let local = match scene.local {
+            Some(local) if !local.ip().is_unspecified() => Some(local),
+            everywhere => transport.host().or(everywhere),
+        };
+        Scene {
+            task,
+            local,
+            peer: Some(transport.peer()),
+            ..scene
         }
     }
 }

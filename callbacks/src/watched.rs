@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use poetry::Kind;
-use poetry::event::{Interest, Scene};
+use poetry::event::Interest;
 
 use crate::protocol::{Address, Factory, Lost, Protocol, Side};
 use crate::reactor::Transport;
@@ -73,11 +73,7 @@ impl Whose {
     fn report(&self, transport: &Transport, kind: Kind) {
         match self {
             Self::Connection { state, serial } => {
-                let scene = Scene {
-                    task: *serial,
-                    peer: Some(transport.peer()),
-                    ..state.scene()
-                };
+                let scene = state.scene_of(*serial, transport);
                 state.reporter.report(scene, kind);
             }
             Self::Fetch(task) => task.report_turn(kind),

@@ -11,7 +11,7 @@ use callbacks::{
     Limits, MemoryReactor, Pace, Peer, PoemService, ProxyService, ServerState, Task,
     TransformService, get_poetry_with, poem_factory, proxy_factory, transform_factory,
 };
-use poetry::event::{Interest, Wait};
+use poetry::event::{Interest, Scene, Wait};
 use poetry::{Clock, Event, Kind, Observer, Reporter, Role};
 
 use common::SECOND;
@@ -139,4 +139,34 @@ fn a_cancelled_fetch_reports_no_turn_after_its_end() {
     reactor.settle();
     assert!(server.is_closed());
     assert_eq!(turns.take(), []);
+}
+
+/// Keeps where events happen.
+#[derive(Default)]
+struct Scenes(Mutex<Vec<Scene>>);
+
+impl Observer for Scenes {
+    fn interest(&self) -> Interest {
+        Interest::ACCEPTED | Interest::TURNS
+    }
+
+    fn observe(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.scene);
+    }
+}
+
+#[test]
+fn the_turns_of_a_connection_happen_where_its_other_events_do() {
+    let (reactor, scenes) = (MemoryReactor::new(), Arc::new(Scenes::default()));
+    let observer = Arc::clone(&scenes) as Arc<dyn Observer>;
+    let reporter = Reporter::new("callbacks", Role::PoemServer, Clock::stopped(), observer);
+    let state = ServerState::new(Limits::default(), reporter);
+    let (poem, pace) = ("Ahoy".into(), Pace::Fast);
+    let peer = reactor.accept(&poem_factory(PoemService { poem, pace }, &state));
+    reactor.settle();
+    let scenes = scenes.0.lock().unwrap();
+    assert_eq!(scenes.len(), 3);
+    assert!(scenes.iter().all(|scene| *scene == scenes[0]));
+    assert!(scenes[0].local.is_some() && scenes[0].peer.is_some());
+    assert!(!peer.is_closed());
 }
