@@ -247,21 +247,10 @@ mod tests {
     fn results(rows: Vec<Row>) -> Results {
         let scenario = ScenarioResults {
             name: "transform-keepalive".to_owned(),
-            question: String::new(),
-            lesson: String::new(),
-            method: String::new(),
-            reason: None,
-            command: String::new(),
-            axis: None,
-            metrics: vec![Metric {
-                name: "cpu_us".to_owned(),
-                title: String::new(),
-                unit: String::new(),
-                better: Better::Lower,
-                detail: false,
-            }],
+            metrics: vec![Metric::new("cpu_us", "", "", Better::Lower)],
             figures: vec![Figure::bars("cpu_us")],
             rows,
+            ..ScenarioResults::default()
         };
         Results {
             format: FORMAT,

@@ -71,7 +71,7 @@ pub enum Kind {
 }
 
 /// One scenario with all its rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScenarioResults {
     /// Its name on the command line, such as `transform-keepalive`.
     pub name: String,
@@ -196,6 +196,26 @@ pub struct Row {
     pub histogram: Option<String>,
     /// Why the row is void, if it is: then it has no values.
     pub void: Option<String>,
+}
+
+impl Results {
+    /// Returns the scenario of this name.
+    pub fn scenario(&self, name: &str) -> Option<&ScenarioResults> {
+        self.scenarios.iter().find(|scenario| scenario.name == name)
+    }
+}
+
+impl Metric {
+    /// Returns a metric that is no detail.
+    pub fn new(name: &str, title: &str, unit: &str, better: Better) -> Self {
+        Self {
+            name: name.to_owned(),
+            title: title.to_owned(),
+            unit: unit.to_owned(),
+            better,
+            detail: false,
+        }
+    }
 }
 
 impl Axis {

@@ -193,11 +193,7 @@ fn svg(results: &Results, histograms: &Histograms, wanted: &str) -> Result<Strin
 }
 
 fn scenario<'r>(results: &'r Results, name: &str) -> Result<&'r ScenarioResults, Failure> {
-    let found = results
-        .scenarios
-        .iter()
-        .find(|scenario| scenario.name == name);
-    found.ok_or_else(|| {
+    results.scenario(name).ok_or_else(|| {
         let names: Vec<&str> = results
             .scenarios
             .iter()

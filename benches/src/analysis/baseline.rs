@@ -33,11 +33,9 @@ pub struct Difference {
 pub fn against(now: &Results, before: &Results) -> Vec<Difference> {
     let mut differences = Vec::new();
     for scenario in &now.scenarios {
-        let earlier = before
-            .scenarios
-            .iter()
-            .find(|earlier| earlier.name == scenario.name);
-        let Some(earlier) = earlier else { continue };
+        let Some(earlier) = before.scenario(&scenario.name) else {
+            continue;
+        };
         let pair = Pair {
             now: Analysis::of(now, scenario),
             before: Analysis::of(before, earlier),

@@ -53,10 +53,7 @@ fn row(results: &Results, of: &Difference) -> Vec<String> {
 }
 
 fn place(results: &Results, of: &Difference) -> String {
-    let scenario = results
-        .scenarios
-        .iter()
-        .find(|scenario| scenario.name == of.scenario);
+    let scenario = results.scenario(&of.scenario);
     match (
         of.place,
         scenario.and_then(|scenario| scenario.axis.as_ref()),

@@ -2,16 +2,6 @@
 
 use crate::results::{Better, Metric};
 
-fn metric(name: &str, title: &str, unit: &str, better: Better) -> Metric {
-    Metric {
-        name: name.to_owned(),
-        title: title.to_owned(),
-        unit: unit.to_owned(),
-        better,
-        detail: false,
-    }
-}
-
 /// The same metric as a detail: tables have it if all columns are asked for.
 pub(super) fn detail(metric: Metric) -> Metric {
     Metric {
@@ -22,17 +12,17 @@ pub(super) fn detail(metric: Metric) -> Metric {
 
 /// A metric of which lower values are better.
 pub(super) fn lower(name: &str, title: &str, unit: &str) -> Metric {
-    metric(name, title, unit, Better::Lower)
+    Metric::new(name, title, unit, Better::Lower)
 }
 
 /// A metric of which higher values are better.
 pub(super) fn higher(name: &str, title: &str, unit: &str) -> Metric {
-    metric(name, title, unit, Better::Higher)
+    Metric::new(name, title, unit, Better::Higher)
 }
 
 /// A metric that describes.
 pub(super) fn describing(name: &str, title: &str, unit: &str) -> Metric {
-    metric(name, title, unit, Better::Neither)
+    Metric::new(name, title, unit, Better::Neither)
 }
 
 /// The metric that closed loops are about: with both sides saturated, requests per second compare nothing (MEASURING 2).

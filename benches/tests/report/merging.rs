@@ -36,11 +36,7 @@ fn rows_keep_their_run_and_histograms_their_rows() {
     let analysis = Analysis::of(&results, scenario);
     let sample_of = analysis.sample("callbacks", &scenario.metrics[0], Place::Point(0.0));
     assert_eq!(sample_of.rounds(), 2 * sample::ROUNDS);
-    let overload = results
-        .scenarios
-        .iter()
-        .find(|scenario| scenario.name == "overload")
-        .unwrap();
+    let overload = results.scenario("overload").unwrap();
     let at = overload.rows.iter().filter(|row| row.point == 100_000.0);
     let tags: Vec<&String> = at.filter_map(|row| row.histogram.as_ref()).collect();
     assert_eq!(histograms["overload"].len(), tags.len());

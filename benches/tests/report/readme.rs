@@ -14,7 +14,7 @@ use measure::analysis::{Analysis, Place, finding, words};
 use measure::bundle;
 use measure::plot::{self, Histograms, Text, Width};
 use measure::report::{self, Columns};
-use measure::results::{Entrant, Results, ScenarioResults};
+use measure::results::{Entrant, Results};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const FOLDER: &str = "docs/measured";
@@ -125,15 +125,11 @@ const COLUMNS: [Column; 6] = [
 
 /// Returns the main table: every subject in the scenarios of [`COLUMNS`], medians with their spread.
 fn summary(results: &Results) -> String {
-    let analysis = |column: &Column| {
-        let named = |scenario: &&ScenarioResults| scenario.name == column.scenario;
-        let scenario = results.scenarios.iter().find(named)?;
-        Some(Analysis::of(results, scenario))
+    let analysed = |column: &'static Column| {
+        let scenario = results.scenario(column.scenario)?;
+        Some((column, Analysis::of(results, scenario)))
     };
-    let columns: Vec<(&Column, Analysis<'_>)> = COLUMNS
-        .iter()
-        .filter_map(|column| Some((column, analysis(column)?)))
-        .collect();
+    let columns: Vec<(&Column, Analysis<'_>)> = COLUMNS.iter().filter_map(analysed).collect();
     let mut text = "| |".to_owned();
     text.extend(
         columns
@@ -173,10 +169,8 @@ fn cell(column: &Column, analysis: &Analysis<'_>, subject: &Entrant) -> String {
 /// Returns the section of the README, and the picture.
 fn section_of(results: &Results) -> (String, String) {
     let scenario = results
-        .scenarios
-        .iter()
-        .find(|scenario| scenario.name == SCENARIO);
-    let scenario = scenario.expect("the bundle has the scenario of the README");
+        .scenario(SCENARIO)
+        .expect("the bundle has the scenario of the README");
     let analysis = Analysis::of(results, scenario);
     let figure = &scenario.figures[0];
     let title = report::title(&analysis, figure);

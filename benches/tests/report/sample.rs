@@ -34,16 +34,6 @@ pub(crate) const REASON: &str = "A model keeps promises that a bare loop does no
 /// Rounds of every scenario.
 pub(crate) const ROUNDS: usize = 5;
 
-pub(crate) fn metric(name: &str, title: &str, unit: &str, better: Better) -> Metric {
-    Metric {
-        name: name.to_owned(),
-        title: title.to_owned(),
-        unit: unit.to_owned(),
-        better,
-        detail: false,
-    }
-}
-
 pub(crate) fn entrants() -> Vec<Entrant> {
     let entrant = |&Subject(name, kind, other, _): &Subject| {
         let again = other.filter(|_| name.ends_with("again"));
@@ -109,10 +99,10 @@ fn axis(title: &str, unit: &str, logarithmic: bool) -> Option<Axis> {
 
 fn cost_metrics() -> Vec<Metric> {
     vec![
-        metric("cpu_us", "CPU per request", "µs", Better::Lower),
-        metric("rate", "Requests", "requests/s", Better::Higher),
-        metric("peak", "Peak memory", "B", Better::Lower),
-        metric("threads", "Threads", "", Better::Neither),
+        Metric::new("cpu_us", "CPU per request", "µs", Better::Lower),
+        Metric::new("rate", "Requests", "requests/s", Better::Higher),
+        Metric::new("peak", "Peak memory", "B", Better::Lower),
+        Metric::new("threads", "Threads", "", Better::Neither),
     ]
 }
 
@@ -197,7 +187,7 @@ pub(crate) fn idle() -> ScenarioResults {
         metric: "memory".to_owned(),
         logarithmic: false,
         ideal: None,
-        slope: Some(metric(
+        slope: Some(Metric::new(
             "slope",
             "Memory per idle connection",
             "B",
@@ -205,8 +195,8 @@ pub(crate) fn idle() -> ScenarioResults {
         )),
     };
     let metrics = vec![
-        metric("memory", "Memory", "B", Better::Lower),
-        metric("kernel", "Kernel memory", "B", Better::Neither),
+        Metric::new("memory", "Memory", "B", Better::Lower),
+        Metric::new("kernel", "Kernel memory", "B", Better::Neither),
     ];
     let mut scenario = scenario(
         "idle",
@@ -230,8 +220,8 @@ pub(crate) fn idle() -> ScenarioResults {
 /// Lines, and percentiles at one point.
 pub(crate) fn overload() -> ScenarioResults {
     let metrics = vec![
-        metric("p99", "p99 latency", "ns", Better::Lower),
-        metric("goodput", "Goodput", "requests/s", Better::Higher),
+        Metric::new("p99", "p99 latency", "ns", Better::Lower),
+        Metric::new("goodput", "Goodput", "requests/s", Better::Higher),
     ];
     let axis = axis("Offered rate", "requests/s", false);
     let mut scenario = scenario(
@@ -275,8 +265,8 @@ pub(crate) fn slow_poems() -> ScenarioResults {
         slope: None,
     };
     let metrics = vec![
-        metric("to_ideal", "Elapsed over ideal", "", Better::Lower),
-        metric("cpu", "CPU", "s", Better::Lower),
+        Metric::new("to_ideal", "Elapsed over ideal", "", Better::Lower),
+        Metric::new("cpu", "CPU", "s", Better::Lower),
     ];
     let mut scenario = scenario(
         "slow-poems",

@@ -75,13 +75,7 @@ impl Scenario for Length {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        vec![Metric {
-            name: "length".to_owned(),
-            title: "length".to_owned(),
-            unit: String::new(),
-            better: Better::Lower,
-            detail: false,
-        }]
+        vec![Metric::new("length", "length", "", Better::Lower)]
     }
 
     fn figures(&self) -> Vec<Figure> {

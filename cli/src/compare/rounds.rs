@@ -153,31 +153,18 @@ fn empty(entrants: &[Takes]) -> Results {
             command: String::new(),
         }
     };
-    let metric = |name: &str, title: &str, unit: &str, better| Metric {
-        name: name.to_owned(),
-        title: title.to_owned(),
-        unit: unit.to_owned(),
-        better,
-        detail: false,
-    };
     Results {
         format: FORMAT,
         runs: Vec::new(),
         subjects: entrants.iter().map(entrant).collect(),
         scenarios: vec![ScenarioResults {
             name: "compare".to_owned(),
-            question: String::new(),
-            lesson: String::new(),
-            method: String::new(),
-            reason: None,
-            command: String::new(),
-            axis: None,
             metrics: vec![
-                metric(CPU, "CPU per request", "µs", Better::Lower),
-                metric(RATE, "rate", "requests/s", Better::Higher),
+                Metric::new(CPU, "CPU per request", "µs", Better::Lower),
+                Metric::new(RATE, "rate", "requests/s", Better::Higher),
             ],
             figures: vec![Figure::bars(CPU)],
-            rows: Vec::new(),
+            ..ScenarioResults::default()
         }],
     }
 }
