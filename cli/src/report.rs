@@ -43,28 +43,37 @@ pub(crate) fn run(args: &ReportArgs, stderr: &LineWriter) -> Ended {
         format!(
             "{}{}Report: {}\n{more}",
             tables(&results, columns),
-            missing(&results, &histograms),
+            warnings(&results, &histograms),
             shown(&page)
         )
     };
     Ok(output::last_text(&text, Status::Success, stderr))
 }
 
+/// Returns what a reader should know, wrapped as wide as the terminal.
+fn warnings(results: &Results, histograms: &Histograms) -> String {
+    let columns = terminal::stdout_columns().unwrap_or(table_layout::NOTE_COLUMNS);
+    let warnings = report::warnings(results).into_iter();
+    warnings
+        .chain(missing(results, histograms))
+        .map(|warning| table_layout::wrap(&format!("Warning: {warning}"), columns))
+        .collect()
+}
+
 /// Names the scenarios whose histograms are not in the folder.
-fn missing(results: &Results, histograms: &Histograms) -> String {
+fn missing(results: &Results, histograms: &Histograms) -> Option<String> {
     let lacks = |scenario: &&ScenarioResults| {
         let recorded = scenario.rows.iter().any(|row| row.histogram.is_some());
         recorded && !histograms.contains_key(&scenario.name)
     };
     let lack = results.scenarios.iter().filter(lacks);
     let names: Vec<&str> = lack.map(|scenario| scenario.name.as_str()).collect();
-    match names.is_empty() {
-        true => String::new(),
-        false => format!(
-            "Warning: no histograms are in the folder, so that percentiles are not drawn: {}.\n",
+    (!names.is_empty()).then(|| {
+        format!(
+            "no histograms are in the folder, so that percentiles are not drawn: {}.",
             names.join(", ")
-        ),
-    }
+        )
+    })
 }
 
 /// Writes the page of `results` into `folder`, and returns its path.
@@ -141,15 +150,10 @@ pub(crate) fn more_columns(folder: &Path) -> String {
 }
 
 fn tables(results: &Results, shown: Columns) -> String {
-    let mut text = String::new();
-    for scenario in &results.scenarios {
-        text += &table(results, scenario, shown);
-    }
-    let columns = terminal::stdout_columns().unwrap_or(table_layout::NOTE_COLUMNS);
-    for warning in report::warnings(results) {
-        text += &table_layout::wrap(&format!("Warning: {warning}"), columns);
-    }
-    text
+    let scenarios = results.scenarios.iter();
+    scenarios
+        .map(|scenario| table(results, scenario, shown))
+        .collect()
 }
 
 /// Returns the results in `folder`, to compare others with.

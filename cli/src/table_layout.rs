@@ -22,15 +22,15 @@ pub(crate) fn first_columns_for_stdout(table: &Table) -> String {
 const COLUMNS_MIN: usize = 5;
 
 fn first_columns(table: &Table, columns: Option<usize>) -> String {
-    let Some(width) = columns else {
+    if columns.is_none() {
         return render(table, None);
-    };
+    }
     let mut cut = table.clone();
     loop {
         let mut shown = with_low_header(&cut);
         shown.notes = Vec::new();
         let text = shown.to_string();
-        if text.lines().all(|line| line.chars().count() <= width) {
+        if fits(&text, columns) {
             return text + &wrapped_notes(table, columns);
         }
         if cut.header.len() <= COLUMNS_MIN {
@@ -83,11 +83,20 @@ fn with_low_header(table: &Table) -> Table {
 }
 
 fn wrapped_notes(table: &Table, columns: Option<usize>) -> String {
-    let width = columns.map_or(NOTE_COLUMNS, |columns| columns.min(NOTE_COLUMNS));
+    let width = note_columns(columns);
     let notes = table.notes.iter();
     notes
         .map(|note| format!("\n{}", wrap(note, width)))
         .collect()
+}
+
+/// Returns the columns of a line of notes on a terminal of so many, or without one.
+pub(crate) fn note_columns(columns: Option<usize>) -> usize {
+    columns.map_or(NOTE_COLUMNS, |columns| columns.min(NOTE_COLUMNS))
+}
+
+fn fits(text: &str, columns: Option<usize>) -> bool {
+    columns.is_none_or(|columns| text.lines().all(|line| line.chars().count() <= columns))
 }
 
 /// Writes `table` in at most `columns` if that is possible; `None` means any width.
@@ -96,16 +105,12 @@ pub(crate) fn render(table: &Table, columns: Option<usize>) -> String {
         notes: Vec::new(),
         ..table.clone()
     };
-    let fits = |text: &str| {
-        let width = |line: &str| line.chars().count();
-        columns.is_none_or(|columns| text.lines().all(|line| width(line) <= columns))
-    };
     let as_it_is = rows.to_string();
-    let rendered = if fits(&as_it_is) {
+    let rendered = if fits(&as_it_is, columns) {
         as_it_is
     } else {
         let sideways = transpose(&rows).map(|table| table.to_string());
-        match sideways.filter(|text| fits(text)) {
+        match sideways.filter(|text| fits(text, columns)) {
             Some(sideways) => sideways,
             None => blocks(&rows, columns.unwrap_or(NOTE_COLUMNS)),
         }

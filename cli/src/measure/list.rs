@@ -2,14 +2,14 @@
 
 use measure::scenario::{self, Extent};
 
-use crate::table_layout::{NOTE_COLUMNS, wrap};
+use crate::table_layout::{note_columns, wrap};
 
 /// Before the text about a scenario.
 const INDENT: &str = "  ";
 
 /// Returns the scenarios, each with its question and what it teaches.
 pub(super) fn scenarios(columns: Option<usize>) -> String {
-    let width = columns.map_or(NOTE_COLUMNS, |columns| columns.min(NOTE_COLUMNS));
+    let width = note_columns(columns);
     let mut text = String::new();
     for scenario in scenario::all() {
         let about = scenario.about(Extent::Full);

@@ -73,6 +73,21 @@ fn results_become_tables_and_a_page_beside_them() {
 }
 
 #[test]
+fn results_without_their_histograms_are_shown_with_a_warning() {
+    let scratch = Folder::with(&[]);
+    let mut results = results(4.5);
+    let scenario = &mut results["scenarios"][0];
+    scenario["rows"][0]["histogram"] = json!("0-0-floor");
+    let figures = scenario["figures"].as_array_mut().unwrap();
+    figures.push(json!({"kind": "percentiles", "at": 0}));
+    let shown = run(&["report", &write(scratch.path("results"), &results)]);
+    assert_eq!((shown.status, shown.stderr.as_str()), (Some(0), ""));
+    let text = shown.stdout.replace('\n', " ");
+    let warning = "Warning: no histograms are in the folder, so that percentiles are not drawn: transform-keepalive. Report: ";
+    assert!(text.contains(warning), "{text}");
+}
+
+#[test]
 fn the_oldest_format_is_read_and_merged_into_the_newest() {
     let scratch = Folder::with(&[]);
     let mut old = results(4.5);
