@@ -96,11 +96,11 @@ fn how(load: &Load<'_>) -> String {
             "Open loop over at most {connections}, {kind}; a latency is from the moment when a request was due to {end}."
         ),
         (None, true) => format!(
-            "Closed loop over {connections}, {kind}, {} in flight on each; a latency is from sending a request to {end}.",
+            "Closed loop over {connections}, {kind}, {} in flight on each; a latency is from sending a request to {end}, both in the timed window.",
             plan.depth
         ),
         (None, false) => format!(
-            "Closed loop over {connections}, {kind}; a latency is from connecting to {end}."
+            "Closed loop over {connections}, {kind}; a latency is from connecting to {end}, both in the timed window."
         ),
     }
 }

@@ -32,6 +32,9 @@ fn the_load_generator_verifies_every_reply() {
     ] {
         assert!(loaded.stdout.contains(words), "{}", loaded.stdout);
     }
+    let text = loaded.stdout.replace('\n', " ");
+    let counted = "from sending a request to the last byte of the reply, both in the timed window.";
+    assert!(text.contains(counted), "{text}");
     let void = load("transform", &closed_port(), &[]);
     assert_eq!((void.status, void.stdout.as_str()), (Some(1), ""));
     assert!(void.only_line().contains("no connection could be made"));
