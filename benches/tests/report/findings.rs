@@ -191,6 +191,39 @@ fn growth_along_the_axis_names_the_least_and_the_most() {
 }
 
 #[test]
+fn a_figure_that_turns_on_the_way_says_where() {
+    let mut results = with(sample::connections());
+    let text = found(&results);
+    assert!(!text.contains("it is lowest"), "{text}");
+    let multiply = |results: &mut Results, point: f64, subject: Option<&str>, factor: f64| {
+        for row in &mut results.scenarios[0].rows {
+            if let Some(cpu) = row.values.get_mut("cpu_us")
+                && row.point == point
+                && subject.is_none_or(|subject| row.subject == subject)
+            {
+                *cpu *= factor;
+            }
+        }
+    };
+    multiply(&mut results, 1_000.0, None, 2.0);
+    assert_says(&found(&results), &["; it is lowest at 64 connections."]);
+
+    // A peak, of one subject only.
+    multiply(&mut results, 64.0, Some("streams"), 5.0);
+    let others = "; it is lowest at 64 connections for callbacks, actors";
+    let one = "; it is highest at 64 connections for streams.";
+    assert_says(&found(&results), &[others, one]);
+
+    // Two rounds call nothing.
+    results.scenarios[0].rows.retain(|row| row.round < 2);
+    let text = found(&results);
+    assert!(
+        !text.contains("it is lowest") && !text.contains("it is highest"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_slope_is_compared_instead_of_a_point() {
     let text = found(&with(sample::idle()));
     assert_says(
