@@ -42,10 +42,7 @@ impl poetry::Client for Fetcher {
         // ANCHOR: abort_handles
         let (handles, registrations): (Vec<_>, Vec<_>) =
             requests.iter().map(|_| AbortHandle::new_pair()).unzip();
-        let _subscription = cancel.subscribe(move |target| match target {
-            Target::All => handles.iter().for_each(AbortHandle::abort),
-            Target::Task(task) => handles.get(task).into_iter().for_each(AbortHandle::abort),
-        });
+        let _subscription = cancel.subscribe(move |target| abort(&handles, target));
         // ANCHOR_END: abort_handles
         let threads = self.options.threads.get().min(self.at_once());
         let mut outcomes = match self.take_runtimes(threads.min(requests.len()).max(1)) {
@@ -161,6 +158,16 @@ impl Fetcher {
     }
 }
 
+// ANCHOR: abort
+/// Aborts the fetches of `target`. The last one first: a fetch that ends makes room for a later one, which must not begin.
+fn abort(handles: &[AbortHandle], target: Target) {
+    match target {
+        Target::All => handles.iter().rev().for_each(AbortHandle::abort),
+        Target::Task(task) => handles.get(task).into_iter().for_each(AbortHandle::abort),
+    }
+}
+// ANCHOR_END: abort
+
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
@@ -173,5 +180,46 @@ fn not_started(request: &FetchRequest, error: &io::Error) -> Outcome {
         transform_failure: None,
         bytes: 0,
         elapsed: Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    use futures::future::Abortable;
+
+    use super::*;
+
+    /// Notes, when it is woken, whether a later fetch could still begin.
+    struct Notes {
+        later: AbortHandle,
+        could_begin: AtomicBool,
+    }
+
+    impl Wake for Notes {
+        fn wake(self: Arc<Self>) {
+            let could_begin = !self.later.is_aborted();
+            self.could_begin.store(could_begin, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn s14_a_cancel_of_all_lets_no_later_fetch_begin() {
+        let [(first, registration), (later, _)] = [(); 2].map(|()| AbortHandle::new_pair());
+        let notes = Arc::new(Notes {
+            later: later.clone(),
+            could_begin: AtomicBool::new(true),
+        });
+        let mut fetch = pin!(Abortable::new(pending::<()>(), registration));
+        let waker = Waker::from(Arc::clone(&notes));
+        let mut turn = Context::from_waker(&waker);
+        assert!(fetch.as_mut().poll(&mut turn).is_pending());
+        abort(&[first, later], Target::All);
+        assert!(fetch.poll(&mut turn).is_ready());
+        assert!(!notes.could_begin.load(Ordering::Relaxed));
     }
 }
