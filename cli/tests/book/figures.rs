@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use libtest_mimic::Failed;
 
 use super::ROOT;
 use super::chapters::Chapter;
+use super::support::{Scratch, quatrain};
 
 /// The most lines in all records of a figure.
 const LINES_MAX: usize = 1_000;
@@ -57,19 +57,13 @@ pub(crate) fn compare(figure: &Figure) -> Result<(), Failed> {
     if lines > LINES_MAX {
         return Err(format!("{lines} lines of records; shorten the run").into());
     }
-    let name = format!("figure-{}-{}.svg", std::process::id(), figure.name);
-    let drawn = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let mut draw = Command::new(env!("CARGO_BIN_EXE_quatrain"));
-    draw.arg("timeline")
-        .args(&figure.records)
-        .arg("--out")
-        .arg(&drawn);
-    let ended = draw.output()?;
+    let drawn = Scratch::path(&format!("figure-{}.svg", figure.name));
+    let mut draw = quatrain(["timeline", "--out", drawn.as_str()]);
+    let ended = draw.args(&figure.records).output()?;
     if !ended.status.success() {
         return Err(String::from_utf8_lossy(&ended.stderr).into_owned().into());
     }
-    let new = fs::read_to_string(&drawn)?;
-    fs::remove_file(&drawn)?;
+    let new = drawn.read();
     if std::env::var_os("QUATRAIN_BLESS").is_some_and(|bless| bless == "1") {
         fs::create_dir_all(format!("{ROOT}/book/src/figures"))?;
         fs::write(figure.drawing(), &new)?;

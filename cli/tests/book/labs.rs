@@ -1,12 +1,10 @@
 //! Labs: each `sh lab` block is run by `sh` in a folder of its own, and its output is compared with the block's patterns.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -17,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::ROOT;
 use super::chapters::Chapter;
+use super::support::Folder;
 
 /// How long a lab may take; most take a second or two.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -56,8 +55,12 @@ pub(crate) fn run(lab: &Lab) -> Result<(), Failed> {
     if lab.patterns.is_empty() {
         return Err("a lab must say what is to be seen".into());
     }
-    let folder = Folder::create(&lab.name)?;
-    let output = output(lab, &folder.0)?;
+    let folder = Folder::with(&[]);
+    symlink(
+        fs::canonicalize(format!("{ROOT}/poems"))?,
+        folder.path("poems"),
+    )?;
+    let output = output(lab, &folder)?;
     let mut lines = output.lines();
     for pattern in &lab.patterns {
         let pattern = regex::Regex::new(pattern)?;
@@ -71,8 +74,8 @@ pub(crate) fn run(lab: &Lab) -> Result<(), Failed> {
 }
 
 /// Runs the script to its end, and returns what it printed. Then ends its process group.
-fn output(lab: &Lab, folder: &Path) -> Result<String, Failed> {
-    let path = folder.join("output");
+fn output(lab: &Lab, folder: &Folder) -> Result<String, Failed> {
+    let path = folder.path("output");
     let file = File::create(&path)?;
     let program = Path::new(env!("CARGO_BIN_EXE_quatrain")).parent();
     let program = program.ok_or("the command has no folder")?.display();
@@ -80,7 +83,7 @@ fn output(lab: &Lab, folder: &Path) -> Result<String, Failed> {
     let mut script = Command::new("sh");
     script.args(["-c", &format!("{PRELUDE}{}", lab.script)]);
     script
-        .current_dir(folder)
+        .current_dir(folder.as_str())
         .env("PATH", search)
         .process_group(0);
     script
@@ -99,36 +102,9 @@ fn output(lab: &Lab, folder: &Path) -> Result<String, Failed> {
     waits
         .join()
         .map_err(|_| "the wait for the script panicked")?;
-    let mut output = String::new();
-    File::open(path)?.read_to_string(&mut output)?;
+    let output = fs::read_to_string(path)?;
     if in_time {
         return Ok(output);
     }
     Err(format!("it did not end in time; it printed:\n{output}").into())
-}
-
-/// A folder with the repository's poems; removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn create(name: &str) -> Result<Self, Failed> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = name.replace("::", "-");
-        let name = format!("lab-{}-{next}-{name}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir(&path)?;
-        let folder = Self(path);
-        symlink(
-            fs::canonicalize(format!("{ROOT}/poems"))?,
-            folder.0.join("poems"),
-        )?;
-        Ok(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
