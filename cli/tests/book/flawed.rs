@@ -18,6 +18,9 @@ pub(crate) const TESTS: [Test; 7] = [
     ("flawed::a_server_that_cannot_start", no_server),
 ];
 
+// Two passages for the test of passages:
+// ANCHOR: without_end
+// ANCHOR: too_long
 fn chapter(file: &str, text: &str) -> Chapter {
     Chapter {
         file: file.to_owned(),
@@ -60,9 +63,22 @@ fn dead_links() -> Result<(), Failed> {
 }
 
 fn passages_that_are_wrong() -> Result<(), Failed> {
-    let text = "```rust\n{{#include ../../callbacks/src/none.rs:one}}\n{{#include ../../callbacks/src/lib.rs:none}}\n```\n";
-    let found = passages::wrong(&[chapter("a.md", text)]);
-    expect(&found, &["No such file", "the anchor does not begin"])
+    let includes = [
+        "callbacks/src/none.rs:one",
+        "callbacks/src/lib.rs:none",
+        "cli/tests/book/flawed.rs:without_end",
+        "cli/tests/book/flawed.rs:too_long",
+    ];
+    let includes = includes.map(|include| format!("{{{{#include ../../{include}}}}}\n"));
+    let text = format!("```rust\n{}```\n", includes.concat());
+    let found = passages::wrong(&[chapter("a.md", &text)]);
+    let expected = [
+        "No such file",
+        "the anchor does not begin",
+        "the anchor does not end",
+        "lines are more than 50",
+    ];
+    expect(&found, &expected)
 }
 
 fn without_a_test() -> Result<(), Failed> {
@@ -79,6 +95,8 @@ fn without_words() -> Result<(), Failed> {
         &["a.md: a figure without words"],
     )
 }
+
+// ANCHOR_END: too_long
 
 /// Runs a lab that must fail, and returns why it did.
 fn failing(script: &str) -> Result<String, Failed> {
