@@ -45,6 +45,12 @@ fn expect_light_reply(client: &mut Connection) -> Check {
     client.expect_reply("AHOY")
 }
 
+/// Expects that each client of [`Gated::heavy_clients`] gets the reply to its own request.
+fn expect_own_replies(clients: &mut [Connection]) -> Check {
+    let mut numbered = clients.iter_mut().enumerate();
+    numbered.try_for_each(|(number, client)| client.expect_reply(&number.to_string()))
+}
+
 fn a_light_request_is_answered_while_a_heavy_one_computes(context: &Context) -> Check {
     let gated = Gated::start(context.keep_alive())?;
     let mut earlier = gated.server.connect()?;
@@ -62,10 +68,7 @@ fn light_requests_are_answered_however_many_heavy_ones_wait(context: &Context) -
     let mut clients = gated.heavy_clients(MANY)?;
     expect_light_reply(&mut gated.server.connect()?)?;
     gated.gate.open();
-    for (number, client) in clients.iter_mut().enumerate() {
-        client.expect_reply(&number.to_string())?;
-    }
-    Ok(())
+    expect_own_replies(&mut clients)
 }
 
 fn replies_stay_in_order_around_heavy_requests(context: &Context) -> Check {
@@ -272,10 +275,7 @@ fn a_bounded_number_of_heavy_requests_computes_at_once(context: &Context) -> Che
         .server
         .expect_never(what, |_| gate.held() > OFFLOADED_MAX)?;
     gated.gate.open();
-    for (number, client) in clients.iter_mut().enumerate() {
-        client.expect_reply(&number.to_string())?;
-    }
-    Ok(())
+    expect_own_replies(&mut clients)
 }
 
 fn a_heavy_request_is_cut_when_the_grace_is_over(context: &Context) -> Check {

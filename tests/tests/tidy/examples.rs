@@ -7,7 +7,8 @@ use crate::tree::{File, ROOT, models, sources_below};
 
 /// The maximum of lines in one step: it is read as a whole, beside its neighbour.
 const LINES_MAX: usize = 120;
-/// The parts of the tutorial that have programs. Parts 15, 16 and 22 are about tests, daemons and what to read next.
+/// The parts of the tutorial that have programs. Part 1 is an introduction; Parts 15, 16 and 22 are about tests, daemons and what to
+/// read next.
 const PARTS: [u8; 18] = [
     2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18, 19, 20, 21,
 ];
