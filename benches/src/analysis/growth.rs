@@ -62,13 +62,16 @@ fn turns(analysis: &Analysis<'_>, metric: &Metric, axis: &Axis, names: &[&str]) 
     let points = analysis.scenario.points();
     let mut text = String::new();
     for (word, verdict) in [("lowest", Verdict::Better), ("highest", Verdict::Worse)] {
+        let of = |name: &&str| turn(analysis, metric, name, verdict);
+        let turns: Vec<Option<f64>> = names.iter().map(of).collect();
         for &point in &points {
-            let turns = |name: &&str| turn(analysis, metric, name, verdict) == Some(point);
-            let turning: Vec<&str> = names.iter().copied().filter(turns).collect();
-            let whose = match turning.len() {
+            let of_names = names.iter().zip(&turns);
+            let there = of_names.filter(|(_, turn)| **turn == Some(point));
+            let there: Vec<&str> = there.map(|(name, _)| *name).collect();
+            let whose = match there.len() {
                 0 => continue,
                 all if all == names.len() => String::new(),
-                _ => format!(" for {}", words::list(&turning)),
+                _ => format!(" for {}", words::list(&there)),
             };
             text += &format!("; it is {word} at {}{whose}", on_axis(point, axis));
         }
