@@ -18,7 +18,7 @@ use mio::{Events, Interest, Poll, Token};
 use poetry::error::costs_one_connection;
 use slab::Slab;
 
-pub use thread::FloorThread;
+pub(crate) use thread::FloorThread;
 
 use connection::{Connection, Shared, Status};
 

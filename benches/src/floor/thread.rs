@@ -2,10 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use mio::event::Event;
 use mio::{Events, Token, Waker};
 
 use super::{EVENTS, Floor};
@@ -17,9 +16,8 @@ const STOP: Token = Token(usize::MAX - 1);
 
 /// A floor running in its own thread. Dropping it stops it.
 #[derive(Debug)]
-pub struct FloorThread {
+pub(crate) struct FloorThread {
     address: SocketAddr,
-    stopped: Arc<AtomicBool>,
     stop: Waker,
     thread: Option<JoinHandle<()>>,
 }
@@ -29,40 +27,38 @@ impl FloorThread {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn start(keep_alive: bool, core: Option<usize>) -> io::Result<Self> {
+    pub(crate) fn start(keep_alive: bool, core: Option<usize>) -> io::Result<Self> {
         let floor = Floor::new(listen(SocketAddr::from(([127, 0, 0, 1], 0)))?, keep_alive)?;
-        let (address, stopped) = (floor.address()?, Arc::new(AtomicBool::new(false)));
+        let address = floor.address()?;
         let stop = Waker::new(floor.poll.registry(), STOP)?;
-        let is_stopped = Arc::clone(&stopped);
         // The thread inherits the core.
         let thread = with_affinity(core, || {
             thread::Builder::new()
                 .name("floor".to_owned())
-                .spawn(move || run(floor, &is_stopped))
+                .spawn(move || run(floor))
         })??;
         Ok(Self {
             address,
-            stopped,
             stop,
             thread: Some(thread),
         })
     }
 
     /// Returns the address it listens on.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
 /// Serves until it is stopped or accepting fails. After a failure clients fail, which voids their row.
-fn run(mut floor: Floor, is_stopped: &AtomicBool) {
+fn run(mut floor: Floor) {
     let mut events = Events::with_capacity(EVENTS);
-    while !is_stopped.load(Ordering::Acquire) && floor.turn(&mut events).is_ok() {}
+    let is_stop = |event: &Event| event.token() == STOP;
+    while floor.turn(&mut events).is_ok() && !events.iter().any(is_stop) {}
 }
 
 impl Drop for FloorThread {
     fn drop(&mut self) {
-        self.stopped.store(true, Ordering::Release);
         if self.stop.wake().is_ok()
             && let Some(thread) = self.thread.take()
         {

@@ -36,7 +36,7 @@ pub struct SlowServer {
     address: SocketAddr,
     started: Instant,
     noted: Arc<Noted>,
-    stop: Arc<Waker>,
+    stop: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -56,7 +56,7 @@ impl SlowServer {
                 .register(&mut listener, Token(token), Interest::READABLE)?;
             listeners.push(listener);
         }
-        let stop = Arc::new(Waker::new(poll.registry(), STOP)?);
+        let stop = Waker::new(poll.registry(), STOP)?;
         let started = Instant::now();
         let noted = Arc::new(Noted::default());
         let server = ServerLoop {
