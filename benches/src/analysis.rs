@@ -118,7 +118,7 @@ impl<'r> Analysis<'r> {
     }
 
     /// Returns the name of the metric that the first figure draws.
-    pub fn main_drawn(&self) -> Option<&'r str> {
+    pub(crate) fn main_drawn(&self) -> Option<&'r str> {
         self.drawn(self.scenario.figures.first()?)
     }
 
