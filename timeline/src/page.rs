@@ -45,12 +45,11 @@ fn section(sheet: &Sheet, title: &str, words: &str, heading: bool) -> Markup {
 }
 
 fn missing(sheet: &Sheet) -> Markup {
-    let (dropped, cut) = sheet.missing();
     html! {
-        @if dropped > 0 {
-            p.warning { (words::counted(dropped, "event")) " could not be recorded, so spans are missing or too long." }
+        @if sheet.dropped > 0 {
+            p.warning { (words::counted(sheet.dropped, "event")) " could not be recorded, so spans are missing or too long." }
         }
-        @if cut {
+        @if sheet.cut {
             p.warning { "A record was cut: its program ended before it could write the rest." }
         }
     }

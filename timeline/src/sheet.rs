@@ -8,7 +8,7 @@ mod build;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use poetry::event::{Event, Kind, Role, Scene, Wait};
+use poetry::event::{Kind, Role, Wait};
 
 use crate::record::Record;
 use build::Builder;
@@ -22,6 +22,10 @@ pub struct Sheet {
     pub length: Duration,
     /// The programs: each role of each model in each record, in the order of their first events.
     pub programs: Vec<Program>,
+    /// Events that the records say they lack.
+    pub dropped: u64,
+    /// Whether a record was cut, and does not say what it lacks.
+    pub cut: bool,
 }
 
 /// One program of one process.
@@ -31,14 +35,8 @@ pub struct Program {
     pub model: String,
     /// The program.
     pub role: Role,
-    /// The record's description of the process.
-    pub process: String,
-    /// The number of the record, from 0.
-    pub record: usize,
     /// Its threads that ran a task.
     pub threads: Vec<Thread>,
-    /// Events that the record lacks; `None` if it was cut and does not say.
-    pub dropped: Option<u64>,
 }
 
 /// One thread: a reactor, an arbiter, a worker, or a thread of `blocking`.
@@ -55,8 +53,6 @@ pub struct Thread {
 pub struct Task {
     /// Its number in the program.
     pub number: u64,
-    /// The address of its peer, if the events tell it.
-    pub scene: Scene,
     /// What it did, in order. Only the spans of a transform can overlap those of its fetch.
     pub spans: Vec<Span>,
     /// Its events, in order.
@@ -190,39 +186,15 @@ impl Sheet {
         });
         let origin = if first == Duration::MAX { last } else { first };
         let mut programs = Vec::new();
-        for (index, record) in records.iter().enumerate() {
-            programs.extend(Builder::read(index, record, origin));
+        for record in records {
+            programs.extend(Builder::read(record, origin));
         }
         Self {
             origin,
             length: last - origin,
             programs,
-        }
-    }
-
-    /// Returns the number of events that its records lack, and whether one of them was cut.
-    pub fn missing(&self) -> (u64, bool) {
-        let mut by_record = BTreeMap::new();
-        for program in &self.programs {
-            by_record.insert(program.record, program.dropped);
-        }
-        let dropped = by_record.values().flatten().sum();
-        (dropped, by_record.values().any(Option::is_none))
-    }
-}
-
-impl Task {
-    fn note(&mut self, event: &Event, at: Duration) {
-        let scene = &mut self.scene;
-        if event.role != Role::TransformClient {
-            scene.peer = event.scene.peer.or(scene.peer);
-            scene.local = event.scene.local.or(scene.local);
-        }
-        if !matches!(event.kind, Kind::Running | Kind::Waiting(_)) {
-            self.marks.push(Mark {
-                at,
-                kind: event.kind.clone(),
-            });
+            dropped: records.iter().filter_map(|record| record.dropped).sum(),
+            cut: records.iter().any(|record| record.dropped.is_none()),
         }
     }
 }

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use poetry::event::{Event, Kind, Role, Scene};
+use poetry::event::{Event, Kind, Role};
 
-use super::{Program, Span, State, Task, Thread};
+use super::{Mark, Program, Span, State, Task, Thread};
 use crate::record::Record;
 
 /// Finds where an event belongs without searching.
-pub(super) struct Builder<'r> {
-    index: usize,
-    record: &'r Record,
+#[derive(Default)]
+pub(super) struct Builder {
     programs: Vec<Program>,
     /// Where a task of a program is on a worker: the thread and the task within it.
     threads: HashMap<(usize, u32), usize>,
@@ -27,17 +26,10 @@ struct Open {
     worker: u32,
 }
 
-impl<'r> Builder<'r> {
-    /// Returns the programs of `record`, which is the one of number `index`; times are since `origin`.
-    pub(super) fn read(index: usize, record: &'r Record, origin: Duration) -> Vec<Program> {
-        let mut builder = Self {
-            index,
-            record,
-            programs: Vec::new(),
-            threads: HashMap::new(),
-            tasks: HashMap::new(),
-            open: HashMap::new(),
-        };
+impl Builder {
+    /// Returns the programs of `record`; times are since `origin`.
+    pub(super) fn read(record: &Record, origin: Duration) -> Vec<Program> {
+        let mut builder = Self::default();
         // Threads record in one queue, so that events of two threads can be out of order by a little.
         let mut events: Vec<&Event> = record.events.iter().collect();
         events.sort_by_key(|event| event.at);
@@ -64,8 +56,11 @@ impl<'r> Builder<'r> {
     fn add(&mut self, event: &Event, at: Duration) {
         let (role, number) = owner(event);
         let program = self.program(event, role);
-        self.task(program, event.scene.worker, number)
-            .note(event, at);
+        let task = self.task(program, event.scene.worker, number);
+        if !matches!(event.kind, Kind::Running | Kind::Waiting(_)) {
+            let kind = event.kind.clone();
+            task.marks.push(Mark { at, kind });
+        }
         self.turn(program, number, event, at);
     }
 
@@ -75,10 +70,7 @@ impl<'r> Builder<'r> {
             self.programs.push(Program {
                 model: event.model.to_string(),
                 role,
-                process: self.record.header.program.clone(),
-                record: self.index,
                 threads: Vec::new(),
-                dropped: self.record.dropped,
             });
             self.programs.len() - 1
         })
@@ -100,7 +92,6 @@ impl<'r> Builder<'r> {
             .or_insert_with(|| {
                 tasks.push(Task {
                     number,
-                    scene: Scene::default(),
                     spans: Vec::new(),
                     marks: Vec::new(),
                 });

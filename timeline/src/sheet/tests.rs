@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use poetry::event::{Event, Scene};
+
 use super::*;
 use crate::record::Header;
 
@@ -127,7 +129,7 @@ fn records_of_two_processes_share_the_axis_of_the_wall_clock() {
         sheet.programs[0].threads[0].tasks[0].marks[0].at,
         Duration::from_millis(21)
     );
-    assert_eq!(sheet.missing(), (0, true));
+    assert_eq!((sheet.dropped, sheet.cut), (0, true));
 }
 
 #[test]
@@ -135,4 +137,12 @@ fn an_empty_record_is_an_empty_sheet() {
     let sheet = Sheet::of(&[record(Vec::new())]);
     assert!(sheet.programs.is_empty());
     assert_eq!(sheet.length, Duration::ZERO);
+}
+
+#[test]
+fn a_record_without_events_still_says_what_it_lacks() {
+    let (mut full, mut cut) = (record(Vec::new()), record(Vec::new()));
+    (full.dropped, cut.dropped) = (Some(3), None);
+    let sheet = Sheet::of(&[full, cut]);
+    assert_eq!((sheet.dropped, sheet.cut), (3, true));
 }
