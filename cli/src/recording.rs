@@ -18,7 +18,7 @@ use crate::line_writer::would_block;
 use crate::stats::set_blocking;
 use crate::words::{counted, shown};
 
-/// How long the end waits for a reader that does not read; others take a thousandth of that.
+/// How long the end waits for a reader that does not read. A full queue takes some 20 ms to write to a file.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A recorder and its file; nothing without the option.

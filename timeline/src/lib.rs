@@ -39,5 +39,5 @@ mod words;
 
 pub use page::{page, pages};
 pub use record::{Header, Record, RecordError};
-pub use recorder::{Memory, Recorder, Tee, Written};
+pub use recorder::{Memory, Recorder, Tee};
 pub use sheet::Sheet;

@@ -11,9 +11,9 @@ use poetry::event::{Event, Interest, Observer};
 
 use crate::record::{End, Header, Record};
 
-/// Events that wait for the writing thread: at 200 bytes each about 3 MB, a tenth of a second of a fast server's events.
+/// Events that wait for the writing thread: at 200 bytes each about 3 MB, some 50 ms of a fast server's events.
 pub const QUEUED_MAX: usize = 16_384;
-/// Events of one file: at 250 bytes each a quarter of a gigabyte, more than a sheet can show.
+/// Events of one file: at 200 bytes each a fifth of a gigabyte, more than a sheet can show.
 pub const EVENTS_MAX: u64 = 1_000_000;
 
 /// Writes the events of a program as a record, in a thread of its own.
@@ -21,16 +21,7 @@ pub const EVENTS_MAX: u64 = 1_000_000;
 pub struct Recorder {
     queue: Arc<Queue>,
     /// Receives how the writing thread ended.
-    ended: Receiver<io::Result<u64>>,
-}
-
-/// What a recorder wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
-    /// Events in the record.
-    pub events: u64,
-    /// Events that are missing.
-    pub dropped: u64,
+    ended: Receiver<io::Result<End>>,
 }
 
 /// The observer of a recorder.
@@ -56,7 +47,7 @@ impl Recorder {
         let (end, ended) = sync_channel(1);
         let write = move || {
             // The recorder may have given up.
-            let _ = end.send(write(out, &receiver, &counted));
+            let _ = end.send(write(out, &receiver, EVENTS_MAX, &counted));
         };
         thread::Builder::new()
             .name("record".to_owned())
@@ -73,25 +64,21 @@ impl Recorder {
         self.queue.clone()
     }
 
-    /// Writes what was observed so far, and ends. Later events are not recorded. Waits at most for `patience`: the reader of a FIFO
-    /// may have stopped reading.
+    /// Writes what was observed so far, and ends; returns the last line. Later events are not recorded. Waits at most for
+    /// `patience`: the reader of a FIFO may have stopped reading.
     ///
     /// # Errors
     /// An event or the end could not be written, or not in time.
-    pub fn finish(self, patience: Duration) -> io::Result<Written> {
+    pub fn finish(self, patience: Duration) -> io::Result<End> {
         // The thread ends when there is no sender any more.
         drop(lock(&self.queue.sender).take());
-        let events = match self.ended.recv_timeout(patience) {
-            Ok(written) => written?,
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(io::Error::other("its reader did not keep up"));
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(io::Error::other("the thread that writes it has panicked"));
-            }
-        };
-        let dropped = self.queue.dropped.load(Ordering::Relaxed);
-        Ok(Written { events, dropped })
+        self.ended.recv_timeout(patience).unwrap_or_else(|error| {
+            let why = match error {
+                RecvTimeoutError::Timeout => "its reader did not keep up",
+                RecvTimeoutError::Disconnected => "the thread that writes it has panicked",
+            };
+            Err(io::Error::other(why))
+        })
     }
 }
 
@@ -111,17 +98,18 @@ impl Observer for Queue {
     }
 }
 
-/// Writes events until there is no sender any more. Whatever waits in the queue is written at once, so that a record is current
-/// while its program runs.
+/// Writes at most `max` events until there is no sender any more, and then the end. Whatever waits in the queue is written at
+/// once, so that a record is current while its program runs.
 fn write(
     mut out: BufWriter<impl Write>,
     events: &Receiver<Event>,
+    max: u64,
     dropped: &AtomicU64,
-) -> io::Result<u64> {
+) -> io::Result<End> {
     let mut written = 0;
     while let Ok(first) = events.recv() {
         for event in std::iter::once(first).chain(events.try_iter()) {
-            if written == EVENTS_MAX {
+            if written == max {
                 dropped.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
@@ -136,7 +124,7 @@ fn write(
     };
     write_line(&mut out, &end)?;
     out.flush()?;
-    Ok(written)
+    Ok(end)
 }
 
 fn write_line(mut out: impl Write, line: &impl serde::Serialize) -> io::Result<()> {
@@ -299,6 +287,21 @@ mod tests {
         let record = Record::read(&**lock(&file.0)).unwrap();
         assert_eq!(record.events.len() as u64, written.events);
         assert_eq!(record.dropped, Some(written.dropped));
+    }
+
+    #[test]
+    fn a_file_is_bounded_and_counts_the_rest() {
+        let memory = Arc::new(Memory::new(5));
+        let reporter = reporter(memory.clone());
+        (0..5).for_each(|_| reporter.report(Scene::default(), Kind::Running));
+        let (sender, receiver) = channel();
+        for event in memory.take(Header::new("a test")).events {
+            sender.send(event).unwrap();
+        }
+        drop(sender);
+        let out = BufWriter::new(io::sink());
+        let end = write(out, &receiver, 3, &AtomicU64::new(1)).unwrap();
+        assert_eq!((end.events, end.dropped), (3, 1 + 2));
     }
 
     #[test]
