@@ -190,17 +190,17 @@ impl Diagram {
                     from,
                     to,
                     bytes,
-                    pieces: 1,
-                } => format!("    p{from}-->>p{to}: {}\n", counted(*bytes, "byte")),
-                Line::Bytes {
-                    from,
-                    to,
-                    bytes,
                     pieces,
-                } => format!(
-                    "    p{from}-->>p{to}: {} in {pieces} pieces\n",
-                    counted(*bytes, "byte")
-                ),
+                } => {
+                    let pieces = match pieces {
+                        1 => String::new(),
+                        _ => format!(" in {pieces} pieces"),
+                    };
+                    format!(
+                        "    p{from}-->>p{to}: {}{pieces}\n",
+                        counted(*bytes, "byte")
+                    )
+                }
                 Line::Note { over, words } => {
                     format!("    Note over p{over}: {}\n", escaped(words))
                 }
@@ -312,6 +312,19 @@ mod tests {
         let events = (0..=MESSAGES_MAX as u64).map(|at| client(at, Kind::Connected));
         let text = diagram(&[record(events.collect())]);
         assert!(text.ends_with("%% 1 further message left out\n"), "{text}");
+    }
+
+    #[test]
+    fn messages_of_participants_beyond_the_bound_are_counted() {
+        let finished = |task| {
+            let mut event = client(task, Kind::Finished { bytes: 1 });
+            event.scene.task = task;
+            event
+        };
+        let events = (0..PARTICIPANTS_MAX as u64 + 2).map(finished);
+        let text = diagram(&[record(events.collect())]);
+        assert_eq!(text.matches("participant ").count(), PARTICIPANTS_MAX);
+        assert!(text.ends_with("%% 2 further messages left out\n"), "{text}");
     }
 
     #[test]
