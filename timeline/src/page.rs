@@ -1,5 +1,7 @@
 //! A sheet as a page: one file that needs no network and no scripts, readable with a keyboard, a screen reader and on paper.
 
+use std::collections::BTreeSet;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use poetry::event::Wait;
 
@@ -57,14 +59,7 @@ fn missing(sheet: &Sheet) -> Markup {
 
 /// Explains how work and the waits that occur are drawn.
 fn legend(sheets: &[(&Sheet, &str, &str)]) -> Markup {
-    let mut waits: Vec<Wait> = Vec::new();
-    for span in sheets.iter().flat_map(|(sheet, ..)| spans(sheet)) {
-        if let State::Waits(wait) = span {
-            waits.push(wait);
-        }
-    }
-    waits.sort_unstable();
-    waits.dedup();
+    let waits: BTreeSet<Wait> = sheets.iter().flat_map(|(sheet, ..)| waits(sheet)).collect();
     html! {
         ul.legend {
             li {
@@ -85,10 +80,14 @@ fn legend(sheets: &[(&Sheet, &str, &str)]) -> Markup {
     }
 }
 
-fn spans(sheet: &Sheet) -> impl Iterator<Item = State> {
+fn waits(sheet: &Sheet) -> impl Iterator<Item = Wait> {
     let threads = sheet.programs.iter().flat_map(|program| &program.threads);
     let tasks = threads.flat_map(|thread| &thread.tasks);
-    tasks.flat_map(|task| task.spans.iter().map(|span| span.state))
+    let spans = tasks.flat_map(|task| &task.spans);
+    spans.filter_map(|span| match span.state {
+        State::Waits(wait) => Some(wait),
+        State::Works => None,
+    })
 }
 
 fn table(sheet: &Sheet) -> Markup {
@@ -107,11 +106,6 @@ fn table(sheet: &Sheet) -> Markup {
 }
 
 fn row(program: &Program) -> Markup {
-    let turns = program
-        .threads
-        .iter()
-        .filter_map(|thread| thread.longest_turn());
-    let longest = turns.map(|(_, turn)| turn.length()).max();
     html! {
         tr {
             th scope="row" { (program.model) " · " (words::role(program.role)) }
@@ -119,7 +113,7 @@ fn row(program: &Program) -> Markup {
             td { (program.tasks()) }
             td { (program.most_at_once()) }
             td { (words::time(program.busy())) }
-            td { @if let Some(longest) = longest { (words::time(longest)) } @else { "not recorded" } }
+            td { @if let Some((.., turn)) = program.longest_turn() { (words::time(turn.length())) } @else { "not recorded" } }
         }
     }
 }

@@ -132,6 +132,15 @@ impl Program {
         numbers.len()
     }
 
+    /// Returns the longest turn of its threads, with the thread and the task.
+    pub fn longest_turn(&self) -> Option<(&Thread, &Task, Span)> {
+        let turns = self.threads.iter().filter_map(|thread| {
+            let (task, turn) = thread.longest_turn()?;
+            Some((thread, task, turn))
+        });
+        turns.max_by_key(|(.., turn)| turn.length())
+    }
+
     /// Returns how long its threads ran tasks, together.
     pub fn busy(&self) -> Duration {
         self.threads.iter().map(Thread::busy).sum()

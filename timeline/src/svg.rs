@@ -109,12 +109,11 @@ fn draw_program(sheet: &Sheet, program: &Program, scale: Scale, top: f64) -> (Ma
     let mut y = top + HEADING + LINE * found.len() as f64;
     let (mut rows, mut left) = (Vec::new(), ROWS_MAX);
     let mut hidden = 0;
+    let mut tasks = program.threads.iter().flat_map(|thread| &thread.tasks);
+    let has_spans = tasks.any(|task| !task.spans.is_empty());
     for thread in &program.threads {
-        let tasks: Vec<&Task> = thread
-            .tasks
-            .iter()
-            .filter(|task| has_row(task, program))
-            .collect();
+        let tasks = thread.tasks.iter();
+        let tasks: Vec<&Task> = tasks.filter(|task| !has_spans || has_row(task)).collect();
         let shown = tasks.len().min(left);
         hidden += tasks.len() - shown;
         left -= shown;
@@ -142,13 +141,10 @@ fn draw_program(sheet: &Sheet, program: &Program, scale: Scale, top: f64) -> (Ma
     (part, y - top)
 }
 
-/// Whether there is something to draw of a task. A thread may only have begun it, which another one then ran.
-fn has_row(task: &Task, program: &Program) -> bool {
-    let mut tasks = program.threads.iter().flat_map(|thread| &thread.tasks);
+/// Whether there is something to draw of a task of a program with spans. A thread may only have begun it, which another one then ran.
+fn has_row(task: &Task) -> bool {
     let ended = |mark: &Mark| matches!(mark.kind, Kind::Finished { .. } | Kind::Failed(_));
-    !task.spans.is_empty()
-        || task.marks.iter().any(ended)
-        || tasks.all(|task| task.spans.is_empty())
+    !task.spans.is_empty() || task.marks.iter().any(ended)
 }
 
 /// Draws a thread: what it did, and below it a row for each of its tasks. A thread with one task is one row.
@@ -194,13 +190,12 @@ fn draw_strip(thread: &Thread, name: &str, scale: Scale, y: f64) -> Markup {
 
 fn draw_task(program: &Program, task: &Task, thread: Option<&str>, scale: Scale, y: f64) -> Markup {
     let name = words::task_name(program, task);
-    let shown = match thread {
-        Some(thread) => format!("{thread} · {name}"),
-        None => format!("   {name}"),
-    };
     let inset = if thread.is_some() { 8 } else { 20 };
     html! {
-        text.task x=(inset) y=(format!("{:.1}", y + 13.0)) { (shown.trim()) }
+        text.task x=(inset) y=(format!("{:.1}", y + 13.0)) {
+            @if let Some(thread) = thread { (thread) " · " }
+            (name)
+        }
         @for line in waits(task, scale) { (line.draw(y + 9.0)) }
         (blocks(task, scale, y, Some(&name)))
         @for mark in &task.marks { (ending(&mark.kind, scale.x(mark.at), y + 9.0)) }
@@ -302,14 +297,13 @@ pub(crate) fn class(wait: Wait) -> &'static str {
 
 /// Draws how a task ended: a dot if it finished, a cross if it failed.
 fn ending(kind: &Kind, x: f64, y: f64) -> Markup {
-    let title = words::event(kind).unwrap_or_default();
-    let cross = format!("M{:.1} {:.1}l6 6m0 -6l-6 6", x - 3.0, y - 3.0);
+    let title = || html! { title { (words::event(kind).unwrap_or_default()) } };
     match kind {
         Kind::Finished { .. } => html! {
-            circle.end cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="3" { title { (title) } }
+            circle.end cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="3" { (title()) }
         },
         Kind::Failed(_) | Kind::Refused(_) | Kind::Panicked(_) => html! {
-            path.fail d=(cross) { title { (title) } }
+            path.fail d=(format!("M{:.1} {:.1}l6 6m0 -6l-6 6", x - 3.0, y - 3.0)) { (title()) }
         },
         _ => html! {},
     }

@@ -121,11 +121,7 @@ pub(crate) fn finding(sheet: &Sheet, program: &Program) -> Vec<String> {
         counted(threads, "thread"),
         counted(tasks, noun)
     );
-    let turns = program
-        .threads
-        .iter()
-        .filter_map(|thread| Some((thread, thread.longest_turn()?)));
-    let Some((thread, (task, turn))) = turns.max_by_key(|(_, (_, turn))| turn.length()) else {
+    let Some((thread, task, turn)) = program.longest_turn() else {
         return vec![words + "."];
     };
     let whole = sheet.length * u32::try_from(threads).unwrap_or(u32::MAX);
