@@ -3,11 +3,13 @@
 mod busy;
 mod poems;
 
+use std::io;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use poetry::Model;
-use timeline::{Record, Sheet, pages};
+use poetry::{Model, Observer, Options, Server, Service};
+use timeline::{Header, Memory, Record, Sheet, pages};
 
 use crate::args::ShowArgs;
 use crate::failure::{Ended, Failure, Status, cause};
@@ -52,8 +54,20 @@ pub(crate) fn run(args: &ShowArgs, stderr: &LineWriter) -> Ended {
     Ok(output::last_text(&line, Status::Success, stderr))
 }
 
-/// Puts the first event of a record at one hour, so that the records of runs one after another begin together.
-fn from_its_beginning(mut record: Record) -> Record {
+/// Starts a server on a free port.
+fn start(
+    model: &dyn Model,
+    service: Service,
+    options: &Options,
+    observer: Arc<dyn Observer>,
+) -> io::Result<Box<dyn Server>> {
+    let listener = models::listen(([127, 0, 0, 1], 0).into())?;
+    model.serve(listener, service, options, observer)
+}
+
+/// Returns what was recorded, with its first event at one hour, so that the records of runs one after another begin together.
+fn recorded(memory: &Memory) -> Record {
+    let mut record = memory.take(Header::new("quatrain show"));
     let begin = record.events.iter().map(|event| event.at).min();
     record.header.origin = Duration::from_secs(3_600).saturating_sub(begin.unwrap_or_default());
     record

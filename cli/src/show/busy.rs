@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use poetry::{Model, Options, Service, TransformService, netstring};
-use timeline::{Header, Memory, Record};
+use poetry::{Model, Options, Service, TransformService};
+use timeline::{Memory, Record};
 
-use super::{EVENTS_MAX, Scene, failed, from_its_beginning};
+use super::{EVENTS_MAX, Scene, failed, recorded, start};
 use crate::failure::Failure;
 
 /// Requests of each light client, and the time from one to the next.
@@ -68,10 +68,7 @@ fn serve(model: &'static dyn Model, offload: bool) -> Result<(Record, Duration),
         offload,
     });
     let memory = Arc::new(Memory::new(EVENTS_MAX));
-    let header = Header::new("quatrain show").with_clock_at(options.clock.now());
-    let listener = models::listen(([127, 0, 0, 1], 0).into());
-    let server =
-        listener.and_then(|listener| model.serve(listener, service, &options, memory.clone()));
+    let server = start(model, service, &options, memory.clone());
     let server = server.map_err(|error| failed(model, "no transform server", error))?;
     let address = server.address();
     let longest = thread::scope(|scope| {
@@ -91,7 +88,7 @@ fn serve(model: &'static dyn Model, offload: bool) -> Result<(Record, Duration),
     });
     let longest = longest.map_err(|error: io::Error| failed(model, "a client failed", error))?;
     server.shutdown(Duration::from_secs(1));
-    Ok((from_its_beginning(memory.take(header)), longest))
+    Ok((recorded(&memory), longest))
 }
 
 /// Asks for something light at equal gaps, and returns the longest time to a reply.
@@ -103,7 +100,7 @@ fn light(address: SocketAddr) -> io::Result<Duration> {
         let due = begin + GAP * request as u32;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let sent = Instant::now();
-        ask(&mut socket, &["shout.ahoy"], b"4:AHOY,")?;
+        ask(&mut socket, b"10:shout.ahoy,", b"4:AHOY,")?;
         longest = longest.max(sent.elapsed());
     }
     Ok(longest)
@@ -115,7 +112,7 @@ fn heavy(address: SocketAddr) -> io::Result<Duration> {
     thread::sleep(HEAVY_AT);
     ask(
         &mut socket,
-        &["burn.ahoy"; HEAVY],
+        &b"9:burn.ahoy,".repeat(HEAVY),
         &b"4:ahoy,".repeat(HEAVY),
     )?;
     Ok(Duration::ZERO)
@@ -129,12 +126,8 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Sends requests in one write, and compares every byte of the replies.
-fn ask(socket: &mut TcpStream, requests: &[&str], expected: &[u8]) -> io::Result<()> {
-    let mut wire = Vec::new();
-    for request in requests {
-        netstring::encode(request.as_bytes(), &mut wire);
-    }
-    socket.write_all(&wire)?;
+fn ask(socket: &mut TcpStream, requests: &[u8], expected: &[u8]) -> io::Result<()> {
+    socket.write_all(requests)?;
     let mut replies = vec![0; expected.len()];
     socket.read_exact(&mut replies)?;
     match replies == expected {

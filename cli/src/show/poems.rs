@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use poetry::event::Unobserved;
 use poetry::{Cancel, FetchRequest, Model, Options, Pace, PoemService, Server, Service};
-use timeline::{Header, Memory, Record};
+use timeline::{Memory, Record};
 
-use super::{EVENTS_MAX, Scene, failed, from_its_beginning};
+use super::{EVENTS_MAX, Scene, failed, recorded, start};
 use crate::failure::Failure;
 
 const POEM: &str = "The tide goes out,\nthe tide comes in;\nthe harbour waits\nfor both of them.\n";
@@ -60,7 +60,6 @@ fn fetch(model: &'static dyn Model, fetches_max: usize) -> Result<Record, Failur
         .client(&options)
         .map_err(|error| failed(model, "no client", error))?;
     let memory = Arc::new(Memory::new(EVENTS_MAX));
-    let header = Header::new("quatrain show").with_clock_at(options.clock.now());
     let outcomes = client.fetch(&requests, memory.clone(), &Cancel::new());
     for outcome in outcomes {
         match outcome.poem {
@@ -75,7 +74,7 @@ fn fetch(model: &'static dyn Model, fetches_max: usize) -> Result<Record, Failur
             Err(error) => return Err(failed(model, "a poem did not arrive", error)),
         }
     }
-    Ok(from_its_beginning(memory.take(header)))
+    Ok(recorded(&memory))
 }
 
 /// Serves the poem slowly, until the server is dropped.
@@ -84,7 +83,6 @@ fn serve(
     delay: Duration,
     options: &Options,
 ) -> Result<Box<dyn Server>, Failure> {
-    let listener = models::listen(([127, 0, 0, 1], 0).into());
     let service = Service::Poem(PoemService {
         poem: POEM.into(),
         pace: Pace::Slow {
@@ -92,7 +90,6 @@ fn serve(
             delay,
         },
     });
-    let served =
-        listener.and_then(|listener| model.serve(listener, service, options, Arc::new(Unobserved)));
+    let served = start(model, service, options, Arc::new(Unobserved));
     served.map_err(|error| failed(model, "no poem server", error))
 }
