@@ -28,6 +28,7 @@ mod resolve;
 mod serve;
 mod show;
 mod signals;
+mod sink_file;
 mod stats;
 mod status_line;
 mod table_layout;

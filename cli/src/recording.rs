@@ -1,21 +1,18 @@
 //! `--record FILE` of `serve` and `fetch`: every event as a line of JSON, for `quatrain timeline`.
 
+use std::env;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use poetry::{Clock, Observer};
 use timeline::{Header, Recorder, Tee};
 use tracing::{error, info, warn};
 
 use crate::failure::{Failure, cause, cause_at_start};
 use crate::line_writer::would_block;
-use crate::stats::set_blocking;
+use crate::sink_file;
 use crate::words::{counted, shown};
 
 /// How long the end waits for a reader that does not read. A full queue takes some 20 ms to write to a file.
@@ -30,18 +27,10 @@ impl Recording {
         let Some(path) = path else {
             return Ok(Self(None));
         };
-        let unusable = |cause: String| {
-            let path = shown(path);
-            Failure::new(format_args!(
-                "cannot write --record {path}: {cause}; name a file that can be written"
-            ))
-        };
-        let file = open(path).map_err(|error| match error.raw_os_error() {
-            Some(number) if number == Errno::ENXIO as i32 => {
-                unusable("no process reads it, so start its reader first".to_owned())
-            }
-            _ => unusable(cause(&error)),
-        })?;
+        let mut how = File::options();
+        how.create(true).write(true).truncate(true);
+        let file = sink_file::open("--record", path, &mut how)?;
+        let unusable = |cause: String| sink_file::unusable("--record", path, cause);
         if would_block(&file) {
             return Err(unusable("its reader does not read".to_owned()));
         }
@@ -76,23 +65,9 @@ impl Recording {
     }
 }
 
-/// Opens a file without waiting for the reader of a FIFO; writes to it block, in the thread of the recorder.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let mut options = File::options();
-    options.create(true).write(true).truncate(true);
-    let file = options.custom_flags(flags.bits()).open(path)?;
-    set_blocking(&file)?;
-    Ok(file)
-}
-
-/// Returns the command line as a person would type it.
+/// Returns the words of the command line, with spaces between them.
 fn command_line() -> String {
-    let words = std::env::args_os().skip(1);
-    let words = words.map(|word| shown(Path::new(&word)));
-    ["quatrain".to_owned()]
-        .into_iter()
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let mut words = vec!["quatrain".to_owned()];
+    words.extend(env::args_os().skip(1).map(|word| shown(Path::new(&word))));
+    words.join(" ")
 }

@@ -1,21 +1,19 @@
 //! Where a server's counts go: a line of JSON for each SIGUSR1, and one at exit (S23). A sink that does not keep up, such
 //! as a FIFO that is not read, delays neither signals nor the exit (S22).
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use poetry::Counts;
 use tracing::{debug, error, warn};
 
 use crate::failure::{Failure, cause};
 use crate::line_writer::{LineWriter, Sink, would_block};
-use crate::words::counted;
+use crate::sink_file;
+use crate::words::{counted, shown};
 
 /// The sink of counts; clones share it.
 #[derive(Clone)]
@@ -64,38 +62,12 @@ struct StatsFile {
 }
 
 impl StatsFile {
-    /// Opens the file without waiting for the reader of a FIFO; writes to it block, in the thread of a [`LineWriter`].
+    /// Opens the file; writes to it block, in the thread of a [`LineWriter`].
     fn open(path: &Path) -> Result<Self, Failure> {
-        let shown = path.display();
-        let opened = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
-            .open(path)
-            .and_then(|file| set_blocking(&file).map(|()| file));
-        match opened {
-            Ok(file) => Ok(Self {
-                file,
-                path: shown.to_string(),
-            }),
-            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => {
-                Err(Failure::new(format_args!(
-                    "cannot write --stats {shown}: no process reads it; start its reader first, or name a file"
-                )))
-            }
-            Err(error) => Err(Failure::new(format_args!(
-                "cannot write --stats {shown}: {}; name a file that can be written",
-                cause(&error)
-            ))),
-        }
+        let file = sink_file::open("--stats", path, File::options().create(true).append(true))?;
+        let path = shown(path);
+        Ok(Self { file, path })
     }
-}
-
-/// Lets writes to `file` block.
-pub(crate) fn set_blocking(file: &File) -> io::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
-    fcntl(file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
-    Ok(())
 }
 
 impl Sink for StatsFile {

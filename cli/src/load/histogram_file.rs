@@ -8,6 +8,7 @@ use measure::bundle::append_histogram;
 use measure::load::Report;
 
 use crate::failure::{Failure, cause};
+use crate::sink_file;
 use crate::words::shown;
 
 use super::Load;
@@ -23,16 +24,13 @@ impl<'a> HistogramFile<'a> {
     pub(super) fn create(path: &'a Path) -> Result<Self, Failure> {
         match File::create_new(path) {
             Ok(_) => Ok(Self { path, kept: false }),
-            Err(error) => {
-                let why = match error.kind() {
-                    ErrorKind::AlreadyExists => "it exists; name a new file".to_owned(),
-                    _ => format!("{}; name a file that can be written", cause(&error)),
-                };
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let file = shown(path);
                 Err(Failure::new(format_args!(
-                    "cannot write --histogram {file}: {why}"
+                    "cannot write --histogram {file}: it exists; name a new file"
                 )))
             }
+            Err(error) => Err(sink_file::unusable("--histogram", path, cause(&error))),
         }
     }
 
