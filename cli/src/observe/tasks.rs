@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use poetry::event::{Event, Interest, Kind, Wait};
+use poetry::event::{Event, Interest, Kind};
 use poetry::{Observer, Role};
+use timeline::sheet::State;
 
 use super::waits;
 use crate::failure::without_number;
@@ -15,91 +16,78 @@ use crate::words::counted;
 /// Events that were trouble, as many as a view has room for.
 const TROUBLES_MAX: usize = 5;
 
-/// Follows the tasks of one server, and of a proxy's fetches. There are at most as many as it has connections.
+/// Follows the connections and fetches of one server, as many as are open.
 pub(super) struct Tasks {
     model: &'static str,
-    state: Mutex<State>,
+    known: Mutex<Known>,
 }
 
 #[derive(Default)]
-struct State {
+struct Known {
     /// By role and number.
-    tasks: BTreeMap<(u8, u64), Task>,
+    tasks: BTreeMap<(Role, u64), Task>,
     troubles: VecDeque<String>,
 }
 
 struct Task {
-    role: Role,
     /// The thread that ran it last.
     worker: u32,
     peer: Option<SocketAddr>,
-    state: Does,
+    state: State,
     since: Duration,
     requests: u64,
     read: u64,
     wrote: u64,
 }
 
-/// What a task does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Does {
-    Runs,
-    Waits(Wait),
-}
-
 impl Tasks {
     pub(super) fn new(model: &'static str) -> Self {
         Self {
             model,
-            state: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the number of tasks.
     pub(super) fn open(&self) -> usize {
-        self.state().tasks.len()
+        self.known().tasks.len()
     }
 
     /// Returns a line for each thread and task, and for each trouble, at most `max`. With `now`, lines have ages.
     pub(super) fn lines(&self, now: Option<Duration>, max: usize) -> Vec<String> {
-        let state = self.state();
-        let mut tasks: Vec<(u64, &Task)> = Vec::new();
-        tasks.extend(
-            state
-                .tasks
-                .iter()
-                .map(|(&(_, number), task)| (number, task)),
-        );
+        let known = self.known();
+        let mut tasks: Vec<_> = known.tasks.iter().collect();
         // The sort is stable: tasks of one thread stay in order.
         tasks.sort_by_key(|(_, task)| task.worker);
-        let (mut lines, mut worker) = (Vec::new(), None);
-        for (number, task) in tasks {
+        let room = max.saturating_sub(known.troubles.len());
+        let (mut lines, mut further, mut worker) = (Vec::new(), 0, None);
+        // Lines beyond the room are only counted: events wait meanwhile.
+        let mut add = |line: &dyn Fn() -> String| match lines.len() < room {
+            true => lines.push(line()),
+            false => further += 1,
+        };
+        for (&(role, number), task) in tasks {
             if worker.replace(task.worker) != Some(task.worker) {
-                lines.push(format!("thread {}", task.worker));
+                add(&|| format!("thread {}", task.worker));
             }
-            lines.push(format!("  {}", task.line(self.model, number, now)));
+            add(&|| format!("  {}", task.line(self.model, role, number, now)));
         }
-        let room = max.saturating_sub(state.troubles.len());
-        if lines.len() > room {
-            let left_out = lines.len() - room.saturating_sub(1);
-            lines.truncate(room.saturating_sub(1));
-            lines.push(format!(
-                "  and {}",
-                counted(left_out as u64, "further line")
-            ));
+        if further > 0 {
+            further += u64::from(lines.pop().is_some());
+            lines.push(format!("  and {}", counted(further, "further line")));
         }
-        lines.extend(state.troubles.iter().cloned());
+        lines.extend(known.troubles.iter().cloned());
         lines
     }
 }
 
 impl Task {
-    fn line(&self, model: &str, number: u64, now: Option<Duration>) -> String {
-        let what = match self.role {
+    fn line(&self, model: &str, role: Role, number: u64, now: Option<Duration>) -> String {
+        let what = match role {
             Role::PoemClient | Role::TransformClient => "fetch",
             _ => "connection",
         };
@@ -107,8 +95,8 @@ impl Task {
             .peer
             .map_or_else(String::new, |peer| format!(" of {peer}"));
         let does = match self.state {
-            Does::Runs => "runs",
-            Does::Waits(wait) => waits::words(model, wait),
+            State::Works => "runs",
+            State::Waits(wait) => waits::words(model, wait),
         };
         let age = now.map_or_else(String::new, |now| {
             format!(" for {:.1} s", now.saturating_sub(self.since).as_secs_f64())
@@ -130,26 +118,25 @@ impl Observer for Tasks {
     }
 
     fn observe(&self, event: &Event) {
-        let mut state = self.state();
-        let key = (event.role as u8, event.scene.task);
+        let mut known = self.known();
+        let key = (event.role, event.scene.task);
         if let Some(trouble) = trouble(event) {
-            state.troubles.truncate(TROUBLES_MAX - 1);
-            state.troubles.push_front(trouble);
+            known.troubles.truncate(TROUBLES_MAX - 1);
+            known.troubles.push_front(trouble);
         }
         match event.kind {
             Kind::Closed(_) | Kind::Finished { .. } | Kind::Failed(_) => {
-                state.tasks.remove(&key);
+                known.tasks.remove(&key);
                 return;
             }
             // They are of no connection.
             Kind::AcceptFailed(_) | Kind::ShortOfThreads(_) => return,
             _ => {}
         }
-        let task = state.tasks.entry(key).or_insert_with(|| Task {
-            role: event.role,
+        let task = known.tasks.entry(key).or_insert_with(|| Task {
             worker: event.scene.worker,
             peer: None,
-            state: Does::Runs,
+            state: State::Works,
             since: event.at,
             requests: 0,
             read: 0,
@@ -163,25 +150,15 @@ impl Task {
     fn note(&mut self, event: &Event) {
         self.worker = event.scene.worker;
         self.peer = event.scene.peer.or(self.peer);
-        let does = match event.kind {
-            Kind::Running => Does::Runs,
-            Kind::Waiting(wait) => Does::Waits(wait),
-            Kind::Read { bytes } => {
-                self.read += bytes;
-                return;
-            }
-            Kind::Wrote { bytes } => {
-                self.wrote += bytes;
-                return;
-            }
-            Kind::Answered { requests } => {
-                self.requests += requests;
-                return;
-            }
+        let state = match event.kind {
+            Kind::Running => State::Works,
+            Kind::Waiting(wait) => State::Waits(wait),
+            Kind::Read { bytes } => return self.read += bytes,
+            Kind::Wrote { bytes } => return self.wrote += bytes,
+            Kind::Answered { requests } => return self.requests += requests,
             _ => return,
         };
-        self.state = does;
-        self.since = event.at;
+        (self.state, self.since) = (state, event.at);
     }
 }
 
@@ -206,7 +183,7 @@ fn trouble(event: &Event) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use poetry::event::{Clock, Reporter, Scene};
+    use poetry::event::{Clock, Reporter, Scene, Wait};
     use poetry::{CloseReason, Refusal};
     use std::sync::Arc;
 
@@ -257,7 +234,7 @@ mod tests {
         let tasks = reported((0..20).map(|task| (task, refused())));
         let lines = tasks.lines(None, 10);
         assert_eq!(lines.len(), 10);
-        assert!(lines[4].starts_with("  and "), "{lines:?}");
+        assert_eq!(lines[4], "  and 36 further lines", "{lines:?}");
         assert!(lines[5].contains("connection 19 was refused"), "{lines:?}");
         assert_eq!(
             lines.iter().filter(|line| line.starts_with('!')).count(),
