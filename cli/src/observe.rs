@@ -9,12 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use console::Term;
 use poetry::{Clock, Observer, Server};
 use timeline::Tee;
 
 use crate::line_writer::LineWriter;
 use crate::terminal;
+use crate::words::counted;
 
 use tasks::Tasks;
 
@@ -121,7 +121,7 @@ impl View {
         let details = server.details().unwrap_or_default();
         let details: Vec<&str> = details.lines().collect();
         let (lines, columns) = match on_terminal {
-            true => size(),
+            true => terminal::stderr_size(),
             false => (LINES, usize::MAX),
         };
         // The age of a wait is worth showing only where the view changes in place.
@@ -137,14 +137,7 @@ impl View {
 }
 
 fn title(model: &str, address: SocketAddr, open: usize) -> String {
-    let connections = crate::words::counted(open as u64, "task");
-    format!("{model} on {address}: {connections}")
-}
-
-/// The lines and columns of the terminal behind stderr.
-fn size() -> (usize, usize) {
-    let (lines, columns) = Term::stderr().size_checked().unwrap_or((24, 80));
-    (usize::from(lines).max(8), usize::from(columns).max(20))
+    format!("{model} on {address}: {}", counted(open as u64, "task"))
 }
 
 /// To the alternate screen, and back: what was on the terminal stays.

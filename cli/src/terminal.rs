@@ -1,11 +1,12 @@
-//! What the terminal behind stdout or stderr can show: its width, colours, a cursor that moves.
+//! What the terminal behind stdout or stderr can show: its size, colours, a cursor that moves.
 
 use std::env;
 use std::io::{self, IsTerminal};
 
 use console::Term;
 
-/// The width assumed for a terminal that does not tell its own.
+/// The size assumed for a terminal that does not tell its own.
+const LINES: u16 = 24;
 const COLUMNS: u16 = 80;
 
 /// Returns whether stderr can show bars: a terminal whose cursor moves.
@@ -21,20 +22,23 @@ pub(crate) fn stderr_is_coloured() -> bool {
 
 /// Returns the columns of the terminal behind stderr.
 pub(crate) fn stderr_columns() -> usize {
-    columns(&Term::stderr())
+    size(&Term::stderr()).1
+}
+
+/// Returns the lines and columns of the terminal behind stderr.
+pub(crate) fn stderr_size() -> (usize, usize) {
+    size(&Term::stderr())
 }
 
 /// Returns the columns of the terminal behind stdout, or `None` if stdout is something else: then lines may be long.
 pub(crate) fn stdout_columns() -> Option<usize> {
-    io::stdout().is_terminal().then(|| columns(&Term::stdout()))
+    io::stdout().is_terminal().then(|| size(&Term::stdout()).1)
 }
 
-fn columns(terminal: &Term) -> usize {
-    let (_, columns) = terminal.size_checked().unwrap_or((0, COLUMNS));
-    match columns {
-        0 => COLUMNS.into(),
-        columns => columns.into(),
-    }
+fn size(terminal: &Term) -> (usize, usize) {
+    let (lines, columns) = terminal.size_checked().unwrap_or_default();
+    let known = |told: u16, assumed: u16| if told == 0 { assumed } else { told }.into();
+    (known(lines, LINES), known(columns, COLUMNS))
 }
 
 /// Returns whether the terminal can only append text.
