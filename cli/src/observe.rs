@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use poetry::{Clock, Observer, Server};
 use timeline::Tee;
+use tracing::error;
 
+use crate::failure::cause_at_start;
 use crate::line_writer::LineWriter;
 use crate::terminal;
 use crate::words::counted;
@@ -66,13 +68,17 @@ impl Observation {
         }
     }
 
-    /// Shows `server` while `work` runs.
+    /// Shows `server` while `work` runs; without a thread for that, `work` runs unseen.
     pub(crate) fn while_running<T>(&self, server: &dyn Server, work: impl FnOnce() -> T) -> T {
         let Some(view) = &self.0 else {
             return work();
         };
         thread::scope(|scope| {
-            scope.spawn(|| view.show(server));
+            let named = thread::Builder::new().name("observe".to_owned());
+            if let Err(error) = named.spawn_scoped(scope, || view.show(server)) {
+                let cause = cause_at_start(&error);
+                error!("cannot show what connections wait for: {cause}");
+            }
             let _end = EndOfView(view);
             work()
         })
