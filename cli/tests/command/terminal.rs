@@ -1,13 +1,18 @@
-//! What `fetch` and the log look like on a terminal of some width and kind. The terminal is a pseudo-terminal.
+//! What `fetch`, the log and `--observe` look like on a terminal of some width and kind. The terminal is a pseudo-terminal.
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;
 
-use super::support::{Process, Server, closed_port, netstring, quatrain, read_all, serve_once};
+use super::support::{
+    DEADLINE, Process, Server, closed_port, netstring, quatrain, read_all, serve_once,
+};
 
 /// A pseudo-terminal of some width: the side that shows, and the side for a process.
 fn terminal(columns: u16) -> (File, Stdio) {
@@ -36,6 +41,21 @@ fn shown(mut command: Command, columns: u16) -> String {
 fn read_screen(screen: &mut File) -> String {
     let mut shown = Vec::new();
     let _ = screen.read_to_end(&mut shown);
+    String::from_utf8(shown).unwrap()
+}
+
+/// Reads what is shown until it has `words`.
+fn read_until(screen: &mut File, words: &str) -> String {
+    let (mut shown, begin) = (Vec::new(), Instant::now());
+    while !String::from_utf8_lossy(&shown).contains(words) {
+        let left = DEADLINE.saturating_sub(begin.elapsed());
+        let mut polled = [PollFd::new(screen.as_fd(), PollFlags::POLLIN)];
+        let readable = poll(&mut polled, PollTimeout::try_from(left).unwrap()).unwrap();
+        assert_eq!(readable, 1, "no {words:?} in time");
+        let mut piece = [0; 4_096];
+        let bytes = screen.read(&mut piece).unwrap();
+        shown.extend(&piece[..bytes]);
+    }
     String::from_utf8(shown).unwrap()
 }
 
@@ -90,6 +110,30 @@ fn a_dumb_terminal_gets_lines_without_control_sequences() {
     assert!(!screen.contains('\x1b'), "{screen:?}");
     let screen = shown(fetch("xterm", &[&serve_once("good\n")]), 80);
     assert!(screen.contains('\x1b'), "{screen:?}");
+}
+
+#[test]
+fn a_view_changes_in_place_fits_the_terminal_and_gives_it_back() {
+    let (mut screen, stderr) = terminal(40);
+    let mut command = quatrain(["serve", "transform", "--keep-alive", "--observe"]);
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    let mut process = Process::start_as(command.stdout(Stdio::piped()).stderr(stderr));
+    drop(command);
+    let (_, address) = process.wait_until_serving();
+    let server = Server::at(process, address);
+    let _stream = server.connect();
+    let mut shown = read_until(&mut screen, "connection 0 of 127.0.0.1:");
+    server.process.signal(Signal::SIGTERM);
+    assert_eq!(server.process.end().status, Some(0));
+    shown += &read_screen(&mut screen);
+    let (_, shown) = shown.split_once("\x1b[?1049h").unwrap();
+    let (views, log) = shown.split_once("\x1b[?1049l").unwrap();
+    for view in views.split("\x1b[H\x1b[J").skip(1) {
+        assert!(view.starts_with("callbacks on 127.0.0.1:"), "{views:?}");
+        let fits = |line: &str| line.chars().count() <= 40;
+        assert!(view.lines().all(fits), "{view:?}");
+    }
+    assert!(log.contains("stopped: 0 finished"), "{log:?}");
 }
 
 /// What a server's log shows on a terminal for a refused request.

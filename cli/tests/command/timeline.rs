@@ -144,8 +144,8 @@ fn show_takes_the_models_that_are_asked_for() {
 #[test]
 fn s22_a_record_that_nobody_reads_holds_up_neither_the_start_nor_the_end() {
     let folder = Folder::with(&[]);
+    folder.fifo("fifo");
     let fifo = folder.path("fifo");
-    nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let failed = run(&["fetch", "127.0.0.1:1", "--record", &fifo]);
     assert_eq!(failed.status, Some(2));
     assert!(
