@@ -25,6 +25,7 @@
 //! | [`page()`] | a sheet as a page that needs no network and no scripts |
 //! | [`perfetto`] | a sheet as a trace for Chrome and Perfetto |
 //! | [`sequence`] | records as a sequence diagram, joined at both ends of each socket |
+//! | [`words`] | what a task waits for, in words |
 //!
 //! It draws any record of any model, and knows none of them.
 
@@ -35,7 +36,7 @@ pub mod recorder;
 pub mod sequence;
 pub mod sheet;
 pub mod svg;
-mod words;
+pub mod words;
 
 pub use page::{page, pages};
 pub use record::{Header, Record, RecordError};

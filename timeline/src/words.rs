@@ -33,7 +33,7 @@ pub(crate) fn task_name(program: &Program, task: &Task) -> String {
 }
 
 /// Returns what a task waits for.
-pub(crate) fn wait(wait: Wait) -> &'static str {
+pub fn wait(wait: Wait) -> &'static str {
     match wait {
         Wait::Connect => "waits for its connection",
         Wait::Read => "waits for bytes",

@@ -9,7 +9,7 @@ pub(super) fn words(model: &str, wait: Wait) -> &'static str {
         "actors" => actors(wait),
         "streams" => streams(wait),
         "blocking" => blocking(wait),
-        _ => any(wait),
+        _ => timeline::words::wait(wait),
     }
 }
 
@@ -58,17 +58,5 @@ fn blocking(wait: Wait) -> &'static str {
         Wait::Turn => "has yielded",
         Wait::Permit => "blocks on a permit",
         Wait::Task => "blocks on a condition variable",
-    }
-}
-
-fn any(wait: Wait) -> &'static str {
-    match wait {
-        Wait::Connect => "waits for its connection",
-        Wait::Read => "waits for bytes",
-        Wait::Write => "waits for room to write",
-        Wait::Pace => "waits for the time of its next piece",
-        Wait::Turn => "waits for its turn",
-        Wait::Permit => "waits for room below a limit",
-        Wait::Task => "waits for another task",
     }
 }
