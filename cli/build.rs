@@ -46,7 +46,10 @@ fn watch(root: &Path) {
     let moved = ["HEAD", "logs/HEAD"].map(|file| git(root, &["rev-parse", "--git-path", file]));
     let moved = moved.into_iter().flatten().map(|file| root.join(file));
     let folders = std::fs::read_dir(root).into_iter().flatten().flatten();
-    let sources = folders.map(|folder| folder.path().join("src"));
+    let folders = folders.map(|folder| folder.path());
+    // The sources of the book are text.
+    let crates = folders.filter(|folder| folder.join("Cargo.toml").exists());
+    let sources = crates.map(|folder| folder.join("src"));
     for path in moved.chain(sources).filter(|path| path.exists()) {
         println!("cargo:rerun-if-changed={}", path.display());
     }
