@@ -10,6 +10,7 @@ mod compare;
 mod descriptors;
 mod failure;
 mod fetch;
+mod generate;
 mod hints;
 mod limits_in_force;
 mod line_writer;
@@ -68,6 +69,7 @@ fn run(cli: Cli, stderr: &LineWriter) -> Ended {
         Command::Report(args) => report::run(&args, stderr),
         Command::Show(args) => show::run(&args, stderr),
         Command::Timeline(args) => timeline::run(&args, stderr),
+        Command::Generate(args) => generate::run(&args, stderr),
         Command::Measure(args) => measure::run(&args, stderr),
         Command::Bare(args) => bare::run(args),
     }

@@ -4,6 +4,7 @@ mod bare;
 mod check;
 mod compare;
 mod fetch;
+mod generate;
 mod load;
 mod measure;
 mod report;
@@ -22,6 +23,7 @@ pub(crate) use bare::BareArgs;
 pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use fetch::{FetchArgs, Progress};
+pub(crate) use generate::GenerateArgs;
 pub(crate) use load::{
     FloorArgs, LoadArgs, LoadCommand, LoadIdleArgs, LoadLibraryArgs, LoadOptions, LoadPoemArgs,
     LoadTransformArgs, Spread,
@@ -112,6 +114,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Draw which thread ran which task when, from records of `serve` and `fetch`
     Timeline(TimelineArgs),
+    /// Write the manual pages and the completions of shells into a folder
+    Generate(GenerateArgs),
     /// Serve or fetch with a bare loop, a baseline of the models
     #[command(hide = true)]
     Bare(BareArgs),
@@ -130,7 +134,8 @@ impl Command {
             | Self::Measure(_)
             | Self::Report(_)
             | Self::Show(_)
-            | Self::Timeline(_) => 0,
+            | Self::Timeline(_)
+            | Self::Generate(_) => 0,
         }
     }
 }

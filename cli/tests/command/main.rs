@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod descriptors;
 mod fetch;
+mod generate;
 mod interrupt;
 mod library;
 mod load;
