@@ -27,19 +27,19 @@ pub(super) struct SlowPoem {
 pub(super) const POEMS: [SlowPoem; 3] = [
     SlowPoem {
         name: "istanbul",
-        text: include_str!("../../../poems/istanbul.txt"),
+        text: include_str!("../../poems/istanbul.txt"),
         num_bytes: 30,
         delay: Duration::from_millis(40),
     },
     SlowPoem {
         name: "harbour",
-        text: include_str!("../../../poems/harbour.txt"),
+        text: include_str!("../../poems/harbour.txt"),
         num_bytes: 40,
         delay: Duration::from_millis(45),
     },
     SlowPoem {
         name: "babel",
-        text: include_str!("../../../poems/babel.txt"),
+        text: include_str!("../../poems/babel.txt"),
         num_bytes: 35,
         delay: Duration::from_millis(33),
     },
