@@ -64,10 +64,12 @@ pub struct Down {
     pub reason: Reason,
 }
 
-/// The notice of a link, or of [`ProcessRef::exit`](crate::ProcessRef::exit), to a process that traps exits (O3).
+/// The notice of an exit to a process that traps exits (O3): a linked process has ended, or this one is asked to exit. As in
+/// Erlang's `{'EXIT', From, Reason}`, the two look alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// The linked process that ended, or `None` if this process was asked to exit.
+    /// The linked process that ended, or the process that called [`Me::exit`](crate::Me::exit); `None` after
+    /// [`ProcessRef::exit`](crate::ProcessRef::exit), which is called from outside the processes.
     pub from: Option<ProcessId>,
     /// The reason.
     pub reason: Reason,

@@ -119,10 +119,48 @@ fn o3_a_process_that_traps_exits_receives_them_as_messages() {
     let from = Some(one.process().id());
     let reason = Reason::crash("no rhyme");
     assert_eq!(all(&seen), [Seen::Exit(Exit { from, reason })]);
+}
+
+#[test]
+fn o3_an_exit_says_which_process_asked_for_it_and_one_from_outside_has_no_sender() {
+    let test = TestNode::new();
+    let (asker, _) = test.puppet("asker");
+    let (trapper, seen) = test.trapper("trapper");
+    let asked = trapper.process();
+    test.make(&asker, move |_, me| {
+        me.exit(&asked, Reason::Shutdown);
+        me.exit(&asked, Reason::Normal);
+        Next::Receive
+    });
     trapper.process().exit(Reason::Shutdown);
     test.clock.settle();
-    let (from, reason) = (None, Reason::Shutdown);
-    assert_eq!(all(&seen), [Seen::Exit(Exit { from, reason })]);
+    let from = Some(asker.process().id());
+    let exits = [
+        (from, Reason::Shutdown),
+        (from, Reason::Normal),
+        (None, Reason::Shutdown),
+    ];
+    let exits = exits.map(|(from, reason)| Seen::Exit(Exit { from, reason }));
+    assert_eq!(all(&seen), exits);
+    assert!(trapper.process().is_alive());
+}
+
+#[test]
+fn o3_an_exit_that_is_not_trapped_ends_the_process_unless_it_is_normal() {
+    let test = TestNode::new();
+    let (asker, _) = test.puppet("asker");
+    let (other, seen) = test.puppet("other");
+    for (reason, ended) in [
+        (Reason::Normal, vec![]),
+        (Reason::crash("x"), vec![Seen::Ended(Reason::crash("x"))]),
+    ] {
+        let asked = other.process();
+        test.make(&asker, move |_, me| {
+            me.exit(&asked, reason);
+            Next::Receive
+        });
+        assert_eq!(all(&seen), ended);
+    }
 }
 
 #[test]
