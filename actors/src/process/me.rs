@@ -74,7 +74,13 @@ impl<P: Process> Me<'_, P> {
 
     /// Receives exits as messages from now on (O3): `process_flag(trap_exit, true)`.
     pub fn trap_exits(&mut self) {
-        self.control.traps_exits = true;
+        self.set_trap_exits(true);
+    }
+
+    /// Sets whether exits are received as messages, and returns whether they were: `process_flag(trap_exit, Flag)`. An exit
+    /// that has become a message stays one.
+    pub fn set_trap_exits(&mut self, traps: bool) -> bool {
+        std::mem::replace(&mut self.control.traps_exits, traps)
     }
 
     /// Sends `message`. If the mailbox is full, this process receives nothing until there is room (O1); what it sends
