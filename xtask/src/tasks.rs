@@ -165,6 +165,24 @@ pub(crate) const TASKS: &[Task] = &[
         )],
     ),
     long(
+        "fuzz",
+        "100,000,000 random inputs for the decoder",
+        &[with(
+            &[("QUATRAIN_INPUTS", "100_000_000")],
+            &[
+                "cargo",
+                "test",
+                "--release",
+                "-p",
+                "quatrain-simulation",
+                "--test",
+                "fuzz",
+                "--",
+                "--nocapture",
+            ],
+        )],
+    ),
+    long(
         "deferreds",
         "100,000 random programs of Deferreds, beside Twisted",
         &[with(
