@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 use timeline::{Record, RecordError, Sheet, page, perfetto, sequence, svg};
@@ -15,7 +15,14 @@ use crate::words::shown;
 
 /// Draws the records.
 pub(crate) fn run(args: &TimelineArgs, stderr: &LineWriter) -> Ended {
-    let form = Form::of(&args.out)?;
+    let out = args.out.as_deref();
+    let out = match (out, args.sequence) {
+        (None, true) => None,
+        (out, sequence) => {
+            let out = out.unwrap_or(Path::new("timeline.html"));
+            Some((out, Form::of(out, sequence)?))
+        }
+    };
     let records: Vec<Record> = args
         .files
         .iter()
@@ -24,42 +31,24 @@ pub(crate) fn run(args: &TimelineArgs, stderr: &LineWriter) -> Ended {
     if records.iter().all(|record| record.events.is_empty()) {
         return Err(Failure::new("nothing to draw: the records have no events"));
     }
-    if args.sequence {
-        return Ok(output::last_text(
-            &sequence::diagram(&records),
-            Status::Success,
-            stderr,
-        ));
-    }
-    write(&args.out, &form.draw(&records))?;
-    let line = format!("Timeline: {}\n", shown(&args.out));
-    Ok(output::last_text(&line, Status::Success, stderr))
-}
-
-/// Checks that a file can be written, before the drawing takes its time. The file is left as it is; one that is missing stays missing.
-pub(crate) fn check(path: &Path) -> Result<(), Failure> {
-    let checked = match fs::metadata(path) {
-        // Opening a pipe can wait for its reader.
-        Ok(about) if !about.is_file() && !about.is_dir() => Ok(()),
-        Ok(_) => File::options().append(true).open(path).map(drop),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            File::create_new(path).and_then(|_| fs::remove_file(path))
+    let text = match out {
+        None => sequence::diagram(&records),
+        Some((out, form)) => {
+            write(out, &form.draw(&records))?;
+            format!("Timeline: {}\n", shown(out))
         }
-        Err(error) => Err(error),
     };
-    checked.map_err(|error| cannot_write(path, &error))
+    Ok(output::last_text(&text, Status::Success, stderr))
 }
 
 /// Writes a file that was drawn.
 pub(crate) fn write(path: &Path, drawn: &str) -> Result<(), Failure> {
-    fs::write(path, drawn).map_err(|error| cannot_write(path, &error))
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    let (path, cause) = (shown(path), cause(error));
-    Failure::trouble(format_args!(
-        "cannot write {path}: {cause}; name another file by --out"
-    ))
+    fs::write(path, drawn).map_err(|error| {
+        let (path, cause) = (shown(path), cause(&error));
+        Failure::trouble(format_args!(
+            "cannot write {path}: {cause}; name another file by --out"
+        ))
+    })
 }
 
 fn read(path: &Path) -> Result<Record, Failure> {
@@ -80,15 +69,21 @@ enum Form {
     Drawing,
     Trace,
     Sequence,
+    DrawnSequence,
 }
 
 impl Form {
-    fn of(path: &Path) -> Result<Self, Failure> {
+    fn of(path: &Path, sequence: bool) -> Result<Self, Failure> {
         match path.extension().and_then(OsStr::to_str) {
+            Some("mmd") => Ok(Self::Sequence),
+            Some("svg") if sequence => Ok(Self::DrawnSequence),
+            _ if sequence => Err(Failure::new(format_args!(
+                "cannot write a sequence diagram to {}; name a file that ends in .svg or .mmd",
+                shown(path)
+            ))),
             Some("html") => Ok(Self::Page),
             Some("svg") => Ok(Self::Drawing),
             Some("json") => Ok(Self::Trace),
-            Some("mmd") => Ok(Self::Sequence),
             _ => Err(Failure::new(format_args!(
                 "cannot tell from {} what to write; name a file that ends in .html, .svg, .json or .mmd",
                 shown(path)
@@ -103,6 +98,7 @@ impl Form {
             Self::Drawing => svg::svg(&sheet(), &title(records)),
             Self::Trace => perfetto::trace(&sheet()),
             Self::Sequence => sequence::diagram(records),
+            Self::DrawnSequence => sequence::svg(records, &title(records)),
         }
     }
 }

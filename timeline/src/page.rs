@@ -74,7 +74,11 @@ fn legend(sheets: &[(&Sheet, &str, &str)]) -> Markup {
             }
             li {
                 svg.sheet viewBox="0 0 34 16" aria-hidden="true" { circle.end cx="17" cy="8" r="3" {} }
-                " finished"
+                " ended well"
+            }
+            li {
+                svg.sheet viewBox="0 0 34 16" aria-hidden="true" { path.fail d="M14 5l6 6m0 -6l-6 6" {} }
+                " failed, with the cause beside it"
             }
         }
     }

@@ -1,6 +1,9 @@
-//! Records as a sequence diagram in Mermaid's language: tasks of clients and servers, and what they sent each other. The two ends of
-//! a socket are joined by its addresses.
+//! Records as a sequence diagram: tasks of clients and servers, and what they sent each other. The two ends of a socket are joined
+//! by its addresses. It is written in Mermaid's language, or drawn.
 
+mod drawing;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,20 +18,14 @@ pub const MESSAGES_MAX: usize = 200;
 /// Participants of a diagram; the messages of further ones are counted with the rest.
 pub const PARTICIPANTS_MAX: usize = 16;
 
-/// Renders records as a sequence diagram.
+/// Renders records as a sequence diagram in Mermaid's language.
 pub fn diagram(records: &[Record]) -> String {
-    let mut diagram = Diagram::default();
-    let mut events: Vec<(Duration, &Event)> = Vec::new();
-    for record in records {
-        let at = |event: &Event| record.header.origin + event.at;
-        events.extend(record.events.iter().map(|event| (at(event), event)));
-    }
-    events.sort_by_key(|(at, _)| *at);
-    let ends = Ends::of(events.iter().map(|(_, event)| *event));
-    for (_, event) in events {
-        diagram.add(event, &ends);
-    }
-    diagram.finish()
+    Diagram::of(records).finish()
+}
+
+/// Draws records as a sequence diagram, in a file of its own.
+pub fn svg(records: &[Record], title: &str) -> String {
+    drawing::draw(&Diagram::of(records), title)
 }
 
 /// The two addresses of a socket, as one end sees them.
@@ -72,8 +69,11 @@ fn participant(event: &Event) -> String {
 #[derive(Default)]
 struct Diagram {
     participants: Vec<String>,
-    lines: Vec<Line>,
+    /// With the time since the first event.
+    lines: Vec<(Duration, Line)>,
     left_out: usize,
+    /// The time of the event that is being added.
+    now: Duration,
 }
 
 enum Line {
@@ -95,6 +95,23 @@ enum Line {
 }
 
 impl Diagram {
+    fn of(records: &[Record]) -> Self {
+        let mut diagram = Self::default();
+        let mut events: Vec<(Duration, &Event)> = Vec::new();
+        for record in records {
+            let at = |event: &Event| record.header.origin + event.at;
+            events.extend(record.events.iter().map(|event| (at(event), event)));
+        }
+        events.sort_by_key(|(at, _)| *at);
+        let first = events.first().map_or(Duration::ZERO, |(at, _)| *at);
+        let ends = Ends::of(events.iter().map(|(_, event)| *event));
+        for (at, event) in events {
+            diagram.now = at - first;
+            diagram.add(event, &ends);
+        }
+        diagram
+    }
+
     fn add(&mut self, event: &Event, ends: &Ends) {
         let other = ends.other(event);
         match (&event.kind, other) {
@@ -121,12 +138,15 @@ impl Diagram {
         let Some((from, to)) = self.pair(from, to) else {
             return;
         };
-        if let Some(Line::Bytes {
-            from: last_from,
-            to: last_to,
-            bytes: sum,
-            pieces,
-        }) = self.lines.last_mut()
+        if let Some((
+            _,
+            Line::Bytes {
+                from: last_from,
+                to: last_to,
+                bytes: sum,
+                pieces,
+            },
+        )) = self.lines.last_mut()
             && (*last_from, *last_to) == (from, to)
         {
             *sum += bytes;
@@ -155,7 +175,7 @@ impl Diagram {
 
     fn push(&mut self, line: Line) {
         match self.lines.len() < MESSAGES_MAX {
-            true => self.lines.push(line),
+            true => self.lines.push((self.now, line)),
             false => self.left_out += 1,
         }
     }
@@ -183,27 +203,12 @@ impl Diagram {
         for (index, name) in self.participants.iter().enumerate() {
             text += &format!("    participant p{index} as {}\n", escaped(name));
         }
-        for line in &self.lines {
+        for (_, line) in &self.lines {
+            let words = escaped(&line.words());
             text += &match line {
-                Line::Connects { from, to } => format!("    p{from}->>p{to}: connects\n"),
-                Line::Bytes {
-                    from,
-                    to,
-                    bytes,
-                    pieces,
-                } => {
-                    let pieces = match pieces {
-                        1 => String::new(),
-                        _ => format!(" in {pieces} pieces"),
-                    };
-                    format!(
-                        "    p{from}-->>p{to}: {}{pieces}\n",
-                        counted(*bytes, "byte")
-                    )
-                }
-                Line::Note { over, words } => {
-                    format!("    Note over p{over}: {}\n", escaped(words))
-                }
+                Line::Connects { from, to } => format!("    p{from}->>p{to}: {words}\n"),
+                Line::Bytes { from, to, .. } => format!("    p{from}-->>p{to}: {words}\n"),
+                Line::Note { over, .. } => format!("    Note over p{over}: {words}\n"),
             };
         }
         if self.left_out > 0 {
@@ -213,6 +218,22 @@ impl Diagram {
             );
         }
         text
+    }
+}
+
+impl Line {
+    fn words(&self) -> Cow<'_, str> {
+        match self {
+            Self::Connects { .. } => "connects".into(),
+            Self::Bytes { bytes, pieces, .. } => {
+                let pieces = match pieces {
+                    1 => String::new(),
+                    _ => format!(" in {pieces} pieces"),
+                };
+                (counted(*bytes, "byte") + &pieces).into()
+            }
+            Self::Note { words, .. } => words.into(),
+        }
     }
 }
 
@@ -231,104 +252,4 @@ fn escaped(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::borrow::Cow;
-
-    use poetry::event::Scene;
-
-    use super::*;
-    use crate::record::Header;
-
-    const SERVER: u16 = 10_001;
-    const CLIENT: u16 = 40_000;
-
-    fn event(millis: u64, role: Role, ports: (u16, u16), kind: Kind) -> Event {
-        let address = |port| Some(([127, 0, 0, 1], port).into());
-        Event {
-            at: Duration::from_millis(millis),
-            model: Cow::Borrowed("streams"),
-            role,
-            scene: Scene {
-                local: address(ports.0),
-                peer: address(ports.1),
-                ..Scene::default()
-            },
-            kind,
-        }
-    }
-
-    fn client(millis: u64, kind: Kind) -> Event {
-        event(millis, Role::PoemClient, (CLIENT, SERVER), kind)
-    }
-
-    fn server(millis: u64, kind: Kind) -> Event {
-        event(millis, Role::PoemServer, (SERVER, CLIENT), kind)
-    }
-
-    fn record(events: Vec<Event>) -> Record {
-        Record {
-            header: Header {
-                origin: Duration::ZERO,
-                ..Header::new("a test")
-            },
-            events,
-            dropped: Some(0),
-        }
-    }
-
-    #[test]
-    fn the_two_ends_of_a_socket_are_joined() {
-        let clients = record(vec![
-            client(1, Kind::Connected),
-            client(4, Kind::Read { bytes: 10 }),
-            client(6, Kind::Read { bytes: 4 }),
-            client(7, Kind::Finished { bytes: 14 }),
-        ]);
-        let servers = record(vec![
-            server(2, Kind::Accepted),
-            server(3, Kind::Wrote { bytes: 10 }),
-            server(5, Kind::Wrote { bytes: 4 }),
-        ]);
-        assert_eq!(
-            diagram(&[clients, servers]),
-            "sequenceDiagram\n    \
-             participant p0 as poem 0\n    \
-             participant p1 as poem server 127.0.0.1:10001\n    \
-             p0->>p1: connects\n    \
-             p1-->>p0: 14 bytes in 2 pieces\n    \
-             Note over p0: finished, 14 bytes\n"
-        );
-    }
-
-    #[test]
-    fn a_server_alone_shows_what_it_wrote() {
-        let text = diagram(&[record(vec![server(3, Kind::Wrote { bytes: 10 })])]);
-        assert!(text.contains("p0-->>p1: 10 bytes"), "{text}");
-        assert!(text.contains("participant p1 as 127.0.0.1:40000"), "{text}");
-    }
-
-    #[test]
-    fn messages_beyond_the_bound_are_counted() {
-        let events = (0..=MESSAGES_MAX as u64).map(|at| client(at, Kind::Connected));
-        let text = diagram(&[record(events.collect())]);
-        assert!(text.ends_with("%% 1 further message left out\n"), "{text}");
-    }
-
-    #[test]
-    fn messages_of_participants_beyond_the_bound_are_counted() {
-        let finished = |task| {
-            let mut event = client(task, Kind::Finished { bytes: 1 });
-            event.scene.task = task;
-            event
-        };
-        let events = (0..PARTICIPANTS_MAX as u64 + 2).map(finished);
-        let text = diagram(&[record(events.collect())]);
-        assert_eq!(text.matches("participant ").count(), PARTICIPANTS_MAX);
-        assert!(text.ends_with("%% 2 further messages left out\n"), "{text}");
-    }
-
-    #[test]
-    fn text_cannot_end_a_line() {
-        assert_eq!(escaped("a; b\n#"), "a#59; b #35;");
-    }
-}
+mod tests;

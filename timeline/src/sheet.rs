@@ -84,6 +84,8 @@ pub enum State {
 pub struct Mark {
     /// When, since the sheet's origin.
     pub at: Duration,
+    /// Whose: a transform's events are among those of its fetch.
+    pub role: Role,
     /// What.
     pub kind: Kind,
 }

@@ -1,5 +1,8 @@
 //! A sheet as a drawing: a lane for each thread, a row for each of its tasks, work as blocks and waiting as lines.
 
+mod ends;
+mod key;
+
 use std::time::Duration;
 
 use maud::{Markup, PreEscaped, html};
@@ -24,6 +27,8 @@ const ROW: f64 = 18.0;
 const HEADING: f64 = 30.0;
 const LINE: f64 = 16.0;
 const AXIS: f64 = 26.0;
+/// Half the width of a time below the axis.
+const EDGE: f64 = 24.0;
 const GAP: f64 = 10.0;
 /// The least width of a block. Most turns are shorter than a hundredth of a unit.
 const BLOCK_MIN: f64 = 2.0;
@@ -48,13 +53,16 @@ pub(crate) fn drawing(sheet: &Sheet, title: &str, style: Option<&str>) -> Markup
         parts.push(part);
         y += height + GAP;
     }
-    let height = y + AXIS;
+    // A page explains its marks once for all of its sheets.
+    let key = style.map(|_| key::draw(sheet, scale, y + AXIS));
+    let height = y + AXIS + key.as_ref().map_or(0.0, |(_, height)| *height);
     html! {
         svg.sheet xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {WIDTH} {height:.0}")) role="img" aria-label=(title) {
             title { (title) }
             @if let Some(style) = style { style { (PreEscaped(style)) } }
             (axis(scale, y))
             @for part in &parts { (part) }
+            @if let Some((key, _)) = &key { (key) }
         }
     }
 }
@@ -97,7 +105,9 @@ fn axis(scale: Scale, bottom: f64) -> Markup {
             @for tick in scale.ticks() {
                 @let x = format!("{:.1}", scale.x(tick));
                 line.grid x1=(x) x2=(x) y1=(GAP) y2=(format!("{bottom:.1}")) {}
-                text.muted x=(x) y=(format!("{:.1}", bottom + 16.0)) text-anchor="middle" { (words::time(tick)) }
+                // The words of a line at the edge stay within the drawing.
+                @let anchor = if scale.x(tick) > WIDTH - EDGE { "end" } else { "middle" };
+                text.muted x=(x) y=(format!("{:.1}", bottom + 16.0)) text-anchor=(anchor) { (words::time(tick)) }
             }
         }
     }
@@ -198,7 +208,7 @@ fn draw_task(program: &Program, task: &Task, thread: Option<&str>, scale: Scale,
         }
         @for line in waits(task, scale) { (line.draw(y + 9.0)) }
         (blocks(task, scale, y, Some(&name)))
-        @for mark in &task.marks { (ending(&mark.kind, scale.x(mark.at), y + 9.0)) }
+        (ends::draw(task, scale, y + 9.0))
     }
 }
 
@@ -292,20 +302,6 @@ pub(crate) fn class(wait: Wait) -> &'static str {
         Wait::Turn => "turn",
         Wait::Permit => "permit",
         Wait::Task => "other",
-    }
-}
-
-/// Draws how a task ended: a dot if it finished, a cross if it failed.
-fn ending(kind: &Kind, x: f64, y: f64) -> Markup {
-    let title = || html! { title { (words::event(kind).unwrap_or_default()) } };
-    match kind {
-        Kind::Finished { .. } => html! {
-            circle.end cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="3" { (title()) }
-        },
-        Kind::Failed(_) | Kind::Refused(_) | Kind::Panicked(_) => html! {
-            path.fail d=(format!("M{:.1} {:.1}l6 6m0 -6l-6 6", x - 3.0, y - 3.0)) { (title()) }
-        },
-        _ => html! {},
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use poetry::CloseReason;
 use poetry::event::{Kind, Role, Wait};
 
-use crate::sheet::{Program, Sheet, Task};
+use crate::sheet::{Mark, Program, Sheet, Task};
 
 /// Returns the name of a program as readers know it.
 pub(crate) fn role(role: Role) -> &'static str {
@@ -63,6 +64,47 @@ pub(crate) fn event(kind: &Kind) -> Option<String> {
         Kind::ShortOfThreads(cause) => cause.clone(),
         Kind::Running | Kind::Waiting(_) => return None,
     })
+}
+
+/// How a fetch, a transform, a connection or a request ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All that was wanted has arrived or was delivered.
+    Good,
+    /// The cause, in a word or two.
+    Bad(String),
+}
+
+/// Returns how something ended, if this mark is an end.
+pub(crate) fn end(mark: &Mark) -> Option<End> {
+    let cause = match &mark.kind {
+        Kind::Finished { .. } | Kind::Closed(CloseReason::Done) => return Some(End::Good),
+        Kind::Failed(failure) => failure.status().replace('_', " "),
+        Kind::Refused(_) => "refused".to_owned(),
+        Kind::Panicked(_) => "panicked".to_owned(),
+        Kind::Closed(reason) => closed(*reason).to_owned(),
+        _ => return None,
+    };
+    Some(End::Bad(match mark.role {
+        Role::TransformClient => format!("transform {cause}"),
+        _ => cause,
+    }))
+}
+
+/// Returns why a server closed a connection.
+fn closed(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Done => "done",
+        CloseReason::Refused => "refused",
+        CloseReason::Reset => "reset by its peer",
+        CloseReason::Idle => "idle for too long",
+        CloseReason::Deadline => "over its deadline",
+        CloseReason::Write => "write timeout",
+        CloseReason::Cut => "cut",
+        CloseReason::Panic => "panicked",
+        CloseReason::Left => "its peer left",
+        CloseReason::Upstream => "its fetch failed",
+    }
 }
 
 /// Returns a time with three digits and its unit: `1.25 s`, `340 µs`.

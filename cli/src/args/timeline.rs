@@ -12,6 +12,7 @@ Examples:
   quatrain timeline client.jsonl -o client.svg                a drawing
   quatrain timeline client.jsonl -o trace.json                for Perfetto and chrome://tracing
   quatrain timeline client.jsonl server.jsonl --sequence      a sequence diagram, for Mermaid
+  quatrain timeline client.jsonl --sequence -o sequence.svg   a sequence diagram, drawn
 
 A lane is a thread, and a row is a task: blocks are work, lines are waits. A server can be recorded while it runs; its record \
 is complete when it has stopped. Without --record, an event costs one comparison.
@@ -24,11 +25,12 @@ pub(crate) struct TimelineArgs {
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
 
-    /// Where to write: a page (.html), a drawing (.svg), a trace (.json) or a sequence diagram (.mmd)
-    #[arg(short, long, value_name = "OUT", default_value = "timeline.html")]
-    pub(crate) out: PathBuf,
+    /// Where to write: a page (.html), a drawing (.svg), a trace (.json) or a sequence diagram in Mermaid's language (.mmd)
+    /// [default: timeline.html]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) out: Option<PathBuf>,
 
-    /// Print a sequence diagram in Mermaid's language, and write no file
-    #[arg(long, conflicts_with = "out")]
+    /// A sequence diagram: print it in Mermaid's language, or draw it with --out FILE.svg
+    #[arg(long)]
     pub(crate) sequence: bool,
 }

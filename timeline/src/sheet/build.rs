@@ -58,8 +58,11 @@ impl Builder {
         let program = self.program(event, role);
         let task = self.task(program, event.scene.worker, number);
         if !matches!(event.kind, Kind::Running | Kind::Waiting(_)) {
-            let kind = event.kind.clone();
-            task.marks.push(Mark { at, kind });
+            task.marks.push(Mark {
+                at,
+                role: event.role,
+                kind: event.kind.clone(),
+            });
         }
         self.turn(program, number, event, at);
     }
@@ -114,7 +117,8 @@ impl Builder {
                 to: at,
                 state: open.state,
             };
-            if !span.length().is_zero() {
+            // Work takes no time on a test's clock, and is seen all the same.
+            if span.is_work() || !span.length().is_zero() {
                 self.task(program, open.worker, number).spans.push(span);
             }
         }

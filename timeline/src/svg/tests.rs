@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use poetry::CloseReason;
 use poetry::event::{Event, Role, Scene};
 
 use super::*;
@@ -35,6 +36,32 @@ fn sheet(tasks: u64, turns: u64) -> Sheet {
     }])
 }
 
+/// A sheet of a server's connections, each with how it was closed.
+fn connections(reasons: &[CloseReason]) -> Sheet {
+    let events = reasons.iter().zip(0..).flat_map(|(&reason, task)| {
+        [
+            (0, Kind::Running),
+            (3, Kind::Waiting(Wait::Pace)),
+            (9, Kind::Closed(reason)),
+        ]
+        .map(|(at, kind)| Event {
+            at: Duration::from_millis(at),
+            model: Cow::Borrowed("actors"),
+            role: Role::PoemServer,
+            scene: Scene {
+                task,
+                ..Scene::default()
+            },
+            kind,
+        })
+    });
+    Sheet::of(&[Record {
+        header: Header::new("a test"),
+        events: events.collect(),
+        dropped: Some(0),
+    }])
+}
+
 fn count(drawn: &str, what: &str) -> usize {
     drawn.matches(what).count()
 }
@@ -46,7 +73,50 @@ fn a_thread_with_several_tasks_has_a_strip_and_a_row_for_each() {
     assert_eq!(count(&drawn, "class=\"task\""), 3);
     // Every block is drawn in the strip and in the row of its task.
     assert_eq!(count(&drawn, " height=\"12\""), 2 * 15);
-    assert_eq!(count(&drawn, "class=\"end\""), 3);
+    assert_eq!(ends(&drawn), (3, 0));
+}
+
+/// The dots and crosses of a drawing, without its key.
+fn ends(drawn: &str) -> (usize, usize) {
+    let (drawn, _) = drawn.split_once("class=\"key\"").expect("a key");
+    (
+        count(drawn, "class=\"end\""),
+        count(drawn, "class=\"fail\""),
+    )
+}
+
+#[test]
+fn an_end_that_is_not_good_is_a_cross_with_its_cause() {
+    use CloseReason::{Cut, Done, Reset};
+    let drawn = svg(&connections(&[Done, Reset, Cut]), "x");
+    assert_eq!(ends(&drawn), (1, 2));
+    // There is no room to the right of an end at the edge.
+    assert!(
+        drawn.contains("text-anchor=\"end\">reset by its peer<"),
+        "{drawn}"
+    );
+    assert!(drawn.contains("text-anchor=\"end\">cut<"), "{drawn}");
+}
+
+#[test]
+fn the_key_has_what_occurs_and_nothing_else() {
+    let words = |drawn: &str| {
+        let (_, key) = drawn.split_once("class=\"key\"").expect("a key");
+        [
+            "waits for bytes",
+            "waits for the time of its next piece",
+            "ended well",
+            "failed",
+        ]
+        .map(|words| key.contains(words))
+    };
+    let drawn = svg(&sheet(2, 2), "x");
+    assert_eq!(words(&drawn), [true, false, true, false], "{drawn}");
+    let drawn = svg(&connections(&[CloseReason::Cut]), "x");
+    assert_eq!(words(&drawn), [false, true, false, true], "{drawn}");
+    // A page explains its marks at its head.
+    let page = crate::page(&sheet(2, 2), "x");
+    assert!(!page.contains("class=\"key\""));
 }
 
 #[test]
