@@ -1,15 +1,18 @@
 //! Part 15: tests without a network.
 
 use std::convert::Infallible;
+use std::fs;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use actors::{Me, Next, NoPort, Node, Process, Received};
-use callbacks::{MemoryReactor, ServerState, poem_factory};
+use callbacks::{MemoryPeer, MemoryReactor, ServerState, poem_factory};
 use poetry::event::Unobserved;
 use poetry::{Clock, Limits, Pace, PoemService, Reporter, Role};
+use timeline::record::{End, VERSION};
+use timeline::{Header, Memory};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -119,4 +122,81 @@ fn each_byte_extends_the_idle_timeout() {
         assert_eq!(poem, None);
         assert_eq!(began.elapsed().as_secs(), 19);
     });
+}
+
+/// A reactor in memory whose events are recorded, and the seconds that its clock shows.
+struct Recorded {
+    reactor: MemoryReactor,
+    seconds: Arc<AtomicU32>,
+}
+
+impl Recorded {
+    /// Runs what is due, and then lets some seconds pass.
+    fn wait(&self, seconds: u32) {
+        self.reactor.settle();
+        for _ in 0..seconds {
+            self.seconds.fetch_add(1, Ordering::Relaxed);
+            self.reactor.advance(SECOND);
+        }
+    }
+}
+
+/// Serves a slow poem to three clients for 40 s, of which the test waits for none, and returns the record.
+fn record() -> String {
+    let seconds = Arc::new(AtomicU32::new(0));
+    let shown = Arc::clone(&seconds);
+    let clock = Clock::new(move || SECOND * shown.load(Ordering::Relaxed));
+    let memory = Arc::new(Memory::new(1_000));
+    let reporter = Reporter::new("callbacks", Role::PoemServer, clock, memory.clone());
+    let state = ServerState::new(Limits::default(), reporter);
+    let pace = Pace::Slow {
+        num_bytes: NonZeroUsize::new(2).unwrap(),
+        delay: 10 * SECOND,
+    };
+    let poem = "abcdefg".into();
+    let factory = poem_factory(PoemService { poem, pace }, &state);
+
+    let run = Recorded {
+        reactor: MemoryReactor::new(),
+        seconds,
+    };
+    let [reads, stalls, pauses]: [MemoryPeer; 3] =
+        std::array::from_fn(|_| run.reactor.accept(&factory));
+    reads.finish();
+    pauses.finish();
+    run.wait(5);
+    stalls.limit_room(0);
+    pauses.limit_room(0);
+    run.wait(20);
+    pauses.limit_room(usize::MAX);
+    run.wait(15);
+    assert!(reads.sees_fin() && pauses.sees_fin() && stalls.is_reset());
+
+    let record = memory.take(Header {
+        record: VERSION,
+        program: "a test on virtual time".to_owned(),
+        pid: 0,
+        origin: Duration::ZERO,
+    });
+    let end = End {
+        events: record.events.len() as u64,
+        dropped: 0,
+    };
+    let mut lines = vec![serde_json::to_string(&record.header).unwrap()];
+    let events = record.events.iter();
+    lines.extend(events.map(|event| serde_json::to_string(event).unwrap()));
+    lines.push(serde_json::to_string(&end).unwrap());
+    lines.join("\n") + "\n"
+}
+
+/// The record is that of the figure of this part. `QUATRAIN_BLESS=1` keeps a new one.
+#[test]
+fn every_run_on_virtual_time_is_the_same() {
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/../figures/virtual-time.jsonl");
+    let new = record();
+    assert_eq!(new, record());
+    if std::env::var_os("QUATRAIN_BLESS").is_some_and(|bless| bless == "1") {
+        fs::write(kept, &new).unwrap();
+    }
+    assert_eq!(new, fs::read_to_string(kept).unwrap());
 }

@@ -66,7 +66,10 @@ fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
             ],
             vec![],
         ),
-        "book/solutions" => (vec![], [vec!["poetry", "models"], models()].concat()),
+        "book/solutions" => (
+            vec![],
+            [vec!["poetry", "models", "timeline"], models()].concat(),
+        ),
         _ => (vec!["poetry"], vec![]),
     }
 }
