@@ -87,7 +87,7 @@ pub use supervisor::{
     Intensity, KILL_TIMEOUT, Restart, Shutdown, Spec, Start, Started, Strategy, Supervisor,
     ToSupervisor,
 };
-pub use tree::{ChildInfo, Children, WhichChildren, draw_tree};
+pub use tree::{ChildInfo, Children, Restarted, WhichChildren, draw_tree};
 // Clients and servers.
 pub use library_server::{serve_library, serve_library_with};
 pub use listener::RunningServer;

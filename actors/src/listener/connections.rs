@@ -155,6 +155,7 @@ impl<P: Protocol> Connections<P> {
             name: connection.name(),
             process: Some(connection.clone()),
             notes: String::new(),
+            restarted: None,
             which_children: None,
         };
         let Self { max, crashed, .. } = self;

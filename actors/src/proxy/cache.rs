@@ -200,6 +200,7 @@ impl<S: Connect> Cache<S> {
             name: poet.name(),
             process: Some(poet.clone()),
             notes: String::new(),
+            restarted: None,
             which_children: None,
         };
         Children {
