@@ -220,6 +220,11 @@ pub(crate) const TASKS: &[Task] = &[
             step(&["packaging/docs"]),
         ],
     ),
+    long(
+        "deb",
+        "the Debian package; it is installed and run in a copy of this system; needs root",
+        &[step(&["packaging/deb", "--check"])],
+    ),
     generator(
         "faults-page",
         "FAULTS.md, from a run of all fault cases",
