@@ -76,7 +76,7 @@ mod tree;
 mod workers;
 
 // Processes.
-pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason};
+pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason, Term, Value};
 pub use port::{NoPort, Port};
 pub use process::{
     Answer, Arbiter, CallError, MAILBOX_CAPACITY, Me, Name, Next, Node, Pid, Process, ProcessRef,

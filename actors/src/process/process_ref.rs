@@ -71,6 +71,10 @@ impl ProcessRef {
 
     /// Asks the process to exit for `reason`. A process that traps exits receives the request and decides; any other one
     /// exits before its next message, but ignores `Normal`.
+    ///
+    /// The request has no sender: it comes from outside the processes, such as from a thread that waits for SIGTERM. A
+    /// supervisor obeys it as if its parent had sent it. A process that asks another to exit calls
+    /// [`Me::exit`](super::Me::exit), which names it.
     pub fn exit(&self, reason: Reason) {
         self.signal(Signal::Exit(Exit { from: None, reason }));
     }
