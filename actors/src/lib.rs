@@ -76,11 +76,11 @@ mod tree;
 mod workers;
 
 // Processes.
-pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason, Term, Value};
+pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason, Term, TimerId, Value};
 pub use port::{NoPort, Port};
 pub use process::{
     Answer, Arbiter, CallError, MAILBOX_CAPACITY, Me, Name, Next, Node, Pid, Process, ProcessRef,
-    Received, Reply, SendError, TestClock, Turn,
+    Received, Reply, SendError, TIMERS_MAX, TestClock, Turn,
 };
 // Supervisors.
 pub use supervisor::{

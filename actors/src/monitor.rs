@@ -138,6 +138,10 @@ pub struct ProcessId(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MonitorId(pub(crate) u64);
 
+/// The serial number of a process's own timer, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TimerId(pub(crate) u64);
+
 /// The notice of a monitor, delivered exactly once, after the process has released everything it owned (O2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Down {

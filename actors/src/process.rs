@@ -1,14 +1,15 @@
 //! Processes: isolated state, a bounded mailbox, one message at a time, and an exit that other processes can observe
-//! (O1–O4, O7). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
+//! (O1–O4, O7–O8). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
 //!
 //! Each file uses only this trait and the files after it in this list: `test_clock`, `start`, `spawn`, `task`, `actor`,
-//! `context`, `me`, `control`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `by_id`, `name`.
+//! `context`, `later`, `me`, `control`, `timer`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `by_id`, `name`.
 
 mod actor;
 mod by_id;
 mod call;
 mod context;
 mod control;
+mod later;
 mod local;
 mod me;
 mod name;
@@ -20,6 +21,7 @@ mod spawn;
 mod start;
 mod task;
 mod test_clock;
+mod timer;
 
 pub(crate) use by_id::ById;
 pub use call::{Answer, CallError, Reply};
@@ -33,6 +35,7 @@ pub use spawn::Arbiter;
 #[cfg(test)]
 pub(crate) use task::bytes as task_bytes;
 pub use test_clock::TestClock;
+pub use timer::TIMERS_MAX;
 
 use poetry::Kind;
 use poetry::event::Wait;
@@ -68,6 +71,7 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// | `gen_server:reply(From, Answer)` | [`Reply::send`] | O7 |
 /// | `gen_server:send_request(Pid, Question)`, `gen_server:wait_response(Id, 5000)` | from outside [`Node::ask`], then [`Answer::wait`] | O7 |
 /// | `receive … after 5000 -> …` | [`Me::after`], then [`Received::Timeout`] | |
+/// | `erlang:send_after(5000, self(), Message)`, `erlang:cancel_timer(Timer)` | [`Me::send_after`], [`Me::cancel_timer`]; at most [`TIMERS_MAX`] | O8 |
 /// | `monitor(process, Pid)`, `{'DOWN', Ref, process, Pid, Reason}` | [`Me::monitor`], [`Received::Down`] | O2 |
 /// | `spawn_monitor(…)` | [`Me::spawn`], then [`Me::monitor`] in the same handler, which nothing can interrupt; across arbiters the reason may be [`NoProcess`](Reason::NoProcess) | O2 |
 /// | `spawn_link`, `process_flag(trap_exit, true)`, `{'EXIT', Pid, Reason}` | [`Me::spawn_link`], [`Me::trap_exits`], [`Received::Exit`] | O3 |
@@ -94,6 +98,8 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// - No handler blocks. [`Me::call`] returns at once, and its last argument handles the reply after the handler has
 ///   returned. Until then the process receives nothing; only a kill, or an exit that it does not trap, takes effect.
 /// - A timeout that [`Me::after`] sets stays set while messages arrive. In Erlang each `receive` starts its `after` anew.
+/// - [`Me::send_after`] sends to the process itself; in Erlang a timer can send to any process. Once
+///   [`Me::cancel_timer`] has returned, the message does not come, so there is none to flush from the mailbox.
 /// - A [`Reason`] of the program's own is a value of one type, and its receiver asks for that type, where Erlang matches any
 ///   term.
 /// - [`Next::Exit`] ends a process after its handler; `exit(Reason)` leaves a function in the middle.
