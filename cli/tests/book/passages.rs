@@ -31,27 +31,38 @@ pub(crate) fn included(line: &str) -> Option<&str> {
 }
 
 fn check(include: &str) -> Result<(), String> {
-    let (path, anchor) = include.split_once(':').unwrap_or((include, ""));
-    let path = Path::new(ROOT).join("book/src").join(path);
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    if anchor.is_empty() {
-        return Ok(()); // A whole file, such as a licence.
-    }
-    let names = |line: &str, word: &str| line.trim().ends_with(&format!(" {word}: {anchor}"));
-    let from = text.lines().position(|line| names(line, "ANCHOR"));
-    let from = from.ok_or("the anchor does not begin")?;
-    let lines = text.lines().skip(from + 1);
-    let lines: Vec<_> = lines
-        .take_while(|line| !names(line, "ANCHOR_END"))
-        .collect();
-    if from + 1 + lines.len() == text.lines().count() {
-        return Err("the anchor does not end".into());
-    }
+    let lines = read(include)?;
     let shown = lines.iter().filter(|line| !line.contains("ANCHOR")).count();
-    if shown > LINES_MAX {
+    if shown > LINES_MAX && include.contains(':') {
         return Err(format!("{shown} lines are more than {LINES_MAX}"));
     }
     Ok(())
+}
+
+/// Reads the lines of a passage, or of a whole file, such as a licence.
+pub(crate) fn read(include: &str) -> Result<Vec<String>, String> {
+    let (path, anchor) = include.split_once(':').unwrap_or((include, ""));
+    let path = Path::new(ROOT).join("book/src").join(path);
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let lines = text.lines().map(str::to_owned);
+    if anchor.is_empty() {
+        return Ok(lines.collect());
+    }
+    // The name may be followed by the end of a comment.
+    let names = |line: &str, word: &str| {
+        let rest = line.split_once(&format!(" {word}: {anchor}"));
+        rest.is_some_and(|(_, rest)| rest.is_empty() || rest == " -->")
+    };
+    let mut lines = lines.skip_while(|line| !names(line, "ANCHOR"));
+    lines.next().ok_or("the anchor does not begin")?;
+    let mut passage = Vec::new();
+    for line in lines {
+        if names(&line, "ANCHOR_END") {
+            return Ok(passage);
+        }
+        passage.push(line);
+    }
+    Err("the anchor does not end".to_owned())
 }
 
 /// Returns the exercises whose test does not exist: each item of the section names one in backquotes, in the chapter's file.
@@ -78,7 +89,7 @@ pub(crate) fn missing_solutions(chapters: &[Chapter]) -> Vec<String> {
 }
 
 /// Returns the text of a section up to the next of its level.
-fn section<'text>(text: &'text str, heading: &str) -> Option<&'text str> {
+pub(crate) fn section<'text>(text: &'text str, heading: &str) -> Option<&'text str> {
     let (_, rest) = text.split_once(&format!("\n{heading}\n"))?;
     Some(
         rest.split_once("\n## ")
@@ -87,7 +98,7 @@ fn section<'text>(text: &'text str, heading: &str) -> Option<&'text str> {
 }
 
 /// Returns the items of a numbered list.
-fn items(section: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn items(section: &str) -> impl Iterator<Item = &str> {
     let starts: Vec<_> = section
         .match_indices('\n')
         .map(|(at, _)| at + 1)
