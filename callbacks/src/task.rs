@@ -134,7 +134,6 @@ impl Task {
             peer: Some(peer),
             ..self.scene.get()
         });
-        self.report(Kind::Running);
         self.report(Kind::Connecting);
         self.report(Kind::Waiting(Wait::Connect));
     }

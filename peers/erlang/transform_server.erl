@@ -52,6 +52,7 @@ reverse(Poem) ->
 
 lines(Poem) -> binary:split(Poem, <<"\n">>, [global]).
 
+%% ANCHOR: burn
 %% Computes for 10 ms. It delays no other connection: the scheduler lets them run meanwhile (S25 without an option).
 burn() -> burn_until(connection:now_us() + 10_000).
 
@@ -60,3 +61,4 @@ burn_until(End) ->
         true -> burn_until(End);
         false -> ok
     end.
+%% ANCHOR_END: burn

@@ -58,9 +58,11 @@ class TransformServer(NetstringServer):
             poem = poem.decode()
         except UnicodeDecodeError:
             raise Refused("not_utf8", "the poem is not UTF-8")
+        # ANCHOR: offload
         if transform in self.offloaded:  # In the reactor's pool of threads; the reactor fires the Deferred.
             return deferToThread(transform, poem).addCallback(self.reply)
         return self.reply(transform(poem))
+        # ANCHOR_END: offload
 
     def reply(self, poem):
         reply = poem.encode()

@@ -117,8 +117,7 @@ mod tests {
             assert!(names.insert(task.name), "{} is there twice", task.name);
             for step in task.steps {
                 let program = step.words[0];
-                let ours = program.contains('/');
-                assert!(!ours || !read(program).is_empty(), "{step}");
+                assert!(program == "cargo" || !read(program).is_empty(), "{step}");
             }
         }
     }

@@ -97,11 +97,11 @@ impl Supervisor {
                 me.after(KILL_TIMEOUT);
             }
             Shutdown::After(patience) => {
-                me.exit(process, Reason::Shutdown);
+                process.exit(Reason::Shutdown);
                 me.after(patience);
             }
             Shutdown::Infinity => {
-                me.exit(process, Reason::Shutdown);
+                process.exit(Reason::Shutdown);
                 me.forever();
             }
         }

@@ -1,4 +1,4 @@
-//! The book: every link, passage and figure exists, and every lab does what its chapter says.
+//! The book: every part has what it promises, every link, passage and figure exists, and every lab does what its chapter says.
 
 #[allow(dead_code)] // Not every helper is needed here.
 #[path = "../command/support.rs"]
@@ -9,6 +9,7 @@ mod figures;
 mod flawed;
 mod labs;
 mod links;
+mod parts;
 mod passages;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -23,12 +24,14 @@ fn main() {
     let arguments = Arguments::from_args();
     let chapters = chapters::all();
     let mut trials = Vec::new();
-    let checks: [(&str, Check); 5] = [
+    let checks: [(&str, Check); 7] = [
         ("the_summary_has_every_chapter", links::missing_in_summary),
         ("every_link_leads_somewhere", links::dead),
         ("every_figure_is_drawn_and_shown", figures::unused),
         ("every_passage_exists_and_is_short", passages::wrong),
         ("every_exercise_names_its_test", passages::missing_solutions),
+        ("every_part_is_complete", parts::incomplete),
+        ("every_difference_is_told_in_one_part", parts::differences),
     ];
     for (name, check) in checks {
         let chapters = chapters.clone();
