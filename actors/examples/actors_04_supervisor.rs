@@ -89,6 +89,7 @@ fn draw(node: &Node, supervisor: &Pid<ToSupervisor>) -> String {
         name: Name::new("supervisor"),
         process: Some(supervisor.process()),
         notes: String::new(),
+        restarted: None,
         which_children: Some(WhichChildren::new(
             supervisor.clone(),
             ToSupervisor::WhichChildren,

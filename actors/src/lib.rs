@@ -76,18 +76,18 @@ mod tree;
 mod workers;
 
 // Processes.
-pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason};
+pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason, Term, TimerId, Value};
 pub use port::{NoPort, Port};
 pub use process::{
     Answer, Arbiter, CallError, MAILBOX_CAPACITY, Me, Name, Next, Node, Pid, Process, ProcessRef,
-    Received, Reply, SendError, TestClock, Turn,
+    Received, Reply, SendError, TIMERS_MAX, TestClock, Turn,
 };
 // Supervisors.
 pub use supervisor::{
     Intensity, KILL_TIMEOUT, Restart, Shutdown, Spec, Start, Started, Strategy, Supervisor,
     ToSupervisor,
 };
-pub use tree::{ChildInfo, Children, WhichChildren, draw_tree};
+pub use tree::{ChildInfo, Children, Restarted, WhichChildren, draw_tree};
 // Clients and servers.
 pub use library_server::{serve_library, serve_library_with};
 pub use listener::RunningServer;

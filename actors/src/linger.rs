@@ -151,7 +151,7 @@ impl<S: Stream, B: Batch> Process for LastReplies<S, B> {
             (Received::Port(TcpEvent::Error(_)), None) => self.close(CloseReason::Reset),
             (Received::Timeout, _) => self.time_out(me),
             // The replies are in flight (S21); only a kill cuts them.
-            (Received::Exit(exit), _) if exit.reason == Reason::Shutdown => Next::Receive,
+            (Received::Exit(exit), _) if exit.reason.is_shutdown() => Next::Receive,
             (Received::Exit(_), _) => Next::Exit(Reason::Killed),
             (
                 Received::Port(TcpEvent::Kept(_) | TcpEvent::Looked { .. }) | Received::Down(_),

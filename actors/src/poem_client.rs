@@ -159,10 +159,10 @@ where
     ///         Next::Receive
     ///     }
     ///
-    ///     fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+    ///     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
     ///         match received {
     ///             Received::Timeout => {
-    ///                 self.poet.iter().for_each(|poet| poet.exit(Reason::Shutdown));
+    ///                 self.poet.iter().for_each(|poet| me.exit(poet, Reason::Shutdown));
     ///                 Next::Receive
     ///             }
     ///             Received::Message(fetched) => {

@@ -103,7 +103,7 @@ impl<S: Stream> Process for Connection<S> {
             Received::Port(event) => self.recital.receive(event, me),
             Received::Timeout => self.recital.time_out(me),
             // The poem is in flight (S21); only a kill cuts it.
-            Received::Exit(exit) if exit.reason == Reason::Shutdown => Next::Receive,
+            Received::Exit(exit) if exit.reason.is_shutdown() => Next::Receive,
             Received::Exit(_) => Next::Exit(Reason::Killed),
             Received::Down(_) => Next::Receive,
             Received::Message(never) => match never {},

@@ -1,14 +1,15 @@
 //! Processes: isolated state, a bounded mailbox, one message at a time, and an exit that other processes can observe
-//! (O1–O4, O7). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
+//! (O1–O4, O7–O8). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
 //!
 //! Each file uses only this trait and the files after it in this list: `test_clock`, `start`, `spawn`, `task`, `actor`,
-//! `context`, `me`, `control`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `by_id`, `name`.
+//! `context`, `later`, `me`, `control`, `timer`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `by_id`, `name`.
 
 mod actor;
 mod by_id;
 mod call;
 mod context;
 mod control;
+mod later;
 mod local;
 mod me;
 mod name;
@@ -20,6 +21,7 @@ mod spawn;
 mod start;
 mod task;
 mod test_clock;
+mod timer;
 
 pub(crate) use by_id::ById;
 pub use call::{Answer, CallError, Reply};
@@ -33,6 +35,7 @@ pub use spawn::Arbiter;
 #[cfg(test)]
 pub(crate) use task::bytes as task_bytes;
 pub use test_clock::TestClock;
+pub use timer::TIMERS_MAX;
 
 use poetry::Kind;
 use poetry::event::Wait;
@@ -68,10 +71,13 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// | `gen_server:reply(From, Answer)` | [`Reply::send`] | O7 |
 /// | `gen_server:send_request(Pid, Question)`, `gen_server:wait_response(Id, 5000)` | from outside [`Node::ask`], then [`Answer::wait`] | O7 |
 /// | `receive … after 5000 -> …` | [`Me::after`], then [`Received::Timeout`] | |
+/// | `erlang:send_after(5000, self(), Message)`, `erlang:cancel_timer(Timer)` | [`Me::send_after`], [`Me::cancel_timer`]; at most [`TIMERS_MAX`] | O8 |
 /// | `monitor(process, Pid)`, `{'DOWN', Ref, process, Pid, Reason}` | [`Me::monitor`], [`Received::Down`] | O2 |
 /// | `spawn_monitor(…)` | [`Me::spawn`], then [`Me::monitor`] in the same handler, which nothing can interrupt; across arbiters the reason may be [`NoProcess`](Reason::NoProcess) | O2 |
 /// | `spawn_link`, `process_flag(trap_exit, true)`, `{'EXIT', Pid, Reason}` | [`Me::spawn_link`], [`Me::trap_exits`], [`Received::Exit`] | O3 |
-/// | `exit(Reason)`, `exit(Pid, shutdown)`, `exit(Pid, kill)` | [`Next::Exit`], [`ProcessRef::exit`], [`ProcessRef::kill`] | O4 |
+/// | `process_flag(trap_exit, false)` | [`Me::set_trap_exits`], which returns the old value, too | O3 |
+/// | `exit(Reason)`, `exit(Pid, shutdown)`, `exit(Pid, kill)` | [`Next::Exit`], [`Me::exit`], [`ProcessRef::kill`]; from outside [`ProcessRef::exit`] | O4 |
+/// | `exit({shutdown, upgrade})`, `exit({poem, Poem})` | [`Reason::shutdown_with`], [`Reason::other`]; the value by [`Reason::value`] | O4 |
 /// | `terminate(Reason, State)` | [`Process::terminate`] | O4 |
 /// | `gen_tcp:controlling_process(Socket, Heir)` in `terminate` | [`Me::hand_over`] | S20 |
 /// | 4,000 reductions, then another process runs | [`Me::use_turn`] | S24 |
@@ -92,8 +98,12 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// - No handler blocks. [`Me::call`] returns at once, and its last argument handles the reply after the handler has
 ///   returned. Until then the process receives nothing; only a kill, or an exit that it does not trap, takes effect.
 /// - A timeout that [`Me::after`] sets stays set while messages arrive. In Erlang each `receive` starts its `after` anew.
-/// - A [`Reason`] is one of a fixed list, not any term; [`Reason::crash`] takes a text of your own. An [`Exit`] does not
-///   name the caller of [`ProcessRef::exit`].
+/// - [`Me::send_after`] sends to the process itself; in Erlang a timer can send to any process. Once
+///   [`Me::cancel_timer`] has returned, the message does not come, so there is none to flush from the mailbox.
+/// - A [`Reason`] of the program's own is a value of one type, and its receiver asks for that type, where Erlang matches any
+///   term.
+/// - [`Next::Exit`] ends a process after its handler; `exit(Reason)` leaves a function in the middle.
+/// - A thread that is no process can ask a process to exit, with [`ProcessRef::exit`]: the [`Exit`] has no sender then.
 /// - Nothing is pre-empted. A handler that computes for 10 ms delays its arbiter by 10 ms, and a kill takes effect
 ///   between two handlers. A supervisor abandons a child that cannot be stopped and lists it in the tree.
 /// - [`Process::terminate`] also runs after a kill, and after an exit that is not trapped, so that the counters stay exact
@@ -171,7 +181,7 @@ pub enum Received<'a, P: Process> {
     Message(P::Message),
     /// An event of its port.
     Port(<P::Port as Port>::Event<'a>),
-    /// A linked process ended, or [`ProcessRef::exit`] was called on this one. Received only by a process that traps exits.
+    /// A linked process ended, or this one is asked to exit ([`Me::exit`], [`ProcessRef::exit`]). Received only by a process that traps exits.
     Exit(Exit),
     /// A monitored process ended.
     Down(Down),

@@ -182,7 +182,7 @@ impl<S: Stream> Process for Connection<S> {
             // The cache has crashed. Its successor knows nothing of this client.
             (Received::Down(_), _) => self.answered(ToClient::NoPoem, me),
             // The poem is in flight, also if it is still fetched (S21); only a kill cuts it.
-            (Received::Exit(exit), _) if exit.reason == Reason::Shutdown => Next::Receive,
+            (Received::Exit(exit), _) if exit.reason.is_shutdown() => Next::Receive,
             (Received::Exit(_), _) => Next::Exit(Reason::Killed),
         }
     }

@@ -8,6 +8,7 @@ mod strategy;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
 pub use child::{Restart, Shutdown, Spec, Start, Started};
 pub use steps::KILL_TIMEOUT;
@@ -16,7 +17,7 @@ pub use strategy::{Intensity, Strategy};
 use crate::monitor::{Exit, ProcessId, Reason};
 use crate::port::NoPort;
 use crate::process::{Me, Name, Next, Process, ProcessRef, Received, Reply};
-use crate::tree::{ChildInfo, Children};
+use crate::tree::Children;
 use child::{Child, Key};
 use steps::{Event, Stopping, Then};
 use strategy::{Affected, Restarts};
@@ -120,7 +121,7 @@ impl Supervisor {
     fn ended(&mut self, key: Key, reason: &Reason, me: &mut Me<'_, Self>) {
         let Some(child) = self.child(key) else { return };
         if child.spec.restart.restarts_after(reason) {
-            self.restart(key, me);
+            self.restart(key, reason.to_string(), me);
         } else {
             self.remove_if_temporary(key);
         }
@@ -130,12 +131,14 @@ impl Supervisor {
     /// may have started the child meanwhile.
     fn try_again(&mut self, key: Key, me: &mut Me<'_, Self>) {
         if self.child(key).is_some_and(|child| child.start_failed) {
-            self.restart(key, me);
+            self.restart(key, "its start failed".to_owned(), me);
         }
     }
 
-    fn restart(&mut self, key: Key, me: &mut Me<'_, Self>) {
+    /// Restarts the child of `key`, and the siblings that the strategy takes along. Its process has ended because of `cause`.
+    fn restart(&mut self, key: Key, cause: String, me: &mut Me<'_, Self>) {
         let Some(child) = self.child(key) else { return };
+        let name = child.spec.name;
         child.restarts += 1;
         child.start_failed = false;
         if self.restarts.are_too_many(me.now()) {
@@ -147,6 +150,14 @@ impl Supervisor {
             .iter()
             .map(|child| (child.key, child.spec.restart));
         let Affected { stop, start } = self.strategy.affected(key, children);
+        let at = me.now();
+        let affected = self.children.iter_mut();
+        for child in affected.filter(|child| start.contains(&child.key)) {
+            child.restarted = Some(match child.key == key {
+                true => (at, format!(": {cause}")),
+                false => (at, format!(" with {name}")),
+            });
+        }
         // Children that ended at the same time are restarted together with this one, once.
         self.events
             .retain(|event| !matches!(event, Event::Ended(key, _) if stop.contains(key)));
@@ -208,14 +219,14 @@ impl Supervisor {
                     }
                 }
             }
-            ToSupervisor::WhichChildren(reply) => reply.send(self.which_children()),
+            ToSupervisor::WhichChildren(reply) => reply.send(self.which_children(me.now())),
         }
     }
 
-    fn which_children(&self) -> Children {
+    fn which_children(&self, now: Duration) -> Children {
         Children {
             about: format!("supervisor, {}", self.strategy),
-            children: self.children.iter().map(ChildInfo::from).collect(),
+            children: self.children.iter().map(|child| child.info(now)).collect(),
             more: 0,
         }
     }
@@ -242,7 +253,7 @@ impl Process for Supervisor {
         match received {
             // Answered also while children are being stopped.
             Received::Message(ToSupervisor::WhichChildren(reply)) => {
-                reply.send(self.which_children())
+                reply.send(self.which_children(me.now()))
             }
             Received::Message(request) => self.requests.push_back(request),
             Received::Exit(exit) => self.exited(exit, me),

@@ -1,6 +1,7 @@
-//! An arbiter's deadlines: one queue for all its processes with at most one entry for each, so that an idle connection
-//! owns no timer. Its clock is the real one of `net`, or one that a test moves. `tokio_util::time::DelayQueue` would cost the
-//! same, but a test can stop its time only with tokio's `test-util`, which would slow down the clock of every build.
+//! An arbiter's deadlines: one queue for all its processes, with at most one entry for the timeout of each, so that an idle
+//! connection owns no timer, and one for each timer that a process sets itself. Its clock is the real one of `net`, or one
+//! that a test moves. `tokio_util::time::DelayQueue` would cost the same, but a test can stop its time only with tokio's
+//! `test-util`, which would slow down the clock of every build.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::process::{CallError, Name, Node, Pid, ProcessRef, Reply};
 
 /// How long a supervisor may take to list its children, while a person waits.
-const LIST_TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const LIST_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A supervisor's answer to `which_children`.
 #[derive(Debug)]
@@ -30,8 +30,20 @@ pub struct ChildInfo {
     pub process: Option<ProcessRef>,
     /// Remarks, such as the number of restarts.
     pub notes: String,
+    /// Its last restart, if there was one.
+    pub restarted: Option<Restarted>,
     /// How to ask it for its own children, if it is a supervisor.
     pub which_children: Option<WhichChildren>,
+}
+
+/// The last restart of a child.
+#[derive(Debug)]
+pub struct Restarted {
+    /// The time since then.
+    pub ago: Duration,
+    /// What follows "restarted": `: crash: ` and a message, or ` with ` and the sibling whose end its supervisor's strategy
+    /// extends to it.
+    pub cause: String,
 }
 
 /// How to ask a supervisor for its children.
@@ -55,47 +67,83 @@ impl std::fmt::Debug for WhichChildren {
 
 /// Draws the tree under `root`. Blocks, so a process must not call it.
 pub fn draw_tree(node: &Node, root: ChildInfo) -> String {
-    let mut drawing = String::new();
-    child(node, &root, ["", ""], &mut drawing);
-    drawing
+    Drawing::of(node, &root, false)
 }
 
-/// Draws one child: `first` is the prefix of its own line, `rest` that of its children's lines.
-fn child(node: &Node, child: &ChildInfo, [first, rest]: [&str; 2], drawing: &mut String) {
-    let asked = child.which_children.as_ref().map(|ask| ask.0(node));
-    let about = match &asked {
-        Some(Ok(supervised)) => supervised.about.clone(),
-        Some(Err(error)) => format!("supervisor: {error}"),
-        None => String::new(),
-    };
-    let mailbox = match &child.process {
-        Some(process) => {
-            let (queued, capacity) = process.mailbox();
-            format!("mailbox {queued}/{capacity}")
-        }
-        None => "not running".to_owned(),
-    };
-    let parts = [about.as_str(), child.notes.as_str(), mailbox.as_str()];
-    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    // Writing to a string cannot fail.
-    let _ = writeln!(drawing, "{first}{} ({})", child.name, parts.join(", "));
-    if let Some(Ok(supervised)) = asked {
-        children(node, &supervised, rest, drawing);
-    }
+/// As [`draw_tree`], also with the time since the last restart of each child, for a view that is drawn again and again.
+pub(crate) fn draw_living_tree(node: &Node, root: ChildInfo) -> String {
+    Drawing::of(node, &root, true)
 }
 
-fn children(node: &Node, supervised: &Children, before: &str, drawing: &mut String) {
-    let lines = supervised.children.len() + usize::from(supervised.more > 0);
-    for (line, info) in (1..).zip(&supervised.children) {
-        let [first, rest] = if line < lines {
-            ["├─ ", "│  "]
-        } else {
-            ["└─ ", "   "]
+struct Drawing<'n> {
+    node: &'n Node,
+    with_ages: bool,
+    text: String,
+}
+
+impl<'n> Drawing<'n> {
+    fn of(node: &'n Node, root: &ChildInfo, with_ages: bool) -> String {
+        let text = String::new();
+        let mut drawing = Self {
+            node,
+            with_ages,
+            text,
         };
-        let prefixes = [format!("{before}{first}"), format!("{before}{rest}")];
-        child(node, info, [&prefixes[0], &prefixes[1]], drawing);
+        drawing.child(root, ["", ""]);
+        drawing.text
     }
-    if supervised.more > 0 {
-        let _ = writeln!(drawing, "{before}└─ … and {} more", supervised.more);
+
+    /// Draws one child: `first` is the prefix of its own line, `rest` that of the lines below.
+    fn child(&mut self, child: &ChildInfo, [first, rest]: [&str; 2]) {
+        let asked = child.which_children.as_ref().map(|ask| ask.0(self.node));
+        let about = match &asked {
+            Some(Ok(supervised)) => supervised.about.clone(),
+            Some(Err(error)) => format!("supervisor: {error}"),
+            None => String::new(),
+        };
+        let mailbox = match &child.process {
+            Some(process) => {
+                let (queued, capacity) = process.mailbox();
+                format!("mailbox {queued}/{capacity}")
+            }
+            None => "not running".to_owned(),
+        };
+        let parts = [about.as_str(), child.notes.as_str(), mailbox.as_str()];
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        let ended = child.process.as_ref().and_then(ProcessRef::exit_reason);
+        let about = match ended {
+            Some(reason) => format!("ended: {reason}"),
+            None => parts.collect::<Vec<_>>().join(", "),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{first}{} ({about})", child.name);
+        if let Some(Restarted { ago, cause }) = &child.restarted {
+            let ago = match self.with_ages {
+                true => format!(" {:.1} s ago", ago.as_secs_f64()),
+                false => String::new(),
+            };
+            // A panic's message may have several lines.
+            let cause = cause.escape_debug();
+            let _ = writeln!(self.text, "{rest}↻ restarted{ago}{cause}");
+        }
+        if let Some(Ok(supervised)) = asked {
+            self.children(&supervised, rest);
+        }
+    }
+
+    fn children(&mut self, supervised: &Children, before: &str) {
+        let lines = supervised.children.len() + usize::from(supervised.more > 0);
+        for (line, info) in (1..).zip(&supervised.children) {
+            let [first, rest] = if line < lines {
+                ["├─ ", "│  "]
+            } else {
+                ["└─ ", "   "]
+            };
+            let prefixes = [format!("{before}{first}"), format!("{before}{rest}")];
+            self.child(info, [&prefixes[0], &prefixes[1]]);
+        }
+        if supervised.more > 0 {
+            let _ = writeln!(self.text, "{before}└─ … and {} more", supervised.more);
+        }
     }
 }

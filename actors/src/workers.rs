@@ -170,6 +170,7 @@ impl<B: Send + 'static> Workers<B> {
             name: worker.process.name(),
             process: Some(worker.process.clone()),
             notes: String::new(),
+            restarted: None,
             which_children: None,
         };
         let (waiting, crashed) = (self.waiting.len(), self.crashed);

@@ -80,7 +80,8 @@ supervisor (supervisor, one_for_one, mailbox 0/64)
 └─ poem (0 restarts, mailbox 0/64)
 crashed: true
 supervisor (supervisor, one_for_one, mailbox 0/64)
-└─ poem (1 restarts, mailbox 0/64)
+└─ poem (1 restart, mailbox 0/64)
+   ↻ restarted: crash: a line without words
 the harbour is not.";
     assert_eq!(printed, prints(shown));
 }

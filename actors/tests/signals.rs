@@ -98,6 +98,11 @@ fn o3_an_abnormal_exit_ends_linked_processes_and_a_normal_one_does_not() {
     for (reason, ended) in [
         (Reason::Normal, vec![]),
         (Reason::Shutdown, vec![Seen::Ended(Reason::Shutdown)]),
+        (
+            Reason::shutdown_with("rest"),
+            vec![Seen::Ended(Reason::shutdown_with("rest"))],
+        ),
+        (Reason::other(7), vec![Seen::Ended(Reason::other(7))]),
         (Reason::crash("x"), vec![Seen::Ended(Reason::crash("x"))]),
     ] {
         let (one, _) = test.puppet("one");
@@ -119,10 +124,72 @@ fn o3_a_process_that_traps_exits_receives_them_as_messages() {
     let from = Some(one.process().id());
     let reason = Reason::crash("no rhyme");
     assert_eq!(all(&seen), [Seen::Exit(Exit { from, reason })]);
+}
+
+#[test]
+fn o3_an_exit_says_which_process_asked_for_it_and_one_from_outside_has_no_sender() {
+    let test = TestNode::new();
+    let (asker, _) = test.puppet("asker");
+    let (trapper, seen) = test.trapper("trapper");
+    let asked = trapper.process();
+    test.make(&asker, move |_, me| {
+        me.exit(&asked, Reason::Shutdown);
+        me.exit(&asked, Reason::Normal);
+        Next::Receive
+    });
     trapper.process().exit(Reason::Shutdown);
     test.clock.settle();
-    let (from, reason) = (None, Reason::Shutdown);
-    assert_eq!(all(&seen), [Seen::Exit(Exit { from, reason })]);
+    let from = Some(asker.process().id());
+    let exits = [
+        (from, Reason::Shutdown),
+        (from, Reason::Normal),
+        (None, Reason::Shutdown),
+    ];
+    let exits = exits.map(|(from, reason)| Seen::Exit(Exit { from, reason }));
+    assert_eq!(all(&seen), exits);
+    assert!(trapper.process().is_alive());
+}
+
+#[test]
+fn o3_an_exit_that_is_not_trapped_ends_the_process_unless_it_is_normal() {
+    let test = TestNode::new();
+    let (asker, _) = test.puppet("asker");
+    let (other, seen) = test.puppet("other");
+    for (reason, ended) in [
+        (Reason::Normal, vec![]),
+        (Reason::crash("x"), vec![Seen::Ended(Reason::crash("x"))]),
+    ] {
+        let asked = other.process();
+        test.make(&asker, move |_, me| {
+            me.exit(&asked, reason);
+            Next::Receive
+        });
+        assert_eq!(all(&seen), ended);
+    }
+}
+
+#[test]
+fn o3_a_process_that_no_longer_traps_exits_ends_but_an_exit_it_was_sent_before_stays_a_message() {
+    let test = TestNode::new();
+    let (trapper, seen) = test.trapper("trapper");
+    test.make(&trapper, |_, me| {
+        me.call(&me.pid(), SECOND, unanswered, |trapper, _, me| {
+            trapper.say(me.set_trap_exits(false));
+            trapper.say(me.set_trap_exits(false));
+            Next::Receive
+        });
+        Next::Receive
+    });
+    // It arrives during the call, while the process traps exits.
+    trapper.process().exit(Reason::crash("early"));
+    test.clock.advance(2 * SECOND);
+    let (from, reason) = (None, Reason::crash("early"));
+    let said = |word: bool| Seen::Said(word.to_string());
+    let early = Seen::Exit(Exit { from, reason });
+    assert_eq!(all(&seen), [said(true), said(false), early]);
+    trapper.process().exit(Reason::crash("late"));
+    test.clock.settle();
+    assert_eq!(all(&seen), [Seen::Ended(Reason::crash("late"))]);
 }
 
 #[test]
@@ -166,6 +233,29 @@ fn o4_a_panic_is_a_crash_of_that_process_only_and_keeps_its_message() {
         Next::Receive
     });
     assert_eq!(all(&seen), [Seen::Said("alive".to_owned())]);
+}
+
+#[test]
+fn o4_a_reason_of_the_programs_own_reaches_monitors_and_links_with_its_value() {
+    #[derive(Debug, PartialEq, Eq)]
+    struct Stanza(Vec<&'static str>);
+    let test = TestNode::new();
+    let (watched, watcher, seen) = test.monitored();
+    let (linked, linked_seen) = test.trapper("linked");
+    test.link(&linked, &watched);
+    let lines = vec!["The lamp is out,", "the harbour is not."];
+    test.exit(&watched, Reason::other(Stanza(lines.clone())));
+    let reasons = [&downs(&seen)[0], &watched.process().exit_reason().unwrap()].map(Clone::clone);
+    for reason in &reasons {
+        assert_eq!(reason.value(), Some(&Stanza(lines.clone())));
+        assert_ne!(reason, &Reason::other("another type"));
+        assert_ne!(reason, &Reason::other(Stanza(Vec::new())));
+        assert_ne!(reason, &Reason::shutdown_with(Stanza(lines.clone())));
+    }
+    let from = Some(watched.process().id());
+    let [_, reason] = reasons;
+    assert_eq!(all(&linked_seen), [Seen::Exit(Exit { from, reason })]);
+    assert!(watcher.process().is_alive());
 }
 
 #[test]

@@ -17,11 +17,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde_json::error::Category;
 
-pub use histograms::append as append_histogram;
+pub use histograms::{Interval, append as append_histogram, intervals};
 
 use crate::results::{FORMAT, OLDEST_FORMAT, Results, ScenarioResults};
 
@@ -104,7 +105,7 @@ impl Bundle {
                 .last()
                 .and_then(|row| row.histogram.as_deref());
             if let (Some(histogram), Some(tag)) = (histogram, tag) {
-                histograms::append(&file, tag, histogram)?;
+                histograms::append(&file, tag, Duration::ZERO, histogram)?;
             }
             self.replace_rows(scenario)?;
         }
@@ -119,7 +120,7 @@ impl Bundle {
         for scenario in &results.scenarios {
             let log = self.file("histograms", &scenario.name, "hlog");
             for (tag, histogram) in all.get(&scenario.name).into_iter().flatten() {
-                histograms::append(&log, tag, histogram)?;
+                histograms::append(&log, tag, Duration::ZERO, histogram)?;
             }
             self.replace_rows(scenario)?;
         }

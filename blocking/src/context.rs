@@ -88,7 +88,7 @@ impl<'a> Context<'a> {
 
     /// Creates the context of the transform that follows, within the rest of the same deadline.
     pub(crate) fn for_transform(&self) -> Self {
-        Self {
+        let context = Self {
             reporter: self.reporter.for_role(Role::TransformClient),
             scene: Scene {
                 parent: Some(self.scene.task),
@@ -100,7 +100,9 @@ impl<'a> Context<'a> {
             begun: None,
             drains: false,
             ..*self
-        }
+        };
+        context.report(Kind::Running);
+        context
     }
 
     /// Gives the task another number in its events.

@@ -182,7 +182,7 @@ pub(crate) fn with_context(
     let (now, limits) = (net::now(), &options.limits);
     let scene = Scene::default();
     let context = Context::new(scene, now, limits, shared, reporter, cancel, &sockets);
-    let mut context = context.numbered(task);
+    let mut context = context.numbered(task).in_thread(scene.worker);
     let result = exchange(&mut context);
     context.report_result(result.as_ref().map(Poem::as_str));
     result

@@ -134,6 +134,7 @@ impl Task {
             peer: Some(peer),
             ..self.scene.get()
         });
+        self.report(Kind::Running);
         self.report(Kind::Connecting);
         self.report(Kind::Waiting(Wait::Connect));
     }

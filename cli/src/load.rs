@@ -4,6 +4,7 @@ mod histogram_file;
 mod idle;
 mod json;
 mod live;
+mod merge;
 mod plan;
 mod text;
 
@@ -80,6 +81,7 @@ pub(crate) fn run(args: &LoadArgs, stderr: &LineWriter) -> Ended {
         LoadCommand::Library(args) => plan::library(args)?,
         LoadCommand::Poem(args) => plan::poem(args)?,
         LoadCommand::Idle(args) => return idle::run(args, stderr),
+        LoadCommand::Merge(args) => return merge::run(args, stderr),
     };
     let live = Live::start(&load, stderr)?;
     let result = measure(&load, &live);
@@ -107,7 +109,7 @@ fn histogram(command: &LoadCommand) -> Option<&Path> {
         LoadCommand::Transform(args) => &args.load,
         LoadCommand::Library(args) => &args.load,
         LoadCommand::Poem(args) => &args.load,
-        LoadCommand::Idle(_) => return None,
+        LoadCommand::Idle(_) | LoadCommand::Merge(_) => return None,
     };
     options.histogram.as_deref()
 }

@@ -136,7 +136,10 @@ impl Observer for ServerLog {
                     warn!("{words}; lower --connections-max, or use --pool");
                 }
             }
-            Kind::Panicked(message) => error!("a request of {peer} panicked: {message}"),
+            Kind::Panicked(message) => match event.scene.peer {
+                Some(_) => error!("a request of {peer} panicked: {message}"),
+                None => error!("a part of the server panicked: {message}"),
+            },
             Kind::Accepted => debug!("accepted {peer}"),
             Kind::Closed(reason) => debug!("closed {peer}: {reason:?}"),
             kind => trace!("{peer}: {kind:?}"),

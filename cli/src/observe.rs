@@ -1,11 +1,13 @@
 //! `serve --observe`: what every connection does and waits for, and the model's own description of itself, while the server runs. On a
-//! terminal the view changes in place; elsewhere each change is a paragraph.
+//! terminal the view changes in place; elsewhere each change is a paragraph. With `--lab`, lines on stdin crash parts of the server.
 
+mod inbox;
+mod screen;
 mod tasks;
 mod waits;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use crate::line_writer::LineWriter;
 use crate::terminal;
 use crate::words::counted;
 
+use inbox::{Inbox, Woken};
+use screen::Screen;
 use tasks::Tasks;
 
 /// How often a terminal shows the view: often enough to follow by eye.
@@ -35,14 +39,15 @@ struct View {
     model: &'static str,
     clock: Clock,
     stderr: LineWriter,
-    ended: Mutex<bool>,
-    ends: Condvar,
+    lab: bool,
+    inbox: Arc<Inbox>,
 }
 
 impl Observation {
     /// Prepares the view of a server of `model`, if it is wanted.
     pub(crate) fn prepare(
         wanted: bool,
+        lab: bool,
         model: &'static str,
         clock: &Clock,
         stderr: &LineWriter,
@@ -52,8 +57,8 @@ impl Observation {
             model,
             clock: clock.clone(),
             stderr: stderr.clone(),
-            ended: Mutex::new(false),
-            ends: Condvar::new(),
+            lab,
+            inbox: Arc::default(),
         }))
     }
 
@@ -90,55 +95,81 @@ struct EndOfView<'v>(&'v View);
 
 impl Drop for EndOfView<'_> {
     fn drop(&mut self) {
-        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.0.ends.notify_all();
+        self.0.inbox.end();
     }
 }
 
 impl View {
     fn show(&self, server: &dyn Server) {
-        let on_terminal = terminal::stderr_is_animated();
-        if on_terminal {
-            self.stderr.push(ALTERNATE.as_bytes());
+        if self.lab
+            && let Err(error) = Arc::clone(&self.inbox).read_stdin()
+        {
+            let cause = cause_at_start(&error);
+            error!("cannot read what to crash from stdin: {cause}");
         }
-        let (mut last, every) = (String::new(), if on_terminal { REFRESH } else { PARAGRAPH });
-        while !self.wait(every) {
-            let text = self.text(server, on_terminal);
-            match on_terminal {
-                true => self.stderr.push(format!("{HOME}{text}").as_bytes()),
-                false if text != last => self.stderr.line(&text),
-                false => {}
+        match terminal::stderr_is_animated() {
+            true => self.show_in_place(server),
+            false => self.show_changes(server),
+        }
+    }
+
+    fn show_in_place(&self, server: &dyn Server) {
+        let screen = Screen::open(&self.stderr, self.lab);
+        let mut said = String::new();
+        loop {
+            match self.inbox.wait(REFRESH) {
+                Woken::Ended => return,
+                Woken::Line(line) => {
+                    said = obey(&line, server);
+                    screen.clear_input();
+                }
+                Woken::Time => {}
+            }
+            let below = match self.lab {
+                true => vec![said.clone(), hint(server)],
+                false => Vec::new(),
+            };
+            let details = server.live_details().unwrap_or_default();
+            let (lines, columns) = screen.room(below.len());
+            let text = self.text(server, &details, Some(self.clock.now()), lines, columns);
+            screen.show(&text, &below);
+        }
+    }
+
+    fn show_changes(&self, server: &dyn Server) {
+        let mut last = Vec::new();
+        loop {
+            match self.inbox.wait(PARAGRAPH) {
+                Woken::Ended => return,
+                Woken::Line(line) => self.stderr.line(obey(&line, server)),
+                Woken::Time => {}
+            }
+            let details = server.details().unwrap_or_default();
+            // Ages would make every view another one.
+            let text = self.text(server, &details, None, LINES, usize::MAX);
+            if text != last {
+                self.stderr.line(text.join("\n") + "\n");
             }
             last = text;
         }
-        if on_terminal {
-            self.stderr.push(MAIN.as_bytes());
-        }
     }
 
-    /// Waits for the time of the next view. Returns whether the view has ended.
-    fn wait(&self, time: Duration) -> bool {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.ends.wait_timeout_while(ended, time, |ended| !*ended);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    fn text(&self, server: &dyn Server, on_terminal: bool) -> String {
-        let details = server.details().unwrap_or_default();
-        let details: Vec<&str> = details.lines().collect();
-        let (lines, columns) = match on_terminal {
-            true => terminal::stderr_size(),
-            false => (LINES, usize::MAX),
-        };
-        // The age of a wait is worth showing only where the view changes in place.
-        let now = on_terminal.then(|| self.clock.now());
+    /// Returns the view: at most `lines` lines, each of at most `columns` characters.
+    fn text(
+        &self,
+        server: &dyn Server,
+        details: &str,
+        now: Option<Duration>,
+        lines: usize,
+        columns: usize,
+    ) -> Vec<String> {
         let mut text = vec![title(self.model, server.address(), self.tasks.open())];
-        let left = lines.saturating_sub(text.len() + details.len() + 1);
-        text.extend(self.tasks.lines(now, left));
-        text.extend(details.iter().map(|&line| line.to_owned()));
-        text.truncate(lines.saturating_sub(1));
-        let cut = |line: &String| line.chars().take(columns).collect::<String>();
-        text.iter().map(cut).collect::<Vec<_>>().join("\n") + "\n"
+        let left = lines.saturating_sub(text.len() + details.lines().count());
+        text.extend(self.tasks.lines(now, left, columns));
+        text.extend(details.lines().map(str::to_owned));
+        text.truncate(lines);
+        let cut = |line: String| line.chars().take(columns).collect::<String>();
+        text.into_iter().map(cut).collect()
     }
 }
 
@@ -146,8 +177,24 @@ fn title(model: &str, address: SocketAddr, open: usize) -> String {
     format!("{model} on {address}: {}", counted(open as u64, "task"))
 }
 
-/// To the alternate screen, and back: what was on the terminal stays.
-const ALTERNATE: &str = "\x1b[?1049h";
-const MAIN: &str = "\x1b[?1049l";
-/// To the first line, and nothing below it.
-const HOME: &str = "\x1b[H\x1b[J";
+/// Does what a line on stdin asks for, and returns what to say about it.
+fn obey(line: &str, server: &dyn Server) -> String {
+    let part = match line.split_once(char::is_whitespace) {
+        Some(("crash", part)) => part.trim(),
+        _ if line.is_empty() => return String::new(),
+        _ => line,
+    };
+    match server.crash(part) {
+        true => format!("crashed {part}"),
+        false => format!("cannot crash {}: {}", part.escape_debug(), hint(server)),
+    }
+}
+
+/// Says what can be crashed.
+fn hint(server: &dyn Server) -> String {
+    let parts = server.parts();
+    match parts.is_empty() {
+        true => "no part of this server is started again after a crash".to_owned(),
+        false => format!("type crash and one of {}", parts.join(", ")),
+    }
+}

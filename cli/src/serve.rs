@@ -54,7 +54,8 @@ pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
     let listener = listen(&args)?;
     let recording = Recording::start(args.record.as_deref(), &options.clock)?;
     let log = Arc::new(ServerLog::new(&offer.service));
-    let observation = Observation::prepare(args.observe, model.name(), &options.clock, stderr);
+    let (name, clock) = (model.name(), &options.clock);
+    let observation = Observation::prepare(args.observe, args.lab, name, clock, stderr);
     let observer = observation.beside(recording.beside(log.clone()));
     let server = model
         .serve(listener, offer.service, &options, observer)
@@ -116,7 +117,7 @@ fn poem(args: PoemArgs) -> Result<(ServerArgs, Offer), Failure> {
 fn transforms(args: TransformArgs) -> (ServerArgs, Offer) {
     let service = TransformService {
         keep_alive: args.keep_alive,
-        lab: args.lab.then(models::clock),
+        lab: args.server.lab.then(models::clock),
         offload: args.offload,
     };
     let offer = Offer {

@@ -62,6 +62,23 @@ pub trait Server: Send + Sync {
         None
     }
 
+    /// Returns [`details`](Self::details) with ages and times left, for a view that is drawn again and again.
+    fn live_details(&self) -> Option<String> {
+        self.details()
+    }
+
+    /// Returns the names of the parts that the server starts again when they crash, such as supervised processes.
+    fn parts(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Crashes the part of this name, as a fault in it would, to show what is started again. Returns whether there is such a
+    /// part.
+    fn crash(&self, part: &str) -> bool {
+        let _ = part;
+        false
+    }
+
     /// Stops accepting at once, lets requests in flight finish for up to `grace`, closes the rest, and ends every
     /// thread of the server (S21). Blocks until then.
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary;

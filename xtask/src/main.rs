@@ -117,7 +117,8 @@ mod tests {
             assert!(names.insert(task.name), "{} is there twice", task.name);
             for step in task.steps {
                 let program = step.words[0];
-                assert!(program == "cargo" || !read(program).is_empty(), "{step}");
+                let ours = program.contains('/');
+                assert!(!ours || !read(program).is_empty(), "{step}");
             }
         }
     }

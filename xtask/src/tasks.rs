@@ -220,6 +220,27 @@ pub(crate) const TASKS: &[Task] = &[
             step(&["packaging/docs"]),
         ],
     ),
+    long(
+        "deb",
+        "the Debian package; it is installed and run in a copy of this system; needs root",
+        &[step(&["packaging/deb", "--check"])],
+    ),
+    long(
+        "container",
+        "the container image; needs podman and a network",
+        &[
+            step(&[
+                "podman",
+                "build",
+                "-t",
+                "quatrain",
+                "-f",
+                "packaging/Containerfile",
+                ".",
+            ]),
+            step(&["podman", "run", "--rm", "quatrain", "--version"]),
+        ],
+    ),
     generator(
         "faults-page",
         "FAULTS.md, from a run of all fault cases",

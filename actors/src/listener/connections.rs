@@ -155,6 +155,7 @@ impl<P: Protocol> Connections<P> {
             name: connection.name(),
             process: Some(connection.clone()),
             notes: String::new(),
+            restarted: None,
             which_children: None,
         };
         let Self { max, crashed, .. } = self;
@@ -171,7 +172,7 @@ impl<P: Protocol> Connections<P> {
     fn drain(&mut self, grace: Duration, reply: Reply<Drained>, me: &mut Me<'_, Self>) {
         self.drain.get_or_insert_default().reply = Some(reply);
         for connection in self.open.values() {
-            connection.exit(Reason::Shutdown);
+            me.exit(connection, Reason::Shutdown);
         }
         me.after(grace);
         self.finish_drain();

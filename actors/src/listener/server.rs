@@ -16,6 +16,7 @@ use super::connections::Connections;
 use crate::NAME;
 use crate::ledger::ConnectionContext;
 use crate::messages::{Drained, ToConnections};
+use crate::monitor::Reason;
 use crate::net::Listener;
 use crate::port::{Listening, NoPort};
 use crate::process::{Name, Node, Pid};
@@ -183,6 +184,27 @@ fn share(max: usize, index: usize, parts: usize) -> usize {
 }
 
 impl RunningServer {
+    /// Returns the root of the supervision tree, to be drawn.
+    fn tree(&self) -> ChildInfo {
+        ChildInfo {
+            name: self.root.process().name(),
+            process: Some(self.root.process()),
+            notes: String::new(),
+            restarted: None,
+            which_children: Some(WhichChildren::new(
+                self.root.clone(),
+                ToSupervisor::WhichChildren,
+            )),
+        }
+    }
+
+    /// Returns the children of the listener's supervisor; none if it has ended, or does not answer in time.
+    fn children(&self) -> Vec<ChildInfo> {
+        let ask = ToSupervisor::WhichChildren;
+        let answer = self.node.call(&self.root, tree::LIST_TIMEOUT, ask);
+        answer.map_or_else(|_| Vec::new(), |children| children.children)
+    }
+
     fn connections(&self) -> impl Iterator<Item = Pid<ToConnections>> {
         (0..self.counters.len()).filter_map(|index| self.node.whereis(connections_name(index)))
     }
@@ -225,16 +247,27 @@ impl Server for RunningServer {
 
     /// Draws the supervision tree (O6).
     fn details(&self) -> Option<String> {
-        let root = ChildInfo {
-            name: self.root.process().name(),
-            process: Some(self.root.process()),
-            notes: String::new(),
-            which_children: Some(WhichChildren::new(
-                self.root.clone(),
-                ToSupervisor::WhichChildren,
-            )),
-        };
-        Some(tree::draw_tree(&self.node, root))
+        Some(tree::draw_tree(&self.node, self.tree()))
+    }
+
+    fn live_details(&self) -> Option<String> {
+        Some(tree::draw_living_tree(&self.node, self.tree()))
+    }
+
+    /// Returns the names of the listener's children, which it restarts.
+    fn parts(&self) -> Vec<String> {
+        let names = self.children().into_iter();
+        names.map(|child| child.name.to_string()).collect()
+    }
+
+    /// Sends the child an exit signal with the reason of a crash, as `exit(Pid, Reason)` does in Erlang's shell.
+    fn crash(&self, part: &str) -> bool {
+        let mut children = self.children().into_iter();
+        let child = children.find(|child| child.name.to_string() == part);
+        let process = child.and_then(|child| child.process);
+        process
+            .inspect(|process| process.exit(Reason::crash("asked for in the laboratory")))
+            .is_some()
     }
 
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary {

@@ -98,10 +98,10 @@ impl<S: Connect> Fetcher<S> {
 
     // ANCHOR: cancel
     /// Asks poets to exit, which then report the cancel themselves (S14), and cancels requests that have not begun.
-    fn cancel(&mut self, target: Target) {
+    fn cancel(&mut self, target: Target, me: &Me<'_, Self>) {
         let is_target = |task: usize| target == Target::All || target == Target::Task(task);
         for (_, poet) in self.poets.values().filter(|(task, _)| is_target(*task)) {
-            poet.exit(Reason::Shutdown);
+            me.exit(poet, Reason::Shutdown);
         }
         for task in (self.next..self.requests.len()).filter(|&task| is_target(task)) {
             self.cancel_before_start(task);
@@ -138,7 +138,7 @@ impl<S: Connect> Process for Fetcher<S> {
                 Next::Receive
             }
             Received::Message(ToFetcher::Cancel(target)) => {
-                self.cancel(target);
+                self.cancel(target, me);
                 self.start_poets(me)
             }
             Received::Down(down) => self.poet_is_down(&down, me),

@@ -237,19 +237,17 @@ impl<S: Connect, M: From<Fetched> + Send + 'static> Poet<S, M> {
     // ANCHOR: poet_exits
     fn exit(&mut self, exit: &Exit, me: &mut Me<'_, Self>) -> Next {
         match exit.from {
-            // A cancel. Not a normal exit, so that a linked transformer exits too.
-            None => {
-                let _ = self.fail(FetchFailure::Cancelled, me);
-                Next::Exit(Reason::Shutdown)
-            }
             // The transformer crashed; its message would have come first.
             Some(from) if Some(from) == self.transformer && exit.reason.is_abnormal() => {
                 let cause = exit.reason.to_string();
                 self.transformed(Err(FetchFailure::ConnectionLost { cause }), me)
             }
             Some(from) if Some(from) == self.transformer => Next::Receive,
-            // The parent has ended.
-            Some(_) => Next::Exit(Reason::Shutdown),
+            // A cancel, or the parent has ended. Not a normal exit, so that a linked transformer exits too.
+            _ => {
+                let _ = self.fail(FetchFailure::Cancelled, me);
+                Next::Exit(Reason::Shutdown)
+            }
         }
     }
     // ANCHOR_END: poet_exits

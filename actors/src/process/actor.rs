@@ -170,6 +170,11 @@ impl<P: Process> ProcessActor<P> {
                     self.receive(Received::Down(down));
                 }
             }
+            Mail::Signal(Signal::Timer(timer)) => {
+                if let Some((_, message)) = self.control.take_timer(timer) {
+                    self.receive(Received::Message(message));
+                }
+            }
             Mail::Signal(Signal::Kill) => self.end(Reason::Killed),
         }
     }

@@ -13,8 +13,9 @@ use super::local::Local;
 use super::pid::{Mail, Pid};
 use super::process_ref::ProcessRef;
 use super::rounds::Round;
+use super::timer::OwnTimers;
 use super::{Next, Process};
-use crate::monitor::Reason;
+use crate::monitor::{Reason, TimerId};
 use crate::timers::Key;
 
 /// What the runtime keeps for a live process.
@@ -44,6 +45,7 @@ pub(super) struct WaitState<P: Process> {
     /// Mail that arrived meanwhile.
     pub(super) later: VecDeque<Mail<P::Message>>,
     pub(super) monitors: Monitors,
+    pub(super) timers: OwnTimers<P::Message>,
     /// The process that took over the port ([`Me::hand_over`](super::Me::hand_over)).
     pub(super) heir: Option<ProcessRef>,
 }
@@ -94,6 +96,7 @@ impl<P: Process> Control<P> {
                 ending: None,
                 later: VecDeque::new(),
                 monitors: Monitors::default(),
+                timers: OwnTimers::default(),
                 heir: None,
             })
         })
@@ -101,6 +104,11 @@ impl<P: Process> Control<P> {
 
     pub(super) fn monitors(&mut self) -> &mut Monitors {
         &mut self.wait_state_mut().monitors
+    }
+
+    /// Removes one of the process's own timers, unless it is cancelled; returns when it is due and its message.
+    pub(super) fn take_timer(&mut self, timer: TimerId) -> Option<(Duration, P::Message)> {
+        self.wait_state.as_mut()?.timers.take(timer)
     }
 
     /// Prepares the exit after a crash: keeps the sends that wait in front of everything else, and drops all other waits

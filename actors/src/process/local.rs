@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use poetry::limits::READ_BUFFER_BYTES;
@@ -83,9 +83,17 @@ pub(crate) async fn timeout<F: Future>(
 }
 
 /// An entry among the arbiter's deadlines; dropping it cancels the entry.
-struct Alarm {
+pub(super) struct Alarm {
     local: Rc<Local>,
     key: Option<Key>,
+}
+
+impl Alarm {
+    /// Wakes `waker` at `due`.
+    pub(super) fn set(local: Rc<Local>, due: Duration, waker: Waker) -> Self {
+        let key = Some(local.timers.insert(due, waker));
+        Self { local, key }
+    }
 }
 
 impl Drop for Alarm {

@@ -74,7 +74,13 @@ impl<P: Process> Me<'_, P> {
 
     /// Receives exits as messages from now on (O3): `process_flag(trap_exit, true)`.
     pub fn trap_exits(&mut self) {
-        self.control.traps_exits = true;
+        self.set_trap_exits(true);
+    }
+
+    /// Sets whether exits are received as messages, and returns whether they were: `process_flag(trap_exit, Flag)`. An exit
+    /// that has become a message stays one.
+    pub fn set_trap_exits(&mut self, traps: bool) -> bool {
+        std::mem::replace(&mut self.control.traps_exits, traps)
     }
 
     /// Sends `message`. If the mailbox is full, this process receives nothing until there is room (O1); what it sends
@@ -195,6 +201,15 @@ impl<P: Process> Me<'_, P> {
         self.control.pid.record().unlink(other.id());
     }
 
+    /// Asks `other` to exit for `reason`, as [`ProcessRef::exit`] does, in this process's name: if `other` traps exits, the
+    /// [`Exit`] it receives is [from](Exit::from) this process, as in Erlang's `exit(Pid, Reason)` (O3).
+    pub fn exit(&self, other: &ProcessRef, reason: Reason) {
+        other.signal(Signal::Exit(Exit {
+            from: Some(self.process().id()),
+            reason,
+        }));
+    }
+
     /// Returns the processes linked to this one: `process_info(self(), links)`.
     pub fn links(&self) -> Vec<ProcessId> {
         let links = self.control.pid.record().links();
@@ -204,11 +219,7 @@ impl<P: Process> Me<'_, P> {
     /// Sends this process a normal exit of its own, behind the mail it already has. It must trap exits. A supervisor uses
     /// it where OTP's calls `gen_server:cast(self(), …)`.
     pub(crate) fn exit_to_itself(&self) {
-        let process = self.process();
-        process.signal(Signal::Exit(Exit {
-            from: Some(process.id()),
-            reason: Reason::Normal,
-        }));
+        self.exit(&self.process(), Reason::Normal);
     }
 
     /// Monitors `other`: [`Down`](super::Received::Down) is received once when it ends, or at once if it has (O2).

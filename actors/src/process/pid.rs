@@ -80,7 +80,7 @@ impl<M> fmt::Debug for Pid<M> {
 /// Why a message was not sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SendError<M> {
-    /// The mailbox is full.
+    /// There is no room: the mailbox is full, or the process has as many timers as it may have.
     Full(M),
     /// The process has ended.
     NoProcess(M),

@@ -11,13 +11,15 @@ use tokio::sync::Semaphore;
 
 use super::by_id::IdHasher;
 use super::name::Name;
-use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason};
+use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason, TimerId};
 
 /// A signal from the runtime to a process. Signals bypass the mailbox's bound: there are at most as many as there are
-/// links and monitors.
+/// links, monitors and timers.
 pub(crate) enum Signal {
     Exit(Exit),
     Down(Down),
+    /// One of the process's own timers is due.
+    Timer(TimerId),
     Kill,
 }
 
@@ -71,6 +73,10 @@ impl ProcessRef {
 
     /// Asks the process to exit for `reason`. A process that traps exits receives the request and decides; any other one
     /// exits before its next message, but ignores `Normal`.
+    ///
+    /// The request has no sender: it comes from outside the processes, such as from a thread that waits for SIGTERM. A
+    /// supervisor obeys it as if its parent had sent it. A process that asks another to exit calls
+    /// [`Me::exit`](super::Me::exit), which names it.
     pub fn exit(&self, reason: Reason) {
         self.signal(Signal::Exit(Exit { from: None, reason }));
     }
@@ -116,7 +122,7 @@ struct Status {
 /// The next serial number. It is unique in the program, so that processes of two nodes cannot be confused.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-fn unique() -> u64 {
+pub(super) fn unique() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 

@@ -171,14 +171,14 @@ impl<S: Connect> Cache<S> {
         if down.process == fetch.poet.id() {
             self.tell(&ToClient::NoPoem, FetchEnd::Failed, me);
         } else if fetch.waiting.remove(&down.process).is_some() && fetch.waiting.is_empty() {
-            self.cancel(FetchEnd::Cancelled);
+            self.cancel(FetchEnd::Cancelled, me);
         }
     }
 
     /// Asks the poet to exit, which closes its connection at once. Whatever it sends is no longer expected.
-    fn cancel(&mut self, end: FetchEnd) {
+    fn cancel(&mut self, end: FetchEnd, me: &Me<'_, Self>) {
         if let State::Fetching(fetch) = std::mem::replace(&mut self.state, State::Empty) {
-            fetch.poet.exit(Reason::Shutdown);
+            me.exit(&fetch.poet, Reason::Shutdown);
             self.context.counters.fetch_ended(end);
         }
     }
@@ -200,6 +200,7 @@ impl<S: Connect> Cache<S> {
             name: poet.name(),
             process: Some(poet.clone()),
             notes: String::new(),
+            restarted: None,
             which_children: None,
         };
         Children {
@@ -227,10 +228,11 @@ impl<S: Connect> Process for Cache<S> {
     }
 
     /// A poet does not outlive its cache. The clients that wait monitor the cache.
-    fn terminate(&mut self, reason: &Reason, _: &mut Me<'_, Self>) {
-        self.cancel(match reason {
+    fn terminate(&mut self, reason: &Reason, me: &mut Me<'_, Self>) {
+        let end = match reason {
             Reason::Crash(_) => FetchEnd::Failed,
             _ => FetchEnd::Cancelled,
-        });
+        };
+        self.cancel(end, me);
     }
 }

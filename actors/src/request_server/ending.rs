@@ -50,7 +50,7 @@ impl<S: Stream, A: Answers> Connection<S, A> {
     // ANCHOR: shutdown
     /// The supervisor asks the connection to stop: at once if it is idle, otherwise after its requests in flight (S21).
     pub(super) fn shut_down(&mut self, reason: Reason, me: &mut Me<'_, Self>) -> Next {
-        if reason != Reason::Shutdown {
+        if !reason.is_shutdown() {
             // The supervisor has ended.
             return Next::Exit(Reason::Killed);
         }

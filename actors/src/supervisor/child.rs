@@ -9,7 +9,7 @@ use poetry::panics::contain;
 use super::Supervisor;
 use crate::monitor::{ProcessId, Reason};
 use crate::process::{Me, Name, ProcessRef};
-use crate::tree::{ChildInfo, WhichChildren};
+use crate::tree::{ChildInfo, Restarted, WhichChildren};
 
 /// The serial number of a child, unique in its supervisor.
 pub(super) type Key = u64;
@@ -89,6 +89,8 @@ pub(super) struct Child {
     pub(super) spec: Spec,
     pub(super) process: Option<ProcessRef>,
     pub(super) restarts: u64,
+    /// When it was last restarted, and what led to that.
+    pub(super) restarted: Option<(Duration, String)>,
     /// Whether its last start failed.
     pub(super) start_failed: bool,
     which_children: Option<WhichChildren>,
@@ -104,6 +106,7 @@ impl Child {
             spec,
             process: None,
             restarts: 0,
+            restarted: None,
             start_failed: false,
             which_children: None,
             killed: false,
@@ -144,25 +147,30 @@ impl Child {
         false
     }
 
+    /// Returns the child as it is drawn at `now`.
+    pub(super) fn info(&self, now: Duration) -> ChildInfo {
+        let plural = if self.restarts == 1 { "" } else { "s" };
+        let mut notes = vec![format!("{} restart{plural}", self.restarts)];
+        if self.abandoned > 0 {
+            notes.push(format!("{} could not be stopped", self.abandoned));
+        }
+        let restarted = self.restarted.as_ref().map(|(at, cause)| Restarted {
+            ago: now.saturating_sub(*at),
+            cause: cause.clone(),
+        });
+        ChildInfo {
+            name: self.spec.name,
+            process: self.process.clone(),
+            notes: notes.join(", "),
+            restarted,
+            which_children: self.which_children.clone(),
+        }
+    }
+
     /// Gives up on its process, which is in one handler for so long that even a kill does not take effect.
     pub(super) fn abandon(&mut self) -> Option<ProcessRef> {
         self.abandoned += 1;
         self.process.take()
-    }
-}
-
-impl From<&Child> for ChildInfo {
-    fn from(child: &Child) -> Self {
-        let mut notes = vec![format!("{} restarts", child.restarts)];
-        if child.abandoned > 0 {
-            notes.push(format!("{} could not be stopped", child.abandoned));
-        }
-        Self {
-            name: child.spec.name,
-            process: child.process.clone(),
-            notes: notes.join(", "),
-            which_children: child.which_children.clone(),
-        }
     }
 }
 

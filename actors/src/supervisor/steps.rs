@@ -97,11 +97,11 @@ impl Supervisor {
                 me.after(KILL_TIMEOUT);
             }
             Shutdown::After(patience) => {
-                process.exit(Reason::Shutdown);
+                me.exit(process, Reason::Shutdown);
                 me.after(patience);
             }
             Shutdown::Infinity => {
-                process.exit(Reason::Shutdown);
+                me.exit(process, Reason::Shutdown);
                 me.forever();
             }
         }

@@ -229,7 +229,7 @@ fn s18_one_shot_and_draining_connections_linger_after_a_reply_read_slowly() {
         it.peer.send(b"7:shout.a,");
         it.clock.settle();
         if keep_alive {
-            it.process.exit(Reason::Shutdown);
+            it.process.exit(Reason::shutdown_with("upgrade"));
         }
         it.peer.take_unannounced(100);
         it.clock.advance(30 * SECOND);

@@ -22,11 +22,27 @@ const HEADER: &str = "#[Latencies in nanoseconds; the tag of each interval is th
 \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"
 ";
 
-/// Appends `histogram` to the log in `file`, which is begun if there is none or it is empty.
+/// A histogram of a log.
+#[derive(Debug, Clone)]
+pub struct Interval {
+    /// What it is of.
+    pub tag: String,
+    /// The time in which its latencies were recorded; zero if the log does not say.
+    pub length: Duration,
+    /// Latencies in nanoseconds.
+    pub histogram: Histogram<u64>,
+}
+
+/// Appends `histogram`, recorded in the last `length`, to the log in `file`, which is begun if there is none or it is empty.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn append(file: &Path, tag: &str, histogram: &Histogram<u64>) -> Result<(), BundleError> {
+pub fn append(
+    file: &Path,
+    tag: &str,
+    length: Duration,
+    histogram: &Histogram<u64>,
+) -> Result<(), BundleError> {
     let problem = |problem: &dyn ToString| BundleError::new(file, problem.to_string());
     let is_new = fs::metadata(file).map_or(true, |file| file.len() == 0);
     let mut line = match is_new {
@@ -40,7 +56,7 @@ pub fn append(file: &Path, tag: &str, histogram: &Histogram<u64>) -> Result<(), 
     IntervalLogWriterBuilder::new()
         .begin_log_with(&mut line, &mut serializer)
         .map_err(|error| problem(&error))?
-        .write_histogram(histogram, now, Duration::ZERO, Tag::new(tag))
+        .write_histogram(histogram, now.saturating_sub(length), length, Tag::new(tag))
         .map_err(|error| problem(&error))?;
     let append = || -> io::Result<()> {
         let mut log = OpenOptions::new().create(true).append(true).open(file)?;
@@ -51,9 +67,20 @@ pub fn append(file: &Path, tag: &str, histogram: &Histogram<u64>) -> Result<(), 
 
 /// Reads all histograms in `file`, by their tags. Of several with the same tag, which an interrupt may leave, the last counts.
 pub(super) fn read(file: &Path) -> Result<BTreeMap<String, Histogram<u64>>, BundleError> {
+    let intervals = intervals(file)?.into_iter();
+    Ok(intervals
+        .map(|interval| (interval.tag, interval.histogram))
+        .collect())
+}
+
+/// Reads all histograms in `file` that have a tag, in order.
+///
+/// # Errors
+/// The file cannot be read, or is not a log of histograms.
+pub fn intervals(file: &Path) -> Result<Vec<Interval>, BundleError> {
     let problem = |problem: &dyn ToString| BundleError::new(file, problem.to_string());
     let log = fs::read(file).map_err(|error| problem(&error))?;
-    let mut histograms = BTreeMap::new();
+    let mut intervals = Vec::new();
     let mut deserializer = Deserializer::new();
     for entry in IntervalLogIterator::new(&log) {
         let entry = entry.map_err(|_| problem(&"it is not a log of histograms, or is cut"))?;
@@ -67,7 +94,11 @@ pub(super) fn read(file: &Path) -> Result<BTreeMap<String, Histogram<u64>>, Bund
         let histogram = deserializer
             .deserialize(&mut bytes.as_slice())
             .map_err(|error| problem(&format!("{error:?}")))?;
-        histograms.insert(tag.as_str().to_owned(), histogram);
+        intervals.push(Interval {
+            tag: tag.as_str().to_owned(),
+            length: interval.duration(),
+            histogram,
+        });
     }
-    Ok(histograms)
+    Ok(intervals)
 }

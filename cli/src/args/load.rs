@@ -73,6 +73,18 @@ Examples:
 Each connection makes one request and then stays idle. Memory is read at a quarter, a half and all of the connections; the cost of \
 one is the difference between the first and the last reading.";
 
+const MERGE: &str = "\
+Examples:
+  quatrain load transform server:10100 --rate 2000 --duration 1m --histogram a.hlog    on one host
+  quatrain load transform server:10100 --rate 2000 --duration 1m --histogram b.hlog    on another
+  quatrain load merge a.hlog b.hlog                      their latencies as those of one load
+
+Histograms are added, so that percentiles are those of all requests; percentiles of hosts cannot be averaged. Rates are added, too: \
+start the loads at the same time, and let them last as long.
+--json prints one object: logs, and for each request its name, replies, replies_per_second (null if a log does not say how long it \
+lasted) and latency_us as of a load.
+Exit status: 0 success, 1 the output could not be written, 2 a file is no log of latencies.";
+
 #[derive(Args)]
 #[command(arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct LoadArgs {
@@ -94,6 +106,9 @@ pub(crate) enum LoadCommand {
     /// Hold idle connections to a transform server
     #[command(after_help = IDLE)]
     Idle(LoadIdleArgs),
+    /// Report the latencies of several loads, such as from several hosts, as those of one
+    #[command(after_help = MERGE)]
+    Merge(LoadMergeArgs),
 }
 
 impl LoadArgs {
@@ -104,6 +119,7 @@ impl LoadArgs {
             LoadCommand::Library(args) => args.load.connections,
             LoadCommand::Poem(args) => args.load.connections,
             LoadCommand::Idle(args) => args.connections,
+            LoadCommand::Merge(_) => 0,
         }
     }
 }
@@ -256,6 +272,21 @@ pub(crate) struct LoadIdleArgs {
 
     /// Print one JSON object: address, held, readings (connections, own_bytes, kernel_bytes, threads), own_bytes_each and
     /// kernel_bytes_each
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct LoadMergeArgs {
+    /// What loads wrote by --histogram
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) logs: Vec<PathBuf>,
+
+    /// Write the merged latencies to this new file, in the same format
+    #[arg(long, value_name = "FILE")]
+    pub(crate) histogram: Option<PathBuf>,
+
+    /// Print one JSON object instead of a table
     #[arg(long)]
     pub(crate) json: bool,
 }

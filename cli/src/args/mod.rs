@@ -25,8 +25,8 @@ pub(crate) use compare::CompareArgs;
 pub(crate) use fetch::{FetchArgs, Progress};
 pub(crate) use generate::GenerateArgs;
 pub(crate) use load::{
-    FloorArgs, LoadArgs, LoadCommand, LoadIdleArgs, LoadLibraryArgs, LoadOptions, LoadPoemArgs,
-    LoadTransformArgs, Spread,
+    FloorArgs, LoadArgs, LoadCommand, LoadIdleArgs, LoadLibraryArgs, LoadMergeArgs, LoadOptions,
+    LoadPoemArgs, LoadTransformArgs, Spread,
 };
 pub(crate) use measure::MeasureArgs;
 pub(crate) use report::ReportArgs;

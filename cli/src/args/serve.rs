@@ -155,10 +155,6 @@ pub(crate) struct TransformArgs {
     #[arg(long)]
     pub(crate) keep_alive: bool,
 
-    /// Also offer `crash`, which panics, `burn`, which computes for 10 ms, and `overheat`, which does both
-    #[arg(long)]
-    pub(crate) lab: bool,
-
     /// Compute heavy transforms, such as `burn`, outside the event loop: in a pool of threads, in worker processes or with
     /// spawn_blocking. With `blocking` this changes nothing: its threads delay no other connection
     #[arg(long)]
@@ -313,9 +309,15 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
 
-    /// Show on stderr, while it runs, what every connection waits for; with actors also the supervision tree
+    /// Show on stderr, while it runs, what every connection waits for, and what the model consists of: delayed calls and Deferreds,
+    /// the supervision tree, tasks and permits, or threads
     #[arg(long)]
     pub(crate) observe: bool,
+
+    /// For teaching: `serve transform` also offers `crash`, which panics, `burn`, which computes for 10 ms, and `overheat`, which
+    /// does both; with --observe, a line `crash NAME` on stdin crashes that part of the server, such as the acceptor of actors
+    #[arg(long)]
+    pub(crate) lab: bool,
 
     /// Record every event in this file, for `quatrain timeline`
     #[arg(long, value_name = "FILE")]

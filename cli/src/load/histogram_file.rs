@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use measure::bundle::append_histogram;
-use measure::load::Report;
+use measure::load::{Latency, Report};
 
 use crate::failure::{Failure, cause};
 use crate::sink_file;
@@ -38,13 +39,23 @@ impl<'a> HistogramFile<'a> {
     pub(super) fn keep(mut self, load: &Load<'_>, report: &Report) -> Result<(), Failure> {
         let other = load.other.as_ref().zip(report.other_latency.as_ref());
         for (request, latency) in [(&load.request, &report.latency)].into_iter().chain(other) {
-            // A tag ends at a comma or a space.
-            let tag = request.replace([',', ' ', '\t', '\n', '\r'], "_");
-            append_histogram(self.path, &tag, latency).map_err(|error| {
-                Failure::trouble(format_args!("cannot write --histogram: {error}"))
-            })?;
-            self.kept = true;
+            self.append(request, report.elapsed, latency)?;
         }
+        Ok(())
+    }
+
+    /// Writes the latencies of one request, recorded in `length`.
+    pub(super) fn append(
+        &mut self,
+        request: &str,
+        length: Duration,
+        latency: &Latency,
+    ) -> Result<(), Failure> {
+        // A tag ends at a comma or a space.
+        let tag = request.replace([',', ' ', '\t', '\n', '\r'], "_");
+        append_histogram(self.path, &tag, length, latency)
+            .map_err(|error| Failure::trouble(format_args!("cannot write --histogram: {error}")))?;
+        self.kept = true;
         Ok(())
     }
 }

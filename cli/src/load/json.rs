@@ -44,7 +44,7 @@ struct Object<'l> {
 
 /// Latencies in microseconds; null if there are none.
 #[derive(Serialize)]
-struct Latencies {
+pub(super) struct Latencies {
     count: u64,
     min: Option<f64>,
     mean: Option<f64>,
@@ -122,7 +122,7 @@ impl<'l> Object<'l> {
 }
 
 impl Latencies {
-    fn of(latency: &Latency) -> Self {
+    pub(super) fn of(latency: &Latency) -> Self {
         let some = |nanos: f64| (!latency.is_empty()).then_some(nanos / 1e3);
         let at = |quantile| some(latency.value_at_quantile(quantile) as f64);
         Self {

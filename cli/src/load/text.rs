@@ -16,9 +16,12 @@ const IS_THE_LIMIT: f64 = 0.9;
 /// The generator's own lateness is worth a warning if it is more than this share of the latency, both at p99.
 const LATE: f64 = 0.5;
 
+/// The columns of latencies.
+pub(super) const COLUMNS: [&str; 7] = ["request", "replies", "p50", "p90", "p99", "p99.9", "max"];
+
 /// Formats the figures for stdout.
 pub(super) fn render(load: &Load<'_>, loaded: &Loaded) -> String {
-    let mut table = Table::new(&["request", "replies", "p50", "p90", "p99", "p99.9", "max"]);
+    let mut table = Table::new(&COLUMNS);
     let report = &loaded.report;
     table.rows.push(row(&load.request, &report.latency));
     if let (Some(name), Some(latency)) = (&load.other, &report.other_latency) {
@@ -38,7 +41,8 @@ pub(super) fn render(load: &Load<'_>, loaded: &Loaded) -> String {
     format!("{}\n\n{table}", headline(load, loaded))
 }
 
-fn row(name: &str, latency: &Latency) -> Vec<String> {
+/// Returns the cells of latencies, for the columns above.
+pub(super) fn row(name: &str, latency: &Latency) -> Vec<String> {
     let count = thousands(latency.len() as f64);
     let mut cells = vec![name.to_owned(), count];
     if latency.is_empty() {
@@ -219,6 +223,6 @@ impl ServerCost {
     }
 }
 
-fn seconds(time: Duration) -> String {
+pub(super) fn seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())
 }

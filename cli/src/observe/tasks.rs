@@ -57,8 +57,9 @@ impl Tasks {
         self.known().tasks.len()
     }
 
-    /// Returns a line for each thread and task, and for each trouble, at most `max`. With `now`, lines have ages.
-    pub(super) fn lines(&self, now: Option<Duration>, max: usize) -> Vec<String> {
+    /// Returns a line for each thread and task, and for each trouble, at most `max`. With `now`, lines have ages. What does not fit
+    /// `columns` is left out, the least important first.
+    pub(super) fn lines(&self, now: Option<Duration>, max: usize, columns: usize) -> Vec<String> {
         let known = self.known();
         let mut tasks: Vec<_> = known.tasks.iter().collect();
         // The sort is stable: tasks of one thread stay in order.
@@ -74,7 +75,7 @@ impl Tasks {
             if worker.replace(task.worker) != Some(task.worker) {
                 add(&|| format!("thread {}", task.worker));
             }
-            add(&|| format!("  {}", task.line(self.model, role, number, now)));
+            add(&|| task.line(self.model, role, number, now, columns));
         }
         if further > 0 {
             further += u64::from(lines.pop().is_some());
@@ -86,7 +87,14 @@ impl Tasks {
 }
 
 impl Task {
-    fn line(&self, model: &str, role: Role, number: u64, now: Option<Duration>) -> String {
+    fn line(
+        &self,
+        model: &str,
+        role: Role,
+        number: u64,
+        now: Option<Duration>,
+        columns: usize,
+    ) -> String {
         let what = match role {
             Role::PoemClient | Role::TransformClient => "fetch",
             _ => "connection",
@@ -105,10 +113,14 @@ impl Task {
             0 => String::new(),
             requests => format!(", {} answered", counted(requests, "request")),
         };
-        format!(
-            "{what} {number}{peer}: {does}{age}; read {} B, wrote {} B{requests}",
-            self.read, self.wrote
-        )
+        let counts = format!("; read {} B, wrote {} B{requests}", self.read, self.wrote);
+        let lines = [
+            format!("  {what} {number}{peer}: {does}{age}{counts}"),
+            format!("  {what} {number}: {does}{age}{counts}"),
+            format!("  {what} {number}: {does}{age}"),
+        ];
+        let fits = |line: &&String| line.chars().count() <= columns;
+        lines.iter().find(fits).unwrap_or(&lines[2]).clone()
     }
 }
 
@@ -131,6 +143,7 @@ impl Observer for Tasks {
             }
             // They are of no connection.
             Kind::AcceptFailed(_) | Kind::ShortOfThreads(_) => return,
+            Kind::Panicked(_) if event.scene.peer.is_none() => return,
             _ => {}
         }
         let task = known.tasks.entry(key).or_insert_with(|| Task {
@@ -166,7 +179,11 @@ impl Task {
 fn trouble(event: &Event) -> Option<String> {
     let number = event.scene.task;
     let words = match &event.kind {
-        Kind::Panicked(message) => format!("connection {number} crashed: {message}"),
+        // One without a peer happened in another part of the server.
+        Kind::Panicked(message) => match event.scene.peer {
+            Some(_) => format!("connection {number} crashed: {message}"),
+            None => format!("a part of the server crashed: {message}"),
+        },
         Kind::Refused(refusal) => format!("connection {number} was refused: {refusal}"),
         Kind::Failed(failure) => format!("fetch {number} failed: {failure}"),
         Kind::AcceptFailed(cause) => format!("cannot accept: {cause}"),
@@ -190,6 +207,13 @@ mod tests {
     use super::*;
 
     fn reported(kinds: impl IntoIterator<Item = (u64, Kind)>) -> Arc<Tasks> {
+        tasks_of(None, kinds)
+    }
+
+    fn tasks_of(
+        peer: Option<SocketAddr>,
+        kinds: impl IntoIterator<Item = (u64, Kind)>,
+    ) -> Arc<Tasks> {
         let tasks = Arc::new(Tasks::new("blocking"));
         let reporter = Reporter::new(
             "blocking",
@@ -201,6 +225,7 @@ mod tests {
             let scene = Scene {
                 task,
                 worker: task as u32,
+                peer,
                 ..Scene::default()
             };
             reporter.report(scene, kind);
@@ -223,16 +248,40 @@ mod tests {
             "thread 3",
             "  connection 3: blocks in recv; read 24 B, wrote 0 B, 1 request answered",
         ];
-        assert_eq!(tasks.lines(None, 10), expected);
-        let with_age = &tasks.lines(Some(Duration::from_millis(1_500)), 10)[1];
+        assert_eq!(tasks.lines(None, 10, 80), expected);
+        let with_age = &tasks.lines(Some(Duration::from_millis(1_500)), 10, 100)[1];
         assert!(with_age.contains("blocks in recv for 1.5 s;"), "{with_age}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_the_wait_last() {
+        let peer = Some(([127, 0, 0, 1], 40_001).into());
+        let tasks = tasks_of(peer, [(3, Kind::Accepted), (3, Kind::Waiting(Wait::Read))]);
+        let line = |columns| tasks.lines(None, 10, columns)[1].clone();
+        let whole = "  connection 3 of 127.0.0.1:40001: blocks in recv; read 0 B, wrote 0 B";
+        assert_eq!(line(whole.len()), whole);
+        let fits = "  connection 3: blocks in recv; read 0 B, wrote 0 B";
+        assert_eq!(line(whole.len() - 1), fits);
+        assert_eq!(line(fits.len() - 1), "  connection 3: blocks in recv");
+        assert_eq!(line(1), "  connection 3: blocks in recv");
+    }
+
+    #[test]
+    fn a_crash_without_a_peer_is_one_of_the_server() {
+        let peer = Some(([127, 0, 0, 1], 40_001).into());
+        let crash = || [(0, Kind::Panicked("acceptor: oh".to_owned()))];
+        let line = |peer| tasks_of(peer, crash()).lines(None, 10, 80).pop();
+        let expected = "! 0.0 s: connection 0 crashed: acceptor: oh";
+        assert_eq!(line(peer).as_deref(), Some(expected));
+        let expected = "! 0.0 s: a part of the server crashed: acceptor: oh";
+        assert_eq!(line(None).as_deref(), Some(expected));
     }
 
     #[test]
     fn the_last_troubles_stay_and_lines_are_bounded() {
         let refused = || Kind::Refused(Refusal::NoDot);
         let tasks = reported((0..20).map(|task| (task, refused())));
-        let lines = tasks.lines(None, 10);
+        let lines = tasks.lines(None, 10, 80);
         assert_eq!(lines.len(), 10);
         assert_eq!(lines[4], "  and 36 further lines", "{lines:?}");
         assert!(lines[5].contains("connection 19 was refused"), "{lines:?}");

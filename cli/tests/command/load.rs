@@ -3,7 +3,9 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::support::{Ended, LANTERN, Process, Scratch, Server, closed_port, quatrain, run};
+use super::support::{
+    Ended, Folder, LANTERN, Process, Scratch, Server, closed_port, quatrain, run,
+};
 
 /// Runs `load ROLE ADDRESS` with `options`.
 fn load(role: &str, address: &str, options: &[&str]) -> Ended {
@@ -256,4 +258,53 @@ fn one_of_anything_is_singular() {
     let words = "In all 1 connection, 1 request, 1 reply verified";
     assert!(loaded.stdout.contains(words), "{}", loaded.stdout);
     assert!(loaded.stdout.contains(": 1 reply in "), "{}", loaded.stdout);
+}
+
+#[test]
+fn loads_from_several_hosts_are_merged_into_one_report() {
+    let server = Server::start(&["transform", "--keep-alive"]);
+    let address = server.address.to_string();
+    let folder = Folder::with(&[]);
+    let logs = [folder.path("a.hlog"), folder.path("b.hlog")];
+    let mut replies = 0;
+    for (log, connections) in logs.iter().zip(["2", "3"]) {
+        let options = ["--connections", connections, "--duration", "100ms"];
+        let keep = ["--warm-up", "0", "--histogram", log];
+        let loaded = load_json("transform", &address, &[options, keep].concat());
+        replies += loaded["latency_us"]["count"].as_u64().unwrap();
+    }
+    let merged_log = folder.path("merged.hlog");
+    let [a, b] = &logs;
+    let merged = run(&["load", "merge", a, b, "--json", "--histogram", &merged_log]);
+    assert_eq!((merged.status, merged.stderr.as_str()), (Some(0), ""));
+    let merged: Value = serde_json::from_str(&merged.stdout).unwrap();
+    assert_eq!(merged["logs"], 2);
+    let request = &merged["requests"][0];
+    assert_eq!(request["replies"], replies);
+    assert!(request["replies_per_second"].as_f64().unwrap() > 0.0);
+    assert!(request["latency_us"]["p99"].as_f64().unwrap() > 0.0);
+    // What was merged can be merged again.
+    let again = run(&["load", "merge", &merged_log]);
+    assert!(
+        again.stdout.starts_with("1 load as one\n"),
+        "{}",
+        again.stdout
+    );
+    assert!(again.stdout.contains("per second"), "{}", again.stdout);
+}
+
+#[test]
+fn what_is_no_log_of_latencies_is_not_merged() {
+    let folder = Folder::with(&[("poem", LANTERN.as_bytes()), ("empty", b"")]);
+    for name in ["poem", "empty", "missing"] {
+        let path = folder.path(name);
+        let refused = run(&["load", "merge", &path]);
+        assert_eq!((refused.status, refused.stdout.as_str()), (Some(2), ""));
+        let line = refused.only_line().to_owned();
+        assert!(
+            line.starts_with(&format!("quatrain: cannot merge {path}: ")),
+            "{line}"
+        );
+        assert!(line.contains("load --histogram"), "{line}");
+    }
 }

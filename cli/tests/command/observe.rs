@@ -1,8 +1,10 @@
 //! `serve --observe`: what connections wait for, in the words of each model, and crashes.
 
-use std::io::{Read, Write};
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::net::TcpStream;
+use std::process::Stdio;
 
-use super::support::{MODELS, Server, netstring};
+use super::support::{MODELS, Process, Server, netstring, quatrain};
 
 /// How a connection is shown that waits for its next request.
 const IDLE: [&str; 4] = [
@@ -54,4 +56,84 @@ fn a_crash_is_shown_and_the_tree_of_actors() {
         let _ = stream.write_all(b"x");
         assert_eq!(server.stop().status, Some(0), "{model}");
     }
+}
+
+/// Starts a transform server whose stdin is the returned pipe.
+fn start_reading(model: &str, options: &[&str]) -> (Server, PipeReader, PipeWriter) {
+    let (reader, writer) = pipe().unwrap();
+    let mut command = quatrain(["serve", "transform", "--keep-alive", "--model", model]);
+    command.args(options);
+    command.stdin(Stdio::from(reader.try_clone().unwrap()));
+    let mut process = Process::start(command);
+    let (_, address) = process.wait_until_serving();
+    (Server::at(process, address), reader, writer)
+}
+
+fn shout(stream: &mut TcpStream) {
+    stream.write_all(&netstring("shout.x")).unwrap();
+    let mut reply = [0; 4];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"1:X,");
+}
+
+#[test]
+fn o5_a_part_that_a_line_on_stdin_crashes_is_shown_as_it_is_restarted() {
+    let (mut server, _, mut stdin) = start_reading("actors", &["--lab", "--observe"]);
+    let mut before = server.connect();
+    shout(&mut before);
+    server.process.wait_for("acceptor (0 restarts");
+    stdin.write_all(b"crash acceptor\n").unwrap();
+    server.process.wait_for("crashed acceptor");
+    server.process.wait_for("acceptor (1 restart, ");
+    let line = server.process.wait_for("↻ restarted: ");
+    assert_eq!(
+        line.trim(),
+        "↻ restarted: crash: asked for in the laboratory"
+    );
+    shout(&mut before);
+    shout(&mut server.connect());
+    stdin.write_all(b"crash nothing\n").unwrap();
+    let parts = "cannot crash nothing: type crash and one of connections-0, acceptor";
+    server.process.wait_for(parts);
+    assert_eq!(server.stop().status, Some(0));
+}
+
+#[test]
+fn lines_on_stdin_that_ask_for_nothing_that_can_crash_are_answered_and_cost_nothing() {
+    for model in ["callbacks", "streams", "blocking"] {
+        let (mut server, _, mut stdin) = start_reading(model, &["--lab", "--observe"]);
+        for line in [
+            &b"crash acceptor\n"[..],
+            b"\xff\x1b[2J\n",
+            &[b'x'; 100_000],
+            b"\n\ncrash\n",
+        ] {
+            stdin.write_all(line).unwrap();
+        }
+        let cause = "no part of this server is started again after a crash";
+        server
+            .process
+            .wait_for(&format!("cannot crash acceptor: {cause}"));
+        let line = server.process.wait_for("cannot crash \u{fffd}");
+        assert!(line.contains("\\u{1b}[2J: no part"), "{line:?}");
+        drop(stdin);
+        shout(&mut server.connect());
+        let ended = server.stop();
+        assert_eq!(ended.status, Some(0), "{model}: {ended:?}");
+        assert!(!ended.stderr.contains('\x1b'), "{model}: {ended:?}");
+    }
+}
+
+#[test]
+fn stdin_is_not_read_without_lab() {
+    let (server, mut reader, mut stdin) = start_reading("actors", &["--observe"]);
+    stdin.write_all(b"crash acceptor\n").unwrap();
+    drop(stdin);
+    shout(&mut server.connect());
+    let ended = server.stop();
+    assert_eq!(ended.status, Some(0));
+    assert!(!ended.stderr.contains("crashed"), "{ended:?}");
+    let mut unread = Vec::new();
+    reader.read_to_end(&mut unread).unwrap();
+    assert_eq!(unread, b"crash acceptor\n");
 }

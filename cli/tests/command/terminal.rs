@@ -1,7 +1,7 @@
 //! What `fetch`, the log and `--observe` look like on a terminal of some width and kind. The terminal is a pseudo-terminal.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -122,7 +122,7 @@ fn a_view_changes_in_place_fits_the_terminal_and_gives_it_back() {
     let (_, address) = process.wait_until_serving();
     let server = Server::at(process, address);
     let _stream = server.connect();
-    let mut shown = read_until(&mut screen, "connection 0 of 127.0.0.1:");
+    let mut shown = read_until(&mut screen, "connection 0: its protocol");
     server.process.signal(Signal::SIGTERM);
     assert_eq!(server.process.end().status, Some(0));
     shown += &read_screen(&mut screen);
@@ -134,6 +134,58 @@ fn a_view_changes_in_place_fits_the_terminal_and_gives_it_back() {
         assert!(view.lines().all(fits), "{view:?}");
     }
     assert!(log.contains("stopped: 0 finished"), "{log:?}");
+}
+
+#[test]
+fn a_view_leaves_the_line_in_which_a_user_types() {
+    let size = Winsize {
+        ws_row: 12,
+        ws_col: 40,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let pty = openpty(&size, None).unwrap();
+    let mut screen = File::from(pty.master);
+    let mut command = quatrain([
+        "serve",
+        "transform",
+        "--lab",
+        "--observe",
+        "--model",
+        "actors",
+    ]);
+    command
+        .env("TERM", "xterm")
+        .stdin(pty.slave.try_clone().unwrap());
+    let mut process = Process::start_as(command.stdout(Stdio::piped()).stderr(pty.slave));
+    drop(command);
+    let (_, address) = process.wait_until_serving();
+    let server = Server::at(process, address);
+    let hint = "type crash and one of connections-0, acc";
+    let mut shown = read_until(&mut screen, hint);
+    screen.write_all(b"crash acceptor\n").unwrap();
+    shown += &read_until(&mut screen, "\u{21bb} restarted 0.");
+    server.process.signal(Signal::SIGTERM);
+    assert_eq!(server.process.end().status, Some(0));
+    shown += &read_screen(&mut screen);
+    let (_, shown) = shown.split_once("\x1b[?1049h").unwrap();
+    let (views, _) = shown.split_once("\x1b[?1049l").unwrap();
+    assert!(views.contains("crashed acceptor"), "{views:?}");
+    for view in views.split("\x1b7").skip(1) {
+        // What follows a whole view is the echo of the input.
+        let Some((view, _)) = view.split_once("\x1b8") else {
+            continue;
+        };
+        let lines: Vec<&str> = view
+            .trim_start_matches("\x1b[H")
+            .split_inclusive('\n')
+            .collect();
+        assert_eq!(lines.len(), 11, "{view:?}");
+        for line in lines {
+            let line = line.trim_end().strip_suffix("\x1b[K").expect(line);
+            assert!(line.chars().count() <= 40, "{view:?}");
+        }
+    }
 }
 
 /// What a server's log shows on a terminal for a refused request.

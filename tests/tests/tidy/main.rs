@@ -125,3 +125,26 @@ fn no_file_names_a_path_of_the_machine_it_was_written_on() {
         }
     }
 }
+
+#[test]
+fn the_container_is_built_with_the_oldest_rust_that_works_and_without_what_git_ignores() {
+    let read = |path: &str| std::fs::read_to_string(format!("{ROOT}/{path}")).expect(path);
+    let (file, manifest) = (read("packaging/Containerfile"), read("Cargo.toml"));
+    let version = manifest
+        .split("rust-version = \"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    let image = format!("/rust:{}-slim", version.expect("a version"));
+    assert!(file.contains(&image), "the image is not {image}");
+    let left_out = read(".containerignore");
+    for folder in ["target", "book/.tools", "packaging/.tools"] {
+        assert!(
+            left_out.lines().any(|line| line == folder),
+            "{folder} would be copied"
+        );
+        assert!(
+            read(".gitignore").contains(&format!("/{folder}")),
+            "{folder} is not ignored"
+        );
+    }
+}
