@@ -50,8 +50,7 @@ fn poem() -> Spec {
         restart: Restart::Permanent,
         shutdown: Shutdown::After(TIMEOUT),
         start: Box::new(|me| {
-            let poem = me.spawn_link(POEM, Poem::default(), NoPort);
-            me.node().register(POEM, &poem);
+            let poem = me.spawn_link_registered(POEM, Poem::default(), NoPort)?;
             Ok(poem.process().into())
         }),
     }

@@ -80,7 +80,7 @@ pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason, Term, TimerId, Value
 pub use port::{NoPort, Port};
 pub use process::{
     Answer, Arbiter, CallError, MAILBOX_CAPACITY, Me, Name, Next, Node, Pid, Process, ProcessRef,
-    Received, Reply, SendError, TIMERS_MAX, TestClock, Turn,
+    Received, RegisterError, Reply, SendError, TIMERS_MAX, TestClock, Turn,
 };
 // Supervisors.
 pub use supervisor::{

@@ -1,8 +1,8 @@
 //! Processes: isolated state, a bounded mailbox, one message at a time, and an exit that other processes can observe
-//! (O1–O4, O7–O8). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
+//! (O1–O4, O7–O9). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
 //!
 //! Each file uses only this trait and the files after it in this list: `test_clock`, `start`, `spawn`, `task`, `actor`,
-//! `context`, `later`, `me`, `control`, `timer`, `call`, `local`, `rounds`, `node`, `pid`, `process_ref`, `by_id`, `name`.
+//! `context`, `later`, `me`, `control`, `timer`, `call`, `local`, `rounds`, `node`, `registry`, `pid`, `process_ref`, `by_id`, `name`.
 
 mod actor;
 mod by_id;
@@ -16,6 +16,7 @@ mod name;
 mod node;
 mod pid;
 mod process_ref;
+mod registry;
 mod rounds;
 mod spawn;
 mod start;
@@ -31,6 +32,7 @@ pub use name::Name;
 pub use node::Node;
 pub use pid::{Pid, SendError};
 pub use process_ref::ProcessRef;
+pub use registry::RegisterError;
 pub use spawn::Arbiter;
 #[cfg(test)]
 pub(crate) use task::bytes as task_bytes;
@@ -81,7 +83,9 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// | `terminate(Reason, State)` | [`Process::terminate`] | O4 |
 /// | `gen_tcp:controlling_process(Socket, Heir)` in `terminate` | [`Me::hand_over`] | S20 |
 /// | 4,000 reductions, then another process runs | [`Me::use_turn`] | S24 |
-/// | `register(poem, Pid)`, `whereis(poem)` | [`Node::register`], [`Node::whereis`] | |
+/// | `register(poem, Pid)`, `register(poem, self())`, `unregister(poem)`, `whereis(poem)` | [`Node::register`], [`Me::register`], [`Node::unregister`], [`Node::whereis`] | O9 |
+/// | `gen_server:start_link({local, poem}, …)` | [`Me::spawn_link_registered`] | O9 |
+/// | `poem ! Message`, `gen_server:call(poem, Question)` | [`Node::whereis`], then [`Me::send`] or [`Me::call`]: at each use, since a restart gives the name to another pid | O9 |
 /// | `process_info(Pid, message_queue_len)`, `process_info(self(), links)` | [`ProcessRef::mailbox`], [`Me::links`]; not its memory, its reductions or its stack | |
 /// | `{active, once}` | the [`Port`], which is asked for its next event after each handler | |
 /// | `erlang:trace(Pid, true, [running])` | [`Process::trace`], written into the process, not switched on from outside | |

@@ -90,8 +90,7 @@ pub(crate) fn spec<B: Send + 'static>() -> Spec {
                 next: 0,
                 crashed: 0,
             };
-            let workers = me.spawn_link(WORKERS, workers, NoPort);
-            me.node().register(WORKERS, &workers);
+            let workers = me.spawn_link_registered(WORKERS, workers, NoPort)?;
             Ok(Started {
                 process: workers.process(),
                 which_children: Some(WhichChildren::new(workers, ToWorkers::WhichChildren)),

@@ -1,4 +1,4 @@
-//! Messages and calls (O1, O7), timeouts, names, and the end of a node, on virtual time.
+//! Messages and calls (O1, O7), timeouts, and the end of a node, on virtual time.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use actors::{CallError, Name, Next, Node, Pid, Reason, SendError};
+use actors::{CallError, Next, Node, Pid, Reason, SendError};
 
 use common::{Action, DEADLINE, Seen, TestNode, act, all, enter, unanswered, word};
 
@@ -193,22 +193,6 @@ fn a_process_that_waits_for_ever_does_not_stop_the_timeouts_of_others() {
         assert_eq!(seen.recv_timeout(DEADLINE), Ok(Seen::Timeout));
     }
     node.stop();
-}
-
-#[test]
-fn a_name_is_free_again_once_its_process_has_ended() {
-    let test = TestNode::new();
-    let (first, _) = test.puppet("first");
-    let (second, _) = test.puppet("second");
-    let name = Name::new("laureate");
-    assert!(test.node.register(name, &first));
-    assert!(!test.node.register(name, &second));
-    assert!(test.node.whereis::<u8>(name).is_none());
-    test.make(&first, |_, _| Next::Exit(Reason::Normal));
-    assert!(test.node.whereis::<common::Action>(name).is_none());
-    assert!(test.node.register(name, &second));
-    let found = test.node.whereis::<common::Action>(name).unwrap();
-    assert_eq!(found.process().id(), second.process().id());
 }
 
 #[test]

@@ -135,7 +135,11 @@ impl<P: Protocol> Plan<P> {
                 let connections = me.spawn_link_in(&arbiter, name, move || {
                     Ok((Connections::new(protocol, context, index, max), NoPort))
                 });
-                me.node().register(name, &connections);
+                if let Err(error) = me.node().register(name, &connections) {
+                    // Without its name, the acceptor would not find it.
+                    connections.process().kill();
+                    return Err(error.into());
+                }
                 Ok(Started {
                     process: connections.process(),
                     which_children: Some(WhichChildren::new(

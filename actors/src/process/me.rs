@@ -9,6 +9,7 @@ use super::name::Name;
 use super::node::Node;
 use super::pid::{Pid, SendError};
 use super::process_ref::{ProcessRef, Signal};
+use super::registry::RegisterError;
 use super::{Next, Process};
 use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason};
 
@@ -33,6 +34,16 @@ impl<P: Process> Me<'_, P> {
     /// Returns this process's name.
     pub fn name(&self) -> Name {
         self.control.pid.record().name
+    }
+
+    /// Registers this process under `name`: `register(Name, self())` (O9). A supervised process that does so in
+    /// [`Process::started`] keeps its name through restarts. Until then [`Node::whereis`] does not find it; a process that
+    /// its siblings need at their start is registered before it runs, by [`Me::spawn_link_registered`].
+    ///
+    /// # Errors
+    /// Another live process has the name.
+    pub fn register(&self, name: impl Into<Name>) -> Result<(), RegisterError> {
+        self.node().register(name, &self.control.pid)
     }
 
     /// Returns the index of the arbiter it runs in.

@@ -1,16 +1,14 @@
 //! A node: arbiters that run processes together, the names of those processes, and the hook for crashes. `start` starts
 //! its threads.
 
-use std::any::Any;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use actix::{ArbiterHandle, System};
 
 use super::name::Name;
 use super::pid::Pid;
-use super::process_ref::ProcessRef;
+use super::registry::{RegisterError, Registry};
 
 /// Arbiters that run processes together, each a thread. Clones are the same node. It runs until [`Node::stop`] is called;
 /// dropping it stops nothing.
@@ -45,19 +43,13 @@ pub struct Node(Arc<Shared>);
 
 struct Shared {
     system: System,
-    names: Mutex<HashMap<Name, Registered>>,
+    names: Registry,
     crash_hook: OnceLock<CrashHook>,
     arbiters: Vec<ArbiterHandle>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 type CrashHook = Box<dyn Fn(Name, &str) + Send + Sync>;
-
-/// A process registered under a name.
-struct Registered {
-    process: ProcessRef,
-    pid: Box<dyn Any + Send>,
-}
 
 impl Node {
     pub(super) fn new(
@@ -67,7 +59,7 @@ impl Node {
     ) -> Self {
         Self(Arc::new(Shared {
             system,
-            names: Mutex::default(),
+            names: Registry::default(),
             crash_hook: OnceLock::new(),
             arbiters,
             thread: Mutex::new(Some(thread)),
@@ -88,28 +80,30 @@ impl Node {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Registers `pid` under `name`, by which [`Node::whereis`] finds it while it lives. Returns `false` if another live
-    /// process has that name.
-    pub fn register<M: 'static>(&self, name: Name, pid: &Pid<M>) -> bool {
-        let mut names = self.names();
-        if names.get(&name).is_some_and(|held| held.process.is_alive()) {
-            return false;
-        }
-        let process = pid.process();
-        let pid = Box::new(pid.clone());
-        names.insert(name, Registered { process, pid });
-        true
+    /// Registers `pid` under `name`, by which [`Node::whereis`] finds it while it lives: `register(Name, Pid)` (O9). A name is
+    /// free again as soon as its process has ended, so a child that is registered whenever it starts keeps its name through
+    /// restarts: see [`Me::register`](super::Me::register) and
+    /// [`Me::spawn_link_registered`](super::Me::spawn_link_registered).
+    ///
+    /// # Errors
+    /// Another live process has the name, or `pid` has ended.
+    pub fn register<M: 'static>(
+        &self,
+        name: impl Into<Name>,
+        pid: &Pid<M>,
+    ) -> Result<(), RegisterError> {
+        self.0.names.register(name.into(), pid)
     }
 
-    /// Returns the live process registered under `name`, if it takes messages of type `M`.
-    pub fn whereis<M: 'static>(&self, name: Name) -> Option<Pid<M>> {
-        let names = self.names();
-        let held = names.get(&name).filter(|held| held.process.is_alive())?;
-        held.pid.downcast_ref::<Pid<M>>().cloned()
+    /// Frees `name`; returns whether a live process had it.
+    pub fn unregister(&self, name: impl Into<Name>) -> bool {
+        self.0.names.unregister(name.into())
     }
 
-    fn names(&self) -> MutexGuard<'_, HashMap<Name, Registered>> {
-        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the live process registered under `name`, if it takes messages of type `M`. Between the end of a supervised
+    /// process and its restart there is none.
+    pub fn whereis<M: 'static>(&self, name: impl Into<Name>) -> Option<Pid<M>> {
+        self.0.names.whereis(name.into())
     }
 
     /// Calls `hook` once for every crash in this node, with the name of the process and the panic's message. It runs in

@@ -13,6 +13,7 @@ use super::name::Name;
 use super::node::Node;
 use super::pid::Pid;
 use super::process_ref::ProcessRef;
+use super::registry::RegisterError;
 use super::task::launch;
 use super::{Next, Process, Received};
 use crate::monitor::Reason;
@@ -189,6 +190,70 @@ impl<P: Process> Me<'_, P> {
         let pid = self.spawn(name, process, port);
         self.link(&pid.process());
         pid
+    }
+
+    /// Starts a process in this arbiter, linked to this one and registered under its name before it runs:
+    /// `gen_server:start_link({local, Name}, …)` (O9). In the start function of a [`Spec`](crate::Spec) it registers the
+    /// child again at every restart:
+    ///
+    /// ```
+    /// use actors::{Intensity, Me, Name, Next, NoPort, Node, Process, Reason, Received, Reply};
+    /// use actors::{Restart, Shutdown, Spec, Strategy, Supervisor};
+    /// use std::time::Duration;
+    ///
+    /// struct Counter(u64);
+    ///
+    /// impl Process for Counter {
+    ///     type Message = Option<Reply<u64>>;
+    ///     type Port = NoPort;
+    ///
+    ///     fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+    ///         if let Received::Message(reply) = received {
+    ///             self.0 += 1;
+    ///             reply.expect("a reply to send").send(self.0);
+    ///         }
+    ///         Next::Receive
+    ///     }
+    /// }
+    ///
+    /// let counter = Spec {
+    ///     name: Name::new("counter"),
+    ///     restart: Restart::Permanent,
+    ///     shutdown: Shutdown::Kill,
+    ///     start: Box::new(|me| {
+    ///         Ok(me.spawn_link_registered("counter", Counter(0), NoPort)?.process().into())
+    ///     }),
+    /// };
+    /// let (node, clock) = Node::start_on_test_clock()?;
+    /// node.spawn("supervisor", Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![counter]));
+    /// clock.settle();
+    /// let counter = || node.whereis::<Option<Reply<u64>>>("counter").expect("a counter");
+    /// let count = || node.call(&counter(), Duration::from_secs(5), Some);
+    /// assert_eq!((count(), count()), (Ok(1), Ok(2)));
+    /// let first = counter();
+    /// first.try_send(None).expect("room in its mailbox"); // It crashes.
+    /// clock.settle();
+    /// assert!(!first.process().is_alive());
+    /// assert_eq!(count(), Ok(1)); // Another process, of the same name.
+    /// node.stop();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Another live process has the name. Nothing is started then.
+    pub fn spawn_link_registered<Q: Process>(
+        &self,
+        name: impl Into<Name>,
+        process: Q,
+        port: Q::Port,
+    ) -> Result<Pid<Q::Message>, RegisterError> {
+        let name = name.into();
+        let mailbox = mailbox::<Q>(name);
+        let pid = mailbox.0.clone();
+        self.node().register(name, &pid)?;
+        launch(Rc::clone(&self.control.local), mailbox, (process, port));
+        self.link(&pid.process());
+        Ok(pid)
     }
 
     /// Starts a process in any arbiter of the node, linked to this one.

@@ -30,8 +30,7 @@ pub(super) fn spec<S: Connect>(service: ProxyService, context: Arc<ConnectionCon
         shutdown: Shutdown::After(STOP_TIMEOUT),
         start: Box::new(move |me| {
             let cache = Cache::<S>::new(service.clone(), Arc::clone(&context));
-            let cache = me.spawn_link(CACHE, cache, NoPort);
-            me.node().register(CACHE, &cache);
+            let cache = me.spawn_link_registered(CACHE, cache, NoPort)?;
             Ok(Started {
                 process: cache.process(),
                 which_children: Some(WhichChildren::new(cache, ToCache::WhichChildren)),

@@ -253,7 +253,7 @@ fn o5_a_restart_that_fails_or_panics_is_tried_again_until_there_are_too_many() {
                 },
                 NoPort,
             );
-            me.node().register(child, &pid);
+            me.node().register(child, &pid)?;
             Ok(pid.process().into())
         }),
     };

@@ -107,7 +107,7 @@ fn guest() -> Spec {
         shutdown: Shutdown::Kill,
         start: Box::new(|me| {
             let guest = me.spawn_link(GUEST, Guest, NoPort);
-            me.node().register(GUEST, &guest);
+            me.node().register(GUEST, &guest)?;
             Ok(guest.process().into())
         }),
     }
