@@ -1,6 +1,7 @@
 //! `quatrain show`: runs each model under two scenes, and draws what happened on one sheet a scene.
 
 mod busy;
+mod crash;
 mod poems;
 
 use std::io;
@@ -30,11 +31,13 @@ struct Scene {
 /// Runs the scenes, writes the sheet, and prints where it is.
 pub(crate) fn run(args: &ShowArgs, stderr: &LineWriter) -> Ended {
     let models = args.models();
+    drawing::check(&args.out)?;
     let scenes = [
         poems::at_once(&models)?,
         poems::in_turn(&models)?,
         busy::scene(&models, false)?,
         busy::scene(&models, true)?,
+        crash::scene(&models)?,
     ];
     let sheets: Vec<Sheet> = scenes
         .iter()

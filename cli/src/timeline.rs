@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use timeline::{Record, RecordError, Sheet, page, perfetto, sequence, svg};
@@ -41,14 +41,30 @@ pub(crate) fn run(args: &TimelineArgs, stderr: &LineWriter) -> Ended {
     Ok(output::last_text(&text, Status::Success, stderr))
 }
 
+/// Checks that a file can be written, before the drawing takes its time. The file is left as it is; one that is missing stays missing.
+pub(crate) fn check(path: &Path) -> Result<(), Failure> {
+    let checked = match fs::metadata(path) {
+        // Opening a pipe can wait for its reader.
+        Ok(about) if !about.is_file() && !about.is_dir() => Ok(()),
+        Ok(_) => File::options().append(true).open(path).map(drop),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            File::create_new(path).and_then(|_| fs::remove_file(path))
+        }
+        Err(error) => Err(error),
+    };
+    checked.map_err(|error| cannot_write(path, &error))
+}
+
 /// Writes a file that was drawn.
 pub(crate) fn write(path: &Path, drawn: &str) -> Result<(), Failure> {
-    fs::write(path, drawn).map_err(|error| {
-        let (path, cause) = (shown(path), cause(&error));
-        Failure::trouble(format_args!(
-            "cannot write {path}: {cause}; name another file by --out"
-        ))
-    })
+    fs::write(path, drawn).map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    let (path, cause) = (shown(path), cause(error));
+    Failure::trouble(format_args!(
+        "cannot write {path}: {cause}; name another file by --out"
+    ))
 }
 
 fn read(path: &Path) -> Result<Record, Failure> {

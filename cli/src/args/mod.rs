@@ -110,7 +110,7 @@ pub(crate) enum Command {
     Measure(MeasureArgs),
     /// Show results again: tables, one page, one plot, several runs as one, or what has changed
     Report(ReportArgs),
-    /// Show three slow poems and a busy server with each model: which thread ran which task when
+    /// Show three slow poems, a busy server and a crash with each model: which thread ran which task when
     Show(ShowArgs),
     /// Draw which thread ran which task when, from records of `serve` and `fetch`
     Timeline(TimelineArgs),

@@ -18,8 +18,8 @@ const LIGHT: usize = 30;
 const GAP: Duration = Duration::from_millis(5);
 /// Heavy requests of the third client, sent together; each computes for 10 ms.
 const HEAVY: usize = 5;
-/// When they are sent.
-const HEAVY_AT: Duration = Duration::from_millis(40);
+/// When the third client sends its requests.
+pub(super) const THIRD_AT: Duration = Duration::from_millis(40);
 /// How long a client waits for a reply, which takes a hundredth of that.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -27,13 +27,9 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn scene(models: &[&'static dyn Model], offload: bool) -> Result<Scene, Failure> {
     let (mut records, mut slowest) = (Vec::new(), Vec::new());
     for &model in models {
-        let (record, longest) = serve(model, offload)?;
+        let (record, longest) = serve(model, offload, heavy)?;
         records.push(record);
-        slowest.push(format!(
-            "{} {:.1} ms",
-            model.name(),
-            longest.as_secs_f64() * 1e3
-        ));
+        slowest.push(in_words(model, longest));
     }
     let (title, words) = match offload {
         false => (
@@ -59,8 +55,17 @@ pub(super) fn scene(models: &[&'static dyn Model], offload: bool) -> Result<Scen
     })
 }
 
-/// Serves the three clients, and returns the slowest reply to a light one.
-fn serve(model: &'static dyn Model, offload: bool) -> Result<(Record, Duration), Failure> {
+/// Returns the slowest reply to a light client, with the model.
+pub(super) fn in_words(model: &dyn Model, longest: Duration) -> String {
+    format!("{} {:.1} ms", model.name(), longest.as_secs_f64() * 1e3)
+}
+
+/// Serves two light clients and a third one, and returns the slowest reply to a light one.
+pub(super) fn serve(
+    model: &'static dyn Model,
+    offload: bool,
+    third: fn(SocketAddr) -> io::Result<()>,
+) -> Result<(Record, Duration), Failure> {
     let options = Options::new(models::clock());
     let service = Service::Transform(TransformService {
         keep_alive: true,
@@ -75,7 +80,7 @@ fn serve(model: &'static dyn Model, offload: bool) -> Result<(Record, Duration),
         let clients = [
             scope.spawn(move || light(address)),
             scope.spawn(move || light(address)),
-            scope.spawn(move || heavy(address)),
+            scope.spawn(move || third(address).map(|()| Duration::ZERO)),
         ];
         let mut longest = Duration::ZERO;
         for client in clients {
@@ -106,19 +111,18 @@ fn light(address: SocketAddr) -> io::Result<Duration> {
     Ok(longest)
 }
 
-/// Asks for what computes for long, all at once. Its own replies are not timed.
-fn heavy(address: SocketAddr) -> io::Result<Duration> {
+/// Asks for what computes for long, all at once.
+fn heavy(address: SocketAddr) -> io::Result<()> {
     let mut socket = connect(address)?;
-    thread::sleep(HEAVY_AT);
+    thread::sleep(THIRD_AT);
     ask(
         &mut socket,
         &b"9:burn.ahoy,".repeat(HEAVY),
         &b"4:ahoy,".repeat(HEAVY),
-    )?;
-    Ok(Duration::ZERO)
+    )
 }
 
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+pub(super) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(REPLY_TIMEOUT))?;
@@ -126,7 +130,7 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Sends requests in one write, and compares every byte of the replies.
-fn ask(socket: &mut TcpStream, requests: &[u8], expected: &[u8]) -> io::Result<()> {
+pub(super) fn ask(socket: &mut TcpStream, requests: &[u8], expected: &[u8]) -> io::Result<()> {
     socket.write_all(requests)?;
     let mut replies = vec![0; expected.len()];
     socket.read_exact(&mut replies)?;

@@ -1,9 +1,17 @@
 //! `--record`, `quatrain timeline` and `quatrain show`: records that become sheets, and errors that name the file.
 
-use std::fs;
-use std::io::Read;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 
-use super::support::{Folder, LANTERN, MODELS, Server, netstring, run};
+use poetry::Kind;
+use poetry::event::Wait;
+use timeline::Record;
+
+use super::support::{DEADLINE, Folder, LANTERN, MODELS, Process, Server, netstring, run};
 
 /// The records of a server and of a client that fetched from it.
 fn records(folder: &Folder, model: &str) -> [String; 2] {
@@ -27,6 +35,55 @@ fn records(folder: &Folder, model: &str) -> [String; 2] {
     assert_eq!(fetched.status, Some(0), "{fetched:?}");
     assert_eq!(serving.stop().status, Some(0));
     [client, server]
+}
+
+/// Records a proxy whose only client leaves while it waits, which cancels the fetch.
+fn record_cancelled_fetch(model: &str, record: &str) {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = upstream.local_addr().unwrap().to_string();
+    let proxy = Server::start(&["proxy", &address, "--model", model, "--record", record]);
+    let client = TcpStream::connect(proxy.address).unwrap();
+    let (mut fetch, _) = upstream.accept().unwrap();
+    fetch.set_read_timeout(Some(DEADLINE)).unwrap();
+    fetch.write_all(b"Ah").unwrap();
+    drop(client);
+    let hung_up = fetch.read(&mut [0]);
+    assert!(!matches!(hung_up, Ok(1..)), "{model}");
+    assert_eq!(proxy.stop().status, Some(0));
+}
+
+/// Returns what the tasks in a record waited for. Each must have run between two waits, and come to an end that no turn follows.
+fn waits(record: &str) -> Vec<Wait> {
+    let read = Record::read(BufReader::new(File::open(record).unwrap()));
+    let (mut tasks, mut waits) = (HashMap::new(), Vec::new());
+    for event in read.unwrap().events {
+        let task = (event.role, event.scene.task);
+        let last: Option<&Kind> = tasks.get(&task);
+        match (&event.kind, last) {
+            (Kind::Running, None | Some(Kind::Waiting(_))) => {}
+            (Kind::Waiting(wait), Some(Kind::Running)) => waits.push(*wait),
+            (Kind::Running | Kind::Waiting(_), _) => panic!("{event:?} after {last:?}"),
+            (Kind::Closed(_) | Kind::Finished { .. } | Kind::Failed(_), _) => {}
+            _ => continue,
+        }
+        tasks.insert(task, event.kind);
+    }
+    let goes_on = |last: &&Kind| matches!(last, Kind::Running | Kind::Waiting(_));
+    assert_eq!(tasks.values().find(goes_on), None, "{record}");
+    waits
+}
+
+#[test]
+fn a_task_runs_between_two_waits_and_not_after_its_end() {
+    for model in MODELS {
+        let folder = Folder::with(&[]);
+        let [client, server] = records(&folder, model);
+        assert!(waits(&client).contains(&Wait::Read), "{model}");
+        assert!(waits(&server).contains(&Wait::Pace), "{model}");
+        let proxy = folder.path("proxy.jsonl");
+        record_cancelled_fetch(model, &proxy);
+        assert!(waits(&proxy).contains(&Wait::Task), "{model}");
+    }
 }
 
 #[test]
@@ -137,10 +194,32 @@ fn show_draws_every_model_in_every_scene() {
     let page = fs::read_to_string(&out).unwrap();
     for model in MODELS {
         let name = format!("{model} · ");
-        // Four scenes, each with a drawing and a table.
-        assert_eq!(page.matches(&name).count(), 8, "{model}");
+        // Five scenes, each with a drawing and a table.
+        assert_eq!(page.matches(&name).count(), 10, "{model}");
     }
     assert!(!page.contains("not recorded"), "a model reports no turns");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_fails_at_once_and_nothing_is_lost() {
+    let folder = Folder::with(&[("kept.html", b"kept")]);
+    let [missing, new, kept] =
+        ["no/such.html", "new.html", "kept.html"].map(|name| folder.path(name));
+    // Without descriptors no scene can run.
+    for (out, words) in [
+        (&missing, "cannot write"),
+        (&new, "cannot show"),
+        (&kept, "cannot show"),
+    ] {
+        let command = format!(r#"ulimit -n 5 && exec "$0" show --models blocking -o "{out}""#);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &command, env!("CARGO_BIN_EXE_quatrain")]);
+        let failed = Process::start(shell).end();
+        assert_eq!(failed.status, Some(1), "{failed:?}");
+        assert!(failed.only_line().contains(words), "{failed:?}");
+    }
+    assert!(!Path::new(&new).exists());
+    assert_eq!(fs::read(&kept).unwrap(), b"kept");
 }
 
 #[test]
