@@ -84,8 +84,8 @@ pub use process::{
 };
 // Supervisors.
 pub use supervisor::{
-    Intensity, KILL_TIMEOUT, Restart, Shutdown, Spec, Start, Started, Strategy, Supervisor,
-    ToSupervisor,
+    FailedToStart, Intensity, KILL_TIMEOUT, Restart, START_TIMEOUT, Shutdown, Spec, Start, Started,
+    Strategy, Supervisor, ToSupervisor,
 };
 pub use tree::{ChildInfo, Children, Restarted, WhichChildren, draw_tree};
 // Clients and servers.

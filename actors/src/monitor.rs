@@ -164,6 +164,14 @@ pub struct Exit {
     pub reason: Reason,
 }
 
+impl Exit {
+    /// Returns whether it ends the process of `receiver`, unless that traps exits. A normal exit ends only the process that
+    /// sends it to itself: `exit(self(), normal)` (O4).
+    pub(crate) fn is_fatal(&self, receiver: ProcessId) -> bool {
+        self.reason != Reason::Normal || self.from == Some(receiver)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,8 @@
 //! (O1–O4, O7–O9). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
 //!
 //! Each file uses only this trait and the files after it in this list: `test_clock`, `start`, `spawn`, `task`, `actor`,
-//! `context`, `later`, `me`, `control`, `timer`, `call`, `local`, `rounds`, `node`, `registry`, `pid`, `process_ref`, `by_id`, `name`.
+//! `context`, `later`, `me`, `control`, `timer`, `call`, `local`, `rounds`, `node`, `registry`, `pid`, `watch`, `process_ref`,
+//! `urgent`, `by_id`, `name`.
 
 mod actor;
 mod by_id;
@@ -23,6 +24,8 @@ mod start;
 mod task;
 mod test_clock;
 mod timer;
+mod urgent;
+mod watch;
 
 pub(crate) use by_id::ById;
 pub use call::{Answer, CallError, Reply};
@@ -109,11 +112,12 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// - [`Next::Exit`] ends a process after its handler; `exit(Reason)` leaves a function in the middle.
 /// - A thread that is no process can ask a process to exit, with [`ProcessRef::exit`]: the [`Exit`] has no sender then.
 /// - Nothing is pre-empted. A handler that computes for 10 ms delays its arbiter by 10 ms, and a kill takes effect
-///   between two handlers. A supervisor abandons a child that cannot be stopped and lists it in the tree.
+///   after the handler. A supervisor abandons a child that cannot be stopped and lists it in the tree.
 /// - [`Process::terminate`] also runs after a kill, and after an exit that is not trapped, so that the counters stay exact
 ///   (S23).
-/// - A start is complete when the process has a pid. A supervisor does not wait for [`Process::started`]; a failure there
-///   is an ordinary exit. A supervisor that must stop during a restart starts no further children.
+/// - A process that is told to exit before it has run runs [`Process::started`] first.
+///
+/// SEMANTICS.md lists them with their reasons, under rules O1 to O7.
 pub trait Process: Sized + 'static {
     /// The type of its messages.
     type Message: Send + 'static;
@@ -124,7 +128,9 @@ pub trait Process: Sized + 'static {
     /// Whether it reports its own crashes, in [`Process::terminate`]. By default the hook set by [`Node::on_crash`] does.
     const REPORTS_CRASHES: bool = false;
 
-    /// Called once, before anything is received.
+    /// Called once, before anything is received: `init`. A supervisor waits until this has returned and until what it waits
+    /// for, by [`Me::call`] or [`Me::wait`], has come. A process that ends before has failed to start, unless the reason is
+    /// [`Reason::Normal`], which is `ignore` in OTP (O5).
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         let _ = me;
         Next::Receive

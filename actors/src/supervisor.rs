@@ -1,5 +1,5 @@
 //! Supervisors: processes that start others and restart them by a strategy until there are too many restarts (O5). This
-//! file receives exits and requests; `steps` stops and starts children, one after another; `strategy` decides which
+//! file receives exits and requests; `steps` starts and stops children, one after another; `strategy` decides which
 //! children a restart affects and how many restarts are too many.
 
 mod child;
@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-pub use child::{Restart, Shutdown, Spec, Start, Started};
-pub use steps::KILL_TIMEOUT;
+pub use child::{FailedToStart, Restart, Shutdown, Spec, Start, Started};
+pub use steps::{KILL_TIMEOUT, START_TIMEOUT};
 pub use strategy::{Intensity, Strategy};
 
 use crate::monitor::{Exit, ProcessId, Reason};
@@ -19,7 +19,7 @@ use crate::port::NoPort;
 use crate::process::{Me, Name, Next, Process, ProcessRef, Received, Reply};
 use crate::tree::Children;
 use child::{Child, Key};
-use steps::{Event, Stopping, Then};
+use steps::{Starting, Stopped};
 use strategy::{Affected, Restarts};
 
 /// A request to a supervisor.
@@ -33,7 +33,7 @@ pub enum ToSupervisor {
     WhichChildren(Reply<Children>),
 }
 
-/// A supervisor.
+/// A supervisor. While it starts or stops children it receives nothing else, as in OTP.
 ///
 /// ```
 /// use actors::{Intensity, Me, Name, Next, NoPort, Node, Process, Received, Reply};
@@ -71,10 +71,6 @@ pub struct Supervisor {
     next_key: Key,
     /// The processes it was linked to before it started any child.
     parents: Vec<ProcessId>,
-    /// The children being stopped. Until they are, events and requests wait.
-    stopping: Option<Stopping>,
-    events: VecDeque<Event>,
-    requests: VecDeque<ToSupervisor>,
     /// Failed starts to try again, one for each exit the supervisor has sent to itself.
     retries: VecDeque<Key>,
 }
@@ -88,9 +84,6 @@ impl Supervisor {
             children: Vec::new(),
             next_key: 0,
             parents: Vec::new(),
-            stopping: None,
-            events: VecDeque::new(),
-            requests: VecDeque::new(),
             retries: VecDeque::new(),
         };
         for spec in children {
@@ -110,40 +103,56 @@ impl Supervisor {
         self.children.iter_mut().find(|child| child.key == key)
     }
 
-    fn start(&mut self, key: Key, me: &mut Me<'_, Self>) -> bool {
-        let Some(child) = self.child(key) else {
-            return true;
-        };
-        child.start(me)
+    fn exited(&mut self, exit: Exit, me: &mut Me<'_, Self>) -> Next {
+        if let Some(child) = self.children.iter_mut().find(|child| child.is(exit.from)) {
+            let key = child.key;
+            child.process = None;
+            return self.ended(key, &exit.reason, me);
+        }
+        match exit.from {
+            // It is asked to exit, or its parent has ended.
+            None => self.stop_all(exit.reason, me),
+            Some(from) if self.parents.contains(&from) => self.stop_all(exit.reason, me),
+            Some(from) if from == me.process().id() => match self.retries.pop_front() {
+                Some(key) => self.try_again(key, me),
+                None => Next::Receive,
+            },
+            // A child that was stopped or abandoned, or a process of a failed start.
+            Some(_) => Next::Receive,
+        }
     }
 
     /// A child ended on its own, not because the supervisor stopped it.
-    fn ended(&mut self, key: Key, reason: &Reason, me: &mut Me<'_, Self>) {
-        let Some(child) = self.child(key) else { return };
+    fn ended(&mut self, key: Key, reason: &Reason, me: &mut Me<'_, Self>) -> Next {
+        let Some(child) = self.child(key) else {
+            return Next::Receive;
+        };
         if child.spec.restart.restarts_after(reason) {
-            self.restart(key, reason.to_string(), me);
-        } else {
-            self.remove_if_temporary(key);
+            return self.restart(key, reason.to_string(), me);
         }
+        self.remove_if_temporary(key);
+        Next::Receive
     }
 
     /// Tries a failed restart again. It counts as another restart, so the intensity bounds the tries. A sibling's restart
     /// may have started the child meanwhile.
-    fn try_again(&mut self, key: Key, me: &mut Me<'_, Self>) {
+    fn try_again(&mut self, key: Key, me: &mut Me<'_, Self>) -> Next {
         if self.child(key).is_some_and(|child| child.start_failed) {
-            self.restart(key, "its start failed".to_owned(), me);
+            return self.restart(key, "its start failed".to_owned(), me);
         }
+        Next::Receive
     }
 
     /// Restarts the child of `key`, and the siblings that the strategy takes along. Its process has ended because of `cause`.
-    fn restart(&mut self, key: Key, cause: String, me: &mut Me<'_, Self>) {
-        let Some(child) = self.child(key) else { return };
+    fn restart(&mut self, key: Key, cause: String, me: &mut Me<'_, Self>) -> Next {
+        let Some(child) = self.child(key) else {
+            return Next::Receive;
+        };
         let name = child.spec.name;
         child.restarts += 1;
         child.start_failed = false;
         if self.restarts.are_too_many(me.now()) {
-            self.stop_all(Reason::Shutdown);
-            return;
+            return self.stop_all(Reason::Shutdown, me);
         }
         let children = self
             .children
@@ -158,69 +167,27 @@ impl Supervisor {
                 false => (at, format!(" with {name}")),
             });
         }
-        // Children that ended at the same time are restarted together with this one, once.
-        self.events
-            .retain(|event| !matches!(event, Event::Ended(key, _) if stop.contains(key)));
-        self.stopping = Some(Stopping {
-            left: stop,
-            current: None,
-            then: Then::Start(start),
-        });
+        self.stop(stop, Stopped::Start(start), me)
     }
 
-    fn exited(&mut self, exit: Exit, me: &Me<'_, Self>) {
-        let child = self.children.iter_mut().find(|child| child.is(exit.from));
-        let Some(child) = child else {
-            match exit.from {
-                // It is asked to exit, or its parent has ended.
-                None => self.stop_all(exit.reason),
-                Some(from) if self.parents.contains(&from) => self.stop_all(exit.reason),
-                Some(from) if from == me.process().id() => {
-                    let retry = self.retries.pop_front();
-                    self.events.extend(retry.map(Event::StartFailed));
-                }
-                // An abandoned child, or a process of a failed start.
-                Some(_) => {}
-            }
-            return;
-        };
-        let key = child.key;
-        let stopping = self.stopping.as_ref();
-        if stopping.is_some_and(|stopping| stopping.is_stopping(key)) {
-            return; // Its monitor tells of it, too.
-        }
-        child.process = None;
-        if stopping.is_some_and(|stopping| stopping.left.contains(&key)) {
-            self.remove_if_temporary(key); // It was about to be stopped.
-        } else {
-            self.events.push_back(Event::Ended(key, exit.reason));
-        }
-    }
-
-    fn handle(&mut self, request: ToSupervisor, me: &mut Me<'_, Self>) {
+    fn handle(&mut self, request: ToSupervisor, me: &mut Me<'_, Self>) -> Next {
         match request {
             ToSupervisor::Start(spec, reply) => {
                 let key = self.add(spec);
-                let started = self.start(key, me);
-                if !started {
-                    self.children.retain(|child| child.key != key);
-                }
-                reply.send(started);
+                return self.start([key].into(), Starting::Asked(reply), me);
             }
             ToSupervisor::Remove(name, reply) => {
                 match self.children.iter().find(|child| child.spec.name == name) {
                     None => reply.send(false),
                     Some(child) => {
-                        self.stopping = Some(Stopping {
-                            left: vec![child.key],
-                            current: None,
-                            then: Then::Remove(child.key, reply),
-                        });
+                        let key = child.key;
+                        return self.stop(vec![key], Stopped::Remove(key, reply), me);
                     }
                 }
             }
             ToSupervisor::WhichChildren(reply) => reply.send(self.which_children(me.now())),
         }
+        Next::Receive
     }
 
     fn which_children(&self, now: Duration) -> Children {
@@ -239,29 +206,17 @@ impl Process for Supervisor {
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         me.trap_exits();
         self.parents = me.links();
-        let keys: Vec<Key> = self.children.iter().map(|child| child.key).collect();
-        for key in keys {
-            if !self.start(key, me) {
-                self.stop_all(Reason::crash("a child did not start"));
-                break;
-            }
-        }
-        self.step(me)
+        let keys = self.children.iter().map(|child| child.key).collect();
+        self.start(keys, Starting::First, me)
     }
 
     fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
         match received {
-            // Answered also while children are being stopped.
-            Received::Message(ToSupervisor::WhichChildren(reply)) => {
-                reply.send(self.which_children(me.now()))
-            }
-            Received::Message(request) => self.requests.push_back(request),
+            Received::Message(request) => self.handle(request, me),
             Received::Exit(exit) => self.exited(exit, me),
-            Received::Timeout => self.time_out(me),
-            Received::Down(down) => self.stopped(&down),
+            Received::Timeout | Received::Down(_) => Next::Receive,
             Received::Port(never) => match never {},
         }
-        self.step(me)
     }
 
     /// Children do not outlive their supervisor.

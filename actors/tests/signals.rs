@@ -375,3 +375,140 @@ fn o4_a_crashed_process_can_hand_over_to_an_heir_with_its_links() {
     ];
     assert_eq!(all(&seen), exits);
 }
+
+#[test]
+fn o2_an_exit_that_ends_a_process_takes_effect_before_messages_that_arrived_earlier() {
+    let test = TestNode::new();
+    let (sender, _) = test.puppet("sender");
+    for (kill, traps_exits, expected) in [
+        (false, false, vec![Seen::Ended(Reason::Shutdown)]),
+        (true, false, vec![Seen::Ended(Reason::Killed)]),
+        (true, true, vec![Seen::Ended(Reason::Killed)]),
+    ] {
+        let (target, seen) = match traps_exits {
+            true => test.trapper("target"),
+            false => test.puppet("target"),
+        };
+        test.make(&sender, move |_, me| {
+            me.send(&target, word("unheard"));
+            match kill {
+                true => target.process().kill(),
+                false => me.exit(&target.process(), Reason::Shutdown),
+            }
+            Next::Receive
+        });
+        assert_eq!(all(&seen), expected);
+    }
+}
+
+#[test]
+fn o2_an_exit_that_is_trapped_keeps_its_place_among_the_messages() {
+    let test = TestNode::new();
+    let (sender, _) = test.puppet("sender");
+    let (target, seen) = test.trapper("target");
+    test.make(&sender, move |_, me| {
+        me.send(&target, word("before"));
+        me.exit(&target.process(), Reason::Shutdown);
+        me.send(&target, word("after"));
+        Next::Receive
+    });
+    let from = Some(sender.process().id());
+    let exit = Seen::Exit(Exit {
+        from,
+        reason: Reason::Shutdown,
+    });
+    let said = |word: &str| Seen::Said(word.to_owned());
+    assert_eq!(all(&seen), [said("before"), exit, said("after")]);
+}
+
+#[test]
+fn o4_a_process_ends_by_an_exit_that_it_sends_to_itself_before_it_receives_anything_else() {
+    let test = TestNode::new();
+    for reason in [Reason::Normal, Reason::Shutdown] {
+        let (puppet, seen) = test.puppet("puppet");
+        let ended = reason.clone();
+        test.make(&puppet, move |puppet, me| {
+            me.send(&me.pid(), word("unheard"));
+            me.after(Duration::ZERO);
+            me.exit(&me.process(), reason);
+            puppet.say("last words");
+            Next::Receive
+        });
+        test.clock.advance(SECOND);
+        let last = Seen::Said("last words".to_owned());
+        assert_eq!(all(&seen), [last, Seen::Ended(ended)]);
+    }
+}
+
+#[test]
+fn o4_a_process_that_traps_exits_receives_its_own_exit_as_a_message() {
+    let test = TestNode::new();
+    let (trapper, seen) = test.trapper("trapper");
+    test.make(&trapper, |_, me| {
+        me.exit(&me.process(), Reason::Normal);
+        Next::Receive
+    });
+    let (from, reason) = (Some(trapper.process().id()), Reason::Normal);
+    assert_eq!(all(&seen), [Seen::Exit(Exit { from, reason })]);
+    assert!(trapper.process().is_alive());
+}
+
+#[test]
+fn o4_a_process_that_waits_ends_by_an_exit_to_itself_without_the_reply() {
+    let test = TestNode::new();
+    let (puppet, seen) = test.puppet("puppet");
+    test.make(&puppet, |_, me| {
+        me.wait(async {}, |puppet, (), me| {
+            me.exit(&me.process(), Reason::Normal);
+            puppet.say("last words");
+            me.wait(async {}, |puppet, (), _| {
+                puppet.say("unheard");
+                Next::Receive
+            });
+            Next::Receive
+        });
+        Next::Receive
+    });
+    let last = Seen::Said("last words".to_owned());
+    assert_eq!(all(&seen), [last, Seen::Ended(Reason::Normal)]);
+}
+
+/// Traps exits, and says when it has started and how it has ended.
+struct Late(mpsc::Sender<String>);
+
+impl Process for Late {
+    type Message = ();
+    type Port = NoPort;
+
+    fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+        me.trap_exits();
+        let _ = self.0.send("started".to_owned());
+        Next::Receive
+    }
+
+    fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+        match received {
+            Received::Exit(exit) => Next::Exit(exit.reason),
+            _ => Next::Receive,
+        }
+    }
+
+    fn terminate(&mut self, reason: &Reason, _: &mut Me<'_, Self>) {
+        let _ = self.0.send(reason.to_string());
+    }
+}
+
+#[test]
+fn o4_started_first_a_signal_takes_effect_after_the_start() {
+    let test = TestNode::new();
+    let (spawner, _) = test.puppet("spawner");
+    let (say, said) = mpsc::channel();
+    test.make(&spawner, move |_, me| {
+        let [killed, asked] = [(); 2].map(|()| me.spawn("late", Late(say.clone()), NoPort));
+        killed.process().kill();
+        me.exit(&asked.process(), Reason::Shutdown);
+        Next::Receive
+    });
+    let said: Vec<_> = said.try_iter().collect();
+    assert_eq!(said, ["started", "killed", "started", "shutdown"]);
+}

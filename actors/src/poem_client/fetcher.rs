@@ -98,7 +98,7 @@ impl<S: Connect> Fetcher<S> {
 
     // ANCHOR: cancel
     /// Asks poets to exit, which then report the cancel themselves (S14), and cancels requests that have not begun.
-    fn cancel(&mut self, target: Target, me: &Me<'_, Self>) {
+    fn cancel(&mut self, target: Target, me: &mut Me<'_, Self>) {
         let is_target = |task: usize| target == Target::All || target == Target::Task(task);
         for (_, poet) in self.poets.values().filter(|(task, _)| is_target(*task)) {
             me.exit(poet, Reason::Shutdown);

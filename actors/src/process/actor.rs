@@ -17,7 +17,7 @@ use super::me::Me;
 use super::name::Name;
 use super::pid::{Mail, Mailbox, Pid};
 use super::process_ref::{AnyMailbox, Record, Signal};
-use super::{Next, Process, Received, Turn};
+use super::{Next, Process, Received, Turn, watch};
 use crate::monitor::Reason;
 use crate::port::Port;
 
@@ -36,6 +36,7 @@ impl<P: Process> AnyMailbox for ActixMailbox<P> {
     }
 
     fn signal(&self, signal: Signal) {
+        self.record.urgent.announce(&signal, self.record.id);
         self.addr.do_send(Mail::Signal(signal));
     }
 }
@@ -147,14 +148,16 @@ impl<P: Process> ProcessActor<P> {
         let _ = contain(|| life.state.terminate(&reason, &mut Me { port, control }));
         let _ = contain(move || drop(life));
         self.control.disarm();
-        let heir = self.control.wait_state.take().and_then(|state| {
-            // What it watched lives on, and must not keep a place for each watcher that has ended.
-            for (monitor, watched) in state.monitors {
-                watched.record().demonitor(monitor);
-            }
-            state.heir
-        });
-        self.control.pid.record().end(&reason, heir);
+        let record = self.control.pid.record();
+        let Some(state) = self.control.wait_state.take() else {
+            return record.end(&reason, None);
+        };
+        // What it watched lives on, and must not keep a place for each watcher that has ended.
+        for (monitor, watched) in state.monitors {
+            watched.record().demonitor(monitor);
+        }
+        record.end(&reason, state.heir);
+        drop(state.ends);
     }
 
     /// Lets the behaviour receive one message or signal.
@@ -176,6 +179,21 @@ impl<P: Process> ProcessActor<P> {
                 }
             }
             Mail::Signal(Signal::Kill) => self.end(Reason::Killed),
+            Mail::Signal(Signal::TellStart(start)) => {
+                let _ = start.send(());
+            }
+            Mail::Signal(Signal::HoldUntilEnd(end)) => self.control.wait_state_mut().ends.push(end),
+        }
+    }
+
+    /// The supervisor asks whether the process has started. While it waits it has not.
+    fn tell_start(&mut self, start: watch::Start) {
+        self.control.pid.record().urgent.start_is_out();
+        if self.control.waits() {
+            let asked = Mail::Signal(Signal::TellStart(start));
+            self.control.wait_state_mut().later.push_front(asked);
+        } else if self.life.is_some() {
+            let _ = start.send(());
         }
     }
 
@@ -183,7 +201,12 @@ impl<P: Process> ProcessActor<P> {
     /// process is free to receive more.
     #[inline]
     fn resume(&mut self, turn: &mut task::Context<'_>) -> bool {
-        while let Some(state) = &mut self.control.wait_state {
+        while self.control.wait_state.is_some() {
+            if self.control.is_urgent() {
+                turn.waker().wake_by_ref();
+                return false;
+            }
+            let state = self.control.wait_state_mut();
             if let Some(wait) = state.waits.front_mut() {
                 let resume = match wait {
                     Wait::Send(sent) => sent.as_mut().poll(turn).map(|()| None),
@@ -198,10 +221,14 @@ impl<P: Process> ProcessActor<P> {
                 }
             } else if let Some(reason) = state.ending.take() {
                 self.end(reason);
-            } else if let Some(mail) = state.later.pop_front() {
-                self.receive_mail(mail);
             } else {
-                break;
+                // What a start waited for has come.
+                let mail = state.later.pop_front();
+                self.control.pid.record().set_started();
+                match mail {
+                    Some(mail) => self.receive_mail(mail),
+                    None => break,
+                }
             }
         }
         self.life.is_some()
@@ -264,6 +291,9 @@ impl<P: Process> Actor for ProcessActor<P> {
 
     fn started(&mut self, _: &mut ProcessContext) {
         self.run(|state, port, control| state.started(&mut Me { port, control }));
+        if self.life.is_some() && !self.control.waits() {
+            self.control.pid.record().set_started();
+        }
     }
 
     /// Called also when the arbiter stops while the process is alive.
@@ -279,14 +309,18 @@ impl<P: Process> Handler<Mail<P::Message>> for ProcessActor<P> {
     type Result = ();
 
     fn handle(&mut self, mail: Mail<P::Message>, context: &mut ProcessContext) {
+        if let Mail::Signal(Signal::Exit(_)) = mail {
+            self.control.pid.record().urgent.exit_is_out();
+        }
         match mail {
             Mail::Signal(Signal::Kill) => self.end(Reason::Killed),
             Mail::Signal(Signal::Exit(exit)) if !self.control.traps_exits => {
-                if exit.reason != Reason::Normal {
+                if exit.is_fatal(self.control.pid.record().id) {
                     self.end(exit.reason);
                 }
             }
-            mail if self.control.waits() => self.control.wait_state_mut().later.push_back(mail),
+            Mail::Signal(Signal::TellStart(start)) => self.tell_start(start),
+            mail if self.control.defers() => self.control.wait_state_mut().later.push_back(mail),
             mail => self.receive_mail(mail),
         }
         if self.life.is_none() {

@@ -14,6 +14,7 @@ use super::pid::{Mail, Pid};
 use super::process_ref::ProcessRef;
 use super::rounds::Round;
 use super::timer::OwnTimers;
+use super::watch;
 use super::{Next, Process};
 use crate::monitor::{Reason, TimerId};
 use crate::timers::Key;
@@ -46,6 +47,8 @@ pub(super) struct WaitState<P: Process> {
     pub(super) later: VecDeque<Mail<P::Message>>,
     pub(super) monitors: Monitors,
     pub(super) timers: OwnTimers<P::Message>,
+    /// Dropped when the process has ended.
+    pub(super) ends: Vec<watch::End>,
     /// The process that took over the port ([`Me::hand_over`](super::Me::hand_over)).
     pub(super) heir: Option<ProcessRef>,
 }
@@ -85,6 +88,20 @@ impl<P: Process> Control<P> {
             .is_some_and(|state| !state.waits.is_empty())
     }
 
+    /// Returns whether mail that arrives now is received later: the process waits for something, or other mail comes
+    /// first.
+    #[inline]
+    pub(super) fn defers(&self) -> bool {
+        let waits = |state: &WaitState<P>| !state.waits.is_empty() || !state.later.is_empty();
+        self.wait_state.as_deref().is_some_and(waits) || self.is_urgent()
+    }
+
+    /// Returns whether a signal is on its way that takes effect before the messages that arrived earlier.
+    #[inline]
+    pub(super) fn is_urgent(&self) -> bool {
+        self.pid.record().urgent.any(self.traps_exits)
+    }
+
     pub(super) fn wait(&mut self, wait: Wait<P>) {
         self.wait_state_mut().waits.push_back(wait);
     }
@@ -97,6 +114,7 @@ impl<P: Process> Control<P> {
                 later: VecDeque::new(),
                 monitors: Monitors::default(),
                 timers: OwnTimers::default(),
+                ends: Vec::new(),
                 heir: None,
             })
         })

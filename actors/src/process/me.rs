@@ -214,7 +214,14 @@ impl<P: Process> Me<'_, P> {
 
     /// Asks `other` to exit for `reason`, as [`ProcessRef::exit`] does, in this process's name: if `other` traps exits, the
     /// [`Exit`] it receives is [from](Exit::from) this process, as in Erlang's `exit(Pid, Reason)` (O3).
-    pub fn exit(&self, other: &ProcessRef, reason: Reason) {
+    ///
+    /// A process that does not trap exits can exit by this too, also for [`Reason::Normal`], after the handler it is in:
+    /// `exit(self(), normal)`.
+    pub fn exit(&mut self, other: &ProcessRef, reason: Reason) {
+        if other.id() == self.process().id() {
+            // With a wait state it looks for urgent signals before it receives anything.
+            self.control.wait_state_mut();
+        }
         other.signal(Signal::Exit(Exit {
             from: Some(self.process().id()),
             reason,
@@ -229,8 +236,9 @@ impl<P: Process> Me<'_, P> {
 
     /// Sends this process a normal exit of its own, behind the mail it already has. It must trap exits. A supervisor uses
     /// it where OTP's calls `gen_server:cast(self(), …)`.
-    pub(crate) fn exit_to_itself(&self) {
-        self.exit(&self.process(), Reason::Normal);
+    pub(crate) fn exit_to_itself(&mut self) {
+        let process = self.process();
+        self.exit(&process, Reason::Normal);
     }
 
     /// Monitors `other`: [`Down`](super::Received::Down) is received once when it ends, or at once if it has (O2).

@@ -4,23 +4,27 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
 use super::by_id::IdHasher;
 use super::name::Name;
+use super::urgent::Urgent;
+use super::watch;
 use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason, TimerId};
 
 /// A signal from the runtime to a process. Signals bypass the mailbox's bound: there are at most as many as there are
-/// links, monitors and timers.
+/// links, monitors and timers, and two from its supervisor.
 pub(crate) enum Signal {
     Exit(Exit),
     Down(Down),
     /// One of the process's own timers is due.
     Timer(TimerId),
     Kill,
+    TellStart(watch::Start),
+    HoldUntilEnd(watch::End),
 }
 
 /// A mailbox, whatever its type of messages.
@@ -48,8 +52,8 @@ impl ProcessRef {
     /// Returns the number of messages in the mailbox, and its capacity.
     pub fn mailbox(&self) -> (usize, usize) {
         let record = self.record();
-        let free = record.room.available_permits();
-        (record.capacity.saturating_sub(free), record.capacity)
+        let (free, capacity) = (record.room.available_permits(), record.capacity as usize);
+        (capacity.saturating_sub(free), capacity)
     }
 
     /// Returns whether the process has not ended.
@@ -71,8 +75,8 @@ impl ProcessRef {
         }
     }
 
-    /// Asks the process to exit for `reason`. A process that traps exits receives the request and decides; any other one
-    /// exits before its next message, but ignores `Normal`.
+    /// Asks the process to exit for `reason`. A process that traps exits receives the request and decides. Any other one
+    /// exits after the handler it is in, without the messages in its mailbox, but ignores `Normal` (O2).
     ///
     /// The request has no sender: it comes from outside the processes, such as from a thread that waits for SIGTERM. A
     /// supervisor obeys it as if its parent had sent it. A process that asks another to exit calls
@@ -81,7 +85,8 @@ impl ProcessRef {
         self.signal(Signal::Exit(Exit { from: None, reason }));
     }
 
-    /// Ends the process with [`Reason::Killed`] after the handler it is in, even if it traps exits.
+    /// Ends the process with [`Reason::Killed`] after the handler it is in, without the messages in its mailbox, even if it
+    /// traps exits (O2).
     pub fn kill(&self) {
         self.signal(Signal::Kill);
     }
@@ -105,9 +110,12 @@ impl fmt::Debug for ProcessRef {
 pub(crate) struct Record {
     pub(super) id: ProcessId,
     pub(super) name: Name,
-    pub(super) capacity: usize,
+    /// The most messages its mailbox holds.
+    capacity: u32,
     /// One permit for each message that still fits in the mailbox. Senders are served in order.
     pub(super) room: Semaphore,
+    started: AtomicBool,
+    pub(super) urgent: Urgent,
     status: Mutex<Status>,
 }
 
@@ -131,10 +139,22 @@ impl Record {
         Self {
             id: ProcessId(unique()),
             name,
-            capacity,
+            capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
             room: Semaphore::new(capacity),
+            started: AtomicBool::new(false),
+            urgent: Urgent::default(),
             status: Mutex::default(),
         }
+    }
+
+    /// The process has started; called by the process itself. Then it looks for urgent signals, while its supervisor
+    /// announces one and then calls [`Record::has_started`]: in one order of all of these, so that one sees the other.
+    pub(super) fn set_started(&self) {
+        self.started.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_started(&self) -> bool {
+        self.started.load(Ordering::SeqCst)
     }
 
     /// Sends `watcher` one `Down` when the process ends. If it has ended, returns the reason for an immediate one.

@@ -175,7 +175,7 @@ impl<S: Connect> Cache<S> {
     }
 
     /// Asks the poet to exit, which closes its connection at once. Whatever it sends is no longer expected.
-    fn cancel(&mut self, end: FetchEnd, me: &Me<'_, Self>) {
+    fn cancel(&mut self, end: FetchEnd, me: &mut Me<'_, Self>) {
         if let State::Fetching(fetch) = std::mem::replace(&mut self.state, State::Empty) {
             me.exit(&fetch.poet, Reason::Shutdown);
             self.context.counters.fetch_ended(end);

@@ -42,8 +42,8 @@ pub enum Shutdown {
     After(Duration),
     /// It is killed at once.
     Kill,
-    /// It is asked to exit, and the supervisor waits without a limit. For children that are supervisors: their own children
-    /// bound the time.
+    /// It is asked to exit, and the supervisor waits without a limit, also for its start. For children that are
+    /// supervisors: their own children bound the time. A worker that traps exits may make the supervisor wait for ever.
     Infinity,
 }
 
@@ -59,12 +59,23 @@ pub struct Spec {
     pub restart: Restart,
     /// How it is stopped.
     pub shutdown: Shutdown,
-    /// Starts it, linked to the supervisor that calls this. Called again for every restart.
+    /// Starts it, linked to the supervisor that calls this, which notices the end of a child by its link. Called again for
+    /// every restart.
     pub start: Start,
 }
 
 /// The function that starts a child.
 pub type Start = Box<dyn FnMut(&mut Me<'_, Supervisor>) -> io::Result<Started> + Send>;
+
+/// Why a supervisor ends that could not start its children, as the value of a [shutdown](Reason::shutdown_with):
+/// `{shutdown, {failed_to_start_child, Child, Reason}}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedToStart {
+    /// The child's name.
+    pub child: Name,
+    /// Why it did not start.
+    pub reason: Reason,
+}
 
 /// A started child.
 pub struct Started {
@@ -94,7 +105,6 @@ pub(super) struct Child {
     /// Whether its last start failed.
     pub(super) start_failed: bool,
     which_children: Option<WhichChildren>,
-    killed: bool,
     /// The number of its processes that could not be stopped.
     abandoned: u64,
 }
@@ -109,27 +119,39 @@ impl Child {
             restarted: None,
             start_failed: false,
             which_children: None,
-            killed: false,
             abandoned: 0,
         }
     }
 
-    /// Starts the child; returns whether that succeeded.
-    pub(super) fn start(&mut self, me: &mut Me<'_, Supervisor>) -> bool {
+    /// Calls the child's start function; returns the process, which need not have started yet.
+    pub(super) fn start(&mut self, me: &mut Me<'_, Supervisor>) -> Result<ProcessRef, Reason> {
+        (self.process, self.which_children) = (None, None);
+        self.start_failed = true;
         let started = contain(|| (self.spec.start)(me));
-        self.killed = false;
-        let (process, which_children) = match started {
-            Ok(Ok(started)) => (Some(started.process), started.which_children),
-            Ok(Err(_)) => (None, None),
-            // The start failed; the supervisor catches the panic, as OTP's does.
-            Err(message) => {
-                me.node().crashed(self.spec.name, &message);
-                (None, None)
+        // A panic fails the start; the supervisor catches it, as OTP's does.
+        let started = started.map_err(|message| {
+            me.node().crashed(self.spec.name, &message);
+            Reason::crash(message)
+        })?;
+        let started = started.map_err(|error| Reason::crash(error.to_string()))?;
+        self.which_children = started.which_children;
+        Ok(self.process.insert(started.process).clone())
+    }
+
+    /// Its process has started or has not. A process that ends normally in its start has nothing to do, and is not started
+    /// again: `ignore`.
+    pub(super) fn has_started(&mut self, outcome: Result<(), Reason>) -> Result<(), Reason> {
+        if outcome.is_err() {
+            let process = self.process.take();
+            self.abandoned += u64::from(process.is_some_and(|process| process.is_alive()));
+        }
+        match outcome {
+            Ok(()) | Err(Reason::Normal) => {
+                self.start_failed = false;
+                Ok(())
             }
-        };
-        self.start_failed = process.is_none();
-        (self.process, self.which_children) = (process, which_children);
-        !self.start_failed
+            failed => failed,
+        }
     }
 
     /// Returns whether `process` is the child's.
@@ -137,14 +159,14 @@ impl Child {
         self.process.as_ref().map(ProcessRef::id) == process && process.is_some()
     }
 
-    /// Kills it; returns `false` if that has been done before.
-    pub(super) fn kill(&mut self) -> bool {
-        let first = !std::mem::replace(&mut self.killed, true);
-        if first && self.spec.shutdown != Shutdown::Kill {
-            self.process.iter().for_each(ProcessRef::kill);
-            return true;
+    /// Its process has ended, or stays in one handler for so long that even a kill does not take effect, and is abandoned.
+    pub(super) fn was_stopped(&mut self, has_ended: bool, me: &Me<'_, Supervisor>) {
+        if let Some(process) = self.process.take()
+            && !has_ended
+        {
+            self.abandoned += 1;
+            me.unlink(&process);
         }
-        false
     }
 
     /// Returns the child as it is drawn at `now`.
@@ -165,12 +187,6 @@ impl Child {
             restarted,
             which_children: self.which_children.clone(),
         }
-    }
-
-    /// Gives up on its process, which is in one handler for so long that even a kill does not take effect.
-    pub(super) fn abandon(&mut self) -> Option<ProcessRef> {
-        self.abandoned += 1;
-        self.process.take()
     }
 }
 

@@ -1,52 +1,36 @@
-//! The steps of a supervisor: it stops children one after another, waits for each, and then starts some or exits. Exits and
-//! requests that arrive meanwhile wait.
+//! The steps of a supervisor: it starts and stops children one after another and waits for each. What arrives meanwhile
+//! waits in its mailbox, so a restart that has begun is completed before a shutdown, and a shutdown before anything else.
 
+use std::collections::VecDeque;
+use std::pin::pin;
 use std::time::Duration;
 
 use super::Supervisor;
-use super::child::{Child, Key, Restart, Shutdown};
-use crate::monitor::{Down, MonitorId, Reason};
-use crate::process::{Me, Next, Reply};
+use super::child::{Child, FailedToStart, Key, Restart, Shutdown};
+use crate::monitor::Reason;
+use crate::process::{Me, Next, ProcessRef, Reply, timeout};
 
 /// How long a killed child may take to end. A child that stays in one handler for longer cannot be stopped; the supervisor
 /// abandons it and counts it in the tree.
 pub const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// An event that waits for the supervisor.
-pub(super) enum Event {
-    /// A child ended on its own, not because the supervisor stopped it.
-    Ended(Key, Reason),
-    /// A restart failed and is tried again.
-    StartFailed(Key),
+/// How long a child may take to start, unless its shutdown is [`Shutdown::Infinity`]. Reading the largest library takes
+/// less; a start that hangs must not make its supervisor wait for ever.
+pub const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why children are started.
+pub(super) enum Starting {
+    /// The supervisor itself starts.
+    First,
+    Restart,
+    /// A request; the reply is whether the child started.
+    Asked(Reply<bool>),
 }
 
-/// Children to stop one after another, and the step after that.
-pub(super) struct Stopping {
-    /// The children left to stop, the last first.
-    pub(super) left: Vec<Key>,
-    /// The child that is being stopped.
-    pub(super) current: Option<Current>,
-    pub(super) then: Then,
-}
-
-/// The child that was told to stop. Its end is known by a monitor, as in OTP, since a child can take its link away.
-#[derive(Clone, Copy)]
-pub(super) struct Current {
-    key: Key,
-    monitor: MonitorId,
-}
-
-impl Stopping {
-    /// Returns whether the child of `key` has been told to stop and has not ended.
-    pub(super) fn is_stopping(&self, key: Key) -> bool {
-        self.current.is_some_and(|current| current.key == key)
-    }
-}
-
-/// The next step once all of them are stopped.
-pub(super) enum Then {
-    /// Start these, in this order.
-    Start(Vec<Key>),
+/// The next step once children are stopped.
+pub(super) enum Stopped {
+    /// Restart these, in this order.
+    Start(VecDeque<Key>),
     /// Remove this one and reply.
     Remove(Key, Reply<bool>),
     /// Exit.
@@ -54,107 +38,113 @@ pub(super) enum Then {
 }
 
 impl Supervisor {
-    /// Takes steps until it has to wait for a child or has nothing to do.
-    pub(super) fn step(&mut self, me: &mut Me<'_, Self>) -> Next {
-        loop {
-            if let Some(stopping) = &mut self.stopping {
-                if stopping.current.is_some() {
-                    return Next::Receive;
+    /// Starts the children of `keys`, each when the one before has started.
+    pub(super) fn start(
+        &mut self,
+        mut keys: VecDeque<Key>,
+        starting: Starting,
+        me: &mut Me<'_, Self>,
+    ) -> Next {
+        while let Some(key) = keys.pop_front() {
+            let Some(child) = self.child(key) else {
+                continue;
+            };
+            let process = match child.start(me) {
+                Ok(process) => process,
+                Err(reason) => return self.start_failed(key, reason, starting, me),
+            };
+            let start = await_start(process, child.spec.shutdown);
+            me.wait(start, move |supervisor, outcome, me| {
+                let child = supervisor.child(key);
+                if let Some(Err(reason)) = child.map(|child| child.has_started(outcome)) {
+                    return supervisor.start_failed(key, reason, starting, me);
                 }
-                match stopping.left.pop() {
-                    Some(key) => self.stop(key, me),
-                    None => {
-                        if let Some(reason) = self.all_stopped(me) {
-                            return Next::Exit(reason);
+                supervisor.remove_if_ignored(key);
+                supervisor.start(keys, starting, me)
+            });
+            return Next::Receive;
+        }
+        if let Starting::Asked(reply) = starting {
+            reply.send(true);
+        }
+        Next::Receive
+    }
+
+    /// The child of `key` did not start; those after it are not started either.
+    fn start_failed(
+        &mut self,
+        key: Key,
+        reason: Reason,
+        starting: Starting,
+        me: &mut Me<'_, Self>,
+    ) -> Next {
+        match starting {
+            Starting::First => {
+                let child = self.child(key).map(|child| child.spec.name);
+                let failed = child.map(|child| FailedToStart { child, reason });
+                let reason = failed.map_or(Reason::Shutdown, Reason::shutdown_with);
+                return self.stop_all(reason, me);
+            }
+            Starting::Restart => {
+                // The children after it are started with it, after everything that waits in the mailbox.
+                self.retries.push_back(key);
+                me.exit_to_itself();
+            }
+            Starting::Asked(reply) => {
+                self.children.retain(|child| child.key != key);
+                reply.send(false);
+            }
+        }
+        Next::Receive
+    }
+
+    /// Stops the children of `keys`, the last first, each when the one before has ended.
+    pub(super) fn stop(
+        &mut self,
+        mut keys: Vec<Key>,
+        then: Stopped,
+        me: &mut Me<'_, Self>,
+    ) -> Next {
+        while let Some(key) = keys.pop() {
+            let Some(child) = self.child(key) else {
+                continue;
+            };
+            if let Some(process) = child.process.clone() {
+                let shutdown = child.spec.shutdown;
+                match shutdown {
+                    Shutdown::Kill => process.kill(),
+                    Shutdown::After(_) | Shutdown::Infinity => me.exit(&process, Reason::Shutdown),
+                }
+                me.wait(
+                    await_end(process, shutdown),
+                    move |supervisor, has_ended, me| {
+                        if let Some(child) = supervisor.child(key) {
+                            child.was_stopped(has_ended, me);
                         }
-                    }
-                }
-            } else if let Some(event) = self.events.pop_front() {
-                match event {
-                    Event::Ended(key, reason) => self.ended(key, &reason, me),
-                    Event::StartFailed(key) => self.try_again(key, me),
-                }
-            } else if let Some(request) = self.requests.pop_front() {
-                self.handle(request, me);
-            } else {
+                        supervisor.remove_if_temporary(key);
+                        supervisor.stop(keys, then, me)
+                    },
+                );
                 return Next::Receive;
             }
-        }
-    }
-
-    /// Starts to stop one child, as its spec says.
-    fn stop(&mut self, key: Key, me: &mut Me<'_, Self>) {
-        let Some(child) = self.child(key) else { return };
-        let Some(process) = &child.process else {
             child.start_failed = false;
             self.remove_if_temporary(key);
-            return;
-        };
-        let monitor = me.monitor(process);
-        match child.spec.shutdown {
-            Shutdown::Kill => {
-                process.kill();
-                me.after(KILL_TIMEOUT);
-            }
-            Shutdown::After(patience) => {
-                me.exit(process, Reason::Shutdown);
-                me.after(patience);
-            }
-            Shutdown::Infinity => {
-                me.exit(process, Reason::Shutdown);
-                me.forever();
-            }
         }
-        if let Some(stopping) = &mut self.stopping {
-            stopping.current = Some(Current { key, monitor });
-        }
-    }
-
-    /// The child that is being stopped has ended.
-    pub(super) fn stopped(&mut self, down: &Down) {
-        let Some(stopping) = &mut self.stopping else {
-            return;
-        };
-        let current = stopping.current.take_if(|it| it.monitor == down.monitor);
-        let Some(Current { key, .. }) = current else {
-            return;
-        };
-        if let Some(child) = self.child(key) {
-            child.process = None;
-        }
-        self.remove_if_temporary(key);
-    }
-
-    /// All children that had to stop have stopped. Returns the reason to exit for, if the supervisor exits.
-    fn all_stopped(&mut self, me: &mut Me<'_, Self>) -> Option<Reason> {
-        match self.stopping.take()?.then {
-            Then::Exit(reason) => return Some(reason),
-            Then::Remove(key, reply) => {
+        match then {
+            Stopped::Start(keys) => self.start(keys, Starting::Restart, me),
+            Stopped::Remove(key, reply) => {
                 self.children.retain(|child| child.key != key);
                 reply.send(true);
+                Next::Receive
             }
-            Then::Start(keys) => {
-                for key in keys {
-                    if !self.start(key, me) {
-                        // The children after it are started with it, after all waiting events.
-                        self.retries.push_back(key);
-                        me.exit_to_itself();
-                        break;
-                    }
-                }
-            }
+            Stopped::Exit(reason) => Next::Exit(reason),
         }
-        None
     }
 
     /// Stops all children, the last first, and exits for `reason`.
-    pub(super) fn stop_all(&mut self, reason: Reason) {
-        let current = self.stopping.take().and_then(|stopping| stopping.current);
-        self.stopping = Some(Stopping {
-            left: self.children.iter().map(|child| child.key).collect(),
-            current,
-            then: Then::Exit(reason),
-        });
+    pub(super) fn stop_all(&mut self, reason: Reason, me: &mut Me<'_, Self>) -> Next {
+        let keys = self.children.iter().map(|child| child.key).collect();
+        self.stop(keys, Stopped::Exit(reason), me)
     }
 
     pub(super) fn remove_if_temporary(&mut self, key: Key) {
@@ -163,24 +153,43 @@ impl Supervisor {
         self.children.retain(|child| !temporary(child));
     }
 
-    /// The child that is being stopped takes too long: it is killed, and then abandoned.
-    pub(super) fn time_out(&mut self, me: &mut Me<'_, Self>) {
-        me.forever();
-        let current = self.stopping.as_ref().and_then(|it| it.current);
-        let Some(Current { key, monitor }) = current else {
-            return;
-        };
-        let killed = self.child(key).is_some_and(Child::kill);
-        if killed {
-            me.after(KILL_TIMEOUT);
-        } else {
-            if let Some(process) = self.child(key).and_then(Child::abandon) {
-                me.unlink(&process);
-                me.demonitor(monitor, &process);
-            }
-            if let Some(stopping) = &mut self.stopping {
-                stopping.current = None;
-            }
+    /// A temporary child that has ended normally in its start is not kept.
+    fn remove_if_ignored(&mut self, key: Key) {
+        if self.child(key).is_some_and(|child| child.process.is_none()) {
+            self.remove_if_temporary(key);
         }
     }
+}
+
+/// Waits until `process` has started. One that takes too long is killed.
+async fn await_start(process: ProcessRef, shutdown: Shutdown) -> Result<(), Reason> {
+    if shutdown == Shutdown::Infinity {
+        return process.started().await;
+    }
+    if let Some(outcome) = timeout(START_TIMEOUT, pin!(process.started())).await {
+        return outcome;
+    }
+    process.kill();
+    timeout(KILL_TIMEOUT, pin!(process.ended())).await;
+    let seconds = START_TIMEOUT.as_secs();
+    Err(Reason::crash(format!("no start within {seconds} s")))
+}
+
+/// Waits until `process`, which has been told to stop, has ended; kills it if that takes too long. Returns whether it has
+/// ended.
+async fn await_end(process: ProcessRef, shutdown: Shutdown) -> bool {
+    match shutdown {
+        Shutdown::Infinity => {
+            process.ended().await;
+            return true;
+        }
+        Shutdown::After(patience) => {
+            if timeout(patience, pin!(process.ended())).await.is_some() {
+                return true;
+            }
+            process.kill();
+        }
+        Shutdown::Kill => {}
+    }
+    timeout(KILL_TIMEOUT, pin!(process.ended())).await.is_some()
 }

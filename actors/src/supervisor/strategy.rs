@@ -33,7 +33,7 @@ pub(super) struct Affected {
     /// The children to stop, the last first.
     pub(super) stop: Vec<Key>,
     /// The children to start then, in this order.
-    pub(super) start: Vec<Key>,
+    pub(super) start: VecDeque<Key>,
 }
 
 impl Strategy {

@@ -20,7 +20,8 @@ pub(crate) struct Otp {
     refusals: HashMap<u64, usize>,
     mailbox: VecDeque<Mail>,
     blocked: Option<Blocked>,
-    pub(crate) is_alive: bool,
+    /// Why the supervisor ended.
+    pub(crate) ended: Option<Reason>,
     pub(crate) notes: Vec<Note>,
 }
 
@@ -44,6 +45,8 @@ enum Pid {
 enum Mail {
     Exit(u64, Reason),
     TryAgain(u64),
+    /// Its parent asks it to exit.
+    Stop(Reason),
 }
 
 /// The supervisor is stopping children.
@@ -52,8 +55,12 @@ struct Blocked {
     left: Vec<u64>,
     /// When the last of them is killed, once it was asked to stop.
     until: Option<Duration>,
-    /// The children to start then; `None` if the supervisor exits.
-    then: Option<Vec<u64>>,
+    then: Then,
+}
+
+enum Then {
+    Start(Vec<u64>),
+    Exit(Reason),
 }
 
 impl Otp {
@@ -82,7 +89,7 @@ impl Otp {
             refusals: HashMap::new(),
             mailbox: VecDeque::new(),
             blocked: None,
-            is_alive: true,
+            ended: None,
         }
     }
 
@@ -105,18 +112,23 @@ impl Otp {
                 self.refusals.insert(*number, *starts);
             }
         }
+        // The supervisor is told first; the exits of children that are woken now come behind.
+        for act in acts {
+            if let Act::Stop(reason) = act {
+                self.mailbox.push_back(Mail::Stop(reason.clone()));
+            }
+        }
         let mut woken: Vec<u64> = acts.iter().filter_map(Act::wakes).collect();
         let mut seen = HashSet::new();
         woken.retain(|number| seen.insert(*number));
         for number in woken {
-            let to_it = |act: &&Act| act.wakes() == Some(number);
-            acts.iter()
-                .filter(to_it)
-                .for_each(|act| self.undergo(number, act));
-        }
-        // OTP would handle this after a restart under way; ours abandons the restart.
-        if acts.contains(&Act::Stop) && self.is_alive {
-            self.shut_down();
+            let to_it = acts.iter().filter(|act| act.wakes() == Some(number));
+            // Signals take effect before messages.
+            let (messages, signals): (Vec<_>, Vec<_>) =
+                to_it.partition(|act| matches!(act, Act::End(..)));
+            for act in signals.into_iter().chain(messages) {
+                self.undergo(number, act);
+            }
         }
         self.run();
     }
@@ -132,7 +144,7 @@ impl Otp {
                 }
             }
             Act::Kill(_) => self.dies(number, &Reason::Killed),
-            Act::Refuse(..) | Act::Stop => {}
+            Act::Refuse(..) | Act::Stop(_) => {}
         }
     }
 
@@ -154,7 +166,7 @@ impl Otp {
 
     /// Runs the supervisor's loop until it has to wait.
     fn run(&mut self) {
-        while self.is_alive {
+        while self.ended.is_none() {
             if let Some(blocked) = self.blocked.take() {
                 self.blocked = self.terminate(blocked);
                 if self
@@ -169,6 +181,7 @@ impl Otp {
             match self.mailbox.pop_front() {
                 None => return,
                 Some(Mail::Exit(number, reason)) => self.handle_exit(number, &reason),
+                Some(Mail::Stop(reason)) => self.shut_down(reason),
                 Some(Mail::TryAgain(number)) => {
                     if self
                         .child(number)
@@ -185,8 +198,8 @@ impl Otp {
     fn terminate(&mut self, mut blocked: Blocked) -> Option<Blocked> {
         let Some(&number) = blocked.left.last() else {
             match blocked.then {
-                Some(start) => self.start(&start),
-                None => self.is_alive = false,
+                Then::Start(numbers) => self.start(&numbers),
+                Then::Exit(reason) => self.ended = Some(reason),
             }
             return None;
         };
@@ -229,7 +242,7 @@ impl Otp {
         let Some(child) = self.child(number) else {
             return;
         };
-        let abnormal = !matches!(reason, Reason::Normal | Reason::Shutdown);
+        let abnormal = *reason != Reason::Normal && !reason.is_shutdown();
         match child.restart {
             Restart::Permanent => self.restart(number),
             Restart::Transient if abnormal => self.restart(number),
@@ -243,7 +256,7 @@ impl Otp {
         let (now, period) = (self.now, self.intensity.period);
         let recent = self.restarts.iter().filter(|time| **time + period >= now);
         if recent.count() > self.intensity.restarts {
-            return self.shut_down();
+            return self.shut_down(Reason::Shutdown);
         }
         let numbers = || self.children.iter().map(|child| child.number);
         let left: Vec<u64> = match self.strategy {
@@ -252,26 +265,17 @@ impl Otp {
             Strategy::RestForOne => numbers().skip_while(|other| *other != number).collect(),
         };
         self.blocked = Some(Blocked {
-            then: Some(left.clone()),
+            then: Then::Start(left.clone()),
             left,
             until: None,
         });
     }
 
-    fn shut_down(&mut self) {
-        let under_way = self.blocked.take();
-        let mut left: Vec<u64> = self.children.iter().map(|child| child.number).collect();
-        let mut until = None;
-        if let Some(blocked) = under_way
-            && let Some(asked) = blocked.left.last()
-        {
-            left.push(*asked);
-            until = blocked.until;
-        }
+    fn shut_down(&mut self, reason: Reason) {
         self.blocked = Some(Blocked {
-            left,
-            until,
-            then: None,
+            left: self.children.iter().map(|child| child.number).collect(),
+            until: None,
+            then: Then::Exit(reason),
         });
     }
 

@@ -31,8 +31,8 @@ pub(crate) enum Act {
     Kill(u64),
     /// The next starts of the child fail, this many.
     Refuse(u64, usize),
-    /// The supervisor is asked to shut down.
-    Stop,
+    /// The supervisor is asked to exit.
+    Stop(Reason),
 }
 
 impl Act {
@@ -40,7 +40,7 @@ impl Act {
     pub(crate) fn wakes(&self) -> Option<u64> {
         match self {
             Self::End(number, _) | Self::Exit(number, _) | Self::Kill(number) => Some(*number),
-            Self::Refuse(..) | Self::Stop => None,
+            Self::Refuse(..) | Self::Stop(_) => None,
         }
     }
 }
@@ -142,7 +142,12 @@ impl Supervised {
     }
 
     pub(crate) fn is_alive(&self) -> bool {
-        self.supervisor.process().is_alive()
+        self.ended().is_none()
+    }
+
+    /// Returns why the supervisor ended.
+    pub(crate) fn ended(&self) -> Option<Reason> {
+        self.supervisor.process().exit_reason()
     }
 
     pub(crate) fn clock(&self) -> &TestClock {
@@ -164,7 +169,7 @@ impl Children {
             Act::Refuse(number, starts) => {
                 self.refusals.insert(number, starts);
             }
-            Act::Stop => supervisor.exit(Reason::Shutdown),
+            Act::Stop(reason) => supervisor.exit(reason),
         }
     }
 
