@@ -113,7 +113,7 @@ pub use reactor::{
 pub use server_state::ServerState;
 pub use task::Task;
 pub use threads::{ThreadPool, defer_to_thread, defer_to_thread_pool};
-pub use timers::{Clock, DelayedCall, NotPending};
+pub use timers::{Clock, Delayed, DelayedCall, NotPending};
 pub use transform_client::{
     Transformed, transform, transform_in_coroutine, transform_or_keep, transform_or_keep_with,
     transform_with,

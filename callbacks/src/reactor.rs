@@ -26,6 +26,7 @@ mod system;
 mod threads;
 
 pub use connection::Transport;
+pub(crate) use connection::Waits;
 pub use lifecycle::{AlreadyRunning, NotRunning, Phase};
 pub use memory::{MemoryPeer, MemoryReactor};
 pub use port::{Acceptor, Port};
@@ -68,7 +69,7 @@ impl Reactor {
     }
 
     /// [`Clock::call_later`] on the reactor's clock.
-    pub fn call_later(&self, delay: Duration, action: impl FnOnce() + 'static) -> DelayedCall {
+    pub fn call_later<F: FnOnce() + 'static>(&self, delay: Duration, action: F) -> DelayedCall {
         self.core.clock.call_later(delay, action)
     }
 
@@ -180,6 +181,12 @@ impl Reactor {
         let mut transports = self.core.transports();
         transports.retain(Transport::is_accepted);
         transports
+    }
+
+    /// Returns what its connections wait for, in no order. It asks every protocol.
+    pub(crate) fn waits(&self) -> impl Iterator<Item = Waits> {
+        let transports = self.core.transports();
+        transports.into_iter().map(|transport| transport.waits())
     }
 
     /// Returns the number of connections, including those being made.

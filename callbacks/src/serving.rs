@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use poetry::limits::OFFLOADED_MAX;
-use poetry::{Counters, Counts, Kind, Observer, Options, Reporter, Server, Service, Summary};
+use poetry::{Counters, Kind, Observer, Options, Reporter, Server, Service};
 
 use crate::connection_limit::{ConnectionLimit, LimitedAcceptor};
 use crate::deferred::Deferred;
@@ -24,6 +24,12 @@ use crate::reactor::{Accepted, Group, Inlet, Phase, Port, Reactor, RemoteReactor
 use crate::server_state::ServerState;
 use crate::threads::ThreadPool;
 use crate::transform_server::transform_factory;
+
+mod details;
+mod running;
+
+use details::{Awaited, Question};
+use running::RunningServer;
 
 /// Serves with as many reactors as `options` asks for.
 pub(crate) fn serve(
@@ -92,6 +98,7 @@ enum Job {
 /// The thread of one reactor, seen from other threads.
 struct Worker {
     remote: RemoteReactor,
+    details: Inlet<Question>,
     counters: Arc<Counters>,
     thread: JoinHandle<(u64, u64)>,
 }
@@ -106,9 +113,14 @@ impl Worker {
             .name(format!("reactor-{index}"))
             .spawn(move || run_reactor(index as u32, plan, job, counts, &ready))?;
         match started.recv() {
-            Ok(Ok((remote, inlet))) => Ok((
+            Ok(Ok(Ready {
+                remote,
+                details,
+                inlet,
+            })) => Ok((
                 Self {
                     remote,
+                    details,
                     counters,
                     thread,
                 },
@@ -122,7 +134,15 @@ impl Worker {
     }
 }
 
-type Started = io::Result<(RemoteReactor, Option<Inlet<Accepted>>)>;
+/// What other threads need of a reactor that is ready.
+struct Ready {
+    remote: RemoteReactor,
+    details: Inlet<Question>,
+    /// For connections that are dealt to it.
+    inlet: Option<Inlet<Accepted>>,
+}
+
+type Started = io::Result<Ready>;
 
 /// The body of a reactor's thread. Returns how many connections finished, and how many were cut, at its shutdown.
 fn run_reactor(
@@ -149,6 +169,7 @@ fn run_reactor(
     );
     state.listens_at(plan.address);
     report_troubles(&state);
+    let details = details::answers(&reactor, &state, Awaited::of(&plan.service, worker));
     let factory = match plan.service {
         Service::Poem(service) => poem_factory(service, &state),
         Service::Transform(service) => transform_factory(service, &state),
@@ -158,7 +179,11 @@ fn run_reactor(
         }
         Service::Proxy(service) => asking_factory(&reactor, service, &state, &plan.proxy),
     };
-    let started = prepare(&reactor, &state, factory, job, plan.grace);
+    let started = prepare(&reactor, &state, factory, job, plan.grace).map(|inlet| Ready {
+        remote: reactor.remote(),
+        details,
+        inlet,
+    });
     let failed = started.is_err();
     if ready.send(started).is_ok() && !failed {
         // It cannot be running already: it was created above.
@@ -176,19 +201,19 @@ fn report_troubles(state: &Rc<ServerState>) {
     });
 }
 
-/// Sets up a reactor for its job before it runs.
+/// Sets up a reactor for its job before it runs. Returns where its connections come from, if it does not accept them itself.
 fn prepare(
     reactor: &Reactor,
     state: &Rc<ServerState>,
     factory: Rc<dyn Factory>,
     job: Job,
     grace: Arc<AtomicU64>,
-) -> Started {
+) -> io::Result<Option<Inlet<Accepted>>> {
     match job {
         Job::Help => {
             shut_down_with(reactor, state, None, Vec::new(), grace);
             let inlet = reactor.inlet(move |reactor, accepted| reactor.adopt(accepted, &*factory));
-            Ok((reactor.remote(), Some(inlet)))
+            Ok(Some(inlet))
         }
         Job::Accept(listener, helpers) => {
             let remotes = helpers
@@ -197,7 +222,7 @@ fn prepare(
                 .collect();
             let port = LimitedAcceptor::listen(reactor, listener, factory, state, helpers)?;
             shut_down_with(reactor, state, Some(port), remotes, grace);
-            Ok((reactor.remote(), None))
+            Ok(None)
         }
     }
 }
@@ -285,57 +310,3 @@ impl ServerState {
 }
 // ANCHOR_END: shut_down
 // ANCHOR_END: shutdown
-
-/// A running server of this model, behind the contract.
-struct RunningServer {
-    address: SocketAddr,
-    grace: Arc<AtomicU64>,
-    /// Whether the first worker accepts. It then stops the others once it deals no more connections.
-    accepts: bool,
-    workers: Vec<Worker>,
-}
-
-impl RunningServer {
-    /// Stops the reactors and waits for their threads.
-    fn end(&mut self, grace: Duration) -> Summary {
-        let millis = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        self.grace.store(millis, Ordering::SeqCst);
-        let stopped_here = if self.accepts { 1 } else { self.workers.len() };
-        for worker in self.workers.iter().take(stopped_here) {
-            let _ = worker.remote.call_from_thread(stop);
-        }
-        let mut summary = Summary::default();
-        let mut counters = Vec::new();
-        for worker in self.workers.drain(..) {
-            counters.push(worker.counters);
-            // A thread that panicked outside of all callbacks has finished nothing.
-            let (finished, cut) = worker.thread.join().unwrap_or_default();
-            summary.finished += finished;
-            summary.cut += cut;
-        }
-        summary.counters = Counts::of(counters.iter().map(AsRef::as_ref));
-        summary
-    }
-}
-
-impl Server for RunningServer {
-    fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    fn counters(&self) -> Counts {
-        Counts::of(self.workers.iter().map(|worker| &*worker.counters))
-    }
-
-    fn shutdown(mut self: Box<Self>, grace: Duration) -> Summary {
-        self.end(grace)
-    }
-}
-
-impl Drop for RunningServer {
-    fn drop(&mut self) {
-        if !self.workers.is_empty() {
-            self.end(Duration::ZERO);
-        }
-    }
-}

@@ -12,6 +12,10 @@ use slab::Slab;
 
 use crate::log;
 
+mod delayed;
+
+pub use delayed::Delayed;
+
 /// A clock and its delayed calls. Clones are the same clock.
 ///
 /// ```
@@ -64,6 +68,8 @@ struct Call {
     made: u64,
     due: Duration,
     queued: Duration,
+    /// The type of `action`, which names the function that made the call.
+    what: &'static str,
     action: Box<dyn FnOnce()>,
 }
 
@@ -90,7 +96,7 @@ impl Clock {
 
     /// Runs `action` once, `delay` from now: never early, not before the next turn, and equal times in the order of the
     /// calls (R1). On the clock of a closed reactor, `action` is dropped.
-    pub fn call_later(&self, delay: Duration, action: impl FnOnce() + 'static) -> DelayedCall {
+    pub fn call_later<F: FnOnce() + 'static>(&self, delay: Duration, action: F) -> DelayedCall {
         let mut timers = self.timers.borrow_mut();
         let made = timers.made;
         if timers.stopped {
@@ -103,6 +109,7 @@ impl Clock {
             made,
             due,
             queued: due,
+            what: std::any::type_name::<F>(),
             action: Box::new(action),
         });
         timers.queue.push(Reverse(Entry { due, made, key }));

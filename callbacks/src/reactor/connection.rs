@@ -19,6 +19,7 @@ mod sending;
 mod timeouts;
 
 use timeouts::NEVER;
+pub(crate) use timeouts::Waits;
 
 /// A protocol's handle to its connection. Clones are the same connection. Once the connection is closed, writes are
 /// ignored.

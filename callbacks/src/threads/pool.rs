@@ -46,6 +46,14 @@ impl ThreadPool {
         }))
     }
 
+    /// Returns how many calls run, how many wait, and how many can run at once.
+    pub(crate) fn load(&self) -> (usize, usize, usize) {
+        let state = self.0.shared.lock();
+        // A call that has been taken is no longer in the queue, and its thread not idle.
+        let running = state.threads.len().saturating_sub(state.idle);
+        (running, state.work.len(), self.0.threads_max)
+    }
+
     /// Runs `work`, which must not panic, in the first thread that is free.
     ///
     /// # Errors

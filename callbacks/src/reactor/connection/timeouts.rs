@@ -1,10 +1,23 @@
 //! A connection's one timeout. Moving it is one store: the core's queue of checks is corrected when a check comes up.
 
 use std::cmp::Reverse;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use poetry::event::Wait;
 
 use super::{Phase, Transport};
 use crate::reactor::nanos;
+
+/// What a connection waits for.
+pub(crate) struct Waits {
+    pub(crate) peer: SocketAddr,
+    /// Whether a port accepted it; else this end initiated it.
+    pub(crate) is_accepted: bool,
+    pub(crate) wait: Wait,
+    /// When its timeout is due, on the reactor's clock.
+    pub(crate) timeout: Option<Duration>,
+}
 
 /// No timeout.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -54,6 +67,24 @@ impl Transport {
     /// Whether a check of this connection is scheduled for `at`; other entries of the queue are stale.
     pub(in crate::reactor) fn is_check_scheduled(&self, at: u64) -> bool {
         self.0.next_check.get() == at
+    }
+
+    /// Returns what the connection waits for, and when that is over at the latest. Must not be called by its own protocol.
+    pub(in crate::reactor) fn waits(&self) -> Waits {
+        let protocol = self.0.protocol.take();
+        let wait = match (self.phase(), &protocol) {
+            (Phase::Connecting, _) => Wait::Connect,
+            (_, Some(protocol)) => protocol.waits_for(self),
+            (_, None) => self.waits_for(),
+        };
+        self.0.protocol.set(protocol);
+        let deadline = self.0.deadline.get();
+        Waits {
+            peer: self.peer(),
+            is_accepted: self.is_accepted(),
+            wait,
+            timeout: (deadline != NEVER).then(|| Duration::from_nanos(deadline)),
+        }
     }
 
     /// Whether a blocked connection has made progress and got a new timeout (S18). The kernel announces room only when a
