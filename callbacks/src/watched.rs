@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use poetry::Kind;
-use poetry::event::Interest;
+use poetry::event::{Interest, Wait};
 
 use crate::protocol::{Address, Factory, Lost, Protocol, Side};
 use crate::reactor::Transport;
@@ -129,6 +129,10 @@ impl Protocol for Watched {
 
     fn shut_down(&mut self, transport: &Transport) {
         self.turn(transport, |protocol| protocol.shut_down(transport));
+    }
+
+    fn waits_for(&self, transport: &Transport) -> Wait {
+        self.protocol.waits_for(transport)
     }
 
     /// The last call: its task waits for nothing afterwards.

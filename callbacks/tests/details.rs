@@ -98,7 +98,7 @@ fn a_slow_poem_is_a_timeout_that_sends_its_next_piece() {
     let client = ask(&*server, b"");
     let peer = client.local_addr().unwrap();
     let first = "reactor-0: 1 connection, 0 delayed calls, 1 timeout, 0 waiting Deferreds\n";
-    let words = format!(" s of {peer}: sends the next piece of the poem\n");
+    let words = format!(" s: sends {peer} the next piece\n");
     let details = until(|| server.live_details(), &[first, &words, "  timeout in 3"]);
     // The second reactor has no connection yet.
     let second = "reactor-1: 0 connections, 0 delayed calls, 0 timeouts, 0 waiting Deferreds\n";
@@ -128,10 +128,10 @@ fn the_clients_of_a_proxy_have_deferreds_that_wait_for_its_fetch() {
     let many = [
         "13 connections,",
         "13 waiting Deferreds\n",
-        "\n  and 3 more\n",
+        "\n  and 8 more\n",
     ];
     let details = until(|| server.details(), &many);
-    assert_eq!(details.matches("Deferred of ").count(), 10, "{details}");
+    assert_eq!(details.matches("Deferred of ").count(), 5, "{details}");
     drop(clients);
     until(|| server.details(), &["0 waiting Deferreds\n"]);
 }
@@ -142,14 +142,8 @@ fn s25_an_offloaded_request_is_a_deferred_that_waits_for_the_pool() {
     let clients: Vec<_> = (0..6).map(|_| ask(&*server, b"6:burn.a,")).collect();
     let pool = "  pool of at most 4 threads: 4 compute, 2 requests wait\n";
     let details = until(|| server.details(), &["6 waiting Deferreds\n", pool]);
-    for client in &clients {
-        let peer = client.local_addr().unwrap();
-        let words = "fires when a thread of the pool has computed the reply";
-        assert!(
-            details.contains(&format!("  Deferred of {peer}: {words}\n")),
-            "{details}"
-        );
-    }
+    let words = ": fires when a thread of the pool has computed the reply\n";
+    assert_eq!(details.matches(words).count(), 5, "{details}");
     done.set();
     for client in clients {
         assert_eq!(read(client), "1:a,");

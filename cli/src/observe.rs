@@ -164,10 +164,11 @@ impl View {
         columns: usize,
     ) -> Vec<String> {
         let mut text = vec![title(self.model, server.address(), self.tasks.open())];
-        let left = lines.saturating_sub(text.len() + details.lines().count());
+        let room = lines.saturating_sub(text.len());
+        let details = without_middle(details, room * 2 / 3);
+        let left = room.saturating_sub(details.len());
         text.extend(self.tasks.lines(now, left, columns));
-        text.extend(details.lines().map(str::to_owned));
-        text.truncate(lines);
+        text.extend(details);
         let cut = |line: String| line.chars().take(columns).collect::<String>();
         text.into_iter().map(cut).collect()
     }
@@ -175,6 +176,20 @@ impl View {
 
 fn title(model: &str, address: SocketAddr, open: usize) -> String {
     format!("{model} on {address}: {}", counted(open as u64, "task"))
+}
+
+/// Returns at most `max` lines of a description, with their number in place of those in the middle: a supervision tree ends with the
+/// acceptor, and what is between are mostly connections.
+fn without_middle(details: &str, max: usize) -> Vec<String> {
+    let mut lines: Vec<String> = details.lines().map(str::to_owned).collect();
+    if lines.len() > max {
+        let (head, tail) = (max / 2, max.saturating_sub(max / 2 + 1));
+        let further = lines.len() - head - tail;
+        let more = format!("  ⋮ {}", counted(further as u64, "further line"));
+        lines.splice(head..head + further, [more]);
+        lines.truncate(max);
+    }
+    lines
 }
 
 /// Does what a line on stdin asks for, and returns what to say about it.
@@ -196,5 +211,27 @@ fn hint(server: &dyn Server) -> String {
     match parts.is_empty() {
         true => "no part of this server is started again after a crash".to_owned(),
         false => format!("type crash and one of {}", parts.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_description_keeps_its_beginning_and_its_end() {
+        let details = "a\nb\nc\nd\ne\n";
+        assert_eq!(without_middle(details, 5), ["a", "b", "c", "d", "e"]);
+        assert_eq!(
+            without_middle(details, 4),
+            ["a", "b", "  ⋮ 2 further lines", "e"]
+        );
+        assert_eq!(
+            without_middle(details, 3),
+            ["a", "  ⋮ 3 further lines", "e"]
+        );
+        assert_eq!(without_middle(details, 1), ["  ⋮ 5 further lines"]);
+        assert_eq!(without_middle(details, 0), [""; 0]);
+        assert_eq!(without_middle("", 0), [""; 0]);
     }
 }

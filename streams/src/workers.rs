@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt, future};
 use poetry::limits::OFFLOADED_MAX;
 use poetry::{Counters, Counts, Limits, Observer, Options, Reporter, Service, Summary, panics};
 use poetry::{LibraryService, PoemService, TransformService};
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::runtime::{Builder, Handle, LocalOptions, LocalRuntime};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,8 +23,10 @@ use crate::poem_server::write_poems;
 use crate::proxy::{Cache, relay_poems};
 use crate::shared::{Shared, Stop};
 use crate::transform_server::answer_connections;
+use details::Parts;
 use round_robin::{HandedOver, channels, keep_every_nth};
 
+mod details;
 mod round_robin;
 
 /// The phase of a server, in order.
@@ -56,6 +58,7 @@ pub struct RunningServer {
     stop: Arc<Stop>,
     phase: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
+    parts: Parts,
 }
 
 impl RunningServer {
@@ -88,7 +91,12 @@ impl RunningServer {
         observer: Arc<dyn Observer>,
     ) -> io::Result<Self> {
         let role = service.role();
+        let offloads = matches!(&service, Service::Transform(service) if service.offload);
         let service = Serving::from(service);
+        let (permits, offloading) = (
+            permits(&options.limits),
+            Arc::new(Semaphore::new(OFFLOADED_MAX)),
+        );
         let reporter = Reporter::new(crate::NAME, role, options.clock.clone(), observer);
         let mut server = Self {
             address: listener.local_addr()?,
@@ -96,17 +104,26 @@ impl RunningServer {
             stop: Arc::default(),
             phase: watch::Sender::new(Phase::Serving),
             threads: Vec::new(),
+            parts: Parts {
+                runtimes: Vec::new(),
+                permits: Arc::clone(&permits),
+                permits_max: permits_max(&options.limits),
+                offloading: offloads.then(|| Arc::clone(&offloading)),
+                cache: match &service {
+                    Serving::Proxy(cache) => Some(Arc::clone(cache)),
+                    _ => None,
+                },
+            },
         };
         let (others, receivers) = channels(options.threads.get() - 1);
         let acceptor = Source::Listener {
             listener,
             others,
-            permits: permits(&options.limits),
+            permits,
             over: OverOnDrop(server.phase.clone()),
         };
         let sources =
             std::iter::once(acceptor).chain(receivers.into_iter().map(Source::HandedOver));
-        let offloading = Arc::new(Semaphore::new(OFFLOADED_MAX));
         for (number, source) in (0..).zip(sources) {
             let worker = Worker {
                 number,
@@ -119,7 +136,9 @@ impl RunningServer {
                 phase: server.phase.subscribe(),
             };
             server.counters.push(Arc::clone(&worker.counters));
-            server.threads.push(worker.start(source)?);
+            let (thread, runtime) = worker.start(source)?;
+            server.threads.push(thread);
+            server.parts.runtimes.push(runtime);
         }
         Ok(server)
     }
@@ -157,6 +176,10 @@ impl poetry::Server for RunningServer {
 
     fn counters(&self) -> Counts {
         self.counters()
+    }
+
+    fn details(&self) -> Option<String> {
+        Some(self.parts.describe())
     }
 
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary {
@@ -217,7 +240,7 @@ struct Worker {
 impl Worker {
     // ANCHOR: thread_of_runtime
     /// Starts the thread and waits until it has its runtime.
-    fn start(self, source: Source) -> io::Result<JoinHandle<()>> {
+    fn start(self, source: Source) -> io::Result<(JoinHandle<()>, Handle)> {
         let (ready, started) = std_mpsc::channel();
         let name = format!("streams-{}", self.number);
         let thread = thread::Builder::new()
@@ -227,7 +250,8 @@ impl Worker {
                 Err(error) => drop(ready.send(Err(error))),
             })?;
         let panicked = |_| Err(io::Error::other("a worker did not start"));
-        started.recv().unwrap_or_else(panicked).map(|()| thread)
+        let runtime = started.recv().unwrap_or_else(panicked)?;
+        Ok((thread, runtime))
     }
     // ANCHOR_END: thread_of_runtime
 
@@ -237,7 +261,7 @@ impl Worker {
             .build_local(LocalOptions::default())
     }
 
-    async fn run(self, source: Source, ready: std_mpsc::Sender<io::Result<()>>) {
+    async fn run(self, source: Source, ready: std_mpsc::Sender<io::Result<Handle>>) {
         let shared = Rc::new(Shared::new(
             self.number,
             self.limits.clone(),
@@ -261,7 +285,7 @@ impl Worker {
                     Ok(accepted) => accepted,
                     Err(error) => return drop(ready.send(Err(error))),
                 };
-                drop(ready.send(Ok(())));
+                drop(ready.send(Ok(Handle::current())));
                 self.serve(&shared, keep_every_nth(accepted, others)).await;
                 let grace = self.grace().await;
                 // Once every permit has been returned, every connection is closed.
@@ -269,7 +293,7 @@ impl Worker {
                 drop(over);
             }
             Source::HandedOver(receiver) => {
-                drop(ready.send(Ok(())));
+                drop(ready.send(Ok(Handle::current())));
                 let handed_over = ReceiverStream::new(receiver)
                     .filter_map(|released| future::ready(released.try_map(net::take_over).ok()));
                 self.serve(&shared, handed_over).await;

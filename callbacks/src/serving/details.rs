@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use poetry::event::Wait;
 use poetry::{Peer, Service};
@@ -12,8 +12,8 @@ use poetry::{Peer, Service};
 use crate::reactor::{Inlet, Reactor, Waits};
 use crate::server_state::ServerState;
 
-/// Calls, timeouts and Deferreds that are listed one by one; the rest are counted.
-const LISTED_MAX: usize = 10;
+/// Calls, Deferreds and timeouts of each kind that are listed one by one, so that all three fit a terminal. The rest are counted.
+const LISTED_MAX: usize = 5;
 /// How long a reactor may take to answer. One that does not has been in one call for that long.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -72,14 +72,15 @@ pub(super) fn ask<'i>(
         Some(answered)
     };
     let asked: Vec<_> = inlets.map(ask).collect();
-    let until = Instant::now() + ANSWER_TIMEOUT;
+    // When the first one has been waited for, the others have had as long.
+    let mut patience = ANSWER_TIMEOUT;
     let mut all = String::new();
     for (worker, answered) in asked.into_iter().enumerate() {
-        let left = until.saturating_duration_since(Instant::now());
-        let answer = answered.map(|answered| answered.recv_timeout(left));
+        let answer = answered.map(|answered| answered.recv_timeout(patience));
         match answer {
             Some(Ok(description)) => all += &description,
             Some(Err(_)) => {
+                patience = Duration::ZERO;
                 let seconds = ANSWER_TIMEOUT.as_secs_f64();
                 line(
                     &mut all,
@@ -127,16 +128,15 @@ fn describe(reactor: &Reactor, state: &ServerState, awaited: &Awaited, with_time
         format!("delayed call{}: {name}", left(call.due))
     });
     list(&mut text, calls, clock.pending());
-    // A slow poem moves its timeout with every piece, so that without times the list would say little and change always.
-    if with_times {
-        let shown = timeouts.iter().map(|&(due, waits)| {
-            let (peer, words) = (waits.peer, timeout(waits));
-            format!("timeout{} of {peer}: {words}", left(due))
-        });
-        list(&mut text, shown, timeouts.len());
-    }
     let total = deferreds.len();
     list(&mut text, deferreds.into_iter(), total);
+    // A slow poem moves its timeout with every piece, so that without times the list would say little and change always.
+    if with_times {
+        let shown = timeouts
+            .iter()
+            .map(|&(due, waits)| timeout(waits, &left(due)));
+        list(&mut text, shown, timeouts.len());
+    }
     if let Awaited::Pool = awaited {
         let (running, waiting, max) = state.pool.load();
         line(
@@ -159,13 +159,14 @@ fn list(text: &mut String, lines: impl Iterator<Item = String>, total: usize) {
     }
 }
 
-/// Returns what the timeout of a connection does.
-fn timeout(waits: &Waits) -> &'static str {
+/// Returns what the timeout of a connection does, which is `left` away.
+fn timeout(waits: &Waits, left: &str) -> String {
+    let peer = waits.peer;
     match waits.wait {
-        Wait::Pace => "sends the next piece of the poem",
-        Wait::Connect => "gives up connecting",
-        Wait::Write => "resets it, if it takes no byte until then",
-        _ => "closes it, if it sends nothing until then",
+        Wait::Pace => format!("timeout{left}: sends {peer} the next piece"),
+        Wait::Connect => format!("timeout{left}: gives up connecting to {peer}"),
+        Wait::Write => format!("timeout{left}, if {peer} takes nothing: resets it"),
+        _ => format!("timeout{left}, if {peer} sends nothing: closes it"),
     }
 }
 

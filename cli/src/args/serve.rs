@@ -54,8 +54,8 @@ counts have the fetches of the proxy under \"fetches\".";
 
 const SIGNALS: &str = "\
 SIGTERM or Ctrl-C stops accepting and gives requests and poems in flight up to --grace to finish; a second one ends the \
-server at once, with status 1 if a connection was open at the first. SIGUSR1 writes the counts to --stats; actors also writes its \
-supervision tree to stderr, and blocking its threads.
+server at once, with status 1 if a connection was open at the first. SIGUSR1 writes the counts to --stats, and to \
+stderr what the model consists of: delayed calls and Deferreds, the supervision tree, tasks and permits, or threads.
 Exit status: 0 all finished, 1 something was cut, 2 it could not start.";
 
 #[derive(Args)]

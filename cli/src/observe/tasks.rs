@@ -1,5 +1,6 @@
 //! The tasks of a server as its events tell of them, and the last events that were trouble.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -65,28 +66,53 @@ impl Tasks {
         // The sort is stable: tasks of one thread stay in order.
         tasks.sort_by_key(|(_, task)| task.worker);
         let room = max.saturating_sub(known.troubles.len());
-        let (mut lines, mut further, mut worker) = (Vec::new(), 0, None);
+        let mut lines = Vec::new();
         // Lines beyond the room are only counted: events wait meanwhile.
-        let mut add = |line: &dyn Fn() -> String| match lines.len() < room {
-            true => lines.push(line()),
-            false => further += 1,
-        };
-        for (&(role, number), task) in tasks {
-            if worker.replace(task.worker) != Some(task.worker) {
-                add(&|| format!("thread {}", task.worker));
+        let (mut further, mut worker) = (BTreeMap::<&str, u64>::new(), None);
+        let mut tasks = tasks.into_iter().peekable();
+        while let Some((&(role, number), task)) = tasks.next() {
+            let is_first = worker.replace(task.worker) != Some(task.worker);
+            // The last line is for the rest, if there is any.
+            let needed = 1 + usize::from(is_first) + usize::from(tasks.peek().is_some());
+            if !further.is_empty() || lines.len() + needed > room {
+                *further.entry(task.does(self.model)).or_default() += 1;
+                continue;
             }
-            add(&|| task.line(self.model, role, number, now, columns));
+            if is_first {
+                lines.push(format!("thread {}", task.worker));
+            }
+            lines.push(task.line(self.model, role, number, now, columns));
         }
-        if further > 0 {
-            further += u64::from(lines.pop().is_some());
-            lines.push(format!("  and {}", counted(further, "further line")));
+        if !further.is_empty() {
+            lines.push(rest(&further));
         }
         lines.extend(known.troubles.iter().cloned());
         lines
     }
 }
 
+/// Returns a line about tasks without one of their own: how many do what, the most frequent first.
+fn rest(further: &BTreeMap<&str, u64>) -> String {
+    let mut groups: Vec<(&str, u64)> = further
+        .iter()
+        .map(|(&does, &tasks)| (does, tasks))
+        .collect();
+    groups.sort_by_key(|&(_, tasks)| Reverse(tasks));
+    let groups = groups
+        .iter()
+        .map(|(does, tasks)| format!("{tasks} × {does}"));
+    let tasks = counted(further.values().sum(), "further task");
+    format!("  and {tasks}: {}", groups.collect::<Vec<_>>().join(", "))
+}
+
 impl Task {
+    fn does(&self, model: &str) -> &'static str {
+        match self.state {
+            State::Works => "runs",
+            State::Waits(wait) => waits::words(model, wait),
+        }
+    }
+
     fn line(
         &self,
         model: &str,
@@ -102,10 +128,7 @@ impl Task {
         let peer = self
             .peer
             .map_or_else(String::new, |peer| format!(" of {peer}"));
-        let does = match self.state {
-            State::Works => "runs",
-            State::Waits(wait) => waits::words(model, wait),
-        };
+        let does = self.does(model);
         let age = now.map_or_else(String::new, |now| {
             format!(" for {:.1} s", now.saturating_sub(self.since).as_secs_f64())
         });
@@ -283,11 +306,36 @@ mod tests {
         let tasks = reported((0..20).map(|task| (task, refused())));
         let lines = tasks.lines(None, 10, 80);
         assert_eq!(lines.len(), 10);
-        assert_eq!(lines[4], "  and 36 further lines", "{lines:?}");
+        assert_eq!(lines[3], "  connection 1: runs; read 0 B, wrote 0 B");
+        assert_eq!(lines[4], "  and 18 further tasks: 18 × runs", "{lines:?}");
         assert!(lines[5].contains("connection 19 was refused"), "{lines:?}");
         assert_eq!(
             lines.iter().filter(|line| line.starts_with('!')).count(),
             TROUBLES_MAX
+        );
+    }
+
+    #[test]
+    fn tasks_without_a_line_are_counted_by_what_they_do() {
+        let waits = |task| match task {
+            ..2 => (task, Kind::Running),
+            2..5 => (task, Kind::Waiting(Wait::Write)),
+            _ => (task, Kind::Waiting(Wait::Read)),
+        };
+        let tasks = reported((0..1_000).map(waits));
+        let rest = |room| tasks.lines(None, room, 80).pop();
+        let all = "  and 1000 further tasks: 995 × blocks in recv, 3 × blocks in send, 2 × runs";
+        for room in 0..=2 {
+            assert_eq!(rest(room).as_deref(), Some(all));
+        }
+        assert_eq!(tasks.lines(None, 3, 80).len(), 3);
+        let but_two = "  and 998 further tasks: 995 × blocks in recv, 3 × blocks in send";
+        assert_eq!(rest(5).as_deref(), Some(but_two));
+        let last = "  connection 999: blocks in recv; read 0 B, wrote 0 B";
+        assert_eq!(rest(2_000).as_deref(), Some(last));
+        assert_eq!(
+            rest(1_999).as_deref(),
+            Some("  and 1 further task: 1 × blocks in recv")
         );
     }
 }

@@ -1,10 +1,13 @@
 //! `serve --observe`: what connections wait for, in the words of each model, and crashes.
 
+use std::fs;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 
-use super::support::{MODELS, Process, Server, netstring, quatrain};
+use nix::sys::signal::Signal;
+
+use super::support::{Folder, LANTERN, MODELS, Process, Server, netstring, quatrain};
 
 /// How a connection is shown that waits for its next request.
 const IDLE: [&str; 4] = [
@@ -136,4 +139,81 @@ fn stdin_is_not_read_without_lab() {
     let mut unread = Vec::new();
     reader.read_to_end(&mut unread).unwrap();
     assert_eq!(unread, b"crash acceptor\n");
+}
+
+/// A poem that no kernel's buffers take at once.
+fn long_poem(folder: &Folder) -> String {
+    let path = folder.path("long.txt");
+    fs::write(&path, "Stars fall.\n".repeat(1 << 20)).unwrap();
+    path
+}
+
+#[test]
+fn every_wait_of_a_server_is_shown_in_the_words_of_its_model() {
+    let folder = Folder::with(&[]);
+    let long = long_poem(&folder);
+    let words = [
+        [
+            "its protocol waits for resume_producing",
+            "a pending call will continue the poem",
+            "a Deferred will fire",
+        ],
+        [
+            "receives: room in its port",
+            "receives … after the time of the next piece",
+            "receives: a message of another process",
+        ],
+        [
+            "pending: demand of its sink",
+            "pending: the time of the next item",
+            "pending: another future",
+        ],
+        [
+            "blocks in send",
+            "is parked until the next piece is due",
+            "blocks on a condition variable",
+        ],
+    ];
+    for (model, [write, pace, task]) in MODELS.into_iter().zip(words) {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let upstream = silent.local_addr().unwrap().to_string();
+        for (program, wait) in [
+            (["poem", &long, "--fast"], write),
+            (["poem", LANTERN, "--delay=60"], pace),
+            (["proxy", &upstream, "--threads=1"], task),
+        ] {
+            let options = ["--observe", "--grace", "0", "--model", model];
+            let mut server = Server::start(&[&program[..], &options].concat());
+            let client = server.connect();
+            let peer = client.local_addr().unwrap();
+            let line = server
+                .process
+                .wait_for(&format!(" of {peer}: {wait}; read 0 B"));
+            assert!(line.starts_with("  connection 0"), "{line}");
+            drop(client);
+            server.stop();
+        }
+    }
+}
+
+/// What each model says of itself beside its connections.
+const DETAILS: [&str; 4] = [
+    "reactor-0: 1 connection, 0 delayed calls, 1 timeout, 0 waiting Deferreds",
+    "└─ acceptor (0 restarts, mailbox 0/",
+    "streams-0: 3 tasks, of which 2 keep its deadlines and turns",
+    "2 threads, 1 of them waiting to accept",
+];
+
+#[test]
+fn every_model_describes_its_parts() {
+    for (model, words) in MODELS.into_iter().zip(DETAILS) {
+        let mut server = start(model);
+        let _client = server.connect();
+        server.process.wait_for(words);
+        // The same, when it is asked for by a signal.
+        server.process.signal(Signal::SIGUSR1);
+        server.process.wait_for("{\"accepted\":1");
+        server.process.wait_for(words);
+        assert_eq!(server.stop().status, Some(0), "{model}");
+    }
 }

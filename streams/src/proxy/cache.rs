@@ -69,6 +69,22 @@ impl Cache {
         &self.descriptors
     }
 
+    /// What it holds, in words.
+    pub(crate) fn describe(&self) -> String {
+        match &self.lock().entry {
+            Entry::Arrived { poem, .. } => format!("a poem of {} bytes", poem.as_bytes().len()),
+            // Each client has a clone of the shared future.
+            Entry::UnderWay { fetch, .. } => match fetch.upgrade() {
+                Some(fetch) => {
+                    let clients = fetch.strong_count().map_or(0, |count| count - 1);
+                    format!("a fetch, as a future with {clients} waiting")
+                }
+                None => "empty".to_owned(),
+            },
+            Entry::Empty => "empty".to_owned(),
+        }
+    }
+
     // ANCHOR: share_fetch
     /// The poem: at once if it is here and fresh, else from the fetch under way, else from a new one, which `begin` makes.
     ///
