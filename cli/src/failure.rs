@@ -69,6 +69,11 @@ impl Failure {
         }
     }
 
+    /// Returns the message, without the command's name.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Writes the line, and returns the status to end with.
     pub(crate) fn report(&self, stderr: &LineWriter) -> Status {
         stderr.line(format_args!("quatrain: {}", self.message));

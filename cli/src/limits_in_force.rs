@@ -3,7 +3,6 @@
 use std::fmt;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-use poetry::Limits;
 use poetry::limits::LISTEN_BACKLOG;
 use tracing::{info, warn};
 
@@ -20,9 +19,10 @@ struct LimitsInForce {
     somaxconn: Option<u64>,
 }
 
-/// Logs the limits of a server with `limits`, and warns if its descriptors do not suffice for its connections and for itself.
-pub(crate) fn report(limits: &Limits) {
-    let in_force = LimitsInForce::of(limits);
+/// Logs the limits of a process whose servers have at most `connections_max` connections, and warns if its descriptors do not
+/// suffice for them and for itself.
+pub(crate) fn report(connections_max: usize) {
+    let in_force = LimitsInForce::of(connections_max);
     info!("{in_force}");
     if let Some(warning) = in_force.warning() {
         warn!("{warning}");
@@ -30,9 +30,9 @@ pub(crate) fn report(limits: &Limits) {
 }
 
 impl LimitsInForce {
-    fn of(limits: &Limits) -> Self {
+    fn of(connections_max: usize) -> Self {
         Self {
-            connections: limits.connections_max as u64,
+            connections: connections_max as u64,
             descriptors: getrlimit(Resource::RLIMIT_NOFILE)
                 .ok()
                 .map(|(soft, _)| soft)

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use poetry::event::Interest;
 use poetry::limits::REFUSAL_LINES_PER_SECOND;
@@ -36,6 +37,7 @@ pub(crate) fn start(filter: &str, stderr: &LineWriter) -> Result<(), Failure> {
 
 /// Writes a server's log.
 pub(crate) struct ServerLog {
+    of: Prefix,
     refusals: Throttle,
     accepts: Throttle,
     threads: Throttle,
@@ -45,29 +47,31 @@ pub(crate) struct ServerLog {
 }
 
 impl ServerLog {
-    /// Creates the log of a server that offers `service`.
-    pub(crate) fn new(service: &Service) -> Self {
+    /// Creates the log of a server that offers `service`. If it is one of several, its lines begin with its `name`.
+    pub(crate) fn new(service: &Service, name: Option<&str>) -> Self {
+        let of = Prefix(name.map(Arc::from));
         Self {
             upstream: match service {
                 Service::Proxy(proxy) => proxy.upstream.to_string(),
                 _ => String::new(),
             },
-            fetches: Throttle::new(REFUSAL_LINES_PER_SECOND, |left_out| {
+            fetches: of.throttle(REFUSAL_LINES_PER_SECOND, |of, left_out| {
                 let fetches = counted(left_out, "more fetch");
-                warn!("{fetches} failed within the second");
+                warn!("{of}{fetches} failed within the second");
             }),
-            refusals: Throttle::new(REFUSAL_LINES_PER_SECOND, |left_out| {
+            refusals: of.throttle(REFUSAL_LINES_PER_SECOND, |of, left_out| {
                 let requests = counted(left_out, "more request");
-                warn!("refused {requests} within the second");
+                warn!("{of}refused {requests} within the second");
             }),
-            accepts: Throttle::new(ACCEPT_LINES_PER_SECOND, |left_out| {
+            accepts: of.throttle(ACCEPT_LINES_PER_SECOND, |of, left_out| {
                 let times = counted(left_out, "more time");
-                debug!("could not accept {times} within the second");
+                debug!("{of}could not accept {times} within the second");
             }),
-            threads: Throttle::new(ACCEPT_LINES_PER_SECOND, |left_out| {
+            threads: of.throttle(ACCEPT_LINES_PER_SECOND, |of, left_out| {
                 let times = counted(left_out, "more time");
-                debug!("was short of threads {times} within the second");
+                debug!("{of}was short of threads {times} within the second");
             }),
+            of,
         }
     }
 
@@ -81,23 +85,23 @@ impl ServerLog {
 
     /// Logs an event of a proxy's fetch.
     fn observe_fetch(&self, event: &Event) {
-        let upstream = &self.upstream;
+        let (of, upstream) = (&self.of, &self.upstream);
         match &event.kind {
             Kind::Failed(FetchFailure::Cancelled) => {
-                debug!("stopped fetching from {upstream}: no client waits for it");
+                debug!("{of}stopped fetching from {upstream}: no client waits for it");
             }
             Kind::Failed(failure) => {
                 if self.fetches.admits(event.at) {
                     let hint = hints::after_upstream(upstream, failure);
                     let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
                     let failure = without_number(&failure.to_string());
-                    warn!("cannot fetch from {upstream}: {failure}{hint}");
+                    warn!("{of}cannot fetch from {upstream}: {failure}{hint}");
                 }
             }
             Kind::Finished { bytes } => {
-                debug!("fetched {} from {upstream}", counted(*bytes, "byte"));
+                debug!("{of}fetched {} from {upstream}", counted(*bytes, "byte"));
             }
-            kind => trace!("{upstream}: {kind:?}"),
+            kind => trace!("{of}{upstream}: {kind:?}"),
         }
     }
 }
@@ -116,33 +120,33 @@ impl Observer for ServerLog {
     // ANCHOR_END: interest
 
     fn observe(&self, event: &Event) {
-        let peer = PeerName(event.scene.peer);
+        let (of, peer) = (&self.of, PeerName(event.scene.peer));
         if event.role == Role::PoemClient {
             return self.observe_fetch(event);
         }
         match &event.kind {
             Kind::Refused(refusal) => {
                 if self.refusals.admits(event.at) {
-                    warn!("refused a request of {peer}: {refusal}");
+                    warn!("{of}refused a request of {peer}: {refusal}");
                 }
             }
             Kind::AcceptFailed(cause) => {
                 if self.accepts.admits(event.at) {
-                    warn!("cannot accept, trying again soon: {cause}");
+                    warn!("{of}cannot accept, trying again soon: {cause}");
                 }
             }
             Kind::ShortOfThreads(words) => {
                 if self.threads.admits(event.at) {
-                    warn!("{words}; lower --connections-max, or use --pool");
+                    warn!("{of}{words}; lower --connections-max, or use --pool");
                 }
             }
             Kind::Panicked(message) => match event.scene.peer {
-                Some(_) => error!("a request of {peer} panicked: {message}"),
-                None => error!("a part of the server panicked: {message}"),
+                Some(_) => error!("{of}a request of {peer} panicked: {message}"),
+                None => error!("{of}a part of the server panicked: {message}"),
             },
-            Kind::Accepted => debug!("accepted {peer}"),
-            Kind::Closed(reason) => debug!("closed {peer}: {reason:?}"),
-            kind => trace!("{peer}: {kind:?}"),
+            Kind::Accepted => debug!("{of}accepted {peer}"),
+            Kind::Closed(reason) => debug!("{of}closed {peer}: {reason:?}"),
+            kind => trace!("{of}{peer}: {kind:?}"),
         }
     }
 }
@@ -154,6 +158,26 @@ impl fmt::Display for PeerName {
         match self.0 {
             Some(address) => address.fmt(out),
             None => out.write_str("a client"),
+        }
+    }
+}
+
+/// What the lines of a server begin with: its name, if it is one of several.
+#[derive(Clone)]
+struct Prefix(Option<Arc<str>>);
+
+impl Prefix {
+    fn throttle(&self, lines_per_second: u32, report: fn(&Self, u64)) -> Throttle {
+        let of = self.clone();
+        Throttle::new(lines_per_second, move |left_out| report(&of, left_out))
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(name) => write!(out, "{name}: "),
+            None => Ok(()),
         }
     }
 }

@@ -7,6 +7,7 @@ mod bare;
 mod check;
 mod closed_stdout;
 mod compare;
+mod config;
 mod descriptors;
 mod failure;
 mod fetch;
@@ -27,6 +28,7 @@ mod recording;
 mod report;
 mod resolve;
 mod serve;
+mod services;
 mod show;
 mod signals;
 mod sink_file;
@@ -61,6 +63,7 @@ fn run(cli: Cli, stderr: &LineWriter) -> Ended {
     descriptors::prepare(cli.command.connections());
     match cli.command {
         Command::Serve(args) => serve::run(args, stderr),
+        Command::Config(args) => config::run(&args, stderr),
         Command::Fetch(args) => fetch::run(args, stderr),
         Command::Compare(args) => compare::run(&args, stderr),
         Command::Check(args) => check::run(&args, stderr),

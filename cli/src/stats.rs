@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use poetry::Counts;
+use serde::Serialize;
 use tracing::{debug, error, warn};
 
 use crate::failure::{Failure, cause};
@@ -36,10 +36,10 @@ impl Stats {
         })
     }
 
-    /// Writes the line at exit, unless another thread has, and waits for it within bounds.
-    pub(crate) fn write_last(&self, counts: &Counts) {
+    /// Writes the lines at exit, unless another thread has, and waits for them within bounds.
+    pub(crate) fn write_last(&self, counts: &[impl Serialize]) {
         if !self.last_written.swap(true, Ordering::AcqRel) {
-            self.write(counts);
+            counts.iter().for_each(|counts| self.write(counts));
         }
         if !self.writer.finish() {
             error!("the last counts were not written: their reader did not keep up");
@@ -47,7 +47,7 @@ impl Stats {
     }
 
     /// Writes one line. Lines are never cut between two writes, so several servers may append to one file.
-    pub(crate) fn write(&self, counts: &Counts) {
+    pub(crate) fn write(&self, counts: &impl Serialize) {
         match serde_json::to_string(counts) {
             Ok(line) => self.writer.line(line),
             Err(error) => error!("cannot write the counts: {error}"),

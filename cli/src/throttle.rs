@@ -13,7 +13,7 @@ pub(crate) struct Throttle {
 }
 
 struct Shared {
-    report: fn(u64),
+    report: Box<dyn Fn(u64) + Send + Sync>,
     state: Mutex<State>,
     finished: Condvar,
 }
@@ -29,11 +29,11 @@ struct State {
 
 impl Throttle {
     /// Creates a throttle that admits `lines_per_second` and calls `report` with the number of lines left out, if any.
-    pub(crate) fn new(lines_per_second: u32, report: fn(u64)) -> Self {
+    pub(crate) fn new(lines_per_second: u32, report: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self {
             lines_per_second,
             shared: Arc::new(Shared {
-                report,
+                report: Box::new(report),
                 state: Mutex::default(),
                 finished: Condvar::new(),
             }),

@@ -105,7 +105,7 @@ impl FromStr for Peer {
 pub struct Address {
     /// A name, or an IP address without brackets.
     pub host: String,
-    /// The port, which is never 0.
+    /// The port; 0 only in an address [to listen](Self::to_listen) on.
     pub port: u16,
 }
 
@@ -113,6 +113,22 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        match Self::to_listen(text)? {
+            address if address.port > 0 => Ok(address),
+            _ => Err(PORTS.to_owned()),
+        }
+    }
+}
+
+/// The ports to connect to.
+const PORTS: &str = "a port is a number from 1 to 65535";
+
+impl Address {
+    /// Parses where a server listens: as an address to connect to, but the port may be 0, which takes a free one.
+    ///
+    /// # Errors
+    /// Says what the right form is.
+    pub fn to_listen(text: &str) -> Result<Self, String> {
         const FORM: &str = "write [host:]port, such as 10001, localhost:10001 or [::1]:10001";
         let (host, port) = text.rsplit_once(':').unwrap_or(("127.0.0.1", text));
         let in_brackets = host
@@ -129,13 +145,11 @@ impl FromStr for Address {
             _ => return Err(FORM.to_owned()),
         };
         match port.parse() {
-            Ok(number) if number > 0 && !port.starts_with('+') => Ok(Self {
+            Ok(number) if !port.starts_with('+') => Ok(Self {
                 host: host.to_owned(),
                 port: number,
             }),
-            _ if port.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Err("a port is a number from 1 to 65535".to_owned())
-            }
+            _ if port.bytes().all(|byte| byte.is_ascii_digit()) => Err(PORTS.to_owned()),
             _ => Err(FORM.to_owned()),
         }
     }

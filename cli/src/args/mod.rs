@@ -3,6 +3,7 @@
 mod bare;
 mod check;
 mod compare;
+mod config;
 mod fetch;
 mod generate;
 mod load;
@@ -22,6 +23,9 @@ use poetry::limits::CONNECTIONS_MAX;
 pub(crate) use bare::BareArgs;
 pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
+pub(crate) use config::{
+    ConfigArgs, ConfigCommand, NOT_KEYS, ServeArgs, effective, roles, service,
+};
 pub(crate) use fetch::{FetchArgs, Progress};
 pub(crate) use generate::GenerateArgs;
 pub(crate) use load::{
@@ -30,9 +34,7 @@ pub(crate) use load::{
 };
 pub(crate) use measure::MeasureArgs;
 pub(crate) use report::ReportArgs;
-pub(crate) use serve::{
-    LibraryArgs, PoemArgs, ProxyArgs, ServeArgs, ServeCommand, ServerArgs, TransformArgs,
-};
+pub(crate) use serve::{LibraryArgs, PoemArgs, ProxyArgs, ServeCommand, ServerArgs, TransformArgs};
 pub(crate) use show::ShowArgs;
 pub(crate) use timeline::TimelineArgs;
 pub(crate) use values::{Address, random_seed};
@@ -95,6 +97,8 @@ const CONNECTIONS_OF_CASES: usize = 2_000;
 pub(crate) enum Command {
     /// Serve poems or transforms until a signal stops it
     Serve(ServeArgs),
+    /// Validate a file of services
+    Config(ConfigArgs),
     /// Fetch poems, all at once, and print them
     Fetch(FetchArgs),
     /// Let each model do the same work, verify it, and print one table
@@ -125,12 +129,17 @@ impl Command {
     /// Returns how many connections this process may have at once.
     pub(crate) fn connections(&self) -> usize {
         match self {
-            Self::Serve(args) => args.command.server().connections_max,
+            // The connections of a file's services are known when it has been read.
+            Self::Serve(args) => {
+                let server = args.command.as_ref().map(ServeCommand::server);
+                server.map_or(0, |server| server.connections_max)
+            }
             Self::Fetch(args) => args.num_poems(),
             Self::Load(args) => args.connections(),
             Self::Floor(_) | Self::Bare(_) => CONNECTIONS_MAX,
             Self::Check(_) => CONNECTIONS_OF_CASES,
-            Self::Compare(_)
+            Self::Config(_)
+            | Self::Compare(_)
             | Self::Measure(_)
             | Self::Report(_)
             | Self::Show(_)
@@ -171,7 +180,7 @@ pub(crate) struct ModelArg {
 }
 
 /// Writes clap's paragraphs as one line: the error, its tips, and where to read more.
-fn one_line(rendered: &str) -> String {
+pub(crate) fn one_line(rendered: &str) -> String {
     let mut paragraphs = rendered.split("\n\n").map(|paragraph| {
         let words: Vec<&str> = paragraph.split_whitespace().collect();
         words.join(" ")

@@ -58,13 +58,6 @@ server at once, with status 1 if a connection was open at the first. SIGUSR1 wri
 stderr what the model consists of: delayed calls and Deferreds, the supervision tree, tasks and permits, or threads.
 Exit status: 0 all finished, 1 something was cut, 2 it could not start.";
 
-#[derive(Args)]
-#[command(arg_required_else_help = true)]
-pub(crate) struct ServeArgs {
-    #[command(subcommand)]
-    pub(crate) command: ServeCommand,
-}
-
 #[derive(Subcommand)]
 pub(crate) enum ServeCommand {
     /// Serve one poem to every client, slowly

@@ -16,6 +16,7 @@ mod proxy;
 mod report;
 mod self_connect;
 mod serve;
+mod services;
 mod signals;
 mod stats;
 mod support;
