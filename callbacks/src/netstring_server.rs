@@ -294,7 +294,7 @@ impl<S: Service> Protocol for NetstringProtocol<S> {
     /// The kernel has room for unsent replies.
     fn resume_producing(&mut self, transport: &Transport) {
         if !self.send_unsent(transport) {
-            return self.set_timeout(transport);
+            return;
         }
         match (self.state, self.reason) {
             (State::Finishing, Some(reason)) => self.finish(transport, reason),

@@ -2,6 +2,7 @@
 //! connections share the one poem.
 
 use std::io;
+use std::mem;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
@@ -80,6 +81,8 @@ pub(crate) struct PoemProtocol {
     began: Duration,
     chunk: usize,
     sent: usize,
+    /// Whether the kernel has not taken all of a chunk that is due.
+    waits_for_room: bool,
     peer_finished: bool,
     linger: Option<Linger>,
     /// Why the connection ends, once that is known.
@@ -95,6 +98,7 @@ impl PoemProtocol {
             began: Duration::ZERO,
             chunk: 0,
             sent: 0,
+            waits_for_room: false,
             peer_finished: false,
             linger: None,
             reason: None,
@@ -120,8 +124,9 @@ impl PoemProtocol {
             self.sent += taken;
             self.guard.on_bytes_written(transport, taken);
             if self.sent < chunk.end {
-                return transport.set_timeout(Some(self.guard.state.limits.write_timeout));
+                return self.wait_for_room(transport, taken);
             }
+            self.waits_for_room = false;
             self.chunk += 1;
         }
         if self.guard.has_unanswered() {
@@ -129,6 +134,14 @@ impl PoemProtocol {
         }
         if !self.waits_until(transport, pace.due(self.chunk)) {
             self.finish(transport);
+        }
+    }
+
+    /// Starts the write timeout when the wait begins, and again when the kernel has taken bytes: it may announce room that is not
+    /// there (S18).
+    fn wait_for_room(&mut self, transport: &Transport, taken: usize) {
+        if !mem::replace(&mut self.waits_for_room, true) || taken > 0 {
+            transport.set_timeout(Some(self.guard.state.limits.write_timeout));
         }
     }
 

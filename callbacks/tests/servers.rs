@@ -169,6 +169,37 @@ fn s18_a_stalled_reader_of_a_poem_is_closed_and_a_slow_but_steady_one_is_not() {
 }
 
 #[test]
+fn s18_room_that_is_announced_but_not_there_does_not_keep_a_peer() {
+    let setup = Setup::new(Limits {
+        write_timeout: SECOND * 3,
+        ..Limits::default()
+    });
+    let pace = Pace::Slow {
+        num_bytes: NonZeroUsize::MIN,
+        delay: INSTANT,
+    };
+    let poem = Poem::from("a poem");
+    let poems = poem_factory(PoemService { poem, pace }, &setup.state);
+    let peers = [
+        setup.reactor.accept(&setup.transforms(true)),
+        setup.reactor.accept(&poems),
+    ];
+    for peer in &peers {
+        peer.limit_room(0);
+        peer.send(b"10:shout.ahoy,");
+    }
+    setup.reactor.advance(INSTANT);
+    for seconds in 1..=3 {
+        setup.reactor.advance(SECOND - INSTANT);
+        // This announces room too, as a kernel may.
+        peers.iter().for_each(|peer| peer.send(b"x"));
+        setup.reactor.advance(INSTANT);
+        let closed = peers.each_ref().map(MemoryPeer::is_reset);
+        assert_eq!(closed, [seconds == 3; 2]);
+    }
+}
+
+#[test]
 fn s5_nothing_is_read_while_a_reply_is_unsent() {
     let setup = Setup::new(Limits::default());
     let peer = setup.reactor.accept(&setup.transforms(true));

@@ -31,7 +31,8 @@ impl<S: Service> NetstringProtocol<S> {
         self.set_timeout(transport);
     }
 
-    /// Offers unsent replies again; returns whether all have been taken.
+    /// Offers unsent replies again; returns whether all have been taken. Only bytes that are taken restart the write timeout
+    /// (S18): the kernel may announce room that is not there.
     pub(super) fn send_unsent(&mut self, transport: &Transport) -> bool {
         let Some(unsent) = &mut self.unsent else {
             return true;
@@ -40,6 +41,9 @@ impl<S: Service> NetstringProtocol<S> {
         unsent.taken += taken;
         self.guard.on_bytes_written(transport, taken);
         self.count_answered(transport);
+        if self.unsent.is_some() && taken > 0 {
+            self.set_timeout(transport);
+        }
         self.unsent.is_none()
     }
 
