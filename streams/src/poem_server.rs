@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use futures::future::{self, select};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -120,7 +121,11 @@ fn paced<S: ByteStream>(
     let accepted = Instant::now();
     let mut index = 0;
     stream::poll_fn(move |cx| {
-        let due = pace.due(index);
+        let due = match length {
+            // It has no chunk, so FIN is due at once.
+            0 => Duration::ZERO,
+            _ => pace.due(index),
+        };
         if !due.is_zero() {
             ready!(connection.poll_at(after(accepted, due), cx));
         }

@@ -48,6 +48,17 @@ where
 }
 
 #[test]
+fn s1_an_empty_poem_ends_at_once_also_at_a_slow_pace() {
+    let (waited, counts) = serve("", SLOW, 1024, async |mut socket| {
+        let began = tokio::time::Instant::now();
+        assert_eq!(socket.read(&mut [0]).await.unwrap(), 0);
+        began.elapsed()
+    });
+    assert_eq!(waited, Duration::ZERO);
+    assert_eq!((counts.answered, counts.closed.done), (1, 1));
+}
+
+#[test]
 fn s1_a_fast_poem_arrives_at_once_and_ends_with_fin() {
     let (poem, counts) = serve("a poem", Pace::Fast, 1024, async |mut socket| {
         let mut poem = String::new();
