@@ -107,6 +107,8 @@ mod proxy;
 mod replies;
 mod shared;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod testing;
 mod transform_client;
 mod transform_server;

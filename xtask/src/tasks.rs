@@ -183,6 +183,25 @@ pub(crate) const TASKS: &[Task] = &[
         )],
     ),
     long(
+        "simulate",
+        "100,000 simulated runs of each model's servers",
+        &[with(
+            &[("QUATRAIN_SIM_SEEDS", "100_000")],
+            &[
+                "cargo",
+                "test",
+                "-p",
+                "quatrain-callbacks",
+                "-p",
+                "quatrain-streams",
+                "--lib",
+                "simulation",
+                "--",
+                "--nocapture",
+            ],
+        )],
+    ),
+    long(
         "deferreds",
         "100,000 random programs of Deferreds, beside Twisted",
         &[with(

@@ -168,7 +168,7 @@ impl Core {
     }
 
     /// Returns how long the loop may wait: not at all if it has work, without bound if nothing is due.
-    fn time_to_wait(&self) -> Option<Duration> {
+    pub(super) fn time_to_wait(&self) -> Option<Duration> {
         if self.has_work() {
             return Some(Duration::ZERO);
         }

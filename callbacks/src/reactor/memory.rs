@@ -16,6 +16,8 @@ use super::{Buffers, Core, OpenReactor, Reactor};
 use crate::protocol::{Address, Factory, Side};
 
 mod ends;
+#[cfg(test)]
+mod simulation;
 
 pub(super) use ends::End;
 pub use ends::MemoryPeer;

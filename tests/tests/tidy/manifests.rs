@@ -70,6 +70,7 @@ fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
             vec![],
             [vec!["poetry", "models", "timeline"], models()].concat(),
         ),
+        model if models().contains(&model) => (vec!["poetry"], vec!["simulation"]),
         _ => (vec!["poetry"], vec![]),
     }
 }

@@ -36,7 +36,8 @@ impl File {
     /// Returns whether it contains only tests and their helpers.
     pub(crate) fn is_test(&self) -> bool {
         let mut parts = self.path.split('/').skip(1);
-        parts.any(|part| matches!(part, "tests" | "tests.rs" | "testing" | "testing.rs"))
+        let folders = ["tests", "testing", "simulation"];
+        parts.any(|part| folders.contains(&part.trim_end_matches(".rs")))
     }
 
     /// Returns the text before its module of tests.

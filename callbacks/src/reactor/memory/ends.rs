@@ -223,6 +223,25 @@ impl MemoryPeer {
         }
     }
 
+    /// Announces bytes and room that are not there, as a kernel may.
+    #[cfg(test)]
+    pub(super) fn announce_falsely(&self) {
+        if let Some(token) = self.state.token.get() {
+            let ready = Ready {
+                token,
+                readable: true,
+                writable: true,
+                ended: false,
+            };
+            self.state
+                .network
+                .shared
+                .borrow_mut()
+                .ready
+                .push_back(ready);
+        }
+    }
+
     /// Returns the bytes received since the last call.
     pub fn received(&self) -> Vec<u8> {
         mem::take(&mut self.state.to_peer.borrow_mut())
