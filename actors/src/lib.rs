@@ -79,8 +79,8 @@ mod workers;
 pub use monitor::{Down, Exit, MonitorId, ProcessId, Reason, Term, TimerId, Value};
 pub use port::{NoPort, Port};
 pub use process::{
-    Answer, Arbiter, CallError, MAILBOX_CAPACITY, Me, Name, Next, Node, Pid, Process, ProcessRef,
-    Received, RegisterError, Reply, SendError, TIMERS_MAX, TestClock, Turn,
+    Answer, Arbiter, CallError, MAILBOX_CAPACITY, Me, Name, Next, Node, Pid, Process, ProcessInfo,
+    ProcessRef, Received, RegisterError, Reply, SendError, TIMERS_MAX, TestClock, Turn, WaitsFor,
 };
 // Supervisors.
 pub use supervisor::{

@@ -1,15 +1,17 @@
 //! Processes: isolated state, a bounded mailbox, one message at a time, and an exit that other processes can observe
-//! (O1–O4, O7–O9). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
+//! (O1–O4, O7–O10). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
 //!
 //! Each file uses only this trait and the files after it in this list: `test_clock`, `start`, `spawn`, `task`, `actor`,
-//! `context`, `later`, `me`, `control`, `timer`, `call`, `local`, `rounds`, `node`, `registry`, `pid`, `watch`, `process_ref`,
-//! `urgent`, `by_id`, `name`.
+//! `context`, `inspect`, `later`, `me`, `control`, `timer`, `call`, `local`, `rounds`, `node`, `registry`, `pid`, `watch`,
+//! `process_ref`, `urgent`, `info`, `by_id`, `name`.
 
 mod actor;
 mod by_id;
 mod call;
 mod context;
 mod control;
+mod info;
+mod inspect;
 mod later;
 mod local;
 mod me;
@@ -29,6 +31,7 @@ mod watch;
 
 pub(crate) use by_id::ById;
 pub use call::{Answer, CallError, Reply};
+pub use info::{ProcessInfo, WaitsFor};
 pub(crate) use local::timeout;
 pub use me::Me;
 pub use name::Name;
@@ -89,7 +92,8 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// | `register(poem, Pid)`, `register(poem, self())`, `unregister(poem)`, `whereis(poem)` | [`Node::register`], [`Me::register`], [`Node::unregister`], [`Node::whereis`] | O9 |
 /// | `gen_server:start_link({local, poem}, …)` | [`Me::spawn_link_registered`] | O9 |
 /// | `poem ! Message`, `gen_server:call(poem, Question)` | [`Node::whereis`], then [`Me::send`] or [`Me::call`]: at each use, since a restart gives the name to another pid | O9 |
-/// | `process_info(Pid, message_queue_len)`, `process_info(self(), links)` | [`ProcessRef::mailbox`], [`Me::links`]; not its memory, its reductions or its stack | |
+/// | `process_info(Pid)`: `message_queue_len`, `links`, `monitors`, `monitored_by`, `status` | [`Me::process_info`], from outside [`Node::process_info`]; not its memory, its reductions or its stack | O10 |
+/// | `process_info(Pid, message_queue_len)`, `process_info(self(), links)` | [`ProcessRef::mailbox`], [`Me::links`], without waiting for an answer | |
 /// | `{active, once}` | the [`Port`], which is asked for its next event after each handler | |
 /// | `erlang:trace(Pid, true, [running])` | [`Process::trace`], written into the process, not switched on from outside | |
 /// | `#{id => poem, start => …, restart => permanent, shutdown => 5000}` | [`Spec`](crate::Spec) | O5 |

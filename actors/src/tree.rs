@@ -5,10 +5,16 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::process::{CallError, Name, Node, Pid, ProcessRef, Reply};
+use crate::process::{
+    Answer, CallError, Name, Node, Pid, ProcessInfo, ProcessRef, Reply, WaitsFor,
+};
 
 /// How long a supervisor may take to list its children, while a person waits.
 pub(crate) const LIST_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long the processes of one level may take to say what they wait for. Only a handler that computes takes so long; the
+/// view must not wait for it at every refresh.
+const INFO_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A supervisor's answer to `which_children`.
 #[derive(Debug)]
@@ -89,12 +95,18 @@ impl<'n> Drawing<'n> {
             with_ages,
             text,
         };
-        drawing.child(root, ["", ""]);
+        let info = drawing.ask(root);
+        drawing.child(root, info, ["", ""]);
         drawing.text
     }
 
     /// Draws one child: `first` is the prefix of its own line, `rest` that of the lines below.
-    fn child(&mut self, child: &ChildInfo, [first, rest]: [&str; 2]) {
+    fn child(
+        &mut self,
+        child: &ChildInfo,
+        info: Option<Answer<ProcessInfo>>,
+        [first, rest]: [&str; 2],
+    ) {
         let asked = child.which_children.as_ref().map(|ask| ask.0(self.node));
         let about = match &asked {
             Some(Ok(supervised)) => supervised.about.clone(),
@@ -108,7 +120,14 @@ impl<'n> Drawing<'n> {
             }
             None => "not running".to_owned(),
         };
-        let parts = [about.as_str(), child.notes.as_str(), mailbox.as_str()];
+        // A supervisor may have waited before it listed its children.
+        let info = match &asked {
+            Some(_) => self.ask(child),
+            None => info,
+        };
+        let waits = info.map_or_else(String::new, |info| self.waits(info.wait()));
+        let notes = child.notes.as_str();
+        let parts = [about.as_str(), notes, mailbox.as_str(), waits.as_str()];
         let parts = parts.into_iter().filter(|part| !part.is_empty());
         let ended = child.process.as_ref().and_then(ProcessRef::exit_reason);
         let about = match ended {
@@ -131,16 +150,43 @@ impl<'n> Drawing<'n> {
         }
     }
 
+    /// Asks a child that runs what it waits for.
+    fn ask(&self, child: &ChildInfo) -> Option<Answer<ProcessInfo>> {
+        let process = child.process.as_ref()?;
+        Some(self.node.ask_process_info(process, INFO_TIMEOUT))
+    }
+
+    /// Returns what a process waits for, unless it just receives.
+    fn waits(&self, info: Result<ProcessInfo, CallError>) -> String {
+        match info {
+            Ok(info) => match (info.waits_for, info.timeout) {
+                (WaitsFor::Receive, Some(left)) if self.with_ages => {
+                    format!("timeout in {:.1} s", left.as_secs_f64())
+                }
+                (WaitsFor::Receive, _) => String::new(),
+                (waits_for, _) => waits_for.to_string(),
+            },
+            Err(CallError::Timeout) => {
+                format!("no answer in {} ms", INFO_TIMEOUT.as_millis())
+            }
+            // Its end is drawn.
+            Err(CallError::NoProcess) => String::new(),
+        }
+    }
+
     fn children(&mut self, supervised: &Children, before: &str) {
         let lines = supervised.children.len() + usize::from(supervised.more > 0);
-        for (line, info) in (1..).zip(&supervised.children) {
+        // All are asked before the first answer is awaited.
+        let infos = supervised.children.iter().map(|child| self.ask(child));
+        let infos: Vec<_> = infos.collect();
+        for ((line, child), info) in (1..).zip(&supervised.children).zip(infos) {
             let [first, rest] = if line < lines {
                 ["├─ ", "│  "]
             } else {
                 ["└─ ", "   "]
             };
             let prefixes = [format!("{before}{first}"), format!("{before}{rest}")];
-            self.child(info, [&prefixes[0], &prefixes[1]]);
+            self.child(child, info, [&prefixes[0], &prefixes[1]]);
         }
         if supervised.more > 0 {
             let _ = writeln!(self.text, "{before}└─ … and {} more", supervised.more);

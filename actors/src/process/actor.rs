@@ -9,9 +9,11 @@ use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, ActorContext, Addr, Handler, Message};
 use poetry::limits::REQUESTS_PER_TURN_MAX;
 use poetry::panics::contain;
+use tokio::sync::oneshot;
 
 use super::context::ProcessContext;
-use super::control::{Control, Wait};
+use super::control::{Control, Ready};
+use super::info::ProcessInfo;
 use super::local::Local;
 use super::me::Me;
 use super::name::Name;
@@ -178,6 +180,7 @@ impl<P: Process> ProcessActor<P> {
                     self.receive(Received::Message(message));
                 }
             }
+            Mail::Signal(Signal::Info(asked)) => self.tell(asked),
             Mail::Signal(Signal::Kill) => self.end(Reason::Killed),
             Mail::Signal(Signal::TellStart(start)) => {
                 let _ = start.send(());
@@ -197,6 +200,11 @@ impl<P: Process> ProcessActor<P> {
         }
     }
 
+    /// Answers a question about this process (O10).
+    fn tell(&self, asked: oneshot::Sender<ProcessInfo>) {
+        let _ = asked.send(self.control.info());
+    }
+
     /// Polls the futures that the process waits for, then receives the mail that arrived meanwhile. Returns whether the
     /// process is free to receive more.
     #[inline]
@@ -208,9 +216,9 @@ impl<P: Process> ProcessActor<P> {
             }
             let state = self.control.wait_state_mut();
             if let Some(wait) = state.waits.front_mut() {
-                let resume = match wait {
-                    Wait::Send(sent) => sent.as_mut().poll(turn).map(|()| None),
-                    Wait::Then(ready) => ready.as_mut().poll(turn).map(Some),
+                let resume = match &mut wait.ready {
+                    Ready::Sent(sent) => sent.as_mut().poll(turn).map(|()| None),
+                    Ready::Then(ready) => ready.as_mut().poll(turn).map(Some),
                 };
                 let Poll::Ready(resume) = resume else {
                     return false;
@@ -314,6 +322,7 @@ impl<P: Process> Handler<Mail<P::Message>> for ProcessActor<P> {
         }
         match mail {
             Mail::Signal(Signal::Kill) => self.end(Reason::Killed),
+            Mail::Signal(Signal::Info(asked)) => self.tell(asked),
             Mail::Signal(Signal::Exit(exit)) if !self.control.traps_exits => {
                 if exit.is_fatal(self.control.pid.record().id) {
                     self.end(exit.reason);

@@ -89,12 +89,27 @@ impl Node {
         timeout: Duration,
         ask: impl FnOnce(Reply<R>) -> M + Send + 'static,
     ) -> Answer<R> {
+        let to = to.clone();
+        self.answer(
+            timeout,
+            move || async move { call(&to, timeout, ask).await },
+        )
+    }
+
+    /// Runs the future of `ask` in the first arbiter and returns at once; the returned value waits for its output.
+    pub(super) fn answer<R: Send + 'static, F>(
+        &self,
+        timeout: Duration,
+        ask: impl FnOnce() -> F + Send + 'static,
+    ) -> Answer<R>
+    where
+        F: Future<Output = Result<R, CallError>> + 'static,
+    {
         let (sender, answer) = mpsc::channel();
         let due = net::now().saturating_add(timeout);
-        let to = to.clone();
         self.run_in(0, move || {
             actix::spawn(async move {
-                let _ = sender.send(call(&to, timeout, ask).await);
+                let _ = sender.send(ask().await);
             });
         });
         Answer { answer, due }

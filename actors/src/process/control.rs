@@ -9,6 +9,7 @@ use std::time::Duration;
 use poetry::limits::REQUESTS_PER_TURN_MAX;
 
 use super::by_id::Monitors;
+use super::info::WaitsFor;
 use super::local::Local;
 use super::pid::{Mail, Pid};
 use super::process_ref::ProcessRef;
@@ -54,10 +55,16 @@ pub(super) struct WaitState<P: Process> {
 }
 
 /// Something a process waits for.
-pub(super) enum Wait<P: Process> {
-    /// Room for a message in a full mailbox.
-    Send(Pin<Box<dyn Future<Output = ()>>>),
-    /// A future whose output is handled by a function of the process.
+pub(super) struct Wait<P: Process> {
+    pub(super) what: WaitsFor,
+    pub(super) ready: Ready<P>,
+}
+
+/// How a process knows that a wait is over.
+pub(super) enum Ready<P: Process> {
+    /// There was room for a message in a full mailbox.
+    Sent(Pin<Box<dyn Future<Output = ()>>>),
+    /// A future has an output, which is handled by a function of the process.
     Then(Pin<Box<dyn Future<Output = Resume<P>>>>),
 }
 
@@ -136,7 +143,7 @@ impl<P: Process> Control<P> {
             let sends = state
                 .waits
                 .iter()
-                .take_while(|wait| matches!(wait, Wait::Send(_)));
+                .take_while(|wait| matches!(wait.ready, Ready::Sent(_)));
             let sends = sends.count();
             state.waits.truncate(sends);
             state.later.clear();

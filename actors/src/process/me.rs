@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::call::{self, CallError, Reply};
-use super::control::{Control, Resume, Wait};
+use super::control::{Control, Ready, Resume, Wait};
+use super::info::WaitsFor;
 use super::name::Name;
 use super::node::Node;
 use super::pid::{Pid, SendError};
@@ -109,9 +110,12 @@ impl<P: Process> Me<'_, P> {
             }
         };
         let to = to.clone();
-        self.control.wait(Wait::Send(Box::pin(async move {
-            let _ = to.send(message).await;
-        })));
+        self.control.wait(Wait {
+            what: WaitsFor::Room(to.record().name),
+            ready: Ready::Sent(Box::pin(async move {
+                let _ = to.send(message).await;
+            })),
+        });
     }
 
     /// Calls `to` with the message that `ask` builds (O7). This returns at once. The process receives nothing until `to` has
@@ -170,8 +174,12 @@ impl<P: Process> Me<'_, P> {
         ask: impl FnOnce(Reply<R>) -> M + 'static,
         then: impl FnOnce(&mut P, Result<R, CallError>, &mut Me<'_, P>) -> Next + 'static,
     ) {
-        let to = to.clone();
-        self.wait(async move { call::call(&to, timeout, ask).await }, then);
+        let (to, what) = (to.clone(), WaitsFor::Reply(to.record().name));
+        self.wait_for(
+            what,
+            async move { call::call(&to, timeout, ask).await },
+            then,
+        );
     }
     // ANCHOR_END: call_and_resume
 
@@ -181,7 +189,17 @@ impl<P: Process> Me<'_, P> {
         future: F,
         then: impl FnOnce(&mut P, F::Output, &mut Me<'_, P>) -> Next + 'static,
     ) {
-        self.control.wait(Wait::Then(Box::pin(async move {
+        self.wait_for(WaitsFor::Future, future, then);
+    }
+
+    /// As [`Me::wait`], and tells who asks what it waits for (O10).
+    pub(crate) fn wait_for<F: Future + 'static>(
+        &mut self,
+        what: WaitsFor,
+        future: F,
+        then: impl FnOnce(&mut P, F::Output, &mut Me<'_, P>) -> Next + 'static,
+    ) {
+        let ready = Ready::Then(Box::pin(async move {
             let output = future.await;
             let resume: Resume<P> = Box::new(
                 move |state: &mut P, port: &mut P::Port, control: &mut Control<P>| {
@@ -189,7 +207,8 @@ impl<P: Process> Me<'_, P> {
                 },
             );
             resume
-        })));
+        }));
+        self.control.wait(Wait { what, ready });
     }
 
     /// Links this process with `other`. When one ends, the other receives the exit if it traps exits, and otherwise exits

@@ -7,21 +7,24 @@ use std::hash::{BuildHasherDefault, Hash};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::by_id::IdHasher;
+use super::info::ProcessInfo;
 use super::name::Name;
 use super::urgent::Urgent;
 use super::watch;
 use crate::monitor::{Down, Exit, MonitorId, ProcessId, Reason, TimerId};
 
 /// A signal from the runtime to a process. Signals bypass the mailbox's bound: there are at most as many as there are
-/// links, monitors and timers, and two from its supervisor.
+/// links, monitors, timers and questions that are waited for, and two from its supervisor.
 pub(crate) enum Signal {
     Exit(Exit),
     Down(Down),
     /// One of the process's own timers is due.
     Timer(TimerId),
+    /// A question about the process.
+    Info(oneshot::Sender<ProcessInfo>),
     Kill,
     TellStart(watch::Start),
     HoldUntilEnd(watch::End),
@@ -187,6 +190,15 @@ impl Record {
             Refs::None => Vec::new(),
             Refs::One(_, one) => vec![one.clone()],
             Refs::Many(map) => map.values().cloned().collect(),
+        }
+    }
+
+    /// Returns the processes that monitor this one, once for each monitor.
+    pub(super) fn monitored_by(&self) -> Vec<ProcessId> {
+        match &self.status().monitors {
+            Refs::None => Vec::new(),
+            Refs::One(_, one) => vec![one.id()],
+            Refs::Many(map) => map.values().map(ProcessRef::id).collect(),
         }
     }
 

@@ -56,6 +56,10 @@ impl<M> OwnTimers<M> {
         Ok(id)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Removes a timer; returns when it is due and its message.
     pub(super) fn take(&mut self, id: TimerId) -> Option<(Duration, M)> {
         let at = self.0.iter().position(|timer| timer.id == id)?;

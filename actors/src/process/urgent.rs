@@ -24,9 +24,11 @@ impl Urgent {
             Signal::Kill => KILL,
             Signal::Exit(exit) if exit.is_fatal(to) => EXIT,
             Signal::TellStart(_) => START,
-            Signal::Exit(_) | Signal::Down(_) | Signal::Timer(_) | Signal::HoldUntilEnd(_) => {
-                return;
-            }
+            Signal::Exit(_)
+            | Signal::Down(_)
+            | Signal::Timer(_)
+            | Signal::Info(_)
+            | Signal::HoldUntilEnd(_) => return,
         };
         self.0.fetch_or(urgent, Ordering::SeqCst);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Supervisor;
 use super::child::{Child, FailedToStart, Key, Restart, Shutdown};
 use crate::monitor::Reason;
-use crate::process::{Me, Next, ProcessRef, Reply, timeout};
+use crate::process::{Me, Next, ProcessRef, Reply, WaitsFor, timeout};
 
 /// How long a killed child may take to end. A child that stays in one handler for longer cannot be stopped; the supervisor
 /// abandons it and counts it in the tree.
@@ -54,7 +54,8 @@ impl Supervisor {
                 Err(reason) => return self.start_failed(key, reason, starting, me),
             };
             let start = await_start(process, child.spec.shutdown);
-            me.wait(start, move |supervisor, outcome, me| {
+            let what = WaitsFor::Start(child.spec.name);
+            me.wait_for(what, start, move |supervisor, outcome, me| {
                 let child = supervisor.child(key);
                 if let Some(Err(reason)) = child.map(|child| child.has_started(outcome)) {
                     return supervisor.start_failed(key, reason, starting, me);
@@ -115,7 +116,8 @@ impl Supervisor {
                     Shutdown::Kill => process.kill(),
                     Shutdown::After(_) | Shutdown::Infinity => me.exit(&process, Reason::Shutdown),
                 }
-                me.wait(
+                me.wait_for(
+                    WaitsFor::End(child.spec.name),
                     await_end(process, shutdown),
                     move |supervisor, has_ended, me| {
                         if let Some(child) = supervisor.child(key) {

@@ -12,7 +12,14 @@ use conformance::{cases, faults, interop};
 use crate::tree::{ROOT, sources};
 
 /// The number of rules of each letter. Rules are numbered from 1.
-const RULES: &[(char, usize)] = &[('S', 26), ('D', 14), ('R', 9), ('O', 9), ('L', 5), ('T', 3)];
+const RULES: &[(char, usize)] = &[
+    ('S', 26),
+    ('D', 14),
+    ('R', 9),
+    ('O', 10),
+    ('L', 5),
+    ('T', 3),
+];
 
 fn all_rules() -> Vec<String> {
     let numbered = |&(letter, count): &(char, usize)| {
