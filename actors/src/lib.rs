@@ -38,6 +38,34 @@
 //! restarts it. A connection is a process, and so is the acceptor; a [`RunningServer`] draws the tree of them. The docs of
 //! [`Process`] translate Erlang's terms and list the differences.
 //!
+//! # What to use when
+//!
+//! | for | use |
+//! |---|---|
+//! | state that several others use | a [`Process`]; [`Me::send`] to tell it something, [`Me::call`] to ask it |
+//! | a question from a thread that is no process | [`Node::call`]; [`Node::join`] waits for a process to end |
+//! | learning that another process has ended, and why | [`Me::monitor`]; two that must end together: [`Me::link`] |
+//! | work that may fail and begins again with a new state | a child of a [`Supervisor`], of a kind of [`Restart`], by a [`Strategy`] |
+//! | finding a process whose pid changes with restarts | a [`Name`], with [`Node::register`] and [`Node::whereis`] |
+//! | a message at a later time | [`Me::send_after`]; one timeout is cheaper: [`Me::after`] |
+//! | a poem, as a message | [`Me::fetch`], or [`Me::fetch_with`] for many |
+//! | seeing the tree of your own processes | [`draw_tree`] |
+//! | limits and an observer of events | the functions that end in `_with` |
+//!
+//! # What is promised
+//!
+//! The numbers name rules in SEMANTICS.md, and each rule has a test.
+//!
+//! - State belongs to one process. Mailboxes are bounded, and a sender to a full one waits (O1).
+//! - Signals between two processes keep their order, and a monitor tells of an end exactly once, after the process has released what it
+//!   owned (O2). An abnormal exit ends those that are linked, unless they trap exits (O3).
+//! - A panic costs its process only, and the replies that a connection owes are still delivered (O4, S20).
+//! - A supervisor restarts by OTP's rules, and gives up when there are too many restarts (O5). A call has a timeout (O7).
+//! - A peer that does not read is not read from (S5), and one that pipelines has its turns between those of others (S24). Every
+//!   connection ends by a deadline (S18), and a shutdown by its grace (S21).
+//!
+//! # On actix
+//!
 //! actix provides the actors, the mailboxes' queues, the dispatch of messages, and the threads (arbiters). This crate adds
 //! bounded mailboxes (actix's `do_send` ignores the bound), signals, links, monitors, exit reasons, calls with timeouts,
 //! ports that lend bytes, one timer queue for each thread (`run_later` makes a timer for each actor), and a small context

@@ -14,6 +14,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # What to use when
+//!
+//! | for | use |
+//! |---|---|
+//! | one poem | [`get_poetry`]; of a library [`get_poetry_named`]; have it transformed with [`transform`] |
+//! | many poems at once, events, or cancelling from another thread | a [`PoemClient`], with a [`Cancel`] |
+//! | a server with a thread for each connection | [`serve_poem`], [`serve_transforms`], [`serve_library`], [`serve_proxy`] |
+//! | a server with few threads and a queue | the `pool` of the functions that end in `_with`; as many slow clients as threads then delay all others |
+//! | limits and an observer of events | the functions that end in `_with` |
+//!
+//! # What is promised
+//!
+//! The numbers name rules in SEMANTICS.md, and each rule has a test.
+//!
+//! - The number of threads is bounded. If none can be started, connections wait in the backlog (T1).
+//! - Every call that blocks ends by a deadline, or a shutdown or a cancel wakes it; no thread polls a flag (T2).
+//! - No thread outlives its server's shutdown or its client's fetch, and a poisoned lock takes no server down (T3).
+//! - A panic costs one connection, and the replies before it are delivered (S20). A peer that does not read is not read from (S5).
+//!   Every connection ends by a deadline (S18), and a shutdown by its grace (S21).
+//!
+//! # The sources
+//!
 //! The life of a connection is one function that reads, answers, writes and returns why it closes: `Session::run` in
 //! `transform_server.rs` and `library_server.rs`, `write_poem` in `poem_server.rs`, `wait` in `proxy.rs`. The thread that calls
 //! it has accepted the connection itself, in `Inner::work` of `workers.rs`. A fetch is one function too: `fetch_poem` in
@@ -31,6 +53,8 @@
 //! | `fetching`, `context`, `sockets`, `descriptors` | many fetches in scoped threads; the bounds and the cancel of each |
 //! | `net`, `listener`, `memory` | the real socket and clock, and where connections come from; the first two in memory, for tests |
 //! | `pace`, `permits` | tuning, one call each: how fast threads are spawned, and how many |
+//!
+//! # Gains and costs
 //!
 //! **What threads give**: code that reads from top to bottom, with `?` for errors, and pre-emption. A request that
 //! computes for ten milliseconds delays no other connection while a core is free, and no code has to yield for that: where the

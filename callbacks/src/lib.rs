@@ -27,6 +27,34 @@
 //! the reactor from another thread) do not compile. `examples/` has the tutorial's steps by hand, also its servers and proxies;
 //! README.md lists them. Section 4 of SEMANTICS.md lists where our Deferreds deviate from Twisted's.
 //!
+//! # What to use when
+//!
+//! | for | use |
+//! |---|---|
+//! | one poem, or any result that comes later | [`get_poetry`]; a [`Deferred`] of your own, fired by its [`Trigger`] |
+//! | several results: all, the first, or each in its place | [`gather_results`], [`race`], [`DeferredList`] |
+//! | steps that read from top to bottom | [`coroutine`], which awaits Deferreds |
+//! | work that blocks or computes for long | [`defer_to_thread`]; with few threads [`defer_to_thread_pool`] |
+//! | at most *n* at a time, or items in order | [`DeferredLock`], [`DeferredSemaphore`], [`DeferredQueue`] |
+//! | a call at a later time | [`Reactor::call_later`] |
+//! | results of a thread of your own | an [`Inlet`], or [`RemoteReactor::call_from_thread`] |
+//! | a protocol of your own | [`Protocol`] and [`Factory`], with [`Reactor::listen_tcp`] or [`Reactor::connect_tcp`] |
+//! | limits, counts, an observer of events | a [`ServerState`], given to the functions that end in `_with` |
+//! | tests without sockets and waiting | a [`MemoryReactor`], whose [`Clock`] moves by hand |
+//!
+//! # What is promised
+//!
+//! The numbers name rules in SEMANTICS.md, and each rule has a test.
+//!
+//! - A Deferred fires once; a second time does not compile (D2). A failure that no handler takes is reported once (D8). Chains of any
+//!   depth take constant stack (D9). Cancelling reaches the canceller once, and a fire after it is dropped (D6).
+//! - A call is never early, and calls of equal times run in order (R1). Calls from one thread keep their order (R7).
+//! - A panic costs one call or one connection; the loop goes on (R4, S20).
+//! - A peer that does not read is not read from (S5), and one that pipelines has its turns between those of others (S24). Every
+//!   connection ends by a deadline (S18), and a shutdown by its grace (S21).
+//!
+//! # The sources
+//!
 //! | file | contents | rules |
 //! |---|---|---|
 //! | `poem_client.rs`, `transform_client.rs` | [`get_poetry`], [`get_poetry_named`]; [`transform`] and its fallback | S8, S10–S15 |

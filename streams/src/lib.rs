@@ -21,6 +21,28 @@
 //! `streams_07_transformed` differ by a few lines each; `streams_08_codec_server`, `streams_09_library` and `streams_10_proxy`
 //! are servers.
 //!
+//! # What to use when
+//!
+//! | for | use |
+//! |---|---|
+//! | a whole poem | [`get_poetry`]; of a library [`get_poetry_named`] |
+//! | a poem as it comes, or a part of it | [`poem`], a stream of chunks; [`lines()`] of it; then `take`, `map` and the like |
+//! | many poems, at once or one after another | [`joins`], whose names tell in which order items come |
+//! | a poem transformed, or else the original | [`transform`], and what [`Streams`]' client does with a `via` |
+//! | bounds on a stream of your own | [`chunks`]: idle timeouts, total deadlines, lengths |
+//! | events of fetches, or cancelling from another thread | the client of [`Streams`], with a [`Cancel`] |
+//! | a server without a runtime of your own | [`serve_poem`], [`serve_transforms`], [`serve_library`], [`serve_proxy`] |
+//!
+//! # What is promised
+//!
+//! The numbers name rules in SEMANTICS.md, and each rule has a test.
+//!
+//! - Building a stream does nothing (L1). Without polls, it reads at most one read buffer beyond the socket's own (L2).
+//! - What can be streamed is never collected (L3). An error is an item, and the last one; dropping a stream cancels it (L4).
+//! - A slow sink slows its source: a peer that does not read is not read from (L5, S5).
+//! - A panic is the end of one stream of replies, and those before it are delivered (S20). One that pipelines has its turns between
+//!   those of others (S24). Every connection ends by a deadline (S18), and a shutdown by its grace (S21).
+//!
 //! # Limits, events and cancelling
 //!
 //! Each client and server has a variant `…_with` that takes [`Limits`], for a server within its [`Options`]. A stream
