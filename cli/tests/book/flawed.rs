@@ -8,7 +8,7 @@ use super::{figures, labs, links, parts, passages};
 /// A test, by its name.
 pub(crate) type Test = (&'static str, fn() -> Result<(), Failed>);
 
-pub(crate) const TESTS: [Test; 9] = [
+pub(crate) const TESTS: [Test; 10] = [
     ("flawed::a_chapter_that_the_summary_lacks", not_in_summary),
     ("flawed::dead_links", dead_links),
     ("flawed::passages", passages_that_are_wrong),
@@ -19,6 +19,7 @@ pub(crate) const TESTS: [Test; 9] = [
         "flawed::differences_that_are_not_told_once",
         untold_differences,
     ),
+    ("flawed::a_ladder_that_is_missing", missing_ladder),
     ("flawed::labs_that_print_something_else", other_output),
     ("flawed::a_server_that_cannot_start", no_server),
 ];
@@ -161,6 +162,16 @@ fn incomplete_parts() -> Result<(), Failed> {
         .filter(|chapter| chapter.file != "part-14.md");
     let others: Vec<_> = others.cloned().collect();
     expect(&parts::incomplete(&others), &["there is no part-14.md"])
+}
+
+fn missing_ladder() -> Result<(), Failed> {
+    let mut chapters = super::chapters::all();
+    let page = chapters.iter_mut().find(|page| page.file == "ladders.md");
+    let page = page.ok_or("no ladders.md")?;
+    page.text = page
+        .text
+        .replace("streams/README.md:ladder", "streams/README.md");
+    expect(&parts::missing_ladders(&chapters), &["Streams"])
 }
 
 fn untold_differences() -> Result<(), Failed> {

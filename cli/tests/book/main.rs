@@ -24,13 +24,14 @@ fn main() {
     let arguments = Arguments::from_args();
     let chapters = chapters::all();
     let mut trials = Vec::new();
-    let checks: [(&str, Check); 7] = [
+    let checks: [(&str, Check); 8] = [
         ("the_summary_has_every_chapter", links::missing_in_summary),
         ("every_link_leads_somewhere", links::dead),
         ("every_figure_is_drawn_and_shown", figures::unused),
         ("every_passage_exists_and_is_short", passages::wrong),
         ("every_exercise_names_its_test", passages::missing_solutions),
         ("every_part_is_complete", parts::incomplete),
+        ("every_model_has_its_ladder", parts::missing_ladders),
         ("every_difference_is_told_in_one_part", parts::differences),
     ];
     for (name, check) in checks {

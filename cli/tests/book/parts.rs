@@ -125,6 +125,20 @@ fn has_passage(part: &Chapter, model: &str) -> bool {
     })
 }
 
+/// Returns the models whose ladder the page of the ladders does not include.
+pub(crate) fn missing_ladders(chapters: &[Chapter]) -> Vec<String> {
+    let page = chapters.iter().find(|chapter| chapter.file == "ladders.md");
+    let text = page.map_or("", |page| page.text.as_str());
+    let include = |model: &&str| {
+        let model = model.to_lowercase();
+        text.contains(&format!("{{{{#include ../../{model}/README.md:ladder}}}}"))
+    };
+    let missing = MODELS.iter().filter(|model| !include(model));
+    missing
+        .map(|model| format!("ladders.md does not include that of {model}"))
+        .collect()
+}
+
 /// What begins the name of a difference.
 const DIFFERS: &str = "differs-";
 
