@@ -1,5 +1,5 @@
 //! Processes: isolated state, a bounded mailbox, one message at a time, and an exit that other processes can observe
-//! (O1–O4, O7–O10). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
+//! (O1–O4, O7–O11). Start with the trait [`Process`] below, then `me` (what a process can do) and `actor` (how actix runs it).
 //!
 //! Each file uses only this trait and the files after it in this list: `test_clock`, `start`, `spawn`, `task`, `actor`,
 //! `context`, `inspect`, `later`, `me`, `control`, `timer`, `call`, `local`, `rounds`, `node`, `registry`, `pid`, `watch`,
@@ -79,6 +79,7 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// | `gen_server:reply(From, Answer)` | [`Reply::send`] | O7 |
 /// | `gen_server:send_request(Pid, Question)`, `gen_server:wait_response(Id, 5000)` | from outside [`Node::ask`], then [`Answer::wait`] | O7 |
 /// | `receive … after 5000 -> …` | [`Me::after`], then [`Received::Timeout`] | |
+/// | selective `receive`, `postpone` of `gen_statem` | [`Me::postpone`], [`Me::receive_postponed`]; one reply of one process: [`Me::call`] | O11 |
 /// | `erlang:send_after(5000, self(), Message)`, `erlang:cancel_timer(Timer)` | [`Me::send_after`], [`Me::cancel_timer`]; at most [`TIMERS_MAX`] | O8 |
 /// | `monitor(process, Pid)`, `{'DOWN', Ref, process, Pid, Reason}` | [`Me::monitor`], [`Received::Down`] | O2 |
 /// | `spawn_monitor(…)` | [`Me::spawn`], then [`Me::monitor`] in the same handler, which nothing can interrupt; across arbiters the reason may be [`NoProcess`](Reason::NoProcess) | O2 |
@@ -105,7 +106,8 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// # Differences from Erlang
 ///
 /// - Mailboxes are bounded. A sender to a full mailbox waits its turn; in Erlang `!` never waits.
-/// - A mailbox takes one type of message and delivers in order; there is no selective receive.
+/// - A mailbox takes one type of message and delivers in order. In place of a selective `receive`, a process postpones what it
+///   cannot handle yet, as in `gen_statem`.
 /// - No handler blocks. [`Me::call`] returns at once, and its last argument handles the reply after the handler has
 ///   returned. Until then the process receives nothing; only a kill, or an exit that it does not trap, takes effect.
 /// - A timeout that [`Me::after`] sets stays set while messages arrive. In Erlang each `receive` starts its `after` anew.

@@ -27,6 +27,7 @@ fn o10_a_process_tells_its_mailbox_links_monitors_timers_and_timeout() {
     let (other, _) = test.puppet("other");
     let idle = ProcessInfo {
         mailbox: (0, 2),
+        postponed: 0,
         links: vec![],
         monitors: vec![],
         monitored_by: vec![],

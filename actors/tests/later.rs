@@ -1,13 +1,13 @@
-//! Messages that a process receives later: those of its own timers (O8), on virtual time.
+//! Messages that a process receives later: those of its own timers (O8) and those that it postpones (O11), on virtual time.
 
 mod common;
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use actors::{Me, Next, Reason, SendError, TIMERS_MAX, TimerId};
+use actors::{Me, Next, NoPort, Pid, Process, Reason, Received, SendError, TIMERS_MAX, TimerId};
 
-use common::{Puppet, Seen, TestNode, act, all, unanswered, word};
+use common::{Action, DEADLINE, Puppet, Seen, TestNode, act, all, unanswered, word};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -145,4 +145,110 @@ fn o8_timers_end_with_their_process_and_release_their_messages() {
     assert_eq!(Arc::strong_count(&ink), 1);
     test.clock.advance(2 * SECOND);
     assert_eq!(all(&seen), [Seen::Ended(Reason::Normal)]);
+}
+
+/// Lets nothing in at first, even numbers once it is opened, and all once it is opened again.
+struct Door {
+    opened: u32,
+    log: mpsc::Sender<String>,
+}
+
+enum ToDoor {
+    Number(u32),
+    Open,
+}
+
+impl Process for Door {
+    type Message = ToDoor;
+    type Port = NoPort;
+    const MAILBOX: usize = 4;
+
+    fn receive(&mut self, received: Received<'_, Self>, me: &mut Me<'_, Self>) -> Next {
+        let said = match received {
+            Received::Message(ToDoor::Open) => {
+                self.opened += 1;
+                me.receive_postponed();
+                "open".to_owned()
+            }
+            Received::Message(ToDoor::Number(number)) if number % 2 >= self.opened => {
+                match me.postpone(ToDoor::Number(number)) {
+                    Ok(()) => return Next::Receive,
+                    Err(_) => format!("{number} is one too many"),
+                }
+            }
+            Received::Message(ToDoor::Number(number)) => number.to_string(),
+            _ => return Next::Receive,
+        };
+        self.log.send(said).unwrap();
+        Next::Receive
+    }
+}
+
+fn door(test: &TestNode) -> (Pid<ToDoor>, mpsc::Receiver<String>) {
+    let (log, said) = mpsc::channel();
+    (test.node.spawn("door", Door { opened: 0, log }), said)
+}
+
+fn send(test: &TestNode, to: &Pid<ToDoor>, messages: Vec<ToDoor>) {
+    let (sender, _) = test.puppet("sender");
+    let to = to.clone();
+    // All are in the mailbox before the door runs.
+    test.make(&sender, move |_, me| {
+        for message in messages {
+            me.send(&to, message);
+        }
+        Next::Receive
+    });
+}
+
+fn numbers(numbers: impl IntoIterator<Item = u32>) -> Vec<ToDoor> {
+    numbers.into_iter().map(ToDoor::Number).collect()
+}
+
+#[test]
+fn o11_postponed_messages_come_again_in_their_order_and_before_those_in_the_mailbox() {
+    let test = TestNode::new();
+    let (door, said) = door(&test);
+    let said = || said.try_iter().collect::<Vec<_>>();
+    send(&test, &door, numbers([1, 2, 3]));
+    assert!(said().is_empty());
+    let info = test.node.process_info(&door.process(), DEADLINE).unwrap();
+    assert_eq!((info.mailbox, info.postponed), ((0, 4), 3));
+    send(&test, &door, vec![ToDoor::Open, ToDoor::Number(4)]);
+    assert_eq!(said(), ["open", "2", "4"]);
+    send(&test, &door, vec![ToDoor::Open, ToDoor::Number(5)]);
+    assert_eq!(said(), ["open", "1", "3", "5"]);
+}
+
+#[test]
+fn o11_as_many_messages_can_be_postponed_as_the_mailbox_holds_and_the_next_still_comes_in() {
+    let test = TestNode::new();
+    let (door, said) = door(&test);
+    let said = || said.try_iter().collect::<Vec<_>>();
+    send(&test, &door, numbers([0, 2, 4, 6]));
+    send(&test, &door, vec![ToDoor::Number(8), ToDoor::Open]);
+    assert_eq!(said(), ["8 is one too many", "open", "0", "2", "4", "6"]);
+    // There is room again.
+    send(&test, &door, numbers([1, 3, 5, 7]));
+    send(&test, &door, numbers([9]));
+    assert_eq!(said(), ["9 is one too many"]);
+}
+
+#[test]
+fn o11_a_process_that_postpones_for_ever_does_not_starve_the_others() {
+    let test = TestNode::new();
+    let (busy, _) = test.puppet("busy");
+    let (other, seen) = test.puppet("other");
+    fn again() -> Action {
+        act(|_, me| {
+            let _ = me.postpone(again());
+            me.receive_postponed();
+            Next::Receive
+        })
+    }
+    test.node.send(&busy, again());
+    test.node.send(&other, word("seen"));
+    let said = seen.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(said, Seen::Said("seen".to_owned()));
+    busy.process().kill();
 }

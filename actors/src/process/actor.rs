@@ -19,12 +19,16 @@ use super::me::Me;
 use super::name::Name;
 use super::pid::{Mail, Mailbox, Pid};
 use super::process_ref::{AnyMailbox, Record, Signal};
-use super::{Next, Process, Received, Turn, watch};
+use super::{MAILBOX_CAPACITY, Next, Process, Received, Turn, watch};
 use crate::monitor::Reason;
 use crate::port::Port;
 
 /// Events of its port a process handles in one turn.
 const EVENTS_PER_TURN: usize = 8;
+
+/// Waits and deferred mail that a process handles before it gives way to the others of its arbiter. It could postpone one
+/// message again and again.
+const LATER_PER_TURN: usize = 2 * MAILBOX_CAPACITY;
 
 /// A process's mailbox: actix's queue, and the record that bounds it.
 struct ActixMailbox<P: Process> {
@@ -169,6 +173,7 @@ impl<P: Process> ProcessActor<P> {
                 self.control.pid.record().room.add_permits(1);
                 self.receive(Received::Message(message));
             }
+            Mail::Again(message) => self.receive(Received::Message(message)),
             Mail::Signal(Signal::Exit(exit)) => self.receive(Received::Exit(exit)),
             Mail::Signal(Signal::Down(down)) => {
                 if self.control.monitors().remove(&down.monitor).is_some() {
@@ -209,11 +214,13 @@ impl<P: Process> ProcessActor<P> {
     /// process is free to receive more.
     #[inline]
     fn resume(&mut self, turn: &mut task::Context<'_>) -> bool {
+        let mut left = LATER_PER_TURN;
         while self.control.wait_state.is_some() {
-            if self.control.is_urgent() {
+            if left == 0 || self.control.is_urgent() {
                 turn.waker().wake_by_ref();
                 return false;
             }
+            left -= 1;
             let state = self.control.wait_state_mut();
             if let Some(wait) = state.waits.front_mut() {
                 let resume = match &mut wait.ready {

@@ -48,6 +48,8 @@ pub(super) struct WaitState<P: Process> {
     pub(super) later: VecDeque<Mail<P::Message>>,
     pub(super) monitors: Monitors,
     pub(super) timers: OwnTimers<P::Message>,
+    /// Messages that were received and will be again ([`Me::postpone`](super::Me::postpone)).
+    pub(super) postponed: VecDeque<P::Message>,
     /// Dropped when the process has ended.
     pub(super) ends: Vec<watch::End>,
     /// The process that took over the port ([`Me::hand_over`](super::Me::hand_over)).
@@ -121,6 +123,7 @@ impl<P: Process> Control<P> {
                 later: VecDeque::new(),
                 monitors: Monitors::default(),
                 timers: OwnTimers::default(),
+                postponed: VecDeque::new(),
                 ends: Vec::new(),
                 heir: None,
             })

@@ -11,6 +11,8 @@ use crate::monitor::ProcessId;
 pub struct ProcessInfo {
     /// The messages in its mailbox, and the capacity of that: `message_queue_len`.
     pub mailbox: (usize, usize),
+    /// The number of messages that it has postponed ([`Me::postpone`](super::Me::postpone)).
+    pub postponed: usize,
     /// The processes that are linked to it.
     pub links: Vec<ProcessId>,
     /// The processes that it monitors, once for each monitor.

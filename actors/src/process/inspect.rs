@@ -94,6 +94,7 @@ impl<P: Process> Control<P> {
         let monitors = state.into_iter().flat_map(|state| state.monitors.values());
         let mut info = ProcessInfo {
             mailbox: process.mailbox(),
+            postponed: state.map_or(0, |state| state.postponed.len()),
             links: record.links().iter().map(ProcessRef::id).collect(),
             monitors: monitors.map(ProcessRef::id).collect(),
             monitored_by: record.monitored_by(),

@@ -10,6 +10,8 @@ use super::process_ref::{AnyMailbox, ProcessRef, Record, Signal};
 /// What a mailbox holds: a message, or a signal of the runtime.
 pub(super) enum Mail<M> {
     Message(M),
+    /// A message that was received before and postponed. It takes no room in the mailbox.
+    Again(M),
     Signal(Signal),
 }
 
@@ -80,7 +82,7 @@ impl<M> fmt::Debug for Pid<M> {
 /// Why a message was not sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SendError<M> {
-    /// There is no room: the mailbox is full, or the process has as many timers as it may have.
+    /// There is no room: the mailbox is full, or the process has as many timers or postponed messages as it may have.
     Full(M),
     /// The process has ended.
     NoProcess(M),
