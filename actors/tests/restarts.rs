@@ -2,22 +2,43 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use actors::Actors;
-use poetry::event::Unobserved;
-use poetry::{Clock, Counts, Model, Options, Pace, PoemService, ProxyService, Server, Service};
+use poetry::event::{Event, Interest, Unobserved};
+use poetry::{
+    Clock, Counts, Kind, Model, Observer, Options, Pace, PoemService, ProxyService, Server, Service,
+};
 use poetry::{Poem, TransformService};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const CAUSE: &str = "↻ restarted: crash: asked for in the laboratory";
 
+/// The panics that a server reports.
+#[derive(Default)]
+struct Reported(Mutex<Vec<String>>);
+
+impl Observer for Reported {
+    fn interest(&self) -> Interest {
+        Interest::PANICKED
+    }
+
+    fn observe(&self, event: &Event) {
+        if let Kind::Panicked(message) = &event.kind {
+            self.0.lock().unwrap().push(message.clone());
+        }
+    }
+}
+
 fn serve(service: Service) -> Box<dyn Server> {
+    serve_with(service, Arc::new(Unobserved))
+}
+
+fn serve_with(service: Service, observer: Arc<dyn Observer>) -> Box<dyn Server> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let options = Options::new(Clock::stopped());
-    let observer = Arc::new(Unobserved);
     Actors.serve(listener, service, &options, observer).unwrap()
 }
 
@@ -152,13 +173,21 @@ fn o5_s9_a_crashed_cache_resets_the_clients_that_wait_and_its_successor_fetches_
 }
 
 #[test]
-fn o5_a_second_crash_within_the_period_ends_the_tree() {
-    let server = transforms(false);
+fn o5_a_second_crash_within_the_period_ends_the_tree_and_is_reported() {
+    let reported = Arc::new(Reported::default());
+    let service = Service::Transform(TransformService::default());
+    let server = serve_with(service, reported.clone());
     crash(&*server, "acceptor", "acceptor (1 restart, mailbox");
     let tree = crash(&*server, "acceptor", "ended: shutdown");
     assert_eq!(tree, "listener (ended: shutdown)\n");
     assert_eq!(server.parts(), [""; 0]);
     assert!(!server.crash("acceptor"));
+    let words = "listener: too many restarts, nothing is served any more";
+    let begun = Instant::now();
+    while *reported.0.lock().unwrap() != [words] {
+        assert!(begun.elapsed() < DEADLINE, "{:?}", reported.0);
+        thread::yield_now();
+    }
     stop(server);
 }
 
@@ -174,4 +203,15 @@ fn only_a_part_can_be_crashed() {
         assert!(!server.crash(name), "{name}");
     }
     assert!(!server.details().unwrap().contains('↻'));
+}
+
+#[test]
+fn s21_a_shutdown_is_not_reported_as_the_end_of_the_tree() {
+    let reported = Arc::new(Reported::default());
+    let service = Service::Transform(TransformService::default());
+    let server = serve_with(service, reported.clone());
+    let client = connect(server.address());
+    drop(client);
+    stop(server);
+    assert_eq!(*reported.0.lock().unwrap(), [""; 0]);
 }

@@ -1,5 +1,6 @@
 //! A running server: starts the supervision tree, counts, draws the tree, and shuts down (S21, S23).
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,7 +20,7 @@ use crate::messages::{Drained, ToConnections};
 use crate::monitor::Reason;
 use crate::net::Listener;
 use crate::port::{Listening, NoPort};
-use crate::process::{Name, Node, Pid};
+use crate::process::{Me, Name, Next, Node, Pid, Process, ProcessRef, Received};
 use crate::supervisor::{
     Intensity, Restart, Shutdown, Spec, Started, Strategy, Supervisor, ToSupervisor,
 };
@@ -72,7 +73,7 @@ pub(crate) fn serve<P: Protocol>(
     let plan = Plan {
         protocol,
         limits: options.limits.clone(),
-        reporter,
+        reporter: reporter.clone(),
         address,
         counters: (0..threads.get()).map(|_| Arc::default()).collect(),
     };
@@ -90,12 +91,49 @@ pub(crate) fn serve<P: Protocol>(
         Ok((supervisor, NoPort))
     });
     // ANCHOR_END: tree
+    let watch = Watch {
+        root: root.process(),
+        reporter,
+    };
+    node.spawn("watch", watch);
     Ok(RunningServer {
         node,
         address,
         counters,
         root,
     })
+}
+
+/// Reports that the tree has ended by itself, because of too many restarts (O5): the listener has no parent that could decide.
+struct Watch {
+    root: ProcessRef,
+    reporter: Reporter,
+}
+
+impl Process for Watch {
+    type Message = Infallible;
+    type Port = NoPort;
+    const MAILBOX: usize = 1;
+
+    fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
+        me.monitor(&self.root);
+        Next::Receive
+    }
+
+    fn receive(&mut self, received: Received<'_, Self>, _: &mut Me<'_, Self>) -> Next {
+        match received {
+            // A node that stops kills its processes.
+            Received::Down(down) if down.reason != Reason::Killed => {
+                let name = self.root.name();
+                let message = format!("{name}: too many restarts, nothing is served any more");
+                self.reporter
+                    .report(Scene::default(), Kind::Panicked(message));
+                Next::Exit(Reason::Normal)
+            }
+            Received::Down(_) => Next::Exit(Reason::Normal),
+            _ => Next::Receive,
+        }
+    }
 }
 
 /// Creates the children of the listener's supervisor.
