@@ -51,11 +51,10 @@ fn a_connection_is_a_task_and_holds_a_permit() {
         offload: true,
     };
     let server = serve(Service::Transform(service), 2);
-    // One permit is for the connection that is accepted next.
     let idle = "\
 streams-0: 2 tasks, of which 2 keep its deadlines and turns
 streams-1: 2 tasks, of which 2 keep its deadlines and turns
-permits for connections: 9 of 10 free
+permits for connections: 9 of 10 free; accepting takes one
 permits to compute: 4 of 4 free
 ";
     until(&*server, idle);
@@ -63,7 +62,7 @@ permits to compute: 4 of 4 free
     let busy = "\
 streams-0: 4 tasks, of which 2 keep its deadlines and turns
 streams-1: 3 tasks, of which 2 keep its deadlines and turns
-permits for connections: 6 of 10 free
+permits for connections: 6 of 10 free; accepting takes one
 permits to compute: 4 of 4 free
 ";
     until(&*server, busy);
@@ -83,7 +82,7 @@ fn clients_of_a_proxy_await_one_shared_future() {
     let words = |tasks: usize, free: usize, cache: &str| {
         format!(
             "streams-0: {tasks} tasks, of which 2 keep its deadlines and turns\n\
-             permits for connections: {free} of 10 free\n\
+             permits for connections: {free} of 10 free; accepting takes one\n\
              cache: {cache}\n"
         )
     };

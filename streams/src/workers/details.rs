@@ -39,7 +39,10 @@ impl Parts {
             );
         }
         let (free, max) = (self.permits.available_permits(), self.permits_max);
-        let _ = writeln!(text, "permits for connections: {free} of {max} free");
+        let _ = writeln!(
+            text,
+            "permits for connections: {free} of {max} free; accepting takes one"
+        );
         if let Some(offloading) = &self.offloading {
             let free = offloading.available_permits();
             let _ = writeln!(text, "permits to compute: {free} of {OFFLOADED_MAX} free");
