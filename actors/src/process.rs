@@ -125,7 +125,7 @@ pub const MAILBOX_CAPACITY: usize = 64;
 ///   (S23).
 /// - A process that is told to exit before it has run runs [`Process::started`] first.
 ///
-/// SEMANTICS.md lists them with their reasons, under rules O1 to O7.
+/// Section 5 of SEMANTICS.md lists them, and what is not there, with their reasons.
 pub trait Process: Sized + 'static {
     /// The type of its messages.
     type Message: Send + 'static;

@@ -43,7 +43,10 @@ fn o9_an_unregistered_name_is_free_although_its_process_lives() {
     let (second, _) = test.puppet("second");
     assert!(!test.node.unregister(LAUREATE));
     test.node.register(LAUREATE, &first).unwrap();
+    // A process may have several names.
+    test.node.register("poet", &first).unwrap();
     assert!(test.node.unregister(LAUREATE));
+    assert!(test.node.whereis::<Action>("poet").is_some());
     assert!(found(&test).is_none() && first.process().is_alive());
     assert_eq!(test.node.register(LAUREATE, &second), Ok(()));
 }
