@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use actors::{
-    Intensity, Me, Name, Next, NoPort, Node, Pid, Process, Reason, Received, Reply, Restart,
-    Shutdown, Spec, Strategy, Supervisor,
+    Intensity, Me, Name, Next, NoPort, Node, Pid, Process, Reason, Received, Reply, Shutdown, Spec,
+    Strategy, Supervisor,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -183,18 +183,8 @@ fn stage() -> io::Result<(Node, Pid<Order>)> {
     });
     let for_child = driver.clone();
     arbiter.spawn(Name::new("supervisor"), move || {
-        let child = Spec {
-            name: Name::new("supervised"),
-            restart: Restart::Permanent,
-            shutdown: Shutdown::Kill,
-            start: Box::new(move |me| {
-                let child = Echo(Some(for_child.clone()));
-                Ok(me
-                    .spawn_link(Name::new("supervised"), child, NoPort)
-                    .process()
-                    .into())
-            }),
-        };
+        let child = Spec::worker("supervised", move || Echo(Some(for_child.clone())))
+            .shutdown(Shutdown::Kill);
         // Any number of restarts.
         let intensity = Intensity {
             restarts: 1_000,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actors::{
     CallError, ChildInfo, Intensity, Me, Name, Next, NoPort, Node, Pid, Process, Received, Reply,
-    Restart, Shutdown, Spec, Strategy, Supervisor, ToSupervisor, WhichChildren, draw_tree,
+    Spec, Strategy, Supervisor, ToSupervisor, WhichChildren, draw_tree,
 };
 
 /// A poem.
@@ -43,20 +43,7 @@ impl Process for Poem {
 
 const POEM: Name = Name::new("poem");
 
-/// The supervisor's specification of the poem.
-fn poem() -> Spec {
-    Spec {
-        name: POEM,
-        restart: Restart::Permanent,
-        shutdown: Shutdown::After(TIMEOUT),
-        start: Box::new(|me| {
-            let poem = me.spawn_link_registered(POEM, Poem::default(), NoPort)?;
-            Ok(poem.process().into())
-        }),
-    }
-}
-
-/// How long a process may take to reply or to stop.
+/// How long the poem may take to reply.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -67,7 +54,9 @@ fn main() -> ExitCode {
 pub(crate) fn run((): ()) -> io::Result<String> {
     poetry::panics::silence_contained();
     let node = Node::start_one()?;
-    let supervisor = Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![poem()]);
+    // #{id => poem, start => {gen_server, start_link, [{local, poem}, poem, [], []]}}
+    let poem = Spec::registered(POEM, Poem::default);
+    let supervisor = Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![poem]);
     let supervisor = node.spawn("supervisor", supervisor);
     let before = draw(&node, &supervisor);
     let first = find(&node)?;

@@ -114,7 +114,7 @@ pub use process::{
 };
 // Supervisors.
 pub use supervisor::{
-    FailedToStart, Intensity, KILL_TIMEOUT, Restart, START_TIMEOUT, Shutdown, Spec, Start, Started,
+    FailedToStart, Intensity, KILL_TIMEOUT, Restart, START_TIMEOUT, Shutdown, Spec, Started,
     Strategy, Supervisor, ToSupervisor,
 };
 pub use tree::{ChildInfo, Children, Restarted, WhichChildren, draw_tree};

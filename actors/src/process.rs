@@ -99,7 +99,7 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// | `process_info(Pid, message_queue_len)`, `process_info(self(), links)` | [`ProcessRef::mailbox`], [`Me::links`], without waiting for an answer | |
 /// | `{active, once}` | the [`Port`], which is asked for its next event after each handler | |
 /// | `erlang:trace(Pid, true, [running])` | [`Process::trace`], written into the process, not switched on from outside | |
-/// | `#{id => poem, start => …, restart => permanent, shutdown => 5000}` | [`Spec`](crate::Spec) | O5 |
+/// | `#{id => poem, start => {poem, start_link, []}, shutdown => 1000}` | [`Spec::worker("poem", Poem::default)`](crate::Spec::worker), then [`shutdown`](crate::Spec::shutdown); [`Spec::registered`](crate::Spec::registered), [`Spec::supervisor`](crate::Spec::supervisor) | O5 |
 /// | `#{strategy => rest_for_one, intensity => 1, period => 5}` | [`Strategy`](crate::Strategy), [`Intensity`](crate::Intensity) | O5 |
 /// | `simple_one_for_one` | none; [`ToSupervisor::Start`](crate::ToSupervisor::Start), or a process that traps exits and calls [`Me::spawn_link`], as `listener/connections.rs` | O5 |
 /// | `supervisor:which_children(Sup)` | [`ToSupervisor::WhichChildren`](crate::ToSupervisor::WhichChildren), drawn by [`draw_tree`](crate::draw_tree) | O6 |

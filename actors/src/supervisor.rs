@@ -3,6 +3,7 @@
 //! children a restart affects and how many restarts are too many.
 
 mod child;
+mod spec;
 mod steps;
 mod strategy;
 
@@ -10,7 +11,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-pub use child::{FailedToStart, Restart, Shutdown, Spec, Start, Started};
+pub use child::FailedToStart;
+pub use spec::{Restart, Shutdown, Spec, Started};
 pub use steps::{KILL_TIMEOUT, START_TIMEOUT};
 pub use strategy::{Intensity, Strategy};
 
@@ -36,8 +38,8 @@ pub enum ToSupervisor {
 /// A supervisor. While it starts or stops children it receives nothing else, as in OTP.
 ///
 /// ```
-/// use actors::{Intensity, Me, Name, Next, NoPort, Node, Process, Received, Reply};
-/// use actors::{Restart, Shutdown, Spec, Strategy, Supervisor};
+/// use actors::{Intensity, Me, Next, NoPort, Node, Process, Received, Reply};
+/// use actors::{Shutdown, Spec, Strategy, Supervisor};
 ///
 /// struct Echo;
 ///
@@ -53,12 +55,7 @@ pub enum ToSupervisor {
 ///     }
 /// }
 ///
-/// let echo = Spec {
-///     name: Name::new("echo"),
-///     restart: Restart::Permanent,
-///     shutdown: Shutdown::Kill,
-///     start: Box::new(|me| Ok(me.spawn_link("echo", Echo, NoPort).process().into())),
-/// };
+/// let echo = Spec::registered("echo", || Echo).shutdown(Shutdown::Kill);
 /// let node = Node::start_one()?;
 /// node.spawn("supervisor", Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![echo]));
 /// node.stop();

@@ -12,8 +12,8 @@ use crate::listener::STOP_TIMEOUT;
 use crate::monitor::{Exit, MonitorId, Reason};
 use crate::port::NoPort;
 use crate::process::{ById, Me, Name, Next, Pid, Process, ProcessRef, Received, Reply};
-use crate::supervisor::{Restart, Shutdown, Spec, Started};
-use crate::tree::{ChildInfo, Children, WhichChildren};
+use crate::supervisor::{Shutdown, Spec, Started};
+use crate::tree::{ChildInfo, Children};
 
 /// The name under which connections find the supervisor of the workers.
 const WORKERS: Name = Name::new("workers");
@@ -76,27 +76,20 @@ enum ToWorkers<B> {
 
 /// Returns the spec of the workers' supervisor in the listener's supervisor.
 pub(crate) fn spec<B: Send + 'static>() -> Spec {
-    Spec {
-        name: WORKERS,
-        restart: Restart::Permanent,
-        shutdown: Shutdown::After(STOP_TIMEOUT),
-        start: Box::new(move |me| {
-            // The last arbiters of the node have no connections.
-            let arbiters = me.node().arbiters();
-            let workers = Workers::<B> {
-                free: (arbiters.saturating_sub(OFFLOADED_MAX)..arbiters).collect(),
-                busy: ById::default(),
-                waiting: VecDeque::new(),
-                next: 0,
-                crashed: 0,
-            };
-            let workers = me.spawn_link_registered(WORKERS, workers, NoPort)?;
-            Ok(Started {
-                process: workers.process(),
-                which_children: Some(WhichChildren::new(workers, ToWorkers::WhichChildren)),
-            })
-        }),
-    }
+    Spec::new(WORKERS, move |me| {
+        // The last arbiters of the node have no connections.
+        let arbiters = me.node().arbiters();
+        let workers = Workers::<B> {
+            free: (arbiters.saturating_sub(OFFLOADED_MAX)..arbiters).collect(),
+            busy: ById::default(),
+            waiting: VecDeque::new(),
+            next: 0,
+            crashed: 0,
+        };
+        let workers = me.spawn_link_registered(WORKERS, workers, NoPort)?;
+        Ok(Started::supervisor(workers, ToWorkers::WhichChildren))
+    })
+    .shutdown(Shutdown::After(STOP_TIMEOUT))
 }
 
 /// The supervisor. It starts at most as many workers as it has arbiters; further requests wait in order. A connection has at most

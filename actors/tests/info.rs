@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actors::{
     CallError, ChildInfo, Children, Intensity, Me, Next, NoPort, Node, Pid, Process, ProcessInfo,
-    ProcessRef, Reason, Received, Reply, Restart, Shutdown, Spec, Strategy, Supervisor, WaitsFor,
+    ProcessRef, Reason, Received, Reply, Shutdown, Spec, Strategy, Supervisor, WaitsFor,
     WhichChildren, draw_tree,
 };
 
@@ -220,15 +220,8 @@ fn drawn(process: &ProcessRef) -> ChildInfo {
 #[test]
 fn o10_a_supervisor_says_which_child_it_is_stopping() {
     let test = TestNode::new();
-    let stubborn = Spec {
-        name: "stubborn".into(),
-        restart: Restart::Permanent,
-        shutdown: Shutdown::After(SECOND),
-        start: Box::new(|me| {
-            let (puppet, _) = Puppet::new(true);
-            Ok(me.spawn_link("stubborn", puppet, NoPort).process().into())
-        }),
-    };
+    let stubborn =
+        Spec::worker("stubborn", || Puppet::new(true).0).shutdown(Shutdown::After(SECOND));
     let supervisor = Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![stubborn]);
     let supervisor = test.node.spawn("supervisor", supervisor).process();
     test.clock.settle();

@@ -5,8 +5,7 @@ mod common;
 use std::sync::mpsc::{self, Receiver};
 
 use actors::{
-    Intensity, Name, Next, NoPort, Pid, Reason, RegisterError, Restart, Shutdown, Spec, Strategy,
-    Supervisor,
+    Intensity, Name, Next, NoPort, Pid, Reason, RegisterError, Shutdown, Spec, Strategy, Supervisor,
 };
 
 use common::{Action, Puppet, Seen, TestNode, all};
@@ -78,20 +77,16 @@ fn o9_a_process_registers_itself_and_is_told_if_the_name_is_taken() {
 /// Starts a supervisor whose child is registered before it runs, and returns whether the name was free at each start.
 fn supervised(test: &TestNode) -> (Pid<actors::ToSupervisor>, Receiver<bool>) {
     let (starts, started) = mpsc::channel();
-    let child = Spec {
-        name: LAUREATE,
-        restart: Restart::Permanent,
-        shutdown: Shutdown::Kill,
-        start: Box::new(move |me| {
-            let before = me.node().whereis::<Action>(LAUREATE);
-            starts.send(before.is_none()).unwrap();
-            let (puppet, _) = Puppet::new(false);
-            let child = me.spawn_link_registered(LAUREATE, puppet, NoPort)?;
-            // It has not run yet.
-            assert!(me.node().whereis::<Action>(LAUREATE).is_some());
-            Ok(child.process().into())
-        }),
-    };
+    let child = Spec::new(LAUREATE, move |me| {
+        let before = me.node().whereis::<Action>(LAUREATE);
+        starts.send(before.is_none()).unwrap();
+        let (puppet, _) = Puppet::new(false);
+        let child = me.spawn_link_registered(LAUREATE, puppet, NoPort)?;
+        // It has not run yet.
+        assert!(me.node().whereis::<Action>(LAUREATE).is_some());
+        Ok(child.into())
+    })
+    .shutdown(Shutdown::Kill);
     let supervisor = Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![child]);
     let supervisor = test.node.spawn("supervisor", supervisor);
     test.clock.settle();

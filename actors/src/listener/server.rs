@@ -21,9 +21,7 @@ use crate::monitor::Reason;
 use crate::net::Listener;
 use crate::port::{Listening, NoPort};
 use crate::process::{Me, Name, Next, Node, Pid, Process, ProcessRef, Received};
-use crate::supervisor::{
-    Intensity, Restart, Shutdown, Spec, Started, Strategy, Supervisor, ToSupervisor,
-};
+use crate::supervisor::{Intensity, Shutdown, Spec, Started, Strategy, Supervisor, ToSupervisor};
 use crate::tree::{self, ChildInfo, WhichChildren};
 
 const ACCEPTOR: Name = Name::new("acceptor");
@@ -163,30 +161,23 @@ impl<P: Protocol> Plan<P> {
         let max = share(self.limits.connections_max, index, self.counters.len());
         let protocol = self.protocol.clone();
         let name = connections_name(index);
-        Spec {
-            name,
-            restart: Restart::Permanent,
-            shutdown: Shutdown::After(STOP_TIMEOUT),
-            start: Box::new(move |me| {
-                let (protocol, context) = (protocol.clone(), Arc::clone(&context));
-                let arbiter = me.node().arbiter(index);
-                let connections = me.spawn_link_in(&arbiter, name, move || {
-                    Ok((Connections::new(protocol, context, index, max), NoPort))
-                });
-                if let Err(error) = me.node().register(name, &connections) {
-                    // Without its name, the acceptor would not find it.
-                    connections.process().kill();
-                    return Err(error.into());
-                }
-                Ok(Started {
-                    process: connections.process(),
-                    which_children: Some(WhichChildren::new(
-                        connections,
-                        ToConnections::WhichChildren,
-                    )),
-                })
-            }),
-        }
+        Spec::new(name, move |me| {
+            let (protocol, context) = (protocol.clone(), Arc::clone(&context));
+            let arbiter = me.node().arbiter(index);
+            let connections = me.spawn_link_in(&arbiter, name, move || {
+                Ok((Connections::new(protocol, context, index, max), NoPort))
+            });
+            if let Err(error) = me.node().register(name, &connections) {
+                // Without its name, the acceptor would not find it.
+                connections.process().kill();
+                return Err(error.into());
+            }
+            Ok(Started::supervisor(
+                connections,
+                ToConnections::WhichChildren,
+            ))
+        })
+        .shutdown(Shutdown::After(STOP_TIMEOUT))
     }
 
     /// Returns the spec of the acceptor, in the first arbiter. The listener is kept for a restart.
@@ -195,24 +186,20 @@ impl<P: Protocol> Plan<P> {
         let arbiters = self.counters.len();
         // Connections keep their numbers apart when the acceptor is restarted.
         let accepted = Arc::new(AtomicU64::new(0));
-        Spec {
-            name: ACCEPTOR,
-            restart: Restart::Permanent,
-            shutdown: Shutdown::After(STOP_TIMEOUT),
-            start: Box::new(move |me| {
-                let found = (0..arbiters).map(|index| me.node().whereis(connections_name(index)));
-                let supervisors: Option<Vec<Pid<ToConnections>>> = found.collect();
-                let supervisors = supervisors.ok_or(io::ErrorKind::NotFound)?;
-                let (listener, reporter) = (listener.try_clone()?, reporter.clone());
-                let accepted = Arc::clone(&accepted);
-                let arbiter = me.node().arbiter(0);
-                let acceptor = me.spawn_link_in(&arbiter, ACCEPTOR, move || {
-                    let port = Listening::new(Listener::adopt(listener)?);
-                    Ok((Acceptor::new(supervisors, accepted, reporter), port))
-                });
-                Ok(acceptor.process().into())
-            }),
-        }
+        Spec::new(ACCEPTOR, move |me| {
+            let found = (0..arbiters).map(|index| me.node().whereis(connections_name(index)));
+            let supervisors: Option<Vec<Pid<ToConnections>>> = found.collect();
+            let supervisors = supervisors.ok_or(io::ErrorKind::NotFound)?;
+            let (listener, reporter) = (listener.try_clone()?, reporter.clone());
+            let accepted = Arc::clone(&accepted);
+            let arbiter = me.node().arbiter(0);
+            let acceptor = me.spawn_link_in(&arbiter, ACCEPTOR, move || {
+                let port = Listening::new(Listener::adopt(listener)?);
+                Ok((Acceptor::new(supervisors, accepted, reporter), port))
+            });
+            Ok(acceptor.into())
+        })
+        .shutdown(Shutdown::After(STOP_TIMEOUT))
     }
 }
 

@@ -194,11 +194,11 @@ impl<P: Process> Me<'_, P> {
 
     /// Starts a process in this arbiter, linked to this one and registered under its name before it runs:
     /// `gen_server:start_link({local, Name}, …)` (O9). In the start function of a [`Spec`](crate::Spec) it registers the
-    /// child again at every restart:
+    /// child again at every restart, as [`Spec::registered`](crate::Spec::registered) does:
     ///
     /// ```
-    /// use actors::{Intensity, Me, Name, Next, NoPort, Node, Process, Reason, Received, Reply};
-    /// use actors::{Restart, Shutdown, Spec, Strategy, Supervisor};
+    /// use actors::{Intensity, Me, Next, NoPort, Node, Process, Received, Reply};
+    /// use actors::{Spec, Strategy, Supervisor};
     /// use std::time::Duration;
     ///
     /// struct Counter(u64);
@@ -216,14 +216,9 @@ impl<P: Process> Me<'_, P> {
     ///     }
     /// }
     ///
-    /// let counter = Spec {
-    ///     name: Name::new("counter"),
-    ///     restart: Restart::Permanent,
-    ///     shutdown: Shutdown::Kill,
-    ///     start: Box::new(|me| {
-    ///         Ok(me.spawn_link_registered("counter", Counter(0), NoPort)?.process().into())
-    ///     }),
-    /// };
+    /// let counter = Spec::new("counter", |me| {
+    ///     Ok(me.spawn_link_registered("counter", Counter(0), NoPort)?.into())
+    /// });
     /// let (node, clock) = Node::start_on_test_clock()?;
     /// node.spawn("supervisor", Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![counter]));
     /// clock.settle();

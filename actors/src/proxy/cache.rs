@@ -16,27 +16,20 @@ use crate::monitor::{Down, MonitorId, Reason};
 use crate::poem_client::{FetchSettings, get_poetry};
 use crate::port::NoPort;
 use crate::process::{ById, Me, Name, Next, Pid, Process, ProcessRef, Received};
-use crate::supervisor::{Restart, Shutdown, Spec, Started};
-use crate::tree::{ChildInfo, Children, WhichChildren};
+use crate::supervisor::{Shutdown, Spec, Started};
+use crate::tree::{ChildInfo, Children};
 
 /// The name under which connections find the cache.
 pub(super) const CACHE: Name = Name::new("cache");
 
 /// Returns the spec of the cache in the listener's supervisor. `S` is the stream that its poets connect.
 pub(super) fn spec<S: Connect>(service: ProxyService, context: Arc<ConnectionContext>) -> Spec {
-    Spec {
-        name: CACHE,
-        restart: Restart::Permanent,
-        shutdown: Shutdown::After(STOP_TIMEOUT),
-        start: Box::new(move |me| {
-            let cache = Cache::<S>::new(service.clone(), Arc::clone(&context));
-            let cache = me.spawn_link_registered(CACHE, cache, NoPort)?;
-            Ok(Started {
-                process: cache.process(),
-                which_children: Some(WhichChildren::new(cache, ToCache::WhichChildren)),
-            })
-        }),
-    }
+    Spec::new(CACHE, move |me| {
+        let cache = Cache::<S>::new(service.clone(), Arc::clone(&context));
+        let cache = me.spawn_link_registered(CACHE, cache, NoPort)?;
+        Ok(Started::supervisor(cache, ToCache::WhichChildren))
+    })
+    .shutdown(Shutdown::After(STOP_TIMEOUT))
 }
 
 struct Cache<S> {

@@ -1,71 +1,17 @@
-//! The children of a supervisor: their specs and their state.
+//! The children of a supervisor and their state.
 
-use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use poetry::panics::contain;
 
 use super::Supervisor;
+use super::spec::Spec;
 use crate::monitor::{ProcessId, Reason};
 use crate::process::{Me, Name, ProcessRef};
 use crate::tree::{ChildInfo, Restarted, WhichChildren};
 
 /// The serial number of a child, unique in its supervisor.
 pub(super) type Key = u64;
-
-/// The exits after which a child is restarted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restart {
-    /// After any exit.
-    Permanent,
-    /// After an abnormal exit: a kill or a crash.
-    Transient,
-    /// Never; the child is removed.
-    Temporary,
-}
-
-impl Restart {
-    pub(super) fn restarts_after(self, reason: &Reason) -> bool {
-        match self {
-            Self::Permanent => true,
-            Self::Transient => reason.is_abnormal(),
-            Self::Temporary => false,
-        }
-    }
-}
-
-/// How a child is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shutdown {
-    /// It is asked to exit, and killed if that takes longer than this.
-    After(Duration),
-    /// It is killed at once.
-    Kill,
-    /// It is asked to exit, and the supervisor waits without a limit, also for its start. For children that are
-    /// supervisors: their own children bound the time. A worker that traps exits may make the supervisor wait for ever.
-    Infinity,
-}
-
-/// The specification of a child.
-///
-/// ```erlang
-/// #{id => acceptor, start => {acceptor, start_link, []}, restart => permanent, shutdown => 5000}
-/// ```
-pub struct Spec {
-    /// The child's name.
-    pub name: Name,
-    /// The exits after which it is restarted.
-    pub restart: Restart,
-    /// How it is stopped.
-    pub shutdown: Shutdown,
-    /// Starts it, linked to the supervisor that calls this, which notices the end of a child by its link. Called again for
-    /// every restart.
-    pub start: Start,
-}
-
-/// The function that starts a child.
-pub type Start = Box<dyn FnMut(&mut Me<'_, Supervisor>) -> io::Result<Started> + Send>;
 
 /// Why a supervisor ends that could not start its children, as the value of a [shutdown](Reason::shutdown_with):
 /// `{shutdown, {failed_to_start_child, Child, Reason}}`.
@@ -75,23 +21,6 @@ pub struct FailedToStart {
     pub child: Name,
     /// Why it did not start.
     pub reason: Reason,
-}
-
-/// A started child.
-pub struct Started {
-    /// Its process.
-    pub process: ProcessRef,
-    /// How to ask it for its own children, if it is a supervisor.
-    pub which_children: Option<WhichChildren>,
-}
-
-impl From<ProcessRef> for Started {
-    fn from(process: ProcessRef) -> Self {
-        Self {
-            process,
-            which_children: None,
-        }
-    }
 }
 
 /// A child and its state.
@@ -187,15 +116,5 @@ impl Child {
             restarted,
             which_children: self.which_children.clone(),
         }
-    }
-}
-
-impl fmt::Debug for Spec {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Spec")
-            .field("name", &self.name)
-            .field("restart", &self.restart)
-            .field("shutdown", &self.shutdown)
-            .finish_non_exhaustive()
     }
 }

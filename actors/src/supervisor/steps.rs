@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::Supervisor;
-use super::child::{Child, FailedToStart, Key, Restart, Shutdown};
+use super::child::{Child, FailedToStart, Key};
+use super::spec::{Restart, Shutdown};
 use crate::monitor::Reason;
 use crate::process::{Me, Next, ProcessRef, Reply, WaitsFor, timeout};
 

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use super::child::{Key, Restart};
+use super::child::Key;
+use super::spec::Restart;
 
 /// Which children are restarted when one has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

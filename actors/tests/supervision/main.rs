@@ -68,19 +68,10 @@ fn o5_too_many_restarts_stop_the_supervisor_and_its_parent_decides() {
     let (note, notes) = mpsc::channel();
     let known = Known::default();
     let under = Arc::clone(&known);
-    let root = Spec {
-        name: Name::new("under"),
-        restart: Restart::Permanent,
-        shutdown: Shutdown::Infinity,
-        start: Box::new(move |me| {
-            let children = vec![spec(0, Restart::Permanent, false, &note, &under)];
-            let under = Supervisor::new(Strategy::OneForOne, Intensity::default(), children);
-            Ok(me
-                .spawn_link(Name::new("under"), under, NoPort)
-                .process()
-                .into())
-        }),
-    };
+    let root = Spec::supervisor("under", move || {
+        let children = vec![spec(0, Restart::Permanent, false, &note, &under)];
+        Supervisor::new(Strategy::OneForOne, Intensity::default(), children)
+    });
     let root = test.node.arbiter(0).spawn(Name::new("root"), move || {
         Ok((
             Supervisor::new(Strategy::OneForOne, Intensity::default(), vec![root]),
@@ -136,17 +127,13 @@ fn o5_a_child_that_has_unlinked_itself_cannot_make_its_supervisor_wait_for_ever(
     let test = TestNode::new();
     let child = Arc::new(Mutex::new(None));
     let known = Arc::clone(&child);
-    let spec = Spec {
-        name: Name::new("unlinks"),
-        restart: Restart::Permanent,
-        shutdown: Shutdown::Infinity,
-        start: Box::new(move |me| {
-            let unlinks = Unlinks(me.process());
-            let pid = me.spawn_link(Name::new("unlinks"), unlinks, NoPort);
-            *known.lock().unwrap() = Some(pid.process());
-            Ok(pid.process().into())
-        }),
-    };
+    let spec = Spec::new("unlinks", move |me| {
+        let unlinks = Unlinks(me.process());
+        let pid = me.spawn_link(Name::new("unlinks"), unlinks, NoPort);
+        *known.lock().unwrap() = Some(pid.process());
+        Ok(pid.into())
+    })
+    .shutdown(Shutdown::Infinity);
     let root = test.node.arbiter(0).spawn(Name::new("root"), move || {
         let children = vec![spec];
         Ok((
@@ -234,30 +221,26 @@ fn o5_a_restart_that_fails_or_panics_is_tried_again_until_there_are_too_many() {
         let _ = report.send(format!("{name}: {message}"));
     });
     let child = Name::new("child");
-    let spec = Spec {
-        name: child,
-        restart: Restart::Permanent,
-        shutdown: Shutdown::Kill,
-        start: Box::new(move |me| {
-            match counted.fetch_add(1, Ordering::Relaxed) {
-                0 => {}
-                1 => panic!("indisposed"),
-                _ => return Err(io::Error::other("indisposed")),
-            }
-            let (notes, _) = mpsc::channel();
-            let pid = me.spawn_link(
-                child,
-                Child {
-                    number: 0,
-                    stubborn: false,
-                    notes,
-                },
-                NoPort,
-            );
-            me.node().register(child, &pid)?;
-            Ok(pid.process().into())
-        }),
-    };
+    let spec = Spec::new(child, move |me| {
+        match counted.fetch_add(1, Ordering::Relaxed) {
+            0 => {}
+            1 => panic!("indisposed"),
+            _ => return Err(io::Error::other("indisposed")),
+        }
+        let (notes, _) = mpsc::channel();
+        let pid = me.spawn_link(
+            child,
+            Child {
+                number: 0,
+                stubborn: false,
+                notes,
+            },
+            NoPort,
+        );
+        me.node().register(child, &pid)?;
+        Ok(pid.into())
+    })
+    .shutdown(Shutdown::Kill);
     let intensity = Intensity {
         restarts: 3,
         period: SECOND,
@@ -350,20 +333,16 @@ fn o5_abandoned_child_a_child_that_cannot_be_killed_is_abandoned_and_counted() {
     let (began, begun) = mpsc::channel();
     let blocks = Arc::new(Mutex::new(blocks));
     let arbiter = elsewhere.arbiter(0);
-    let spec = Spec {
-        name: Name::new("blocker"),
-        restart: Restart::Permanent,
-        shutdown: Shutdown::After(SECOND),
-        start: Box::new(move |me| {
-            let (blocks, began) = (Arc::clone(&blocks), began.clone());
-            let pid = me.spawn_link_in(&arbiter, Name::new("blocker"), move || {
-                Ok((Blocker { blocks, began }, NoPort))
-            });
-            // It need not have handled this to count as started.
-            pid.try_send(()).unwrap();
-            Ok(pid.process().into())
-        }),
-    };
+    let spec = Spec::new("blocker", move |me| {
+        let (blocks, began) = (Arc::clone(&blocks), began.clone());
+        let pid = me.spawn_link_in(&arbiter, Name::new("blocker"), move || {
+            Ok((Blocker { blocks, began }, NoPort))
+        });
+        // It need not have handled this to count as started.
+        pid.try_send(()).unwrap();
+        Ok(pid.into())
+    })
+    .shutdown(Shutdown::After(SECOND));
     let supervisor = test
         .node
         .arbiter(0)

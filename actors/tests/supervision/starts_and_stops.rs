@@ -4,12 +4,13 @@ use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 
 use actors::{
-    FailedToStart, Intensity, KILL_TIMEOUT, Me, Name, Next, NoPort, Pid, Process, Reason, Received,
-    Restart, START_TIMEOUT, Shutdown, Spec, Strategy, Supervisor, ToSupervisor,
+    ChildInfo, FailedToStart, Intensity, KILL_TIMEOUT, Me, Name, Next, NoPort, Pid, Process,
+    Reason, Received, Restart, START_TIMEOUT, Shutdown, Spec, Started, Strategy, Supervisor,
+    ToSupervisor, draw_tree,
 };
 
 use crate::common::{self, Puppet, TestNode};
-use crate::supervised::{Act, Known, Note, SECOND, Supervised, spec};
+use crate::supervised::{Act, Child, Known, Note, SECOND, Supervised, spec};
 
 /// A root supervisor with the children of `specs`, which note their starts and ends.
 struct Tree {
@@ -57,17 +58,13 @@ impl Notes {
 fn nested(specs: impl Fn() -> Vec<Spec> + Send + 'static) -> (Spec, Nested) {
     let pids = Nested::default();
     let started = Arc::clone(&pids);
-    let spec = Spec {
-        name: Name::new("nested"),
-        restart: Restart::Permanent,
-        shutdown: Shutdown::Infinity,
-        start: Box::new(move |me| {
-            let nested = Supervisor::new(Strategy::OneForOne, Intensity::default(), specs());
-            let nested = me.spawn_link("nested", nested, NoPort);
-            started.lock().unwrap().push(nested.clone());
-            Ok(nested.process().into())
-        }),
-    };
+    let spec = Spec::new("nested", move |me| {
+        let nested = Supervisor::new(Strategy::OneForOne, Intensity::default(), specs());
+        let nested = me.spawn_link("nested", nested, NoPort);
+        started.lock().unwrap().push(nested.clone());
+        Ok(nested.into())
+    })
+    .shutdown(Shutdown::Infinity);
     (spec, pids)
 }
 
@@ -76,12 +73,7 @@ type Nested = Arc<Mutex<Vec<Pid<ToSupervisor>>>>;
 
 /// Returns the spec of a child that never starts.
 fn refuses() -> Spec {
-    Spec {
-        name: Name::new("refuses"),
-        restart: Restart::Permanent,
-        shutdown: Shutdown::Kill,
-        start: Box::new(|_| Err(io::Error::other("no ink"))),
-    }
+    Spec::new("refuses", |_| Err(io::Error::other("no ink"))).shutdown(Shutdown::Kill)
 }
 
 #[test]
@@ -191,15 +183,9 @@ impl Process for Starts {
 
 /// Returns the spec of a process that does not start, for a reason or not at all.
 fn starts(restart: Restart, reason: Option<Reason>) -> Spec {
-    Spec {
-        name: Name::new("starts"),
-        restart,
-        shutdown: Shutdown::Kill,
-        start: Box::new(move |me| {
-            let child = me.spawn_link("starts", Starts(reason.clone()), NoPort);
-            Ok(child.process().into())
-        }),
-    }
+    Spec::worker("starts", move || Starts(reason.clone()))
+        .restart(restart)
+        .shutdown(Shutdown::Kill)
 }
 
 #[test]
@@ -266,22 +252,22 @@ fn o5_a_child_that_waits_in_its_start_for_ever_ends_with_its_supervisor() {
 }
 
 #[test]
-fn o5_a_message_that_ends_a_child_before_its_start_is_noticed_is_an_ordinary_end() {
-    let restarts = Arc::new(Mutex::new(0));
-    let counted = Arc::clone(&restarts);
+fn o5_a_child_that_a_message_ends_before_its_start_is_noticed_is_restarted() {
     let tree = Tree::new(|notes| {
-        let mut child = notes.child(0, false);
-        let known = Arc::clone(&notes.known);
-        let mut start = child.start;
-        child.start = Box::new(move |me| {
-            let started = start(me)?;
-            let mut restarts = counted.lock().unwrap();
-            *restarts += 1;
-            if *restarts == 1 {
-                let child = known.lock().unwrap().pids[&0].clone();
+        let note = notes.note.clone();
+        let mut is_first = true;
+        let child = Spec::new("child", move |me| {
+            let child = Child {
+                number: 0,
+                stubborn: false,
+                notes: note.clone(),
+            };
+            let child = me.spawn_link("child", child, NoPort);
+            note.send(Note::Started(0)).unwrap();
+            if std::mem::take(&mut is_first) {
                 child.try_send(Reason::Normal).unwrap();
             }
-            Ok(started)
+            Ok(child.into())
         });
         vec![child, notes.child(1, false)]
     });
@@ -346,4 +332,49 @@ fn o5_a_request_waits_while_children_are_stopped() {
     assert_eq!(queued, 1);
     supervised.clock().advance(SECOND + KILL_TIMEOUT);
     assert_eq!(asked.wait().unwrap().children.len(), 2);
+}
+
+#[test]
+fn o5_a_worker_has_five_seconds_to_stop_by_default() {
+    let test = TestNode::new();
+    let (notes, noted) = mpsc::channel();
+    let stubborn = move || Child {
+        number: 0,
+        stubborn: true,
+        notes: notes.clone(),
+    };
+    let specs = vec![Spec::worker("stubborn", stubborn)];
+    let root = Supervisor::new(Strategy::OneForOne, Intensity::default(), specs);
+    let root = test.node.spawn("root", root);
+    test.clock.settle();
+    root.process().exit(Reason::Shutdown);
+    test.clock.advance(5 * SECOND - SECOND / 1000);
+    assert_eq!(noted.try_recv().ok(), None);
+    test.clock.advance(SECOND / 1000);
+    assert_eq!(noted.try_recv(), Ok(Note::Ended(0, Reason::Killed)));
+    assert!(!root.process().is_alive());
+}
+
+#[test]
+fn o6_a_nested_supervisor_lists_its_children_in_the_tree() {
+    let test = TestNode::new();
+    let supervisor = |specs| Supervisor::new(Strategy::OneForAll, Intensity::default(), specs);
+    let poem = || Spec::registered("poem", || Puppet::new(false).0);
+    let under = Spec::supervisor("under", move || supervisor(vec![poem()]));
+    let root = test.node.spawn("root", supervisor(Vec::new()));
+    let start = |reply| ToSupervisor::Start(under, reply);
+    assert_eq!(test.node.call(&root, common::DEADLINE, start), Ok(true));
+    let info = ChildInfo {
+        name: Name::new("root"),
+        process: Some(root.process()),
+        notes: String::new(),
+        restarted: None,
+        which_children: Started::from(root).which_children,
+    };
+    assert_eq!(
+        draw_tree(&test.node, info),
+        "root (supervisor, one_for_all, mailbox 0/64)\n\
+         └─ under (supervisor, one_for_all, 0 restarts, mailbox 0/64)\n   \
+            └─ poem (0 restarts, mailbox 0/2)\n"
+    );
 }

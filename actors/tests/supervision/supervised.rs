@@ -189,25 +189,22 @@ pub(crate) fn spec(
 ) -> Spec {
     let (note, known) = (note.clone(), Arc::clone(known));
     let name = Name::numbered("child", number);
-    Spec {
-        name,
-        restart,
-        shutdown: Shutdown::After(SECOND),
-        start: Box::new(move |me| {
-            let mut known = known.lock().unwrap();
-            if known.refuses(number) {
-                return Err(io::Error::other("indisposed"));
-            }
-            let child = Child {
-                number,
-                stubborn,
-                notes: note.clone(),
-            };
-            let pid = me.spawn_link(name, child, NoPort);
-            // Not noted by the child, which may be asked to stop before its first turn.
-            let _ = note.send(Note::Started(number));
-            known.pids.insert(number, pid.clone());
-            Ok(pid.process().into())
-        }),
-    }
+    Spec::new(name, move |me| {
+        let mut known = known.lock().unwrap();
+        if known.refuses(number) {
+            return Err(io::Error::other("indisposed"));
+        }
+        let child = Child {
+            number,
+            stubborn,
+            notes: note.clone(),
+        };
+        let pid = me.spawn_link(name, child, NoPort);
+        // Not noted by the child, which may be asked to stop before its first turn.
+        let _ = note.send(Note::Started(number));
+        known.pids.insert(number, pid.clone());
+        Ok(pid.into())
+    })
+    .restart(restart)
+    .shutdown(Shutdown::After(SECOND))
 }

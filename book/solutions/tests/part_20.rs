@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use actors::{
-    Intensity, Me, Name, Next, NoPort, Node, Process, ProcessRef, Reason, Received, Reply, Restart,
+    Intensity, Me, Name, Next, NoPort, Node, Process, ProcessRef, Reason, Received, Reply,
     SendError, Shutdown, Spec, Strategy, Supervisor,
 };
 use poetry::panics::silence_contained;
@@ -101,16 +101,7 @@ const GUEST: Name = Name::new("guest");
 
 /// Returns the specification of a guest, which is found by its name.
 fn guest() -> Spec {
-    Spec {
-        name: GUEST,
-        restart: Restart::Permanent,
-        shutdown: Shutdown::Kill,
-        start: Box::new(|me| {
-            let guest = me.spawn_link(GUEST, Guest, NoPort);
-            me.node().register(GUEST, &guest)?;
-            Ok(guest.process().into())
-        }),
-    }
+    Spec::registered(GUEST, || Guest).shutdown(Shutdown::Kill)
 }
 
 #[test]
