@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::thread;
 
 use nix::sys::signal::Signal;
 
@@ -174,25 +175,31 @@ fn every_wait_of_a_server_is_shown_in_the_words_of_its_model() {
             "blocks on a condition variable",
         ],
     ];
-    for (model, [write, pace, task]) in MODELS.into_iter().zip(words) {
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let upstream = silent.local_addr().unwrap().to_string();
-        for (program, wait) in [
-            (["poem", &long, "--fast"], write),
-            (["poem", LANTERN, "--delay=60"], pace),
-            (["proxy", &upstream, "--threads=1"], task),
-        ] {
-            let options = ["--observe", "--grace", "0", "--model", model];
-            let mut server = Server::start(&[&program[..], &options].concat());
-            let client = server.connect();
-            let peer = client.local_addr().unwrap();
-            let line = server
-                .process
-                .wait_for(&format!(" of {peer}: {wait}; read 0 B"));
-            assert!(line.starts_with("  connection 0"), "{line}");
-            drop(client);
-            server.stop();
+    thread::scope(|scope| {
+        for (model, words) in MODELS.into_iter().zip(words) {
+            let long = &long;
+            scope.spawn(move || shows_every_wait(model, long, words));
         }
+    });
+}
+
+fn shows_every_wait(model: &str, long: &str, [write, pace, task]: [&str; 3]) {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = silent.local_addr().unwrap().to_string();
+    for (program, wait) in [
+        (["poem", long, "--fast"], write),
+        (["poem", LANTERN, "--delay=60"], pace),
+        (["proxy", &upstream, "--threads=1"], task),
+    ] {
+        let options = ["--observe", "--grace", "0", "--model", model];
+        let mut server = Server::start(&[&program[..], &options].concat());
+        let client = server.connect();
+        let peer = client.local_addr().unwrap();
+        let words = format!(" of {peer}: {wait}; read 0 B");
+        let line = server.process.wait_for(&words);
+        assert!(line.starts_with("  connection 0"), "{line}");
+        drop(client);
+        server.stop();
     }
 }
 
