@@ -2,11 +2,13 @@
 //! lent; in Erlang such a port is *active*. The real sockets are in `net`.
 
 mod kept;
+mod listening;
 
 pub(crate) use kept::Kept;
+pub(crate) use listening::{Listen, Listening};
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::mem::take;
 use std::task::{Context, Poll, ready};
 
 /// A resource outside the process, such as a socket. The process owns it and receives its events.
@@ -44,6 +46,8 @@ pub(crate) trait Stream: Unpin + 'static {
     fn try_write_unannounced(&mut self, data: IoData<'_>) -> io::Result<usize>;
     /// Waits until [`Stream::try_write`] can write a byte.
     fn poll_writable(&mut self, turn: &mut Context<'_>) -> Poll<()>;
+    /// Has written bytes wait for FIN, so that both leave in one segment. FIN must follow at once.
+    fn send_with_fin(&mut self) {}
     /// Sends FIN after the bytes written so far.
     fn finish(&mut self);
     /// Closes with a reset: the peer cannot take what it has received for complete, and no TIME_WAIT holds the port.
@@ -99,8 +103,10 @@ pub(crate) struct Tcp<S> {
     active: bool,
     /// Whether the last write was short.
     blocked: bool,
-    /// Whether the stream may have room that it has not announced.
+    /// Whether the stream may have room that it has not announced, as a new one has.
     unannounced: bool,
+    /// Whether the next read also finds bytes that the stream has not announced.
+    reads_at_once: bool,
     /// The second look under way, and whether it has found bytes.
     look: Option<bool>,
 }
@@ -111,6 +117,7 @@ impl<S> Tcp<S> {
         Self {
             stream: Some(stream),
             active: true,
+            unannounced: true,
             ..Self::closed()
         }
     }
@@ -123,6 +130,7 @@ impl<S> Tcp<S> {
             active: false,
             blocked: false,
             unannounced: false,
+            reads_at_once: false,
             look: None,
         }
     }
@@ -141,6 +149,12 @@ impl<S> Tcp<S> {
     /// a mailbox. Inactive is `{active, false}`, and there is no `recv`: unread bytes wait in the kernel.
     pub(crate) fn set_active(&mut self, active: bool) {
         self.active = active;
+    }
+
+    /// Has the next read not wait for the announcement of bytes: a client sends its request at once, so it has often arrived when its
+    /// connection is accepted. That saves the process a turn.
+    pub(crate) fn read_at_once(&mut self) {
+        self.reads_at_once = true;
     }
 
     /// Keeps bytes that this turn has not used (S24). The next event while the port is active is [`TcpEvent::Kept`];
@@ -185,7 +199,7 @@ impl<S: Stream> Tcp<S> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let taken = stream.try_write(data)?;
         self.blocked = taken < data.len();
-        if self.blocked && std::mem::take(&mut self.unannounced) && taken == 0 {
+        if self.blocked && take(&mut self.unannounced) && taken == 0 {
             return self.write_unannounced(data);
         }
         Ok(taken)
@@ -210,6 +224,13 @@ impl<S: Stream> Tcp<S> {
         self.blocked = taken < data.len();
         self.unannounced = !self.blocked;
         Ok(taken)
+    }
+
+    /// Has written bytes wait for FIN, which must follow at once.
+    pub(crate) fn send_with_fin(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.send_with_fin();
+        }
     }
 
     /// Sends FIN after the bytes written so far.
@@ -278,63 +299,13 @@ impl<S: Stream> Port for Tcp<S> {
         if let Some(found) = self.look {
             return self.poll_look(found, buffer);
         }
-        let read = ready!(stream.poll_read(turn, buffer));
+        let read = match stream.poll_read(turn, buffer) {
+            Poll::Pending if take(&mut self.reads_at_once) => {
+                ready!(stream.try_read_unannounced(buffer))
+            }
+            read => ready!(read),
+        };
         Poll::Ready(self.on_read(read, buffer))
     }
     // ANCHOR_END: port_poll
-}
-
-/// A source of connections: a listening socket, or a test's.
-pub(crate) trait Listen: 'static {
-    /// The type of its connections.
-    type Socket;
-
-    /// Accepts the next connection; returns it with the peer's address.
-    fn poll_accept(
-        &mut self,
-        turn: &mut Context<'_>,
-    ) -> Poll<io::Result<(Self::Socket, SocketAddr)>>;
-}
-
-/// A port over a listener. It accepts as many connections as it was given room for, then waits for more room: Erlang's
-/// `{active, N}`.
-#[derive(Debug)]
-pub(crate) struct Listening<L> {
-    listener: L,
-    room: usize,
-    paused: bool,
-}
-
-impl<L> Listening<L> {
-    /// Creates a port without room.
-    pub(crate) fn new(listener: L) -> Self {
-        Self {
-            listener,
-            room: 0,
-            paused: false,
-        }
-    }
-
-    /// Adds room for `connections` more.
-    pub(crate) fn add_room(&mut self, connections: usize) {
-        self.room += connections;
-    }
-
-    /// Sets whether accepting pauses although there is room.
-    pub(crate) fn set_paused(&mut self, paused: bool) {
-        self.paused = paused;
-    }
-}
-
-impl<L: Listen> Port for Listening<L> {
-    type Event<'a> = io::Result<(L::Socket, SocketAddr)>;
-
-    fn poll<'b>(&mut self, turn: &mut Context<'_>, _: &'b mut [u8]) -> Poll<Self::Event<'b>> {
-        if self.room == 0 || self.paused {
-            return Poll::Pending;
-        }
-        let accepted = ready!(self.listener.poll_accept(turn));
-        self.room -= usize::from(accepted.is_ok());
-        Poll::Ready(accepted)
-    }
 }

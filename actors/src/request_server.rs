@@ -115,6 +115,10 @@ impl<S: Stream, A: Answers> Process for Connection<S, A> {
 
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         me.trap_exits();
+        me.port.read_at_once();
+        if !self.service.keep_alive() {
+            me.port.send_with_fin();
+        }
         me.after(self.ledger.limits().idle_timeout);
         Next::Receive
     }

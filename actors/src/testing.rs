@@ -130,29 +130,37 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Stream for Pipe {
-    fn poll_read(&mut self, turn: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut shared = lock(&self.0);
-        if shared.broken {
+impl Shared {
+    fn read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.broken {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        let count = shared.sent.len().min(buffer.len());
-        if count == 0 && !shared.finished {
-            shared.waker = Some(turn.waker().clone());
+        let count = self.sent.len().min(buffer.len());
+        if count == 0 && !self.finished {
             return Poll::Pending;
         }
-        for (place, byte) in buffer.iter_mut().zip(shared.sent.drain(..count)) {
+        for (place, byte) in buffer.iter_mut().zip(self.sent.drain(..count)) {
             *place = byte;
         }
         Poll::Ready(Ok(count))
+    }
+}
+
+impl Stream for Pipe {
+    fn poll_read(&mut self, turn: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut shared = lock(&self.0);
+        let read = shared.read(buffer);
+        if read.is_pending() {
+            shared.waker = Some(turn.waker().clone());
+        }
+        read
     }
 
     fn try_read_unannounced(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut shared = lock(&self.0);
         let unannounced = std::mem::take(&mut shared.sent_unannounced);
         shared.sent.extend(unannounced);
-        drop(shared);
-        self.poll_read(&mut Context::from_waker(Waker::noop()), buffer)
+        shared.read(buffer)
     }
 
     fn try_write(&mut self, data: IoData<'_>) -> io::Result<usize> {

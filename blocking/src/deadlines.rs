@@ -48,6 +48,9 @@ pub(crate) trait Wire: Read + Write {
     /// Returns the system's error; `WouldBlock` if nothing has arrived.
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Has the last segment of what [`try_write`](Self::try_write) takes wait for FIN, which must follow at once.
+    fn send_with_fin(&mut self) {}
+
     /// Sends FIN after what has been written.
     ///
     /// # Errors

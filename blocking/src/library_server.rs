@@ -49,6 +49,9 @@ impl ServeConnection for LibraryService {
     const BEGINS_IN_FLIGHT: bool = false;
 
     fn serve<W: Wire>(&self, connection: &mut Connection<'_, W>) -> CloseReason {
+        if !self.keep_alive {
+            connection.wire.wire().send_with_fin();
+        }
         let session = Session {
             service: self,
             requests: Requests::new(connection.limits.frame_bytes_max),

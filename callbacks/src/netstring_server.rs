@@ -169,10 +169,9 @@ impl<S: Service> NetstringProtocol<S> {
     fn send(&mut self, transport: &Transport, replies: &mut S::Replies, answered: u32) {
         let taken = replies.offer(transport, 0);
         self.guard.on_bytes_written(transport, taken);
-        if taken == replies.bytes() {
-            self.guard.on_answered(transport, answered);
-        } else {
-            self.keep_unsent(transport, replies, taken);
+        match taken == replies.bytes() {
+            true => self.guard.on_answered(transport, answered),
+            false => self.keep_unsent(transport, replies, taken),
         }
     }
 }
@@ -275,6 +274,7 @@ impl<S: Service> Protocol for NetstringProtocol<S> {
         if self.guard.state.is_shutting_down() {
             return transport.lose_connection();
         }
+        transport.set_with_fin(!self.factory.service.keep_alive());
         self.set_timeout(transport);
     }
 

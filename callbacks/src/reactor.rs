@@ -24,6 +24,7 @@ mod memory;
 mod port;
 mod system;
 mod threads;
+mod wake;
 
 pub use connection::Transport;
 pub(crate) use connection::Waits;

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use poetry::event::{Interest, Scene, Wait};
 use poetry::{CloseReason, Kind, panics};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -22,7 +21,10 @@ use crate::net::Accepted;
 use crate::shared::Shared;
 use crate::watched::{Watcher, noted};
 
+mod byte_stream;
 mod metered;
+
+pub(crate) use byte_stream::ByteStream;
 
 /// The state of a connection when the server began to stop (S21).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,17 +56,6 @@ pub(crate) enum Expected {
     Room,
     /// The end of the lingering close.
     Fin,
-}
-
-/// A server's socket, or what a test has in its place.
-pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin {
-    /// The address of this end.
-    fn local_address(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    /// Has it close with a reset instead of FIN when it is dropped.
-    fn reset_on_close(&self) {}
 }
 
 /// What is known of a connection when it arrives. Few events ask for it, so an idle connection has only a pointer to it.
@@ -114,6 +105,16 @@ impl<S: ByteStream> Connection<S> {
     /// The state that all connections of this worker share.
     pub(crate) fn shared(&self) -> &Rc<Shared> {
         &self.shared
+    }
+
+    /// Prepares for requests. The first often arrives with the connection, so the first read does not wait for an announcement.
+    /// Without `keep_alive`, FIN follows the first reply at once.
+    pub(crate) fn expects_requests(&mut self, keep_alive: bool) {
+        let socket = self.socket.get_mut();
+        socket.reads_at_once();
+        if !keep_alive {
+            socket.sends_with_fin();
+        }
     }
 
     /// Counts requests that are now in flight.

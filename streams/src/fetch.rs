@@ -13,10 +13,11 @@ use poetry::{FetchError, FetchFailure, FetchRequest, Kind, Limits, Outcome, Peer
 use crate::chunks;
 use crate::deadlines::{deadline, until};
 use crate::descriptors::Descriptors;
+use crate::dialling;
 use crate::exchange::unwrapped;
 use crate::joins::as_they_end;
 use crate::library_client::ask;
-use crate::net::{self, Dialled};
+use crate::net::Dialled;
 use crate::poem_client::chunks_of;
 use crate::transform_client::fall_back;
 use crate::watched::watched_fetch;
@@ -177,7 +178,8 @@ impl<'f> Call<'f> {
             self.report(Kind::Connecting);
         };
         let timeout = limits.connect_timeout;
-        let socket = net::connect(peer.addresses()?, timeout, self.descriptors, trying).await?;
+        let socket =
+            dialling::connect(peer.addresses()?, timeout, self.descriptors, trying).await?;
         // The addresses cost system calls, so they are looked up only for an observer.
         if self.reporter.wants(Interest::ALL) {
             let (local, peer) = socket.get_ref().ends();

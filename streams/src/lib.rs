@@ -112,6 +112,7 @@ pub mod chunks;
 mod connection;
 mod deadlines;
 mod descriptors;
+mod dialling;
 mod ending;
 mod exchange;
 mod fetch;

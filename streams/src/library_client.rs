@@ -10,7 +10,7 @@ use poetry::{FetchError, FetchFailure, Limits, Peer, Poem, netstring};
 use tokio::io::AsyncWrite;
 
 use crate::exchange::{send, unwrapped};
-use crate::{chunks, net};
+use crate::{chunks, dialling};
 
 /// The poem called `name` in the library at `peer` as a lazy stream of chunks, with the default limits. It is as lazy as
 /// [`poem`](crate::poem()), and needs the same runtime.
@@ -48,7 +48,7 @@ pub fn poem_named_with(
     let peer = peer.into();
     let (total, poem_bytes_max) = (limits.total_deadline, limits.poem_bytes_max);
     let asked = async move {
-        let mut socket = net::connect_once(&peer, limits.connect_timeout).await?;
+        let mut socket = dialling::connect_once(&peer, limits.connect_timeout).await?;
         ask(&mut socket, &name, &limits).await?;
         Ok(chunks::timely(socket, limits.idle_timeout))
     };

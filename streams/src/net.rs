@@ -1,8 +1,7 @@
 //! The real network: the only file that names a socket. The rest of the crate takes any byte stream and tokio's clock,
 //! which tests can pause and advance.
 
-use std::io::{self, IoSlice};
-use std::mem;
+use std::io::{self, IoSlice, Read};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,18 +9,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use poetry::error::{costs_one_connection, is_reset_after_fin, is_short_of_descriptors};
+use poetry::error::{costs_one_connection, is_reset_after_fin};
 use poetry::event::Scene;
 use poetry::limits::ACCEPT_RETRY;
-use poetry::{FetchFailure, Kind, Peer, Reporter, panics};
+use poetry::{FetchFailure, Kind, Reporter, panics};
 use socket2::{Domain, SockRef, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::connection::{Arrival, ByteStream};
-use crate::descriptors::Descriptors;
 use crate::yielding::Yielding;
 
 /// An accepted connection.
@@ -101,19 +99,40 @@ pub(crate) type Dialled = Yielding<Socket>;
 /// A server's socket between two runtimes.
 pub(crate) type Released = std::net::TcpStream;
 
-/// A socket whose repeated writes try the kernel.
+/// A socket that tries the kernel where tokio, which makes no system call before an announcement, would wait for one.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
-    /// Whether a write has found no room and tokio has not announced any since.
-    waits: bool,
+    room: Room,
+    /// Whether the next read tries the kernel although tokio has announced no bytes.
+    reads_unannounced: bool,
+    /// [`AT_ONCE`] or [`WITH_FIN`].
+    flags: i32,
+}
+
+/// How bytes are sent: without a signal if the peer is gone (`MSG_NOSIGNAL`).
+const AT_ONCE: i32 = if cfg!(target_os = "linux") { 0x4000 } else { 0 };
+/// The same, but the last segment waits for FIN (`MSG_MORE`): one segment less for the kernels at both ends (MEASURING).
+const WITH_FIN: i32 = if cfg!(target_os = "linux") { 0xc000 } else { 0 };
+
+/// What is known of the room for a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// The socket is new: it has room, and tokio has not heard of it.
+    New,
+    /// tokio has announced it.
+    Announced,
+    /// A write has found none, and tokio has not announced any since.
+    Awaited,
 }
 
 impl Socket {
     fn new(stream: TcpStream) -> Self {
         Self {
             stream,
-            waits: false,
+            room: Room::New,
+            reads_unannounced: false,
+            flags: AT_ONCE,
         }
     }
 
@@ -122,31 +141,68 @@ impl Socket {
         (self.stream.local_addr().ok(), self.stream.peer_addr().ok())
     }
 
-    /// Waits until the kernel announces room. Linux does so only when a third of the send buffer is free, but a peer
-    /// that takes a few bytes now and then is alive (S18). So a call while this waits tries to write before room is
-    /// announced.
-    #[cold]
-    fn poll_write_waiting(
+    #[inline(never)] // Measured: it slows connections that stay open.
+    fn poll_read_unannounced(&mut self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.reads_unannounced = false;
+        let read = (&*SockRef::from(&self.stream)).read(buffer.initialize_unfilled());
+        ready_or_would_block(read).map_ok(|bytes| buffer.advance(bytes))
+    }
+
+    /// Writes if tokio has announced room.
+    #[inline]
+    fn try_write(&self, send: impl Fn(&SockRef<'_>) -> io::Result<usize>) -> io::Result<usize> {
+        let send = || send(&SockRef::from(&self.stream));
+        self.stream.try_io(Interest::WRITABLE, send)
+    }
+
+    /// Writes where tokio has announced no room, or waits until it does. Linux announces room only when a third of the send
+    /// buffer is free, but a peer that takes a few bytes now and then is alive (S18). So a call while this waits tries to
+    /// write before that.
+    #[inline(never)] // As above.
+    fn poll_write_unannounced(
         &mut self,
         cx: &mut Context<'_>,
-        bytes: &[u8],
+        first: &[u8],
+        send: impl Fn(&SockRef<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let announced = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        let waited = mem::replace(&mut self.waits, announced.is_pending());
+        let waited = self.room == Room::Awaited;
+        if self.room == Room::New {
+            let sent = ready_or_would_block(send(&SockRef::from(&self.stream)));
+            if sent.is_ready() {
+                return sent;
+            }
+        }
+        let announced = Pin::new(&mut self.stream).poll_write(cx, first);
+        self.room = match announced {
+            Poll::Ready(_) => Room::Announced,
+            Poll::Pending => Room::Awaited,
+        };
         if announced.is_ready() || !waited {
             return announced;
         }
-        // Not through tokio, which writes only after an announcement.
-        match SockRef::from(&self.stream).send(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            written => Poll::Ready(written),
-        }
+        ready_or_would_block(send(&SockRef::from(&self.stream)))
+    }
+}
+
+/// Pending if the kernel would block.
+fn ready_or_would_block(result: io::Result<usize>) -> Poll<io::Result<usize>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
     }
 }
 
 impl ByteStream for Socket {
     fn local_address(&self) -> Option<SocketAddr> {
         self.stream.local_addr().ok()
+    }
+
+    fn reads_at_once(&mut self) {
+        self.reads_unannounced = true;
+    }
+
+    fn sends_with_fin(&mut self) {
+        self.flags = WITH_FIN;
     }
 
     fn reset_on_close(&self) {
@@ -163,7 +219,10 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Pending if self.reads_unannounced => self.poll_read_unannounced(buffer),
+            announced => announced,
+        }
     }
 }
 
@@ -176,30 +235,34 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.stream.try_write(bytes) {
+        let flags = self.flags;
+        let send = |socket: &SockRef<'_>| socket.send_with_flags(bytes, flags);
+        match self.try_write(send) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.poll_write_waiting(cx, bytes)
+                self.poll_write_unannounced(cx, bytes, send)
             }
             written => {
-                self.waits = false;
+                self.room = Room::Announced;
                 Poll::Ready(written)
             }
         }
     }
 
-    /// The same for several places. While it waits, it writes from the first alone.
+    /// The same for several places.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.stream.try_write_vectored(slices) {
+        let flags = self.flags;
+        let send = |socket: &SockRef<'_>| socket.send_vectored_with_flags(slices, flags);
+        match self.try_write(send) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let first = slices.first().map_or(&[][..], |first| first);
-                self.poll_write_waiting(cx, first)
+                self.poll_write_unannounced(cx, first, send)
             }
             written => {
-                self.waits = false;
+                self.room = Room::Announced;
                 Poll::Ready(written)
             }
         }
@@ -224,49 +287,6 @@ pub(crate) fn take_over(socket: Released) -> io::Result<Socket> {
     TcpStream::from_std(socket).map(Socket::new)
 }
 
-/// Connects to the first of `addresses` that accepts, each within `connect_timeout` (S15), and counts the connection among
-/// those of its client. `on_try` is called with each address before it is tried.
-///
-/// # Errors
-/// Fails with the failure of the last address.
-pub(crate) async fn connect(
-    addresses: &[SocketAddr],
-    connect_timeout: Duration,
-    descriptors: &Arc<Descriptors>,
-    mut on_try: impl FnMut(SocketAddr),
-) -> Result<Dialled, FetchFailure> {
-    let mut failure = FetchFailure::connect_timed_out();
-    for &address in addresses {
-        on_try(address);
-        let open = || match open(address) {
-            Err(error) if is_short_of_descriptors(&error) => {
-                descriptors.take_spare(address).ok_or(error)
-            }
-            opened => opened,
-        };
-        let opened = descriptors.with_one(connect_timeout, open).await;
-        let dialled = match opened {
-            Ok((socket, descriptor)) => dial(socket, address, connect_timeout)
-                .await
-                .map(|socket| Yielding::new(socket, descriptor)),
-            Err(error) => Err(FetchFailure::connection_failed(&error)),
-        };
-        match dialled {
-            Ok(socket) => return Ok(socket),
-            Err(failed) => failure = failed,
-        }
-    }
-    Err(failure)
-}
-
-/// [`connect`] to a `peer`, for a caller without other connections and without events.
-pub(crate) async fn connect_once(
-    peer: &Peer,
-    connect_timeout: Duration,
-) -> Result<Dialled, FetchFailure> {
-    connect(peer.addresses()?, connect_timeout, &Arc::default(), |_| ()).await
-}
-
 /// A client's socket before it is connected.
 pub(crate) type Unconnected = socket2::Socket;
 
@@ -279,7 +299,7 @@ pub(crate) fn open(address: SocketAddr) -> io::Result<Unconnected> {
 }
 
 // ANCHOR: dial_socket
-async fn dial(
+pub(crate) async fn dial(
     socket: Unconnected,
     address: SocketAddr,
     connect_timeout: Duration,

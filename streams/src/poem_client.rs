@@ -21,7 +21,7 @@ use tokio::io::AsyncRead;
 use tokio::time::timeout;
 
 use crate::deadlines::{deadline, until};
-use crate::{buffer, chunks, net};
+use crate::{buffer, chunks, dialling};
 
 /// The poem at `peer` as a lazy stream of chunks, with the default limits.
 ///
@@ -46,7 +46,7 @@ pub fn poem_with(
 ) -> impl Stream<Item = Result<Vec<u8>, FetchFailure>> + Send + Unpin {
     let peer = peer.into();
     let (connect_timeout, total) = (limits.connect_timeout, limits.total_deadline);
-    let connected = async move { net::connect_once(&peer, connect_timeout).await };
+    let connected = async move { dialling::connect_once(&peer, connect_timeout).await };
     let chunks = stream::once(connected)
         .map_ok(move |socket| chunks_of(socket, &limits))
         .try_flatten();
@@ -102,7 +102,7 @@ pub async fn get_poetry_by_hand(
 ) -> Result<Poem, FetchFailure> {
     let peer = peer.into();
     until(deadline(limits.total_deadline), async {
-        let mut socket = net::connect_once(&peer, limits.connect_timeout).await?;
+        let mut socket = dialling::connect_once(&peer, limits.connect_timeout).await?;
         let mut poem = Vec::new();
         while let Some(chunk) = read_chunk(&mut socket, limits.idle_timeout).await? {
             poem.extend_from_slice(&chunk);

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::deadlines::{deadline, until};
 use crate::exchange::{send, unwrapped};
 use crate::fetch::{Call, Fetch};
-use crate::{chunks, net};
+use crate::{chunks, dialling};
 
 // ANCHOR: transform
 /// Has `poem` transformed by the server at `peer`, with the default limits. `name` is one of
@@ -37,7 +37,7 @@ pub async fn transform_with(
     let peer = peer.into();
     let transformed = until(deadline(limits.total_deadline), async {
         let request = encode(name, poem, limits)?;
-        let socket = net::connect_once(&peer, limits.connect_timeout).await?;
+        let socket = dialling::connect_once(&peer, limits.connect_timeout).await?;
         exchange(socket, &request, limits, |_| ()).await
     });
     let transformed = transformed.await.map(Poem::from);

@@ -58,7 +58,8 @@ pub(crate) async fn answer_connections<S, A>(
 {
     let service = Rc::new(service);
     connections
-        .for_each(|connection| {
+        .for_each(|mut connection| {
+            connection.expects_requests(service.keep_alive());
             let watcher = connection.watcher();
             spawn_connection(watcher, answer_requests(connection, Rc::clone(&service)));
             future::ready(())

@@ -31,6 +31,62 @@ fn full(system: &actix::SystemRunner) -> (Socket, net::TcpStream, usize) {
     (socket, peer, taken)
 }
 
+/// Returns a new socket, of which the arbiter has heard nothing, and its peer.
+fn new(system: &actix::SystemRunner) -> (Socket, net::TcpStream) {
+    let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    peer.set_read_timeout(Some(DEADLINE)).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let socket = system.block_on(async { Released(stream).adopt().unwrap() });
+    (socket, peer)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn s7_the_last_reply_waits_for_fin() {
+    let system = actix::System::new();
+    // The kernel waits for 200 ms at most, which a busy machine may take for these lines now and then.
+    let waited = (0..100).any(|_| {
+        let (mut socket, mut peer) = new(&system);
+        socket.send_with_fin();
+        let taken = socket.try_write_unannounced(IoData::Binary(b"a reply"));
+        assert_eq!(taken.unwrap(), 7);
+        peer.set_nonblocking(true).unwrap();
+        let waited = peer.read(&mut [0]).is_err();
+        peer.set_nonblocking(false).unwrap();
+        socket.finish();
+        let mut reply = String::new();
+        peer.read_to_string(&mut reply).unwrap();
+        system.block_on(async { drop(socket) });
+        waited && reply == "a reply"
+    });
+    assert!(waited);
+}
+
+#[test]
+fn a_new_port_reads_and_writes_before_its_arbiter_has_heard_of_the_socket() {
+    let system = actix::System::new();
+    let (socket, mut peer) = new(&system);
+    peer.write_all(b"a request").unwrap();
+    let mut port = crate::port::Tcp::open(socket);
+    port.read_at_once();
+    let mut turn = Context::from_waker(std::task::Waker::noop());
+    let mut buffer = [0; 16];
+    // The loopback has delivered it by now.
+    let event = crate::port::Port::poll(&mut port, &mut turn, &mut buffer);
+    assert!(matches!(
+        event,
+        Poll::Ready(crate::port::TcpEvent::Data(b"a request"))
+    ));
+    // The next read waits for an announcement.
+    let event = crate::port::Port::poll(&mut port, &mut turn, &mut buffer);
+    assert!(event.is_pending());
+    assert_eq!(port.write(&b"a reply"[..]).unwrap(), 7);
+    peer.read_exact(&mut [0; 7]).unwrap();
+    system.block_on(async { drop(port) });
+}
+
 #[test]
 fn s18_a_write_into_unannounced_room_is_made_and_counted() {
     let system = actix::System::new();

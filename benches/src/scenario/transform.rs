@@ -90,8 +90,8 @@ impl Scenario for Loaded {
                          request, and a close that loses no byte. The kernel's part is the same for all.",
                 method: format!(
                     "Closed loop: every connection makes one request of a 600-byte poem; the server closes first, and a new \
-                     connection replaces it. CPU is the server's, user and system, per reply, {window}. Every byte of every \
-                     reply is compared."
+                     connection replaces it. The models send the reply and FIN in one segment, the floor and the bare loops apart. \
+                     CPU is the server's, user and system, per reply, {window}. Every byte of every reply is compared."
                 ),
                 reason: Some(reasons::CLOSING),
                 axis: Some(connections()),

@@ -185,8 +185,8 @@ fn section_of(results: &Results) -> (String, String) {
     let svg = plot::plot(&analysis, figure, &histograms, Width::Wide, &text);
     let picture = plot::file(&svg.expect("the scenario has rows"));
     let mut section = "## Measured\n\nMedians, with the lowest and the highest round. ÷ floor: relative to the floor of the same \
-                       round; a figure below 1 is noise or, one-shot, the price of closing so that no byte is lost (S7), which \
-                       bare loops do not pay.\n\n"
+                       round; a figure below 1 is noise or, one-shot, a cheaper close: the models send the reply and FIN in one \
+                       segment, and bare loops do not wait for the client's FIN (S7).\n\n"
         .to_owned();
     section += &summary(results);
     section.push('\n');

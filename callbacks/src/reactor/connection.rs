@@ -58,6 +58,8 @@ struct Connection {
     queued: Cell<bool>,
     /// Whether writing has failed, so that only what has arrived is still read.
     output_lost: Cell<bool>,
+    /// Whether FIN follows whatever is written.
+    sends_with_fin: Cell<bool>,
     /// Whether FIN was sent, so that everything written had been taken.
     fin_sent: Cell<bool>,
     /// Whether `woken` must be called in the next turn.
@@ -142,6 +144,7 @@ impl Transport {
             in_call: Cell::new(false),
             queued: Cell::new(false),
             output_lost: Cell::new(false),
+            sends_with_fin: Cell::new(false),
             fin_sent: Cell::new(false),
             woken: Cell::new(false),
             shutdown_due: Cell::new(false),

@@ -2,7 +2,7 @@
 //! everything above uses either.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::SockRef;
 
 use super::memory::{End, Network};
+use super::wake::Wake;
 
 /// The token of the waker: calls from other threads wait. No port and no connection has it.
 pub(super) const WAKE: usize = u32::MAX as usize;
@@ -35,6 +37,17 @@ pub(super) enum Socket {
     Memory(End),
 }
 
+/// The flags of a send: no signal if the peer is gone (`MSG_NOSIGNAL`) and, `with_fin`, the last segment waits for FIN (`MSG_MORE`):
+/// one segment less for the kernels at both ends (MEASURING).
+#[inline]
+fn flags(with_fin: bool) -> i32 {
+    match with_fin {
+        _ if cfg!(not(target_os = "linux")) => 0,
+        true => 0xc000,
+        false => 0x4000,
+    }
+}
+
 impl Socket {
     #[inline]
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -44,18 +57,21 @@ impl Socket {
         }
     }
 
+    /// Sends bytes. If FIN follows at once, they go out `with_fin`.
     #[inline]
-    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn send(&mut self, bytes: &[u8], with_fin: bool) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.write(bytes),
+            Self::Tcp(stream) => SockRef::from(&*stream).send_with_flags(bytes, flags(with_fin)),
             Self::Memory(end) => end.send(bytes),
         }
     }
 
     /// Sends pieces that follow one another, in one system call.
-    pub(super) fn send_all(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(super) fn send_all(&mut self, pieces: &[IoSlice<'_>], with_fin: bool) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.write_vectored(pieces),
+            Self::Tcp(stream) => {
+                SockRef::from(&*stream).send_vectored_with_flags(pieces, flags(with_fin))
+            }
             Self::Memory(end) => end.send_all(pieces),
         }
     }
@@ -75,9 +91,7 @@ impl Socket {
     pub(super) fn reset_on_close(&self) {
         match self {
             // It fails only on a socket that is broken already.
-            Self::Tcp(stream) => {
-                drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)))
-            }
+            Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
             Self::Memory(end) => end.reset_on_close(),
         }
     }
@@ -209,24 +223,6 @@ impl System {
             waker,
             group: group.clone(),
         })
-    }
-}
-
-/// Wakes a reactor from another thread.
-#[derive(Debug, Clone)]
-pub(super) enum Wake {
-    System(Arc<Waker>),
-    /// A test turns its reactor itself.
-    Unneeded,
-}
-
-impl Wake {
-    pub(super) fn wake(&self) {
-        match self {
-            // This fails only if the kernel has no memory for eight bytes; the reactor's next event wakes it as well.
-            Self::System(waker) => drop(waker.wake()),
-            Self::Unneeded => {}
-        }
     }
 }
 

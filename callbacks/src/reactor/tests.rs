@@ -1,6 +1,7 @@
 //! Promises of the reactor that can only be tested from inside the crate.
 
 use super::core::STALE_TIMEOUTS_MAX;
+use super::system::Socket;
 use super::*;
 use crate::protocol::Protocol;
 use std::cell::Cell;
@@ -231,4 +232,26 @@ fn s11_a_socket_connected_to_itself_is_closed_at_once_and_has_failed() {
     let failure = crate::task::connection_failed(&factory.0.take().unwrap());
     assert_eq!(failure, poetry::FetchFailure::self_connected());
     assert_eq!(reactor.connections(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn s7_the_last_reply_waits_for_fin() {
+    use std::io::Read;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // The kernel waits for 200 ms at most, which a busy machine may take for these lines now and then.
+    let waited = (0..100).any(|_| {
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let mut socket = Socket::Tcp(mio::net::TcpStream::from_std(stream));
+        assert_eq!(socket.send(b"a reply", true).unwrap(), 7);
+        peer.set_nonblocking(true).unwrap();
+        let waited = peer.read(&mut [0]).is_err();
+        peer.set_nonblocking(false).unwrap();
+        socket.finish().unwrap();
+        let mut reply = String::new();
+        peer.read_to_string(&mut reply).unwrap();
+        waited && reply == "a reply"
+    });
+    assert!(waited);
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slab::Slab;
 
-use super::system::Wake;
+use super::wake::Wake;
 use super::{Core, Reactor};
 use crate::log;
 

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Builder;
 
 use super::*;
+use crate::dialling::connect;
 
 const GENEROUS: Duration = Duration::from_secs(10);
 const CHUNK: [u8; 1 << 14] = [b'x'; 1 << 14];
@@ -65,6 +66,50 @@ fn s18_a_repeated_write_tries_the_kernel_although_tokio_has_announced_no_room() 
             );
         };
         assert!(more > 0);
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn s7_the_last_reply_waits_for_fin() {
+    // The kernel waits for 200 ms at most, which a busy machine may take for these lines now and then.
+    let waited = (0..100).any(|_| {
+        with_socket(async |mut socket, mut peer| {
+            socket.sends_with_fin();
+            socket.write_all(b"a reply").await.unwrap();
+            peer.set_nonblocking(true).unwrap();
+            let waited = peer.read(&mut [0]).is_err();
+            peer.set_nonblocking(false).unwrap();
+            socket.shutdown().await.unwrap();
+            let mut reply = String::new();
+            peer.read_to_string(&mut reply).unwrap();
+            waited && reply == "a reply"
+        })
+    });
+    assert!(waited);
+}
+
+#[test]
+fn a_new_socket_is_read_and_written_before_tokio_has_heard_of_it() {
+    with_socket(async |mut socket, mut peer| {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut buffer = [0; 16];
+        let mut buffer = ReadBuf::new(&mut buffer);
+        peer.write_all(b"a request").unwrap();
+        socket.reads_at_once();
+        // The loopback has delivered it by now.
+        let read = Pin::new(&mut socket).poll_read(&mut cx, &mut buffer);
+        assert!(matches!(read, Poll::Ready(Ok(()))));
+        assert_eq!(buffer.filled(), b"a request");
+        // The next read waits for an announcement.
+        assert!(
+            Pin::new(&mut socket)
+                .poll_read(&mut cx, &mut buffer)
+                .is_pending()
+        );
+        assert_eq!(write(&mut socket), Poll::Ready(CHUNK.len()));
+        let mut reply = [0; CHUNK.len()];
+        peer.read_exact(&mut reply).unwrap();
     });
 }
 

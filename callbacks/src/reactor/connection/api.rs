@@ -61,6 +61,12 @@ impl Transport {
         taken
     }
 
+    /// Sets whether the last segment of what is written waits for FIN, so that both leave together. The caller then ends the
+    /// connection or its write side at once after it has written.
+    pub fn set_with_fin(&self, with_fin: bool) {
+        self.0.sends_with_fin.set(with_fin);
+    }
+
     /// Returns the bytes written and not taken yet.
     pub fn unsent(&self) -> usize {
         if !self.is_blocked() {

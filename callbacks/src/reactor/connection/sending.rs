@@ -12,12 +12,14 @@ impl Transport {
     /// Offers `bytes` to the kernel and returns how many it took; none if the connection broke.
     #[inline]
     pub(super) fn send(&self, bytes: &[u8]) -> usize {
-        self.send_with(|socket| socket.send(bytes))
+        let with_fin = self.0.sends_with_fin.get();
+        self.send_with(|socket| socket.send(bytes, with_fin))
     }
 
     /// As [`send`](Self::send), for pieces that follow one another.
     pub(super) fn send_all(&self, pieces: &[IoSlice<'_>]) -> usize {
-        self.send_with(|socket| socket.send_all(pieces))
+        let with_fin = self.0.sends_with_fin.get();
+        self.send_with(|socket| socket.send_all(pieces, with_fin))
     }
 
     #[inline]
