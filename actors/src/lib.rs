@@ -74,7 +74,7 @@
 //! child with a new state, also after a crash.
 //!
 //! Read `process.rs` first, then `transform_server.rs`, `request_server.rs`, `listener.rs` and `proxy.rs`. The examples
-//! `actors_01_process` to `actors_11_monitors` grow from one process to supervised servers and clients by hand (README.md lists
+//! `actors_01_process` to `actors_11b_reasons` grow from one process to supervised servers and clients by hand (README.md lists
 //! them); start one with `cargo run -p quatrain-actors --example actors_01_process`.
 
 mod descriptors;

@@ -35,6 +35,9 @@ mod actors_10_parent;
 #[allow(dead_code)]
 #[path = "../examples/actors_11_monitors.rs"]
 mod actors_11_monitors;
+#[allow(dead_code)]
+#[path = "../examples/actors_11b_reasons.rs"]
+mod actors_11b_reasons;
 #[path = "../examples/start/mod.rs"]
 mod start;
 
@@ -168,6 +171,17 @@ fn o2_step_11_the_parent_receives_the_end_of_each() {
     assert_eq!(printed, prints(shown));
     let (_server, port) = stars();
     let printed = outcome(&[port.clone(), port], addresses, actors_11_monitors::run);
+    assert_eq!(printed, prints("0: Stars fall.\n1: Stars fall."));
+}
+
+#[test]
+fn o4_step_11b_the_end_of_each_is_its_poem() {
+    let printed = outcome(&[], addresses, actors_11b_reasons::run);
+    let shown =
+        "0: The lamp is out,\n1: no poem: crash: connection refused\n2: the harbour is not.";
+    assert_eq!(printed, prints(shown));
+    let (_server, port) = stars();
+    let printed = outcome(&[port.clone(), port], addresses, actors_11b_reasons::run);
     assert_eq!(printed, prints("0: Stars fall.\n1: Stars fall."));
 }
 
