@@ -67,7 +67,7 @@ pub fn serve_poem_with(
 }
 
 #[derive(Clone)]
-pub(crate) struct Poems(pub(crate) PoemService);
+struct Poems(PoemService);
 
 impl Protocol for Poems {
     type Connection<S: Stream> = Connection<S>;
@@ -81,7 +81,7 @@ impl Protocol for Poems {
 }
 
 /// The process of one connection.
-pub(crate) struct Connection<S> {
+struct Connection<S> {
     recital: Recital,
     stream: PhantomData<fn() -> S>,
 }

@@ -58,9 +58,9 @@ pub enum Step {
     Read(usize),
     /// The peer took these bytes from the server.
     Took(Vec<u8>),
-    /// The server sent FIN, and has not closed its socket.
+    /// The server sent FIN.
     Fin,
-    /// The server closed its socket, which sends FIN unless it did before.
+    /// The server closed its socket.
     Closed {
         /// Whether it reset the connection.
         reset: bool,

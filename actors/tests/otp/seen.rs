@@ -1,0 +1,142 @@
+//! What was seen in a history, and its comparison.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::{Act, Child, Command, History, Slot};
+
+/// Something that happened to a process, or that it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Two for each instant: the wait before it, and its acts.
+    pub(crate) step: usize,
+    /// A process: its slot, and the number of its start there; 0 if that failed.
+    pub(crate) who: String,
+    pub(crate) what: String,
+}
+
+impl Seen {
+    fn slot(&self) -> Option<Slot> {
+        self.who.split('.').next()?.parse().ok()
+    }
+
+    /// Whether it is part of the order in which a supervisor starts and stops its children.
+    fn is_supervision(&self) -> bool {
+        self.what == "started" || self.what == "refused" || self.what.starts_with("ended")
+    }
+}
+
+/// What was seen, by what has an order: all that happened to one process, and the starts and ends of a supervisor's children.
+/// What happens to two others has none.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Streams(BTreeMap<String, Vec<String>>);
+
+impl Streams {
+    pub(crate) fn new(parents: &Parents, all: &[Seen]) -> Self {
+        let mut streams = BTreeMap::<String, Vec<String>>::new();
+        let mut supervised = Supervised::default();
+        for seen in all {
+            let Seen { step, who, what } = seen;
+            if who == DEVIATION {
+                continue;
+            }
+            let stream = streams.entry(who.clone()).or_default();
+            stream.push(format!("{step} {what}"));
+            if let Some(supervisor) = supervised.by(parents, seen) {
+                let stream = streams.entry(format!("children of {supervisor}"));
+                stream.or_default().push(format!("{step} {who} {what}"));
+            }
+        }
+        let mut streams = Self(streams);
+        streams.sort_notices_of_nothing();
+        streams
+    }
+
+    /// Links and monitors of processes that have ended are answered in no order.
+    fn sort_notices_of_nothing(&mut self) {
+        for stream in self.0.values_mut() {
+            let is_notice = |what: &String| what.ends_with("noproc") && !what.contains("ended");
+            let of_nothing = |one: &String, other: &String| is_notice(one) && is_notice(other);
+            for notices in stream.chunk_by_mut(of_nothing) {
+                notices.sort();
+            }
+        }
+    }
+
+    /// Returns the streams that differ.
+    pub(crate) fn differences(&self, theirs: &Self) -> String {
+        let names = self.0.keys().chain(theirs.0.keys());
+        let mut names: Vec<_> = names
+            .filter(|name| self.0.get(*name) != theirs.0.get(*name))
+            .collect();
+        names.sort();
+        names.dedup();
+        let line = |name: &String| {
+            let (ours, theirs) = (self.0.get(name), theirs.0.get(name));
+            format!("{name}\n  ours:   {ours:?}\n  theirs: {theirs:?}\n")
+        };
+        names.into_iter().map(line).collect()
+    }
+}
+
+/// The processes that live, and their supervisors.
+#[derive(Default)]
+struct Supervised {
+    latest: BTreeMap<Slot, String>,
+    supervisors: BTreeMap<String, String>,
+}
+
+impl Supervised {
+    /// Returns the supervisor in whose order of starts and ends this is. One that has been killed leaves no order to its
+    /// children.
+    fn by(&mut self, parents: &Parents, seen: &Seen) -> Option<String> {
+        let slot = seen.slot().filter(|_| seen.is_supervision())?;
+        let supervisor = parents.0.get(&slot).and_then(|slot| self.latest.get(slot));
+        let supervisor = supervisor.cloned();
+        if seen.what == "started" {
+            // The one before, if it lives, has told its supervisor that it has ended.
+            if let Some(before) = self.latest.insert(slot, seen.who.clone()) {
+                self.supervisors.remove(&before);
+            }
+            let supervised = supervisor
+                .clone()
+                .map(|supervisor| (seen.who.clone(), supervisor));
+            self.supervisors.extend(supervised);
+        } else if seen.what != "refused" {
+            self.latest.retain(|_, process| *process != seen.who);
+            let was = self.supervisors.remove(&seen.who);
+            return supervisor.filter(|supervisor| was.as_ref() == Some(supervisor));
+        }
+        supervisor
+    }
+}
+
+/// Who says that a deviation occurred.
+const DEVIATION: &str = "deviation";
+
+/// Returns the deviations that occurred on Erlang.
+pub(crate) fn deviations(theirs: &[Seen]) -> BTreeSet<String> {
+    let named = theirs.iter().filter(|seen| seen.who == DEVIATION);
+    named.map(|seen| seen.what.clone()).collect()
+}
+
+/// The supervisor of each supervised slot.
+pub(crate) struct Parents(BTreeMap<Slot, Slot>);
+
+impl Parents {
+    pub(crate) fn new(history: &History) -> Self {
+        let mut parents = BTreeMap::new();
+        let mut note = |child: &Child, parent: Option<Slot>| {
+            parents.extend(parent.map(|parent| (child.slot, parent)));
+        };
+        history.root.visit(None, &mut note);
+        for act in history.instants.iter().flat_map(|instant| &instant.acts) {
+            let Act::Do(_, commands) = act else { continue };
+            for command in commands {
+                if let Command::StartChild(parent, child) = command {
+                    child.visit(Some(*parent), &mut note);
+                }
+            }
+        }
+        Self(parents)
+    }
+}
