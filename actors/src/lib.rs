@@ -112,8 +112,8 @@ pub use process::{
 };
 // Supervisors.
 pub use supervisor::{
-    FailedToStart, Intensity, KILL_TIMEOUT, Restart, START_TIMEOUT, Shutdown, Spec, Started,
-    Strategy, Supervisor, ToSupervisor,
+    AutoShutdown, ChildError, FailedToStart, Intensity, KILL_TIMEOUT, Restart, START_TIMEOUT,
+    Shutdown, Spec, Started, Strategy, Supervisor, ToSupervisor,
 };
 pub use tree::{ChildInfo, Children, Restarted, WhichChildren, draw_tree};
 // Clients and servers.

@@ -99,6 +99,8 @@ pub const MAILBOX_CAPACITY: usize = 64;
 /// | `erlang:trace(Pid, true, [running])` | [`Process::trace`], written into the process, not switched on from outside | |
 /// | `#{id => poem, start => {poem, start_link, []}, shutdown => 1000}` | [`Spec::worker("poem", Poem::default)`](crate::Spec::worker), then [`shutdown`](crate::Spec::shutdown); [`Spec::registered`](crate::Spec::registered), [`Spec::supervisor`](crate::Spec::supervisor) | O5 |
 /// | `#{strategy => rest_for_one, intensity => 1, period => 5}` | [`Strategy`](crate::Strategy), [`Intensity`](crate::Intensity) | O5 |
+/// | `supervisor:start_child`, `terminate_child`, `restart_child`, `delete_child` | [`ToSupervisor`](crate::ToSupervisor) | O5 |
+/// | `#{auto_shutdown => any_significant}`, `#{significant => true}` | [`Supervisor::auto_shutdown`](crate::Supervisor::auto_shutdown), [`Spec::significant`](crate::Spec::significant) | O5 |
 /// | `simple_one_for_one` | none; [`ToSupervisor::Start`](crate::ToSupervisor::Start), or a process that traps exits and calls [`Me::spawn_link`], as `listener/connections.rs` | O5 |
 /// | `supervisor:which_children(Sup)` | [`ToSupervisor::WhichChildren`](crate::ToSupervisor::WhichChildren), drawn by [`draw_tree`](crate::draw_tree) | O6 |
 /// | `observer` | `quatrain serve --observe`; SIGUSR1; in a program of your own [`draw_tree`](crate::draw_tree) | |

@@ -7,12 +7,12 @@ mod spec;
 mod steps;
 mod strategy;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-pub use child::FailedToStart;
-pub use spec::{Restart, Shutdown, Spec, Started};
+pub use child::{ChildError, FailedToStart};
+pub use spec::{AutoShutdown, Restart, Shutdown, Spec, Started};
 pub use steps::{KILL_TIMEOUT, START_TIMEOUT};
 pub use strategy::{Intensity, Strategy};
 
@@ -26,11 +26,18 @@ use strategy::{Affected, Restarts};
 
 /// A request to a supervisor.
 pub enum ToSupervisor {
-    /// Start a child and supervise it: `supervisor:start_child`. The reply is whether it started.
+    /// Start a child and supervise it: `supervisor:start_child`. The reply is whether it started; it does not if the
+    /// supervisor has a child of its name.
     Start(Spec, Reply<bool>),
     /// Stop the child of this name and remove it: `supervisor:terminate_child`, `supervisor:delete_child`. The reply is
     /// whether there was one.
     Remove(Name, Reply<bool>),
+    /// Stop the child of this name and keep its spec: `supervisor:terminate_child`. A temporary child is removed.
+    Terminate(Name, Reply<Result<(), ChildError>>),
+    /// Start the child of this name, which does not run, again: `supervisor:restart_child`.
+    Restart(Name, Reply<Result<(), ChildError>>),
+    /// Remove the child of this name, which does not run: `supervisor:delete_child`.
+    Delete(Name, Reply<Result<(), ChildError>>),
     /// List the children: `supervisor:which_children`.
     WhichChildren(Reply<Children>),
 }
@@ -63,6 +70,7 @@ pub enum ToSupervisor {
 /// ```
 pub struct Supervisor {
     strategy: Strategy,
+    auto_shutdown: AutoShutdown,
     restarts: Restarts,
     children: Vec<Child>,
     next_key: Key,
@@ -77,6 +85,7 @@ impl Supervisor {
     pub fn new(strategy: Strategy, intensity: Intensity, children: Vec<Spec>) -> Self {
         let mut supervisor = Self {
             strategy,
+            auto_shutdown: AutoShutdown::Never,
             restarts: Restarts::new(intensity),
             children: Vec::new(),
             next_key: 0,
@@ -87,6 +96,15 @@ impl Supervisor {
             supervisor.add(spec);
         }
         supervisor
+    }
+
+    /// Sets whether it exits when significant children have ended: `auto_shutdown`.
+    #[must_use]
+    pub fn auto_shutdown(self, auto_shutdown: AutoShutdown) -> Self {
+        Self {
+            auto_shutdown,
+            ..self
+        }
     }
 
     fn add(&mut self, spec: Spec) -> Key {
@@ -127,8 +145,16 @@ impl Supervisor {
         if child.spec.restart.restarts_after(reason) {
             return self.restart(key, reason.to_string(), me);
         }
+        let significant = child.spec.significant;
         self.remove_if_temporary(key);
-        Next::Receive
+        let mut others = self.children.iter().filter(|child| child.spec.significant);
+        match self.auto_shutdown {
+            AutoShutdown::AnySignificant if significant => self.stop_all(Reason::Shutdown, me),
+            AutoShutdown::AllSignificant if significant && !others.any(Child::is_running) => {
+                self.stop_all(Reason::Shutdown, me)
+            }
+            _ => Next::Receive,
+        }
     }
 
     /// Tries a failed restart again. It counts as another restart, so the intensity bounds the tries. A sibling's restart
@@ -170,21 +196,53 @@ impl Supervisor {
     fn handle(&mut self, request: ToSupervisor, me: &mut Me<'_, Self>) -> Next {
         match request {
             ToSupervisor::Start(spec, reply) => {
+                if self.find(spec.name).is_some() || self.flaw(&spec).is_some() {
+                    reply.send(false);
+                    return Next::Receive;
+                }
                 let key = self.add(spec);
                 return self.start([key].into(), Starting::Asked(reply), me);
             }
-            ToSupervisor::Remove(name, reply) => {
-                match self.children.iter().find(|child| child.spec.name == name) {
-                    None => reply.send(false),
-                    Some(child) => {
-                        let key = child.key;
-                        return self.stop(vec![key], Stopped::Remove(key, reply), me);
-                    }
+            ToSupervisor::Remove(name, reply) => match self.find(name) {
+                None => reply.send(false),
+                Some(child) => {
+                    let key = child.key;
+                    return self.stop(vec![key], Stopped::Remove(key, reply), me);
                 }
+            },
+            ToSupervisor::Terminate(name, reply) => match self.find(name) {
+                Some(child) => {
+                    let key = child.key;
+                    return self.stop(vec![key], Stopped::Reply(reply), me);
+                }
+                None => reply.send(Err(ChildError::NotFound)),
+            },
+            ToSupervisor::Restart(name, reply) => match self.stopped(name) {
+                Ok(key) => return self.start([key].into(), Starting::Again(reply), me),
+                Err(error) => reply.send(Err(error)),
+            },
+            ToSupervisor::Delete(name, reply) => {
+                let stopped = self.stopped(name);
+                self.children.retain(|child| stopped != Ok(child.key));
+                reply.send(stopped.map(drop));
             }
             ToSupervisor::WhichChildren(reply) => reply.send(self.which_children(me.now())),
         }
         Next::Receive
+    }
+
+    fn find(&self, name: Name) -> Option<&Child> {
+        self.children.iter().find(|child| child.spec.name == name)
+    }
+
+    /// Returns the child of `name` if it does not run and is not to be started again.
+    fn stopped(&self, name: Name) -> Result<Key, ChildError> {
+        match self.find(name) {
+            None => Err(ChildError::NotFound),
+            Some(child) if child.start_failed => Err(ChildError::Restarting),
+            Some(child) if child.process.is_some() => Err(ChildError::Running),
+            Some(child) => Ok(child.key),
+        }
     }
 
     fn which_children(&self, now: Duration) -> Children {
@@ -203,6 +261,14 @@ impl Process for Supervisor {
     fn started(&mut self, me: &mut Me<'_, Self>) -> Next {
         me.trap_exits();
         self.parents = me.links();
+        let mut names = HashSet::new();
+        for Child { spec, .. } in &self.children {
+            let is_new = names.insert(spec.name);
+            let twice = (!is_new).then(|| format!("two children have the name {}", spec.name));
+            if let Some(flaw) = twice.or_else(|| self.flaw(spec)) {
+                return Next::Exit(Reason::crash(flaw));
+            }
+        }
         let keys = self.children.iter().map(|child| child.key).collect();
         self.start(keys, Starting::First, me)
     }

@@ -1,5 +1,6 @@
 //! The children of a supervisor and their state.
 
+use std::fmt;
 use std::time::Duration;
 
 use poetry::panics::contain;
@@ -22,6 +23,32 @@ pub struct FailedToStart {
     /// Why it did not start.
     pub reason: Reason,
 }
+
+/// Why a supervisor cannot do what it is asked to do with a child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChildError {
+    /// It has no child of this name.
+    NotFound,
+    /// The child runs. It has to be terminated first.
+    Running,
+    /// The child did not start, and will be started again.
+    Restarting,
+    /// The child did not start, for this reason.
+    NotStarted(Reason),
+}
+
+impl fmt::Display for ChildError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => out.write_str("the supervisor has no child of this name"),
+            Self::Running => out.write_str("the child runs; terminate it first"),
+            Self::Restarting => out.write_str("the child is being restarted; terminate it first"),
+            Self::NotStarted(reason) => write!(out, "the child did not start: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for ChildError {}
 
 /// A child and its state.
 pub(super) struct Child {
@@ -81,6 +108,11 @@ impl Child {
             }
             failed => failed,
         }
+    }
+
+    /// Returns whether it runs or will be started again.
+    pub(super) fn is_running(&self) -> bool {
+        self.process.is_some() || self.start_failed
     }
 
     /// Returns whether `process` is the child's.

@@ -40,6 +40,7 @@ pub struct Spec {
     pub(super) name: Name,
     pub(super) restart: Restart,
     pub(super) shutdown: Shutdown,
+    pub(super) significant: bool,
     pub(super) start: Start,
 }
 
@@ -93,6 +94,7 @@ impl Spec {
             name: name.into(),
             restart: Restart::Permanent,
             shutdown: Shutdown::After(STOP_TIMEOUT),
+            significant: false,
             start: Box::new(start),
         }
     }
@@ -101,6 +103,16 @@ impl Spec {
     #[must_use]
     pub fn restart(self, restart: Restart) -> Self {
         Self { restart, ..self }
+    }
+
+    /// Makes it significant: its supervisor may exit when it has ended and is not restarted
+    /// ([`Supervisor::auto_shutdown`]). It must be [transient](Restart::Transient) or [temporary](Restart::Temporary).
+    #[must_use]
+    pub fn significant(self) -> Self {
+        Self {
+            significant: true,
+            ..self
+        }
     }
 
     /// Sets how it is stopped.
@@ -137,6 +149,33 @@ impl Restart {
             Self::Permanent => true,
             Self::Transient => reason.is_abnormal(),
             Self::Temporary => false,
+        }
+    }
+}
+
+/// Whether a supervisor exits when significant children have ended by themselves and are not restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoShutdown {
+    /// It has no significant children.
+    Never,
+    /// It exits when one has ended.
+    AnySignificant,
+    /// It exits when all have ended.
+    AllSignificant,
+}
+
+impl Supervisor {
+    /// Says what is wrong with a significant child, if it is one.
+    pub(super) fn flaw(&self, spec: &Spec) -> Option<String> {
+        let name = spec.name;
+        match (spec.significant, spec.restart, self.auto_shutdown) {
+            (true, Restart::Permanent, _) => Some(format!(
+                "{name} is significant and permanent, so it never ends; make it transient or temporary"
+            )),
+            (true, _, AutoShutdown::Never) => Some(format!(
+                "{name} is significant; set the supervisor's auto_shutdown"
+            )),
+            _ => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::Supervisor;
-use super::child::{Child, FailedToStart, Key};
+use super::child::{Child, ChildError, FailedToStart, Key};
 use super::spec::{Restart, Shutdown};
 use crate::monitor::Reason;
 use crate::process::{Me, Next, ProcessRef, Reply, WaitsFor, timeout};
@@ -26,6 +26,8 @@ pub(super) enum Starting {
     Restart,
     /// A request; the reply is whether the child started.
     Asked(Reply<bool>),
+    /// A request to start a child that was terminated.
+    Again(Reply<Result<(), ChildError>>),
 }
 
 /// The next step once children are stopped.
@@ -34,6 +36,8 @@ pub(super) enum Stopped {
     Start(VecDeque<Key>),
     /// Remove this one and reply.
     Remove(Key, Reply<bool>),
+    /// Reply.
+    Reply(Reply<Result<(), ChildError>>),
     /// Exit.
     Exit(Reason),
 }
@@ -66,8 +70,10 @@ impl Supervisor {
             });
             return Next::Receive;
         }
-        if let Starting::Asked(reply) = starting {
-            reply.send(true);
+        match starting {
+            Starting::Asked(reply) => reply.send(true),
+            Starting::Again(reply) => reply.send(Ok(())),
+            Starting::First | Starting::Restart => {}
         }
         Next::Receive
     }
@@ -95,6 +101,12 @@ impl Supervisor {
             Starting::Asked(reply) => {
                 self.children.retain(|child| child.key != key);
                 reply.send(false);
+            }
+            Starting::Again(reply) => {
+                self.child(key)
+                    .into_iter()
+                    .for_each(|child| child.start_failed = false);
+                reply.send(Err(ChildError::NotStarted(reason)));
             }
         }
         Next::Receive
@@ -138,6 +150,10 @@ impl Supervisor {
             Stopped::Remove(key, reply) => {
                 self.children.retain(|child| child.key != key);
                 reply.send(true);
+                Next::Receive
+            }
+            Stopped::Reply(reply) => {
+                reply.send(Ok(()));
                 Next::Receive
             }
             Stopped::Exit(reason) => Next::Exit(reason),

@@ -4,6 +4,7 @@
 mod common;
 mod histories;
 mod otp;
+mod requests;
 mod starts_and_stops;
 mod supervised;
 
