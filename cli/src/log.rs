@@ -11,6 +11,7 @@ use poetry::{Event, FetchFailure, Kind, Observer, Role, Service};
 use tracing::{Level, debug, enabled, error, trace, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::args::LogFormat;
 use crate::failure::{Failure, without_number};
 use crate::hints;
 use crate::line_writer::LineWriter;
@@ -22,17 +23,20 @@ use crate::words::counted;
 const ACCEPT_LINES_PER_SECOND: u32 = 1;
 
 /// Starts logging to `stderr` what `filter` admits.
-pub(crate) fn start(filter: &str, stderr: &LineWriter) -> Result<(), Failure> {
+pub(crate) fn start(filter: &str, format: LogFormat, stderr: &LineWriter) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| Failure::new(format_args!("--log {filter}: {error}")))?;
     let stderr = stderr.clone();
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(terminal::stderr_is_coloured())
         .with_target(false)
-        .with_writer(move || stderr.clone())
-        .try_init()
-        .map_err(|error| Failure::new(format_args!("cannot start the log: {error}")))
+        .with_writer(move || stderr.clone());
+    let started = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| Failure::new(format_args!("cannot start the log: {error}")))
 }
 
 /// Writes a server's log.

@@ -3,6 +3,7 @@
 //! This file dispatches to the subcommands. The models do the work.
 
 mod args;
+mod ask;
 mod bare;
 mod check;
 mod closed_stdout;
@@ -13,11 +14,13 @@ mod failure;
 mod fetch;
 mod generate;
 mod hints;
+mod inquiries;
 mod limits_in_force;
 mod line_writer;
 mod load;
 mod log;
 mod measure;
+mod metrics;
 mod observe;
 mod output;
 mod parent;
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, stderr: &LineWriter) -> Ended {
-    log::start(&cli.log, stderr)?;
+    log::start(&cli.log, cli.log_format, stderr)?;
     descriptors::prepare(cli.command.connections());
     match cli.command {
         Command::Serve(args) => serve::run(args, stderr),
@@ -72,6 +75,7 @@ fn run(cli: Cli, stderr: &LineWriter) -> Ended {
         Command::Report(args) => report::run(&args, stderr),
         Command::Show(args) => show::run(&args, stderr),
         Command::Timeline(args) => timeline::run(&args, stderr),
+        Command::Stats(args) => ask::run(&args, stderr),
         Command::Generate(args) => generate::run(&args, stderr),
         Command::Measure(args) => measure::run(&args, stderr),
         Command::Bare(args) => bare::run(args),

@@ -17,6 +17,7 @@ use crate::failure::{Ended, Failure, Status, cause, cause_at_start, is_short_of_
 use crate::limits_in_force;
 use crate::line_writer::LineWriter;
 use crate::log::ServerLog;
+use crate::metrics::Metrics;
 use crate::observe::Observation;
 use crate::parent;
 use crate::poem_directory::Reloads;
@@ -24,7 +25,7 @@ use crate::recording::Recording;
 use crate::resolve;
 use crate::services;
 use crate::signals::{self, Request, Requests};
-use crate::stats::Stats;
+use crate::stats::{self, ServiceCounts, Stats};
 
 pub(crate) use self::announcement::announce;
 pub(crate) use self::offer::{Chosen, Offer};
@@ -33,7 +34,9 @@ pub(crate) use self::offer::{Chosen, Offer};
 pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
     match (args.command, args.config) {
         (Some(command), _) => run_one(&command, stderr),
-        (None, Some(file)) => services::run(&file, args.stats.as_deref(), stderr),
+        (None, Some(file)) => {
+            services::run(&file, args.stats.as_deref(), args.metrics.as_ref(), stderr)
+        }
         (None, None) => Err(Failure::new(
             "serve needs what to serve, or --config; see 'quatrain serve --help'",
         )),
@@ -58,12 +61,32 @@ fn run_one(command: &ServeCommand, stderr: &LineWriter) -> Ended {
     let log = Arc::new(ServerLog::new(&offer.service, None));
     let (name, clock) = (model.name(), &options.clock);
     let observation = Observation::prepare(args.observe, args.lab, name, clock, stderr);
-    let observer = observation.beside(recording.beside(log.clone()));
+    let metrics = Metrics::listen(args.metrics.as_ref())?;
+    let role = stats::role(&offer.service);
+    let service = stats::role_name(role);
+    let log_and_metrics = metrics.beside(service, role, name, log.clone());
+    let observer = observation.beside(recording.beside(log_and_metrics));
     let server = start(&*model, listener, offer.service, &options, observer)?;
     limits_in_force::report(options.limits.connections_max);
     let stdout = announce(&offer.name, server.address(), model.name());
-    observation.while_running(&*server, || {
-        obey(&*server, &mut requests, reloads.as_ref(), &stats, stderr);
+    let counts = || ServiceCounts {
+        service: service.to_owned(),
+        role: service.to_owned(),
+        model: name.to_owned(),
+        address: server.address().to_string(),
+        counts: server.counters(),
+    };
+    metrics.while_running(requests.inquirer()?, || {
+        observation.while_running(&*server, || {
+            obey(
+                &*server,
+                &mut requests,
+                reloads.as_ref(),
+                &counts,
+                &stats,
+                stderr,
+            );
+        });
     });
     let status = stop(server, requests, args, stats, stderr);
     recording.finish();
@@ -117,6 +140,7 @@ fn obey(
     server: &dyn Server,
     requests: &mut Requests,
     reloads: Option<&Reloads>,
+    counts: &dyn Fn() -> ServiceCounts,
     stats: &Stats,
     stderr: &LineWriter,
 ) {
@@ -124,6 +148,7 @@ fn obey(
         match requests.next() {
             Request::Stop => break,
             Request::Reload => reloads.iter().for_each(|reloads| reloads.ask()),
+            Request::Counts(question) => question.answer(vec![counts()]),
             Request::Report => {
                 stats.write(&server.counters());
                 if let Some(details) = server.details() {
@@ -170,6 +195,7 @@ fn exit_on_second_signal(mut requests: Requests, counts: Counts, stats: Stats, s
                 Request::Stop => break,
                 Request::Report => info!("stopping: the counts will be written at exit"),
                 Request::Reload => info!("stopping: the poems are not read again"),
+                Request::Counts(_) => {}
             }
         }
         warn!("ended at once by a second signal; the counts are those of the first");

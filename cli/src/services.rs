@@ -6,23 +6,28 @@ mod running;
 use std::path::Path;
 use std::thread;
 
-use poetry::Counts;
-use serde::Serialize;
 use tracing::{error, info, warn};
 
+use crate::args::Address;
 use crate::config::{Config, Flaws};
 use crate::descriptors;
 use crate::failure::{Ended, Status, cause_at_start};
 use crate::limits_in_force;
 use crate::line_writer::LineWriter;
+use crate::metrics::Metrics;
 use crate::signals::{self, Request, Requests};
-use crate::stats::Stats;
+use crate::stats::{ServiceCounts, Stats};
 use crate::words::counted;
 
 use self::running::Running;
 
 /// Runs the services of `file` until a signal ends them.
-pub(crate) fn run(file: &Path, stats: Option<&Path>, stderr: &LineWriter) -> Ended {
+pub(crate) fn run(
+    file: &Path,
+    stats: Option<&Path>,
+    metrics: Option<&Address>,
+    stderr: &LineWriter,
+) -> Ended {
     let config = Config::read(file).map_err(|flaws| flaws.fail(stderr))?;
     let connections_max = config.connections_max();
     descriptors::prepare(connections_max);
@@ -30,9 +35,10 @@ pub(crate) fn run(file: &Path, stats: Option<&Path>, stderr: &LineWriter) -> End
     let mut requests = Requests::install(true)?;
     requests.take_stops()?;
     let stats = Stats::open(stats, stderr)?;
+    let metrics = Metrics::listen(metrics)?;
     let mut services = Services::default();
     for service in config.services {
-        match Running::start(service) {
+        match Running::start(service, &metrics) {
             Ok(running) => services.0.push(running),
             Err(flaw) => {
                 services.stop();
@@ -41,7 +47,9 @@ pub(crate) fn run(file: &Path, stats: Option<&Path>, stderr: &LineWriter) -> End
         }
     }
     limits_in_force::report(connections_max);
-    services.obey(&mut requests, &stats, stderr);
+    metrics.while_running(requests.inquirer()?, || {
+        services.obey(&mut requests, &stats, stderr);
+    });
     info!(
         "stopping {} in reverse order, each with its grace",
         counted(services.0.len() as u64, "service")
@@ -63,15 +71,6 @@ struct Stopped {
     counts: Vec<ServiceCounts>,
 }
 
-/// The counts of one server of a service (S23).
-#[derive(Clone, Serialize)]
-struct ServiceCounts {
-    service: String,
-    address: String,
-    #[serde(flatten)]
-    counts: Counts,
-}
-
 impl Services {
     // ANCHOR: obey_services
     /// Does what signals request until one requests a stop.
@@ -80,6 +79,7 @@ impl Services {
             match requests.next() {
                 Request::Stop => break,
                 Request::Reload => self.0.iter().for_each(Running::reload),
+                Request::Counts(question) => question.answer(self.counts()),
                 Request::Report => {
                     self.counts().iter().for_each(|counts| stats.write(counts));
                     for (name, details) in self.0.iter().flat_map(Running::details) {
@@ -125,6 +125,7 @@ fn exit_on_second_signal(
                 Request::Stop => break,
                 Request::Report => info!("stopping: the counts will be written at exit"),
                 Request::Reload => info!("stopping: the file is not read again"),
+                Request::Counts(_) => {}
             }
         }
         warn!("ended at once by a second signal; the counts are those of the first");

@@ -3,19 +3,25 @@
 //! A supervisor may start the command with these signals blocked, so they are unblocked once their handlers are installed.
 //! Threads that are started later inherit that.
 
+use std::collections::VecDeque;
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use crate::failure::{Failure, Status, cause_at_start};
+use crate::inquiries::{Inquirer, Inquiries, Question};
 use crate::line_writer::LineWriter;
 
-/// What a signal requests of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a signal, or another program, requests of a server.
 pub(crate) enum Request {
     /// SIGTERM or SIGINT.
     Stop,
@@ -23,39 +29,79 @@ pub(crate) enum Request {
     Report,
     /// SIGHUP.
     Reload,
+    /// `quatrain stats`, or a scrape of the metrics.
+    Counts(Question),
 }
 
-/// The requests that signals make of a server.
-pub(crate) struct Requests(Signals);
+/// The requests that signals and questions make of a server.
+pub(crate) struct Requests {
+    signals: SignalDelivery<UnixStream, SignalOnly>,
+    arrived: VecDeque<i32>,
+    inquiries: Inquiries,
+    questions: VecDeque<Question>,
+}
 
 impl Requests {
     /// Takes over SIGUSR1: from now on it only comes out of [`Requests::next`]. SIGHUP too, if the server `reloads`; otherwise
     /// it keeps its default action.
     pub(crate) fn install(reloads: bool) -> Result<Self, Failure> {
-        let signals = Signals::new([SIGUSR1]).map_err(failure)?;
+        let (read, write) = UnixStream::pair().map_err(failure)?;
+        let signals = SignalDelivery::with_pipe(read, write, SignalOnly, [SIGUSR1]);
+        let signals = signals.map_err(failure)?;
         if reloads {
-            signals.add_signal(SIGHUP).map_err(failure)?;
+            signals.handle().add_signal(SIGHUP).map_err(failure)?;
             unblock_all([Signal::SIGHUP])?;
         }
         unblock()?;
-        Ok(Self(signals))
+        Ok(Self {
+            signals,
+            arrived: VecDeque::new(),
+            inquiries: Inquiries::open().map_err(failure)?,
+            questions: VecDeque::new(),
+        })
+    }
+
+    /// Returns a way to ask for counts from another thread: [`Request::Counts`].
+    pub(crate) fn inquirer(&self) -> Result<Inquirer, Failure> {
+        self.inquiries.inquirer().map_err(failure)
     }
 
     /// Takes over SIGTERM and SIGINT too. Until then they end the process at once: there is no server to stop.
     pub(crate) fn take_stops(&mut self) -> Result<(), Failure> {
         [SIGTERM, SIGINT]
             .into_iter()
-            .try_for_each(|signal| self.0.add_signal(signal))
+            .try_for_each(|signal| self.signals.handle().add_signal(signal))
             .map_err(failure)
     }
 
-    /// Blocks until the next request.
+    /// Blocks until the next request. Signals come before questions.
     pub(crate) fn next(&mut self) -> Request {
-        match self.0.forever().next() {
-            Some(SIGUSR1) => Request::Report,
-            Some(SIGHUP) => Request::Reload,
-            _ => Request::Stop,
+        loop {
+            self.arrived.extend(self.signals.pending());
+            if let Some(signal) = self.arrived.pop_front() {
+                return match signal {
+                    SIGUSR1 => Request::Report,
+                    SIGHUP => Request::Reload,
+                    _ => Request::Stop,
+                };
+            }
+            self.questions.extend(self.inquiries.take());
+            if let Some(question) = self.questions.pop_front() {
+                return Request::Counts(question);
+            }
+            self.wait();
         }
+    }
+
+    /// Blocks until something may have arrived.
+    fn wait(&self) {
+        let signals = [self.signals.get_read().as_fd()].into_iter();
+        let descriptors = signals.chain(self.inquiries.descriptors());
+        let mut polled: Vec<PollFd<'_>> = descriptors
+            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
+            .collect();
+        // An error, such as an interrupt, is a reason to look.
+        let _ = poll(&mut polled, PollTimeout::NONE);
     }
 }
 

@@ -7,11 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::Serialize;
+use poetry::{Counts, Role, Service};
+use serde::{Deserialize, Serialize};
 use tracing::{debug, error, warn};
 
 use crate::failure::{Failure, cause};
 use crate::line_writer::{LineWriter, Sink, would_block};
+use crate::output;
 use crate::sink_file;
 use crate::words::{counted, shown};
 
@@ -52,6 +54,48 @@ impl Stats {
             Ok(line) => self.writer.line(line),
             Err(error) => error!("cannot write the counts: {error}"),
         }
+    }
+}
+
+/// The counts of one server of a process (S23).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ServiceCounts {
+    /// The name of its service; without `--config` its role.
+    pub(crate) service: String,
+    /// What it serves, by the word of the command line.
+    pub(crate) role: String,
+    /// The name of its model.
+    pub(crate) model: String,
+    /// Where it listens.
+    pub(crate) address: String,
+    /// Its counts.
+    #[serde(flatten)]
+    pub(crate) counts: Counts,
+}
+
+/// Returns a line of JSON for each of `counts`.
+pub(crate) fn lines(counts: &[ServiceCounts]) -> String {
+    counts.iter().map(output::json_line).collect()
+}
+
+/// Returns the role of a server that offers `service`.
+pub(crate) fn role(service: &Service) -> Role {
+    match service {
+        Service::Poem(_) => Role::PoemServer,
+        Service::Transform(_) => Role::TransformServer,
+        Service::Library(_) => Role::LibraryServer,
+        Service::Proxy(_) => Role::Proxy,
+    }
+}
+
+/// Returns the word of a server's role on the command line.
+pub(crate) fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::PoemServer => "poem",
+        Role::TransformServer => "transform",
+        Role::LibraryServer => "library",
+        Role::Proxy => "proxy",
+        Role::PoemClient | Role::TransformClient => "client",
     }
 }
 

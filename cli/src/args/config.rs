@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 
-use super::serve::ServeCommand;
+use super::serve::{METRICS, ServeCommand};
+use super::values::Address;
 
 /// Options of a server that are not keys of a service: `listen` replaces the first two, and the others concern the process.
-pub(crate) const NOT_KEYS: &[&str] = &["iface", "port", "stats", "observe", "record"];
+pub(crate) const NOT_KEYS: &[&str] = &["iface", "port", "stats", "metrics", "observe", "record"];
 
 const DETAILS: &str = "\
 Examples:
@@ -34,6 +35,9 @@ pub(crate) struct ServeArgs {
     /// Append the counts of every service to this file on SIGUSR1 and at exit, as lines of JSON [default: stderr]
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
+
+    #[arg(long, value_name = "[HOST:]PORT", value_parser = Address::to_listen, help = METRICS)]
+    pub(crate) metrics: Option<Address>,
 
     #[command(subcommand)]
     pub(crate) command: Option<ServeCommand>,

@@ -12,11 +12,12 @@ mod report;
 mod serve;
 mod share;
 mod show;
+mod stats;
 mod timeline;
 mod values;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use poetry::Model;
 use poetry::limits::CONNECTIONS_MAX;
 
@@ -36,6 +37,7 @@ pub(crate) use measure::MeasureArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use serve::{LibraryArgs, PoemArgs, ProxyArgs, ServeCommand, ServerArgs, TransformArgs};
 pub(crate) use show::ShowArgs;
+pub(crate) use stats::{StatsArgs, Target};
 pub(crate) use timeline::TimelineArgs;
 pub(crate) use values::{Address, random_seed};
 
@@ -88,6 +90,19 @@ pub(crate) struct Cli {
     /// What to log on stderr: off, error, warn, info, debug, trace, or a filter such as `quatrain=debug`
     #[arg(long, global = true, display_order = 900, value_name = "LEVEL", default_value = "info", value_parser = values::log_filter)]
     pub(crate) log: String,
+
+    /// How log lines are written: text, or json, an object each with timestamp, level and message
+    #[arg(long, global = true, display_order = 901, value_name = "FORMAT", value_enum, hide_possible_values = true, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object for each line.
+    Json,
 }
 
 /// Cases with the most connections have a thousand, and run one after another; the others have far fewer.
@@ -99,6 +114,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Validate a file of services
     Config(ConfigArgs),
+    /// Print the counts of a running server
+    Stats(StatsArgs),
     /// Fetch poems, all at once, and print them
     Fetch(FetchArgs),
     /// Let each model do the same work, verify it, and print one table
@@ -144,6 +161,7 @@ impl Command {
             | Self::Report(_)
             | Self::Show(_)
             | Self::Timeline(_)
+            | Self::Stats(_)
             | Self::Generate(_) => 0,
         }
     }

@@ -58,6 +58,10 @@ server at once, with status 1 if a connection was open at the first. SIGUSR1 wri
 stderr what the model consists of: delayed calls and Deferreds, the supervision tree, tasks and permits, or threads.
 Exit status: 0 all finished, 1 something was cut, 2 it could not start.";
 
+/// The help of `--metrics`.
+pub(crate) const METRICS: &str = "Serve the counts and the latencies of replies as OpenMetrics, for Prometheus: \
+                                  http://HOST:PORT/metrics. Without a host on 127.0.0.1; port 0 takes a free one";
+
 #[derive(Subcommand)]
 pub(crate) enum ServeCommand {
     /// Serve one poem to every client, slowly
@@ -301,6 +305,9 @@ pub(crate) struct ServerArgs {
     /// Append the counts to this file on SIGUSR1 and at exit, as a line of JSON [default: stderr]
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
+
+    #[arg(long, value_name = "[HOST:]PORT", value_parser = Address::to_listen, help = METRICS)]
+    pub(crate) metrics: Option<Address>,
 
     /// Show on stderr, while it runs, what every connection waits for, and what the model consists of: delayed calls and Deferreds,
     /// the supervision tree, tasks and permits, or threads

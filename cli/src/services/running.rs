@@ -5,21 +5,24 @@ use std::thread;
 use std::time::Duration;
 
 use poetry::limits::CONNECT_TIMEOUT;
-use poetry::{Observer, Server, Summary};
+use poetry::{Server, Summary};
 use tracing::{info, warn};
 
-use super::ServiceCounts;
 use crate::config::{Flaw, ServiceConfig};
 use crate::failure::Failure;
 use crate::line_writer::LineWriter;
 use crate::log::ServerLog;
+use crate::metrics::Metrics;
 use crate::poem_directory::Reloads;
 use crate::resolve;
 use crate::serve::{self, Chosen, Offer, announce};
+use crate::stats::{self, ServiceCounts};
 
 /// A service that runs.
 pub(super) struct Running {
     config: ServiceConfig,
+    role: &'static str,
+    model: &'static str,
     servers: Vec<Box<dyn Server>>,
     log: Arc<ServerLog>,
     reloads: Option<Reloads>,
@@ -32,7 +35,7 @@ impl Running {
     ///
     /// # Errors
     /// The place in the file of what does not work. Nothing runs then.
-    pub(super) fn start(config: ServiceConfig) -> Result<Self, Flaw> {
+    pub(super) fn start(config: ServiceConfig, metrics: &Metrics) -> Result<Self, Flaw> {
         let at = |key: &'static str| {
             let config = &config;
             move |failure: Failure| config.flaw(key, &failure)
@@ -53,7 +56,8 @@ impl Running {
             .collect::<Result<Vec<_>, Failure>>()
             .map_err(at("listen"))?;
         let log = Arc::new(ServerLog::new(&offer.service, Some(&config.name)));
-        let observer: Arc<dyn Observer> = log.clone();
+        let (role, name) = (stats::role(&offer.service), model.name());
+        let observer = metrics.beside(&config.name, role, name, log.clone());
         let servers = listeners.into_iter().map(|listener| {
             serve::start(
                 &*model,
@@ -74,6 +78,8 @@ impl Running {
         Ok(Self {
             announced: announced.collect(),
             config,
+            role: stats::role_name(role),
+            model: name,
             servers,
             log,
             reloads,
@@ -96,6 +102,8 @@ impl Running {
     fn counts_of(&self, server: &dyn Server) -> ServiceCounts {
         ServiceCounts {
             service: self.config.name.clone(),
+            role: self.role.to_owned(),
+            model: self.model.to_owned(),
             address: server.address().to_string(),
             counts: server.counters(),
         }
@@ -127,6 +135,8 @@ impl Running {
             cut += summary.cut;
             counts.push(ServiceCounts {
                 service: name.clone(),
+                role: self.role.to_owned(),
+                model: self.model.to_owned(),
                 address: address.to_string(),
                 counts: summary.counters,
             });

@@ -11,6 +11,7 @@ mod library;
 mod load;
 mod measure;
 mod observe;
+mod operations;
 mod progress;
 mod proxy;
 mod report;

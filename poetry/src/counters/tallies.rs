@@ -89,8 +89,8 @@ impl Closed {
         }
     }
 
-    /// Returns the connections closed for any reason.
-    pub fn total(&self) -> u64 {
+    /// Returns the connections closed for each reason, by its name.
+    pub fn by_reason(&self) -> [(&'static str, u64); 10] {
         let Self {
             done,
             refused,
@@ -104,10 +104,22 @@ impl Closed {
             upstream,
         } = *self;
         [
-            done, refused, reset, idle, deadline, write, cut, panic, left, upstream,
+            ("done", done),
+            ("refused", refused),
+            ("reset", reset),
+            ("idle", idle),
+            ("deadline", deadline),
+            ("write", write),
+            ("cut", cut),
+            ("panic", panic),
+            ("left", left),
+            ("upstream", upstream),
         ]
-        .iter()
-        .sum()
+    }
+
+    /// Returns the connections closed for any reason.
+    pub fn total(&self) -> u64 {
+        self.by_reason().iter().map(|(_, count)| count).sum()
     }
 }
 
@@ -127,8 +139,8 @@ impl Refused {
         }
     }
 
-    /// Returns the requests refused for any reason.
-    pub fn total(&self) -> u64 {
+    /// Returns the requests refused for each reason, by its name.
+    pub fn by_reason(&self) -> [(&'static str, u64); 9] {
         let Self {
             no_dot,
             unknown_transform,
@@ -141,17 +153,20 @@ impl Refused {
             bad_poem_name,
         } = *self;
         [
-            no_dot,
-            unknown_transform,
-            not_utf8,
-            transform_failed,
-            reply_too_long,
-            framing,
-            truncated,
-            unknown_poem,
-            bad_poem_name,
+            ("no_dot", no_dot),
+            ("unknown_transform", unknown_transform),
+            ("not_utf8", not_utf8),
+            ("transform_failed", transform_failed),
+            ("reply_too_long", reply_too_long),
+            ("framing", framing),
+            ("truncated", truncated),
+            ("unknown_poem", unknown_poem),
+            ("bad_poem_name", bad_poem_name),
         ]
-        .iter()
-        .sum()
+    }
+
+    /// Returns the requests refused for any reason.
+    pub fn total(&self) -> u64 {
+        self.by_reason().iter().map(|(_, count)| count).sum()
     }
 }
