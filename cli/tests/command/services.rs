@@ -204,8 +204,7 @@ fn s26_s23_the_counts_of_each_server_name_its_service_and_address() {
     assert_eq!(services.ask(2, "shout.a"), netstring("A"));
     assert_eq!(services.ask(1, "shout.a"), netstring("A"));
     services.process.signal(Signal::SIGUSR1);
-    services.process.wait_for("wrote the counts");
-    // The details of actors are its supervision tree.
+    // The counts are written before them, by another thread. The details of actors are its supervision tree.
     services
         .process
         .wait_for(&format!("b on {}:", services.addresses[2]));
