@@ -1,6 +1,7 @@
 //! Runs cases against one subject, several at once, and hands over each verdict as it comes.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -118,7 +119,7 @@ pub fn try_start(subject: &Arc<Subject>, role: Role) -> Check {
         return Err(Failure::broken(format!("{name} is no {}", role.name())));
     }
     if let Some(server) = subject.running() {
-        return Connection::open(server.address()).map(drop);
+        return accepts(server.address());
     }
     let context = Context::new(Arc::clone(subject), role, 0);
     let server = match role {
@@ -126,5 +127,10 @@ pub fn try_start(subject: &Arc<Subject>, role: Role) -> Check {
         Role::PoemServer | Role::Proxy => context.poem("a poem"),
         Role::TransformServer | Role::LibraryServer => context.one_shot(),
     };
-    server.start()?.connect().map(drop)
+    accepts(server.start()?.address())
+}
+
+/// A connection that is reset at once was accepted, too: the cases say what is wrong with that.
+fn accepts(address: SocketAddr) -> Check {
+    Connection::open_unless_reset(address).map(drop)
 }
