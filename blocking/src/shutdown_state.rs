@@ -56,9 +56,12 @@ impl ShutdownState {
         !self.change(State::Idle, State::Closing) && self.change(State::Busy, State::Last)
     }
 
-    /// The grace is over, and the shutdown closes the connection.
+    /// The grace is over, and the shutdown closes the connection. One that it found idle is owed nothing, and is closing.
     pub(crate) fn cut(&self) {
-        self.0.store(State::Cut as u8, Ordering::Release);
+        let closing = State::Closing as u8;
+        let unless_closing = |state| (state != closing).then_some(State::Cut as u8);
+        // It fails if the connection is closing.
+        let _ = (self.0).fetch_update(Ordering::AcqRel, Ordering::Acquire, unless_closing);
     }
 
     fn is(&self, state: State) -> bool {
@@ -86,6 +89,14 @@ mod tests {
         assert!(state.mark_busy() && state.mark_idle());
         assert!(!state.begin_shutdown());
         assert!(!state.mark_busy() && !state.mark_idle());
+    }
+
+    #[test]
+    fn s21_a_connection_that_a_shutdown_found_idle_is_not_cut() {
+        let state = ShutdownState::new(false);
+        assert!(!state.begin_shutdown());
+        state.cut();
+        assert!(!state.is_cut() && !state.mark_busy());
     }
 
     #[test]
