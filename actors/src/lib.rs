@@ -94,6 +94,8 @@ mod process;
 mod proxy;
 mod replies;
 mod request_server;
+#[cfg(test)]
+mod simulation;
 mod supervisor;
 #[cfg(test)]
 mod testing;

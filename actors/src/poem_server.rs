@@ -67,7 +67,7 @@ pub fn serve_poem_with(
 }
 
 #[derive(Clone)]
-struct Poems(PoemService);
+pub(crate) struct Poems(pub(crate) PoemService);
 
 impl Protocol for Poems {
     type Connection<S: Stream> = Connection<S>;
@@ -81,7 +81,7 @@ impl Protocol for Poems {
 }
 
 /// The process of one connection.
-struct Connection<S> {
+pub(crate) struct Connection<S> {
     recital: Recital,
     stream: PhantomData<fn() -> S>,
 }

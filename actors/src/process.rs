@@ -43,6 +43,8 @@ pub use spawn::Arbiter;
 #[cfg(test)]
 pub(crate) use task::bytes as task_bytes;
 pub use test_clock::TestClock;
+#[cfg(test)]
+pub(crate) use test_clock::{advance_here, virtual_now};
 pub use timer::TIMERS_MAX;
 
 use poetry::Kind;

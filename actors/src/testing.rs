@@ -208,7 +208,7 @@ impl Stream for Pipe {
     }
 }
 
-fn bytes_of(data: IoData<'_>) -> Vec<u8> {
+pub(crate) fn bytes_of(data: IoData<'_>) -> Vec<u8> {
     match data {
         IoData::Binary(bytes) => bytes.to_vec(),
         IoData::List(list) => list

@@ -94,6 +94,8 @@ mod requests;
 mod server;
 mod server_state;
 mod shutdown_state;
+#[cfg(test)]
+mod simulation;
 mod sockets;
 mod transform_client;
 mod transform_server;

@@ -12,14 +12,11 @@ use poetry::{CloseReason, Counts, Event, Kind, Service};
 use crate::log::{Log, Observed, Step};
 use crate::plan::Plan;
 
-/// How much later than its time a timeout may close a connection: timers of tokio have milliseconds.
-const LATE_MAX: Duration = Duration::from_millis(10);
-
-/// Returns why the run broke a rule, if it did.
+/// Returns why the run broke a rule, if it did. A timeout may close a connection as much as `late_max` after its time.
 ///
 /// # Errors
 /// Returns the connection and the rule.
-pub fn judge(plan: &Plan, observed: &Observed) -> Result<(), String> {
+pub fn judge(plan: &Plan, observed: &Observed, late_max: Duration) -> Result<(), String> {
     let accepted = observed.logs.iter().take_while(|log| log.is_accepted());
     let count = accepted.count();
     if let Some(index) = observed.logs[count..].iter().position(Log::is_accepted) {
@@ -28,7 +25,7 @@ pub fn judge(plan: &Plan, observed: &Observed) -> Result<(), String> {
     for (task, log) in observed.logs[..count].iter().enumerate() {
         let events = observed.events.iter();
         let events = events.filter(|event| event.scene.task == task as u64);
-        let judged = Connection::new(plan, task, log, events.collect())
+        let judged = Connection::new(plan, task, log, events.collect(), late_max)
             .and_then(|connection| connection.judge());
         judged.map_err(|why| format!("connection {task}: {why}"))?;
     }
@@ -40,6 +37,7 @@ struct Connection<'o> {
     plan: &'o Plan,
     log: &'o Log,
     events: Vec<&'o Event>,
+    late_max: Duration,
     reason: CloseReason,
     /// When the server closed its socket, and whether with a reset.
     closed: Duration,
@@ -57,6 +55,7 @@ impl<'o> Connection<'o> {
         task: usize,
         log: &'o Log,
         events: Vec<&'o Event>,
+        late_max: Duration,
     ) -> Result<Self, String> {
         let reason = begins_and_ends(&events)?;
         let (closed, reset) = log.closed().ok_or("its socket is never closed")?;
@@ -64,6 +63,7 @@ impl<'o> Connection<'o> {
             plan,
             log,
             events,
+            late_max,
             reason,
             closed,
             reset,
@@ -106,6 +106,8 @@ impl<'o> Connection<'o> {
         let has_fin = self.log.first(|step| *step == Step::Fin).is_some();
         let was_reset = self.log.first(|step| *step == Step::Reset);
         let expected = match self.reason {
+            // A poem that was taken whole waits only for the time of its FIN.
+            CloseReason::Cut if self.is_whole_poem() => self.reset,
             CloseReason::Write => !has_fin,
             CloseReason::Cut => !has_fin,
             CloseReason::Reset => self.reset,
@@ -119,7 +121,7 @@ impl<'o> Connection<'o> {
             let over = self.plan.end();
             let stopped = self.log.first(|step| *step == Step::StopBegan);
             stopped.ok_or("cut, but the server does not stop")?;
-            within("cut", self.closed, over, over)?;
+            self.within("cut", self.closed, over, over)?;
         }
         if let Some(at) = was_reset {
             // The system tells of a reset at once, whatever the connection waits for.
@@ -128,9 +130,32 @@ impl<'o> Connection<'o> {
         Ok(())
     }
 
+    fn is_whole_poem(&self) -> bool {
+        match &self.plan.service {
+            Service::Poem(service) => self.taken.len() == service.poem.as_bytes().len(),
+            _ => false,
+        }
+    }
+
+    /// Checks that `at` is not before `from` and hardly after `until`.
+    fn within(
+        &self,
+        what: &str,
+        at: Duration,
+        from: Duration,
+        until: Duration,
+    ) -> Result<(), String> {
+        match from <= at && at <= until + self.late_max {
+            true => Ok(()),
+            false => Err(format!(
+                "{what} at {at:?}, not between {from:?} and {until:?}"
+            )),
+        }
+    }
+
     /// Checks that the connection, which waits for `what`, is closed by `until`.
     fn not_after(&self, what: &str, until: Duration) -> Result<(), String> {
-        match self.closed <= until + LATE_MAX {
+        match self.closed <= until + self.late_max {
             true => Ok(()),
             false => Err(format!(
                 "it waits for {what} until {:?}, not {until:?}",
@@ -244,15 +269,5 @@ fn equal<T: PartialEq + std::fmt::Debug>(what: &str, got: T, expected: T) -> Res
     match got == expected {
         true => Ok(()),
         false => Err(format!("{what}: {got:?}, not {expected:?}")),
-    }
-}
-
-/// Checks that `at` is not before `from` and hardly after `until`.
-fn within(what: &str, at: Duration, from: Duration, until: Duration) -> Result<(), String> {
-    match from <= at && at <= until + LATE_MAX {
-        true => Ok(()),
-        false => Err(format!(
-            "{what} at {at:?}, not between {from:?} and {until:?}"
-        )),
     }
 }

@@ -58,9 +58,9 @@ pub enum Step {
     Read(usize),
     /// The peer took these bytes from the server.
     Took(Vec<u8>),
-    /// The server sent FIN.
+    /// The server sent FIN, and has not closed its socket.
     Fin,
-    /// The server closed its socket.
+    /// The server closed its socket, which sends FIN unless it did before.
     Closed {
         /// Whether it reset the connection.
         reset: bool,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use poetry::event::Interest;
 use poetry::{Event, Kind, Observer, panics};
@@ -19,20 +19,20 @@ const RUNS: u64 = 1_000;
 const REPEATED: u64 = 50;
 
 /// Runs `simulate` for 1,000 seeds, or those that the environment names, and judges each run. `command` is what replays a run
-/// of the caller.
+/// of the caller. A timeout may close a connection as much as `late_max` after its time.
 ///
 /// - `QUATRAIN_SIM_SEED=7` runs one seed and prints its plan and what happened.
 /// - `QUATRAIN_SIM_SEEDS=100_000` runs so many, from the one in `QUATRAIN_SEED`.
 ///
 /// # Panics
 /// If a run breaks a rule, panics, or differs when it is repeated.
-pub fn check(command: &str, simulate: impl Fn(&Plan) -> Observed) {
+pub fn check(command: &str, late_max: Duration, simulate: impl Fn(&Plan) -> Observed) {
     if let Some(seed) = seed::number("QUATRAIN_SIM_SEED") {
         let plan = Plan::new(seed);
         println!("{plan}");
         let observed = simulate(&plan);
         println!("{observed}");
-        if let Err(why) = judge(&plan, &observed) {
+        if let Err(why) = judge(&plan, &observed, late_max) {
             panic!("seed {seed}: {why}");
         }
         return;
@@ -41,7 +41,7 @@ pub fn check(command: &str, simulate: impl Fn(&Plan) -> Observed) {
     let count = seed::number("QUATRAIN_SIM_SEEDS").unwrap_or(RUNS);
     let (began, mut ends) = (Instant::now(), BTreeMap::<String, u64>::new());
     for seed in (0..count).map(|index| first.wrapping_add(index)) {
-        match run(seed, &simulate) {
+        match run(seed, late_max, &simulate) {
             Ok(observed) => note_ends(&observed, &mut ends),
             Err(why) => panic!("seed {seed}: {why}\nTo replay: QUATRAIN_SIM_SEED={seed} {command}"),
         }
@@ -77,11 +77,15 @@ fn note_ends(observed: &Observed, ends: &mut BTreeMap<String, u64>) {
 ///
 /// # Errors
 /// Returns why the run failed.
-pub fn run(seed: u64, simulate: impl Fn(&Plan) -> Observed) -> Result<Observed, String> {
+pub fn run(
+    seed: u64,
+    late_max: Duration,
+    simulate: impl Fn(&Plan) -> Observed,
+) -> Result<Observed, String> {
     let plan = Plan::new(seed);
     let simulate = || catch_unwind(AssertUnwindSafe(|| simulate(&plan)));
     let observed = simulate().map_err(|panic| panics::message(&*panic))?;
-    judge(&plan, &observed)?;
+    judge(&plan, &observed, late_max)?;
     if seed.is_multiple_of(REPEATED) {
         let again = simulate().map_err(|panic| panics::message(&*panic))?;
         if again != observed {

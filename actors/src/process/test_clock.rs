@@ -36,14 +36,7 @@ impl TestClock {
         let (sender, idle) = mpsc::channel();
         self.node.run_in(0, move || {
             actix::spawn(async move {
-                run_until_idle().await;
-                if let Some(local) = Local::current() {
-                    let until = local.timers.now().saturating_add(wait);
-                    while !local.timers.move_to(until) {
-                        run_until_idle().await;
-                    }
-                }
-                run_until_idle().await;
+                advance_here(wait, run_until_idle).await;
                 let _ = sender.send(());
             });
         });
@@ -62,6 +55,24 @@ impl TestClock {
         self.node.run_in(0, function);
         self.settle();
     }
+}
+
+/// Moves the time of the arbiter that runs this, as [`TestClock::advance`] does. `idle` ends once its processes are idle.
+pub(crate) async fn advance_here(wait: Duration, idle: impl AsyncFn()) {
+    idle().await;
+    if let Some(local) = Local::current() {
+        let until = local.timers.now().saturating_add(wait);
+        while !local.timers.move_to(until) {
+            idle().await;
+        }
+    }
+    idle().await;
+}
+
+/// Returns the time of the arbiter that calls this, or zero in another thread.
+#[cfg(test)]
+pub(crate) fn virtual_now() -> Duration {
+    Local::current().map_or(Duration::ZERO, |local| local.timers.now())
 }
 
 async fn run_until_idle() {

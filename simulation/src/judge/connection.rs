@@ -3,7 +3,7 @@
 use poetry::{CloseReason, Kind};
 
 use super::owed::{Owed, Stopper};
-use super::{Connection, equal, within};
+use super::{Connection, equal};
 use crate::log::Step;
 use crate::wire::End;
 
@@ -144,7 +144,7 @@ impl Connection<'_> {
         equal("what follows the requests", owed.tail, End::Between)?;
         let timeout = self.plan.limits.idle_timeout;
         let from = self.last_read().unwrap_or(self.accepted()) + timeout;
-        within("closed", self.closed, from, self.last_progress() + timeout)
+        self.within("closed", self.closed, from, self.last_progress() + timeout)
     }
 
     fn deadline(&self, owed: &Owed) -> Result<(), String> {
@@ -154,14 +154,14 @@ impl Connection<'_> {
         let began = self.log.read_at(start).ok_or("the request has not begun")?;
         let timeout = self.plan.limits.request_deadline;
         let until = self.last_taken().map_or(began, |taken| taken.max(began));
-        within("closed", self.closed, began + timeout, until + timeout)
+        self.within("closed", self.closed, began + timeout, until + timeout)
     }
 
     pub(super) fn write_timeout(&self) -> Result<(), String> {
         let timeout = self.plan.limits.write_timeout;
         let from = self.last_taken().unwrap_or(self.accepted()) + timeout;
         // Room that was not announced may restart the timeout once.
-        within(
+        self.within(
             "closed",
             self.closed,
             from,

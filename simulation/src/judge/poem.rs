@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poetry::{CloseReason, Pace, PoemService};
 
-use super::{Connection, LATE_MAX, equal};
+use super::{Connection, equal};
 use crate::log::Step;
 
 impl Connection<'_> {
@@ -21,14 +21,16 @@ impl Connection<'_> {
         match self.reason {
             CloseReason::Done => {
                 equal("the poem was taken", is_whole, true)?;
+                // Closing sends FIN too.
                 let fin = self.log.first(|step| *step == Step::Fin);
+                let fin = fin.or((!self.reset).then_some(self.closed));
                 let due = self.accepted() + service.pace.due(service.pace.chunks(poem.len()));
                 let is_reset = self.log.first(|step| *step == Step::Reset).is_some();
                 match fin {
-                    Some(fin) if self.takes_all => super::within("FIN", fin, due, due),
-                    Some(fin) if fin >= due => Ok(()),
                     // An empty poem is done before the server learns of a reset, and a broken connection takes no FIN.
-                    None if is_reset && poem.is_empty() => Ok(()),
+                    _ if is_reset && poem.is_empty() => Ok(()),
+                    Some(fin) if self.takes_all => self.within("FIN", fin, due, due),
+                    Some(fin) if fin >= due => Ok(()),
                     fin => Err(format!("FIN at {fin:?}, due at {due:?}")),
                 }
             }
@@ -64,7 +66,7 @@ impl Connection<'_> {
                 return Err(format!("chunk {last} at {at:?}, due at {:?}", due(last)));
             }
             let takes_all = self.takes_all;
-            if takes_all && *at > due(first) + LATE_MAX {
+            if takes_all && *at > due(first) + self.late_max {
                 return Err(format!("chunk {first} at {at:?}, due at {:?}", due(first)));
             }
         }
@@ -83,7 +85,7 @@ impl Connection<'_> {
 
     fn write_began(&self, service: &PoemService) -> Result<(), String> {
         let (from, timeout) = (self.waits_from(service), self.plan.limits.write_timeout);
-        super::within("closed", self.closed, from + timeout, from + timeout * 2)
+        self.within("closed", self.closed, from + timeout, from + timeout * 2)
     }
 
     /// Whatever it waited for in the end, it did not wait longer than it may (S7, S18).

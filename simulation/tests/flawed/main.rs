@@ -5,6 +5,7 @@ mod server;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use poetry::CloseReason;
 use server::{Flaw, serve};
@@ -17,7 +18,7 @@ const RUNS: u64 = 1_000;
 fn a_server_that_keeps_the_rules_passes() {
     let mut reasons = BTreeSet::new();
     for seed in 0..RUNS {
-        match runs::run(seed, |plan| serve(plan, None)) {
+        match runs::run(seed, Duration::ZERO, |plan| serve(plan, None)) {
             Ok(observed) => {
                 let kinds = observed.events.into_iter().map(|event| event.kind);
                 reasons.extend(kinds.filter_map(|kind| match kind {
@@ -34,10 +35,12 @@ fn a_server_that_keeps_the_rules_passes() {
 #[test]
 fn every_flaw_is_caught() {
     for flaw in Flaw::ALL {
-        let caught = |&seed: &u64| runs::run(seed, |plan| serve(plan, Some(flaw))).is_err();
+        let caught =
+            |&seed: &u64| runs::run(seed, Duration::ZERO, |plan| serve(plan, Some(flaw))).is_err();
         let seed = (0..RUNS).find(caught);
         let seed = seed.unwrap_or_else(|| panic!("{flaw:?} is not caught in {RUNS} runs"));
-        let why = runs::run(seed, |plan| serve(plan, Some(flaw))).expect_err("caught again");
+        let why = runs::run(seed, Duration::ZERO, |plan| serve(plan, Some(flaw)))
+            .expect_err("caught again");
         println!("{flaw:?} by seed {seed}: {why}");
     }
 }
@@ -45,7 +48,7 @@ fn every_flaw_is_caught() {
 #[test]
 fn a_run_that_cannot_be_repeated_is_caught() {
     let runs = Cell::new(0);
-    let why = runs::run(0, |plan| {
+    let why = runs::run(0, Duration::ZERO, |plan| {
         runs.set(runs.get() + 1);
         let mut observed = serve(plan, None);
         observed.finished_and_cut.0 += runs.get();
