@@ -221,7 +221,7 @@ impl Recital {
     {
         let PoemService { poem, pace } = &self.service;
         let (poem, waited) = (poem.as_bytes(), me.now() - self.begun);
-        self.blocked = false;
+        let (was_blocked, sent_before) = (std::mem::take(&mut self.blocked), self.sent);
         while pace.due(self.chunk) <= waited
             && let Some(chunk) = pace.chunk(self.chunk, poem.len())
         {
@@ -233,7 +233,10 @@ impl Recital {
             if self.sent < chunk.end {
                 // The port announces when to continue. Until then this connection holds only its place in the poem.
                 self.blocked = true;
-                me.after(self.ledger.limits().write_timeout);
+                // Room that is announced but not there must not restart the timeout (S18).
+                if !was_blocked || self.sent > sent_before {
+                    me.after(self.ledger.limits().write_timeout);
+                }
                 return Next::Receive;
             }
             self.chunk += 1;
