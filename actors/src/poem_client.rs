@@ -339,4 +339,6 @@ impl fmt::Debug for Poets {
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 //! ```
 
 mod server;
-mod socket;
+pub(crate) mod socket;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -59,16 +59,16 @@ fn simulate(plan: &Plan, protocol: impl Protocol) -> Observed {
     let ends = Arc::<server::Ends>::default();
     let server = Server::new(protocol, Arc::new(context), Arc::clone(&ends));
     let server = node.spawn("server", server);
-    let calls = Arc::default();
+    let quiet = Quiet::default();
     let peers = plan.peers.iter();
     let sockets: Vec<Socket> = peers
-        .map(|peer| Socket::new(peer.room, Arc::clone(&calls), rng.fork()))
+        .map(|peer| Socket::new(peer.room, quiet.calls(), rng.fork()))
         .collect();
     let driver = Driver {
         server,
         sockets: sockets.clone(),
         grace: plan.grace,
-        calls,
+        quiet,
         rng,
     };
     let (deeds, end) = (deeds(plan), plan.end());
@@ -121,8 +121,7 @@ struct Driver {
     server: Pid<ToServer>,
     sockets: Vec<Socket>,
     grace: Duration,
-    /// The calls of all sockets.
-    calls: Arc<AtomicU64>,
+    quiet: Quiet,
     rng: Rng,
 }
 
@@ -160,8 +159,26 @@ impl Driver {
         }
     }
 
-    /// Lets the processes run until they are idle.
     async fn idle(&self) {
+        self.quiet.wait().await;
+    }
+}
+
+/// Waits until the processes of an arbiter are idle.
+#[derive(Default)]
+pub(crate) struct Quiet {
+    /// The calls of all sockets.
+    calls: Arc<AtomicU64>,
+}
+
+impl Quiet {
+    /// The count of calls, for a socket.
+    pub(crate) fn calls(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.calls)
+    }
+
+    /// Lets the processes run until they are idle.
+    pub(crate) async fn wait(&self) {
         let (mut before, mut quiet) = (self.calls.load(Ordering::Relaxed), 0);
         while quiet < QUIET_TURNS {
             yield_now().await;

@@ -29,6 +29,16 @@ pub(crate) fn exchange(
     context: &mut Context<'_>,
 ) -> Result<String, FetchFailure> {
     let wire = &mut context.connect(peer)?.wire;
+    exchange_over(wire, request, rules, context)
+}
+
+/// As [`exchange`], over a connection.
+pub(crate) fn exchange_over<W: Wire>(
+    wire: &mut Timed<W>,
+    request: &[u8],
+    rules: ReplyRules,
+    context: &mut Context<'_>,
+) -> Result<String, FetchFailure> {
     let reply = match context.write(wire, request) {
         Ok(()) => read_reply(wire, rules, context),
         // A reply that arrived before the connection broke can still be read, and no read of a broken one waits.

@@ -9,6 +9,7 @@
 //! QUATRAIN_SIM_SEED=7 cargo test -p quatrain-blocking --lib simulation -- --nocapture     # replays a run
 //! ```
 
+mod fetch;
 mod socket;
 
 use std::cell::Cell;
@@ -79,7 +80,7 @@ impl Run<'_> {
     /// Serves the peer `index` as `ServerState::serve` does, unless the server has stopped before it arrives.
     fn serve(&self, service: &impl ServeConnection, index: usize, rng: Rng) -> Log {
         let nanos = Arc::<AtomicU64>::default();
-        let socket = Socket::new(self.plan, index, is_busy(service), Arc::clone(&nanos), rng);
+        let socket = Socket::accepted(self.plan, index, is_busy(service), Arc::clone(&nanos), rng);
         if self.plan.peers[index].arrives >= self.plan.stop_at {
             return socket.take_log();
         }

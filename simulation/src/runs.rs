@@ -1,13 +1,13 @@
 //! Runs of a simulation, one for each seed, and how a failed one is replayed.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use poetry::event::Interest;
 use poetry::{Event, Kind, Observer, panics};
 
+use crate::fetch::{FetchPlan, Fetched};
 use crate::judge::judge;
 use crate::log::Observed;
 use crate::plan::Plan;
@@ -27,41 +27,97 @@ const REPEATED: u64 = 50;
 /// # Panics
 /// If a run breaks a rule, panics, or differs when it is repeated.
 pub fn check(command: &str, late_max: Duration, simulate: impl Fn(&Plan) -> Observed) {
+    each_seed(command, &REASONS, |seed, shows, ends| {
+        if shows {
+            let plan = Plan::new(seed);
+            println!("{plan}\n{}", simulate(&plan));
+        }
+        note_ends(&run(seed, late_max, &simulate)?, ends);
+        Ok(())
+    });
+}
+
+/// As [`check`], of fetches.
+///
+/// # Panics
+/// As [`check`].
+pub fn check_fetches(command: &str, late_max: Duration, fetch: impl Fn(&FetchPlan) -> Fetched) {
+    each_seed(command, &OUTCOMES, |seed, shows, ends| {
+        let plan = FetchPlan::new(seed);
+        if shows {
+            println!("{plan}");
+        }
+        let fetch = || panics::contain(|| fetch(&plan));
+        let fetched = fetch()?;
+        if shows {
+            println!("{fetched:#?}");
+        }
+        plan.judge(&fetched, late_max)?;
+        if seed.is_multiple_of(REPEATED) && fetch().ok().as_ref() != Some(&fetched) {
+            return Err("a second run of the seed differs".to_owned());
+        }
+        *ends.entry(fetched.outcome()).or_default() += 1;
+        Ok(())
+    });
+}
+
+/// Counts of how runs, or their connections, ended.
+type Ends = BTreeMap<String, u64>;
+
+/// Calls `run` for each seed, and says with `true` if that is to be shown. Every one of `expected` must come now and then.
+fn each_seed(
+    command: &str,
+    expected: &[&str],
+    mut run: impl FnMut(u64, bool, &mut Ends) -> Result<(), String>,
+) {
+    let mut ends = Ends::new();
     if let Some(seed) = seed::number("QUATRAIN_SIM_SEED") {
-        let plan = Plan::new(seed);
-        println!("{plan}");
-        let observed = simulate(&plan);
-        println!("{observed}");
-        if let Err(why) = judge(&plan, &observed, late_max) {
+        if let Err(why) = run(seed, true, &mut ends) {
             panic!("seed {seed}: {why}");
         }
         return;
     }
     let first = seed::from_environment();
     let count = seed::number("QUATRAIN_SIM_SEEDS").unwrap_or(RUNS);
-    let (began, mut ends) = (Instant::now(), BTreeMap::<String, u64>::new());
+    let began = Instant::now();
     for seed in (0..count).map(|index| first.wrapping_add(index)) {
-        match run(seed, late_max, &simulate) {
-            Ok(observed) => note_ends(&observed, &mut ends),
-            Err(why) => panic!("seed {seed}: {why}\nTo replay: QUATRAIN_SIM_SEED={seed} {command}"),
+        if let Err(why) = run(seed, false, &mut ends) {
+            panic!("seed {seed}: {why}\nTo replay: QUATRAIN_SIM_SEED={seed} {command}");
         }
     }
     let took = began.elapsed();
     println!("{count} runs from seed {first} in {took:.1?}: {ends:?}");
-    for reason in REASONS {
+    for &end in expected {
         // Otherwise the plans miss what they are for.
-        let seen = ends.get(reason).copied().unwrap_or(0);
-        let expected = count / 200;
-        assert!(seen >= expected, "{seen} connections ended as {reason}");
+        let seen = ends.get(end).copied().unwrap_or(0);
+        assert!(seen >= count / 250, "only {seen} ended as {end}");
     }
 }
+
+/// The outcomes that fetches must have had, over many runs.
+const OUTCOMES: [&str; 14] = [
+    "poem",
+    "transformed",
+    "lost",
+    "idle",
+    "total",
+    "too long",
+    "not UTF-8",
+    "kept, lost",
+    "kept, idle",
+    "kept, total",
+    "kept, too long",
+    "kept, refused",
+    "kept, garbled",
+    "kept, cut short",
+];
 
 /// The reasons that connections must have ended for, over many runs.
 const REASONS: [&str; 8] = [
     "Done", "Refused", "Reset", "Idle", "Deadline", "Write", "Cut", "Panic",
 ];
 
-fn note_ends(observed: &Observed, ends: &mut BTreeMap<String, u64>) {
+fn note_ends(observed: &Observed, ends: &mut Ends) {
     for event in &observed.events {
         match event.kind {
             Kind::Closed(reason) => *ends.entry(format!("{reason:?}")).or_default() += 1,
@@ -83,11 +139,11 @@ pub fn run(
     simulate: impl Fn(&Plan) -> Observed,
 ) -> Result<Observed, String> {
     let plan = Plan::new(seed);
-    let simulate = || catch_unwind(AssertUnwindSafe(|| simulate(&plan)));
-    let observed = simulate().map_err(|panic| panics::message(&*panic))?;
+    let simulate = || panics::contain(|| simulate(&plan));
+    let observed = simulate()?;
     judge(&plan, &observed, late_max)?;
     if seed.is_multiple_of(REPEATED) {
-        let again = simulate().map_err(|panic| panics::message(&*panic))?;
+        let again = simulate()?;
         if again != observed {
             return Err(format!(
                 "a second run of the seed differs: {}",

@@ -5,6 +5,7 @@
 //! QUATRAIN_SIM_SEED=7 cargo test -p quatrain-streams --lib simulation -- --nocapture     # replays a run
 //! ```
 
+mod fetch;
 mod socket;
 
 use std::cell::Cell;

@@ -45,7 +45,7 @@ pub async fn transform_with(
 }
 
 /// Sends `request` and reads the one reply. `on_chunk` is called with the bytes of each read.
-async fn exchange<S>(
+pub(crate) async fn exchange<S>(
     mut socket: S,
     request: &[u8],
     limits: &Limits,
@@ -62,7 +62,7 @@ where
 // ANCHOR_END: transform
 
 /// The request as a netstring, if it fits in a frame.
-fn encode(name: &str, poem: &str, limits: &Limits) -> Result<Vec<u8>, FetchFailure> {
+pub(crate) fn encode(name: &str, poem: &str, limits: &Limits) -> Result<Vec<u8>, FetchFailure> {
     if request::len(name, poem) > limits.frame_bytes_max {
         let limit = limits.frame_bytes_max as u64;
         return Err(FetchFailure::TooLong { limit });

@@ -25,10 +25,10 @@ const DISTURBED_MAX: u32 = 20;
 
 /// One socket. Clones are the same; the server's closes it when it is dropped.
 #[derive(Clone)]
-pub(super) struct Socket(Arc<Mutex<Wire>>);
+pub(crate) struct Socket(Arc<Mutex<Wire>>);
 
 /// The server's end of a socket.
-pub(super) struct Served(Socket);
+pub(crate) struct Served(Socket);
 
 struct Wire {
     arrived: VecDeque<u8>,
@@ -49,7 +49,7 @@ struct Wire {
 }
 
 impl Socket {
-    pub(super) fn new(room: usize, all_calls: Arc<AtomicU64>, rng: Rng) -> Self {
+    pub(crate) fn new(room: usize, all_calls: Arc<AtomicU64>, rng: Rng) -> Self {
         Self(Arc::new(Mutex::new(Wire {
             arrived: VecDeque::new(),
             finished: false,
@@ -66,13 +66,18 @@ impl Socket {
     }
 
     /// The server gets its end.
-    pub(super) fn accept(self) -> Served {
+    pub(crate) fn accept(self) -> Served {
         self.wire().log.note(virtual_now(), Step::Accepted);
         Served(self)
     }
 
+    /// When it was accepted, or connected, if it was.
+    pub(crate) fn accepted_at(&self) -> Option<Duration> {
+        self.wire().log.first(|step| *step == Step::Accepted)
+    }
+
     /// The peer acts.
-    pub(super) fn act(&self, act: &Act) {
+    pub(crate) fn act(&self, act: &Act) {
         let mut wire = self.wire();
         match act {
             Act::Send(bytes) => {
@@ -98,11 +103,11 @@ impl Socket {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn note_if_open(&self, step: Step) {
+    pub(crate) fn note_if_open(&self, step: Step) {
         self.wire().note_if_open(step);
     }
 
-    pub(super) fn take_log(&self) -> Log {
+    pub(crate) fn take_log(&self) -> Log {
         std::mem::take(&mut self.wire().log)
     }
 

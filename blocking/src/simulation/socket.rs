@@ -61,7 +61,8 @@ enum Coming {
 }
 
 impl Socket {
-    pub(super) fn new(
+    /// The socket of a server's connection, which begins when the peer arrives.
+    pub(super) fn accepted(
         plan: &Plan,
         index: usize,
         in_flight: bool,
@@ -74,25 +75,48 @@ impl Socket {
         coming.push((plan.stop_at, Coming::Stop));
         coming.push((plan.end(), Coming::GraceIsOver));
         coming.sort_by_key(|&(at, _)| at);
+        let state = ShutdownState::new(in_flight);
+        Self::new(coming, peer.room, peer.arrives, state, nanos, rng)
+    }
+
+    /// The socket of a client, to a server that does `acts`.
+    pub(super) fn dialled(
+        acts: impl Iterator<Item = (Duration, Act)>,
+        now: Duration,
+        rng: Rng,
+    ) -> Self {
+        let coming = acts.map(|(at, act)| (at, Coming::Act(act))).collect();
+        let state = ShutdownState::new(true);
+        Self::new(coming, usize::MAX, now, state, Arc::default(), rng)
+    }
+
+    fn new(
+        coming: Vec<(Duration, Coming)>,
+        room: usize,
+        now: Duration,
+        state: ShutdownState,
+        nanos: Arc<AtomicU64>,
+        rng: Rng,
+    ) -> Self {
         let mut network = Network {
-            now: Duration::ZERO,
+            now,
             nanos,
             coming: coming.into(),
             arrived: VecDeque::new(),
             finished: false,
             reset: false,
             hung_up: false,
-            room: peer.room,
+            room,
             read_timeout: Duration::MAX,
             write_timeout: Duration::MAX,
             resets_on_close: false,
-            state: Arc::new(ShutdownState::new(in_flight)),
+            state: Arc::new(state),
             was_busy: false,
             calls: 0,
             log: Log::default(),
             rng,
         };
-        network.set_time(peer.arrives);
+        network.set_time(now);
         Self(Rc::new(RefCell::new(network)))
     }
 

@@ -16,8 +16,6 @@ use super::{Buffers, Core, OpenReactor, Reactor};
 use crate::protocol::{Address, Factory, Side};
 
 mod ends;
-#[cfg(test)]
-mod simulation;
 
 pub(super) use ends::End;
 pub use ends::MemoryPeer;
@@ -207,3 +205,6 @@ impl Network {
 fn test_address(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
 }
+
+#[cfg(test)]
+mod simulation;

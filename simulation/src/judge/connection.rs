@@ -63,7 +63,7 @@ impl Connection<'_> {
         }
         let progress = self.last_progress();
         if self.taken.len() < owed.bytes().len() {
-            return self.not_after("room", progress + limits.write_timeout * 2);
+            return self.not_after("room", progress + limits.write_timeout);
         }
         match owed.tail {
             End::InFrame(start) => {
@@ -160,13 +160,7 @@ impl Connection<'_> {
     pub(super) fn write_timeout(&self) -> Result<(), String> {
         let timeout = self.plan.limits.write_timeout;
         let from = self.last_taken().unwrap_or(self.accepted()) + timeout;
-        // Room that was not announced may restart the timeout once.
-        self.within(
-            "closed",
-            self.closed,
-            from,
-            self.last_progress() + timeout * 2,
-        )
+        self.within("closed", self.closed, from, self.last_progress() + timeout)
     }
 }
 

@@ -85,7 +85,7 @@ impl Connection<'_> {
 
     fn write_began(&self, service: &PoemService) -> Result<(), String> {
         let (from, timeout) = (self.waits_from(service), self.plan.limits.write_timeout);
-        self.within("closed", self.closed, from + timeout, from + timeout * 2)
+        self.within("closed", self.closed, from + timeout, from + timeout)
     }
 
     /// Whatever it waited for in the end, it did not wait longer than it may (S7, S18).
@@ -96,7 +96,7 @@ impl Connection<'_> {
         }
         let length = service.poem.as_bytes().len();
         if self.taken.len() < length {
-            let until = self.waits_from(service) + limits.write_timeout * 2;
+            let until = self.waits_from(service) + limits.write_timeout;
             return self.not_after("room", until);
         }
         let due = self.accepted() + service.pace.due(service.pace.chunks(length));

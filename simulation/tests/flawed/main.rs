@@ -1,6 +1,7 @@
 //! The judge is judged: a small server without a network keeps the rules and passes, and with each of its flaws it is caught within
 //! a thousand seeds.
 
+mod client;
 mod server;
 
 use std::cell::Cell;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use poetry::CloseReason;
 use server::{Flaw, serve};
+use simulation::fetch::FetchPlan;
 use simulation::runs;
 
 /// Runs that must suffice to catch a flaw.
@@ -42,6 +44,22 @@ fn every_flaw_is_caught() {
         let why = runs::run(seed, Duration::ZERO, |plan| serve(plan, Some(flaw)))
             .expect_err("caught again");
         println!("{flaw:?} by seed {seed}: {why}");
+    }
+}
+
+#[test]
+fn a_client_that_keeps_the_rules_passes_and_every_flaw_is_caught() {
+    let judged = |seed, flaw| {
+        let plan = FetchPlan::new(seed);
+        plan.judge(&client::fetch(&plan, flaw), Duration::ZERO)
+    };
+    for seed in 0..RUNS {
+        assert_eq!(judged(seed, None), Ok(()), "seed {seed}");
+    }
+    for flaw in client::Flaw::ALL {
+        let why = (0..RUNS).find_map(|seed| judged(seed, Some(flaw)).err());
+        let why = why.unwrap_or_else(|| panic!("{flaw:?} is not caught in {RUNS} runs"));
+        println!("{flaw:?}: {why}");
     }
 }
 

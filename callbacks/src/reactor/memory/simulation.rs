@@ -6,6 +6,9 @@
 //! QUATRAIN_SIM_SEED=7 cargo test -p quatrain-callbacks --lib simulation -- --nocapture     # replays a run
 //! ```
 
+mod fetch;
+
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
