@@ -185,4 +185,6 @@ fn find_duplicates(services: &[ServiceConfig], flaws: &mut Vec<Flaw>) {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -64,7 +64,7 @@ fn allowed(member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
                 "measure",
                 "timeline",
             ],
-            vec![],
+            vec!["simulation"],
         ),
         "book/solutions" => (
             vec![],
