@@ -51,6 +51,31 @@ fn o2_whole_handler_a_link_to_a_process_that_has_ended_takes_effect_after_the_ha
 }
 
 #[test]
+fn o2_watch_at_once_a_monitor_behind_an_exit_that_is_on_its_way_tells_the_reason() {
+    let test = TestNode::new();
+    let (watched, _) = test.puppet("watched");
+    let (watcher, seen) = test.trapper("watcher");
+    let process = watched.process();
+    test.make(&watcher, move |_, me| {
+        me.exit(&process, Reason::crash("no rhyme"));
+        me.monitor(&process);
+        me.link(&process);
+        Next::Receive
+    });
+    let no_rhyme = Reason::crash("no rhyme");
+    let reasons: Vec<_> = all(&seen).into_iter().map(reason).collect();
+    assert_eq!(reasons, [no_rhyme.clone(), no_rhyme]);
+}
+
+fn reason(seen: Seen) -> Reason {
+    match seen {
+        Seen::Down(down) => down.reason,
+        Seen::Exit(exit) => exit.reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn o7_dropped_reply_a_call_whose_reply_is_dropped_fails_at_once() {
     let test = TestNode::new();
     let (callee, _) = test.puppet("callee");

@@ -41,7 +41,8 @@ impl Compared<'_> {
     /// Returns the deviations that occurred in a run on Erlang, if ours is the same.
     pub(crate) fn agrees(&self, theirs: &[Seen]) -> Option<BTreeSet<String>> {
         let parents = Parents::new(self.history);
-        let same = Streams::new(&parents, &self.ours) == Streams::new(&parents, theirs);
+        let [ours, other] = [&self.ours, theirs].map(|seen| seen::compared(seen, theirs));
+        let same = Streams::new(&parents, ours) == Streams::new(&parents, other);
         same.then(|| seen::deviations(theirs))
     }
 }

@@ -124,6 +124,9 @@ observe(World) ->
             ets:insert_new(World#world.table, {{alive, Pid}, none});
         {trace, Pid, exit, Reason} ->
             ets:delete(World#world.table, {alive, Pid}),
+            ets:insert(World#world.table, {{reason, Pid}, Reason}),
+            %% Ours may have had another reason, and gone on if that was normal: the rest is not compared.
+            [deviation(World, "watch-at-once, not compared") || Reason =:= noproc, ets:match(World#world.table, {{watched, Pid, '_'}}) =/= []],
             case name(World, Pid) of
                 "driver" -> ok;
                 Name -> say(World, Name, ["ended ", reason(Reason)])
@@ -271,20 +274,33 @@ loop(Puppet = #puppet{world = World, due = Due, parent = Parent, manner = Manner
         {'$gen_call', From, Request} ->
             give_room(World, self()),
             loop(called(Request, From, Puppet));
-        {'EXIT', From, Reason} ->
+        {'EXIT', From, Given} ->
+            Reason = true_reason(World, From, Given),
             say(Puppet, ["exit of ", name(World, From), " ", reason(Reason)]),
             case Manner of
                 {obeys, same} when From =:= Parent -> exit(Reason);
                 {obeys, Other} when From =:= Parent -> exit(Other);
                 _ -> loop(Puppet)
             end;
-        {'DOWN', _, process, Pid, Reason} ->
+        {'DOWN', _, process, Pid, Given} ->
+            Reason = true_reason(World, Pid, Given),
             say(Puppet, ["down of ", name(World, Pid), " ", reason(Reason)]),
             loop(Puppet)
     after until(Due) ->
         say(Puppet, "timeout"),
         loop(Puppet#puppet{due = infinity})
     end.
+
+%% "watch-at-once": a link or a monitor takes effect although an exit is on its way, and tells the reason.
+watch(World, Pid) ->
+    [ets:insert(World#world.table, {{watched, self(), Pid}}) || _ <- ets:lookup(World#world.table, {alive, Pid})].
+
+true_reason(World, Pid, noproc) ->
+    case {ets:lookup(World#world.table, {watched, self(), Pid}), ets:lookup(World#world.table, {reason, Pid})} of
+        {[_], [{_, Reason}]} -> deviation(World, "watch-at-once"), Reason;
+        _ -> noproc
+    end;
+true_reason(_, _, Reason) -> Reason.
 
 now_() -> erlang:monotonic_time(millisecond).
 
@@ -364,12 +380,14 @@ command(Command, Puppet) ->
 %% Commands that concern another process.
 command({link, _}, Pid, Puppet) ->
     %% "whole-handler": the exit comes after the handler, which the exception would end.
+    watch(Puppet#puppet.world, Pid),
     try link(Pid) catch error:noproc -> put(noproc, Pid) end,
     Puppet;
 command({unlink, _}, Pid, Puppet) ->
     unlink(Pid),
     Puppet;
 command({monitor, _}, Pid, Puppet) ->
+    watch(Puppet#puppet.world, Pid),
     Puppet#puppet{monitors = [erlang:monitor(process, Pid) | Puppet#puppet.monitors]};
 command({signal, _, Reason}, Pid, Puppet = #puppet{world = World, parent = Parent}) ->
     %% A supervisor takes the exit for the end of its child.

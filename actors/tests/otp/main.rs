@@ -37,7 +37,7 @@ const HISTORIES_THAT_SHOW_ALL: u64 = 300;
 /// Histories that run together.
 const TOGETHER: u64 = 500;
 /// The deviations that `histories.escript` translates into our behaviour and reports. It translates *started-first* and
-/// *whole-handler* without a report, since they are invisible there.
+/// *whole-handler* without a report, since they are invisible there. The rare *watch-at-once* need not occur.
 const TRANSLATED: [&str; 3] = ["bounded-mailbox", "dropped-reply", "killed-supervisor"];
 
 fn main() {

@@ -31,7 +31,7 @@ impl Seen {
 pub(crate) struct Streams(BTreeMap<String, Vec<String>>);
 
 impl Streams {
-    pub(crate) fn new(parents: &Parents, all: &[Seen]) -> Self {
+    pub(crate) fn new<'a>(parents: &Parents, all: impl IntoIterator<Item = &'a Seen>) -> Self {
         let mut streams = BTreeMap::<String, Vec<String>>::new();
         let mut supervised = Supervised::default();
         for seen in all {
@@ -51,14 +51,16 @@ impl Streams {
         streams
     }
 
-    /// Links and monitors of processes that have ended are answered in no order.
+    /// The notice of a process that had ended before has no order among what others send; it is put last in its step.
     fn sort_notices_of_nothing(&mut self) {
+        let step = |what: &str| what.split(' ').next().and_then(|step| step.parse().ok());
+        let is_notice = |what: &str| what.ends_with("noproc") && !what.contains("ended");
         for stream in self.0.values_mut() {
-            let is_notice = |what: &String| what.ends_with("noproc") && !what.contains("ended");
-            let of_nothing = |one: &String, other: &String| is_notice(one) && is_notice(other);
-            for notices in stream.chunk_by_mut(of_nothing) {
-                notices.sort();
-            }
+            // The sort is stable.
+            stream.sort_by_cached_key(|what| {
+                let notice = is_notice(what).then(|| what.clone());
+                (step(what).unwrap_or(usize::MAX), notice)
+            });
         }
     }
 
@@ -112,6 +114,22 @@ impl Supervised {
 
 /// Who says that a deviation occurred.
 const DEVIATION: &str = "deviation";
+
+/// Returns what is compared: what was seen before the step of a deviation after which ours may go on differently.
+pub(crate) fn compared<'a>(
+    all: &'a [Seen],
+    theirs: &[Seen],
+) -> impl Iterator<Item = &'a Seen> + use<'a> {
+    let diverges = |seen: &&Seen| seen.who == DEVIATION && seen.what.ends_with(NOT_COMPARED);
+    let step = theirs
+        .iter()
+        .find(diverges)
+        .map_or(usize::MAX, |seen| seen.step);
+    all.iter().filter(move |seen| seen.step < step)
+}
+
+/// The end of the name of a deviation after which the rest is not compared.
+const NOT_COMPARED: &str = ", not compared";
 
 /// Returns the deviations that occurred on Erlang.
 pub(crate) fn deviations(theirs: &[Seen]) -> BTreeSet<String> {
