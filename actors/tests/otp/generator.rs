@@ -5,8 +5,8 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::history::{
-    Act, Child, Command, End, History, Instant, Kind, Manner, ROOT_PARENT, Request, Restart,
-    Shutdown, Signal, Slot, Strategy,
+    Act, Ask, AutoShutdown, Child, Command, End, History, Instant, Kind, Manner, ROOT_PARENT,
+    Request, Restart, Shutdown, Signal, Slot, Strategy,
 };
 
 const PUPPETS_MAX: usize = 4;
@@ -23,6 +23,8 @@ const TICK: Duration = Duration::from_millis(5);
 const PERIOD: Duration = Duration::from_secs(1);
 /// Longer than that. OTP counts whole seconds, so that some more may pass before a restart is forgotten.
 const AFTER_PERIOD: Duration = Duration::from_millis(2_160);
+/// Long enough for the root to start, or to stop what it has started.
+const STARTED: Duration = Duration::from_millis(960);
 /// A period that no history outlasts.
 const FOREVER: Duration = Duration::from_secs(3_600);
 const NAMES: usize = 2;
@@ -82,6 +84,10 @@ impl<'a> Generator<'a> {
         for _ in 0..self.random.usize(1..=INSTANTS_MAX) {
             instants.push(self.instant());
         }
+        // `start_link` may take that long, and takes the exit of what it starts.
+        if instants[0].acts.len() > 1 {
+            instants[1].wait += STARTED;
+        }
         let (wait, acts) = (3 * WAIT, Vec::new());
         instants.push(Instant { wait, acts });
         History {
@@ -111,7 +117,17 @@ impl<'a> Generator<'a> {
         let slot = self.slot();
         self.supervisors.push(slot);
         let children = self.random.usize(usize::from(depth == 0)..=CHILDREN_MAX);
-        let children = (0..children).map(|_| self.child(depth + 1)).collect();
+        let mut children: Vec<_> = (0..children).map(|_| self.child(depth + 1)).collect();
+        let auto_shutdown = match self.random.u8(0..8) {
+            0 => AutoShutdown::AnySignificant,
+            1 => AutoShutdown::AllSignificant,
+            _ => AutoShutdown::Never,
+        };
+        if auto_shutdown != AutoShutdown::Never {
+            for child in &mut children {
+                child.significant = child.restart != Restart::Permanent && self.random.bool();
+            }
+        }
         let strategies = [
             Strategy::OneForOne,
             Strategy::OneForAll,
@@ -121,6 +137,7 @@ impl<'a> Generator<'a> {
             strategy: strategies[self.random.usize(0..3)],
             intensity: self.random.usize(0..5),
             period: self.period,
+            auto_shutdown,
             children,
         };
         // A supervisor's time to stop is long, as OTP advises.
@@ -133,6 +150,7 @@ impl<'a> Generator<'a> {
             slot,
             restart: self.restart(),
             shutdown,
+            significant: false,
             kind,
         }
     }
@@ -165,6 +183,7 @@ impl<'a> Generator<'a> {
             slot,
             restart: self.restart(),
             shutdown,
+            significant: false,
             kind: Kind::Worker(manner),
         }
     }
@@ -260,7 +279,7 @@ impl<'a> Generator<'a> {
 
     fn command(&mut self, me: Slot) -> Command {
         let word = WORDS[self.random.usize(0..WORDS.len())];
-        match self.random.u8(0..32) {
+        match self.random.u8(0..35) {
             0..4 => Command::End(self.end()),
             4 => Command::TrapExits,
             5 => Command::After(self.timeout()),
@@ -285,7 +304,8 @@ impl<'a> Generator<'a> {
             25 => Command::SendToName(self.random.usize(0..NAMES), word),
             26 | 27 => self.spawn(),
             28 | 29 => self.start_child(),
-            _ => Command::WhichChildren(self.supervisor_slot()),
+            30 => Command::WhichChildren(self.supervisor_slot()),
+            _ => self.ask(),
         }
     }
 
@@ -298,6 +318,12 @@ impl<'a> Generator<'a> {
         } else {
             Command::SpawnLink(slot, manner)
         }
+    }
+
+    fn ask(&mut self) -> Command {
+        let asks = [Ask::Terminate, Ask::Terminate, Ask::Restart, Ask::Delete];
+        let ask = asks[self.random.usize(0..asks.len())];
+        Command::Ask(ask, self.supervisor_slot(), self.child_slot())
     }
 
     fn start_child(&mut self) -> Command {

@@ -69,6 +69,7 @@ pub(crate) struct Child {
     pub(crate) slot: Slot,
     pub(crate) restart: Restart,
     pub(crate) shutdown: Shutdown,
+    pub(crate) significant: bool,
     pub(crate) kind: Kind,
 }
 
@@ -79,11 +80,12 @@ pub(crate) enum Kind {
         strategy: Strategy,
         intensity: usize,
         period: Duration,
+        auto_shutdown: AutoShutdown,
         children: Vec<Child>,
     },
 }
 
-pub(crate) use actors::{Restart, Shutdown, Strategy};
+pub(crate) use actors::{AutoShutdown, Restart, Shutdown, Strategy};
 
 /// What a puppet does in a handler.
 #[derive(Debug, Clone)]
@@ -107,7 +109,16 @@ pub(crate) enum Command {
     SpawnLink(Slot, Manner),
     StartRoot(Slot),
     StartChild(Slot, Child),
+    /// To a supervisor, about a child.
+    Ask(Ask, Slot, Slot),
     WhichChildren(Slot),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ask {
+    Terminate,
+    Restart,
+    Delete,
 }
 
 /// What the called puppet does.
@@ -216,19 +227,30 @@ impl Display for Child {
             Shutdown::Kill => "brutal_kill".to_owned(),
             Shutdown::Infinity => "infinity".to_owned(),
         };
-        write!(out, "{{child,{},{restart},{shutdown},", self.slot)?;
+        let significant = self.significant;
+        write!(
+            out,
+            "{{child,{},{restart},{shutdown},{significant},",
+            self.slot
+        )?;
         match &self.kind {
             Kind::Worker(manner) => write!(out, "{{worker,{manner}}}")?,
             Kind::Supervisor {
                 strategy,
                 intensity,
                 period,
+                auto_shutdown,
                 children,
             } => {
                 let (period, children) = (period.as_secs(), List(children));
+                let auto_shutdown = match auto_shutdown {
+                    AutoShutdown::Never => "never",
+                    AutoShutdown::AnySignificant => "any_significant",
+                    AutoShutdown::AllSignificant => "all_significant",
+                };
                 write!(
                     out,
-                    "{{supervisor,{strategy},{intensity},{period},{children}}}"
+                    "{{supervisor,{strategy},{intensity},{period},{auto_shutdown},{children}}}"
                 )?;
             }
         }
@@ -258,6 +280,7 @@ impl Display for Command {
             Self::SpawnLink(slot, manner) => write!(out, "{{spawn,[link],{slot},{manner}}}"),
             Self::StartRoot(slot) => write!(out, "{{start_root,{slot}}}"),
             Self::StartChild(slot, child) => write!(out, "{{start_child,{slot},{child}}}"),
+            Self::Ask(ask, slot, child) => write!(out, "{{ask,{slot},{ask},{child}}}"),
             Self::WhichChildren(slot) => write!(out, "{{which_children,{slot}}}"),
         }
     }
@@ -271,5 +294,15 @@ impl Display for Request {
             Self::Drop => out.write_str("drop"),
             Self::End(end) => write!(out, "{{'end',{end}}}"),
         }
+    }
+}
+
+impl Display for Ask {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Terminate => "terminate_child",
+            Self::Restart => "restart_child",
+            Self::Delete => "delete_child",
+        })
     }
 }

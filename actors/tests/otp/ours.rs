@@ -182,6 +182,7 @@ impl World {
             strategy,
             intensity,
             period,
+            auto_shutdown,
             children,
         } = &child.kind
         else {
@@ -198,7 +199,8 @@ impl World {
         };
         let children = children.iter().map(|spec| self.spec(spec));
         let children = children.chain([specs_held(specs)]).collect();
-        let supervisor = Supervisor::new(*strategy, intensity, children);
+        let supervisor =
+            Supervisor::new(*strategy, intensity, children).auto_shutdown(*auto_shutdown);
         let pid = me.spawn_link("supervisor", supervisor, NoPort);
         self.started(child.slot, &name, Latest::Supervisor(pid.clone()));
         pid
@@ -207,7 +209,7 @@ impl World {
     fn spec(self: &Arc<Self>, child: &Child) -> Spec {
         let (world, child) = (Arc::clone(self), child.clone());
         let name = Name::numbered("child", child.slot as u64);
-        let (restart, shutdown) = (child.restart, child.shutdown);
+        let (restart, shutdown, significant) = (child.restart, child.shutdown, child.significant);
         let spec = Spec::new(name, move |me| {
             world.refuse(child.slot)?;
             match child.kind {
@@ -219,7 +221,12 @@ impl World {
                 Kind::Supervisor { .. } => Ok(world.start_supervisor(&child, me).into()),
             }
         });
-        spec.restart(restart).shutdown(shutdown)
+        let spec = spec.restart(restart).shutdown(shutdown);
+        if significant {
+            spec.significant()
+        } else {
+            spec
+        }
     }
 
     /// Fails, or panics every other time, if a start in this slot is to fail.

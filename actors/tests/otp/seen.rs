@@ -19,6 +19,11 @@ impl Seen {
         self.who.split('.').next()?.parse().ok()
     }
 
+    /// Whether nothing is compared from this step on.
+    fn cuts(&self) -> bool {
+        self.who == DEVIATION && self.what.ends_with(NOT_COMPARED)
+    }
+
     /// Whether it is part of the order in which a supervisor starts and stops its children.
     fn is_supervision(&self) -> bool {
         self.what == "started" || self.what == "refused" || self.what.starts_with("ended")
@@ -120,12 +125,14 @@ pub(crate) fn compared<'a>(
     all: &'a [Seen],
     theirs: &[Seen],
 ) -> impl Iterator<Item = &'a Seen> + use<'a> {
-    let diverges = |seen: &&Seen| seen.who == DEVIATION && seen.what.ends_with(NOT_COMPARED);
-    let step = theirs
-        .iter()
-        .find(diverges)
-        .map_or(usize::MAX, |seen| seen.step);
+    let step = theirs.iter().find(|seen| seen.cuts());
+    let step = step.map_or(usize::MAX, |seen| seen.step);
     all.iter().filter(move |seen| seen.step < step)
+}
+
+/// Returns whether a history is compared up to a step only.
+pub(crate) fn is_cut(theirs: &[Seen]) -> bool {
+    theirs.iter().any(Seen::cuts)
 }
 
 /// The end of the name of a deviation after which the rest is not compared.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::{
-    CallError, ChildInfo, Children, Me, MonitorId, Name, Next, NoPort, Pid, Process, ProcessId,
-    ProcessRef, Reason, Received, Reply, ToSupervisor,
+    CallError, ChildError, ChildInfo, Children, Me, MonitorId, Name, Next, NoPort, Pid, Process,
+    ProcessId, ProcessRef, Reason, Received, Reply, ToSupervisor,
 };
 
 use super::known::{Latest, word};
 use super::{MAILBOX, SPECS, World, reason, send_signal};
-use crate::history::{Command, Manner, Request, Slot};
+use crate::history::{Ask, Command, Manner, Request, Slot};
 
 /// Longer than any history.
 const FOREVER: Duration = Duration::from_secs(1_000_000);
@@ -74,6 +74,22 @@ impl Puppet {
                         let ask = move |reply| ToSupervisor::Start(spec, reply);
                         me.call(&pid, FOREVER, ask, move |puppet, answer, me| {
                             puppet.say(format_args!("start_child {slot} {}", yes(answer)));
+                            puppet.run(commands, me)
+                        });
+                        return Next::Receive;
+                    }
+                }
+                Command::Ask(ask, slot, child) => {
+                    if let Some(Latest::Supervisor(pid)) = self.world.latest(slot) {
+                        let name = Name::numbered("child", child as u64);
+                        let request = move |reply| match ask {
+                            Ask::Terminate => ToSupervisor::Terminate(name, reply),
+                            Ask::Restart => ToSupervisor::Restart(name, reply),
+                            Ask::Delete => ToSupervisor::Delete(name, reply),
+                        };
+                        me.call(&pid, FOREVER, request, move |puppet, answer, me| {
+                            let answer = done(&answer);
+                            puppet.say(format_args!("{ask} {slot} {child} {answer}"));
                             puppet.run(commands, me)
                         });
                         return Next::Receive;
@@ -180,6 +196,17 @@ fn answered(answer: Result<(), CallError>) -> &'static str {
         Ok(()) => "ok",
         Err(CallError::Timeout) => "timeout",
         Err(CallError::NoProcess) => "noprocess",
+    }
+}
+
+fn done(answer: &Result<Result<(), ChildError>, CallError>) -> &'static str {
+    match answer {
+        Ok(Ok(())) => "ok",
+        Ok(Err(ChildError::NotFound)) => "not_found",
+        Ok(Err(ChildError::Running)) => "running",
+        Ok(Err(ChildError::Restarting)) => "restarting",
+        Ok(Err(ChildError::NotStarted(_))) => "not_started",
+        Err(_) => "noprocess",
     }
 }
 
