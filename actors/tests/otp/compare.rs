@@ -10,7 +10,10 @@ use crate::{ours, seen, shrink};
 
 /// Orders in which Erlang runs a history again while it differs: a few, and then more. The first is the one it ran in, for
 /// timeouts that came late on a busy machine.
-const ORDERS: [u64; 3] = [10, 40, 150];
+const ORDERS: [u64; 2] = [10, 40];
+/// Orders of one step that are tried at a time, and how often, while a history is followed step by step.
+const ORDERS_OF_STEP: u64 = 48;
+const TRIES: usize = 24;
 /// Runs in other orders that run together; few, so that no timeout comes late.
 const AGAIN: usize = 64;
 
@@ -38,6 +41,13 @@ pub(crate) struct Compared<'a> {
 }
 
 impl Compared<'_> {
+    /// Returns the first step in which a run on Erlang differs.
+    fn first_difference(&self, theirs: &[Seen]) -> Option<usize> {
+        let parents = Parents::new(self.history);
+        let [ours, other] = [&self.ours, theirs].map(|seen| seen::compared(seen, theirs));
+        Streams::new(&parents, ours).first_difference(&Streams::new(&parents, other))
+    }
+
     /// Returns the deviations that occurred in a run on Erlang, if ours is the same.
     pub(crate) fn agrees(&self, theirs: &[Seen]) -> Option<BTreeSet<String>> {
         let parents = Parents::new(self.history);
@@ -60,7 +70,11 @@ pub(crate) fn run<'a>(
     erlang: &mut Erlang,
     histories: &'a [History],
 ) -> io::Result<Vec<Compared<'a>>> {
-    let run = |history| Run { seed: 0, history };
+    let run = |history| Run {
+        seed: 0,
+        seeds: Vec::new(),
+        history,
+    };
     let runs: Vec<_> = histories.iter().map(run).collect();
     let (ours, theirs) = thread::scope(|scope| {
         let ours = scope.spawn(|| histories.iter().map(ours::run).collect::<Vec<_>>());
@@ -84,7 +98,13 @@ pub(crate) fn run_in_orders(
     first: u64,
     orders: u64,
 ) -> io::Result<Vec<Vec<Vec<Seen>>>> {
-    let each = |history| (first..first + orders).map(move |seed| Run { seed, history });
+    let each = |history| {
+        (first..first + orders).map(move |seed| Run {
+            seed,
+            seeds: Vec::new(),
+            history,
+        })
+    };
     let runs: Vec<_> = histories.iter().copied().flat_map(each).collect();
     let mut all = Vec::new();
     for runs in runs.chunks(AGAIN) {
@@ -124,7 +144,46 @@ pub(crate) fn differing<'a>(
         });
         first += orders;
     }
-    Ok(differing)
+    let mut left = Vec::new();
+    for (index, compared) in differing {
+        match follow(erlang, &compared)? {
+            Some(deviations) => {
+                count.in_another_order += 1;
+                count.add(deviations);
+            }
+            None => left.push((index, compared)),
+        }
+    }
+    Ok(left)
+}
+
+/// Looks for an order of each step, one after another, in which Erlang does what ours does.
+fn follow(erlang: &mut Erlang, compared: &Compared<'_>) -> io::Result<Option<BTreeSet<String>>> {
+    let mut step = compared.first_difference(&compared.theirs).unwrap_or(0);
+    let mut seeds = Vec::new();
+    for attempt in 0..TRIES as u64 {
+        let first = 1 + attempt * ORDERS_OF_STEP;
+        let run = |seed| Run {
+            seed: 0,
+            seeds: [&seeds[..], &[(step, seed)]].concat(),
+            history: compared.history,
+        };
+        let runs: Vec<_> = (first..first + ORDERS_OF_STEP).map(run).collect();
+        let mut best = None;
+        for (run, theirs) in runs.iter().zip(erlang.run(&runs)?) {
+            if let Some(deviations) = compared.agrees(&theirs) {
+                return Ok(Some(deviations));
+            }
+            let differs = compared.first_difference(&theirs);
+            if differs > Some(step) && best.as_ref().is_none_or(|(step, _)| differs > Some(*step)) {
+                best = differs.map(|differs| (differs, run.seeds.clone()));
+            }
+        }
+        if let Some(best) = best {
+            (step, seeds) = best;
+        }
+    }
+    Ok(None)
 }
 
 /// Makes a history smaller while it differs, and describes the difference.

@@ -4,12 +4,12 @@
 %%
 %% `ours.rs` runs the same histories on `actors`. The driver of a history does the acts of one instant while no process of it
 %% runs, since it has a higher priority and there is one scheduler, and then waits until all processes of the history wait.
-%% The processes run in the order in which they were woken, or, with a seed, in an order that random priorities give. The
+%% The processes run in the order in which they were woken, or, in steps with a seed, in one that priorities give. The
 %% observer traces every process, so that ends are seen in the order in which they happen.
 -mode(compile).
 -export([start_worker/2, init_worker/3, start_supervisor/2, init/1]).
 
--record(world, {table, log, lane, seed}).
+-record(world, {table, log, lane, seeds}).
 -record(puppet, {world, name, parent, manner, monitors = [], kept = queue:new(), due = infinity, unsent = []}).
 
 %% Histories that run side by side, so that their waits are one wait.
@@ -35,10 +35,10 @@ main([Lane | Free], Running) ->
             ok;
         Line ->
             {ok, Tokens, _} = erl_scan:string(binary_to_list(Line)),
-            {ok, {Index, Seed, History}} = erl_parse:parse_term(Tokens),
+            {ok, {Index, Seeds, History}} = erl_parse:parse_term(Tokens),
             Main = self(),
             spawn(fun() ->
-                Seen = history(Lane, Seed, History),
+                Seen = history(Lane, Seeds, History),
                 io:put_chars([io_lib:format("history ~w~n", [Index]), Seen, "end\n"]),
                 Main ! {ended, Lane}
             end),
@@ -50,8 +50,8 @@ ended() ->
 
 %% One history.
 
-history(Lane, Seed, {Puppets, Root, Instants}) ->
-    World = #world{table = ets:new(table, [public]), log = ets:new(log, [public, ordered_set]), lane = Lane, seed = Seed},
+history(Lane, Seeds, {Puppets, Root, Instants}) ->
+    World = #world{table = ets:new(table, [public]), log = ets:new(log, [public, ordered_set]), lane = Lane, seeds = Seeds},
     ets:insert(World#world.table, [{step, 0}, {root, Root}]),
     Observer = spawn_opt(fun() -> observe(World) end, [{priority, max}]),
     process_flag(trap_exit, true),
@@ -78,15 +78,18 @@ instant(World, {Wait, Acts}) ->
     receive after Wait -> ok end,
     settle(World),
     ets:update_counter(World#world.table, step, 1),
-    [begin act(World, Act), let_others(World) end || Act <- Acts],
+    [begin act(World, Act), let_others(World, Number) end || {Number, Act} <- lists:zip(lists:seq(1, length(Acts)), Acts)],
     settle(World).
 
 %% With a seed, some processes run before the next act.
-let_others(#world{seed = 0}) -> ok;
-let_others(_) ->
-    process_flag(priority, normal),
-    [erlang:yield() || _ <- lists:seq(1, rand:uniform(4) - 1)],
-    process_flag(priority, max).
+let_others(World, Number) ->
+    case choose(World, {act, Number}, 4) of
+        0 -> ok;
+        Yields ->
+            process_flag(priority, normal),
+            [erlang:yield() || _ <- lists:seq(1, Yields)],
+            process_flag(priority, max)
+    end.
 
 act(World, {do, Slot, Commands}) ->
     [do(World, Pid, Commands) || Pid <- pid(World, Slot)];
@@ -174,20 +177,28 @@ name(World, Pid) ->
     end.
 
 say(World, Who, What) ->
+    ets:insert(World#world.log, {erlang:unique_integer([monotonic]), step(World), Who, What}).
+
+step(World) ->
     [{_, Step}] = ets:lookup(World#world.table, step),
-    ets:insert(World#world.log, {erlang:unique_integer([monotonic]), Step, Who, What}).
+    Step.
 
 reason({crash, Word}) -> ["crash ", atom_to_list(Word)];
 reason({shutdown, _}) -> "shutdown";
 reason(Reason) -> io_lib:format("~w", [Reason]).
 
-priority(#world{seed = 0}) -> normal;
-priority(_) -> lists:nth(rand:uniform(3), [low, normal, high]).
+%% With a seed, a process runs sooner or later than others that are ready.
+shuffle(World, Who) ->
+    process_flag(priority, element(1 + choose(World, Who, 3), {normal, low, high})),
+    [erlang:yield() || _ <- lists:seq(1, choose(World, {yield, Who}, 3))].
 
-shuffle(#world{seed = 0}) -> ok;
-shuffle(World) ->
-    process_flag(priority, priority(World)),
-    [erlang:yield() || _ <- lists:seq(1, rand:uniform(3) - 1)].
+%% A number below Range, the same for the same seed of this step; 0 if the step has none.
+choose(World = #world{seeds = {Seed, Seeds}}, What, Range) ->
+    Step = step(World),
+    case proplists:get_value(Step, Seeds, Seed) of
+        0 -> 0;
+        Number -> erlang:phash2({Number, Step, What}, Range)
+    end.
 
 %% Supervisors and their children.
 
@@ -200,7 +211,7 @@ spec(World, Child = {child, Slot, Restart, Shutdown, Significant, Kind}) ->
       start => {?MODULE, Start, [World, Child]}}.
 
 start_worker(World, Child = {child, Slot, _, _, _, _}) ->
-    shuffle(World),
+    shuffle(World, Slot),
     case refuses(World, Slot) of
         false -> proc_lib:start_link(?MODULE, init_worker, [World, Child, self()]);
         Error -> Error
@@ -209,11 +220,11 @@ start_worker(World, Child = {child, Slot, _, _, _, _}) ->
 init_worker(World, {child, Slot, _, _, _, {worker, Manner}}, Supervisor) ->
     Puppet = init_puppet(World, Slot, Manner, Supervisor),
     proc_lib:init_ack({ok, self()}),
-    shuffle(World),
+    shuffle(World, Puppet#puppet.name),
     loop(Puppet).
 
 start_supervisor(World, Child = {child, Slot, _, _, _, _}) ->
-    shuffle(World),
+    shuffle(World, Slot),
     case refuses(World, Slot) of
         false -> supervisor:start_link(?MODULE, {World, self(), Child});
         Error -> Error
@@ -221,7 +232,7 @@ start_supervisor(World, Child = {child, Slot, _, _, _, _}) ->
 
 %% In the supervisor.
 init({World, Parent, {child, Slot, _, _, _, {supervisor, Strategy, Intensity, Period, AutoShutdown, Children}}}) ->
-    shuffle(World),
+    shuffle(World, Slot),
     started(World, Slot, next_name(World, Slot), self(), Parent),
     Flags = #{strategy => Strategy, intensity => Intensity, period => Period, auto_shutdown => AutoShutdown},
     {ok, {Flags, [spec(World, Child) || Child <- Children]}}.
@@ -249,7 +260,7 @@ start_puppet(World, Slot, Manner, Options) ->
         Puppet = init_puppet(World, Slot, Manner, none),
         Parent ! {started, self()},
         process_flag(priority, normal),
-        shuffle(World),
+        shuffle(World, Puppet#puppet.name),
         loop(Puppet)
     end, [{priority, max} | Options]),
     receive {started, Pid} -> ok end,
@@ -317,7 +328,7 @@ until(Due) -> max(0, Due - now_()).
 exit_for_link(World) ->
     case {erase(noproc), process_info(self(), trap_exit)} of
         {undefined, _} -> ok;
-        {_, {trap_exit, false}} -> shuffle(World), exit(noproc);
+        {_, {trap_exit, false}} -> shuffle(World, {noproc, self()}), exit(noproc);
         {Ended, {trap_exit, true}} -> self() ! {'EXIT', Ended, noproc}
     end.
 
@@ -338,7 +349,7 @@ say(Puppet, What) ->
     say(Puppet#puppet.world, Puppet#puppet.name, What).
 
 run(Commands, Puppet) ->
-    shuffle(Puppet#puppet.world),
+    shuffle(Puppet#puppet.world, Puppet#puppet.name),
     send_unsent(lists:foldl(fun command/2, Puppet, Commands)).
 
 %% What did not fit into mailboxes.

@@ -69,6 +69,24 @@ impl Streams {
         }
     }
 
+    /// Returns the first step in which they differ.
+    pub(crate) fn first_difference(&self, other: &Self) -> Option<usize> {
+        let step = |what: &String| what.split(' ').next().and_then(|step| step.parse().ok());
+        let none = Vec::new();
+        let streams = self.0.keys().chain(other.0.keys());
+        let first = streams.filter_map(|name| {
+            let [one, other] = [&self.0, &other.0].map(|all| all.get(name).unwrap_or(&none));
+            let same = one
+                .iter()
+                .zip(other)
+                .take_while(|(one, other)| one == other);
+            let at = same.count();
+            let next = [one.get(at), other.get(at)].into_iter().flatten();
+            next.filter_map(step).min()
+        });
+        first.min()
+    }
+
     /// Returns the streams that differ.
     pub(crate) fn differences(&self, theirs: &Self) -> String {
         let names = self.0.keys().chain(theirs.0.keys());

@@ -24,9 +24,12 @@ pub(crate) struct Erlang {
     seen: BufReader<ChildStdout>,
 }
 
-/// A history to run. Its processes run in the order in which they are woken if the seed is 0, otherwise in a random one.
+/// A history to run, and the order of its processes.
 pub(crate) struct Run<'a> {
+    /// If it is 0, processes run in the order in which they are woken, otherwise in a random one.
     pub(crate) seed: u64,
+    /// Seeds of single steps.
+    pub(crate) seeds: Vec<(usize, u64)>,
     pub(crate) history: &'a History,
 }
 
@@ -56,8 +59,12 @@ impl Erlang {
         } = self;
         thread::scope(|scope| {
             let writes = scope.spawn(move || {
-                for (index, Run { seed, history }) in runs.iter().enumerate() {
-                    writeln!(histories, "{{{index},{seed},{history}}}.")?;
+                for (index, run) in runs.iter().enumerate() {
+                    let Run { seed, history, .. } = run;
+                    let step = |(step, seed): &_| format!("{{{step},{seed}}}");
+                    let seeds: Vec<_> = run.seeds.iter().map(step).collect();
+                    let seeds = seeds.join(",");
+                    writeln!(histories, "{{{index},{{{seed},[{seeds}]}},{history}}}.")?;
                 }
                 histories.flush()
             });
