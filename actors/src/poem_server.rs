@@ -270,6 +270,8 @@ impl Recital {
             Ok(taken) => {
                 self.sent += taken;
                 self.ledger.wrote(taken);
+                // The timeout is over: another begins if the rest has to wait.
+                self.blocked = false;
                 self.send_due(me)
             }
         }
