@@ -234,6 +234,9 @@ start_supervisor(World, Child = {child, Slot, _, _, _, _}) ->
 init({World, Parent, {child, Slot, _, _, _, {supervisor, Strategy, Intensity, Period, AutoShutdown, Children}}}) ->
     shuffle(World, Slot),
     started(World, Slot, next_name(World, Slot), self(), Parent),
+    %% Between two messages, too, others may run.
+    Yields = fun(Number, _, _) -> shuffle(World, {Slot, Number}), Number + 1 end,
+    [self() ! {system, {self(), make_ref()}, {debug, {install, {Yields, 0}}}} || World#world.seeds =/= {0, []}],
     Flags = #{strategy => Strategy, intensity => Intensity, period => Period, auto_shutdown => AutoShutdown},
     {ok, {Flags, [spec(World, Child) || Child <- Children]}}.
 
@@ -326,11 +329,16 @@ until(Due) -> max(0, Due - now_()).
 
 %% The end, if a link has found no process.
 exit_for_link(World) ->
-    case {erase(noproc), process_info(self(), trap_exit)} of
-        {undefined, _} -> ok;
-        {_, {trap_exit, false}} -> shuffle(World, {noproc, self()}), exit(noproc);
-        {Ended, {trap_exit, true}} -> self() ! {'EXIT', Ended, noproc}
-    end.
+    case {noproc(), process_info(self(), trap_exit)} of
+        {[], _} -> ok;
+        {_, {trap_exit, false}} -> shuffle(World, {noproc, name(World, self())}), exit(noproc);
+        {Ended, {trap_exit, true}} -> [self() ! {'EXIT', Pid, noproc} || Pid <- lists:reverse(Ended)]
+    end,
+    erase(noproc).
+
+%% The processes that links have not found in this handler.
+noproc() ->
+    case get(noproc) of undefined -> []; Ended -> Ended end.
 
 called(answer, From, Puppet) ->
     gen_server:reply(From, ok),
@@ -402,7 +410,7 @@ command(Command, Puppet) ->
 command({link, _}, Pid, Puppet) ->
     %% "whole-handler": the exit comes after the handler, which the exception would end.
     watch(Puppet#puppet.world, Pid),
-    try link(Pid) catch error:noproc -> put(noproc, Pid) end,
+    try link(Pid) catch error:noproc -> put(noproc, [Pid | noproc()]) end,
     Puppet;
 command({unlink, _}, Pid, Puppet) ->
     unlink(Pid),
