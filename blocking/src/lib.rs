@@ -51,7 +51,7 @@
 //! | `requests`, `exchange` | what the two netstring servers share, and what the two netstring clients share |
 //! | `deadlines` | deadlines over calls that only have timeouts |
 //! | `fetching`, `context`, `sockets`, `descriptors` | many fetches in scoped threads; the bounds and the cancel of each |
-//! | `net`, `listener`, `memory` | the real socket and clock, and where connections come from; the first two in memory, for tests |
+//! | `net`, `listener`, `door`, `memory` | the real socket and clock, and where connections come from; the first two in memory, for tests |
 //! | `pace`, `permits` | tuning, one call each: how fast threads are spawned, and how many |
 //!
 //! # Gains and costs
@@ -75,6 +75,7 @@ mod connection;
 mod context;
 mod deadlines;
 mod descriptors;
+mod door;
 mod exchange;
 mod fetching;
 mod ledger;

@@ -18,7 +18,13 @@ pub(crate) struct OpenConnections {
 
 #[derive(Debug, Default)]
 struct Table {
+    /// Whether no more connections are accepted.
+    closed: bool,
     stopping: bool,
+    /// Whether the grace is over.
+    cut: bool,
+    /// Connections that had something in flight when the shutdown began, or when they were added since.
+    in_flight: u64,
     /// Threads that wait for a connection to close. If there are none, closing a connection needs no system call.
     waiting: usize,
     added: u64,
@@ -59,12 +65,10 @@ impl OpenConnection {
 }
 
 impl OpenConnections {
-    /// Adds a connection. Returns `None` if the server is stopping.
-    pub(crate) fn add(&self, socket: &Socket, in_flight: bool) -> Option<Arc<OpenConnection>> {
+    /// Adds a connection. If a thread has accepted it just before the shutdown, it is treated as those that were open then: its
+    /// client knows that it is connected.
+    pub(crate) fn add(&self, socket: &Socket, in_flight: bool) -> Arc<OpenConnection> {
         let mut table = self.table();
-        if table.stopping {
-            return None;
-        }
         let connection = Arc::new(OpenConnection {
             task: table.added,
             state: ShutdownState::new(in_flight),
@@ -75,7 +79,16 @@ impl OpenConnections {
         table
             .connections
             .insert(connection.task, Arc::clone(&connection));
-        Some(connection)
+        if table.stopping {
+            match connection.state.begin_shutdown() {
+                true => table.in_flight += 1,
+                false => connection.hang_up.reading(),
+            }
+        }
+        if table.cut {
+            connection.cut();
+        }
+        connection
     }
 
     /// Removes a connection that has closed.
@@ -87,38 +100,56 @@ impl OpenConnections {
         }
     }
 
-    /// Begins a shutdown: adds no more connections, and closes the idle ones. Returns how many are in flight.
-    pub(crate) fn begin_shutdown(&self) -> u64 {
+    /// Ends accepting: wakes what waits for room.
+    pub(crate) fn close(&self) {
+        self.table().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Returns whether no more connections are accepted.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.table().closed
+    }
+
+    /// Begins a shutdown: no more connections are accepted, and the idle ones are closed.
+    pub(crate) fn begin_shutdown(&self) {
         let mut table = self.table();
-        table.stopping = true;
+        (table.closed, table.stopping) = (true, true);
         self.changed.notify_all();
         let (busy, idle): (Vec<_>, Vec<_>) =
             (table.connections.values()).partition(|connection| connection.state.begin_shutdown());
         idle.iter()
             .for_each(|connection| connection.hang_up.reading());
-        busy.len() as u64
+        let in_flight = busy.len() as u64;
+        table.in_flight += in_flight;
+    }
+
+    /// Returns how many connections had something in flight at the shutdown.
+    pub(crate) fn in_flight_at_shutdown(&self) -> u64 {
+        self.table().in_flight
     }
 
     /// Returns whether a shutdown has begun.
+    #[cfg(test)]
     pub(crate) fn is_stopping(&self) -> bool {
         self.table().stopping
     }
 
-    /// Waits for `at_most`. Returns false if a shutdown has begun.
+    /// Waits for `at_most`. Returns false if no more connections are accepted.
     pub(crate) fn pause(&self, at_most: Duration) -> bool {
         !self
-            .wait_while(self.table(), at_most, |table| !table.stopping)
-            .stopping
+            .wait_while(self.table(), at_most, |table| !table.closed)
+            .closed
     }
 
-    /// Waits until fewer than `connections_max` are open. Returns false if a shutdown has begun.
+    /// Waits until fewer than `connections_max` are open. Returns false if no more are accepted.
     pub(crate) fn wait_for_room(&self, connections_max: usize) -> bool {
-        let full = |table: &Table| !table.stopping && table.connections.len() >= connections_max;
+        let full = |table: &Table| !table.closed && table.connections.len() >= connections_max;
         let mut table = self.table();
         table.waiting += 1;
         table = self.wait_while(table, Duration::MAX, full);
         table.waiting -= 1;
-        !table.stopping
+        !table.closed
     }
 
     /// Waits until none is open, for up to `grace`.
@@ -151,7 +182,9 @@ impl OpenConnections {
 
     /// Cuts every connection that is still open, and wakes its thread.
     pub(crate) fn cut(&self) {
-        self.table()
+        let mut table = self.table();
+        table.cut = true;
+        table
             .connections
             .values()
             .for_each(|connection| connection.cut());

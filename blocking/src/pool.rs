@@ -50,6 +50,11 @@ impl Pool {
         self.acceptor.count().waiting
     }
 
+    /// Waits until no connection is accepted any more. The listener must be closed.
+    pub(crate) fn wait_until_none_accepts(&self) {
+        self.acceptor.wait_until_none_waits();
+    }
+
     /// Counts the threads that serve, or wait for a connection to serve.
     pub(crate) fn threads(&self) -> usize {
         self.workers.count().threads

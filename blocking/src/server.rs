@@ -71,8 +71,10 @@ impl RunningServer {
     /// Shuts down, in an order that wakes every blocked thread: no thread polls a flag.
     pub(crate) fn stop(&self, grace: Duration) -> Summary {
         let ServerState { open, listener, .. } = &*self.state;
-        let in_flight = open.begin_shutdown();
+        open.begin_shutdown();
         listener.close(self.threads.waiting_to_accept());
+        // A connection that was being accepted is open from then on, and has the grace as well.
+        self.threads.wait_until_none_accepts();
         open.wait_until_empty(grace);
         let cut_before = self.counters().closed.cut;
         open.cut();
@@ -81,7 +83,7 @@ impl RunningServer {
         let counters = self.counters();
         let cut = counters.closed.cut - cut_before;
         Summary {
-            finished: in_flight.saturating_sub(cut),
+            finished: open.in_flight_at_shutdown().saturating_sub(cut),
             cut,
             counters,
         }
@@ -116,6 +118,22 @@ impl Server for RunningServer {
         Some(self.threads.details())
     }
 
+    /// Its threads accept no more. One that waits to accept ends; one that serves does so to the end of its connection.
+    fn stop_accepting(&self) -> bool {
+        let ServerState { open, listener, .. } = &*self.state;
+        open.close();
+        listener.close(self.threads.waiting_to_accept());
+        self.threads.wait_until_none_accepts();
+        true
+    }
+
+    /// A thread serves one connection, so only what they share can hold up several: its locks, which this takes.
+    fn responds(&self, _: Duration) -> bool {
+        self.state.open.is_closed();
+        self.threads.waiting_to_accept();
+        true
+    }
+
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary {
         self.stop(grace)
     }
@@ -126,6 +144,13 @@ impl Threads {
         match self {
             Self::Each(workers) => workers.count().waiting,
             Self::Pool(pool) => pool.waiting_to_accept(),
+        }
+    }
+
+    fn wait_until_none_accepts(&self) {
+        match self {
+            Self::Each(workers) => workers.wait_until_none_waits(),
+            Self::Pool(pool) => pool.wait_until_none_accepts(),
         }
     }
 

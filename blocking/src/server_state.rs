@@ -110,20 +110,18 @@ impl ServerState {
     /// Waits for a connection and adds it to the open ones.
     pub(crate) fn accept(&self) -> Next<Accepted> {
         loop {
-            // A shutdown wakes only the threads that wait to accept when it closes the listener, on some systems with one
+            // Closing the listener wakes only the threads that wait to accept then, on some systems with one
             // connection each. So no thread may begin to wait after that.
-            if self.open.is_stopping() {
+            if self.open.is_closed() {
                 return Next::Over;
             }
             let (socket, peer) = match self.listener.accept() {
                 Ok(accepted) => accepted,
-                Err(_) if self.open.is_stopping() => return Next::Over,
+                Err(_) if self.open.is_closed() => return Next::Over,
                 Err(error) if costs_one_connection(&error) => continue,
                 Err(error) => return Next::Failed(error),
             };
-            let Some(entry) = self.open.add(&socket, self.begins_in_flight) else {
-                return Next::Over;
-            };
+            let entry = self.open.add(&socket, self.begins_in_flight);
             self.counters_of(&entry).accepted();
             return Next::Job(Accepted {
                 socket,
@@ -175,12 +173,12 @@ impl ServerState {
         self.open.remove(&entry);
     }
 
-    /// Waits until one more connection may be open (S16). Returns false if a shutdown has begun.
+    /// Waits until one more connection may be open (S16). Returns false if no more are accepted.
     pub(crate) fn wait_for_room(&self) -> bool {
         self.open.wait_for_room(self.limits.connections_max.max(1))
     }
 
-    /// Accepting failed and will fail again: reports it and pauses (S17). Returns false if a shutdown has begun.
+    /// Accepting failed and will fail again: reports it and pauses (S17). Returns false if no more are accepted.
     pub(crate) fn pause_accepting(&self, cause: &io::Error) -> bool {
         self.report(Kind::AcceptFailed(cause.to_string()));
         self.open.pause(ACCEPT_RETRY)

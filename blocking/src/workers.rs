@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Builder, JoinHandle, Scope, ScopedJoinHandle};
 
 use crate::permits::{PERMITS, Permits, threads_limit};
@@ -68,12 +68,16 @@ struct Inner<J> {
     /// Idle threads that are kept.
     spare_max: usize,
     registry: Mutex<Registry>,
+    /// No thread waits for a job.
+    none_waits: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Registry {
     spawned: u32,
     waiting: usize,
+    /// Whether it is awaited that none waits. If not, a change needs no system call.
+    awaited: bool,
     threads: HashMap<u32, JoinHandle<()>>,
     /// The thread that ended last; the next one to end joins it.
     ended: Option<JoinHandle<()>>,
@@ -124,6 +128,7 @@ impl<J: Jobs> Workers<J> {
             threads_max,
             spare_max,
             registry: Mutex::default(),
+            none_waits: Condvar::new(),
         }))
     }
 
@@ -133,6 +138,16 @@ impl<J: Jobs> Workers<J> {
         Count {
             threads: registry.threads.len(),
             waiting: registry.waiting,
+        }
+    }
+
+    /// Waits until no thread waits for a job or is about to begin one. [`Jobs::next`] must return [`Next::Over`] from now on.
+    pub(crate) fn wait_until_none_waits(&self) {
+        let mut registry = self.0.registry();
+        registry.awaited = true;
+        while registry.waiting > 0 {
+            let woken = self.0.none_waits.wait(registry);
+            registry = woken.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -167,7 +182,7 @@ impl<J: Jobs> Inner<J> {
                 Next::Failed(_) if !self.is_last_waiting() => return self.end(worker),
                 Next::Failed(cause) if self.jobs.pause(&cause) => {}
                 Next::Failed(_) | Next::Over => {
-                    self.registry().waiting -= 1;
+                    self.waits_no_more(&mut self.registry());
                     return self.end(worker);
                 }
             }
@@ -178,7 +193,7 @@ impl<J: Jobs> Inner<J> {
     /// The calling thread has a job. Spawns a thread if none is left waiting for the next one.
     fn ensure_one_waits(self: &Arc<Self>) {
         let mut registry = self.registry();
-        registry.waiting -= 1;
+        self.waits_no_more(&mut registry);
         if registry.waiting == 0
             && registry.threads.len() < self.threads_max
             && let Err(cause) = self.spawn(&mut registry)
@@ -200,8 +215,18 @@ impl<J: Jobs> Inner<J> {
     fn is_last_waiting(&self) -> bool {
         let mut registry = self.registry();
         let last = registry.waiting == 1;
-        registry.waiting -= usize::from(!last);
+        if !last {
+            self.waits_no_more(&mut registry);
+        }
         last
+    }
+
+    /// The calling thread no longer counts as waiting.
+    fn waits_no_more(&self, registry: &mut Registry) {
+        registry.waiting -= 1;
+        if registry.awaited && registry.waiting == 0 {
+            self.none_waits.notify_all();
+        }
     }
 
     fn spawn(self: &Arc<Self>, registry: &mut Registry) -> io::Result<()> {

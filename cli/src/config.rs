@@ -117,7 +117,13 @@ impl Config {
 }
 
 impl ServiceConfig {
-    /// Returns how many connections the service may have at once: each of its servers as many as `connections-max` says.
+    /// Returns the name of the sockets that it serves on, if they are passed to the process.
+    pub(crate) fn socket(&self) -> Option<&str> {
+        self.command.server().socket.as_deref()
+    }
+
+    /// Returns how many connections the service may have at once: each of its servers as many as `connections-max` says. How many
+    /// sockets are passed is not known here; mostly it is one.
     pub(crate) fn connections_max(&self) -> usize {
         let servers = self.listen.len().max(1);
         servers.saturating_mul(self.command.server().connections_max)
@@ -128,6 +134,27 @@ impl ServiceConfig {
         let place = self.places.keys.get(key).unwrap_or(&self.places.table);
         let (name, message) = (&self.name, keys::named(failure.message(), self.role()));
         Flaw::at(*place, format_args!("service {name}: {message}"))
+    }
+
+    /// Returns the keys in which `new`, a service of the same name, differs.
+    pub(crate) fn changes(&self, new: &Self) -> Vec<&'static str> {
+        let mut changes = Vec::new();
+        if self.role() != new.role() {
+            changes.push("role");
+        }
+        if self.listen != new.listen {
+            changes.push("listen");
+        }
+        for (one, other) in [(self, new), (new, self)] {
+            let differs = |(key, value): &&(&'static str, String)| {
+                let other = other.values.iter().find(|(name, _)| name == key);
+                other.is_none_or(|(_, other)| other != value)
+            };
+            changes.extend(one.values.iter().filter(differs).map(|(key, _)| *key));
+        }
+        changes.sort_unstable();
+        changes.dedup();
+        changes
     }
 
     /// Returns the name of the role.
@@ -168,17 +195,23 @@ fn find_duplicates(services: &[ServiceConfig], flaws: &mut Vec<Flaw>) {
         } else {
             names.insert(name, at);
         }
-        let at = *place("listen");
+        let at = match service.socket() {
+            Some(_) => *place("socket"),
+            None => *place("listen"),
+        };
         // Each listener of port 0 has a port of its own.
-        for address in service.listen.iter().filter(|address| address.port > 0) {
-            if let Some((other, first)) = addresses.get(&address.to_string()) {
+        let addressed = service.listen.iter().filter(|address| address.port > 0);
+        let addressed = addressed.map(ToString::to_string);
+        let socket = service.socket().map(|socket| format!("socket {socket}"));
+        for address in addressed.chain(socket) {
+            if let Some((other, first)) = addresses.get(&address) {
                 let line = first.line;
                 flaws.push(Flaw::at(
                     at,
                     format_args!("service {other} listens on {address} too, in line {line}"),
                 ));
             } else {
-                addresses.insert(address.to_string(), (name, at));
+                addresses.insert(address, (name, at));
             }
         }
     }

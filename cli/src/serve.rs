@@ -20,9 +20,11 @@ use crate::log::ServerLog;
 use crate::metrics::Metrics;
 use crate::observe::Observation;
 use crate::parent;
+use crate::passed_sockets::PassedSockets;
 use crate::poem_directory::Reloads;
 use crate::recording::Recording;
 use crate::resolve;
+use crate::service_manager;
 use crate::services;
 use crate::signals::{self, Request, Requests};
 use crate::stats::{self, ServiceCounts, Stats};
@@ -32,10 +34,12 @@ pub(crate) use self::offer::{Chosen, Offer};
 
 /// Runs a server, or the services of a file, until a signal ends it.
 pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
+    let sockets = PassedSockets::take_over()?;
     match (args.command, args.config) {
-        (Some(command), _) => run_one(&command, stderr),
+        (Some(command), _) => run_one(&command, &sockets, stderr),
         (None, Some(file)) => {
-            services::run(&file, args.stats.as_deref(), args.metrics.as_ref(), stderr)
+            let (stats, metrics) = (args.stats.as_deref(), args.metrics.as_ref());
+            services::run(&file, stats, metrics, sockets, stderr)
         }
         (None, None) => Err(Failure::new(
             "serve needs what to serve, or --config; see 'quatrain serve --help'",
@@ -43,7 +47,7 @@ pub(crate) fn run(args: ServeArgs, stderr: &LineWriter) -> Ended {
     }
 }
 
-fn run_one(command: &ServeCommand, stderr: &LineWriter) -> Ended {
+fn run_one(command: &ServeCommand, sockets: &PassedSockets, stderr: &LineWriter) -> Ended {
     let options = command.options(models::clock());
     let args = command.server();
     // Reading a library or resolving an upstream takes time: requests wait meanwhile.
@@ -56,12 +60,14 @@ fn run_one(command: &ServeCommand, stderr: &LineWriter) -> Ended {
     requests.take_stops()?;
     let reloads = offer.directory.map(Reloads::start).transpose()?;
     let stats = Stats::open(args.stats.as_deref(), stderr)?;
-    let listener = listen(args)?;
+    let listener = listen(args, sockets)?;
     let recording = Recording::start(args.record.as_deref(), &options.clock)?;
     let log = Arc::new(ServerLog::new(&offer.service, None));
     let (name, clock) = (model.name(), &options.clock);
     let observation = Observation::prepare(args.observe, args.lab, name, clock, stderr);
     let metrics = Metrics::listen(args.metrics.as_ref())?;
+    // Before there are connections, which may take all descriptors.
+    let inquirer = requests.inquirer()?;
     let role = stats::role(&offer.service);
     let service = stats::role_name(role);
     let log_and_metrics = metrics.beside(service, role, name, log.clone());
@@ -76,18 +82,13 @@ fn run_one(command: &ServeCommand, stderr: &LineWriter) -> Ended {
         address: server.address().to_string(),
         counts: server.counters(),
     };
-    metrics.while_running(requests.inquirer()?, || {
-        observation.while_running(&*server, || {
-            obey(
-                &*server,
-                &mut requests,
-                reloads.as_ref(),
-                &counts,
-                &stats,
-                stderr,
-            );
-        });
-    });
+    service_manager::ready(&format!("serving on {}", server.address()));
+    let reloads = reloads.as_ref();
+    let obey = || obey(&*server, &mut requests, reloads, &counts, &stats, stderr);
+    let observed = || observation.while_running(&*server, obey);
+    let shown = || metrics.while_running(inquirer, observed);
+    service_manager::watched(|wait| server.responds(wait), shown);
+    service_manager::stopping();
     let status = stop(server, requests, args, stats, stderr);
     recording.finish();
     stdout.finish();
@@ -114,8 +115,19 @@ pub(crate) fn start(
     })
 }
 
-fn listen(args: &ServerArgs) -> Result<TcpListener, Failure> {
-    bind(resolve::interface(&args.iface, args.port, CONNECT_TIMEOUT)?)
+fn listen(args: &ServerArgs, sockets: &PassedSockets) -> Result<TcpListener, Failure> {
+    let Some(name) = &args.socket else {
+        return bind(resolve::interface(&args.iface, args.port, CONNECT_TIMEOUT)?);
+    };
+    let mut listeners = sockets.listeners(name)?;
+    sockets.warn_of_others(&[name]);
+    match (listeners.pop(), listeners.len()) {
+        (Some(listener), 0) => Ok(listener),
+        (_, others) => Err(Failure::new(format_args!(
+            "{} sockets are called {name}, and this server has one; serve them all with --config",
+            others + 1
+        ))),
+    }
 }
 
 /// Binds a listener, or says what to change.

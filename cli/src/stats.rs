@@ -73,6 +73,23 @@ pub(crate) struct ServiceCounts {
     pub(crate) counts: Counts,
 }
 
+impl ServiceCounts {
+    /// Whether `other` has the counts of the same service, in the same role and model, at the same address.
+    pub(crate) fn is_of_the_same(&self, other: &Self) -> bool {
+        let names = |counts: &Self| {
+            let Self {
+                service,
+                role,
+                model,
+                address,
+                ..
+            } = counts;
+            [service, role, model, address].map(String::clone)
+        };
+        names(self) == names(other)
+    }
+}
+
 /// Returns a line of JSON for each of `counts`.
 pub(crate) fn lines(counts: &[ServiceCounts]) -> String {
     counts.iter().map(output::json_line).collect()

@@ -31,7 +31,7 @@ use std::time::Instant;
 
 use poetry::limits::LISTEN_BACKLOG;
 use poetry::{Clock, Model};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 // ANCHOR: all
 /// Every model, in the order of the tutorial.
@@ -73,6 +73,21 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Returns another handle of a `listener` that was bound elsewhere or is used by several servers, one after another, for a server
+/// of any model: non-blocking, with `TCP_NODELAY`, and with the backlog it has.
+///
+/// # Errors
+/// Fails if it is not a listener, or if there is no free descriptor.
+pub fn share(listener: &TcpListener) -> io::Result<TcpListener> {
+    let socket = SockRef::from(listener);
+    if !socket.is_listener()? {
+        return Err(io::Error::other("the socket does not listen"));
+    }
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    listener.try_clone()
+}
+
 /// Returns the process's monotonic clock. Its origin is the first call of this function.
 pub fn clock() -> Clock {
     static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -105,6 +120,15 @@ mod tests {
         let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
         let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert!(listener.accept().unwrap().0.nodelay().unwrap());
+    }
+
+    #[test]
+    fn only_a_listener_is_shared() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let shared = share(&listener).unwrap();
+        assert_eq!(shared.local_addr().unwrap(), listener.local_addr().unwrap());
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        assert!(share(&bound.into()).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Refusal;
 pub use tallies::{Closed, Fetches, Refused};
 
+mod sum;
 mod tallies;
 
 /// Why a server's connection was closed. Each connection is closed for exactly one reason.

@@ -29,6 +29,9 @@ pub trait Model: Send + Sync {
     /// Serves `service` on a bound `listener`, in threads of the model's own, until the returned server is shut
     /// down or dropped. It accepts connections from the moment this returns.
     ///
+    /// A `listener` that is non-blocking may be used by others too, such as another process or the server that follows this
+    /// one. It stays so, and is closed but never shut down: what waits in its backlog is theirs (S26).
+    ///
     /// # Errors
     /// Fails if the system refuses a resource that the server needs to start, such as a thread.
     fn serve(
@@ -77,6 +80,19 @@ pub trait Server: Send + Sync {
     fn crash(&self, part: &str) -> bool {
         let _ = part;
         false
+    }
+
+    /// Stops accepting, and goes on serving the connections that are open as before, until [`shutdown`](Self::shutdown): another
+    /// server can take over the listener (S26). Returns whether this model can do that; if not, nothing has changed.
+    fn stop_accepting(&self) -> bool {
+        false
+    }
+
+    /// Asks every thread or process that serves several connections to answer, and returns whether all did within `wait`: one that
+    /// is stuck serves none of them.
+    fn responds(&self, wait: Duration) -> bool {
+        let _ = wait;
+        true
     }
 
     /// Stops accepting at once, lets requests in flight finish for up to `grace`, closes the rest, and ends every

@@ -1,20 +1,18 @@
 //! The threads of a server, with one runtime each. The first one accepts and deals the connections to all in turn.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, future};
-use poetry::limits::OFFLOADED_MAX;
-use poetry::{Counters, Counts, Limits, Observer, Options, Reporter, Service, Summary, panics};
+use poetry::{Counters, Limits, Reporter, Service, panics};
 use poetry::{LibraryService, PoemService, TransformService};
 use tokio::runtime::{Builder, Handle, LocalOptions, LocalRuntime};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::connection::Connection;
@@ -23,16 +21,24 @@ use crate::poem_server::write_poems;
 use crate::proxy::{Cache, relay_poems};
 use crate::shared::{Shared, Stop};
 use crate::transform_server::answer_connections;
-use details::Parts;
-use round_robin::{HandedOver, channels, keep_every_nth};
+use round_robin::{HandedOver, keep_every_nth};
 
 mod details;
 mod round_robin;
+mod running;
+
+pub use running::RunningServer;
+
+/// How long a worker waits, at a shutdown, for the connections that the acceptor is still handing to it: an acceptor that does not
+/// compute has dealt its last within microseconds.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The phase of a server, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Serving,
+    /// Nothing is accepted, and connections are served as before.
+    Closed,
     /// Nothing is accepted, and connections in flight have `grace` to finish.
     Stopping {
         grace: Duration,
@@ -50,149 +56,6 @@ impl Drop for OverOnDrop {
     }
 }
 
-/// A running server. Dropping it shuts it down without grace, which also blocks until its threads have ended.
-#[derive(Debug)]
-pub struct RunningServer {
-    address: SocketAddr,
-    counters: Vec<Arc<Counters>>,
-    stop: Arc<Stop>,
-    phase: watch::Sender<Phase>,
-    threads: Vec<JoinHandle<()>>,
-    parts: Parts,
-}
-
-impl RunningServer {
-    /// The address that it listens on.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Its counts up to now (S23).
-    pub fn counters(&self) -> Counts {
-        Counts::of(self.counters.iter().map(|counters| &**counters))
-    }
-
-    /// Stops accepting, lets requests in flight finish for up to `grace`, closes the rest, and ends every thread of the
-    /// server (S21). Blocks until then; in a runtime, call it in `spawn_blocking`.
-    pub fn shutdown(mut self, grace: Duration) -> Summary {
-        self.end(grace);
-        Summary {
-            finished: self.stop.finished.load(Ordering::Relaxed),
-            cut: self.stop.cut.load(Ordering::Relaxed),
-            counters: self.counters(),
-        }
-    }
-
-    /// Serves `service` in as many threads as `options` ask for.
-    pub(crate) fn start(
-        listener: TcpListener,
-        service: Service,
-        options: &Options,
-        observer: Arc<dyn Observer>,
-    ) -> io::Result<Self> {
-        let role = service.role();
-        let offloads = matches!(&service, Service::Transform(service) if service.offload);
-        let service = Serving::from(service);
-        let (permits, offloading) = (
-            permits(&options.limits),
-            Arc::new(Semaphore::new(OFFLOADED_MAX)),
-        );
-        let reporter = Reporter::new(crate::NAME, role, options.clock.clone(), observer);
-        let mut server = Self {
-            address: listener.local_addr()?,
-            counters: Vec::new(),
-            stop: Arc::default(),
-            phase: watch::Sender::new(Phase::Serving),
-            threads: Vec::new(),
-            parts: Parts {
-                runtimes: Vec::new(),
-                permits: Arc::clone(&permits),
-                permits_max: permits_max(&options.limits),
-                offloading: offloads.then(|| Arc::clone(&offloading)),
-                cache: match &service {
-                    Serving::Proxy(cache) => Some(Arc::clone(cache)),
-                    _ => None,
-                },
-            },
-        };
-        let (others, receivers) = channels(options.threads.get() - 1);
-        let acceptor = Source::Listener {
-            listener,
-            others,
-            permits,
-            over: OverOnDrop(server.phase.clone()),
-        };
-        let sources =
-            std::iter::once(acceptor).chain(receivers.into_iter().map(Source::HandedOver));
-        for (number, source) in (0..).zip(sources) {
-            let worker = Worker {
-                number,
-                limits: options.limits.clone(),
-                service: service.clone(),
-                counters: Arc::default(),
-                reporter: reporter.clone(),
-                stop: Arc::clone(&server.stop),
-                offloading: Arc::clone(&offloading),
-                phase: server.phase.subscribe(),
-            };
-            server.counters.push(Arc::clone(&worker.counters));
-            let (thread, runtime) = worker.start(source)?;
-            server.threads.push(thread);
-            server.parts.runtimes.push(runtime);
-        }
-        Ok(server)
-    }
-
-    fn end(&mut self, grace: Duration) {
-        self.stop.begin();
-        self.phase.send_if_modified(|phase| {
-            let serving = *phase == Phase::Serving;
-            if serving {
-                *phase = Phase::Stopping { grace };
-            }
-            serving
-        });
-        for thread in self.threads.drain(..) {
-            // A worker that panicked has dropped its connections, and so counted them.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// One permit for each connection that the whole server may hold (S16).
-fn permits(limits: &Limits) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(permits_max(limits) as usize))
-}
-
-/// The number of permits: at most as many as one call can acquire and a semaphore holds on every platform.
-fn permits_max(limits: &Limits) -> u32 {
-    u32::try_from(limits.connections_max).map_or(u32::MAX >> 3, |max| max.min(u32::MAX >> 3))
-}
-
-impl poetry::Server for RunningServer {
-    fn address(&self) -> SocketAddr {
-        self.address()
-    }
-
-    fn counters(&self) -> Counts {
-        self.counters()
-    }
-
-    fn details(&self) -> Option<String> {
-        Some(self.parts.describe())
-    }
-
-    fn shutdown(self: Box<Self>, grace: Duration) -> Summary {
-        (*self).shutdown(grace)
-    }
-}
-
-impl Drop for RunningServer {
-    fn drop(&mut self) {
-        self.end(Duration::ZERO);
-    }
-}
-
 /// The source of a worker's connections.
 enum Source {
     Listener {
@@ -200,6 +63,8 @@ enum Source {
         others: Vec<mpsc::Sender<HandedOver>>,
         permits: Arc<Semaphore>,
         over: OverOnDrop,
+        /// Dropped after the listener.
+        open: std_mpsc::Sender<()>,
     },
     HandedOver(mpsc::Receiver<HandedOver>),
 }
@@ -277,6 +142,7 @@ impl Worker {
                 others,
                 permits,
                 over,
+                open,
             } => {
                 let max = permits_max(&self.limits);
                 let accepted =
@@ -286,8 +152,11 @@ impl Worker {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 drop(ready.send(Ok(Handle::current())));
-                self.serve(&shared, keep_every_nth(accepted, others)).await;
+                let kept = keep_every_nth(accepted, others);
+                self.serve(&shared, kept, self.no_more_accepted()).await;
+                drop(open);
                 let grace = self.grace().await;
+                shared.stop_and_wake();
                 // Once every permit has been returned, every connection is closed.
                 let _ = timeout(grace, permits.acquire_many(max)).await;
                 drop(over);
@@ -296,7 +165,14 @@ impl Worker {
                 drop(ready.send(Ok(Handle::current())));
                 let handed_over = ReceiverStream::new(receiver)
                     .filter_map(|released| future::ready(released.try_map(net::take_over).ok()));
-                self.serve(&shared, handed_over).await;
+                // The stream ends with the acceptor's, unless that one is busy.
+                let until = async {
+                    self.grace().await;
+                    sleep(HAND_OVER_TIMEOUT).await;
+                };
+                self.serve(&shared, handed_over, until).await;
+                self.grace().await;
+                shared.stop_and_wake();
             }
         }
         let mut phase = self.phase.clone();
@@ -304,32 +180,53 @@ impl Worker {
     }
 
     // ANCHOR: shutdown
-    /// Serves connections until the server stops. Idle connections then close.
-    async fn serve(&self, shared: &Rc<Shared>, accepted: impl Stream<Item = Accepted<Socket>>) {
+    /// Serves the connections of `accepted` until its end or `until`. They go on after that.
+    async fn serve(
+        &self,
+        shared: &Rc<Shared>,
+        accepted: impl Stream<Item = Accepted<Socket>>,
+        until: impl Future<Output = ()>,
+    ) {
         let connections = accepted
             .filter_map(|accepted| {
                 // A panic of the observer costs only the connection that the event was about.
                 let connection = panics::contain(|| Connection::new(accepted, shared));
                 future::ready(connection.ok())
             })
-            .take_until(self.grace());
+            .take_until(until);
         match self.service.clone() {
             Serving::Poem(service) => write_poems(connections, service).await,
             Serving::Transforms(service) => answer_connections(connections, service).await,
             Serving::Library(service) => answer_connections(connections, service).await,
             Serving::Proxy(cache) => relay_poems(connections, cache).await,
         }
-        shared.stop_and_wake();
+    }
+
+    /// Waits until the server accepts no more.
+    async fn no_more_accepted(&self) {
+        let mut phase = self.phase.clone();
+        let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
     }
 
     /// Waits until the server stops. Returns the grace of connections in flight.
     async fn grace(&self) -> Duration {
         let mut phase = self.phase.clone();
-        let stopping = phase.wait_for(|phase| *phase != Phase::Serving).await;
+        let serving = |phase: &Phase| matches!(phase, Phase::Serving | Phase::Closed);
+        let stopping = phase.wait_for(|phase| !serving(phase)).await;
         match stopping.as_deref() {
             Ok(Phase::Stopping { grace }) => *grace,
             _ => Duration::ZERO,
         }
     }
     // ANCHOR_END: shutdown
+}
+
+/// One permit for each connection that the whole server may hold (S16).
+fn permits(limits: &Limits) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits_max(limits) as usize))
+}
+
+/// The number of permits: at most as many as one call can acquire and a semaphore holds on every platform.
+fn permits_max(limits: &Limits) -> u32 {
+    u32::try_from(limits.connections_max).map_or(u32::MAX >> 3, |max| max.min(u32::MAX >> 3))
 }

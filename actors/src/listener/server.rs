@@ -238,6 +238,12 @@ impl RunningServer {
         (0..self.counters.len()).filter_map(|index| self.node.whereis(connections_name(index)))
     }
 
+    /// Stops the acceptor for good. Returns whether the listener's supervisor has answered.
+    fn remove_acceptor(&self) -> bool {
+        let remove = |reply| ToSupervisor::Remove(ACCEPTOR, reply);
+        self.node.call(&self.root, STOP_TIMEOUT, remove).is_ok()
+    }
+
     /// Stops the acceptor, then drains every connection supervisor, then stops the node (S21). Every supervisor is told
     /// first: a client can see that the acceptor has stopped, and end its connection before the drain begins.
     // ANCHOR: stop_in_order
@@ -245,9 +251,7 @@ impl RunningServer {
         for connections in self.connections() {
             self.node.send(&connections, ToConnections::Stopping);
         }
-        let _ = self.node.call(&self.root, STOP_TIMEOUT, |reply| {
-            ToSupervisor::Remove(ACCEPTOR, reply)
-        });
+        self.remove_acceptor();
         let draining = self.connections().map(|connections| {
             let drain = move |reply| ToConnections::Drain { grace, reply };
             self.node
@@ -297,6 +301,25 @@ impl Server for RunningServer {
         process
             .inspect(|process| process.exit(Reason::crash("asked for in the laboratory")))
             .is_some()
+    }
+
+    fn stop_accepting(&self) -> bool {
+        self.remove_acceptor()
+    }
+
+    /// Calls the supervisors of all arbiters; a handler that does not return holds up its whole arbiter.
+    fn responds(&self, wait: Duration) -> bool {
+        // The listener's supervisor answers when it has started them.
+        let ask = ToSupervisor::WhichChildren;
+        if self.node.call(&self.root, wait, ask).is_err() {
+            return false;
+        }
+        let asked = self.connections().map(|connections| {
+            self.node
+                .ask(&connections, wait, ToConnections::WhichChildren)
+        });
+        let asked: Vec<_> = asked.collect();
+        asked.len() == self.counters.len() && asked.into_iter().all(|answer| answer.wait().is_ok())
     }
 
     fn shutdown(self: Box<Self>, grace: Duration) -> Summary {

@@ -108,6 +108,11 @@ impl Reactor {
         let ports = self.core().ports.0.borrow().clone();
         ports.iter().for_each(Port::resume_producing);
     }
+
+    /// Closes every port. The connections that they have accepted stay.
+    pub(crate) fn close_ports(&self) {
+        self.core().ports.clear();
+    }
 }
 
 impl Port {

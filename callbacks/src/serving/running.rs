@@ -1,13 +1,14 @@
 //! A running server, behind the contract: its reactors' threads, seen from another one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use poetry::{Counts, Server, Summary};
 
 use super::{Worker, details, stop};
+use crate::reactor::Reactor;
 
 /// A running server of this model, behind the contract.
 pub(super) struct RunningServer {
@@ -22,6 +23,25 @@ impl RunningServer {
     fn describe(&self, with_times: bool) -> String {
         let inlets = self.workers.iter().map(|worker| &worker.details);
         details::ask(inlets, with_times)
+    }
+
+    /// Calls `work` in the reactors of `workers`. Returns whether all have done it within `wait`.
+    fn asked(&self, workers: &[Worker], wait: Duration, work: fn(&Reactor)) -> bool {
+        let (done, all_done) = mpsc::channel();
+        let left = Arc::new(AtomicUsize::new(workers.len()));
+        for worker in workers {
+            let (done, left) = (done.clone(), Arc::clone(&left));
+            let work = move |reactor: &Reactor| {
+                work(reactor);
+                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    let _ = done.send(());
+                }
+            };
+            // It fails, and drops `done`, if the reactor has ended.
+            let _ = worker.remote.call_from_thread(work);
+        }
+        drop(done);
+        all_done.recv_timeout(wait).is_ok()
     }
 
     /// Stops the reactors and waits for their threads.
@@ -61,6 +81,14 @@ impl Server for RunningServer {
 
     fn live_details(&self) -> Option<String> {
         Some(self.describe(true))
+    }
+
+    fn stop_accepting(&self) -> bool {
+        self.asked(&self.workers[..1], Duration::MAX, Reactor::close_ports)
+    }
+
+    fn responds(&self, wait: Duration) -> bool {
+        self.asked(&self.workers, wait, |_| ())
     }
 
     fn shutdown(mut self: Box<Self>, grace: Duration) -> Summary {

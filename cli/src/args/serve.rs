@@ -282,6 +282,10 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) port: u16,
 
+    /// Serve on the socket of this name that systemd passes (FileDescriptorName=), instead of an interface and a port
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["iface", "port"])]
+    pub(crate) socket: Option<String>,
+
     /// Threads: reactors, arbiters or workers; blocking uses one for each connection, or --pool
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = NonZeroUsize::MIN, value_parser = at_least_one(limits::THREADS_MAX))]
     threads: NonZeroUsize,

@@ -43,11 +43,12 @@ fn describe(service: &ServiceConfig) -> Result<String, Flaw> {
     let model = model.map_err(|failure| service.flaw("pool", &failure))?;
     let offer = Offer::of(&service.command, &limits);
     let offer = offer.map_err(|failure| service.flaw(service.subject(), &failure))?;
-    let listen: Vec<String> = service.listen.iter().map(ToString::to_string).collect();
+    let mut listen: Vec<String> = service.listen.iter().map(ToString::to_string).collect();
+    listen.extend(service.socket().map(|name| format!("the socket {name}")));
     let values = service
         .values
         .iter()
-        .filter(|(key, _)| *key != "model" && *key != service.subject());
+        .filter(|(key, _)| *key != "model" && *key != "socket" && *key != service.subject());
     let values: Vec<String> = values
         .map(|(key, value)| format!("{key} {value}"))
         .collect();

@@ -119,13 +119,19 @@ impl<'r, 't> Reader<'r, 't> {
     /// Reads the addresses to listen on.
     fn listen(&mut self) -> Vec<Address> {
         let Some(value) = self.get("listen") else {
+            if self.get("socket").is_some() {
+                return Vec::new();
+            }
             self.flaw(
                 self.places.table,
-                "write where it listens, such as listen = \"127.0.0.1:10001\", or a list of addresses",
+                "write where it listens, such as listen = \"127.0.0.1:10001\", a list of addresses, or socket = \"NAME\"",
             );
             return Vec::new();
         };
         let place = self.text.place(value.span().start);
+        if self.get("socket").is_some() {
+            self.flaw(place, "a service has either listen or socket");
+        }
         let addresses = match value.get_ref() {
             DeValue::Array(values) => &values[..],
             _ => std::slice::from_ref(value),

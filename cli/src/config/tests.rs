@@ -149,6 +149,10 @@ fn s26_a_flaw_has_its_line_and_column() {
             "F:4:14: 127.0.0.1:1 is listed twice",
         ),
         (
+            &with("transform", "listen = 1\nsocket = \"x\""),
+            "F:4:10: a service has either listen or socket",
+        ),
+        (
             &with("transform", "listen = []"),
             "F:4:10: write 1 to 64 addresses",
         ),
@@ -222,6 +226,12 @@ fn s26_two_services_have_neither_a_name_nor_an_address_in_common() {
         ]
     );
     assert!(parse(&[one("a", 0), one("b", 0)].concat()).is_ok());
+    let on_socket = |name: &str| one(name, 0).replace("listen = 0", "socket = \"s\"");
+    let found = flaws(&[on_socket("a"), on_socket("b")].concat());
+    assert_eq!(
+        found,
+        ["F:8:1: service a listens on socket s too, in line 4"]
+    );
 }
 
 #[test]
@@ -251,6 +261,8 @@ fn example_with_every_key() -> String {
 #[test]
 fn s26_the_example_has_every_key() {
     let text = example_with_every_key();
+    // A service has either listen or socket, so this is the only key that stays a comment.
+    let text = text.replace("# socket = ", "socket = ");
     let keys: Vec<_> = text
         .lines()
         .filter_map(|line| Some(line.split_once(" = ")?.0))
@@ -264,7 +276,7 @@ fn s26_the_example_has_every_key() {
         assert!(keys.contains(&key), "{key}");
     }
     // All together, they are a file of services; only a pool needs another model.
-    let config = parse(&text).unwrap();
+    let config = parse(&example_with_every_key()).unwrap();
     assert_eq!(config.services.len(), keys::role_names().len());
 }
 

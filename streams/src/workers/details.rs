@@ -1,7 +1,9 @@
 //! What a running server consists of, for a person to read: the tasks of each runtime, the permits that are left, and the cache.
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use poetry::limits::OFFLOADED_MAX;
 use tokio::runtime::Handle;
@@ -27,6 +29,23 @@ pub(super) struct Parts {
 }
 
 impl Parts {
+    /// Starts a task in every runtime. Returns whether all have run within `wait`.
+    pub(super) fn respond(&self, wait: Duration) -> bool {
+        let (done, all_done) = mpsc::channel();
+        let left = Arc::new(AtomicUsize::new(self.runtimes.len()));
+        for runtime in &self.runtimes {
+            let (done, left) = (done.clone(), Arc::clone(&left));
+            // A runtime that has ended drops the task, and `done` with it.
+            runtime.spawn(async move {
+                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    let _ = done.send(());
+                }
+            });
+        }
+        drop(done);
+        all_done.recv_timeout(wait).is_ok()
+    }
+
     pub(super) fn describe(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
