@@ -2,11 +2,13 @@
 //! of the metrics. The thread that waits for signals answers them, so that asking costs a server no thread of its own.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Uid;
@@ -17,6 +19,9 @@ use crate::stats::{self, ServiceCounts};
 
 /// How long the thread of the metrics waits for counts. The answering thread never blocks for as long.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long nothing is accepted after that failed.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Who asked, and where the answer goes. Dropped without an answer if the server stops.
 pub(crate) enum Question {
@@ -32,9 +37,8 @@ impl Question {
                 // It may have lost patience.
                 let _ = asker.send(counts);
             }
-            Self::Process(mut stream) => {
-                // The buffer of a new socket takes the lines of hundreds of servers at once.
-                if let Err(error) = stream.write_all(stats::lines(&counts).as_bytes()) {
+            Self::Process(stream) => {
+                if let Err(error) = write_lines(stream, stats::lines(&counts)) {
                     debug!("cannot answer `quatrain stats`: {}", cause(&error));
                 }
             }
@@ -42,10 +46,65 @@ impl Question {
     }
 }
 
+/// Writes what the socket's buffer takes: the lines of hundreds of servers. A thread waits for room for the rest, if there is any.
+fn write_lines(mut stream: UnixStream, lines: String) -> io::Result<()> {
+    let mut rest = lines.as_bytes();
+    while !rest.is_empty() {
+        match stream.write(rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let Some(writing) = Writing::begin() else {
+        return Err(io::Error::other("too many askers read slowly"));
+    };
+    let rest = rest.to_vec();
+    let write = move || {
+        let _writing = writing;
+        let written = stream.set_nonblocking(false).and_then(|()| {
+            stream.set_write_timeout(Some(PATIENCE))?;
+            stream.write_all(&rest)
+        });
+        if let Err(error) = written {
+            debug!("cannot answer `quatrain stats`: {}", cause(&error));
+        }
+    };
+    let named = thread::Builder::new().name("stats".to_owned());
+    named.spawn(write).map(drop)
+}
+
+/// One of the threads that wait for askers who read slowly.
+struct Writing;
+
+/// The threads that wait.
+static WRITING: AtomicUsize = AtomicUsize::new(0);
+/// The most of them; further askers get what their socket takes.
+const WRITING_MAX: usize = 4;
+
+impl Writing {
+    fn begin() -> Option<Self> {
+        let one_more = |now| (now < WRITING_MAX).then_some(now + 1);
+        let begun = WRITING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        begun.ok().map(|_| Self)
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        WRITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Where questions arrive.
 pub(crate) struct Inquiries {
     /// Named after the process; none where the system has no such sockets, or the name is taken.
     listener: Option<UnixListener>,
+    /// Until when nothing is accepted, after that failed.
+    paused: Option<Instant>,
     /// A byte for each question of the metrics.
     woken: UnixStream,
     wake: UnixStream,
@@ -69,6 +128,7 @@ impl Inquiries {
         let (ask, asked) = mpsc::channel();
         Ok(Self {
             listener: listener.ok(),
+            paused: None,
             woken,
             wake,
             asked,
@@ -87,25 +147,44 @@ impl Inquiries {
         })
     }
 
-    /// Returns the descriptors that become readable when there is a question.
-    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let listener = self.listener.iter().map(AsFd::as_fd);
-        [self.woken.as_fd()].into_iter().chain(listener)
+    /// Returns the descriptors that become readable when there is a question, and how long to wait for that at most.
+    pub(crate) fn descriptors(&self) -> (impl Iterator<Item = BorrowedFd<'_>>, Option<Duration>) {
+        let listener = self.listener.iter().filter(|_| self.paused.is_none());
+        let listener = listener.map(AsFd::as_fd);
+        let pause = self.paused.map(|_| PAUSE);
+        ([self.woken.as_fd()].into_iter().chain(listener), pause)
     }
 
-    /// Takes the questions that have arrived.
+    /// Takes the questions that have arrived; of those by other processes at most one, so that whoever asks again and again holds
+    /// up no signal.
     pub(crate) fn take(&mut self) -> VecDeque<Question> {
         let mut bytes = [0; 64];
         // One byte may stand for several questions, and what is left is read next time.
         let _ = io::Read::read(&mut self.woken, &mut bytes);
         let mut questions: VecDeque<Question> =
             self.asked.try_iter().map(Question::Metrics).collect();
-        while let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) {
-            if may_ask(&stream) && stream.set_nonblocking(true).is_ok() {
-                questions.push_back(Question::Process(stream));
+        questions.extend(self.accept().map(Question::Process));
+        questions
+    }
+
+    /// Accepts a process that may ask, if one has come.
+    fn accept(&mut self) -> Option<UnixStream> {
+        if self.paused.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        self.paused = None;
+        match self.listener.as_ref()?.accept() {
+            Ok((stream, _)) => {
+                (may_ask(&stream) && stream.set_nonblocking(true).is_ok()).then_some(stream)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) => {
+                // Such as for want of a descriptor: the asker stays in the backlog.
+                debug!("cannot accept `quatrain stats`: {}", cause(&error));
+                self.paused = Some(Instant::now() + PAUSE);
+                None
             }
         }
-        questions
     }
 }
 
@@ -172,5 +251,21 @@ mod socket {
 
     pub(super) fn connect(_: u32) -> io::Result<UnixStream> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn s23_one_asker_is_taken_between_two_looks_at_the_signals() {
+        let mut inquiries = Inquiries::open().unwrap();
+        let askers = [(); 10].map(|()| connect(std::process::id()).unwrap());
+        for _ in &askers {
+            assert_eq!(inquiries.take().len(), 1);
+        }
+        assert_eq!(inquiries.take().len(), 0);
     }
 }

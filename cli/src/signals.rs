@@ -95,13 +95,16 @@ impl Requests {
 
     /// Blocks until something may have arrived.
     fn wait(&self) {
-        let signals = [self.signals.get_read().as_fd()].into_iter();
-        let descriptors = signals.chain(self.inquiries.descriptors());
+        let (inquiries, pause) = self.inquiries.descriptors();
+        let descriptors = [self.signals.get_read().as_fd()]
+            .into_iter()
+            .chain(inquiries);
         let mut polled: Vec<PollFd<'_>> = descriptors
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
             .collect();
+        let timeout = pause.and_then(|pause| PollTimeout::try_from(pause).ok());
         // An error, such as an interrupt, is a reason to look.
-        let _ = poll(&mut polled, PollTimeout::NONE);
+        let _ = poll(&mut polled, timeout.unwrap_or(PollTimeout::NONE));
     }
 }
 

@@ -21,7 +21,9 @@ pub(crate) const COUNTS_PATH: &str = "/counts";
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// The most header lines of a request.
 const HEADERS_MAX: usize = 64;
-/// How long a scraper may take to send its request, and to take the reply, which is a few kilobytes.
+/// How long a scraper may take to send its request, which fits into one packet. Others wait meanwhile.
+const HEAD_PATIENCE: Duration = Duration::from_millis(500);
+/// How long it may take to take the reply, which is a few kilobytes.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait after accepting failed, such as for want of a descriptor.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -136,8 +138,7 @@ fn is_of_accepting(error: &io::Error) -> bool {
 
 /// Answers one request, and closes its connection.
 fn answer_one(mut stream: TcpStream, counts: &impl Fn(&Asked) -> Option<String>) -> io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let asked = read_request(&mut stream, Instant::now() + PATIENCE)?;
+    let asked = read_request(&mut stream, Instant::now() + HEAD_PATIENCE)?;
     let (status, kind, body) = match asked {
         Asked::Metrics | Asked::Counts => match (counts(&asked), &asked) {
             (None, _) => (
@@ -164,8 +165,33 @@ fn answer_one(mut stream: TcpStream, counts: &impl Fn(&Asked) -> Option<String>)
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     );
-    stream.write_all((head + &body).as_bytes())?;
+    write_until(
+        &mut stream,
+        (head + &body).as_bytes(),
+        Instant::now() + PATIENCE,
+    )?;
     stream.shutdown(Shutdown::Write)
+}
+
+/// Writes all bytes, until `deadline` in all.
+fn write_until(stream: &mut TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.set_write_timeout(Some(left(deadline)?))?;
+        let written = stream.write(bytes)?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+/// Returns the time until `deadline`.
+///
+/// # Errors
+/// It is over.
+fn left(deadline: Instant) -> io::Result<Duration> {
+    match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+        left => Ok(left),
+    }
 }
 
 /// What a request asks for.
@@ -186,11 +212,7 @@ fn read_request(stream: &mut TcpStream, deadline: Instant) -> io::Result<Asked> 
     let mut head = Vec::new();
     let mut part = [0; 1024];
     while head.len() < HEAD_BYTES_MAX {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
+        stream.set_read_timeout(Some(left(deadline)?))?;
         let read = stream.read(&mut part)?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
