@@ -74,11 +74,17 @@ history(Lane, Seeds, {Puppets, Root, Instants}) ->
     Seen.
 
 instant(World, {Wait, Acts}) ->
-    ets:update_counter(World#world.table, step, 1),
+    next_step(World),
     receive after Wait -> ok end,
     settle(World),
-    ets:update_counter(World#world.table, step, 1),
+    next_step(World),
     [begin act(World, Act), let_others(World, Number) end || {Number, Act} <- lists:zip(lists:seq(1, length(Acts)), Acts)],
+    settle(World).
+
+%% With seeds, every process that is free chooses its priority in this step; a supervisor ignores the message.
+next_step(World) ->
+    ets:update_counter(World#world.table, step, 1),
+    [Pid ! shuffle || World#world.seeds =/= {0, []}, Pid <- pids(World)],
     settle(World).
 
 %% With a seed, some processes run before the next act.
@@ -286,6 +292,9 @@ loop(Puppet = #puppet{world = World, due = Due, parent = Parent, manner = Manner
         {word, From, Word} ->
             give_room(World, self()),
             say(Puppet, ["got ", atom_to_list(Word), " from ", From]),
+            loop(Puppet);
+        shuffle ->
+            shuffle(World, Puppet#puppet.name),
             loop(Puppet);
         {'$gen_call', From, Request} ->
             give_room(World, self()),

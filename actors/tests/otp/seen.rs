@@ -52,13 +52,17 @@ impl Streams {
             }
         }
         let mut streams = Self(streams);
-        streams.sort_notices_of_nothing();
+        streams.sort_notices();
         streams
     }
 
     /// The notice of a process that had ended before has no order among what others send; it is put last in its step.
-    fn sort_notices_of_nothing(&mut self) {
-        let step = |what: &str| what.split(' ').next().and_then(|step| step.parse().ok());
+    fn sort_notices(&mut self) {
+        let step = |what: &str| {
+            what.split(" ")
+                .next()
+                .and_then(|step| step.parse::<usize>().ok())
+        };
         let is_notice = |what: &str| what.ends_with("noproc") && !what.contains("ended");
         for stream in self.0.values_mut() {
             // The sort is stable.
@@ -66,6 +70,18 @@ impl Streams {
                 let notice = is_notice(what).then(|| what.clone());
                 (step(what).unwrap_or(usize::MAX), notice)
             });
+            // One end is told to links and to monitors in no order.
+            let of_one_end = |one: &String, other: &String| {
+                let end = |what: &str| what.split_once(" of ").map(|(_, end)| end.to_owned());
+                let is_notice = |what: &str| what.contains("exit of") || what.contains("down of");
+                is_notice(one)
+                    && is_notice(other)
+                    && step(one) == step(other)
+                    && end(one) == end(other)
+            };
+            for notices in stream.chunk_by_mut(of_one_end) {
+                notices.sort();
+            }
         }
     }
 
