@@ -22,7 +22,7 @@ Exit status: 0 success, 1 no server answered, 2 wrong usage.";
 #[derive(Args)]
 #[command(after_help = DETAILS)]
 pub(crate) struct StatsArgs {
-    /// The server: a process id, or [HOST]:PORT of its --metrics
+    /// The server: a process id, or HOST:PORT of its --metrics; without HOST this machine
     #[arg(value_name = "PID|ADDR")]
     pub(crate) server: Target,
 
