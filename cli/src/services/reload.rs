@@ -12,6 +12,7 @@ use super::running::{Prepared, Running};
 use super::{Services, State, sums};
 use crate::config::{Config, Flaw, Flaws, ServiceConfig};
 use crate::failure::{Failure, cause_at_start};
+use crate::limits_in_force;
 use crate::service_manager;
 use crate::words::{counted, shown};
 
@@ -192,6 +193,13 @@ impl Services {
                 old.stop();
             }
         }
+        let connections_max = |services: &[Arc<Running>]| {
+            let each = services
+                .iter()
+                .map(|service| service.config.connections_max());
+            each.fold(0, usize::saturating_add)
+        };
+        let (before, after) = (connections_max(&state.running), connections_max(&running));
         state.running = running;
         drop(state);
         info!(
@@ -200,6 +208,9 @@ impl Services {
             gone.len(),
             kept.len()
         );
+        if before != after {
+            limits_in_force::report(after);
+        }
         kept.iter().for_each(|service| service.reload());
         self.warn_of_other_sockets();
     }

@@ -168,6 +168,8 @@ fn s26_services_are_added_and_removed_and_an_address_goes_to_another_name() {
         "{line}"
     );
     let address = |port: &str| -> SocketAddr { format!("127.0.0.1:{port}").parse().unwrap() };
+    // The limits in force are those of all services (S17).
+    services.process.wait_for("limits: 20000 connections");
     for port in [&one, &two] {
         ask(&connect(address(port)), "shout.a", "A");
     }
