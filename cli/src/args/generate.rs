@@ -6,8 +6,8 @@ use clap::Args;
 
 const DETAILS: &str = "\
 Examples:
-  quatrain generate ~/.local/share                for one user: `man quatrain-serve`, and <TAB> in bash and fish
-  quatrain generate /usr/local/share              for all users, zsh included
+  quatrain generate ~/.local/share   for one user: manual pages, and <TAB> in bash and fish
+  quatrain generate /usr/local/share   for all users, zsh included
 
 Written are man/man1/quatrain.1 with a page for each subcommand, bash-completion/completions/quatrain, \
 zsh/site-functions/_quatrain and fish/vendor_completions.d/quatrain.fish: where Linux systems look for them below these folders. \

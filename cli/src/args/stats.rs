@@ -11,7 +11,7 @@ Examples:
   quatrain serve library poems --port 10200 &
   quatrain stats $!                                 by the process id, on the same machine
   quatrain serve library poems --metrics 9100 &
-  quatrain stats :9100                              by the address of its metrics, from anywhere that reaches it
+  quatrain stats :9100                              by the address of its metrics, from anywhere
 
 The counts are those that SIGUSR1 writes (S23): every connection that was accepted is open or closed for one reason, and every \
 request was answered, refused for one reason, failed, or is in flight. Reasons with a count of 0 are left out.

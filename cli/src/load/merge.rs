@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(burn.rate, Some(0.5));
         let text = text(2, &merged);
         assert!(
-            text.contains("shout: 99.5 per second; the loads lasted 1 s to 2 s."),
+            text.contains("shout: 99.5 per second; the loads lasted 1.000 s to 2.000 s."),
             "{text}"
         );
     }
