@@ -37,7 +37,8 @@ main([Lane | Free], Running) ->
             {ok, Tokens, _} = erl_scan:string(binary_to_list(Line)),
             {ok, {Index, Seeds, History}} = erl_parse:parse_term(Tokens),
             Main = self(),
-            spawn(fun() ->
+            %% Linked, so that the program ends if nobody reads what was seen.
+            spawn_link(fun() ->
                 Seen = history(Lane, Seeds, History),
                 io:put_chars([io_lib:format("history ~w~n", [Index]), Seen, "end\n"]),
                 Main ! {ended, Lane}

@@ -38,6 +38,8 @@ impl Erlang {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/otp/histories.escript");
         let mut process = Command::new(escript)
             .arg(script)
+            // No dump if the test ends before it.
+            .env("ERL_CRASH_DUMP_SECONDS", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
