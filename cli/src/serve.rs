@@ -10,6 +10,7 @@ use std::thread;
 
 use poetry::limits::CONNECT_TIMEOUT;
 use poetry::{Counts, Model, Observer, Options, Server, Service};
+use serde::Serialize;
 use tracing::{error, info, warn};
 
 use crate::args::{ServeArgs, ServeCommand, ServerArgs};
@@ -183,7 +184,7 @@ fn stop(
         "stopping: requests and poems in flight have {} s to finish",
         args.grace
     );
-    exit_on_second_signal(requests, server.counters(), stats.clone(), stderr.clone());
+    exit_on_second_signal_to_one(requests, server.counters(), stats.clone(), stderr.clone());
     let summary = server.shutdown(args.grace.0);
     stats.write_last(std::slice::from_ref(&summary.counters));
     if summary.cut > 0 {
@@ -198,23 +199,41 @@ fn stop(
 }
 // ANCHOR_END: obey
 
-/// Watches for a second signal during the shutdown. The server's counts are not available then, so `counts` are those
-/// from the start of the shutdown, and its open connections count as cut (S21).
-fn exit_on_second_signal(mut requests: Requests, counts: Counts, stats: Stats, stderr: LineWriter) {
+fn exit_on_second_signal_to_one(
+    requests: Requests,
+    counts: Counts,
+    stats: Stats,
+    stderr: LineWriter,
+) {
+    let any_open = counts.open > 0;
+    let no_reload = "the poems are not read again";
+    exit_on_second_signal(requests, vec![counts], any_open, no_reload, stats, stderr);
+}
+
+/// Watches for a second signal during the shutdown. The counts are not available then, so `counts` are those from the start of the
+/// shutdown, and connections that were open then count as cut (S21). `no_reload` says what SIGHUP does not do meanwhile.
+pub(crate) fn exit_on_second_signal(
+    mut requests: Requests,
+    counts: Vec<impl Serialize + Send + 'static>,
+    any_open: bool,
+    no_reload: &'static str,
+    stats: Stats,
+    stderr: LineWriter,
+) {
     let watch = move || {
         loop {
             match requests.next() {
                 Request::Stop => break,
                 Request::Report => info!("stopping: the counts will be written at exit"),
-                Request::Reload => info!("stopping: the poems are not read again"),
+                Request::Reload => info!("stopping: {no_reload}"),
                 Request::Counts(_) => {}
             }
         }
         warn!("ended at once by a second signal; the counts are those of the first");
-        stats.write_last(std::slice::from_ref(&counts));
-        let status = match counts.open {
-            0 => Status::Success,
-            _ => Status::Trouble,
+        stats.write_last(&counts);
+        let status = match any_open {
+            false => Status::Success,
+            true => Status::Trouble,
         };
         signals::exit(&stderr, status);
     };

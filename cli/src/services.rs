@@ -6,21 +6,21 @@ mod running;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing::{error, info, warn};
+use tracing::info;
 
 use crate::args::Address;
 use crate::config::{Config, Flaws};
 use crate::descriptors;
-use crate::failure::{Ended, Status, cause_at_start};
+use crate::failure::{Ended, Status};
 use crate::limits_in_force;
 use crate::line_writer::LineWriter;
 use crate::metrics::Metrics;
 use crate::passed_sockets::PassedSockets;
+use crate::serve::exit_on_second_signal;
 use crate::service_manager;
-use crate::signals::{self, Request, Requests};
+use crate::signals::{Request, Requests};
 use crate::stats::{ServiceCounts, Stats};
 use crate::words::counted;
 
@@ -72,7 +72,16 @@ pub(crate) fn run(
         "stopping {} in reverse order, each with its grace",
         services.status()
     );
-    exit_on_second_signal(requests, services.counts(), stats.clone(), stderr.clone());
+    let counts = services.counts();
+    let any_open = counts.iter().any(|counts| counts.counts.open > 0);
+    exit_on_second_signal(
+        requests,
+        counts,
+        any_open,
+        "the file is not read again",
+        stats.clone(),
+        stderr.clone(),
+    );
     let stopped = services.stop();
     stats.write_last(&stopped.counts);
     Ok(stopped.status)
@@ -215,35 +224,4 @@ fn sums(counts: impl IntoIterator<Item = ServiceCounts>) -> Vec<ServiceCounts> {
         }
     }
     sums
-}
-
-/// Watches for a second signal while the services stop. It ends the process at once, with the `counts` of the first (S21).
-fn exit_on_second_signal(
-    mut requests: Requests,
-    counts: Vec<ServiceCounts>,
-    stats: Stats,
-    stderr: LineWriter,
-) {
-    let watch = move || {
-        loop {
-            match requests.next() {
-                Request::Stop => break,
-                Request::Report => info!("stopping: the counts will be written at exit"),
-                Request::Reload => info!("stopping: the file is not read again"),
-                Request::Counts(_) => {}
-            }
-        }
-        warn!("ended at once by a second signal; the counts are those of the first");
-        stats.write_last(&counts);
-        let status = match counts.iter().any(|counts| counts.counts.open > 0) {
-            false => Status::Success,
-            true => Status::Trouble,
-        };
-        signals::exit(&stderr, status);
-    };
-    let named = thread::Builder::new().name("signals".to_owned());
-    if let Err(error) = named.spawn(watch) {
-        let cause = cause_at_start(&error);
-        error!("a second signal will be ignored: {cause}");
-    }
 }

@@ -1,4 +1,4 @@
-//! `quatrain show`: runs each model under two scenes, and draws what happened on one sheet a scene.
+//! `quatrain show`: runs each model in every scene, and draws what happened on one sheet a scene.
 
 mod busy;
 mod crash;

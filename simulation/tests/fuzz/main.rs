@@ -1,9 +1,9 @@
 //! Random inputs for the decoder of netstrings and for the services that answer its frames. Each input is fed whole, in random
 //! pieces, in turns and byte by byte, and compared with a second implementation (`simulation::wire`).
 //!
-//! The inputs come from a seeded generator of our own. It makes one in less than a microsecond and needs no nightly compiler;
-//! proptest takes fifty times as long, and bolero without instrumentation is such a generator too. A failed input is made shorter
-//! before it is shown.
+//! The inputs come from a seeded generator of our own. It needs no nightly compiler, and bolero without
+//! instrumentation is such a generator too; that it is quicker than proptest is expected and was not measured. A failed input is
+//! made shorter before it is shown.
 //!
 //! ```sh
 //! cargo test -p quatrain-simulation --test fuzz                      # 100,000 inputs
